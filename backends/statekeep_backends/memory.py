@@ -1,0 +1,143 @@
+"""Memory: for tests and pods that may forget. The same semantics and versions as anywhere."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from statekeep.errors import ConfigError, ConflictError
+from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.keys import check_key, check_prefix
+from statekeep.protocol import (
+    ABSENT,
+    ANY,
+    Blob,
+    Capabilities,
+    Entry,
+    Expect,
+    StateStore,
+    Version,
+    content_version,
+)
+from statekeep.timestamps import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from statekeep.urls import StoreURL
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore(StateStore):
+    """A store in the memory of this process; a forked child has a copy of its own.
+
+    Args:
+        name: For error messages.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+        self._blobs: dict[str, Blob] = {}
+        self._lock = threading.Lock()
+        _stores.add(self)
+
+    def __repr__(self) -> str:
+        return f"memory:{self._name}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All but sharing with other processes."""
+        return Capabilities(conditional_put=True, conditional_delete=True, shared=False)
+
+    def get(self, key: str) -> Blob | None:
+        """See `StateStore.get`."""
+        check_key(key)
+        return self._blobs.get(key)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        """See `StateStore.put`."""
+        check_key(key)
+        blob = Blob(bytes(data), content_version(data), utc_now())
+        with self._lock:
+            self._compare(key, expect)
+            self._blobs[key] = blob
+        return blob.version
+
+    def delete(self, key: str, *, expect: Expect = ANY) -> None:
+        """See `StateStore.delete`."""
+        check_key(key)
+        with self._lock:
+            self._compare(key, expect)
+            self._blobs.pop(key, None)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        """See `StateStore.scan`."""
+        check_prefix(prefix)
+        with self._lock:
+            blobs = list(self._blobs.items())
+        below = f"{prefix}/" if prefix else ""
+        return (
+            Entry(key, len(blob.data), blob.modified, blob.version)
+            for key, blob in blobs
+            if key.startswith(below)
+        )
+
+    def close(self) -> None:
+        """See `StateStore.close`. What is stored stays as long as the store is referred to."""
+
+    def _compare(self, key: str, expect: Expect) -> None:
+        if expect is ANY:
+            return
+        current = self._blobs.get(key)
+        if expect is ABSENT:
+            if current is not None:
+                raise ConflictError("it exists already", key=key, store=self)
+        elif current is None:
+            raise ConflictError("it is no longer there", key=key, store=self)
+        elif current.version != expect:
+            raise ConflictError("it has changed", key=key, store=self)
+
+
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+_shared: dict[str, MemoryStore] = {}
+_shared_lock = threading.Lock()
+
+
+def _renew_locks() -> None:
+    # A thread of the parent may have held a lock; in the child nobody would ever release it.
+    global _shared_lock  # noqa: PLW0603
+    _shared_lock = threading.Lock()
+    for store in _stores:
+        store._lock = threading.Lock()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+class MemoryConfig(BaseModel):
+    """No options."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _open(url: StoreURL, config: MemoryConfig) -> MemoryStore:  # noqa: ARG001
+    name = url.location
+    if name.startswith("/"):
+        raise ConfigError("write memory: for a fresh store, memory:NAME for one that is shared")
+    if not name:
+        return MemoryStore()
+    with _shared_lock:
+        return _shared.setdefault(name, MemoryStore(name))
+
+
+@hookimpl
+def statekeep_backends() -> list[BackendSpec]:
+    """Offer ``memory:``."""
+    summary = "this process's memory; memory:NAME is shared within the process"
+    return [BackendSpec("memory", summary, MemoryConfig, _open)]

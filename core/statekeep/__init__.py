@@ -1,0 +1,136 @@
+"""statekeep keeps the state of AI agents: their sessions and the documents they work on.
+
+```python
+from statekeep import Sessions, open_store
+
+with open_store("./state") as store:
+    sessions = Sessions(store)
+    session = sessions.get_or_create("ada")
+    session.add_user_message("Hello")
+    sessions.save(session)
+```
+
+Everything public is here, but for what plugins need, which is in `statekeep.hooks`,
+`statekeep.protocol` and `statekeep.keys`.
+"""
+
+from statekeep._version import __version__
+from statekeep.config import load_pruner, load_settings, open_sessions, open_store
+from statekeep.documents import Document, DocumentInfo, Documents
+from statekeep.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConflictError,
+    CorruptDataError,
+    InvalidDocumentError,
+    InvalidKeyError,
+    NotFoundError,
+    OwnershipError,
+    PluginConflictError,
+    PluginError,
+    PluginLoadError,
+    PluginNotFoundError,
+    StateStoreError,
+    UnavailableError,
+    UnsupportedError,
+)
+from statekeep.events import (
+    ConflictDetected,
+    DocumentDeleted,
+    DocumentSaved,
+    Event,
+    Observer,
+    ProblemFound,
+    PruneFinished,
+    SessionDeleted,
+    SessionSaved,
+)
+from statekeep.keys import Kind
+from statekeep.listing import Listing, Problem
+from statekeep.models import FOREVER, AgentResponse, Session, SessionSummary, UserMessage
+from statekeep.protocol import (
+    ABSENT,
+    ANY,
+    Blob,
+    Capabilities,
+    Entry,
+    Expect,
+    StateStore,
+    SupportsGetMany,
+    SupportsSweep,
+    Version,
+)
+from statekeep.retention import (
+    PlannedVictim,
+    PrunePlan,
+    PruneReport,
+    PruneThrottle,
+    PruningStrategy,
+    Undeleted,
+    Victim,
+    Withheld,
+)
+from statekeep.sessions import Conflicts, Sessions
+
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "FOREVER",
+    "AccessDeniedError",
+    "AgentResponse",
+    "Blob",
+    "Capabilities",
+    "ConfigError",
+    "ConflictDetected",
+    "ConflictError",
+    "Conflicts",
+    "CorruptDataError",
+    "Document",
+    "DocumentDeleted",
+    "DocumentInfo",
+    "DocumentSaved",
+    "Documents",
+    "Entry",
+    "Event",
+    "Expect",
+    "InvalidDocumentError",
+    "InvalidKeyError",
+    "Kind",
+    "Listing",
+    "NotFoundError",
+    "Observer",
+    "OwnershipError",
+    "PlannedVictim",
+    "PluginConflictError",
+    "PluginError",
+    "PluginLoadError",
+    "PluginNotFoundError",
+    "Problem",
+    "ProblemFound",
+    "PruneFinished",
+    "PrunePlan",
+    "PruneReport",
+    "PruneThrottle",
+    "PruningStrategy",
+    "Session",
+    "SessionDeleted",
+    "SessionSaved",
+    "SessionSummary",
+    "Sessions",
+    "StateStore",
+    "StateStoreError",
+    "SupportsGetMany",
+    "SupportsSweep",
+    "UnavailableError",
+    "Undeleted",
+    "UnsupportedError",
+    "UserMessage",
+    "Version",
+    "Victim",
+    "Withheld",
+    "__version__",
+    "load_pruner",
+    "load_settings",
+    "open_sessions",
+    "open_store",
+]

@@ -1,0 +1,18 @@
+"""The command line. Needs the extra ``cli``."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run ``statekeep``."""
+    try:
+        from statekeep.cli.app import run  # noqa: PLC0415 - its libraries are an extra
+    except ModuleNotFoundError as error:
+        if error.name not in {"rich", "typer"}:
+            raise
+        sys.exit("The command line needs two more packages: pip install 'statekeep[cli]'")
+    run()

@@ -1,0 +1,5 @@
+"""``python -m statekeep.cli``."""
+
+from statekeep.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""The commands, and what an error means to the shell."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from statekeep import __version__
+from statekeep.cli import demo, documents, output, plugins, sessions
+from statekeep.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConflictError,
+    CorruptDataError,
+    InvalidKeyError,
+    NotFoundError,
+    PluginError,
+    StateStoreError,
+    UnavailableError,
+)
+
+__all__ = ["app", "run"]
+
+EXIT_CODES: dict[type[StateStoreError], int] = {
+    ConfigError: 2,
+    PluginError: 2,
+    InvalidKeyError: 2,
+    NotFoundError: 3,
+    ConflictError: 4,
+    UnavailableError: 5,
+    AccessDeniedError: 6,
+    CorruptDataError: 7,
+}
+"""What each kind of error ends with; any other ends with 1."""
+
+app = typer.Typer(
+    name="statekeep",
+    help="Keeps the state of AI agents: their sessions and the documents they work on.",
+    epilog=(
+        "The store is the one of --store, else of STATEKEEP_URL, statekeep.toml or "
+        "pyproject.toml, else ./statekeep-data. Exit codes: 0 done, 1 failed, 2 wrong usage or "
+        "configuration, 3 not found, 4 conflict, 5 unavailable (retry later), 6 access denied, "
+        "7 corrupt data."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(documents.app, name="documents")
+app.command("demo")(demo.demo)
+app.command("plugins")(plugins.plugins)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"statekeep {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the command line and end the process."""
+    logger = logging.getLogger("statekeep")
+    logger.addHandler(output.LogHandler(logging.WARNING))
+    logger.propagate = False
+    try:
+        app()
+    except StateStoreError as error:
+        output.note(f"error: {error}", "red")
+        sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))

@@ -1,0 +1,57 @@
+"""``statekeep demo``."""
+
+from __future__ import annotations
+
+import shlex
+
+from statekeep.cli import output
+from statekeep.cli.options import StoreUrl, settings_for
+from statekeep.config import open_sessions
+from statekeep.documents import Documents
+
+__all__ = ["demo"]
+
+
+def demo(store: StoreUrl = None) -> None:
+    """Keep the state of a short conversation, and say where everything lies."""
+    with open_sessions(settings_for(store)) as sessions:
+        where = str(sessions.store)
+        output.print_text(f"The store is {where}", "bold")
+
+        session = sessions.get_or_create("ada")
+        session.add_user_message("Plan a parser for our log files.")
+        session.add_agent_response(
+            "Three steps: read, split, check.", phase_reached="plan", evaluation_passed=True
+        )
+        sessions.save(session)
+        output.print_text(f"\nSaved a conversation as the session {session.id}")
+
+        sessions.update(session.id, lambda latest: latest.add_user_message("Now write it."))
+        output.print_text("Added a message by update(), which no other worker can overwrite")
+
+        listing = sessions.list(user_id="ada", limit=5)
+        output.print_text(f"\nAda's newest sessions ({len(listing)} shown):")
+        for summary in listing:
+            output.print_text(
+                f"  {summary.id}  {summary.message_count} messages, phase {summary.last_phase}"
+            )
+
+        documents = Documents(sessions.store)
+        documents.save_markdown("specs/v1", "parser", "# Parser\n\nRead, split, check.\n")
+        documents.save_json("specs/v1", "limits", {"max_line_bytes": 65536})
+        markdown = documents.load_markdown("specs/v1", "parser")
+        limits = documents.load_json("specs/v1", "limits")
+        if markdown and limits:
+            output.print_text("\nWrote two documents and read them again:")
+            output.print_text(f"  specs/v1/parser.md    {markdown.value.splitlines()[0]}")
+            output.print_text(f"  specs/v1/limits.json  {limits.value}")
+
+    if where.startswith("memory:"):
+        output.print_text("\nIt was all in memory, and is gone now.")
+        return
+    option = f" --store {shlex.quote(store)}" if store else ""
+    output.print_text("\nLook around:")
+    output.print_text(f"  statekeep sessions list{option}")
+    output.print_text(f"  statekeep sessions show {session.id}{option}")
+    output.print_text(f"  statekeep documents list{option}")
+    output.print_text(f"  statekeep documents show specs/v1 parser{option}")

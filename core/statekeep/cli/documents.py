@@ -1,0 +1,109 @@
+"""``statekeep documents``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from statekeep.cli import output
+from statekeep.cli.options import AsJson, StoreUrl, settings_for
+from statekeep.config import open_store
+from statekeep.documents import Documents
+from statekeep.errors import InvalidKeyError, NotFoundError
+from statekeep.timestamps import format_timestamp
+
+if TYPE_CHECKING:
+    from statekeep.documents import Document
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List and show documents.", no_args_is_help=True)
+
+Kind = Annotated[
+    str | None, typer.Option(metavar="json|md", help="Needed where both exist under one name.")
+]
+
+
+@app.command("list")
+def list_documents(
+    category: Annotated[
+        str | None, typer.Argument(help="Only this category; '.' is the root.")
+    ] = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List documents."""
+    with open_store(settings_for(store)) as opened:
+        with output.waiting("listing the documents"):
+            found = Documents(opened).list(category)
+        where = str(opened)
+    if as_json:
+        output.print_json(
+            [
+                {
+                    "category": each.category,
+                    "name": each.name,
+                    "kind": each.kind,
+                    "size": each.size,
+                    "modified": each.modified and format_timestamp(each.modified),
+                }
+                for each in found
+            ]
+        )
+    elif found:
+        output.print_table(
+            ["CATEGORY", "NAME", "KIND", "SIZE", "MODIFIED"],
+            (
+                [
+                    each.category,
+                    each.name,
+                    each.kind,
+                    output.size(each.size),
+                    output.ago(each.modified),
+                ]
+                for each in found
+            ),
+        )
+    else:
+        output.note(f"no such documents in {where}")
+
+
+@app.command()
+def show(
+    category: Annotated[str, typer.Argument(help="The category; '.' is the root.")],
+    name: Annotated[str, typer.Argument(help="The name, without an ending.")],
+    kind: Kind = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one document."""
+    if kind not in {None, "json", "md"}:
+        raise typer.BadParameter("'json' or 'md'", param_hint="--kind")
+    with open_store(settings_for(store)) as opened:
+        documents = Documents(opened)
+        found: dict[str, Document[Any] | Document[str]] = {}
+        if kind in {None, "json"} and (data := documents.load_json(category, name)):
+            found["json"] = data
+        if kind in {None, "md"} and (text := documents.load_markdown(category, name)):
+            found["md"] = text
+        where = str(opened)
+    if not found:
+        raise NotFoundError("no such document", key=f"{category}/{name}", store=where)
+    if len(found) > 1:
+        raise InvalidKeyError(
+            "it is both a JSON and a Markdown document; say which with --kind",
+            key=f"{category}/{name}",
+            store=where,
+        )
+    ((chosen, document),) = found.items()
+    if as_json:
+        output.print_json({"kind": chosen, "version": document.version, "value": document.value})
+    elif chosen == "json":
+        output.print_text(orjson.dumps(document.value, option=orjson.OPT_INDENT_2).decode())
+    elif sys.stdout.isatty():
+        output.print_text(str(document.value))
+    else:
+        sys.stdout.write(str(document.value))

@@ -1,0 +1,132 @@
+"""How results look: tables for people, JSON for machines, nothing that can steer a terminal."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from statekeep.models import FOREVER
+from statekeep.timestamps import format_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = [
+    "LogHandler",
+    "ago",
+    "bar",
+    "note",
+    "print_json",
+    "print_table",
+    "print_text",
+    "printable",
+    "size",
+    "waiting",
+]
+
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_PIPED_WIDTH = 10_000
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    # Piped tables keep their whole cells.
+    return Console(
+        file=stream, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False, markup=False
+    )
+
+
+def printable(text: str) -> str:
+    r"""Show control and direction characters instead of obeying them.
+
+    >>> printable("\x1b[2J")
+    '\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401
+    """Print one JSON value."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def print_text(text: str = "", style: str = "") -> None:
+    """Print text for people."""
+    _console().print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def note(text: str, style: str = "") -> None:
+    """Print a remark to standard error."""
+    _console(stderr=True).print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table for people."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell).replace("\n", "\\n")) for cell in row))
+    _console().print(table)
+
+
+class LogHandler(logging.Handler):
+    """Shows what the library logs, an unreadable document for one, to the person at the shell."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        note(f"{record.levelname.lower()}: {record.getMessage()}", "yellow")
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show that something goes on, if a person is watching."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    with _console(stderr=True).status(Text(what)):
+        yield
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far something is, if a person is watching."""
+    if not sys.stdout.isatty():
+        yield lambda _: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def ago(moment: datetime | None) -> str:
+    """A time as people say it, and exactly where it is long ago."""
+    if moment is None:
+        return ""
+    if moment == FOREVER:
+        return "for ever"
+    age = utc_now() - moment
+    if timedelta(0) <= age < _MINUTE:
+        return "just now"
+    if _MINUTE <= age < _HOUR:
+        return f"{age // _MINUTE} min ago"
+    if _HOUR <= age < _DAY:
+        return f"{age // _HOUR} h ago"
+    return format_timestamp(moment.replace(microsecond=0)).replace("T", " ")
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it."""
+    return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KB"

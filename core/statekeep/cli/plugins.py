@@ -1,0 +1,45 @@
+"""``statekeep plugins``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from statekeep.cli import output
+from statekeep.cli.options import AsJson
+from statekeep.config import installed_plugins
+
+if TYPE_CHECKING:
+    from statekeep.plugins import PluginInfo
+
+__all__ = ["plugins"]
+
+
+def plugins(as_json: AsJson = False) -> None:
+    """List the installed backends, pruning strategies and observers, with their options."""
+    found = installed_plugins().list()
+    if as_json:
+        output.print_json([asdict(each) for each in found])
+        return
+    output.print_table(
+        ["GROUP", "NAME", "DISTRIBUTION", "STATUS", "OPTIONS", "WHAT"],
+        (
+            [
+                each.group,
+                each.name,
+                f"{each.distribution} {each.version}",
+                each.status,
+                _options(each),
+                each.error or each.summary,
+            ]
+            for each in found
+        ),
+    )
+
+
+def _options(plugin: PluginInfo) -> str:
+    properties: dict[str, Any] = plugin.schema.get("properties", {})
+    return ", ".join(
+        f"{name}={details['default']}" if "default" in details else name
+        for name, details in properties.items()
+    )

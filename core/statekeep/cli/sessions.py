@@ -1,0 +1,286 @@
+"""``statekeep sessions``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from statekeep.cli import output
+from statekeep.cli.options import AsJson, StoreUrl, settings_for
+from statekeep.config import load_pruner, open_sessions
+from statekeep.errors import ConfigError, NotFoundError
+from statekeep.keys import session_key
+from statekeep.models import FOREVER
+from statekeep.timestamps import format_timestamp, parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from statekeep.listing import Problem
+    from statekeep.models import Session, SessionSummary
+    from statekeep.retention import PlannedVictim, Undeleted, Withheld
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List, show, delete, pin and prune sessions.", no_args_is_help=True)
+
+SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id.")]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write it as 2024-01-31T12:00:00Z") from None
+
+
+Moment = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME")]
+
+
+@app.command("list")
+def list_sessions(
+    store: StoreUrl = None,
+    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only this project's.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Only with this active seed.")] = None,
+    updated_before: Moment = None,
+    updated_after: Moment = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List sessions, the newest first."""
+    with open_sessions(settings_for(store)) as sessions, output.waiting("reading the sessions"):
+        listing = sessions.list(
+            user_id=user,
+            project_id=project,
+            active_seed_id=seed,
+            updated_before=updated_before,
+            updated_after=updated_after,
+            limit=limit,
+            cursor=cursor,
+        )
+        where = str(sessions.store)
+    if as_json:
+        output.print_json(
+            {
+                "sessions": [_summary(summary) for summary in listing],
+                "problems": _problems(listing.problems),
+                "cursor": listing.cursor,
+            }
+        )
+        return
+    if listing.summaries:
+        output.print_table(
+            ["ID", "USER", "MESSAGES", "PHASE", "UPDATED", "SIZE", "PINNED"],
+            (
+                [
+                    each.id,
+                    each.user_id,
+                    str(each.message_count),
+                    each.last_phase or "",
+                    output.ago(each.updated_at),
+                    output.size(each.size),
+                    output.ago(each.pinned_until),
+                ]
+                for each in listing
+            ),
+        )
+    else:
+        output.note(f"no such sessions in {where}")
+    if listing.cursor:
+        output.note(f"more: --cursor {listing.cursor}")
+
+
+@app.command()
+def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """Show one session with all its messages."""
+    with open_sessions(settings_for(store)) as sessions:
+        session = sessions.load(session_id)
+        if session is None:
+            raise _no_such(session_id, sessions.store)
+    if as_json:
+        output.print_json(orjson.loads(session.to_json()))
+        return
+    _print_session(session)
+
+
+@app.command()
+def delete(
+    session_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The sessions' ids.")],
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete sessions."""
+    with open_sessions(settings_for(store)) as sessions:
+        found = {session_id: sessions.delete(session_id) for session_id in session_ids}
+        where = sessions.store
+    if as_json:
+        output.print_json({"deleted": [each for each, was_there in found.items() if was_there]})
+    for session_id, was_there in found.items():
+        if not was_there:
+            raise _no_such(session_id, where)
+        if not as_json:
+            output.print_text(f"deleted {session_id}")
+
+
+@app.command()
+def pin(
+    session_id: SessionId,
+    until: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="TIME", help="Until when; without it, for ever."),
+    ] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Protect a session from pruning."""
+    with open_sessions(settings_for(store)) as sessions:
+        sessions.pin(session_id, until)
+    output.print_text(f"pinned {session_id} {output.ago(until or FOREVER)}")
+
+
+@app.command()
+def unpin(session_id: SessionId, store: StoreUrl = None) -> None:
+    """End the protection of a session."""
+    with open_sessions(settings_for(store)) as sessions:
+        sessions.unpin(session_id)
+    output.print_text(f"unpinned {session_id}")
+
+
+@app.command()
+def prune(
+    store: StoreUrl = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="Which strategy (see 'statekeep plugins'); else the configured one."),
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the strategy."),
+    ] = None,
+    protect: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Never this session.")
+    ] = None,
+    min_idle: Annotated[
+        float, typer.Option(metavar="HOURS", min=0, help="Only sessions unchanged for so long.")
+    ] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the sessions that a strategy chooses."""
+    settings = settings_for(store)
+    given = dict(_assignment(each) for each in options or ())
+    if strategy is None:
+        if settings.retention is None:
+            raise ConfigError(
+                "no pruning strategy is configured; name one, for example "
+                "--strategy ttl+count --set max_sessions=100 --set ttl_hours=168"
+            )
+        strategy, given = settings.retention.strategy, {**settings.retention.options, **given}
+    chosen = load_pruner(strategy, **given)
+    with open_sessions(settings) as sessions:
+        with output.waiting("reading the sessions"):
+            plan = sessions.plan_prune(
+                chosen, protect=set(protect or ()), min_idle=timedelta(hours=min_idle)
+            )
+        if dry_run:
+            result: dict[str, Any] = {"would_prune": _victims(plan.victims), "kept": plan.kept}
+            unsure = False
+        else:
+            with output.bar("pruning", len(plan.victims)) as progress:
+                report = sessions.prune(plan, progress=progress)
+            result = {
+                "pruned": _victims(report.pruned),
+                "spared": _victims(report.spared),
+                "unknown": _undeleted(report.unknown),
+                "failed": _undeleted(report.failed),
+                "kept": plan.kept,
+                "swept": report.swept,
+            }
+            unsure = bool(report.unknown or report.failed)
+    result["withheld"] = _withheld(plan.withheld)
+    result["problems"] = _problems(plan.problems)
+    if as_json:
+        output.print_json(result)
+    else:
+        _print_prune(result)
+    if unsure:
+        raise typer.Exit(1)
+
+
+def _print_prune(result: dict[str, Any]) -> None:
+    rows = [
+        [what.replace("_", " "), each["id"], each.get("reason") or each.get("error", "")]
+        for what in ("would_prune", "pruned", "spared", "unknown", "failed", "withheld")
+        for each in result.get(what, ())
+    ]
+    if rows:
+        output.print_table(["", "ID", "WHY"], rows)
+    if "pruned" in result:
+        done = f"{len(result['pruned'])} pruned"
+    else:
+        done = f"{len(result['would_prune'])} would be pruned"
+    output.print_text(f"{done}, {result['kept'] + len(result['withheld'])} kept")
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set takes NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _no_such(session_id: str, store: object) -> NotFoundError:
+    return NotFoundError("no such session", key=session_key(session_id), store=store)
+
+
+def _summary(summary: SessionSummary) -> dict[str, Any]:
+    until = summary.pinned_until
+    return {
+        **summary.to_dict(),
+        "size": summary.size,
+        "pinned_until": None if until is None else format_timestamp(until),
+        "last_phase": summary.last_phase,
+        "last_evaluation": summary.last_evaluation,
+    }
+
+
+def _problems(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    return [asdict(problem) for problem in problems]
+
+
+def _victims(victims: Iterable[PlannedVictim]) -> list[dict[str, str]]:
+    return [{"id": victim.summary.id, "reason": victim.reason} for victim in victims]
+
+
+def _withheld(withheld: Iterable[Withheld]) -> list[dict[str, str]]:
+    return [{"id": each.summary.id, "reason": each.reason} for each in withheld]
+
+
+def _undeleted(undeleted: Iterable[Undeleted]) -> list[dict[str, str]]:
+    return [{"id": each.victim.summary.id, "error": str(each.error)} for each in undeleted]
+
+
+def _print_session(session: Session) -> None:
+    output.print_text(f"session  {session.id}", "bold")
+    output.print_text(f"user     {session.user_id}")
+    output.print_text(f"created  {format_timestamp(session.created_at)}")
+    output.print_text(f"updated  {format_timestamp(session.updated_at)}")
+    if session.active_seed_id is not None:
+        output.print_text(f"seed     {session.active_seed_id}")
+    if session.active_persona_id is not None:
+        output.print_text(f"persona  {session.active_persona_id}")
+    for key, value in session.metadata.items():
+        output.print_text(f"{key} = {orjson.dumps(value).decode()}")
+    turns = [(message.timestamp, "user", message.content) for message in session.user_messages]
+    for response in session.agent_responses:
+        who = f"agent, {response.phase_reached}" if response.phase_reached else "agent"
+        turns.append((response.timestamp, who, response.content))
+    for moment, who, content in sorted(turns, key=lambda turn: turn[0]):
+        output.print_text()
+        output.print_text(f"{who}  {format_timestamp(moment)}", "bold")
+        output.print_text(content)

@@ -1,0 +1,157 @@
+"""Opening what a deployment chose: stores by URL, sessions and strategies by configuration."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from statekeep.codec import explain
+from statekeep.errors import ConfigError
+from statekeep.sessions import Sessions
+from statekeep.urls import StoreURL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from statekeep.plugins import Plugins
+    from statekeep.protocol import StateStore
+    from statekeep.retention import PruningStrategy
+    from statekeep.settings import Settings
+
+__all__ = ["installed_plugins", "load_pruner", "load_settings", "open_sessions", "open_store"]
+
+
+def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Settings
+    """Read the configuration; see `statekeep.settings.Settings` for where it comes from.
+
+    Args:
+        values: Settings that override those found.
+
+    Raises:
+        ConfigError: A setting is wrong or unknown, or a file is not TOML. No value is shown.
+    """
+    from pydantic_settings import SettingsError  # noqa: PLC0415 - costly, and not always needed
+
+    from statekeep.settings import Settings  # noqa: PLC0415
+
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(f"wrong configuration: {explain(error)}") from None
+    except (SettingsError, tomllib.TOMLDecodeError, OSError) as error:
+        raise ConfigError(f"the configuration cannot be read: {error}") from None
+
+
+def open_store(
+    url_or_config: str | os.PathLike[str] | Settings | None = None,
+    **options: Any,  # noqa: ANN401 - the backend's config model says which
+) -> StateStore:
+    """Open a store; use it as a context manager, or close it.
+
+    Nothing is created, and no connection is made, before the first use.
+
+    Args:
+        url_or_config: A folder, a URL (``memory:``, ``file:…``, ``scheme://…`` of any installed
+            backend, ``dist+scheme://…`` of one distribution's), or settings. Without it: what
+            the environment and the files configure, else ``./statekeep-data``.
+        options: Options of the backend, besides those in the URL's query.
+
+    Raises:
+        ConfigError: The URL or an option is wrong, or the URL holds a secret.
+        PluginNotFoundError: No such backend is installed.
+        PluginConflictError: Several distributions offer it.
+        PluginLoadError: It is broken.
+
+    Example:
+        >>> with open_store("memory:") as store:
+        ...     version = store.put("notes/hello.md", b"Hello")
+        ...     store.get("notes/hello.md").data
+        b'Hello'
+    """
+    if isinstance(url_or_config, os.PathLike):
+        url = StoreURL.of_path(os.fspath(url_or_config))
+    elif isinstance(url_or_config, str):
+        url = StoreURL.parse(url_or_config)
+    else:
+        settings = load_settings() if url_or_config is None else url_or_config
+        url = StoreURL.parse(settings.url)
+        options = _merge(settings.options, options)
+    spec = installed_plugins().backend(url.scheme, url.distribution)
+    config = _configure(spec.config, _merge(url.options, options), f"the backend {spec.name!r}")
+    return spec.factory(url, config)
+
+
+def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
+    """Make a pruning strategy by name.
+
+    Args:
+        name: ``ttl``, ``max-sessions``, ``max-per-user``, ``ttl+count``, or that of any installed
+            plugin; ``dist:name`` chooses between distributions.
+        options: Its options; see ``statekeep plugins``.
+
+    Raises:
+        ConfigError: An option is wrong or unknown.
+        PluginNotFoundError: No such strategy is installed.
+        PluginConflictError: Several distributions offer it.
+        PluginLoadError: It is broken.
+
+    Example:
+        >>> strategy = load_pruner("ttl+count", max_sessions=100, ttl_hours=168)
+    """
+    spec = installed_plugins().pruner(name)
+    config = _configure(spec.config, options, f"the pruning strategy {name!r}")
+    return spec.factory(config)
+
+
+@contextmanager
+def open_sessions(config: Settings | None = None) -> Iterator[Sessions]:
+    """Open the sessions that a deployment configured, and close the store at the end.
+
+    Args:
+        config: The settings; without them, those of the environment and the files.
+
+    Raises:
+        ConfigError, PluginError: As `open_store`.
+        UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
+    """
+    settings = load_settings() if config is None else config
+    observers = [installed_plugins().observer(name) for name in settings.observers]
+    with open_store(settings) as store:
+        yield Sessions(store, conflicts=settings.conflicts, observers=observers)
+
+
+def _configure(model: type[BaseModel], options: Mapping[str, Any], whose: str) -> BaseModel:
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        known = ", ".join(model.model_fields) or "none"
+        # Not chained: the original error would show values, and one may be a secret.
+        raise ConfigError(f"wrong options for {whose}: {explain(error)} (known: {known})") from None
+
+
+def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    if both := sorted(first.keys() & second.keys()):
+        raise ConfigError(f"given twice: {', '.join(both)}; in the URL and as an option")
+    return {**first, **second}
+
+
+def installed_plugins() -> Plugins:
+    """The plugins of this environment, as far as the allow-list ``STATEKEEP_PLUGINS`` goes.
+
+    It names distributions, with commas; empty allows none but ours, and without it all are.
+    """
+    return _plugins(os.environ.get("STATEKEEP_PLUGINS"))
+
+
+@lru_cache(maxsize=8)
+def _plugins(allow_list: str | None) -> Plugins:
+    from statekeep.plugins import Plugins  # noqa: PLC0415 - reads the installed distributions
+
+    if allow_list is None:
+        return Plugins()
+    return Plugins(allowed=filter(None, map(str.strip, allow_list.split(","))))

@@ -1,0 +1,397 @@
+"""JSON and Markdown documents over any store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from statekeep.codec import check_json_value, decode_json, encode_json, explain
+from statekeep.errors import ConflictError, CorruptDataError, InvalidDocumentError, InvalidKeyError
+from statekeep.events import (
+    ConflictDetected,
+    DocumentDeleted,
+    DocumentSaved,
+    Event,
+    Observer,
+    notify,
+)
+from statekeep.keys import (
+    SESSIONS,
+    Kind,
+    document_key,
+    document_prefix,
+    parse_document_key,
+)
+from statekeep.protocol import ABSENT, ANY, Blob, Expect, StateStore, Version
+from statekeep.retrying import retry_on_conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+__all__ = ["Document", "DocumentInfo", "Documents"]
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(seconds=30)
+_KINDS: tuple[Kind, ...] = ("json", "md")
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[T]):
+    """A document as one atomic read found it.
+
+    Attributes:
+        value: What it holds.
+        version: What to expect when saving a changed value.
+        modified: When the store says it was last written (UTC), or None where it cannot say.
+    """
+
+    value: T
+    version: Version
+    modified: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A document as a listing sees it, without reading it.
+
+    Attributes:
+        category: Its category; ``.`` for the root.
+        name: Its name without the ending.
+        kind: ``"json"`` or ``"md"``.
+        size: Its length in bytes.
+        modified: When the store says it was last written (UTC), or None where it cannot say.
+    """
+
+    category: str
+    name: str
+    kind: Kind
+    size: int
+    modified: datetime | None
+
+
+class Documents:
+    """The documents of a store, by category and name.
+
+    A category is one or more segments (``specs/v1``), or ``.`` for the root. ``plan.json`` and
+    ``plan.md`` are two documents of one name. The category ``sessions`` can be read here, but not
+    written. Safe under threads. It does not close the store.
+
+    Args:
+        store: Where they lie.
+        observers: Told of what happens, after the fact.
+
+    Example:
+        >>> from statekeep import Documents, open_store
+        >>> with open_store("memory:") as store:
+        ...     documents = Documents(store)
+        ...     _ = documents.save_json("specs/v1", "limits", {"tokens": 4096})
+        ...     documents.load_json("specs/v1", "limits").value
+        {'tokens': 4096}
+    """
+
+    def __init__(self, store: StateStore, *, observers: Iterable[Observer] = ()) -> None:
+        self._store = store
+        self._observers = tuple(observers)
+
+    @property
+    def store(self) -> StateStore:
+        """The store below."""
+        return self._store
+
+    def save_json(
+        self,
+        category: str,
+        name: str,
+        value: object,
+        *,
+        type: Any = None,  # noqa: A002, ANN401 - pydantic's own word; any annotation is one
+        expect: Expect = ANY,
+    ) -> Version:
+        """Store a JSON document.
+
+        Args:
+            category: Where.
+            name: Under which name.
+            value: Any JSON value, or an instance of a pydantic model.
+            type: Write it as this type; anything that pydantic takes (a model, a dataclass,
+                ``list[Model]``).
+            expect: `ANY`, `ABSENT` (create only) or the version to replace.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ConflictError: Something else is there than expected; nothing was changed.
+            InvalidDocumentError: JSON cannot hold the value; nothing was changed.
+            InvalidKeyError: The name or the category is not legal.
+        """
+        if type is not None or isinstance(value, BaseModel):
+            value = _dump(value, type)
+        check_json_value(value)
+        return self._save(category, name, "json", encode_json(value), expect)
+
+    @overload
+    def load_json(self, category: str, name: str) -> Document[Any] | None: ...
+    @overload
+    def load_json(self, category: str, name: str, *, type: type[T]) -> Document[T] | None: ...
+    @overload
+    def load_json(self, category: str, name: str, *, type: Any) -> Document[Any] | None: ...  # noqa: ANN401
+    def load_json(
+        self,
+        category: str,
+        name: str,
+        *,
+        type: Any = None,  # noqa: A002
+    ) -> Document[Any] | None:
+        """Read a JSON document.
+
+        Args:
+            category: Where.
+            name: Under which name.
+            type: Read it as this type; anything that pydantic takes.
+
+        Returns:
+            The document, or None if there is none.
+
+        Raises:
+            CorruptDataError: It is not JSON, or not of that type.
+            InvalidKeyError: The name or the category is not legal.
+        """
+        key = document_key(category, name, "json")
+        blob = self._store.get(key)
+        if blob is None:
+            return None
+        return Document(self._read_json(key, blob, type), blob.version, blob.modified)
+
+    def save_markdown(
+        self, category: str, name: str, text: str, *, expect: Expect = ANY
+    ) -> Version:
+        """Store a Markdown document; the text is kept to the letter.
+
+        Args:
+            category: Where.
+            name: Under which name.
+            text: The text.
+            expect: `ANY`, `ABSENT` (create only) or the version to replace.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ConflictError: Something else is there than expected; nothing was changed.
+            InvalidDocumentError: It is no text that UTF-8 can hold; nothing was changed.
+            InvalidKeyError: The name or the category is not legal.
+        """
+        return self._save(category, name, "md", _encode_text(text), expect)
+
+    def load_markdown(self, category: str, name: str) -> Document[str] | None:
+        """Read a Markdown document.
+
+        Returns:
+            The document, or None if there is none.
+
+        Raises:
+            CorruptDataError: It is not UTF-8.
+            InvalidKeyError: The name or the category is not legal.
+        """
+        key = document_key(category, name, "md")
+        blob = self._store.get(key)
+        if blob is None:
+            return None
+        return Document(self._read_text(key, blob), blob.version, blob.modified)
+
+    def update(
+        self,
+        category: str,
+        name: str,
+        change: Callable[[Any], object],
+        *,
+        kind: Kind = "json",
+        type: Any = None,  # noqa: A002, ANN401
+        timeout: timedelta = _PATIENCE,
+    ) -> Document[Any]:
+        """Load, change and save, again and again until nobody came between.
+
+        Args:
+            category: Where.
+            name: Under which name.
+            change: Takes the value, or None where there is no document yet, and returns the new
+                one; it may be called several times.
+            kind: ``"json"`` or ``"md"``.
+            type: For JSON, read and write it as this type.
+            timeout: How long to go on after conflicts.
+
+        Returns:
+            The document as stored; its `modified` is None.
+
+        Raises:
+            ConflictError: Someone came between until the timeout; this change was not stored.
+            CorruptDataError, InvalidDocumentError, InvalidKeyError: As loading and saving.
+            UnsupportedError: The store cannot compare and swap.
+        """
+        key = document_key(category, name, kind)
+
+        def attempt() -> Document[Any]:
+            blob = self._store.get(key)
+            current = None
+            if blob is not None:
+                current = (
+                    self._read_text(key, blob) if kind == "md" else self._read_json(key, blob, type)
+                )
+            value = change(current)
+            expect: Expect = ABSENT if blob is None else blob.version
+            if kind == "json":
+                version = self.save_json(category, name, value, type=type, expect=expect)
+            elif isinstance(value, str):
+                version = self.save_markdown(category, name, value, expect=expect)
+            else:
+                raise InvalidDocumentError(
+                    f"Markdown is text, not a {value.__class__.__name__}",
+                    key=key,
+                    store=self._store,
+                )
+            return Document(value, version, None)
+
+        return retry_on_conflict(attempt, timeout)
+
+    def list(self, category: str | None = None) -> tuple[DocumentInfo, ...]:
+        """List documents without reading them.
+
+        Args:
+            category: Only those directly in this category; None for all categories but
+                ``sessions``.
+
+        Returns:
+            Sorted by category, name and kind.
+
+        Raises:
+            InvalidKeyError: The category is not legal.
+        """
+        prefix = document_prefix(category) if category is not None else ""
+        wanted = prefix or "."
+        found = {}
+        for entry in self._store.scan(prefix):
+            if (parsed := parse_document_key(entry.key)) is None:
+                continue
+            if category is None:
+                if parsed[0].split("/")[0] == SESSIONS:
+                    continue
+            elif parsed[0] != wanted:
+                continue
+            found[parsed] = DocumentInfo(*parsed, size=entry.size, modified=entry.modified)
+        return tuple(found[place] for place in sorted(found))
+
+    def delete(
+        self, category: str, name: str, *, kind: Kind | None = None, expect: Expect = ANY
+    ) -> bool:
+        """Delete a document.
+
+        Args:
+            category: Where.
+            name: Under which name.
+            kind: ``"json"`` or ``"md"``; may be left out where only one of them exists.
+            expect: `ANY` or the version that may be deleted.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            ConflictError: Something else is there than expected; nothing was changed.
+            InvalidKeyError: The name or the category is not legal, or both kinds exist and none
+                was named; nothing was changed.
+        """
+        kinds = _KINDS if kind is None else (kind,)
+        self._refuse_sessions(category)
+        keys = {each: document_key(category, name, each) for each in kinds}
+        there = [each for each in kinds if self._store.get(keys[each]) is not None]
+        if len(there) > 1:
+            raise InvalidKeyError(
+                f"{name!r} is both a JSON and a Markdown document; say which with kind=",
+                key=keys[there[0]],
+                store=self._store,
+            )
+        if not there and expect is ANY:
+            return False
+        chosen = there[0] if there else kinds[0]
+        try:
+            self._store.delete(keys[chosen], expect=expect)
+        except ConflictError:
+            self._notify(ConflictDetected(str(self._store), keys[chosen]))
+            raise
+        if there:
+            self._notify(DocumentDeleted(str(self._store), category, name, chosen))
+        return bool(there)
+
+    def _save(self, category: str, name: str, kind: Kind, data: bytes, expect: Expect) -> Version:
+        key = document_key(category, name, kind)
+        self._refuse_sessions(category)
+        try:
+            version = self._store.put(key, data, expect=expect)
+        except ConflictError:
+            self._notify(ConflictDetected(str(self._store), key))
+            raise
+        self._notify(DocumentSaved(str(self._store), category, name, kind, version))
+        return version
+
+    def _refuse_sessions(self, category: str) -> None:
+        if document_prefix(category).split("/")[0] == SESSIONS:
+            raise InvalidKeyError(
+                f"the category {SESSIONS!r} is written through Sessions",
+                key=category,
+                store=self._store,
+            )
+
+    def _read_json(self, key: str, blob: Blob, type: Any) -> Any:  # noqa: A002, ANN401
+        try:
+            value = decode_json(blob.data)
+            return value if type is None else _adapter(type).validate_json(blob.data)
+        except CorruptDataError as error:
+            raise CorruptDataError(error.message, key=key, store=self._store) from None
+        except ValidationError as error:
+            raise CorruptDataError(
+                f"not of the type asked for: {explain(error)}", key=key, store=self._store
+            ) from error
+
+    def _read_text(self, key: str, blob: Blob) -> str:
+        try:
+            return blob.data.decode()
+        except UnicodeDecodeError as error:
+            raise CorruptDataError(
+                f"not UTF-8 text: {error.reason} at byte {error.start}",
+                key=key,
+                store=self._store,
+            ) from None
+
+    def _notify(self, event: Event) -> None:
+        notify(self._observers, event)
+
+
+def _adapter(type: Any) -> TypeAdapter[Any]:  # noqa: A002, ANN401
+    return TypeAdapter(type)
+
+
+def _dump(value: object, type: Any) -> object:  # noqa: A002, ANN401
+    if type is None:
+        type = value.__class__  # noqa: A001
+    try:
+        adapter = _adapter(type)
+        return adapter.dump_python(adapter.validate_python(value), mode="json", warnings="error")
+    except ValidationError as error:
+        raise InvalidDocumentError(f"not of its type: {explain(error)}") from None
+    except PydanticSerializationError as error:
+        raise InvalidDocumentError(f"JSON cannot hold this: {error}") from None
+
+
+def _encode_text(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDocumentError(
+            f"UTF-8 cannot hold the character at {error.start}: {error.reason}"
+        ) from None

@@ -1,0 +1,131 @@
+"""What can go wrong, named by what the caller does next.
+
+```
+StateStoreError
+├ ConflictError          someone changed it meanwhile: reload and retry
+├ UnavailableError       the store did not answer or has no room: retry later
+├ NotFoundError          it is not there (also a KeyError)
+├ AccessDeniedError      not allowed (also a PermissionError)
+├ OwnershipError         it belongs to another user
+├ InvalidKeyError        no store may hold such a name (also a ValueError)
+├ InvalidDocumentError   the value cannot be stored (also a ValueError)
+├ CorruptDataError       what is stored cannot be read: do not retry
+├ UnsupportedError       the backend cannot keep this promise
+├ ConfigError            the configuration is wrong
+└ PluginError
+  ├ PluginNotFoundError  nothing installed offers that name
+  ├ PluginConflictError  two distributions offer one name
+  └ PluginLoadError      the plugin is there but broken
+```
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDeniedError",
+    "ConfigError",
+    "ConflictError",
+    "CorruptDataError",
+    "InvalidDocumentError",
+    "InvalidKeyError",
+    "NotFoundError",
+    "OwnershipError",
+    "PluginConflictError",
+    "PluginError",
+    "PluginLoadError",
+    "PluginNotFoundError",
+    "StateStoreError",
+    "UnavailableError",
+    "UnsupportedError",
+]
+
+
+class StateStoreError(Exception):
+    """The root of every error that statekeep raises on purpose.
+
+    Attributes:
+        message: What was wrong and what to do, without key and store.
+        key: The key concerned, or None.
+        store: The store concerned, as it names itself (never with a secret), or None.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, store: object = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.key = key
+        self.store = None if store is None else str(store)
+
+    def __str__(self) -> str:
+        where = [f"key {self.key!r}"] if self.key is not None else []
+        if self.store is not None:
+            where.append(f"store {self.store}")
+        return f"{self.message} [{', '.join(where)}]" if where else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments would be lost on the way between processes.
+        return (_rebuild, (type(self), self.message, self.key, self.store))
+
+
+def _rebuild(
+    cls: type[StateStoreError], message: str, key: str | None, store: str | None
+) -> StateStoreError:
+    return cls(message, key=key, store=store)
+
+
+class ConflictError(StateStoreError):
+    """What is stored is not what the caller expected; nothing was changed. Reload and retry."""
+
+
+class UnavailableError(StateStoreError):
+    """The store did not answer in time, is full or is busy. Retry later.
+
+    A write that ended so may have landed or not.
+    """
+
+
+class NotFoundError(StateStoreError, KeyError):
+    """What was asked for is not there."""
+
+
+class AccessDeniedError(StateStoreError, PermissionError):
+    """The store refuses this to the credentials or the user of this process."""
+
+
+class OwnershipError(StateStoreError):
+    """The session belongs to another user than the one named."""
+
+
+class InvalidKeyError(StateStoreError, ValueError):
+    """A key, name, category, session id or cursor that is not allowed; says which rule."""
+
+
+class InvalidDocumentError(StateStoreError, ValueError):
+    """The value cannot be stored as it is; nothing was written."""
+
+
+class CorruptDataError(StateStoreError):
+    """What is stored is not what belongs there. Nothing was altered; retrying does not help."""
+
+
+class UnsupportedError(StateStoreError):
+    """The backend cannot keep the promise that was asked for."""
+
+
+class ConfigError(StateStoreError):
+    """A URL, an option or a setting is wrong."""
+
+
+class PluginError(StateStoreError):
+    """A plugin misbehaves."""
+
+
+class PluginNotFoundError(PluginError):
+    """No installed distribution offers a plugin of that name."""
+
+
+class PluginConflictError(PluginError):
+    """Several distributions offer the same name; choose with ``dist:name``."""
+
+
+class PluginLoadError(PluginError):
+    """The plugin that was asked for could not be loaded."""

@@ -1,0 +1,81 @@
+"""What a plugin implements.
+
+A plugin is a module named by an entry point. It marks functions of the names below with
+`hookimpl`; each is described in the guide "Write a plugin".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pydantic import BaseModel
+
+    from statekeep.events import Event
+    from statekeep.protocol import StateStore
+    from statekeep.retention import PruningStrategy
+    from statekeep.urls import StoreURL
+
+__all__ = ["BackendSpec", "HookSpecs", "PrunerSpec", "hookimpl"]
+
+PROJECT = "statekeep"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as the implementation of the hook of its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A backend that a plugin offers.
+
+    Attributes:
+        name: The URL scheme; equal to the entry point's name.
+        summary: One line for people.
+        config: A pydantic model of its options (``extra="forbid"``); URL queries and keyword
+            arguments go through it.
+        factory: Makes the store. It opens no connection and touches nothing.
+    """
+
+    name: str
+    summary: str
+    config: type[BaseModel]
+    factory: Callable[[StoreURL, Any], StateStore]
+
+
+@dataclass(frozen=True, slots=True)
+class PrunerSpec:
+    """A pruning strategy that a plugin offers.
+
+    Attributes:
+        name: Its name; equal to the entry point's name.
+        summary: One line for people.
+        config: A pydantic model of its options (``extra="forbid"``).
+        factory: Makes the strategy.
+    """
+
+    name: str
+    summary: str
+    config: type[BaseModel]
+    factory: Callable[[Any], PruningStrategy]
+
+
+class HookSpecs:
+    """The hooks, with their signatures."""
+
+    @hookspec
+    def statekeep_backends(self) -> Iterable[BackendSpec]:  # type: ignore[empty-body]
+        """Offer backends; entry-point group ``statekeep.backends``."""
+
+    @hookspec
+    def statekeep_pruners(self) -> Iterable[PrunerSpec]:  # type: ignore[empty-body]
+        """Offer pruning strategies; entry-point group ``statekeep.pruners``."""
+
+    @hookspec
+    def statekeep_event(self, event: Event) -> None:
+        """Be told what has happened; entry-point group ``statekeep.observers``."""

@@ -1,0 +1,214 @@
+"""How ids, categories and names become keys: the one place where keys are built and checked.
+
+A key is a path of segments joined by ``/``. Backends join keys to their location without a
+second thought, because `check_key` has refused everything that could lead elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from typing import Literal
+from urllib.parse import quote
+
+from statekeep.errors import InvalidKeyError
+
+__all__ = [
+    "LOCKS",
+    "MAX_SESSION_ID",
+    "RESERVED",
+    "SESSIONS",
+    "TEMPORARY_SUFFIX",
+    "Kind",
+    "check_key",
+    "check_prefix",
+    "document_key",
+    "document_prefix",
+    "is_key",
+    "parse_document_key",
+    "parse_session_key",
+    "session_key",
+    "session_stem",
+]
+
+Kind = Literal["json", "md"]
+
+SESSIONS = "sessions"
+"""The category of the sessions."""
+
+RESERVED = ".statekeep"
+"""The category of statekeep itself."""
+
+LOCKS = f"{RESERVED}/locks"
+"""Where a backend may keep its locks; no key is ever there."""
+
+TEMPORARY_SUFFIX = ".tmp"
+"""Ends the names of files that are being written; no key ends so."""
+
+MAX_SESSION_ID = 512
+"""Characters that a session id may have."""
+
+_MAX_SEGMENT = 255
+"""Bytes of the longest name that common filesystems and object stores can hold."""
+
+_UNSAFE = re.compile("[\0\\\\\ud800-\udfff]")
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that could lead out of a store, or that some store cannot hold.
+
+    Raises:
+        InvalidKeyError: A segment is empty, ``.``, ``..`` or longer than 255 bytes of UTF-8;
+            there is a NUL, a backslash or a lone surrogate; the key ends with ``.tmp`` or lies
+            in ``.statekeep/locks``.
+    """
+    rule = _broken_rule(key)
+    if rule is None and key.endswith(TEMPORARY_SUFFIX):
+        rule = f"must not end with {TEMPORARY_SUFFIX!r}, which marks unfinished writes"
+    if rule:
+        raise InvalidKeyError(f"not a legal key: {rule}", key=key)
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse a prefix that no key can have.
+
+    Raises:
+        InvalidKeyError: As `check_key`; the empty prefix is legal.
+    """
+    if prefix and (rule := _broken_rule(prefix)):
+        raise InvalidKeyError(f"not a legal prefix: {rule}", key=prefix)
+
+
+def is_key(text: str) -> bool:
+    """Tell whether `check_key` accepts it."""
+    return _broken_rule(text) is None and not text.endswith(TEMPORARY_SUFFIX)
+
+
+def _broken_rule(key: str) -> str | None:
+    if _UNSAFE.search(key):
+        return "no NUL, backslash or lone surrogate is allowed"
+    # Folded, because on some volumes `.STATEKEEP` is the same folder.
+    if key[0:1] == "." and f"{key}/".casefold().startswith(LOCKS + "/"):
+        return f"{LOCKS!r} is reserved for the store's own locks"
+    for segment in key.split("/"):
+        if segment in {"", ".", ".."}:
+            return f"no segment may be {segment!r}"
+        if len(segment) * 4 > _MAX_SEGMENT and len(segment.encode()) > _MAX_SEGMENT:
+            return f"a segment may have at most {_MAX_SEGMENT} bytes"
+    return None
+
+
+def session_key(session_id: str) -> str:
+    """The key of a session.
+
+    Raises:
+        InvalidKeyError: The id is empty, longer than 512 characters or has a lone surrogate.
+    """
+    return f"{SESSIONS}/{session_stem(session_id)}.json"
+
+
+def session_stem(session_id: str) -> str:
+    r"""Encode a session id injectively into a file's stem.
+
+    An id that is a harmless file name is its own stem, so that the original shares the file. Any
+    other begins with ``%..``, which the original neither makes nor opens.
+
+    >>> session_stem("2024-01-01 planning"), session_stem("slack:C1/17.5")
+    ('2024-01-01 planning', '%..slack%3AC1%2F17.5')
+    """
+    if not session_id:
+        raise InvalidKeyError("a session id must not be empty")
+    if len(session_id) > MAX_SESSION_ID:
+        raise InvalidKeyError(
+            f"a session id may have at most {MAX_SESSION_ID} characters, not {len(session_id)}",
+            key=f"{session_id[:40]}…",
+        )
+    if _SURROGATE.search(session_id):
+        raise InvalidKeyError("a session id must not have a lone surrogate", key=session_id)
+    longest = _MAX_SEGMENT - len(".json")
+    if (
+        ".." not in session_id
+        and "/" not in session_id
+        and "\\" not in session_id
+        and not _CONTROL.search(session_id)
+        and len(session_id.encode()) <= longest
+    ):
+        return session_id
+    stem = "%.." + quote(session_id, safe="").replace("~", "%7E")
+    if len(stem) > longest:
+        digest = hashlib.sha256(session_id.encode()).hexdigest()
+        stem = f"{stem[: longest - len(digest) - 1]}~{digest}"
+    return stem
+
+
+def parse_session_key(key: str) -> str | None:
+    """The stem of a session's key, or None if no session has such a key."""
+    stem = key.removeprefix(SESSIONS + "/").removesuffix(".json")
+    return stem if key == f"{SESSIONS}/{stem}.json" and "/" not in stem else None
+
+
+def document_key(category: str, name: str, kind: Kind) -> str:
+    """The key of a document.
+
+    Args:
+        category: One or more segments (``specs/v1``), or ``.`` for the root.
+        name: The name without its ending.
+        kind: ``"json"`` or ``"md"``.
+
+    Raises:
+        InvalidKeyError: The name or the category is not legal; the message says which rule.
+    """
+    if kind not in {"json", "md"}:
+        raise InvalidKeyError(f"a document's kind is 'json' or 'md', not {kind!r}")
+    folder = document_prefix(category)
+    _refuse("document name", name, ("..", "/", "\\"))
+    file = f"{name}.{kind}"
+    if len(file.encode()) > _MAX_SEGMENT:
+        raise InvalidKeyError(
+            f"a document name with its ending may have at most {_MAX_SEGMENT} bytes",
+            key=f"{name[:40]}…",
+        )
+    key = f"{folder}/{file}" if folder else file
+    check_key(key)
+    return key
+
+
+def document_prefix(category: str) -> str:
+    """The prefix of a category's documents; empty for the root.
+
+    Raises:
+        InvalidKeyError: The category is not legal or is statekeep's own.
+    """
+    _refuse("category", category, ("..", "\\", "//"))
+    if category.startswith("/") or category.endswith("/"):
+        raise InvalidKeyError("a category must not begin or end with '/'", key=category)
+    prefix = "/".join(segment for segment in category.split("/") if segment != ".")
+    # Folded, because on some volumes `.STATEKEEP` is the same folder.
+    if unicodedata.normalize("NFC", prefix).casefold().split("/")[0] == RESERVED:
+        raise InvalidKeyError(f"the category {RESERVED!r} is statekeep's own", key=category)
+    check_prefix(prefix)
+    return prefix
+
+
+def _refuse(what: str, value: str, parts: tuple[str, ...]) -> None:
+    if not value:
+        raise InvalidKeyError(f"a {what} must not be empty")
+    for part in parts:
+        if part in value:
+            raise InvalidKeyError(f"a {what} must not contain {part!r}", key=value)
+    if _CONTROL.search(value) or _SURROGATE.search(value):
+        raise InvalidKeyError(
+            f"a {what} must not contain control characters or lone surrogates", key=value
+        )
+
+
+def parse_document_key(key: str) -> tuple[str, str, Kind] | None:
+    """Category, name and kind of a document's key, or None if it is no document."""
+    folder, _, file = key.rpartition("/")
+    name, _, kind = file.rpartition(".")
+    if kind not in {"json", "md"} or not name or folder.split("/")[0] == RESERVED:
+        return None
+    return folder or ".", name, "json" if kind == "json" else "md"

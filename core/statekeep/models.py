@@ -1,0 +1,331 @@
+"""Sessions, their messages and their summaries, as the original has them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic_core import PydanticSerializationError
+
+from statekeep.codec import check_json_value, decode_json, encode_json, explain
+from statekeep.errors import CorruptDataError, InvalidDocumentError
+from statekeep.protocol import Version  # noqa: TC001 - pydantic reads annotations
+from statekeep.timestamps import format_timestamp, parse_timestamp, to_utc, utc_now
+
+__all__ = [
+    "FOREVER",
+    "PIN",
+    "AgentResponse",
+    "Session",
+    "SessionSummary",
+    "Timestamp",
+    "UserMessage",
+]
+
+FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+"""`SessionSummary.pinned_until` of a session that is pinned without an end."""
+
+PIN: Final = "statekeep.pin"
+"""The metadata key of a pin: a time as text, or true for ever."""
+
+_PROJECT: Final = "project_ids"
+
+
+def _timestamp(value: object) -> datetime:
+    if isinstance(value, str):
+        return parse_timestamp(value)
+    if isinstance(value, datetime):
+        return to_utc(value)
+    raise ValueError("a time is RFC 3339 text or an aware datetime")
+
+
+Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
+"""An aware datetime in UTC; reads text as the format has it, refuses naive datetimes."""
+
+
+class _Record(BaseModel):
+    """Strict on types, and what it does not know it keeps."""
+
+    model_config = ConfigDict(
+        extra="allow", strict=True, validate_assignment=True, hide_input_in_errors=True
+    )
+
+
+class UserMessage(_Record):
+    """What the user said."""
+
+    content: str
+    timestamp: Timestamp
+
+
+class AgentResponse(_Record):
+    """What the agent answered, and how far it had come by then."""
+
+    content: str
+    session_id: str | None = None
+    seed_id: str | None = None
+    phase_reached: str | None = None
+    evaluation_passed: bool | None = None
+    timestamp: Timestamp
+
+
+class Session(_Record):
+    """One conversation and its state.
+
+    Make a new one with `Session.new`, get a stored one from `Sessions`. It is mutable; each of
+    its methods that changes something moves `updated_at` to now. Fields that statekeep does not
+    know survive a load and a save.
+
+    Attributes:
+        id: Any non-empty text up to 512 characters; cannot be changed.
+        user_id: Whom it belongs to.
+        user_messages: Oldest first.
+        agent_responses: Oldest first.
+        active_seed_id: The seed in work, if any.
+        active_persona_id: The persona in use, if any.
+        created_at: Aware, UTC, microseconds.
+        updated_at: Aware, UTC, microseconds.
+        metadata: Text to any JSON value.
+    """
+
+    id: str = Field(frozen=True)
+    user_id: str
+    user_messages: list[UserMessage] = Field(default_factory=list)
+    agent_responses: list[AgentResponse] = Field(default_factory=list)
+    active_seed_id: str | None = None
+    active_persona_id: str | None = None
+    created_at: Timestamp
+    updated_at: Timestamp
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    _version: Version | None = PrivateAttr(default=None)
+
+    @classmethod
+    def new(cls, user_id: str, session_id: str | None = None) -> Self:
+        """Make an empty session; it is stored by `Sessions.save`.
+
+        Args:
+            user_id: Whom it belongs to.
+            session_id: Its id; without one, a random UUID.
+        """
+        now = utc_now()
+        if session_id is None:
+            session_id = str(uuid.uuid4())
+        return cls(id=session_id, user_id=user_id, created_at=now, updated_at=now)
+
+    @property
+    def version(self) -> Version | None:
+        """What `Sessions.save` expects to find stored; None for a session never stored."""
+        return self._version
+
+    def expect_version(self, version: Version | None) -> None:
+        """Say what the next save shall find stored; None means nothing.
+
+        `Sessions` does this itself. It is for a session that was carried elsewhere and came back:
+        send `version` along, and set it again before saving.
+        """
+        self._version = version
+
+    @property
+    def exchange_count(self) -> int:
+        """How many questions have their answer."""
+        return min(len(self.user_messages), len(self.agent_responses))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the user has said nothing yet."""
+        return not self.user_messages
+
+    def add_user_message(self, content: str) -> UserMessage:
+        """Append what the user said, now."""
+        message = UserMessage(content=content, timestamp=utc_now())
+        self.user_messages.append(message)
+        self._touch()
+        return message
+
+    def add_agent_response(
+        self,
+        content: str,
+        *,
+        session_id: str | None = None,
+        seed_id: str | None = None,
+        phase_reached: str | None = None,
+        evaluation_passed: bool | None = None,
+    ) -> AgentResponse:
+        """Append what the agent answered, now.
+
+        Args:
+            content: The answer.
+            session_id: The session of another system that produced it, if any.
+            seed_id: The seed it worked on, if any.
+            phase_reached: The phase it reached, if any.
+            evaluation_passed: Whether an evaluation passed; None if there was none.
+        """
+        response = AgentResponse(
+            content=content,
+            session_id=session_id,
+            seed_id=seed_id,
+            phase_reached=phase_reached,
+            evaluation_passed=evaluation_passed,
+            timestamp=utc_now(),
+        )
+        self.agent_responses.append(response)
+        self._touch()
+        return response
+
+    def set_active_seed(self, seed_id: str) -> None:
+        """Say which seed is in work."""
+        self.active_seed_id = seed_id
+        self._touch()
+
+    def clear_active_seed(self) -> None:
+        """Say that no seed is in work."""
+        self.active_seed_id = None
+        self._touch()
+
+    def set_active_persona(self, persona_id: str) -> None:
+        """Say which persona is in use."""
+        self.active_persona_id = persona_id
+        self._touch()
+
+    def clear_active_persona(self) -> None:
+        """Say that no persona is in use."""
+        self.active_persona_id = None
+        self._touch()
+
+    def set_metadata(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Set one metadata value.
+
+        Raises:
+            InvalidDocumentError: JSON cannot hold the value.
+        """
+        check_json_value(value)
+        self.metadata[key] = value
+        self._touch()
+
+    def get_metadata(self, key: str) -> Any | None:  # noqa: ANN401 - any JSON value
+        """Read one metadata value; None if there is none."""
+        return self.metadata.get(key)
+
+    def _touch(self) -> None:
+        self.updated_at = utc_now()
+
+    def summary(self, *, size: int = 0) -> SessionSummary:
+        """What a listing says of it.
+
+        Args:
+            size: Bytes that it takes in the store.
+        """
+        responses = self.agent_responses
+        phases = (r.phase_reached for r in reversed(responses) if r.phase_reached is not None)
+        verdicts = (
+            r.evaluation_passed for r in reversed(responses) if r.evaluation_passed is not None
+        )
+        project = self.metadata.get(_PROJECT)
+        return SessionSummary(
+            id=self.id,
+            user_id=self.user_id,
+            message_count=len(self.user_messages),
+            active_seed_id=self.active_seed_id,
+            project_id=project if isinstance(project, str) else None,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            size=size,
+            pinned_until=_pinned_until(self.metadata),
+            last_phase=next(phases, None),
+            last_evaluation=next(verdicts, None),
+        )
+
+    def to_json(self) -> bytes:
+        """Write it as the format has it.
+
+        Raises:
+            InvalidDocumentError: Something in it is no JSON, or not of its field's type.
+        """
+        check_json_value(self.metadata)
+        for record in (self, *self.user_messages, *self.agent_responses):
+            if extra := getattr(record, "__pydantic_extra__", None):
+                check_json_value(extra)
+        try:
+            fields = self.model_dump(warnings="error")
+        except (PydanticSerializationError, ValueError) as error:
+            raise InvalidDocumentError(f"a field has a wrong type: {error}") from None
+        for optional in ("active_seed_id", "active_persona_id"):
+            if fields[optional] is None:
+                del fields[optional]
+        return encode_json(fields)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read what `to_json`, or the original, wrote.
+
+        Raises:
+            CorruptDataError: It is not a session; the message says where it fails.
+        """
+        try:
+            return cls.model_validate(decode_json(data))
+        except ValidationError as error:
+            raise CorruptDataError(f"not a session: {explain(error)}") from None
+
+
+def _pinned_until(metadata: dict[str, Any]) -> datetime | None:
+    pin = metadata.get(PIN)
+    if pin is None or pin is False:
+        return None
+    try:
+        return parse_timestamp(pin) if isinstance(pin, str) else FOREVER
+    except ValueError:
+        return FOREVER  # a pin that cannot be read protects: the other mistake deletes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """What a listing says of a session without its messages.
+
+    Attributes:
+        id: The session's id.
+        user_id: Whom it belongs to.
+        message_count: How many user messages it has.
+        active_seed_id: The seed in work, if any.
+        project_id: The metadata value ``project_ids``, if that is text.
+        created_at: UTC.
+        updated_at: UTC.
+        size: Bytes that it takes in the store.
+        pinned_until: Until when it is protected from pruning; `FOREVER` if without end.
+        last_phase: The last phase that a response reached.
+        last_evaluation: Whether the last evaluation passed; None if there was none.
+    """
+
+    id: str
+    user_id: str
+    message_count: int
+    active_seed_id: str | None
+    project_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    size: int
+    pinned_until: datetime | None
+    last_phase: str | None
+    last_evaluation: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The original's JSON form: its fields only, absent ones left out."""
+        optional = {"active_seed_id": self.active_seed_id, "project_id": self.project_id}
+        return {
+            "id": self.id,
+            "user_id": self.user_id,
+            "message_count": self.message_count,
+            **{name: value for name, value in optional.items() if value is not None},
+            "created_at": format_timestamp(self.created_at),
+            "updated_at": format_timestamp(self.updated_at),
+        }

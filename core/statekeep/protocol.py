@@ -1,0 +1,237 @@
+"""The protocol that every backend fulfils: versioned bytes under keys.
+
+All cleverness (sessions, documents, retention) is written once, above it. A backend author
+subclasses `StateStore`, writes six members and has a complete store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Literal, NewType, Protocol, Self, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime, timedelta
+    from types import TracebackType
+
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "Blob",
+    "Capabilities",
+    "Entry",
+    "Expect",
+    "Expectation",
+    "StateStore",
+    "SupportsGetMany",
+    "SupportsSweep",
+    "Version",
+    "content_version",
+    "get_many",
+]
+
+Version = NewType("Version", str)
+"""Names the bytes of a document: two versions of one store are equal only if the bytes are.
+
+Opaque: compare it for equality, hand it back as `expect`, and nothing else. It is equality of
+value, so a document that went from A to B and back to A has its first version again.
+"""
+
+
+class Expectation(Enum):
+    """What a write may expect besides a `Version`."""
+
+    ANY = "any"
+    ABSENT = "absent"
+
+
+ANY: Final = Expectation.ANY
+"""Write whatever is there."""
+
+ABSENT: Final = Expectation.ABSENT
+"""Write only if nothing is there."""
+
+Expect = Version | Literal[Expectation.ANY, Expectation.ABSENT]
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One document as one atomic read found it.
+
+    Attributes:
+        data: Its bytes.
+        version: The version of exactly these bytes.
+        modified: When the store says it was last written (UTC), or None where it cannot say.
+    """
+
+    data: bytes
+    version: Version
+    modified: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document as a scan sees it, without reading it.
+
+    Attributes:
+        key: Its key.
+        size: Its length in bytes.
+        modified: When the store says it was last written (UTC), or None where it cannot say.
+        fingerprint: A cheap change mark: if it differs, the bytes may differ. None where the
+            store has nothing of the kind.
+    """
+
+    key: str
+    size: int
+    modified: datetime | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a store promises. What it does not promise it refuses with `UnsupportedError`.
+
+    Attributes:
+        conditional_put: `put` keeps `ABSENT` and a `Version` atomically.
+        conditional_delete: `delete` keeps a `Version` atomically.
+        shared: Other processes can open the same location and see the same documents.
+    """
+
+    conditional_put: bool
+    conditional_delete: bool
+    shared: bool
+
+
+class StateStore(Protocol):
+    """Versioned bytes under keys.
+
+    Subclass it to write a backend: implement `capabilities`, `get`, `put`, `delete`, `scan` and
+    `close`, and the context manager comes along. Every method may be called from several threads
+    at once and, on a store opened before, in a forked child.
+
+    Keys are checked with `statekeep.keys.check_key` before they are used. `repr` names the store
+    for error messages and never shows a secret. Only `StateStoreError` may escape.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this store promises."""
+        ...
+
+    def get(self, key: str) -> Blob | None:
+        """Read one document: data, version and time from one atomic read.
+
+        Returns:
+            The document, or None if there is none.
+
+        Raises:
+            InvalidKeyError: The key is not legal.
+            UnavailableError: The store did not answer.
+            AccessDeniedError: The store refused.
+        """
+        ...
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        """Write one document whole; a reader sees the old bytes or the new ones.
+
+        Args:
+            key: Where.
+            data: The bytes; they are not referred to after the call.
+            expect: `ANY`, `ABSENT` (create only) or the `Version` to replace.
+
+        Returns:
+            The version of what was written.
+
+        Raises:
+            ConflictError: Something else is there than expected; nothing was changed.
+            UnsupportedError: This store cannot keep that expectation.
+            InvalidKeyError: The key is not legal.
+            CorruptDataError: Something that is no document is in the way.
+            UnavailableError: No room or no answer.
+            AccessDeniedError: The store refused.
+        """
+        ...
+
+    def delete(self, key: str, *, expect: Expect = ANY) -> None:
+        """Delete one document; where there is none and `ANY` is expected, do nothing.
+
+        Args:
+            key: Which.
+            expect: `ANY`, or the `Version` that may be deleted. A document that is no longer
+                there is not of that version.
+
+        Raises:
+            ConflictError: Something else is there than expected; nothing was changed.
+            UnsupportedError: This store cannot keep that expectation.
+            InvalidKeyError: The key is not legal.
+            UnavailableError: The store did not answer.
+            AccessDeniedError: The store refused.
+        """
+        ...
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        """List the documents below a prefix, in any order, never from a cache.
+
+        Args:
+            prefix: Whole segments without a slash at the end; ``a`` means all keys that begin
+                with ``a/``. Empty means all keys.
+
+        Raises:
+            InvalidKeyError: The prefix is not legal.
+            UnavailableError: The store did not answer.
+            AccessDeniedError: The store refused.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what this store opened, and only that. Closing twice is fine."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@runtime_checkable
+class SupportsGetMany(Protocol):
+    """A store that reads many documents faster than one after the other."""
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
+        """Yield each key with its document or None, in any order."""
+        ...
+
+
+@runtime_checkable
+class SupportsSweep(Protocol):
+    """A store in which a killed writer can leave something behind."""
+
+    def sweep(self, *, older_than: timedelta) -> int:
+        """Remove leftovers of unfinished writes older than that; say how many."""
+        ...
+
+
+def get_many(store: StateStore, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
+    """Read many documents, in the way that suits the store best.
+
+    Yields:
+        Each key with its document, or None where there is none; in any order.
+    """
+    if isinstance(store, SupportsGetMany):
+        yield from store.get_many(keys)
+    else:
+        for key in keys:
+            yield key, store.get(key)
+
+
+def content_version(data: bytes) -> Version:
+    """Name bytes by their SHA-256: the version of stores that have none of their own."""
+    return Version(hashlib.sha256(data).hexdigest())

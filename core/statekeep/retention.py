@@ -1,0 +1,198 @@
+"""Which sessions to delete, and deleting exactly those.
+
+A strategy decides; the core withholds what is protected from it, and deletes on the condition
+that a session is still the one that was seen.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from statekeep.errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from statekeep.errors import StateStoreError
+    from statekeep.listing import Catalogue, Problem, Record
+    from statekeep.models import SessionSummary
+    from statekeep.protocol import Version
+
+__all__ = [
+    "PlannedVictim",
+    "PrunePlan",
+    "PruneReport",
+    "PruneThrottle",
+    "PruningStrategy",
+    "Undeleted",
+    "Victim",
+    "Withheld",
+    "make_plan",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A session that a strategy wants deleted, and why, in words for a person."""
+
+    summary: SessionSummary
+    reason: str
+
+
+class PruningStrategy(Protocol):
+    """Decides which sessions to delete. A pure function: it reads nothing and deletes nothing."""
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        """Choose victims.
+
+        Args:
+            summaries: All sessions that may be deleted, newest `updated_at` first.
+            now: The present, aware, in UTC.
+
+        Returns:
+            Some of the summaries, each once, with the reason.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVictim:
+    """A session that a plan would delete, if it is still of that version."""
+
+    summary: SessionSummary
+    reason: str
+    key: str
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A session that no strategy gets to see, and why."""
+
+    summary: SessionSummary
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What a prune would do. It reads and changes nothing; `Sessions.prune` carries it out.
+
+    Attributes:
+        now: The time it was made for.
+        victims: What would be deleted.
+        withheld: What was kept from the strategy.
+        kept: How many sessions the strategy saw and left alone.
+        problems: What cannot be read, and so is never pruned.
+    """
+
+    now: datetime
+    victims: tuple[PlannedVictim, ...]
+    withheld: tuple[Withheld, ...]
+    kept: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undeleted:
+    """A victim of which a prune cannot say that it deleted it, and the error it met."""
+
+    victim: PlannedVictim
+    error: StateStoreError
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What a prune did.
+
+    Attributes:
+        pruned: Deleted by this prune.
+        spared: Saved or deleted by someone else since the plan, so left alone.
+        unknown: The store did not answer: deleted or not.
+        failed: The store refused.
+        swept: Leftovers of killed writers that were removed.
+    """
+
+    pruned: tuple[PlannedVictim, ...]
+    spared: tuple[PlannedVictim, ...]
+    unknown: tuple[Undeleted, ...]
+    failed: tuple[Undeleted, ...]
+    swept: int
+
+
+def make_plan(
+    catalogue: Catalogue,
+    strategy: PruningStrategy,
+    *,
+    now: datetime,
+    protect: Collection[str],
+    min_idle: timedelta,
+) -> PrunePlan:
+    """Ask a strategy about everything that is not protected.
+
+    Raises:
+        PluginError: The strategy named a session that it was not shown.
+    """
+    offered: dict[str, Record] = {}
+    withheld: list[Withheld] = []
+    for record in catalogue.records:
+        if reason := _protection(record, now=now, protect=protect, min_idle=min_idle):
+            withheld.append(Withheld(record.summary, reason))
+        else:
+            offered[record.summary.id] = record
+    victims: dict[str, PlannedVictim] = {}
+    for victim in strategy.select([record.summary for record in offered.values()], now):
+        chosen = offered.get(victim.summary.id)
+        if chosen is None:
+            raise PluginError(
+                f"the strategy {strategy!r} chose {victim.summary.id!r}, which it was not shown; "
+                "nothing was pruned"
+            )
+        victims[victim.summary.id] = PlannedVictim(
+            chosen.summary, victim.reason, chosen.key, chosen.version
+        )
+    return PrunePlan(
+        now, tuple(victims.values()), tuple(withheld), len(offered) - len(victims),
+        catalogue.problems,
+    )  # fmt: skip
+
+
+def _protection(
+    record: Record, *, now: datetime, protect: Collection[str], min_idle: timedelta
+) -> str | None:
+    summary = record.summary
+    if summary.pinned_until is not None and summary.pinned_until > now:
+        return "pinned"
+    if summary.id in protect:
+        return "protected"
+    last_change = max(summary.updated_at, record.modified or summary.updated_at)
+    if min_idle and now - last_change < min_idle:
+        return f"changed within {min_idle}"
+    return None
+
+
+class PruneThrottle:
+    """Says yes on the first call and then at most once per cool-down; safe under threads.
+
+    Args:
+        cooldown: The least time between two yeses.
+    """
+
+    def __init__(self, cooldown: timedelta) -> None:
+        if cooldown < timedelta(0):
+            raise ValueError("a cool-down must not be negative")
+        self._cooldown = cooldown.total_seconds()
+        self._next: float | None = None
+        self._lock = threading.Lock()
+
+    def should_prune(self) -> bool:
+        """Take the turn if it is due."""
+        now = time.monotonic()
+        with self._lock:
+            if self._next is not None and now < self._next:
+                return False
+            self._next = now + self._cooldown
+            return True

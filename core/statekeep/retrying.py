@@ -1,0 +1,38 @@
+"""Trying again after a conflict, with a jittered back-off."""
+
+from __future__ import annotations
+
+import random
+import time
+from itertools import count
+from typing import TYPE_CHECKING, TypeVar
+
+from statekeep.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+__all__ = ["retry_on_conflict"]
+
+T = TypeVar("T")
+
+_SHORTEST_PAUSE = 0.002
+_LONGEST_PAUSE = 0.25
+
+
+def retry_on_conflict(attempt: Callable[[], T], timeout: timedelta) -> T:
+    """Call until it raises no `ConflictError`; after the timeout, let it through.
+
+    The pause before each further attempt is random, so that those who met once do not meet again.
+    """
+    deadline = time.monotonic() + timeout.total_seconds()
+    for tries in count():
+        try:
+            return attempt()
+        except ConflictError:
+            if time.monotonic() >= deadline:
+                raise
+        pause = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(tries, 10))
+        time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
+    raise AssertionError  # pragma: no cover - count() does not end

@@ -1,0 +1,441 @@
+"""Sessions over any store: versions, conflicts, owners, listings, pruning."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from statekeep.errors import (
+    ConflictError,
+    CorruptDataError,
+    NotFoundError,
+    OwnershipError,
+    StateStoreError,
+    UnavailableError,
+    UnsupportedError,
+)
+from statekeep.events import (
+    ConflictDetected,
+    Event,
+    Observer,
+    ProblemFound,
+    PruneFinished,
+    SessionDeleted,
+    SessionSaved,
+    notify,
+)
+from statekeep.keys import session_key
+from statekeep.listing import Catalogue, Listing, Problem, decode_session, page, read_catalogue
+from statekeep.models import PIN, Session
+from statekeep.protocol import ABSENT, ANY, Blob, Expect, StateStore, SupportsSweep, Version
+from statekeep.retention import (
+    PlannedVictim,
+    PrunePlan,
+    PruneReport,
+    PruningStrategy,
+    Undeleted,
+    make_plan,
+)
+from statekeep.retrying import retry_on_conflict
+from statekeep.timestamps import format_timestamp, to_utc, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+__all__ = ["Conflicts", "Sessions"]
+
+_logger = logging.getLogger(__name__)
+
+Conflicts = Literal["detect", "last-writer-wins"]
+
+_PATIENCE = timedelta(seconds=30)
+_STALE = timedelta(hours=1)
+
+
+class Sessions:
+    """The sessions of a store.
+
+    Safe under threads. It does not close the store.
+
+    Args:
+        store: Where they lie.
+        conflicts: ``"detect"`` (nothing is ever overwritten unseen) or ``"last-writer-wins"``,
+            the only choice on a store without conditional writes.
+        observers: Told of what happens, after the fact.
+
+    Raises:
+        UnsupportedError: Conflicts are to be detected on a store that cannot.
+
+    Example:
+        >>> from statekeep import Sessions, open_store
+        >>> with open_store("memory:") as store:
+        ...     sessions = Sessions(store)
+        ...     session = sessions.get_or_create("ada", "plan")
+        ...     _ = session.add_user_message("Hello")
+        ...     _ = sessions.save(session)
+        ...     sessions.list(user_id="ada").summaries[0].message_count
+        1
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        *,
+        conflicts: Conflicts = "detect",
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        if conflicts not in {"detect", "last-writer-wins"}:
+            raise ValueError(f"conflicts is 'detect' or 'last-writer-wins', not {conflicts!r}")
+        self._detect = conflicts == "detect"
+        if self._detect and not store.capabilities.conditional_put:
+            raise UnsupportedError(
+                "this store cannot compare and swap, so concurrent saves would be lost; "
+                "choose another store, or accept that with conflicts='last-writer-wins'",
+                store=store,
+            )
+        self._store = store
+        self._observers = tuple(observers)
+        self._reported: set[tuple[str, Version]] = set()
+
+    @property
+    def store(self) -> StateStore:
+        """The store below."""
+        return self._store
+
+    def load(self, session_id: str, *, user_id: str | None = None) -> Session | None:
+        """Read a session.
+
+        Args:
+            session_id: Which.
+            user_id: If given, whom it must belong to.
+
+        Returns:
+            The session, or None if there is none. It remembers its version for `save`.
+
+        Raises:
+            OwnershipError: It belongs to another user.
+            CorruptDataError: What lies there is not this session.
+            InvalidKeyError: The id is not legal.
+        """
+        key = session_key(session_id)
+        blob = self._store.get(key)
+        return None if blob is None else self._decode(key, blob, session_id, user_id)
+
+    def save(self, session: Session, *, overwrite: bool = False) -> Version:
+        """Store a session, if it is still as it was loaded.
+
+        Args:
+            session: A new one must not exist yet; a loaded one must not have changed since.
+            overwrite: Store it whatever is there, even a corrupt document; only another session
+                (on a volume that takes two ids for one) is spared.
+
+        Returns:
+            The new version; the session remembers it.
+
+        Raises:
+            ConflictError: It was saved or deleted by someone else meanwhile, or a new session's
+                id is taken; nothing was changed. See `update`.
+            InvalidDocumentError: It holds something that cannot be stored; nothing was changed.
+            InvalidKeyError: The id is not legal.
+        """
+        key = session_key(session.id)
+        data = session.to_json()
+        if overwrite:
+            expect: Expect = ANY
+            created = not self._exists_for(key, session.id)
+        else:
+            created = session.version is None
+            expect = ABSENT if session.version is None else session.version
+        try:
+            version = self._store.put(key, data, expect=expect if self._detect else ANY)
+        except ConflictError as error:
+            self._notify(ConflictDetected(str(self._store), key))
+            what = "exists already" if created else "was saved or deleted since it was loaded"
+            raise ConflictError(
+                f"the session {what}; load it again, or let update() do so",
+                key=key,
+                store=self._store,
+            ) from error
+        session.expect_version(version)
+        self._notify(SessionSaved(str(self._store), session.id, session.user_id, version, created))
+        return version
+
+    def update(
+        self,
+        session_id: str,
+        change: Callable[[Session], object],
+        *,
+        user_id: str | None = None,
+        timeout: timedelta = _PATIENCE,
+    ) -> Session:
+        """Load, change and save, again and again until nobody came between.
+
+        Args:
+            session_id: Which.
+            change: Changes the session in place; it may be called several times.
+            user_id: If given, whom it must belong to.
+            timeout: How long to go on after conflicts.
+
+        Returns:
+            The session as stored.
+
+        Raises:
+            NotFoundError: There is no such session.
+            ConflictError: Someone came between until the timeout; this change was not stored.
+            OwnershipError, CorruptDataError, InvalidDocumentError, InvalidKeyError: As `load`
+                and `save`.
+        """
+
+        def attempt() -> Session:
+            session = self.load(session_id, user_id=user_id)
+            if session is None:
+                raise NotFoundError(
+                    "no such session", key=session_key(session_id), store=self._store
+                )
+            change(session)
+            self.save(session)
+            return session
+
+        return retry_on_conflict(attempt, timeout)
+
+    def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
+        """Give the session of that id, made and stored if there was none.
+
+        Of several that race one creates it, and all get the same.
+
+        Args:
+            user_id: Whom it belongs to.
+            session_id: Which; without one, a new session with a random id.
+
+        Raises:
+            OwnershipError: The id belongs to another user.
+            CorruptDataError, InvalidKeyError: As `load`.
+        """
+
+        def attempt() -> Session:
+            if session_id is not None:
+                existing = self.load(session_id, user_id=user_id)
+                if existing is not None:
+                    return existing
+            session = Session.new(user_id, session_id)
+            self.save(session)
+            return session
+
+        return retry_on_conflict(attempt, _PATIENCE)
+
+    def delete(self, session_id: str, *, user_id: str | None = None) -> bool:
+        """Delete a session.
+
+        Args:
+            session_id: Which.
+            user_id: If given, whom it must belong to.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            OwnershipError: It belongs to another user.
+            CorruptDataError: What lies there is not this session; it is left alone.
+            InvalidKeyError: The id is not legal.
+        """
+        key = session_key(session_id)
+
+        def attempt() -> bool:
+            blob = self._store.get(key)
+            if blob is None:
+                return False
+            self._decode(key, blob, session_id, user_id)
+            self._delete(key, blob.version)
+            return True
+
+        deleted = retry_on_conflict(attempt, _PATIENCE)
+        if deleted:
+            self._notify(SessionDeleted(str(self._store), session_id, pruned=False))
+        return deleted
+
+    def list(
+        self,
+        *,
+        user_id: str | None = None,
+        project_id: str | None = None,
+        active_seed_id: str | None = None,
+        updated_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Listing:
+        """List sessions, newest `updated_at` first, ties by id.
+
+        A session that is updated between two pages moves to the front and may be missed by the
+        second. A document that should be a session and cannot be read is in `Listing.problems`,
+        and logged once.
+
+        Args:
+            user_id: Only this user's.
+            project_id: Only this project's.
+            active_seed_id: Only those with this seed in work.
+            updated_before: Only those updated before; aware.
+            updated_after: Only those updated after; aware.
+            limit: At most so many; None for all.
+            cursor: Where the last page ended: its `Listing.cursor`.
+
+        Raises:
+            InvalidKeyError: The cursor is not one of a listing.
+        """
+        return page(
+            self._catalogue(),
+            user_id=user_id,
+            project_id=project_id,
+            active_seed_id=active_seed_id,
+            updated_before=updated_before and to_utc(updated_before),
+            updated_after=updated_after and to_utc(updated_after),
+            limit=limit,
+            cursor=cursor,
+        )
+
+    def pin(self, session_id: str, until: datetime | None = None) -> Session:
+        """Protect a session from pruning; `updated_at` stays.
+
+        Args:
+            session_id: Which.
+            until: When the protection ends, aware; None for never.
+
+        Raises:
+            NotFoundError: There is no such session.
+        """
+        pin = True if until is None else format_timestamp(until)
+        return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
+
+    def unpin(self, session_id: str) -> Session:
+        """End the protection of `pin`; `updated_at` stays.
+
+        Raises:
+            NotFoundError: There is no such session.
+        """
+        return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
+
+    def plan_prune(
+        self,
+        strategy: PruningStrategy,
+        *,
+        now: datetime | None = None,
+        protect: Collection[str] = (),
+        min_idle: timedelta = timedelta(0),
+    ) -> PrunePlan:
+        """Say what a prune would delete, and why. Changes nothing.
+
+        Args:
+            strategy: Decides; see `statekeep.load_pruner`.
+            now: The present as the strategy shall see it, aware; by default this machine's.
+            protect: Ids that it must not see, besides the pinned ones.
+            min_idle: Sessions changed within this time it must not see either.
+
+        Raises:
+            PluginError: The strategy chose what it was not shown.
+        """
+        present = utc_now() if now is None else to_utc(now)
+        return make_plan(
+            self._catalogue(), strategy, now=present, protect=protect, min_idle=min_idle
+        )
+
+    def prune(
+        self,
+        plan: PrunePlan | PruningStrategy,
+        *,
+        protect: Collection[str] = (),
+        min_idle: timedelta = timedelta(0),
+        progress: Callable[[int], object] | None = None,
+    ) -> PruneReport:
+        """Delete what a plan names, each session only if it is still the one that was seen.
+
+        Leftovers of killed writers that are older than an hour are removed as well.
+
+        Args:
+            plan: A plan, or a strategy to make one from.
+            protect: As in `plan_prune`; only together with a strategy.
+            min_idle: As in `plan_prune`; only together with a strategy.
+            progress: Called after each victim with how many are done.
+        """
+        if not isinstance(plan, PrunePlan):
+            plan = self.plan_prune(plan, protect=protect, min_idle=min_idle)
+        elif protect or min_idle:
+            raise TypeError("protect and min_idle belong to plan_prune when a plan is given")
+        pruned: list[PlannedVictim] = []
+        spared: list[PlannedVictim] = []
+        unknown: list[Undeleted] = []
+        failed: list[Undeleted] = []
+        for done, victim in enumerate(plan.victims, start=1):
+            try:
+                self._delete(victim.key, victim.version)
+            except ConflictError:
+                spared.append(victim)
+            except UnavailableError as error:
+                unknown.append(Undeleted(victim, error))
+            except StateStoreError as error:
+                failed.append(Undeleted(victim, error))
+            else:
+                pruned.append(victim)
+                self._notify(SessionDeleted(str(self._store), victim.summary.id, pruned=True))
+            if progress:
+                progress(done)
+        store = self._store
+        swept = store.sweep(older_than=_STALE) if isinstance(store, SupportsSweep) else 0
+        self._notify(PruneFinished(str(store), len(pruned), len(spared), len(unknown), len(failed)))
+        return PruneReport(tuple(pruned), tuple(spared), tuple(unknown), tuple(failed), swept)
+
+    def _catalogue(self) -> Catalogue:
+        catalogue = read_catalogue(self._store)
+        for problem in catalogue.problems:
+            self._report(problem)
+        return catalogue
+
+    def _report(self, problem: Problem) -> None:
+        seen = (problem.key, problem.version)
+        if seen not in self._reported:
+            self._reported.add(seen)
+            _logger.warning("%s on %s: %s", problem.key, self._store, problem.reason)
+            self._notify(ProblemFound(str(self._store), problem.key, problem.reason))
+
+    def _decode(self, key: str, blob: Blob, session_id: str, user_id: str | None = None) -> Session:
+        try:
+            session = decode_session(key, blob)
+            if session.id != session_id:
+                raise CorruptDataError(f"it holds the session {session.id[:80]!r} instead")
+        except CorruptDataError as error:
+            raise CorruptDataError(
+                f"{error.message}; it was left as it is", key=key, store=self._store
+            ) from None
+        if user_id is not None and session.user_id != user_id:
+            raise OwnershipError(
+                f"the session does not belong to {user_id!r}", key=key, store=self._store
+            )
+        return session
+
+    def _exists_for(self, key: str, session_id: str) -> bool:
+        blob = self._store.get(key)
+        if blob is None:
+            return False
+        try:
+            inner = Session.from_json(blob.data).id
+        except CorruptDataError:
+            return True  # garbage: replacing it is what overwriting is for
+        if inner != session_id:
+            raise CorruptDataError(
+                f"it holds the session {inner[:80]!r}, which is not overwritten",
+                key=key,
+                store=self._store,
+            )
+        return True
+
+    def _delete(self, key: str, version: Version) -> None:
+        if self._detect or self._store.capabilities.conditional_delete:
+            self._store.delete(key, expect=version)
+            return
+        blob = self._store.get(key)
+        if blob is None or blob.version != version:
+            raise ConflictError("it has changed since it was read", key=key, store=self._store)
+        self._store.delete(key)
+
+    def _notify(self, event: Event) -> None:
+        notify(self._observers, event)

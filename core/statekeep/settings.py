@@ -1,0 +1,108 @@
+"""What a deployment chose, from the environment and from files.
+
+Kept apart because pydantic-settings costs more to import than all of statekeep.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    PyprojectTomlConfigSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+__all__ = ["RetentionSettings", "Settings"]
+
+_PREFIX = "STATEKEEP_"
+
+_logger = logging.getLogger(__name__)
+
+
+class RetentionSettings(BaseModel):
+    """Which pruning strategy a deployment uses, when it asks for pruning."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    strategy: str
+    """Its name, or ``dist:name``."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What its config model takes."""
+
+
+class Settings(BaseSettings):
+    """The configuration, each value from the first of these that has it.
+
+    1. Arguments.
+    2. The environment: ``STATEKEEP_URL``, ``STATEKEEP_RETENTION__STRATEGY``, …
+    3. ``statekeep.toml`` in the current folder.
+    4. ``[tool.statekeep]`` in ``pyproject.toml`` in the current folder.
+    5. The defaults.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        hide_input_in_errors=True,
+        pyproject_toml_table_header=("tool", "statekeep"),
+        toml_file="statekeep.toml",
+    )
+
+    url: str = "./statekeep-data"
+    """A folder, or the URL of a store."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the backend's config model takes, besides the URL's query."""
+
+    conflicts: Literal["detect", "last-writer-wins"] = "detect"
+    """What `Sessions` does about concurrent saves."""
+
+    retention: RetentionSettings | None = None
+    """How sessions are pruned, when asked for; nothing is ever pruned otherwise."""
+
+    observers: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Names of the observers that are told of events; in the environment, with commas."""
+
+    @field_validator("observers", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part for part in map(str.strip, value.split(",")) if part]
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources as the class says."""
+        _warn_of_unknown(cls)
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls),
+            PyprojectTomlConfigSettingsSource(settings_cls),
+        )
+
+
+def _warn_of_unknown(settings: type[Settings]) -> None:
+    known = {"PLUGINS", *map(str.upper, settings.model_fields)}
+    for variable in os.environ:
+        name = variable.upper()
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).split("__")[0] not in known:
+            _logger.warning(
+                "the environment variable %s is no setting of statekeep and has no effect", variable
+            )

@@ -1,0 +1,91 @@
+"""The times of the format: RFC 3339 in text, aware datetimes in UTC in Python."""
+
+from __future__ import annotations
+
+import re
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+
+__all__ = ["format_timestamp", "parse_timestamp", "to_utc", "utc_now"]
+
+# What the original reads, blanks and signs included.
+_PATTERN = re.compile(
+    r"""\s*(?P<year>[0-9]{1,4}|[+-][0-9]+)\s*-\s*(?P<month>[0-9]{1,2})\s*-\s*(?P<day>[0-9]{1,2})
+    (?:T|\s)\s*(?P<hour>[0-9]{1,2})\s*:\s*(?P<minute>[0-9]{1,2})\s*:\s*(?P<second>[0-9]{1,2})
+    (?:\.(?P<fraction>[0-9]+))?
+    \s*(?:[Zz]|UTC|(?P<sign>[+-])(?P<off_hour>[0-9]{2})\s*:?\s*(?P<off_minute>[0-9]{2}))\s*""",
+    re.VERBOSE,
+)
+
+
+def utc_now() -> datetime:
+    """The present, aware, to the microsecond."""
+    return datetime.now(UTC)
+
+
+def to_utc(moment: datetime) -> datetime:
+    """Turn an aware datetime into UTC.
+
+    Raises:
+        ValueError: It is naive, or in UTC its year is not within 1 to 9999.
+    """
+    if moment.tzinfo is UTC:
+        return moment
+    if moment.utcoffset() is None:
+        raise ValueError("a time needs an offset; naive datetimes are refused")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this time is outside the years 1 to 9999") from None
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Read an RFC 3339 time as the original reads it; digits beyond microseconds are cut.
+
+    Raises:
+        ValueError: It is no such time, or none that a datetime can hold (leap seconds, years
+            outside 1 to 9999).
+    """
+    if len(text) in {20, 24, 27, 30} and text[-1] == "Z" and text[4] == text[7] == "-":
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            pass  # the general rule below says what is wrong
+        else:
+            if text[10] == "T" and text[13] == text[16] == ":":
+                return moment
+    if not (match := _PATTERN.fullmatch(text)):
+        raise ValueError(f"not an RFC 3339 time with seconds and an offset: {text[:40]!r}")
+    if match["second"] == "60":
+        raise ValueError("a leap second cannot be held")
+    year = int(match["year"][:9])
+    if not MINYEAR <= year <= MAXYEAR:
+        raise ValueError("the year is outside 1 to 9999")
+    moment = datetime(
+        year,
+        int(match["month"]),
+        int(match["day"]),
+        int(match["hour"]),
+        int(match["minute"]),
+        int(match["second"]),
+        int((match["fraction"] or "0")[:6].ljust(6, "0")),
+        UTC,
+    )
+    if not match["sign"]:
+        return moment
+    hours, minutes = int(match["off_hour"]), int(match["off_minute"])
+    if hours > 23 or minutes > 59:
+        raise ValueError(f"the offset is out of range: {text[:40]!r}")
+    offset = timedelta(hours=hours, minutes=minutes)
+    try:
+        return moment - offset if match["sign"] == "+" else moment + offset
+    except OverflowError:
+        raise ValueError("in UTC this time is outside the years 1 to 9999") from None
+
+
+def format_timestamp(moment: datetime) -> str:
+    """Write a time as the format has it: UTC with ``Z`` and 0 or 6 digits of fraction.
+
+    >>> format_timestamp(datetime(2024, 1, 1, tzinfo=UTC))
+    '2024-01-01T00:00:00Z'
+    """
+    return to_utc(moment).replace(tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,94 @@
+"""Which store a text means: paths, URLs, and the distribution that shall open them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+from statekeep.errors import ConfigError
+
+__all__ = ["StoreURL"]
+
+# Two letters at least, so that C:\state is a path.
+_SCHEME = re.compile(r"(?:(?P<dist>[A-Za-z0-9][\w.-]*)\+)?(?P<scheme>[A-Za-z][A-Za-z0-9.-]+):")
+_SECRET = re.compile(
+    r"secret|passw|pwd|token|credential|access_?key|api_?key|^key$|signature", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreURL:
+    """A store's address, free of secrets.
+
+    Attributes:
+        scheme: The name of the backend.
+        location: What follows the scheme, percent-decoded: a path, a bucket and a prefix, a name.
+        options: The query, to be read by the backend's config model.
+        distribution: The distribution that must offer the backend, or None.
+    """
+
+    scheme: str
+    location: str
+    options: dict[str, str] = field(default_factory=dict)
+    distribution: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> StoreURL:
+        """Read ``path``, ``scheme:location?option=value`` or ``dist+scheme:…``.
+
+        Raises:
+            ConfigError: It is empty, names an option twice, or holds a secret. The secret is not
+                in the message.
+        """
+        if not text.strip():
+            raise ConfigError("the store's URL is empty; a folder, 'memory:' or a URL is needed")
+        if not (match := _SCHEME.match(text)):
+            return cls.of_path(text)
+        rest = text[match.end() :]
+        location, _, query = rest.partition("?")
+        if "#" in rest:
+            raise ConfigError("a store's URL has no fragment; write '#' as '%23'")
+        authority = location.removeprefix("//").split("/")[0] if rest.startswith("//") else ""
+        if ":" in authority.rpartition("@")[0]:
+            raise ConfigError(
+                "the URL holds a password; give credentials by the environment, never in a URL"
+            )
+        options: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if _SECRET.search(name):
+                raise ConfigError(
+                    f"the URL's option {name!r} looks like a secret; give credentials by the "
+                    "environment, never in a URL"
+                )
+            if name in options:
+                raise ConfigError(f"the URL names the option {name!r} twice")
+            options[name] = value
+        return cls(match["scheme"].lower(), unquote(location), options, match["dist"])
+
+    @classmethod
+    def of_path(cls, path: str) -> StoreURL:
+        """The address of a folder, taken to the letter."""
+        # Two slashes would begin the name of a machine.
+        return cls("file", "/" + path.lstrip("/") if path.startswith("//") else path)
+
+    @property
+    def path(self) -> Path:
+        """The location as an absolute path of this machine.
+
+        Raises:
+            ConfigError: There is no path, or the URL names another machine.
+        """
+        location = self.location
+        if location.startswith("//"):
+            host, slash, rest = location[2:].partition("/")
+            if host not in {"", "localhost"}:
+                raise ConfigError(
+                    f"a folder is on this machine, not on {host!r}; write file:///path for an "
+                    "absolute path and file:path for a relative one"
+                )
+            location = slash + rest
+        if not location:
+            raise ConfigError("the URL names no folder")
+        return Path(location).expanduser().absolute()
