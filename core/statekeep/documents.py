@@ -24,6 +24,7 @@ from statekeep.keys import (
     Kind,
     document_key,
     document_prefix,
+    is_key,
     parse_document_key,
 )
 from statekeep.protocol import ABSENT, ANY, Blob, Expect, StateStore, Version
@@ -306,10 +307,12 @@ class Documents:
             InvalidKeyError: The name or the category is not legal, or both kinds exist and none
                 was named; nothing was changed.
         """
-        kinds = _KINDS if kind is None else (kind,)
         self._refuse_sessions(category)
-        keys = {each: document_key(category, name, each) for each in kinds}
-        there = [each for each in kinds if self._store.get(keys[each]) is not None]
+        stem = document_key(category, name, kind or "md").rpartition(".")[0]
+        kinds = _KINDS if kind is None else (kind,)
+        # The longest Markdown names are too long for a JSON document, which then is not there.
+        keys = {each: f"{stem}.{each}" for each in kinds if is_key(f"{stem}.{each}")}
+        there = [each for each, key in keys.items() if self._store.get(key) is not None]
         if len(there) > 1:
             raise InvalidKeyError(
                 f"{name!r} is both a JSON and a Markdown document; say which with kind=",
@@ -318,7 +321,7 @@ class Documents:
             )
         if not there and expect is ANY:
             return False
-        chosen = there[0] if there else kinds[0]
+        chosen = there[0] if there else kinds[-1]
         try:
             self._store.delete(keys[chosen], expect=expect)
         except ConflictError:

@@ -51,7 +51,7 @@ def parse_timestamp(text: str) -> datetime:
         except ValueError:
             pass  # the general rule below says what is wrong
         else:
-            if text[10] == "T" and text[13] == text[16] == ":":
+            if text[10] == "T" and text[13] == text[16] == ":" and text[19] in "Z.":
                 return moment
     if not (match := _PATTERN.fullmatch(text)):
         raise ValueError(f"not an RFC 3339 time with seconds and an offset: {text[:40]!r}")

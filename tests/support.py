@@ -1,0 +1,46 @@
+"""What several test modules need."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+DATA = Path(__file__).parent / "data"
+GOLDEN = DATA / "golden"
+R = TypeVar("R")
+
+
+def golden_lines(name: str) -> list[dict[str, Any]]:
+    """The lines of a golden file; some hold U+2028, so only line feeds end one."""
+    text = (GOLDEN / name).read_bytes().decode()
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
+def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:
+    """Call a module-level function in processes of their own, all at once."""
+    calls = list(arguments)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(calls), mp_context=context) as pool:
+        futures = [pool.submit(function, *call) for call in calls]
+        return [future.result() for future in futures]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files below a folder that are not statekeep's own, with their content."""
+    found = {}
+    # Neither rglob nor os.walk, which recurse: some trees here are deeper than Python does.
+    folders = [folder]
+    while folders:
+        for path in folders.pop().iterdir():
+            name = str(path.relative_to(folder))
+            if path.is_dir():
+                folders.append(path)
+            elif not name.startswith(".statekeep/"):
+                found[name] = path.read_bytes()
+    return found
