@@ -35,7 +35,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     """All files below a folder that are not statekeep's own, with their content."""
     found = {}
     # Neither rglob nor os.walk, which recurse: some trees here are deeper than Python does.
-    folders = [folder]
+    folders = [folder] if folder.exists() else []
     while folders:
         for path in folders.pop().iterdir():
             name = str(path.relative_to(folder))

@@ -10,6 +10,7 @@ import math
 import re
 import shutil
 import struct
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -275,5 +276,8 @@ def test_a_name_is_taken_as_the_original_takes_it(line: dict[str, Any], short_pa
 
 
 @pytest.fixture
-def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("n")
+def short_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("n")
+    yield path
+    # Some of these trees are deeper than shutil.rmtree recurses.
+    subprocess.run(["rm", "-rf", str(path)], check=True)

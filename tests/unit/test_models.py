@@ -1,0 +1,298 @@
+"""Sessions in memory and as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from statekeep import (
+    FOREVER,
+    AgentResponse,
+    CorruptDataError,
+    InvalidDocumentError,
+    Session,
+    UserMessage,
+)
+from statekeep.timestamps import format_timestamp, parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+    max_leaves=10,
+)
+moments = st.datetimes(timezones=st.just(UTC))
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+maybe_text = st.none() | texts
+sessions = st.builds(
+    Session,
+    id=texts,
+    user_id=texts,
+    user_messages=st.lists(st.builds(UserMessage, content=texts, timestamp=moments), max_size=3),
+    agent_responses=st.lists(
+        st.builds(
+            AgentResponse,
+            content=texts,
+            session_id=maybe_text,
+            seed_id=maybe_text,
+            phase_reached=maybe_text,
+            evaluation_passed=st.none() | st.booleans(),
+            timestamp=moments,
+        ),
+        max_size=3,
+    ),
+    active_seed_id=maybe_text,
+    active_persona_id=maybe_text,
+    created_at=moments,
+    updated_at=moments,
+    metadata=st.dictionaries(texts, json_values, max_size=3),
+)
+
+
+class TestANewSession:
+    def test_has_a_random_id_and_one_time(self) -> None:
+        session = Session.new("ada")
+        assert str(uuid.UUID(session.id, version=4)) == session.id
+        assert session.created_at == session.updated_at
+        assert abs(datetime.now(UTC) - session.created_at) < timedelta(seconds=10)
+        assert session.is_empty
+        assert session.exchange_count == 0
+        assert session.version is None
+
+    def test_may_have_a_given_id_that_stays(self) -> None:
+        session = Session.new("ada", "mine")
+        assert session.id == "mine"
+        with pytest.raises(ValidationError, match="frozen"):
+            session.id = "yours"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda s: s.add_user_message("hello"),
+            lambda s: s.add_agent_response("hi"),
+            lambda s: s.set_active_seed("seed"),
+            lambda s: s.clear_active_seed(),
+            lambda s: s.set_active_persona("persona"),
+            lambda s: s.clear_active_persona(),
+            lambda s: s.set_metadata("key", [1]),
+        ],
+    )
+    def test_moves_its_time_with_every_change(self, change: Callable[[Session], object]) -> None:
+        session = Session.new("ada")
+        time.sleep(0.001)
+        change(session)
+        assert session.updated_at > session.created_at
+
+    def test_counts_exchanges_by_the_shorter_side(self) -> None:
+        session = Session.new("ada")
+        session.add_user_message("one")
+        session.add_user_message("two")
+        session.add_agent_response("answer")
+        assert session.exchange_count == 1
+        assert not session.is_empty
+
+    def test_holds_what_it_was_told(self) -> None:
+        session = Session.new("ada")
+        response = session.add_agent_response(
+            "answer", session_id="s", seed_id="d", phase_reached="plan", evaluation_passed=True
+        )
+        session.set_active_seed("seed")
+        session.set_active_persona("persona")
+        session.set_metadata("key", {"deep": [1, None]})
+        assert session.agent_responses == [response]
+        assert (session.active_seed_id, session.active_persona_id) == ("seed", "persona")
+        assert session.get_metadata("key") == {"deep": [1, None]}
+        assert session.get_metadata("other") is None
+        session.clear_active_seed()
+        session.clear_active_persona()
+        assert (session.active_seed_id, session.active_persona_id) == (None, None)
+
+
+class TestASummary:
+    def test_says_what_a_listing_needs(self) -> None:
+        session = Session.new("ada", "s")
+        session.add_user_message("one")
+        session.add_agent_response("a", phase_reached="plan", evaluation_passed=False)
+        session.add_agent_response("b", phase_reached="build")
+        session.add_agent_response("c")
+        session.set_metadata("project_ids", "p-1")
+        summary = session.summary(size=7)
+        assert (summary.message_count, summary.project_id, summary.size) == (1, "p-1", 7)
+        assert (summary.last_phase, summary.last_evaluation) == ("build", False)
+        assert summary.to_dict() == {
+            "id": "s",
+            "user_id": "ada",
+            "message_count": 1,
+            "project_id": "p-1",
+            "created_at": format_timestamp(session.created_at),
+            "updated_at": format_timestamp(session.updated_at),
+        }
+
+    @pytest.mark.parametrize(
+        ("pin", "until"),
+        [
+            (None, None),
+            (False, None),
+            (True, FOREVER),
+            ("2030-01-01T00:00:00Z", datetime(2030, 1, 1, tzinfo=UTC)),
+            ("soon", FOREVER),
+            (17, FOREVER),
+        ],
+    )
+    def test_a_pin_that_cannot_be_read_protects(self, pin: Any, until: datetime | None) -> None:
+        session = Session.new("ada")
+        session.metadata["statekeep.pin"] = pin
+        assert session.summary().pinned_until == until
+
+
+class TestJson:
+    @given(sessions)
+    def test_a_session_survives_saving_and_loading(self, session: Session) -> None:
+        assert Session.from_json(session.to_json()) == session
+
+    @given(sessions)
+    def test_it_is_written_in_the_format(self, session: Session) -> None:
+        data = session.to_json()
+        fields = json.loads(data)
+        order = ["id", "user_id", "user_messages", "agent_responses", "active_seed_id",
+                 "active_persona_id", "created_at", "updated_at", "metadata"]  # fmt: skip
+        assert list(fields) == [name for name in order if name in fields]
+        assert data.decode() == data.decode().strip()
+        assert data.startswith(b'{\n  "id": ')
+        for optional in ("active_seed_id", "active_persona_id"):
+            assert (optional in fields) == (getattr(session, optional) is not None)
+        for response in fields["agent_responses"]:
+            assert len(response) == 6
+
+    def test_unknown_fields_survive_in_sessions_and_messages(self) -> None:
+        session = Session.new("ada", "s")
+        session.add_user_message("hello")
+        session.add_agent_response("hi")
+        fields = json.loads(session.to_json())
+        fields["version"] = 2
+        fields["title"] = {"deep": [1, "é"]}
+        fields["user_messages"][0]["model"] = "m"
+        fields["agent_responses"][0]["tokens"] = [1, 2]
+        loaded = Session.from_json(json.dumps(fields).encode())
+        loaded.add_user_message("more")
+        written = json.loads(loaded.to_json())
+        assert written["version"] == 2
+        assert written["title"] == {"deep": [1, "é"]}
+        assert written["user_messages"][0]["model"] == "m"
+        assert written["agent_responses"][0]["tokens"] == [1, 2]
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            float("nan"),
+            float("inf"),
+            2**64,
+            -(2**63) - 1,
+            {1, 2},
+            (1, 2),
+            b"bytes",
+            "\ud800",
+            {1: "number as key"},
+            object(),
+            datetime.now(UTC),
+            uuid.uuid4(),
+            [{"deep": [float("nan")]}],
+        ],
+    )
+    def test_what_json_cannot_hold_is_refused(self, value: Any) -> None:
+        session = Session.new("ada")
+        session.metadata["key"] = value
+        with pytest.raises(InvalidDocumentError):
+            session.to_json()
+
+    def test_the_refusal_names_the_place(self) -> None:
+        session = Session.new("ada")
+        session.metadata["limits"] = [1, {"rate": float("nan")}]
+        with pytest.raises(InvalidDocumentError, match=r"at limits\.1\.rate: a float"):
+            session.to_json()
+
+    def test_an_unknown_field_that_json_cannot_hold_is_refused(self) -> None:
+        message = UserMessage(content="x", timestamp=datetime.now(UTC), cost=float("nan"))  # type: ignore[call-arg]
+        session = Session.new("ada")
+        session.user_messages.append(message)
+        with pytest.raises(InvalidDocumentError):
+            session.to_json()
+
+    def test_a_field_of_a_wrong_type_is_refused(self) -> None:
+        session = Session.new("ada")
+        session.user_messages.append("not a message")  # type: ignore[arg-type]
+        with pytest.raises(InvalidDocumentError):
+            session.to_json()
+
+    @pytest.mark.parametrize("depth", [126, 127, 128, 200, 300])
+    def test_what_the_original_could_not_read_again_is_refused(self, depth: int) -> None:
+        value: list[Any] = []
+        for _ in range(depth - 3):  # the session and its metadata are two containers
+            value = [value]
+        session = Session.new("ada")
+        session.metadata["deep"] = value
+        if depth <= 127:
+            assert Session.from_json(session.to_json()) == session
+        else:
+            with pytest.raises(InvalidDocumentError):
+                session.to_json()
+
+    def test_text_that_looks_deep_is_not(self) -> None:
+        session = Session.new("ada")
+        session.metadata["text"] = "\n" + " " * 300 + "["
+        assert Session.from_json(session.to_json()) == session
+
+
+class TestTimes:
+    def test_naive_times_are_refused(self) -> None:
+        session = Session.new("ada")
+        with pytest.raises(ValidationError, match="naive"):
+            session.updated_at = datetime(2024, 1, 1)  # noqa: DTZ001
+
+    def test_times_of_other_zones_become_utc(self) -> None:
+        session = Session.new("ada")
+        session.created_at = datetime(2024, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+        assert b'"2024-01-01T00:00:00Z"' in session.to_json()
+
+    @given(moments)
+    def test_a_time_survives_being_written(self, moment: datetime) -> None:
+        text = format_timestamp(moment)
+        assert parse_timestamp(text) == moment
+        assert len(text) in {20, 27}
+
+    def test_finer_digits_are_cut_not_rounded(self) -> None:
+        assert parse_timestamp("2024-01-01T00:00:00.123456999Z").microsecond == 123456
+        assert parse_timestamp("2024-01-01T00:00:00.9999999Z").second == 0
+
+    @pytest.mark.parametrize(
+        "text",
+        ["2024-W01-1T00:00:00Z", "2024-01-01T000000.1Z", "2024-01-01T00:00:00,123Z", "2024-01-01"],
+    )
+    def test_what_only_python_would_read_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="RFC 3339"):
+            parse_timestamp(text)
+
+
+def test_what_is_wrong_is_said_without_the_value() -> None:
+    with pytest.raises(CorruptDataError, match=r"user_messages\.0\.timestamp") as caught:
+        Session.from_json(
+            b'{"id": "i", "user_id": "u", "created_at": "2024-01-01T00:00:00Z", "updated_at": '
+            b'"2024-01-01T00:00:00Z", "user_messages": [{"content": "secret", "timestamp": 5}]}'
+        )
+    assert "secret" not in str(caught.value)
