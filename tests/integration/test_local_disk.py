@@ -1,0 +1,555 @@
+"""What the folder of the local-disk backend withstands."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import tree
+
+from statekeep import (
+    ABSENT,
+    ANY,
+    AccessDeniedError,
+    ConfigError,
+    ConflictError,
+    CorruptDataError,
+    Documents,
+    InvalidKeyError,
+    Session,
+    Sessions,
+    StateStore,
+    StateStoreError,
+    UnavailableError,
+    load_pruner,
+    open_store,
+)
+from statekeep_backends.local import STRIPES, LocalDiskStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from statekeep import Expect, Version
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(base: Path) -> Iterator[StateStore]:
+    with open_store(base) as store:
+        yield store
+
+
+class TestTheFolder:
+    def test_is_not_touched_before_the_first_write(self, store: StateStore, base: Path) -> None:
+        store.get("a/b.json")
+        list(store.scan())
+        store.delete("a/b.json")
+        assert Sessions(store).list().summaries == ()
+        assert not base.exists()
+
+    def test_holds_plain_files_under_their_keys(self, store: StateStore, base: Path) -> None:
+        Documents(store).save_markdown("specs/v1", "plan", "# Plan\n")
+        Sessions(store).save(Session.new("ada", "s"))
+        assert sorted(tree(base)) == ["sessions/s.json", "specs/v1/plan.md"]
+        assert (base / "specs/v1/plan.md").read_text() == "# Plan\n"
+
+    def test_stays_where_it_was_opened(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with open_store("here") as store:
+            (tmp_path / "elsewhere").mkdir()
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            store.put("a.md", b"")
+        assert (tmp_path / "here" / "a.md").exists()
+
+    def test_may_be_a_link_itself(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to("real")
+        with open_store(tmp_path / "link") as store:
+            store.put("a/b.md", b"x")
+            assert [entry.key for entry in store.scan()] == ["a/b.md"]
+        assert (tmp_path / "real/a/b.md").exists()
+
+    def test_is_not_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ConfigError, match="is a file"):
+            open_store(tmp_path / "file")
+
+    def test_may_be_empty_of_everything_but_a_name(self, store: StateStore, base: Path) -> None:
+        base.mkdir()
+        assert list(store.scan()) == []
+
+
+OBSTACLES: dict[str, Callable[[Path], object]] = {
+    "folder": lambda path: path.mkdir(),
+    "fifo": os.mkfifo,
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+    "link out": lambda path: path.symlink_to(path.parents[2] / "outside.json"),
+    "link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "socket": lambda path: _make_socket(path),
+}
+
+
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.timeout(20)
+class TestWhatIsNoDocument:
+    @pytest.fixture(params=OBSTACLES)
+    def obstacle(self, request: pytest.FixtureRequest, base: Path, tmp_path: Path) -> Path:
+        (tmp_path / "outside.json").write_text("outside")
+        path = base / "sessions" / "x.json"
+        path.parent.mkdir(parents=True)
+        OBSTACLES[request.param](path)
+        return path
+
+    def test_is_neither_listed_nor_read_nor_waited_for(
+        self, store: StateStore, obstacle: Path
+    ) -> None:
+        assert os.path.lexists(obstacle)
+        assert list(store.scan()) == []
+        assert store.get("sessions/x.json") is None
+        assert Sessions(store).list().summaries == ()
+        assert Sessions(store).load("x") is None
+
+    @pytest.mark.parametrize("expect", [ANY, ABSENT, "0" * 64])
+    def test_is_neither_replaced_nor_followed(
+        self, store: StateStore, obstacle: Path, expect: Any, tmp_path: Path
+    ) -> None:
+        kind = os.lstat(obstacle).st_mode
+        with pytest.raises((CorruptDataError, ConflictError)):
+            store.put("sessions/x.json", b"new", expect=expect)
+        if expect != "0" * 64:
+            with pytest.raises(CorruptDataError, match="in the way"):
+                store.put("sessions/x.json", b"new", expect=expect)
+        store.delete("sessions/x.json")
+        assert os.lstat(obstacle).st_mode == kind
+        assert (tmp_path / "outside.json").read_text() == "outside"
+        assert [path.name for path in obstacle.parent.iterdir()] == ["x.json"]
+
+    def test_makes_an_error_and_no_endless_loop(self, store: StateStore, obstacle: Path) -> None:
+        assert os.path.lexists(obstacle)
+        with pytest.raises(CorruptDataError):
+            Sessions(store).get_or_create("ada", "x")
+
+    def test_a_category_that_is_a_link_is_not_followed(
+        self, store: StateStore, base: Path, tmp_path: Path
+    ) -> None:
+        outside = tmp_path / "outside"
+        (outside / "deep").mkdir(parents=True)
+        (outside / "secret.json").write_text('"secret"')
+        (outside / "deep" / "secret.json").write_text('"secret"')
+        base.mkdir()
+        (base / "specs").symlink_to(outside)
+        (base / "loop").symlink_to(base)
+        documents = Documents(store)
+        for category in ("specs", "specs/deep", "loop/specs"):
+            assert documents.load_json(category, "secret") is None
+            assert documents.list(category) == ()
+            assert documents.delete(category, "secret") is False
+            with pytest.raises(CorruptDataError, match="in the way"):
+                documents.save_json(category, "secret", 1)
+            with pytest.raises(CorruptDataError, match="in the way"):
+                documents.save_json(category, "new", 1, expect=ABSENT)
+        assert list(store.scan()) == []
+        assert (outside / "secret.json").read_text() == '"secret"'
+        assert sorted(path.name for path in outside.iterdir()) == ["deep", "secret.json"]
+
+    def test_locks_that_lead_elsewhere_are_not_followed(
+        self, store: StateStore, base: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "outside").mkdir()
+        base.mkdir()
+        (base / ".statekeep").symlink_to(tmp_path / "outside")
+        with pytest.raises(CorruptDataError):
+            store.put("a.md", b"x")
+        assert list((tmp_path / "outside").iterdir()) == []
+
+    def test_a_file_where_a_category_should_be(self, store: StateStore, base: Path) -> None:
+        base.mkdir()
+        (base / "specs").write_text("a file")
+        documents = Documents(store)
+        assert documents.load_json("specs/v1", "plan") is None
+        assert documents.list("specs") == ()
+        with pytest.raises(CorruptDataError):
+            documents.save_json("specs/v1", "plan", 1)
+        assert (base / "specs").read_text() == "a file"
+
+    def test_a_name_that_is_no_text_is_not_listed_but_logged(
+        self, store: StateStore, base: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (base / "notes").mkdir(parents=True)
+        os.close(os.open(os.fsencode(base) + b"/notes/\xff.md", os.O_CREAT))
+        store.put("notes/good.md", b"")
+        assert [entry.key for entry in store.scan()] == ["notes/good.md"]
+        assert "no legal key" in caplog.text
+
+    def test_folders_nested_deeper_than_python_recurses(
+        self, store: StateStore, base: Path
+    ) -> None:
+        key = "/".join("d" * 1200) + "/x.md"
+        store.put(key, b"x")
+        assert [entry.key for entry in store.scan()] == [key]
+        subprocess.run(["rm", "-rf", str(base)], check=True)
+
+
+class TestTemporaryFiles:
+    def test_are_never_listed_or_addressed(self, store: StateStore, base: Path) -> None:
+        (base / "a").mkdir(parents=True)
+        for name in (".statekeep-0123456789abcdef.tmp", "x.json.1.u.tmp"):
+            (base / "a" / name).write_text("half")
+            with pytest.raises(InvalidKeyError):
+                store.get(f"a/{name}")
+        assert list(store.scan()) == []
+
+    def test_fit_wherever_their_document_fits(self, store: StateStore) -> None:
+        documents = Documents(store)
+        for length in (200, 208, 250, 252):
+            documents.save_markdown("a", "x" * length, "text")
+            documents.save_markdown("a", "x" * length, "again")
+        assert len(documents.list("a")) == 4
+
+    def test_none_is_left_after_writes(self, store: StateStore, base: Path) -> None:
+        version = store.put("a/b.md", b"1", expect=ABSENT)
+        store.put("a/b.md", b"2", expect=version)
+        store.put("a/b.md", b"3")
+        for expect in (ABSENT, version):
+            with pytest.raises(ConflictError):
+                store.put("a/b.md", b"4", expect=expect)
+        assert list(tree(base)) == ["a/b.md"]
+
+    def test_old_ones_are_removed_by_the_next_prune_and_nothing_else(
+        self, store: StateStore, base: Path
+    ) -> None:
+        ours = ".statekeep-0123456789abcdef.tmp"
+        theirs = "x.json.4711.0f8fad5b-d9cb-469f-a165-70867728950e.tmp"
+        kept = ["x.tmp", ".statekeep-short.tmp", "x.json.bak", "notes.4711.tmp", "fresh/" + ours]
+        two_hours_ago = time.time() - 7200
+        for name in (ours, theirs, *kept):
+            path = base / "a" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+            if "fresh" not in name:
+                os.utime(path, (two_hours_ago, two_hours_ago))
+        list(store.scan())
+        Sessions(store).list()
+        assert len(tree(base)) == 7  # readers remove nothing
+        report = Sessions(store).prune(load_pruner("ttl"))
+        assert report.swept == 2
+        assert sorted(tree(base)) == sorted(f"a/{name}" for name in kept)
+
+
+FAULTS = ["open", "write", "fsync", "replace", "link"]
+
+
+class TestFailedWrites:
+    @pytest.mark.parametrize("call", FAULTS)
+    @pytest.mark.parametrize(
+        ("number", "error"),
+        [
+            (errno.ENOSPC, UnavailableError),
+            (errno.EDQUOT, UnavailableError),
+            (errno.EIO, UnavailableError),
+            (errno.EMFILE, UnavailableError),
+            (errno.EROFS, AccessDeniedError),
+            (errno.EACCES, AccessDeniedError),
+            (errno.ENAMETOOLONG, InvalidKeyError),
+        ],
+    )
+    def test_leave_the_old_content_and_nothing_else(
+        self,
+        store: StateStore,
+        base: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        call: str,
+        number: int,
+        error: type[StateStoreError],
+    ) -> None:
+        version = store.put("a/old.md", b"old")
+        before = sorted(path for path in base.rglob("*") if "locks" not in str(path))
+        original: Callable[..., Any] = getattr(os, call)
+
+        def fail(*args: Any, **kwargs: Any) -> Any:
+            if call == "open" and not args[1] & os.O_EXCL:
+                return original(*args, **kwargs)
+            raise OSError(number, os.strerror(number))
+
+        attempts: list[tuple[str, Expect]] = [
+            ("a/old.md", ANY),
+            ("a/old.md", version),
+            ("a/new.md", ABSENT),
+            ("new/deep/er/new.md", ABSENT),
+            ("new/deep/er/new.md", ANY),
+        ]
+        for key, expect in attempts:
+            uses_link = expect is ABSENT
+            if (call == "link") > uses_link or (call == "replace") and uses_link:
+                continue
+            with monkeypatch.context() as patch:
+                patch.setattr(os, call, fail)
+                with pytest.raises(error) as caught:
+                    store.put(key, b"new" * 1000, expect=expect)
+            assert caught.value.key == key
+            assert caught.value.store == str(base)
+            assert isinstance(caught.value.__cause__, OSError)
+            after = sorted(path for path in base.rglob("*") if "locks" not in str(path))
+            assert after == before
+            assert tree(base) == {"a/old.md": b"old"}
+
+    def test_a_disk_that_fills_up_in_the_middle_leaves_the_old_content(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("a.md", b"old")
+        write = os.write
+        written = []
+
+        def fill(descriptor: int, data: bytes) -> int:
+            if written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            written.append(write(descriptor, bytes(data)[:10]))
+            return written[0]
+
+        monkeypatch.setattr(os, "write", fill)
+        with pytest.raises(UnavailableError, match="free some room"):
+            store.put("a.md", b"new" * 1000)
+        assert tree(base) == {"a.md": b"old"}
+
+    def test_a_read_only_folder_can_be_read(self, store: StateStore, base: Path) -> None:
+        Sessions(store).save(Session.new("ada", "s"))
+        script = """
+import os, sys
+from statekeep import AccessDeniedError, Session, Sessions
+from statekeep_backends.local import LocalDiskStore  # now: nobody may read the interpreter
+for path, mode in ((sys.argv[1], 0o555), (sys.argv[1] + "/sessions", 0o555)):
+    os.chmod(path, mode)
+if os.geteuid() == 0:
+    os.setuid(65534)
+store = LocalDiskStore(sys.argv[1])
+sessions = Sessions(store)
+assert [each.id for each in sessions.list()] == ["s"]
+session = sessions.load("s")
+for write in (
+    lambda: sessions.save(session),
+    lambda: sessions.save(Session.new("ada", "new")),
+    lambda: sessions.delete("s"),
+    lambda: store.put("new/deep.md", b""),
+):
+    try:
+        write()
+    except AccessDeniedError as error:
+        assert error.key
+    else:
+        raise AssertionError
+"""
+        for folder in (base, *base.parents):
+            if folder.owner() == base.owner() and folder.name.startswith(("pytest-", "test_")):
+                folder.chmod(0o755)
+        ended = subprocess.run(
+            [sys.executable, "-c", script, str(base)], capture_output=True, text=True, check=False
+        )
+        for folder in (base, base / "sessions"):
+            folder.chmod(0o755)
+        assert ended.returncode == 0, ended.stderr
+        assert list(tree(base)) == ["sessions/s.json"]
+
+
+class TestDurability:
+    def test_fsync_reaches_the_file_before_its_name_and_then_the_folders(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        steps = _record_steps(monkeypatch)
+        store.put("a/b/c.md", b"x", expect=ABSENT)
+        folders = {str(base), str(base / "a"), str(base / "a/b"), str(base.parent)}
+        assert [step for step in steps if step in {"fsync file", "link"}] == ["fsync file", "link"]
+        assert steps.index("link") < min(steps.index(f"fsync {folder}") for folder in folders)
+        steps.clear()
+        store.put("a/b/c.md", b"y")
+        assert steps == ["fsync file", "replace", f"fsync {base / 'a/b'}"]
+        steps.clear()
+        store.delete("a/b/c.md")
+        assert steps == [f"fsync {base / 'a/b'}"]
+
+    def test_rename_syncs_nothing(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        steps = _record_steps(monkeypatch)
+        with open_store(base, durability="rename") as store:
+            store.put("a.md", b"x", expect=ABSENT)
+            store.put("a.md", b"y")
+            store.delete("a.md")
+        assert steps == ["link", "replace"]
+
+
+def _record_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    steps: list[str] = []
+    fsync, replace, link = os.fsync, os.replace, os.link
+
+    def record_fsync(descriptor: int) -> None:
+        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        steps.append("fsync file" if target.endswith(".tmp") else f"fsync {target}")
+        fsync(descriptor)
+
+    def record(name: str, call: Callable[[str, str], None]) -> Callable[[str, str], None]:
+        return lambda old, new: (steps.append(name), call(old, new))[1]
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record("replace", replace))
+    monkeypatch.setattr(os, "link", record("link", link))
+    return steps
+
+
+class TestLocks:
+    def test_are_waited_for_and_not_for_ever(self, base: Path) -> None:
+        store = LocalDiskStore(base, lock_timeout=0.2)
+        store.put("a.md", b"old")
+        with _all_stripes_held(base):
+            started = time.monotonic()
+            with pytest.raises(UnavailableError, match="another writer"):
+                store.put("a.md", b"new")
+            with pytest.raises(UnavailableError):
+                store.delete("a.md")
+            assert time.monotonic() - started < 5
+            blob = store.get("a.md")  # readers do not lock
+            assert blob
+            assert blob.data == b"old"
+            store.put("created.md", b"", expect=ABSENT)  # nor do creators
+        store.put("a.md", b"new")
+
+    def test_are_shared_by_names_that_differ_in_case_only(self, base: Path) -> None:
+        store = LocalDiskStore(base)
+        for key in ("A/ß.md", "a/SS.md", "a/ss.md"):
+            store.put(key, b"")
+        locks = list((base / ".statekeep/locks").iterdir())
+        assert len(locks) == 1
+        assert int(locks[0].name, 16) < STRIPES
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_are_not_kept_by_a_child_forked_while_one_is_held(self, base: Path) -> None:
+        store = LocalDiskStore(base, lock_timeout=5)
+        store.put("a.md", b"old")
+        held, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with store._locked("a.md"):
+                held.set()
+                go_on.wait(10)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait(10)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)  # outlives the lock of its parent
+            os._exit(0)
+        go_on.set()
+        holder.join()
+        store.put("a.md", b"new")
+        os.write(write, b"x")
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
+
+
+class _all_stripes_held:  # noqa: N801 - used as a function
+    def __init__(self, base: Path) -> None:
+        self._base = base
+
+    def __enter__(self) -> None:
+        folder = self._base / ".statekeep" / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._held = [(folder / f"{n:02x}").open("w") for n in range(STRIPES)]
+        for each in self._held:
+            fcntl.flock(each, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._held:
+            each.close()
+
+
+class TestAFilesystemWithoutHardLinks:
+    @pytest.fixture(autouse=True)
+    def _no_links(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+        monkeypatch.setattr(os, "link", refuse)
+
+    def test_creates_once_all_the_same(self, store: StateStore, base: Path) -> None:
+        store.put("a/b.md", b"1", expect=ABSENT)
+        with pytest.raises(ConflictError):
+            store.put("a/b.md", b"2", expect=ABSENT)
+        assert tree(base) == {"a/b.md": b"1"}
+
+    def test_of_racing_creators_one_wins(self, store: StateStore) -> None:
+        gate = threading.Barrier(8)
+        wins = []
+
+        def create(n: int) -> None:
+            gate.wait()
+            try:
+                store.put("a.md", b"%d" % n, expect=ABSENT)
+            except ConflictError:
+                return
+            wins.append(n)
+
+        threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(wins) == 1
+
+    def test_sees_an_obstacle(self, store: StateStore, base: Path) -> None:
+        base.mkdir()
+        os.mkfifo(base / "a.md")
+        with pytest.raises(CorruptDataError):
+            store.put("a.md", b"", expect=ABSENT)
+
+
+def test_a_folder_removed_by_a_failing_writer_is_made_again(
+    store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file, removed = os.open, []
+
+    def remove_first(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if flags & os.O_EXCL and len(removed) < 3 and (base / "a").exists():
+            (base / "a").rmdir()
+            removed.append(path)
+        return open_file(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", remove_first)
+    store.put("a/b.md", b"x", expect=ABSENT)
+    assert len(removed) == 3
+    assert tree(base) == {"a/b.md": b"x"}
+
+
+def test_a_time_that_no_datetime_holds_does_not_hide_a_document(
+    store: StateStore, base: Path
+) -> None:
+    version: Version = store.put("a.md", b"x")
+    try:
+        os.utime(base / "a.md", (2**40, 2**40))
+    except OverflowError:
+        pytest.fail("this platform cannot set such a time")
+    blob = store.get("a.md")
+    assert blob
+    assert blob.version == version
+    assert [entry.key for entry in store.scan()] == ["a.md"]
