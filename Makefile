@@ -1,0 +1,37 @@
+# The two commands of the README are `make demo` and `make test`; each sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint types smoke clean
+
+demo: .venv/.cli
+	$(BIN)/statekeep demo
+
+test: .venv/.test
+	$(BIN)/pytest
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: .venv/.test
+	$(BIN)/mypy
+
+smoke: .venv/.test
+	$(BIN)/python tests/smoke/wheel.py
+
+clean:
+	rm -rf .venv build dist
+
+.venv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "statekeep needs Python 3.11 or newer; name one with PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/.cli: pyproject.toml | .venv
+	$(BIN)/pip install --quiet --editable '.[cli]'
+	touch $@
+
+.venv/.test: pyproject.toml | .venv
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ .venv/.cli

@@ -1,0 +1,290 @@
+"""The command line, as a person and as a script uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from support import GOLDEN, tree
+
+from statekeep import Documents, Session, Sessions, open_store
+from statekeep.keys import session_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Shell:
+    """Runs ``statekeep`` in a folder, as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, *arguments: str, code: int = 0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "statekeep.cli", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "NO_COLOR": "1", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == code, ended.stderr
+        assert "Traceback" not in ended.stderr
+        return ended
+
+
+@pytest.fixture
+def shell(empty_folder: Path) -> Shell:
+    return Shell(empty_folder)
+
+
+@pytest.fixture
+def store_url(empty_folder: Path) -> str:
+    with open_store(empty_folder / "state") as store:
+        start = datetime.now(UTC) - timedelta(days=10)
+        for n in range(5):
+            moment = start + timedelta(days=n)
+            session = Session(
+                id=f"s{n}", user_id="ada" if n % 2 else "bob", created_at=moment, updated_at=moment
+            )
+            store.put(session_key(session.id), session.to_json())
+        documents = Documents(store)
+        documents.save_markdown("specs/v1", "plan", "# Plan\n\nDo it.\n")
+        documents.save_json("specs/v1", "limits", {"tokens": 5})
+    return str(empty_folder / "state")
+
+
+def test_the_demo_keeps_a_conversation_where_it_says(shell: Shell) -> None:
+    said = shell("demo").stdout
+    where = str(shell.folder / "statekeep-data")
+    assert where in said
+    commands = re.findall(r"^  statekeep (.*)$", said, re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        assert shell(*command.split()).stdout
+    (session_file,) = (name for name in tree(shell.folder) if "sessions/" in name)
+    assert json.loads((shell.folder / session_file).read_bytes())["user_id"] == "ada"
+    assert "# Parser" in said
+    shell("demo")
+
+
+def test_a_folder_that_the_original_wrote_works_at_once(shell: Shell) -> None:
+    shutil.copytree(GOLDEN / "rust-store", shell.folder / "theirs")
+    listed = shell("sessions", "list", "--store", "theirs")
+    assert len(listed.stdout.splitlines()) == 37
+    assert "time-tie-a" in listed.stdout
+    for name in ("time-leap-second", "time-year-0", "time-year-10000", "time-year-negative"):
+        assert f"sessions/{name}.json" in listed.stderr
+        assert name not in listed.stdout.split()
+    shown = shell("sessions", "show", "shape-full", "--store", "theirs").stdout
+    assert "question" in shown
+    assert "evaluate" in shown
+    assert len(shell("documents", "list", "--store", "theirs").stdout.splitlines()) == 21
+    assert shell("documents", "show", ".", "at-the-root", "--store", "theirs").stdout
+
+
+class TestSessions:
+    def test_are_listed_newest_first(self, shell: Shell, store_url: str) -> None:
+        lines = shell("sessions", "list", "--store", store_url).stdout.splitlines()
+        assert [line.split()[0] for line in lines] == ["ID", "s4", "s3", "s2", "s1", "s0"]
+
+    def test_are_listed_for_machines(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            store.put("sessions/bad.json", b"{")
+        first = json.loads(
+            shell("sessions", "list", "--store", store_url, "--json", "--limit", "3").stdout
+        )
+        assert [each["id"] for each in first["sessions"]] == ["s4", "s3", "s2"]
+        assert [each["key"] for each in first["problems"]] == ["sessions/bad.json"]
+        second = json.loads(
+            shell("sessions", "list", "--store", store_url, "--json", "--cursor", first["cursor"])
+            .stdout
+        )  # fmt: skip
+        assert [each["id"] for each in second["sessions"]] == ["s1", "s0"]
+        assert second["cursor"] is None
+
+    def test_are_filtered(self, shell: Shell, store_url: str) -> None:
+        moment = (datetime.now(UTC) - timedelta(days=9)).isoformat()
+        listed = shell(
+            "sessions", "list", "--store", store_url, "--user", "bob", "--updated-before", moment,
+            "--json",
+        )  # fmt: skip
+        assert [each["id"] for each in json.loads(listed.stdout)["sessions"]] == ["s0"]
+        assert "RFC 3339" in shell(
+            "sessions", "list", "--updated-after", "yesterday", code=2
+        ).stderr.replace("\n", " ")
+
+    def test_are_shown(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            Sessions(store).update("s1", lambda session: session.add_user_message("hello"))
+        assert "hello" in shell("sessions", "show", "s1", "--store", store_url).stdout
+        shown = json.loads(shell("sessions", "show", "s1", "--store", store_url, "--json").stdout)
+        assert shown["user_messages"][0]["content"] == "hello"
+
+    def test_cannot_steer_the_terminal(self, shell: Shell, store_url: str) -> None:
+        hostile = "\x1b[2J\x07\x9b31m[bold]\u202e"
+        with open_store(store_url) as store:
+            session = Session.new(hostile, hostile)
+            session.add_user_message(hostile)
+            Sessions(store).save(session)
+            store.put("sessions/\x1b[2J.json", b"{")
+        for arguments in (["list"], ["show", hostile]):
+            ended = shell("sessions", *arguments, "--store", store_url)
+            for text in (ended.stdout, ended.stderr):
+                assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+            assert "\\x1b[2J" in ended.stdout
+            assert "[bold]" in ended.stdout
+
+    def test_are_deleted(self, shell: Shell, store_url: str) -> None:
+        assert "deleted s1" in shell("sessions", "delete", "s1", "s2", "--store", store_url).stdout
+        assert "no such session" in shell(
+            "sessions", "delete", "s1", "--store", store_url, code=3
+        ).stderr
+        assert "s1" not in shell("sessions", "list", "--store", store_url).stdout
+
+    def test_are_pinned_and_pruned(self, shell: Shell, store_url: str) -> None:
+        shell("sessions", "pin", "s0", "--store", store_url)
+        shell("sessions", "pin", "s1", "--until", "2999-01-01T00:00:00Z", "--store", store_url)
+        shell("sessions", "unpin", "s1", "--store", store_url)
+        prune = ["sessions", "prune", "--store", store_url, "--strategy", "max-sessions", "--set",
+                 "max_sessions=2"]  # fmt: skip
+        dry = shell(*prune, "--dry-run").stdout
+        assert "2 would be pruned, 3 kept" in dry
+        assert "pinned" in dry
+        assert "older than the newest 2" in dry
+        report = json.loads(shell(*prune, "--json").stdout)
+        assert [each["id"] for each in report["pruned"]] == ["s2", "s1"]
+        assert [each["id"] for each in report["withheld"]] == ["s0"]
+        left = json.loads(shell("sessions", "list", "--store", store_url, "--json").stdout)
+        assert [each["id"] for each in left["sessions"]] == ["s4", "s3", "s0"]
+
+    def test_are_pruned_by_the_configured_strategy(self, shell: Shell, store_url: str) -> None:
+        asked = shell("sessions", "prune", "--store", store_url, code=2).stderr
+        assert "--strategy" in asked
+        (shell.folder / "statekeep.toml").write_text(
+            '[retention]\nstrategy = "ttl"\noptions = {ttl_hours = 212}\n'
+        )
+        pruned = json.loads(shell("sessions", "prune", "--store", store_url, "--json").stdout)
+        assert [each["id"] for each in pruned["pruned"]] == ["s1", "s0"]
+
+
+class TestDocuments:
+    def test_are_listed(self, shell: Shell, store_url: str) -> None:
+        assert "limits" in shell("documents", "list", "--store", store_url).stdout
+        listed = json.loads(shell("documents", "list", "--store", store_url, "--json").stdout)
+        assert [(each["category"], each["name"], each["kind"]) for each in listed] == [
+            ("specs/v1", "limits", "json"),
+            ("specs/v1", "plan", "md"),
+        ]
+
+    def test_are_shown_to_the_letter(self, shell: Shell, store_url: str) -> None:
+        show = ["documents", "show", "--store", store_url, "specs/v1"]
+        assert shell(*show, "plan").stdout == "# Plan\n\nDo it.\n"
+        assert json.loads(shell(*show, "limits").stdout) == {"tokens": 5}
+        shown = json.loads(shell(*show, "plan", "--json").stdout)
+        assert (shown["kind"], shown["value"]) == ("md", "# Plan\n\nDo it.\n")
+
+    def test_of_one_name_need_a_kind(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            Documents(store).save_json("specs/v1", "plan", 1)
+        show = ["documents", "show", "--store", store_url, "specs/v1", "plan"]
+        assert "--kind" in shell(*show, code=2).stderr
+        assert shell(*show, "--kind", "json").stdout == "1\n"
+        assert "no such document" in shell(
+            "documents", "show", "specs", "nothing", "--store", store_url, code=3
+        ).stderr
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("arguments", "code", "said"),
+        [
+            (["sessions", "list", "--store", "nowhere:x"], 2, "nowhere"),
+            (["sessions", "list", "--store", "s3://k:hunter2@b"], 2, "environment"),
+            (["sessions", "list", "--store", "file:x?durable=1"], 2, "durability"),
+            (["sessions", "show", "nothing"], 3, "no such session"),
+            (["sessions", "pin", "nothing"], 3, "no such session"),
+            (["sessions", "show", "x" * 513], 2, "512"),
+            (["sessions", "list", "--cursor", "nonsense"], 2, "cursor"),
+            (["sessions", "prune", "--strategy", "tll"], 2, "did you mean 'ttl'"),
+            (["sessions", "prune", "--strategy", "ttl", "--set", "hours=1"], 2, "ttl_hours"),
+            (["sessions", "prune", "--strategy", "ttl", "--set", "hours"], 2, "NAME=VALUE"),
+            (["documents", "show", "../x", "y"], 2, "'..'"),
+            (["session", "list"], 2, "session"),
+        ],
+    )
+    def test_end_with_a_clear_word_and_code(
+        self, shell: Shell, arguments: list[str], code: int, said: str
+    ) -> None:
+        ended = shell(*arguments, code=code)
+        assert said in ended.stderr
+        assert "hunter2" not in ended.stderr
+        assert ended.stdout == ""
+
+    def test_corrupt_data_has_a_code_of_its_own(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            store.put("sessions/bad.json", b"{")
+        said = shell("sessions", "show", "bad", "--store", store_url, code=7).stderr
+        assert "sessions/bad.json" in said
+        assert store_url in said.replace("\n", "")
+
+
+def test_the_environment_chooses_the_store(shell: Shell, store_url: str) -> None:
+    assert "s4" in shell("sessions", "list", STATEKEEP_URL=store_url).stdout
+
+
+def test_help_teaches(shell: Shell) -> None:
+    said = shell("--help").stdout
+    for word in ("demo", "sessions", "documents", "plugins", "STATEKEEP_URL", "Exit codes"):
+        assert word in said
+    assert shell("--version").stdout.startswith("statekeep ")
+
+
+def test_plugins_are_listed_with_their_options(shell: Shell) -> None:
+    said = shell("plugins").stdout
+    for word in ("file", "memory", "ttl+count", "durability=fsync", "max_sessions=100"):
+        assert word in said
+    found = json.loads(shell("plugins", "--json").stdout)
+    (local,) = (each for each in found if each["name"] == "file")
+    assert local["status"] == "ok"
+    assert "durability" in local["schema"]["properties"]
+
+
+def test_progress_is_for_terminals_only(shell: Shell, store_url: str) -> None:
+    arguments = [sys.executable, "-m", "statekeep.cli", "sessions", "prune", "--store", store_url,
+                 "--strategy", "max-sessions", "--set", "max_sessions=1"]  # fmt: skip
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        arguments,
+        cwd=shell.folder,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            chunk = os.read(ours, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        said += chunk
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"reading the sessions" in said
+    assert b"4/4" in said
+    again = shell("sessions", "prune", "--store", store_url, "--strategy", "ttl")
+    assert again.stderr == ""

@@ -1,0 +1,84 @@
+"""What can be imported, and what importing costs."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import statekeep
+import statekeep_backends
+import statekeep_plugins
+from statekeep import errors
+
+MODULES = sorted(
+    module.name
+    for package in (statekeep, statekeep_backends, statekeep_plugins)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if "__main__" not in module.name
+)
+
+
+def _order(name: str) -> tuple[int, str]:
+    # Constants, then classes, then functions: the order that the linter keeps.
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize("name", ["statekeep", *MODULES])
+def test_all_is_sorted_and_complete(name: str) -> None:
+    module = importlib.import_module(name)
+    public = getattr(module, "__all__", [])
+    assert list(public) == sorted(public, key=_order)
+    for each in public:
+        assert hasattr(module, each), each
+
+
+def test_the_front_door_leads_to_every_error() -> None:
+    assert set(errors.__all__) <= set(statekeep.__all__)
+    drawn = errors.__doc__ or ""
+    assert all(name in drawn for name in errors.__all__)
+
+
+def test_what_the_front_door_shows_is_documented() -> None:
+    for name in statekeep.__all__:
+        value = getattr(statekeep, name)
+        if isinstance(value, type) or callable(value):
+            assert value.__doc__ or not isinstance(value, type), name
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_an_error_survives_the_way_between_processes(name: str) -> None:
+    kind = getattr(statekeep, name)
+    error = kind("what was wrong", key="a/b.md", store="memory:")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
+    assert str(back) == str(error) == "what was wrong [key 'a/b.md', store memory:]"
+    assert (back.key, back.store) == ("a/b.md", "memory:")
+
+
+def _imported_by(code: str) -> set[str]:
+    script = f"import sys; {code}; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    return set(ended.stdout.decode().split())
+
+
+COSTLY = {
+    "boto3", "botocore", "fsspec", "pydantic_settings", "rich", "s3fs", "statekeep_backends",
+    "statekeep_plugins", "typer",
+}  # fmt: skip
+
+
+def test_importing_statekeep_imports_nothing_costly() -> None:
+    assert not _imported_by("import statekeep") & COSTLY
+
+
+def test_opening_a_store_imports_its_backend_only() -> None:
+    for url in ("memory:", "/nowhere"):
+        opened = _imported_by(f"import statekeep; statekeep.open_store({url!r})")
+        assert opened & COSTLY == {"statekeep_backends"}
+        others = {"statekeep_backends.local", "statekeep_backends.memory"} & opened
+        assert len(others) == 1

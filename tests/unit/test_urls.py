@@ -1,0 +1,81 @@
+"""Which store a text means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from statekeep import ConfigError
+from statekeep.urls import StoreURL
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("./state", StoreURL("file", "./state")),
+        ("state", StoreURL("file", "state")),
+        ("/var/lib/state?x=1#2", StoreURL("file", "/var/lib/state?x=1#2")),
+        ("C:\\state", StoreURL("file", "C:\\state")),
+        ("memory:", StoreURL("memory", "")),
+        ("memory:NAME", StoreURL("memory", "NAME")),
+        ("file:state", StoreURL("file", "state")),
+        ("FILE:///a%20b/%23", StoreURL("file", "///a b/#")),
+        ("file:x?durability=rename", StoreURL("file", "x", {"durability": "rename"})),
+        ("file:x?a=&b=%26", StoreURL("file", "x", {"a": "", "b": "&"})),
+        ("s3://bucket/prefix", StoreURL("s3", "//bucket/prefix")),
+        ("acme-store+s3://b", StoreURL("s3", "//b", {}, "acme-store")),
+        ("acme_store.x+memory:", StoreURL("memory", "", {}, "acme_store.x")),
+        ("s3://user@bucket/x", StoreURL("s3", "//user@bucket/x")),
+    ],
+)
+def test_a_text_means(text: str, url: StoreURL) -> None:
+    assert StoreURL.parse(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://key:hunter2@bucket/prefix",
+        "s3://bucket?secret=hunter2",
+        "s3://bucket?aws_secret_access_key=hunter2",
+        "s3://bucket?key=hunter2",
+        "s3://bucket?token=hunter2",
+        "s3://bucket?Password=hunter2",
+    ],
+)
+def test_a_secret_is_refused_and_never_repeated(text: str) -> None:
+    with pytest.raises(ConfigError, match="environment") as caught:
+        StoreURL.parse(text)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("", "empty"), ("  ", "empty"), ("file:x?a=1&a=2", "twice"), ("file:x#y", "%23")],
+)
+def test_nonsense_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        StoreURL.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("state", Path.cwd() / "state"),
+        ("file:state", Path.cwd() / "state"),
+        ("file:/var/state", Path("/var/state")),
+        ("file:///var/state", Path("/var/state")),
+        ("file://localhost/var/state", Path("/var/state")),
+        ("//var/state", Path("/var/state")),
+        ("~/state", Path.home() / "state"),
+    ],
+)
+def test_a_location_may_be_a_path(text: str, path: Path) -> None:
+    assert StoreURL.parse(text).path == path
+
+
+@pytest.mark.parametrize("text", ["file:", "file://state", "file://host/state"])
+def test_a_folder_is_on_this_machine(text: str) -> None:
+    with pytest.raises(ConfigError):
+        _ = StoreURL.parse(text).path
