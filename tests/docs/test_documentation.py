@@ -1,0 +1,132 @@
+"""Every code block in the README and the docs runs, and what they name exists."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sybil import Document
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
+
+import statekeep.hooks
+from statekeep import load_settings
+from statekeep.cli.app import EXIT_CODES
+from statekeep.settings import Settings
+
+if TYPE_CHECKING:
+    from sybil import Example
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def _run_shell(example: Example) -> None:
+    """Blocks of `sh` are for a checkout; what they call must exist."""
+    for line in example.parsed.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["make"]:
+            subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, check=True,
+                           capture_output=True)  # fmt: skip
+        elif words:
+            assert words[0] == "statekeep", line
+            _statekeep(*words[1 : words.index("--store")], "--help")
+
+
+def _run_console(example: Example) -> None:
+    for line in example.parsed.splitlines():
+        assert line.startswith("$ statekeep "), line
+        _statekeep(*shlex.split(line)[2:])
+
+
+def _statekeep(*arguments: str) -> None:
+    command = [sys.executable, "-m", "statekeep.cli", *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _read_toml(example: Example) -> None:
+    values = tomllib.loads(example.parsed)
+    if "project" not in values:
+        load_settings(**values)
+
+
+EVALUATORS = {
+    "python": PythonEvaluator(),
+    "sh": _run_shell,
+    "console": _run_console,
+    "toml": _read_toml,
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_code_block_runs(page: Path, empty_folder: Path) -> None:
+    assert empty_folder
+    parsers = [CodeBlockParser(language, run) for language, run in EVALUATORS.items()]
+    document = Document.parse(str(page), *parsers)
+    examples = list(document.examples())
+    assert len(examples) == len(re.findall(r"^```\w", page.read_text(), re.MULTILINE)), (
+        f"a block has a language that is not run; known: {', '.join(EVALUATORS)}"
+    )
+    for example in examples:
+        example.evaluate()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_hook_is_described_with_its_signature() -> None:
+    described = (ROOT / "docs" / "plugins.md").read_text()
+    for name, hook in inspect.getmembers(statekeep.hooks.HookSpecs, inspect.isfunction):
+        parameters = list(inspect.signature(hook).parameters.values())[1:]
+        arguments = ", ".join(f"{each.name}: {each.annotation}" for each in parameters)
+        returns = inspect.signature(hook).return_annotation
+        assert f"`{name}({arguments}) -> {returns}`" in described
+
+
+def test_every_setting_is_described() -> None:
+    described = (ROOT / "docs" / "configuration.md").read_text()
+    for name in Settings.model_fields:
+        assert f"`{name}" in described
+        assert f"`STATEKEEP_{name.upper()}" in described
+
+
+def test_every_exit_code_is_described() -> None:
+    described = (ROOT / "docs" / "cli.md").read_text()
+    for code in EXIT_CODES.values():
+        assert f"\n| {code} | " in described
+
+
+def test_every_event_and_error_is_described() -> None:
+    described = (ROOT / "docs" / "guide.md").read_text()
+    for module in (statekeep.events, statekeep.errors):
+        for name in module.__all__:
+            if inspect.isclass(getattr(module, name)) and "Plugin" not in name:
+                assert name in described, name
+
+
+def test_the_promises_name_tests_that_exist() -> None:
+    promises = (ROOT / "README.md").read_text().partition("## Promises")[2]
+    named = set(re.findall(r"`(test_\w+\.py)`", promises))
+    assert len(named) > 5
+    assert named <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+def test_docstring_examples_are_true() -> None:
+    modules = sorted((ROOT / "core" / "statekeep").rglob("*.py"))
+    named = [str(path) for path in modules if ">>> " in path.read_text()]
+    assert len(named) > 4
+    command = [sys.executable, "-m", "pytest", "-q", "--doctest-modules", "-p", "no:cacheprovider",
+               "--import-mode=prepend", *named]  # fmt: skip
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
