@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from statekeep import Sessions, open_store
+from functools import partial
+
+from statekeep import Session, Sessions, open_store
 
 
 def update_often(location: str, worker: int, times: int) -> None:
     with open_store(location) as store:
         sessions = Sessions(store)
         for n in range(times):
-            sessions.update("s", lambda session, n=n: session.add_user_message(f"{worker}-{n}"))
+            text = f"{worker}-{n}"
+            sessions.update("s", partial(Session.add_user_message, content=text))
 
 
 def create_one(location: str, session_id: str) -> str:

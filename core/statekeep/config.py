@@ -129,7 +129,8 @@ def _configure(model: type[BaseModel], options: Mapping[str, Any], whose: str) -
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        known = ", ".join(model.model_fields) or "none"
+        fields = model.model_fields.items()
+        known = ", ".join(details.alias or name for name, details in fields) or "none"
         # Not chained: the original error would show values, and one may be a secret.
         raise ConfigError(f"wrong options for {whose}: {explain(error)} (known: {known})") from None
 

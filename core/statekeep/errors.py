@@ -124,7 +124,7 @@ class PluginNotFoundError(PluginError):
 
 
 class PluginConflictError(PluginError):
-    """Several distributions offer the same name; choose with ``dist:name``."""
+    """Several distributions offer the same name; choose with ``dist+scheme:…`` or ``dist:name``."""
 
 
 class PluginLoadError(PluginError):

@@ -10,17 +10,20 @@ import difflib
 import inspect
 import logging
 import re
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pluggy
+from pydantic import BaseModel, PydanticUserError
 
 from statekeep.errors import (
     PluginConflictError,
     PluginError,
     PluginLoadError,
     PluginNotFoundError,
+    StateStoreError,
 )
 from statekeep.hooks import PROJECT, BackendSpec, HookSpecs, PrunerSpec
 
@@ -54,11 +57,10 @@ class PluginInfo:
         name: What it is chosen by.
         distribution: What was installed.
         version: Of the distribution.
-        status: ``ok``; ``broken``; ``conflict`` (another distribution offers the name: choose
-            with ``dist:name``); ``shadowed`` (the name is a built-in's: choose with
-            ``dist:name``); ``blocked`` (not on the allow-list).
+        status: ``ok``; ``broken``; ``conflict`` (another distribution offers the name);
+            ``shadowed`` (the name is a built-in's); ``blocked`` (not on the allow-list).
         summary: What it says of itself; empty if it was not loaded.
-        error: Why it is not ok; empty if it is.
+        error: Why it is not ok, or how to choose it all the same; empty if it is ok.
         schema: The JSON schema of its options; empty if it was not loaded or has none.
     """
 
@@ -84,6 +86,7 @@ class Plugins:
         self._allowed = None if allowed is None else {_normal(name) for name in allowed}
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HookSpecs)
+        self._registering = threading.Lock()
         self._found: dict[Group, list[EntryPoint]] = {
             group: sorted(entry_points(group=f"{PROJECT}.{group}"), key=_place) for group in _GROUPS
         }
@@ -146,14 +149,14 @@ class Plugins:
                     spec = self._spec(entry, group, BackendSpec)
                 else:
                     spec = self._spec(entry, group, PrunerSpec)
-                summary, schema = spec.summary, spec.config.model_json_schema()
+                summary, schema = spec.summary, _schema_of(spec)
         except PluginError as problem:
             status, error = "broken", str(problem)
             _logger.warning("%s", problem)
         if status == "ok" and len(rivals) > 1 and not _is_ours(entry):
             ours = any(map(_is_ours, rivals))
             status = "shadowed" if ours else "conflict"
-            error = f"choose it with {_name_of(entry)}:{entry.name}"
+            error = f"choose it with {_full_name(group, entry)}"
         return PluginInfo(
             group, entry.name, _name_of(entry), _version_of(entry), status, summary, error, schema
         )
@@ -165,7 +168,7 @@ class Plugins:
         named = [
             entry
             for entry in self._found[group]
-            if entry.name == name
+            if entry.name.lower() == name.lower()
             and (distribution is None or _normal(_name_of(entry)) == _normal(distribution))
         ]
         allowed = [entry for entry in named if self._may_load(entry)]
@@ -176,21 +179,17 @@ class Plugins:
             for entry in allowed:
                 if entry not in ours:
                     _logger.warning(
-                        "%s offers %r too, but a built-in name is never replaced; choose it with "
-                        "%s:%s",
+                        "%s offers %r too, but a built-in is never replaced; choose it with %s",
                         _name_of(entry),
                         name,
-                        _name_of(entry),
-                        name,
+                        _full_name(group, entry),
                     )
             return ours[0]
         if len(allowed) > 1:
             names = " and ".join(_name_of(entry) for entry in allowed)
-            example = _name_of(allowed[0])
-            separator = "+" if group == "backends" else ":"
             raise PluginConflictError(
-                f"{names} both offer {name!r}; choose one by its distribution, as "
-                f"{example}{separator}{name}, or uninstall the other"
+                f"{names} offer {name!r}; choose one by its distribution, as "
+                f"{_full_name(group, allowed[0])}, or uninstall the others"
             )
         return allowed[0]
 
@@ -201,22 +200,27 @@ class Plugins:
             return PluginNotFoundError(
                 f"{names} offers {name!r}, but is not on the allow-list STATEKEEP_PLUGINS"
             )
-        known = sorted({entry.name for entry in self._found[group]})
+        usable = [entry for entry in self._found[group] if self._may_load(entry)]
+        if distribution:
+            whose = {_name_of(entry) for entry in usable if entry.name.lower() == name.lower()}
+            return PluginNotFoundError(
+                f"{distribution} offers no {group[:-1]} {name!r}; "
+                f"it is offered by: {', '.join(sorted(whose)) or 'nobody'}"
+            )
+        known = sorted({entry.name for entry in usable})
         close = difflib.get_close_matches(name, known, n=1)
-        whom = f" by {distribution}" if distribution else ""
         hint = f"did you mean {close[0]!r}? " if close else ""
         if group == "backends":
             hint += f"write ./{name}:… if you mean a folder; "
         return PluginNotFoundError(
-            f"no {group[:-1]} {name!r} is installed{whom}; {hint}"
-            f"there are: {', '.join(known) or 'none'}"
+            f"no {group[:-1]} {name!r} is installed; {hint}there are: {', '.join(known) or 'none'}"
         )
 
     def _spec(self, entry: EntryPoint, group: Group, kind: type[S]) -> S:
         implementation = self._implementation(entry, group)
         try:
             specs = list(implementation())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._broken(entry, f"its {_HOOKS[group]}() failed: {error!r}") from error
         named: dict[str, S] = {}
         for spec in specs:
@@ -225,27 +229,37 @@ class Plugins:
                     entry, f"its {_HOOKS[group]}() gave {spec!r}, which is no {kind.__name__}"
                 )
             named[spec.name] = spec
-        if entry.name in named:
-            return named[entry.name]
+        if spec := named.get(entry.name):
+            config: object = spec.config
+            if not (isinstance(config, type) and issubclass(config, BaseModel)):
+                raise self._broken(entry, f"its config {config!r} is no pydantic model")
+            if config.model_config.get("extra") != "forbid":
+                raise self._broken(entry, "its config model takes options that it does not know")
+            return replace(spec, factory=self._guarded(entry, spec.factory))
         offered = ", ".join(map(repr, named)) or "nothing"
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
 
     def _implementation(self, entry: EntryPoint, group: Group) -> Callable[..., Any]:
-        plugin = self._register(entry)
-        hook = getattr(self._manager.hook, _HOOKS[group])
-        for implementation in hook.get_hookimpls():
+        plugin = self._load(entry)
+        # Two threads may be the first to ask for the same plugin.
+        with self._registering:
+            self._register(entry, plugin)
+            implementations = getattr(self._manager.hook, _HOOKS[group]).get_hookimpls()
+        for implementation in implementations:
             if implementation.plugin is plugin:
                 function: Callable[..., Any] = implementation.function
                 return function
         raise self._broken(entry, f"it has no function {_HOOKS[group]} marked with hookimpl")
 
-    def _register(self, entry: EntryPoint) -> object:
+    def _load(self, entry: EntryPoint) -> object:
         try:
-            plugin = entry.load()
+            return entry.load()
         except (Exception, SystemExit) as error:
             raise self._broken(entry, f"importing it failed: {error!r}") from error
+
+    def _register(self, entry: EntryPoint, plugin: object) -> None:
         if self._manager.is_registered(plugin):
-            return plugin
+            return
         try:
             self._manager.register(plugin, name=f"{_name_of(entry)}:{entry.value}")
             self._manager.check_pending()
@@ -254,15 +268,19 @@ class Plugins:
                 self._manager.unregister(plugin)
             raise self._broken(entry, str(error)) from error
         self._warn_of_unmarked(entry, plugin)
-        return plugin
 
     def _warn_of_unmarked(self, entry: EntryPoint, plugin: object) -> None:
-        marked = {caller.name for caller in self._manager.get_hookcallers(plugin) or ()}
+        marked = [
+            implementation.function
+            for caller in self._manager.get_hookcallers(plugin) or ()
+            for implementation in caller.get_hookimpls()
+        ]
         for name in dir(plugin):
+            function = getattr(plugin, name, None)
             if (
                 name.startswith("statekeep_")
-                and name not in marked
-                and inspect.isroutine(getattr(plugin, name, None))
+                and inspect.isroutine(function)
+                and function not in marked
             ):
                 _logger.warning(
                     "%s: the function %s of %s looks like a hook, but is not marked with hookimpl",
@@ -270,6 +288,17 @@ class Plugins:
                     name,
                     entry.value,
                 )
+
+    def _guarded(self, entry: EntryPoint, factory: Callable[..., Any]) -> Callable[..., Any]:
+        def make(*arguments: object) -> object:
+            try:
+                return factory(*arguments)
+            except StateStoreError:
+                raise
+            except Exception as error:
+                raise self._broken(entry, f"its factory failed: {error!r}") from error
+
+        return make
 
     def _broken(self, entry: EntryPoint, why: str) -> PluginLoadError:
         return PluginLoadError(
@@ -283,12 +312,26 @@ def _split(name: str) -> tuple[str, str | None]:
     return (bare, distribution) if colon else (name, None)
 
 
+def _schema_of(spec: BackendSpec | PrunerSpec) -> dict[str, Any]:
+    try:
+        return spec.config.model_json_schema()
+    except PydanticUserError:
+        return {}  # an option that JSON schema cannot describe works all the same
+
+
+def _full_name(group: Group, entry: EntryPoint) -> str:
+    return f"{_name_of(entry)}{'+' if group == 'backends' else ':'}{entry.name}"
+
+
+# What a failed uninstallation leaves has entry points, but neither name nor version.
+
+
 def _name_of(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "an unknown distribution"
+    return (entry.dist and entry.dist.name) or "an unknown distribution"
 
 
 def _version_of(entry: EntryPoint) -> str:
-    return entry.dist.version if entry.dist else ""
+    return (entry.dist and entry.dist.version) or ""
 
 
 def _is_ours(entry: EntryPoint) -> bool:

@@ -12,7 +12,7 @@ from statekeep.errors import ConfigError
 __all__ = ["StoreURL"]
 
 # Two letters at least, so that C:\state is a path.
-_SCHEME = re.compile(r"(?:(?P<dist>[A-Za-z0-9][\w.-]*)\+)?(?P<scheme>[A-Za-z][A-Za-z0-9.-]+):")
+_SCHEME = re.compile(r"(?:(?P<dist>[A-Za-z0-9][\w.-]*)\+)?(?P<scheme>[A-Za-z][\w.-]+):")
 _SECRET = re.compile(
     r"secret|passw|pwd|token|credential|access_?key|api_?key|^key$|signature", re.IGNORECASE
 )

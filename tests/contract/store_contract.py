@@ -414,5 +414,3 @@ def _increment(store: StateStore, times: int) -> None:
 def _increment_at(location: str, times: int) -> None:
     with open_store(location) as store:
         _increment(store, times)
-
-

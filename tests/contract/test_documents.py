@@ -75,7 +75,9 @@ class TestJson:
         assert blob is not None
         assert blob.data.decode() == '{\n  "é": [\n    1,\n    []\n  ],\n  "a": {}\n}'
 
-    @pytest.mark.parametrize("value", [float("nan"), {1, 2}, b"x", 2**64, {"a": object()}, "\ud800"])
+    @pytest.mark.parametrize(
+        "value", [float("nan"), {1, 2}, b"x", 2**64, {"a": object()}, "\ud800"]
+    )
     def test_what_json_cannot_hold_is_refused_and_changes_nothing(
         self, documents: Documents, value: Any
     ) -> None:
@@ -144,16 +146,13 @@ class TestMarkdown:
 
 class TestExpectations:
     def test_are_kept_for_both_kinds(self, documents: Documents) -> None:
-        for save in (
-            lambda value, **kw: documents.save_json("a", "b", value, **kw),
-            lambda value, **kw: documents.save_markdown("a", "b", value, **kw),
-        ):
-            first = save("1", expect=ABSENT)
+        for save in (documents.save_json, documents.save_markdown):
+            first = save("a", "b", "1", expect=ABSENT)
             with pytest.raises(ConflictError):
-                save("2", expect=ABSENT)
-            save("3", expect=first)
+                save("a", "b", "2", expect=ABSENT)
+            save("a", "b", "3", expect=first)
             with pytest.raises(ConflictError):
-                save("4", expect=first)
+                save("a", "b", "4", expect=first)
 
     def test_an_update_sees_what_others_saved_meanwhile(self, documents: Documents) -> None:
         documents.save_json("a", "counter", 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -65,7 +64,9 @@ class TestStrategies:
         assert chosen(load_pruner("max-sessions", max_sessions=5), FIVE) == ""
 
     def test_max_per_user_keeps_each_users_newest(self) -> None:
-        mixed = [summary(name, HOUR * n, "ada" if n % 2 else "bob") for n, name in enumerate("abcde")]
+        mixed = [
+            summary(name, HOUR * n, "ada" if n % 2 else "bob") for n, name in enumerate("abcde")
+        ]
         assert chosen(load_pruner("max-per-user", max_sessions=2), mixed) == "e"
         assert chosen(load_pruner("max-per-user", max_sessions=1), mixed) == "cde"
 
@@ -126,8 +127,8 @@ class TestStrategies:
 
 @pytest.fixture(params=["memory", "local"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore]:
-    url = f"memory:{secrets.token_hex(8)}" if request.param == "memory" else str(tmp_path / "store")
-    with open_store(url, **({} if request.param == "memory" else {"durability": "rename"})) as store:
+    folder = f"file:{tmp_path / 'store'}?durability=rename"
+    with open_store("memory:" if request.param == "memory" else folder) as store:
         yield store
 
 
@@ -194,7 +195,7 @@ class TestPlanning:
             def select(
                 self, summaries: Sequence[SessionSummary], now: datetime
             ) -> Iterable[Victim]:
-                assert now
+                assert now.tzinfo
                 return [Victim(each, "mine") for each in (*summaries, summary("x", HOUR))]
 
         with pytest.raises(PluginError, match="not shown"):
@@ -254,7 +255,7 @@ class TestPruning:
             return [victim.summary.id for victim in sessions.prune(plan).pruned]
 
         with ThreadPoolExecutor(4) as pool:
-            pruned = sum(pool.map(prune, range(4)), [])
+            pruned = [each for part in pool.map(prune, range(4)) for each in part]
         assert sorted(pruned) == list("23456789")
 
     def test_deletes_by_file_and_never_by_the_id_inside(

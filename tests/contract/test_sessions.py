@@ -35,6 +35,7 @@ from statekeep import (
     SessionDeleted,
     Sessions,
     SessionSaved,
+    SessionSummary,
     StateStore,
     UnsupportedError,
     Version,
@@ -65,7 +66,9 @@ HOSTILE = [
 
 @pytest.fixture(params=["memory", "local"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"memory:{secrets.token_hex(8)}" if request.param == "memory" else str(tmp_path / "store")
+    return (
+        f"memory:{secrets.token_hex(8)}" if request.param == "memory" else str(tmp_path / "store")
+    )
 
 
 @pytest.fixture
@@ -119,9 +122,7 @@ class TestSavingAndLoading:
         assert list(store.scan()) == []
 
     @pytest.mark.parametrize("session_id", ["", "x" * 513, "\ud83d"])
-    def test_what_is_no_id_is_refused_everywhere(
-        self, sessions: Sessions, session_id: str
-    ) -> None:
+    def test_what_is_no_id_is_refused_everywhere(self, sessions: Sessions, session_id: str) -> None:
         session = Session(
             id=session_id,
             user_id="ada",
@@ -274,7 +275,7 @@ class TestUpdating:
 
     def test_sees_what_others_saved_meanwhile(self, sessions: Sessions, others: Sessions) -> None:
         sessions.get_or_create("ada", "s")
-        seen = []
+        seen: list[int] = []
 
         def change(session: Session) -> None:
             if not seen:
@@ -487,7 +488,7 @@ class TestListing:
             for n, hour in enumerate(hours):
                 put_session(store, f"s{n}", start + timedelta(hours=hour))
             whole = sessions.list().summaries
-            paged = []
+            paged: list[SessionSummary] = []
             cursor = None
             while True:
                 listing = sessions.list(limit=limit, cursor=cursor)
@@ -512,7 +513,13 @@ class TestListing:
 
     @pytest.mark.parametrize(
         "cursor",
-        ["", "nonsense", "é", base64.b64encode(b"{}").decode(), base64.b64encode(b"[1,2]").decode()],
+        [
+            "",
+            "nonsense",
+            "é",
+            base64.b64encode(b"{}").decode(),
+            base64.b64encode(b"[1,2]").decode(),
+        ],
     )
     def test_a_false_cursor_is_refused(self, sessions: Sessions, cursor: str) -> None:
         with pytest.raises(InvalidKeyError, match="cursor"):

@@ -22,6 +22,8 @@ from statekeep.cli.app import EXIT_CODES
 from statekeep.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sybil import Example
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +59,7 @@ def _read_toml(example: Example) -> None:
         load_settings(**values)
 
 
-EVALUATORS = {
+EVALUATORS: dict[str, Callable[[Example], str | None]] = {
     "python": PythonEvaluator(),
     "sh": _run_shell,
     "console": _run_console,
@@ -66,8 +68,8 @@ EVALUATORS = {
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_code_block_runs(page: Path, empty_folder: Path) -> None:
-    assert empty_folder
+@pytest.mark.usefixtures("empty_folder")
+def test_every_code_block_runs(page: Path) -> None:
     parsers = [CodeBlockParser(language, run) for language, run in EVALUATORS.items()]
     document = Document.parse(str(page), *parsers)
     examples = list(document.examples())

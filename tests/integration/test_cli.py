@@ -148,9 +148,10 @@ class TestSessions:
 
     def test_are_deleted(self, shell: Shell, store_url: str) -> None:
         assert "deleted s1" in shell("sessions", "delete", "s1", "s2", "--store", store_url).stdout
-        assert "no such session" in shell(
-            "sessions", "delete", "s1", "--store", store_url, code=3
-        ).stderr
+        assert (
+            "no such session"
+            in shell("sessions", "delete", "s1", "--store", store_url, code=3).stderr
+        )
         assert "s1" not in shell("sessions", "list", "--store", store_url).stdout
 
     def test_are_pinned_and_pruned(self, shell: Shell, store_url: str) -> None:
@@ -201,9 +202,10 @@ class TestDocuments:
         show = ["documents", "show", "--store", store_url, "specs/v1", "plan"]
         assert "--kind" in shell(*show, code=2).stderr
         assert shell(*show, "--kind", "json").stdout == "1\n"
-        assert "no such document" in shell(
-            "documents", "show", "specs", "nothing", "--store", store_url, code=3
-        ).stderr
+        assert (
+            "no such document"
+            in shell("documents", "show", "specs", "nothing", "--store", store_url, code=3).stderr
+        )
 
 
 class TestMistakes:

@@ -42,8 +42,8 @@ class TestOpeningAStore:
         with open_store("memory:shared-by-test") as two:
             assert two.get("a.md")
 
-    def test_options_come_from_the_query_or_as_arguments(self, empty_folder: Path) -> None:
-        assert empty_folder
+    @pytest.mark.usefixtures("empty_folder")
+    def test_options_come_from_the_query_or_as_arguments(self) -> None:
         with pytest.raises(ConfigError, match="durability"):
             open_store("file:x?durability=maybe")
         with pytest.raises(ConfigError, match=r"unknown_one.*known: durability, lock_timeout"):
@@ -85,9 +85,7 @@ class TestSettings:
         assert load_settings().url == "./from-environment"
         assert load_settings(url="./given").url == "./given"
 
-    def test_open_what_they_say(
-        self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_open_what_they_say(self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (empty_folder / "statekeep.toml").write_text(
             'url = "file:./state"\n[options]\ndurability = "rename"\n'
         )
@@ -100,9 +98,7 @@ class TestSettings:
         with pytest.raises(ConfigError, match="durability"):
             open_store()
 
-    def test_name_a_strategy(
-        self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_name_a_strategy(self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load_settings().retention is None
         (empty_folder / "statekeep.toml").write_text('[retention]\nstrategy = "ttl"\n')
         monkeypatch.setenv("STATEKEEP_RETENTION__OPTIONS__TTL_HOURS", "24")
@@ -128,13 +124,12 @@ class TestSettings:
         with pytest.raises(ConfigError, match=why):
             load_settings()
 
+    @pytest.mark.usefixtures("empty_folder")
     def test_a_misspelt_variable_is_warned_of(
         self,
-        empty_folder: Path,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        assert empty_folder
         monkeypatch.setenv("STATEKEEP_PLUGINS", "")
         monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
         load_settings()
@@ -144,10 +139,10 @@ class TestSettings:
         assert "STATEKEEP_ULR" in caplog.text
         assert "hunter2" not in caplog.text
 
+    @pytest.mark.usefixtures("empty_folder")
     def test_a_secret_in_the_environments_url_is_refused(
-        self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert empty_folder
         monkeypatch.setenv("STATEKEEP_URL", "s3://key:hunter2@bucket")
         with pytest.raises(ConfigError) as caught:
             open_store()

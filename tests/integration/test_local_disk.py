@@ -10,8 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +36,7 @@ from statekeep_backends.local import STRIPES, LocalDiskStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from statekeep import Expect, Version
 
@@ -95,6 +94,11 @@ class TestTheFolder:
         assert list(store.scan()) == []
 
 
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
 OBSTACLES: dict[str, Callable[[Path], object]] = {
     "folder": lambda path: path.mkdir(),
     "fifo": os.mkfifo,
@@ -102,13 +106,8 @@ OBSTACLES: dict[str, Callable[[Path], object]] = {
     "link to itself": lambda path: path.symlink_to(path.name),
     "link out": lambda path: path.symlink_to(path.parents[2] / "outside.json"),
     "link to a device": lambda path: path.symlink_to("/dev/zero"),
-    "socket": lambda path: _make_socket(path),
+    "socket": _make_socket,
 }
-
-
-def _make_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
 
 
 @pytest.mark.timeout(20)
@@ -301,7 +300,7 @@ class TestFailedWrites:
         ]
         for key, expect in attempts:
             uses_link = expect is ABSENT
-            if (call == "link") > uses_link or (call == "replace") and uses_link:
+            if (call == "link") > uses_link or ((call == "replace") and uses_link):
                 continue
             with monkeypatch.context() as patch:
                 patch.setattr(os, call, fail)
@@ -319,7 +318,7 @@ class TestFailedWrites:
     ) -> None:
         store.put("a.md", b"old")
         write = os.write
-        written = []
+        written: list[int] = []
 
         def fill(descriptor: int, data: bytes) -> int:
             if written:
@@ -406,7 +405,11 @@ def _record_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         fsync(descriptor)
 
     def record(name: str, call: Callable[[str, str], None]) -> Callable[[str, str], None]:
-        return lambda old, new: (steps.append(name), call(old, new))[1]
+        def recorded(old: str, new: str) -> None:
+            steps.append(name)
+            call(old, new)
+
+        return recorded
 
     monkeypatch.setattr(os, "fsync", record_fsync)
     monkeypatch.setattr(os, "replace", record("replace", replace))
@@ -527,7 +530,8 @@ class TestAFilesystemWithoutHardLinks:
 def test_a_folder_removed_by_a_failing_writer_is_made_again(
     store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_file, removed = os.open, []
+    open_file = os.open
+    removed: list[Any] = []
 
     def remove_first(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
         if flags & os.O_EXCL and len(removed) < 3 and (base / "a").exists():

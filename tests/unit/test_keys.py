@@ -26,7 +26,18 @@ any_id = st.text(
 class TestSessionIds:
     @pytest.mark.parametrize(
         "session_id",
-        ["plain", "2024-01-01 planning", ".", ".hidden", "a.b.c", "x.json", "%41", "~", "CON", "会话-😀"],
+        [
+            "plain",
+            "2024-01-01 planning",
+            ".",
+            ".hidden",
+            "a.b.c",
+            "x.json",
+            "%41",
+            "~",
+            "CON",
+            "会话-😀",
+        ],
     )
     def test_a_harmless_id_is_its_own_file(self, session_id: str) -> None:
         assert session_key(session_id) == f"sessions/{session_id}.json"
@@ -89,7 +100,9 @@ class TestDocumentNames:
         assert document_key(".", "plan", "json") == "plan.json"
         assert document_key("./a/./b", "c", "md") == "a/b/c.md"
 
-    @pytest.mark.parametrize("name", ["", "a/b", "..", "a..b", "a\\b", "a\n", "\0", "\x85", "\ud800"])
+    @pytest.mark.parametrize(
+        "name", ["", "a/b", "..", "a..b", "a\\b", "a\n", "\0", "\x85", "\ud800"]
+    )
     def test_an_illegal_name_is_refused_with_the_rule(self, name: str) -> None:
         with pytest.raises(InvalidKeyError, match="name must not"):
             document_key("specs", name, "md")
@@ -101,7 +114,9 @@ class TestDocumentNames:
         with pytest.raises(InvalidKeyError, match="category must not"):
             document_prefix(category)
 
-    @pytest.mark.parametrize("category", [".statekeep", ".statekeep/cache", "./.statekeep", ".StateKeep"])
+    @pytest.mark.parametrize(
+        "category", [".statekeep", ".statekeep/cache", "./.statekeep", ".StateKeep"]
+    )
     def test_our_own_category_is_reserved(self, category: str) -> None:
         with pytest.raises(InvalidKeyError, match="own"):
             document_prefix(category)

@@ -79,7 +79,7 @@ class TestANewSession:
         session = Session.new("ada", "mine")
         assert session.id == "mine"
         with pytest.raises(ValidationError, match="frozen"):
-            session.id = "yours"
+            setattr(session, "id", "yours")  # noqa: B010 - a type checker refuses it, too
 
     @pytest.mark.parametrize(
         "change",
@@ -228,7 +228,7 @@ class TestJson:
             session.to_json()
 
     def test_an_unknown_field_that_json_cannot_hold_is_refused(self) -> None:
-        message = UserMessage(content="x", timestamp=datetime.now(UTC), cost=float("nan"))  # type: ignore[call-arg]
+        message = UserMessage(content="x", timestamp=datetime.now(UTC), cost=float("nan"))
         session = Session.new("ada")
         session.user_messages.append(message)
         with pytest.raises(InvalidDocumentError):

@@ -1,0 +1,1 @@
+"""An observer without the hook of observers."""

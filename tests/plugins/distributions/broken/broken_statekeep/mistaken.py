@@ -1,0 +1,8 @@
+"""A pruning strategy that offers nothing at all."""
+
+from statekeep.hooks import hookimpl
+
+
+@hookimpl
+def statekeep_pruners() -> None:
+    pass

@@ -1,0 +1,8 @@
+"""Offers a name instead of a spec."""
+
+from statekeep.hooks import hookimpl
+
+
+@hookimpl
+def statekeep_backends() -> list[str]:
+    return ["vague"]

@@ -1,0 +1,1 @@
+"""Plugins that can be loaded and misbehave afterwards."""

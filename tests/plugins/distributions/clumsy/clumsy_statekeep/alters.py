@@ -1,0 +1,16 @@
+"""An observer that wants others to hear something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statekeep.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from statekeep.events import Event
+
+
+@hookimpl
+def statekeep_event(event: Event) -> None:
+    """Lie."""
+    event.store = "altered"  # type: ignore[misc]

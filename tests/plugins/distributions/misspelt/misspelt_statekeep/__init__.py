@@ -1,0 +1,1 @@
+"""Hooks that would be silently ignored if nobody looked."""

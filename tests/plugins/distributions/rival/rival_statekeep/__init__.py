@@ -1,0 +1,1 @@
+"""Offers names that are taken."""
