@@ -26,7 +26,7 @@ clean:
 
 .venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "statekeep needs Python 3.11 or newer; name one with PYTHON=...")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.cli: pyproject.toml | .venv
 	$(BIN)/pip install --quiet --editable '.[cli]'

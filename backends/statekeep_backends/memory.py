@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from statekeep.errors import ConfigError, ConflictError
+from statekeep.errors import ConfigError
 from statekeep.hooks import BackendSpec, hookimpl
 from statekeep.keys import check_key, check_prefix
 from statekeep.protocol import (
-    ABSENT,
     ANY,
     Blob,
     Capabilities,
     Entry,
     Expect,
+    ExpectSeen,
     StateStore,
     Version,
+    compare,
     content_version,
 )
 from statekeep.timestamps import utc_now
@@ -68,7 +69,7 @@ class MemoryStore(StateStore):
             self._blobs[key] = blob
         return blob.version
 
-    def delete(self, key: str, *, expect: Expect = ANY) -> None:
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
         check_key(key)
         with self._lock:
@@ -91,16 +92,8 @@ class MemoryStore(StateStore):
         """See `StateStore.close`. What is stored stays as long as the store is referred to."""
 
     def _compare(self, key: str, expect: Expect) -> None:
-        if expect is ANY:
-            return
         current = self._blobs.get(key)
-        if expect is ABSENT:
-            if current is not None:
-                raise ConflictError("it exists already", key=key, store=self)
-        elif current is None:
-            raise ConflictError("it is no longer there", key=key, store=self)
-        elif current.version != expect:
-            raise ConflictError("it has changed", key=key, store=self)
+        compare(current.version if current else None, expect, key=key, store=self)
 
 
 _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()

@@ -10,8 +10,9 @@ with open_store("./state") as store:
     sessions.save(session)
 ```
 
-Everything public is here, but for what plugins need, which is in `statekeep.hooks`,
-`statekeep.protocol` and `statekeep.keys`.
+Everything that programs need is here. What plugins need besides is in `statekeep.hooks`,
+`statekeep.protocol`, `statekeep.keys` and `statekeep.urls`; the settings are in
+`statekeep.settings`.
 """
 
 from statekeep._version import __version__
@@ -55,6 +56,7 @@ from statekeep.protocol import (
     Capabilities,
     Entry,
     Expect,
+    ExpectSeen,
     StateStore,
     SupportsGetMany,
     SupportsSweep,
@@ -93,6 +95,7 @@ __all__ = [
     "Entry",
     "Event",
     "Expect",
+    "ExpectSeen",
     "InvalidDocumentError",
     "InvalidKeyError",
     "Kind",

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from datetime import datetime
+from functools import cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = ["check_json_value", "decode_json", "encode_json", "explain"]
 
 MAX_DEPTH = 127
 """Nested containers that the original still reads."""
 
-_JSON_VALUE: TypeAdapter[Any] = TypeAdapter(
-    JsonValue, config=ConfigDict(strict=True, allow_inf_nan=False)
-)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _OPTIONS = (
     orjson.OPT_INDENT_2
     | orjson.OPT_UTC_Z
@@ -30,24 +34,24 @@ _DEEPEST_INDENT = b"\n" + b"  " * MAX_DEPTH
 _TOO_DEEP = re.compile(_DEEPEST_INDENT + rb'(?:  |(?:"(?:[^"\\\n]|\\.)*": )?[\[{])')
 
 
+@cache
+def _json_value() -> TypeAdapter[Any]:
+    return TypeAdapter(JsonValue, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
 def check_json_value(value: object) -> None:
-    """Refuse what JSON cannot hold, naming the place.
+    """Refuse free-form data that would not read back the same, naming the place.
+
+    What the encoder itself refuses is left to `encode_json`.
 
     Raises:
-        InvalidDocumentError: Something in it is no dict with string keys, list, string, finite
-            number, boolean or None.
+        InvalidDocumentError: Something in it is no dict with string keys, list, string, integer,
+            finite float, boolean or None.
     """
     try:
-        _JSON_VALUE.validate_python(value)
-    except ValidationError as error:
-        detail = error.errors(include_url=False, include_input=True)[0]
-        # The union's own tags stand between the real steps of the path.
-        path = [str(step) for step in detail["loc"][1::2] if step != "[key]"]
-        where = f" at {'.'.join(path)}" if path else ""
-        raise InvalidDocumentError(
-            f"JSON cannot hold this{where}: a {type(detail['input']).__name__} "
-            "(dict, list, str, int, finite float, bool and None can be stored)"
-        ) from None
+        _json_value().validate_python(value)
+    except ValidationError:
+        raise _refusal(value) from None
 
 
 def encode_json(value: object) -> bytes:
@@ -59,11 +63,48 @@ def encode_json(value: object) -> bytes:
     """
     try:
         data = orjson.dumps(value, option=_OPTIONS)
-    except (orjson.JSONEncodeError, TypeError) as error:
-        raise InvalidDocumentError(f"JSON cannot hold this: {error}") from None
+    except (orjson.JSONEncodeError, TypeError):
+        raise _refusal(value) from None
     if _DEEPEST_INDENT in data and _TOO_DEEP.search(data):
-        raise InvalidDocumentError(f"more than {MAX_DEPTH} nested lists and dicts")
+        raise _refusal(value)
     return data
+
+
+def _refusal(value: object) -> InvalidDocumentError:
+    where, what = _find_refused(value, 1) or ("", f"more than {MAX_DEPTH} nested lists and dicts")
+    return InvalidDocumentError(f"JSON cannot hold {what}{f' (at {where})' if where else ''}")
+
+
+def _find_refused(value: object, depth: int) -> tuple[str, str] | None:
+    """The place and the name of what is refused; None if it can only be the depth."""
+    members: Iterable[tuple[object, object]] = ()
+    match value:
+        case None | bool() | datetime():
+            pass
+        case int() if not -(2**63) <= value < 2**64:
+            return "", "an integer beyond 64 bits"
+        case float() if not isfinite(value):
+            return "", f"the number {value}"
+        case str() if _SURROGATE.search(value):
+            return "", "a lone surrogate"
+        case int() | float() | str():
+            pass
+        case list():
+            members = enumerate(value)
+        case dict():
+            members = value.items()
+        case _:
+            return "", f"a value of the type {type(value).__name__}"
+    for key, member in members if depth <= MAX_DEPTH else ():
+        if isinstance(value, dict) and not isinstance(key, str):
+            return "", f"the key {key!r}, which is no string"
+        if isinstance(key, str) and _SURROGATE.search(key):
+            return "", "a key with a lone surrogate"
+        if found := _find_refused(member, depth + 1):
+            where, what = found
+            step = key if isinstance(key, str) and key.isprintable() else repr(key)
+            return f"{step}.{where}" if where else step, what
+    return None
 
 
 def decode_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value
@@ -84,7 +125,11 @@ def explain(error: ValidationError) -> str:
     """Say what a validation found, without the values: they may be secret or large."""
     parts = []
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(map(str, detail["loc"]))
+        # Keys come from outside, too, and must not forge a line of a log.
+        steps = [step if str(step).isprintable() else repr(step) for step in detail["loc"]]
+        where = ".".join(map(str, steps))
         what = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            what = "there is no such option"
         parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts[:3]) + (f"; and {len(parts) - 3} more" if len(parts) > 3 else "")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -43,7 +43,7 @@ def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Set
         return Settings(**values)
     except ValidationError as error:
         raise ConfigError(f"wrong configuration: {explain(error)}") from None
-    except (SettingsError, tomllib.TOMLDecodeError, OSError) as error:
+    except (SettingsError, ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"the configuration cannot be read: {error}") from None
 
 
@@ -74,15 +74,18 @@ def open_store(
         b'Hello'
     """
     if isinstance(url_or_config, os.PathLike):
-        url = StoreURL.of_path(os.fspath(url_or_config))
+        # Absolute, so that a leading ~ is a folder of that name.
+        url = StoreURL.of_path(str(Path(url_or_config).absolute()))
     elif isinstance(url_or_config, str):
         url = StoreURL.parse(url_or_config)
     else:
         settings = load_settings() if url_or_config is None else url_or_config
         url = StoreURL.parse(settings.url)
-        options = _merge(settings.options, options)
+        options = {**settings.options, **options}
     spec = installed_plugins().backend(url.scheme, url.distribution)
-    config = _configure(spec.config, _merge(url.options, options), f"the backend {spec.name!r}")
+    if both := sorted(url.options.keys() & options.keys()):
+        raise ConfigError(f"given twice, in the URL and as an option: {', '.join(both)}")
+    config = _configure(spec.config, {**url.options, **options}, f"the backend {spec.name!r}")
     return spec.factory(url, config)
 
 
@@ -109,17 +112,23 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
 
 
 @contextmanager
-def open_sessions(config: Settings | None = None) -> Iterator[Sessions]:
+def open_sessions(url_or_config: str | Settings | None = None) -> Iterator[Sessions]:
     """Open the sessions that a deployment configured, and close the store at the end.
 
     Args:
-        config: The settings; without them, those of the environment and the files.
+        url_or_config: Settings, or another store than the configured one. Without it: what the
+            environment and the files configure.
 
     Raises:
         ConfigError, PluginError: As `open_store`.
         UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
     """
-    settings = load_settings() if config is None else config
+    if url_or_config is None:
+        settings = load_settings()
+    elif isinstance(url_or_config, str):
+        settings = load_settings(url=url_or_config)
+    else:
+        settings = url_or_config
     observers = [installed_plugins().observer(name) for name in settings.observers]
     with open_store(settings) as store:
         yield Sessions(store, conflicts=settings.conflicts, observers=observers)
@@ -133,12 +142,6 @@ def _configure(model: type[BaseModel], options: Mapping[str, Any], whose: str) -
         known = ", ".join(details.alias or name for name, details in fields) or "none"
         # Not chained: the original error would show values, and one may be a secret.
         raise ConfigError(f"wrong options for {whose}: {explain(error)} (known: {known})") from None
-
-
-def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    if both := sorted(first.keys() & second.keys()):
-        raise ConfigError(f"given twice: {', '.join(both)}; in the URL and as an option")
-    return {**first, **second}
 
 
 def installed_plugins() -> Plugins:

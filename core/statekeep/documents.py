@@ -24,10 +24,20 @@ from statekeep.keys import (
     Kind,
     document_key,
     document_prefix,
+    is_below,
     is_key,
     parse_document_key,
 )
-from statekeep.protocol import ABSENT, ANY, Blob, Expect, StateStore, Version
+from statekeep.protocol import (
+    ABSENT,
+    ANY,
+    Blob,
+    Expect,
+    ExpectSeen,
+    StateStore,
+    Version,
+    compare,
+)
 from statekeep.retrying import retry_on_conflict
 
 if TYPE_CHECKING:
@@ -132,10 +142,17 @@ class Documents:
             InvalidDocumentError: JSON cannot hold the value; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
-        if type is not None or isinstance(value, BaseModel):
-            value = _dump(value, type)
-        check_json_value(value)
-        return self._save(category, name, "json", encode_json(value), expect)
+        key = document_key(category, name, "json")
+        self._refuse_sessions(category)
+        try:
+            if type is not None or isinstance(value, BaseModel):
+                data = _encode_as(value, value.__class__ if type is None else type)
+            else:
+                check_json_value(value)
+                data = encode_json(value)
+        except InvalidDocumentError as error:
+            raise InvalidDocumentError(error.message, key=key, store=self._store) from None
+        return self._save(category, name, "json", data, expect)
 
     @overload
     def load_json(self, category: str, name: str) -> Document[Any] | None: ...
@@ -189,7 +206,15 @@ class Documents:
             InvalidDocumentError: It is no text that UTF-8 can hold; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
-        return self._save(category, name, "md", _encode_text(text), expect)
+        key = document_key(category, name, "md")
+        self._refuse_sessions(category)
+        try:
+            data = text.encode()
+        except (UnicodeEncodeError, AttributeError) as error:
+            raise InvalidDocumentError(
+                f"Markdown is text that UTF-8 can hold: {error}", key=key, store=self._store
+            ) from None
+        return self._save(category, name, "md", data, expect)
 
     def load_markdown(self, category: str, name: str) -> Document[str] | None:
         """Read a Markdown document.
@@ -223,7 +248,7 @@ class Documents:
             category: Where.
             name: Under which name.
             change: Takes the value, or None where there is no document yet, and returns the new
-                one; it may be called several times.
+                one, which is not None; it may be called several times.
             kind: ``"json"`` or ``"md"``.
             type: For JSON, read and write it as this type.
             timeout: How long to go on after conflicts.
@@ -246,6 +271,12 @@ class Documents:
                     self._read_text(key, blob) if kind == "md" else self._read_json(key, blob, type)
                 )
             value = change(current)
+            if value is None:
+                raise InvalidDocumentError(
+                    "the change returned nothing; it must return the new value",
+                    key=key,
+                    store=self._store,
+                )
             expect: Expect = ABSENT if blob is None else blob.version
             if kind == "json":
                 version = self.save_json(category, name, value, type=type, expect=expect)
@@ -289,7 +320,7 @@ class Documents:
         return tuple(found[place] for place in sorted(found))
 
     def delete(
-        self, category: str, name: str, *, kind: Kind | None = None, expect: Expect = ANY
+        self, category: str, name: str, *, kind: Kind | None = None, expect: ExpectSeen = ANY
     ) -> bool:
         """Delete a document.
 
@@ -300,7 +331,7 @@ class Documents:
             expect: `ANY` or the version that may be deleted.
 
         Returns:
-            Whether there was one.
+            Whether there was one, and this call deleted it.
 
         Raises:
             ConflictError: Something else is there than expected; nothing was changed.
@@ -312,28 +343,35 @@ class Documents:
         kinds = _KINDS if kind is None else (kind,)
         # The longest Markdown names are too long for a JSON document, which then is not there.
         keys = {each: f"{stem}.{each}" for each in kinds if is_key(f"{stem}.{each}")}
-        there = [each for each, key in keys.items() if self._store.get(key) is not None]
-        if len(there) > 1:
-            raise InvalidKeyError(
-                f"{name!r} is both a JSON and a Markdown document; say which with kind=",
-                key=keys[there[0]],
-                store=self._store,
-            )
-        if not there and expect is ANY:
-            return False
-        chosen = there[0] if there else kinds[-1]
+
+        def attempt() -> Kind | None:
+            there = {each: blob for each, key in keys.items() if (blob := self._store.get(key))}
+            if len(there) > 1:
+                raise InvalidKeyError(
+                    f"{name!r} is both a JSON and a Markdown document; say which with kind=",
+                    key=f"{stem}.*",
+                    store=self._store,
+                )
+            for each, blob in there.items():
+                wanted = expect
+                if expect is ANY and self._store.capabilities.conditional_delete:
+                    wanted = blob.version
+                self._store.delete(keys[each], expect=wanted)
+                return each
+            compare(None, expect, key=f"{stem}.{kind or '*'}", store=self._store)
+            return None
+
         try:
-            self._store.delete(keys[chosen], expect=expect)
-        except ConflictError:
-            self._notify(ConflictDetected(str(self._store), keys[chosen]))
+            deleted = retry_on_conflict(attempt, _PATIENCE if expect is ANY else timedelta(0))
+        except ConflictError as error:
+            self._notify(ConflictDetected(str(self._store), error.key or stem))
             raise
-        if there:
-            self._notify(DocumentDeleted(str(self._store), category, name, chosen))
-        return bool(there)
+        if deleted:
+            self._notify(DocumentDeleted(str(self._store), category, name, deleted))
+        return deleted is not None
 
     def _save(self, category: str, name: str, kind: Kind, data: bytes, expect: Expect) -> Version:
         key = document_key(category, name, kind)
-        self._refuse_sessions(category)
         try:
             version = self._store.put(key, data, expect=expect)
         except ConflictError:
@@ -343,7 +381,7 @@ class Documents:
         return version
 
     def _refuse_sessions(self, category: str) -> None:
-        if document_prefix(category).split("/")[0] == SESSIONS:
+        if is_below(document_prefix(category), SESSIONS):
             raise InvalidKeyError(
                 f"the category {SESSIONS!r} is written through Sessions",
                 key=category,
@@ -359,7 +397,7 @@ class Documents:
         except ValidationError as error:
             raise CorruptDataError(
                 f"not of the type asked for: {explain(error)}", key=key, store=self._store
-            ) from error
+            ) from None
 
     def _read_text(self, key: str, blob: Blob) -> str:
         try:
@@ -379,22 +417,23 @@ def _adapter(type: Any) -> TypeAdapter[Any]:  # noqa: A002, ANN401
     return TypeAdapter(type)
 
 
-def _dump(value: object, type: Any) -> object:  # noqa: A002, ANN401
-    if type is None:
-        type = value.__class__  # noqa: A001
+def _encode_as(value: object, type: Any) -> bytes:  # noqa: A002, ANN401
+    adapter = _adapter(type)
     try:
-        adapter = _adapter(type)
-        return adapter.dump_python(adapter.validate_python(value), mode="json", warnings="error")
+        value = adapter.validate_python(value)
+        fields = adapter.dump_python(
+            value, mode="json", by_alias=True, round_trip=True, warnings="error"
+        )
+        check_json_value(fields)
+        data = encode_json(fields)
+        back = adapter.validate_json(data)
+    except InvalidDocumentError:
+        raise
     except ValidationError as error:
         raise InvalidDocumentError(f"not of its type: {explain(error)}") from None
-    except PydanticSerializationError as error:
-        raise InvalidDocumentError(f"JSON cannot hold this: {error}") from None
-
-
-def _encode_text(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidDocumentError(
-            f"UTF-8 cannot hold the character at {error.start}: {error.reason}"
-        ) from None
+    except (PydanticSerializationError, ValueError):
+        raise InvalidDocumentError("a field is not of its type, or JSON cannot hold it") from None
+    # Secrets, for one, are written as stars.
+    if adapter.dump_python(back, round_trip=True) != adapter.dump_python(value, round_trip=True):
+        raise InvalidDocumentError("written as JSON it would not read back the same")
+    return data

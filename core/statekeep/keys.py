@@ -25,6 +25,7 @@ __all__ = [
     "check_prefix",
     "document_key",
     "document_prefix",
+    "is_below",
     "is_key",
     "parse_document_key",
     "parse_session_key",
@@ -90,7 +91,6 @@ def is_key(text: str) -> bool:
 def _broken_rule(key: str) -> str | None:
     if _UNSAFE.search(key):
         return "no NUL, backslash or lone surrogate is allowed"
-    # Folded, because on some volumes `.STATEKEEP` is the same folder.
     if key[0:1] == "." and f"{key}/".casefold().startswith(LOCKS + "/"):
         return f"{LOCKS!r} is reserved for the store's own locks"
     for segment in key.split("/"):
@@ -186,11 +186,15 @@ def document_prefix(category: str) -> str:
     if category.startswith("/") or category.endswith("/"):
         raise InvalidKeyError("a category must not begin or end with '/'", key=category)
     prefix = "/".join(segment for segment in category.split("/") if segment != ".")
-    # Folded, because on some volumes `.STATEKEEP` is the same folder.
-    if unicodedata.normalize("NFC", prefix).casefold().split("/")[0] == RESERVED:
+    if is_below(prefix, RESERVED):
         raise InvalidKeyError(f"the category {RESERVED!r} is statekeep's own", key=category)
     check_prefix(prefix)
     return prefix
+
+
+def is_below(prefix: str, category: str) -> bool:
+    """Whether a prefix lies in a category, on volumes that fold case as well."""
+    return unicodedata.normalize("NFC", prefix).casefold().split("/")[0] == category
 
 
 def _refuse(what: str, value: str, parts: tuple[str, ...]) -> None:

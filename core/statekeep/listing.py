@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from statekeep.errors import CorruptDataError, InvalidKeyError
+from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError
 from statekeep.keys import SESSIONS, parse_session_key, session_stem
 from statekeep.models import Session, SessionSummary
 from statekeep.protocol import get_many
 from statekeep.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from statekeep.protocol import Blob, StateStore, Version
@@ -30,12 +30,12 @@ class Problem:
 
     Attributes:
         key: Where it lies.
-        version: What lies there.
+        version: What lies there; None if this process may not read it.
         reason: Why it cannot be read.
     """
 
     key: str
-    version: Version
+    version: Version | None
     reason: str
 
 
@@ -114,6 +114,9 @@ def read_catalogue(store: StateStore) -> Catalogue:
     for key, blob in get_many(store, keys):
         if blob is None:
             continue  # deleted since the scan
+        if isinstance(blob, StateStoreError):
+            problems.append(Problem(key, None, blob.message))
+            continue
         try:
             summary = decode_session(key, blob).summary(size=len(blob.data))
         except CorruptDataError as error:
@@ -127,14 +130,10 @@ def read_catalogue(store: StateStore) -> Catalogue:
 
 def page(
     catalogue: Catalogue,
+    keep: Callable[[SessionSummary], bool],
     *,
-    user_id: str | None = None,
-    project_id: str | None = None,
-    active_seed_id: str | None = None,
-    updated_before: datetime | None = None,
-    updated_after: datetime | None = None,
-    limit: int | None = None,
-    cursor: str | None = None,
+    limit: int | None,
+    cursor: str | None,
 ) -> Listing:
     """Filter a catalogue and cut one page out of it."""
     if limit is not None and limit < 1:
@@ -142,18 +141,10 @@ def page(
     start = _decode_cursor(cursor) if cursor is not None else None
     found: list[SessionSummary] = []
     for record in catalogue.records:
-        summary = record.summary
-        if (
-            (user_id is None or summary.user_id == user_id)
-            and (project_id is None or summary.project_id == project_id)
-            and (active_seed_id is None or summary.active_seed_id == active_seed_id)
-            and (updated_before is None or summary.updated_at < updated_before)
-            and (updated_after is None or summary.updated_at > updated_after)
-            and (start is None or _comes_after(summary, *start))
-        ):
+        if keep(record.summary) and (start is None or _comes_after(record.summary, *start)):
             if limit is not None and len(found) == limit:
                 return Listing(tuple(found), catalogue.problems, _encode_cursor(found[-1]))
-            found.append(summary)
+            found.append(record.summary)
     return Listing(tuple(found), catalogue.problems, None)
 
 
@@ -171,7 +162,7 @@ def _encode_cursor(last: SessionSummary) -> str:
 def _decode_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         updated_at, session_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        if isinstance(session_id, str):
+        if isinstance(updated_at, str) and isinstance(session_id, str):
             return parse_timestamp(updated_at), session_id
     except (binascii.Error, ValueError, TypeError):
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,9 @@ from statekeep.codec import check_json_value, decode_json, encode_json, explain
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.protocol import Version  # noqa: TC001 - pydantic reads annotations
 from statekeep.timestamps import format_timestamp, parse_timestamp, to_utc, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "FOREVER",
@@ -59,6 +62,12 @@ class _Record(BaseModel):
     model_config = ConfigDict(
         extra="allow", strict=True, validate_assignment=True, hide_input_in_errors=True
     )
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        # Unknown fields are kept, not made: a misspelt attribute would be stored for ever.
+        if not hasattr(self, name):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        super().__setattr__(name, value)
 
 
 class UserMessage(_Record):
@@ -209,7 +218,8 @@ class Session(_Record):
         Raises:
             InvalidDocumentError: JSON cannot hold the value.
         """
-        check_json_value(value)
+        check_json_value({key: value})
+        encode_json({key: value})
         self.metadata[key] = value
         self._touch()
 
@@ -252,18 +262,35 @@ class Session(_Record):
         Raises:
             InvalidDocumentError: Something in it is no JSON, or not of its field's type.
         """
-        check_json_value(self.metadata)
-        for record in (self, *self.user_messages, *self.agent_responses):
+        check_json_value({"metadata": self.__dict__.get("metadata")})
+        for record in self._records():
             if extra := getattr(record, "__pydantic_extra__", None):
                 check_json_value(extra)
         try:
             fields = self.model_dump(warnings="error")
-        except (PydanticSerializationError, ValueError) as error:
-            raise InvalidDocumentError(f"a field has a wrong type: {error}") from None
+            sound = _are_sound(fields)
+        except (PydanticSerializationError, ValueError, TypeError, AttributeError, KeyError):
+            sound = False
+        if not sound:
+            raise InvalidDocumentError(f"wrong fields: {self._find_wrong_fields()}")
         for optional in ("active_seed_id", "active_persona_id"):
             if fields[optional] is None:
                 del fields[optional]
         return encode_json(fields)
+
+    def _records(self) -> Iterator[object]:
+        yield self
+        yield from self.__dict__.get("user_messages") or ()
+        yield from self.__dict__.get("agent_responses") or ()
+
+    def _find_wrong_fields(self) -> str:
+        try:
+            type(self).model_validate(self.model_dump(warnings=False))
+        except ValidationError as error:
+            return explain(error)
+        except (PydanticSerializationError, ValueError, TypeError, AttributeError):
+            pass
+        return "a field is missing or not of its type"
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -276,6 +303,23 @@ class Session(_Record):
             return cls.model_validate(decode_json(data))
         except ValidationError as error:
             raise CorruptDataError(f"not a session: {explain(error)}") from None
+
+
+def _are_sound(fields: dict[str, Any]) -> bool:
+    """Whether dumped fields can be loaded again, as far as dumping itself does not see to it.
+
+    A full validation would cost more than all the rest of a save.
+    """
+    records = [*fields["user_messages"], *fields["agent_responses"]]
+    times = [fields["created_at"], fields["updated_at"]]
+    times += [record["timestamp"] for record in records]
+    return (
+        isinstance(fields["metadata"], dict)
+        and isinstance(fields["user_id"], str)
+        and all(moment.tzinfo is UTC for moment in times)
+        and all(isinstance(record["content"], str) for record in records)
+        and fields.keys() >= {"active_seed_id", "active_persona_id"}
+    )
 
 
 def _pinned_until(metadata: dict[str, Any]) -> datetime | None:

@@ -136,7 +136,9 @@ class Plugins:
         status: Status = "ok"
         summary, error, schema = "", "", {}
         rivals = [
-            each for each in self._found[group] if each.name == entry.name and self._may_load(each)
+            each
+            for each in self._found[group]
+            if each.name.lower() == entry.name.lower() and self._may_load(each)
         ]
         try:
             if not self._may_load(entry):
@@ -247,6 +249,8 @@ class Plugins:
             implementations = getattr(self._manager.hook, _HOOKS[group]).get_hookimpls()
         for implementation in implementations:
             if implementation.plugin is plugin:
+                if group == "observers" and implementation.argnames != ("event",):
+                    raise self._broken(entry, f"its {_HOOKS[group]} must take the argument event")
                 function: Callable[..., Any] = implementation.function
                 return function
         raise self._broken(entry, f"it has no function {_HOOKS[group]} marked with hookimpl")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NewType, Protocol, Self, runtime_checkable
 
+from statekeep.errors import AccessDeniedError, ConflictError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime, timedelta
@@ -23,11 +25,13 @@ __all__ = [
     "Capabilities",
     "Entry",
     "Expect",
+    "ExpectSeen",
     "Expectation",
     "StateStore",
     "SupportsGetMany",
     "SupportsSweep",
     "Version",
+    "compare",
     "content_version",
     "get_many",
 ]
@@ -54,6 +58,10 @@ ABSENT: Final = Expectation.ABSENT
 """Write only if nothing is there."""
 
 Expect = Version | Literal[Expectation.ANY, Expectation.ABSENT]
+"""What a put may expect."""
+
+ExpectSeen = Version | Literal[Expectation.ANY]
+"""What a delete may expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,7 @@ class StateStore(Protocol):
         """
         ...
 
-    def delete(self, key: str, *, expect: Expect = ANY) -> None:
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """Delete one document; where there is none and `ANY` is expected, do nothing.
 
         Args:
@@ -205,8 +213,10 @@ class StateStore(Protocol):
 class SupportsGetMany(Protocol):
     """A store that reads many documents faster than one after the other."""
 
-    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
-        """Yield each key with its document or None, in any order."""
+    def get_many(
+        self, keys: Iterable[str]
+    ) -> Iterator[tuple[str, Blob | AccessDeniedError | None]]:
+        """See the function `get_many`."""
         ...
 
 
@@ -215,21 +225,67 @@ class SupportsSweep(Protocol):
     """A store in which a killed writer can leave something behind."""
 
     def sweep(self, *, older_than: timedelta) -> int:
-        """Remove leftovers of unfinished writes older than that; say how many."""
+        """Remove leftovers of unfinished writes.
+
+        Args:
+            older_than: Only what was last written longer ago; younger ones may be in work.
+
+        Returns:
+            How many were removed. What this process may not see or remove stays.
+        """
         ...
 
 
-def get_many(store: StateStore, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
+def get_many(
+    store: StateStore, keys: Iterable[str]
+) -> Iterator[tuple[str, Blob | AccessDeniedError | None]]:
     """Read many documents, in the way that suits the store best.
 
+    Args:
+        store: Where they lie.
+        keys: Which.
+
     Yields:
-        Each key with its document, or None where there is none; in any order.
+        Each key with its document, None where there is none, or the error where this one may not
+        be read; in any order.
+
+    Raises:
+        InvalidKeyError, UnavailableError: As `StateStore.get`.
     """
     if isinstance(store, SupportsGetMany):
         yield from store.get_many(keys)
-    else:
-        for key in keys:
+        return
+    for key in keys:
+        try:
             yield key, store.get(key)
+        except AccessDeniedError as error:
+            yield key, error
+
+
+def compare(current: Version | None, expect: Expect, *, key: str, store: object) -> None:
+    """Refuse a write that finds something else than it expects: the rule of every backend.
+
+    Args:
+        current: The version of what is there; None for nothing.
+        expect: What was expected.
+        key: Where.
+        store: On which store.
+
+    Raises:
+        ConflictError: Something else is there.
+        TypeError: The expectation is none; for nothing there, say `ABSENT`.
+    """
+    if isinstance(expect, Expectation):
+        if expect is ABSENT and current is not None:
+            raise ConflictError(
+                "it exists already; load it, or choose another", key=key, store=store
+            )
+    elif not isinstance(expect, str):
+        raise TypeError(f"expect is ANY, ABSENT or a version, not {expect!r}")
+    elif current is None:
+        raise ConflictError("it is no longer there; reload and retry", key=key, store=store)
+    elif current != expect:
+        raise ConflictError("it has changed; reload and retry", key=key, store=store)
 
 
 def content_version(data: bytes) -> Version:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from statekeep.errors import PluginError
+from statekeep.errors import ConflictError, PluginError, StateStoreError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from statekeep.errors import StateStoreError
     from statekeep.listing import Catalogue, Problem, Record
     from statekeep.models import SessionSummary
     from statekeep.protocol import Version
@@ -31,6 +30,7 @@ __all__ = [
     "Undeleted",
     "Victim",
     "Withheld",
+    "carry_out",
     "make_plan",
 ]
 
@@ -82,6 +82,7 @@ class PrunePlan:
     """What a prune would do. It reads and changes nothing; `Sessions.prune` carries it out.
 
     Attributes:
+        store: The store it was made for.
         now: The time it was made for.
         victims: What would be deleted.
         withheld: What was kept from the strategy.
@@ -89,6 +90,7 @@ class PrunePlan:
         problems: What cannot be read, and so is never pruned.
     """
 
+    store: str
     now: datetime
     victims: tuple[PlannedVictim, ...]
     withheld: tuple[Withheld, ...]
@@ -127,15 +129,21 @@ def make_plan(
     catalogue: Catalogue,
     strategy: PruningStrategy,
     *,
+    store: str,
     now: datetime,
-    protect: Collection[str],
+    protect: Iterable[str],
     min_idle: timedelta,
 ) -> PrunePlan:
     """Ask a strategy about everything that is not protected.
 
     Raises:
-        PluginError: The strategy named a session that it was not shown.
+        PluginError: The strategy failed, or named a session that it was not shown.
     """
+    if isinstance(protect, str):
+        raise TypeError("protect is a collection of ids, not one")
+    if min_idle < timedelta(0):
+        raise ValueError("min_idle must not be negative")
+    protect = frozenset(protect)
     offered: dict[str, Record] = {}
     withheld: list[Withheld] = []
     for record in catalogue.records:
@@ -144,7 +152,7 @@ def make_plan(
         else:
             offered[record.summary.id] = record
     victims: dict[str, PlannedVictim] = {}
-    for victim in strategy.select([record.summary for record in offered.values()], now):
+    for victim in _selected(strategy, [record.summary for record in offered.values()], now):
         chosen = offered.get(victim.summary.id)
         if chosen is None:
             raise PluginError(
@@ -155,13 +163,69 @@ def make_plan(
             chosen.summary, victim.reason, chosen.key, chosen.version
         )
     return PrunePlan(
-        now, tuple(victims.values()), tuple(withheld), len(offered) - len(victims),
-        catalogue.problems,
-    )  # fmt: skip
+        store=store,
+        now=now,
+        victims=tuple(victims.values()),
+        withheld=tuple(withheld),
+        kept=len(offered) - len(victims),
+        problems=catalogue.problems,
+    )
+
+
+def carry_out(
+    plan: PrunePlan,
+    delete: Callable[[PlannedVictim], object],
+    *,
+    finished: Callable[[PruneReport], object],
+    progress: Callable[[int], object] | None,
+) -> PruneReport:
+    """Delete what a plan names and report each victim's fate.
+
+    Args:
+        plan: The plan.
+        delete: Deletes a victim if it is still of the version that was seen.
+        finished: Told of the report even if the prune is interrupted.
+        progress: Told after each victim how many are done.
+    """
+    pruned: list[PlannedVictim] = []
+    spared: list[PlannedVictim] = []
+    unknown: list[Undeleted] = []
+    failed: list[Undeleted] = []
+    try:
+        for done, victim in enumerate(plan.victims, start=1):
+            try:
+                delete(victim)
+            except ConflictError:
+                spared.append(victim)
+            except UnavailableError as error:
+                unknown.append(Undeleted(victim, error))
+            except StateStoreError as error:
+                failed.append(Undeleted(victim, error))
+            else:
+                pruned.append(victim)
+            if progress:
+                progress(done)
+    finally:
+        report = PruneReport(tuple(pruned), tuple(spared), tuple(unknown), tuple(failed), 0)
+        finished(report)
+    return report
+
+
+def _selected(
+    strategy: PruningStrategy, summaries: Sequence[SessionSummary], now: datetime
+) -> list[Victim]:
+    try:
+        victims = list(strategy.select(summaries, now))
+    except Exception as error:
+        raise PluginError(f"the strategy {strategy!r} failed: {error!r}") from error
+    for victim in victims:
+        if not isinstance(victim, Victim):
+            raise PluginError(f"the strategy {strategy!r} gave {victim!r}, which is no Victim")
+    return victims
 
 
 def _protection(
-    record: Record, *, now: datetime, protect: Collection[str], min_idle: timedelta
+    record: Record, *, now: datetime, protect: frozenset[str], min_idle: timedelta
 ) -> str | None:
     summary = record.summary
     if summary.pinned_until is not None and summary.pinned_until > now:

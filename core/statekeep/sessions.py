@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import (
     ConflictError,
     CorruptDataError,
+    InvalidDocumentError,
     NotFoundError,
     OwnershipError,
     StateStoreError,
-    UnavailableError,
     UnsupportedError,
 )
 from statekeep.events import (
@@ -27,21 +28,21 @@ from statekeep.events import (
 )
 from statekeep.keys import session_key
 from statekeep.listing import Catalogue, Listing, Problem, decode_session, page, read_catalogue
-from statekeep.models import PIN, Session
+from statekeep.models import PIN, Session, SessionSummary
 from statekeep.protocol import ABSENT, ANY, Blob, Expect, StateStore, SupportsSweep, Version
 from statekeep.retention import (
     PlannedVictim,
     PrunePlan,
     PruneReport,
     PruningStrategy,
-    Undeleted,
+    carry_out,
     make_plan,
 )
 from statekeep.retrying import retry_on_conflict
 from statekeep.timestamps import format_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Conflicts", "Sessions"]
 
@@ -88,15 +89,17 @@ class Sessions:
         if conflicts not in {"detect", "last-writer-wins"}:
             raise ValueError(f"conflicts is 'detect' or 'last-writer-wins', not {conflicts!r}")
         self._detect = conflicts == "detect"
-        if self._detect and not store.capabilities.conditional_put:
+        powers = store.capabilities
+        if self._detect and not (powers.conditional_put and powers.conditional_delete):
             raise UnsupportedError(
-                "this store cannot compare and swap, so concurrent saves would be lost; "
-                "choose another store, or accept that with conflicts='last-writer-wins'",
+                "this store cannot compare and swap, or not delete on a condition, so what others "
+                "save meanwhile would be lost; choose another store, or accept that with "
+                "conflicts='last-writer-wins'",
                 store=store,
             )
         self._store = store
         self._observers = tuple(observers)
-        self._reported: set[tuple[str, Version]] = set()
+        self._reported: set[tuple[str, Version | None]] = set()
 
     @property
     def store(self) -> StateStore:
@@ -120,7 +123,7 @@ class Sessions:
         """
         key = session_key(session_id)
         blob = self._store.get(key)
-        return None if blob is None else self._decode(key, blob, session_id, user_id)
+        return None if blob is None else self._decode(key, blob, user_id)
 
     def save(self, session: Session, *, overwrite: bool = False) -> Version:
         """Store a session, if it is still as it was loaded.
@@ -140,15 +143,20 @@ class Sessions:
             InvalidKeyError: The id is not legal.
         """
         key = session_key(session.id)
-        data = session.to_json()
+        try:
+            data = session.to_json()
+        except InvalidDocumentError as error:
+            raise InvalidDocumentError(error.message, key=key, store=self._store) from None
         if overwrite:
             expect: Expect = ANY
             created = not self._exists_for(key, session.id)
         else:
             created = session.version is None
             expect = ABSENT if session.version is None else session.version
+        if not self._detect and not (expect is ABSENT and self._store.capabilities.conditional_put):
+            expect = ANY
         try:
-            version = self._store.put(key, data, expect=expect if self._detect else ANY)
+            version = self._store.put(key, data, expect=expect)
         except ConflictError as error:
             self._notify(ConflictDetected(str(self._store), key))
             what = "exists already" if created else "was saved or deleted since it was loaded"
@@ -173,7 +181,8 @@ class Sessions:
 
         Args:
             session_id: Which.
-            change: Changes the session in place; it may be called several times.
+            change: Changes the session in place; it may be called several times. What it returns
+                does not matter.
             user_id: If given, whom it must belong to.
             timeout: How long to go on after conflicts.
 
@@ -193,7 +202,9 @@ class Sessions:
                 raise NotFoundError(
                     "no such session", key=session_key(session_id), store=self._store
                 )
-            change(session)
+            result = change(session)
+            if isinstance(result, Session) and result is not session:
+                raise TypeError("the change gave another session; change the given one in place")
             self.save(session)
             return session
 
@@ -202,7 +213,8 @@ class Sessions:
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
         """Give the session of that id, made and stored if there was none.
 
-        Of several that race one creates it, and all get the same.
+        Of several that race one creates it, and all get the same; where conflicts are not
+        detected, only on a store that can create without replacing.
 
         Args:
             user_id: Whom it belongs to.
@@ -245,7 +257,7 @@ class Sessions:
             blob = self._store.get(key)
             if blob is None:
                 return False
-            self._decode(key, blob, session_id, user_id)
+            self._decode(key, blob, user_id)
             self._delete(key, blob.version)
             return True
 
@@ -280,19 +292,26 @@ class Sessions:
             limit: At most so many; None for all.
             cursor: Where the last page ended: its `Listing.cursor`.
 
+        Returns:
+            The page, the problems and the cursor of the next page.
+
         Raises:
             InvalidKeyError: The cursor is not one of a listing.
+            ValueError: A time is naive, or the limit is not positive.
         """
-        return page(
-            self._catalogue(),
-            user_id=user_id,
-            project_id=project_id,
-            active_seed_id=active_seed_id,
-            updated_before=updated_before and to_utc(updated_before),
-            updated_after=updated_after and to_utc(updated_after),
-            limit=limit,
-            cursor=cursor,
-        )
+        before = None if updated_before is None else to_utc(updated_before)
+        after = None if updated_after is None else to_utc(updated_after)
+
+        def keep(summary: SessionSummary) -> bool:
+            return (
+                (user_id is None or summary.user_id == user_id)
+                and (project_id is None or summary.project_id == project_id)
+                and (active_seed_id is None or summary.active_seed_id == active_seed_id)
+                and (before is None or summary.updated_at < before)
+                and (after is None or summary.updated_at > after)
+            )
+
+        return page(self._catalogue(), keep, limit=limit, cursor=cursor)
 
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
         """Protect a session from pruning; `updated_at` stays.
@@ -301,14 +320,21 @@ class Sessions:
             session_id: Which.
             until: When the protection ends, aware; None for never.
 
+        Returns:
+            The session as stored.
+
         Raises:
             NotFoundError: There is no such session.
+            ValueError: The time is naive.
         """
         pin = True if until is None else format_timestamp(until)
         return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
 
     def unpin(self, session_id: str) -> Session:
         """End the protection of `pin`; `updated_at` stays.
+
+        Returns:
+            The session as stored.
 
         Raises:
             NotFoundError: There is no such session.
@@ -320,7 +346,7 @@ class Sessions:
         strategy: PruningStrategy,
         *,
         now: datetime | None = None,
-        protect: Collection[str] = (),
+        protect: Iterable[str] = (),
         min_idle: timedelta = timedelta(0),
     ) -> PrunePlan:
         """Say what a prune would delete, and why. Changes nothing.
@@ -332,18 +358,25 @@ class Sessions:
             min_idle: Sessions changed within this time it must not see either.
 
         Raises:
-            PluginError: The strategy chose what it was not shown.
+            PluginError: The strategy failed, or chose what it was not shown.
+            ValueError: The present is naive, or the idle time negative.
         """
         present = utc_now() if now is None else to_utc(now)
         return make_plan(
-            self._catalogue(), strategy, now=present, protect=protect, min_idle=min_idle
+            self._catalogue(),
+            strategy,
+            store=str(self._store),
+            now=present,
+            protect=protect,
+            min_idle=min_idle,
         )
 
     def prune(
         self,
         plan: PrunePlan | PruningStrategy,
         *,
-        protect: Collection[str] = (),
+        now: datetime | None = None,
+        protect: Iterable[str] = (),
         min_idle: timedelta = timedelta(0),
         progress: Callable[[int], object] | None = None,
     ) -> PruneReport:
@@ -353,36 +386,46 @@ class Sessions:
 
         Args:
             plan: A plan, or a strategy to make one from.
+            now: As in `plan_prune`; only together with a strategy.
             protect: As in `plan_prune`; only together with a strategy.
             min_idle: As in `plan_prune`; only together with a strategy.
             progress: Called after each victim with how many are done.
+
+        Returns:
+            What became of each victim; see `PruneReport`. A victim that could not be deleted is
+            in it and raises nothing.
+
+        Raises:
+            PluginError: As `plan_prune`.
+            ValueError: The plan was made for another store.
         """
         if not isinstance(plan, PrunePlan):
-            plan = self.plan_prune(plan, protect=protect, min_idle=min_idle)
-        elif protect or min_idle:
-            raise TypeError("protect and min_idle belong to plan_prune when a plan is given")
-        pruned: list[PlannedVictim] = []
-        spared: list[PlannedVictim] = []
-        unknown: list[Undeleted] = []
-        failed: list[Undeleted] = []
-        for done, victim in enumerate(plan.victims, start=1):
-            try:
-                self._delete(victim.key, victim.version)
-            except ConflictError:
-                spared.append(victim)
-            except UnavailableError as error:
-                unknown.append(Undeleted(victim, error))
-            except StateStoreError as error:
-                failed.append(Undeleted(victim, error))
-            else:
-                pruned.append(victim)
-                self._notify(SessionDeleted(str(self._store), victim.summary.id, pruned=True))
-            if progress:
-                progress(done)
-        store = self._store
-        swept = store.sweep(older_than=_STALE) if isinstance(store, SupportsSweep) else 0
-        self._notify(PruneFinished(str(store), len(pruned), len(spared), len(unknown), len(failed)))
-        return PruneReport(tuple(pruned), tuple(spared), tuple(unknown), tuple(failed), swept)
+            plan = self.plan_prune(plan, now=now, protect=protect, min_idle=min_idle)
+        elif protect or min_idle or now:
+            raise TypeError("now, protect and min_idle belong to plan_prune when a plan is given")
+        elif plan.store != str(self._store):
+            raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
+
+        def delete(victim: PlannedVictim) -> None:
+            self._delete(victim.key, victim.version)
+            self._notify(SessionDeleted(str(self._store), victim.summary.id, pruned=True))
+
+        def finished(report: PruneReport) -> None:
+            counts = map(len, (report.pruned, report.spared, report.unknown, report.failed))
+            self._notify(PruneFinished(str(self._store), *counts))
+
+        report = carry_out(plan, delete, finished=finished, progress=progress)
+        return replace(report, swept=self._sweep())
+
+    def _sweep(self) -> int:
+        if not isinstance(self._store, SupportsSweep):
+            return 0
+        try:
+            return self._store.sweep(older_than=_STALE)
+        except StateStoreError as error:
+            # What was pruned must be reported, whatever becomes of old leftovers.
+            _logger.warning("leftovers could not be removed: %s", error)
+            return 0
 
     def _catalogue(self) -> Catalogue:
         catalogue = read_catalogue(self._store)
@@ -397,11 +440,9 @@ class Sessions:
             _logger.warning("%s on %s: %s", problem.key, self._store, problem.reason)
             self._notify(ProblemFound(str(self._store), problem.key, problem.reason))
 
-    def _decode(self, key: str, blob: Blob, session_id: str, user_id: str | None = None) -> Session:
+    def _decode(self, key: str, blob: Blob, user_id: str | None) -> Session:
         try:
             session = decode_session(key, blob)
-            if session.id != session_id:
-                raise CorruptDataError(f"it holds the session {session.id[:80]!r} instead")
         except CorruptDataError as error:
             raise CorruptDataError(
                 f"{error.message}; it was left as it is", key=key, store=self._store

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     PyprojectTomlConfigSettingsSource,
@@ -34,8 +35,9 @@ class RetentionSettings(BaseModel):
     strategy: str
     """Its name, or ``dist:name``."""
 
-    options: dict[str, Any] = Field(default_factory=dict)
-    """What its config model takes."""
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """What its config model takes; those that stand beside a strategy of less weight are not
+    used."""
 
 
 class Settings(BaseSettings):
@@ -57,11 +59,12 @@ class Settings(BaseSettings):
         toml_file="statekeep.toml",
     )
 
-    url: str = "./statekeep-data"
+    url: str = Field(default="./statekeep-data", repr=False)
     """A folder, or the URL of a store."""
 
-    options: dict[str, Any] = Field(default_factory=dict)
-    """What the backend's config model takes, besides the URL's query."""
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """What the backend's config model takes, besides the URL's query; those that stand beside a
+    URL of less weight are not used."""
 
     conflicts: Literal["detect", "last-writer-wins"] = "detect"
     """What `Sessions` does about concurrent saves."""
@@ -84,7 +87,7 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -92,10 +95,45 @@ class Settings(BaseSettings):
         _warn_of_unknown(cls)
         return (
             init_settings,
-            env_settings,
-            TomlConfigSettingsSource(settings_cls),
-            PyprojectTomlConfigSettingsSource(settings_cls),
+            _Environment(settings_cls),
+            _Toml(settings_cls),
+            _Pyproject(settings_cls),
         )
+
+
+class _Environment(EnvSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        return _without_foreign_options(super().__call__(), self.current_state)
+
+
+class _Toml(TomlConfigSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        return _without_foreign_options(super().__call__(), self.current_state)
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:  # noqa: ANN401
+        try:
+            return super()._read_file(file_path)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file_path}: {error}") from None
+
+
+class _Pyproject(PyprojectTomlConfigSettingsSource, _Toml):
+    def _read_file(self, file_path: Any) -> dict[str, Any]:  # noqa: ANN401
+        values = super()._read_file(file_path)
+        tools = values.get("tool", {})
+        if not isinstance(tools, dict) or not isinstance(tools.get("statekeep", {}), dict):
+            raise ValueError(f"{file_path}: [tool.statekeep] is no table")  # noqa: TRY004
+        return values
+
+
+def _without_foreign_options(values: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """Drop the options of what a source of more weight has chosen otherwise."""
+    if "url" in chosen:
+        values.pop("options", None)
+    retention = values.get("retention")
+    if isinstance(retention, dict) and "strategy" in (chosen.get("retention") or {}):
+        retention.pop("options", None)
+    return values
 
 
 def _warn_of_unknown(settings: type[Settings]) -> None:

@@ -13,9 +13,10 @@ __all__ = ["StoreURL"]
 
 # Two letters at least, so that C:\state is a path.
 _SCHEME = re.compile(r"(?:(?P<dist>[A-Za-z0-9][\w.-]*)\+)?(?P<scheme>[A-Za-z][\w.-]+):")
-_SECRET = re.compile(
-    r"secret|passw|pwd|token|credential|access_?key|api_?key|^key$|signature", re.IGNORECASE
-)
+_SECRET = re.compile(r"secret|passw|pwd|token|credential|key$|^sig|^sas", re.IGNORECASE)
+_QUERY = re.compile(r"\?\w+=[^/]*$")
+_PASSWORD = re.compile(r":[^@]*@")
+_NO_PATH = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,30 @@ class StoreURL:
         """
         if not text.strip():
             raise ConfigError("the store's URL is empty; a folder, 'memory:' or a URL is needed")
-        if not (match := _SCHEME.match(text)):
-            return cls.of_path(text)
-        rest = text[match.end() :]
+        match = _SCHEME.match(text)
+        rest = text[match.end() :] if match else text
         location, _, query = rest.partition("?")
-        if "#" in rest:
-            raise ConfigError("a store's URL has no fragment; write '#' as '%23'")
-        authority = location.removeprefix("//").split("/")[0] if rest.startswith("//") else ""
-        if ":" in authority.rpartition("@")[0]:
+        try:
+            decoded = unquote(rest, errors="strict")
+        except UnicodeDecodeError:
+            raise ConfigError("the URL is not UTF-8, percent-encoded") from None
+        if _NO_PATH.search(decoded):
+            raise ConfigError("the URL holds a NUL or a lone surrogate")
+        if (match or "://" in text) and _PASSWORD.search(decoded):
             raise ConfigError(
                 "the URL holds a password; give credentials by the environment, never in a URL"
             )
+        if not match:
+            if "://" in text:
+                raise ConfigError("what stands before :// is no scheme; for a folder, give a path")
+            if _QUERY.search(text):
+                raise ConfigError(
+                    "a bare path takes no options; write file:PATH?option=value, or give a Path "
+                    "if the folder is really named so"
+                )
+            return cls.of_path(text)
+        if "#" in rest:
+            raise ConfigError("a store's URL has no fragment; write '#' as '%23'")
         options: dict[str, str] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             if _SECRET.search(name):
@@ -69,7 +83,7 @@ class StoreURL:
 
     @classmethod
     def of_path(cls, path: str) -> StoreURL:
-        """The address of a folder, taken to the letter."""
+        """The address of a folder; only a leading ``~`` is not taken to the letter."""
         # Two slashes would begin the name of a machine.
         return cls("file", "/" + path.lstrip("/") if path.startswith("//") else path)
 
@@ -91,4 +105,7 @@ class StoreURL:
             location = slash + rest
         if not location:
             raise ConfigError("the URL names no folder")
-        return Path(location).expanduser().absolute()
+        try:
+            return Path(location).expanduser().absolute()
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(f"the folder cannot be found: {error}") from None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 
 from statekeep import (
     ABSENT,
@@ -291,3 +292,102 @@ def test_events_tell_what_happened(store: StateStore) -> None:
         ConflictDetected(where, "a/b.json"),
         DocumentDeleted(where, "a", "b", "json"),
     ]
+
+
+class TestWhatDoesNotReadBack:
+    def test_aliases_do(self, documents: Documents) -> None:
+        class Aliased(BaseModel):
+            max_tokens: int = Field(alias="maxTokens")
+
+        documents.save_json("a", "b", Aliased(maxTokens=5))
+        documents.update("a", "b", lambda value: value, type=Aliased)
+        loaded = documents.load_json("a", "b", type=Aliased)
+        assert loaded is not None
+        assert loaded.value.max_tokens == 5
+
+    def test_computed_fields_do(self, documents: Documents) -> None:
+        class Computed(BaseModel):
+            model_config = ConfigDict(extra="forbid")
+            x: int
+
+            @computed_field  # type: ignore[prop-decorator]
+            @property
+            def double(self) -> int:
+                return 2 * self.x
+
+        documents.save_json("a", "b", Computed(x=2))
+        loaded = documents.load_json("a", "b", type=Computed)
+        assert loaded is not None
+        assert loaded.value.double == 4
+
+    def test_secrets_and_bytes_are_refused(self, documents: Documents) -> None:
+        class Secret(BaseModel):
+            password: SecretStr
+
+        class Raw(BaseModel):
+            data: bytes
+
+        for value in (Secret(password=SecretStr("hunter2")), Raw(data=b"\xff")):
+            with pytest.raises(InvalidDocumentError) as caught:
+                documents.save_json("a", "b", value)
+            assert "hunter2" not in str(caught.value)
+        assert documents.list() == ()
+
+
+class TestMistakes:
+    def test_an_update_that_returns_nothing_loses_nothing(self, documents: Documents) -> None:
+        documents.save_json("a", "plan", {"k": 1})
+        with pytest.raises(InvalidDocumentError, match="return the new value"):
+            documents.update("a", "plan", lambda plan: plan.update(done=True))
+        kept = documents.load_json("a", "plan")
+        assert kept is not None
+        assert kept.value == {"k": 1}
+
+    def test_bytes_are_no_markdown(self, documents: Documents) -> None:
+        with pytest.raises(InvalidDocumentError, match="text"):
+            documents.save_markdown("a", "b", b"x")  # type: ignore[arg-type]
+
+    def test_nothing_is_no_expectation(self, documents: Documents) -> None:
+        documents.save_json("a", "b", 1)
+        with pytest.raises(TypeError, match="ABSENT"):
+            documents.save_json("a", "b", 2, expect=None)  # type: ignore[arg-type]
+
+    def test_sessions_by_another_case_are_sessions(self, documents: Documents) -> None:
+        for category in ("Sessions", "SESSIONS/sub"):
+            with pytest.raises(InvalidKeyError, match="Sessions"):
+                documents.save_json(category, "x", 1)
+
+
+class TestRaces:
+    def test_two_first_updates_both_survive(self, documents: Documents) -> None:
+        gate = threading.Barrier(2)
+
+        def add(n: int) -> None:
+            first = True
+
+            def change(value: list[int] | None) -> list[int]:
+                nonlocal first
+                if first:
+                    first = False
+                    gate.wait()
+                return [*(value or []), n]
+
+            documents.update("a", "log", change)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(add, range(2)))
+        loaded = documents.load_json("a", "log")
+        assert loaded is not None
+        assert sorted(loaded.value) == [0, 1]
+
+    def test_of_two_deletes_one_deletes(self, documents: Documents) -> None:
+        for _ in range(20):
+            documents.save_json("a", "b", 1)
+            gate = threading.Barrier(2)
+
+            def delete(_: int, gate: threading.Barrier = gate) -> bool:
+                gate.wait()
+                return documents.delete("a", "b")
+
+            with ThreadPoolExecutor(2) as pool:
+                assert sorted(pool.map(delete, range(2))) == [False, True]

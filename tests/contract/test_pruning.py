@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from statekeep import (
+    AccessDeniedError,
     ConfigError,
     Event,
     PluginError,
@@ -371,3 +372,111 @@ def _size(store: StateStore, session_id: str) -> int:
     blob = store.get(session_key(session_id))
     assert blob
     return len(blob.data)
+
+
+class TestMistakes:
+    def test_one_id_is_no_collection_of_ids(self, sessions: Sessions) -> None:
+        with pytest.raises(TypeError, match="protect"):
+            sessions.plan_prune(load_pruner("ttl"), protect="123")
+
+    def test_any_iterable_of_ids_protects(self, sessions: Sessions) -> None:
+        everything = load_pruner("max-sessions", max_sessions=1)
+        plan = sessions.plan_prune(everything, now=NOW, protect=iter(["2", "4", "6"]))
+        assert victims(plan) == "135789"
+
+    def test_a_negative_idle_time_is_refused(self, sessions: Sessions) -> None:
+        with pytest.raises(ValueError, match="negative"):
+            sessions.plan_prune(load_pruner("ttl"), min_idle=-HOUR)
+
+    def test_a_plan_has_its_own_conditions(self, sessions: Sessions) -> None:
+        plan = sessions.plan_prune(load_pruner("ttl"), now=NOW)
+        for condition in ({"min_idle": HOUR}, {"protect": ["1"]}, {"now": NOW}):
+            with pytest.raises(TypeError, match="plan_prune"):
+                sessions.prune(plan, **condition)
+
+    def test_a_plan_is_for_one_store(self, sessions: Sessions) -> None:
+        plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=1))
+        with open_store("memory:elsewhere") as elsewhere, pytest.raises(ValueError, match="made"):
+            Sessions(elsewhere).prune(plan)
+        assert ids(sessions) == "0123456789"
+
+    @pytest.mark.parametrize("gives", [None, [1], RuntimeError("broken")])
+    def test_a_strategy_that_fails_prunes_nothing(self, sessions: Sessions, gives: Any) -> None:
+        class Broken:
+            def select(self, *_: object) -> Any:
+                if isinstance(gives, Exception):
+                    raise gives
+                return gives
+
+        with pytest.raises(PluginError, match="strategy"):
+            sessions.prune(Broken())
+        assert ids(sessions) == "0123456789"
+
+
+class TestBoundaries:
+    def test_a_pin_ends_at_its_moment(self, sessions: Sessions) -> None:
+        sessions.pin("9", until=NOW)
+        everything = load_pruner("max-sessions", max_sessions=1)
+        assert "9" in victims(sessions.plan_prune(everything, now=NOW))
+        before = NOW - timedelta(microseconds=1)
+        assert "9" not in victims(sessions.plan_prune(everything, now=before))
+
+    def test_idle_for_exactly_so_long_is_idle(self, sessions: Sessions) -> None:
+        session = sessions.load("0")
+        assert session
+        session.updated_at = datetime(2999, 1, 1, tzinfo=UTC)
+        sessions.save(session)
+        late = session.updated_at + HOUR
+        everything = load_pruner("ttl", ttl_hours=0.5)
+        assert "0" in victims(sessions.plan_prune(everything, now=late, min_idle=HOUR))
+        early = late - timedelta(microseconds=1)
+        assert "0" not in victims(sessions.plan_prune(everything, now=early, min_idle=HOUR))
+
+
+class TestTrouble:
+    def test_what_the_store_refuses_is_reported_and_the_rest_pruned(
+        self, sessions: Sessions, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=8), now=NOW)
+        delete = store.delete
+
+        def refuse_eight(key: str, **kwargs: Any) -> None:
+            if key == "sessions/8.json":
+                raise AccessDeniedError("not yours", key=key)
+            delete(key, **kwargs)
+
+        monkeypatch.setattr(store, "delete", refuse_eight)
+        report = sessions.prune(plan)
+        assert [each.victim.summary.id for each in report.failed] == ["8"]
+        assert [victim.summary.id for victim in report.pruned] == ["9"]
+        assert report.unknown == ()
+
+    def test_an_interrupted_prune_is_reported_to_observers(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        assert ids(sessions)
+        events: list[Event] = []
+
+        def interrupt(done: int) -> None:
+            if done == 2:
+                raise KeyboardInterrupt
+
+        observed = Sessions(store, observers=[events.append])
+        with pytest.raises(KeyboardInterrupt):
+            observed.prune(load_pruner("max-sessions", max_sessions=1), progress=interrupt)
+        assert events[-1] == PruneFinished(str(store), 2, 0, 0, 0)
+
+    def test_leftovers_that_cannot_be_removed_do_not_lose_the_report(
+        self,
+        sessions: Sessions,
+        store: StateStore,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fail(*, older_than: timedelta) -> int:
+            raise UnavailableError(f"no answer within {older_than}")
+
+        monkeypatch.setattr(store, "sweep", fail, raising=False)
+        report = sessions.prune(load_pruner("max-sessions", max_sessions=9))
+        assert (len(report.pruned), report.swept) == (1, 0)
+        assert "leftovers" in caplog.text

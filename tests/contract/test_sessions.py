@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from statekeep.protocol import ExpectSeen
+
 HOSTILE = [
     "../specs/secret",
     "../../outside",
@@ -633,7 +635,7 @@ class _Wrapper(StateStore):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         return self._inner.put(key, data, expect=expect)
 
-    def delete(self, key: str, *, expect: Expect = ANY) -> None:
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         self._inner.delete(key, expect=expect)
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
@@ -669,7 +671,7 @@ class _FoldingStore(_Wrapper):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         return super().put(key.casefold(), data, expect=expect)
 
-    def delete(self, key: str, *, expect: Expect = ANY) -> None:
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         super().delete(key.casefold(), expect=expect)
 
 
@@ -688,7 +690,79 @@ class _UnconditionalStore(_Wrapper):
             raise UnsupportedError("no conditions here", key=key, store=self)
         return super().put(key, data)
 
-    def delete(self, key: str, *, expect: Expect = ANY) -> None:
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         if expect is not ANY:
             raise UnsupportedError("no conditions here", key=key, store=self)
         super().delete(key)
+
+
+class TestHalfwayStores:
+    def test_a_store_that_cannot_delete_on_a_condition_is_refused(self) -> None:
+        class PutOnly(_UnconditionalStore):
+            @property
+            def capabilities(self) -> Capabilities:
+                return Capabilities(conditional_put=True, conditional_delete=False, shared=False)
+
+        with pytest.raises(UnsupportedError, match="delete on a condition"):
+            Sessions(PutOnly())
+
+    def test_last_writer_wins_still_does_not_create_over_another(self, store: StateStore) -> None:
+        sessions = Sessions(store, conflicts="last-writer-wins")
+        sessions.save(Session.new("ada", "s"))
+        with pytest.raises(ConflictError):
+            sessions.save(Session.new("bob", "s"))
+        with pytest.raises(OwnershipError):
+            sessions.get_or_create("bob", "s")
+
+
+class TestMistakes:
+    def test_an_update_that_gives_another_session_is_refused(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        with pytest.raises(TypeError, match="in place"):
+            sessions.update("s", lambda session: session.model_copy(update={"user_id": "eve"}))
+
+    def test_what_cannot_be_stored_is_named_with_its_key_and_store(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        session = sessions.get_or_create("ada", "s")
+        session.metadata["n"] = 2**70
+        with pytest.raises(InvalidDocumentError, match=r"64 bits \(at metadata\.n\)") as caught:
+            sessions.save(session)
+        assert (caught.value.key, caught.value.store) == ("sessions/s.json", str(store))
+
+
+def test_a_session_that_became_anothers_is_not_deleted(
+    sessions: Sessions, store: StateStore, others: Sessions
+) -> None:
+    sessions.get_or_create("ada", "s")
+
+    def replace() -> None:
+        others.delete("s")
+        others.get_or_create("eve", "s")
+
+    with pytest.raises(OwnershipError):
+        Sessions(_BusyStore(store, replace)).delete("s", user_id="ada")
+    assert others.load("s", user_id="eve")
+
+
+def test_an_overwritten_session_was_not_created(store: StateStore) -> None:
+    events: list[Event] = []
+    sessions = Sessions(store, observers=[events.append])
+    sessions.save(Session.new("ada", "s"), overwrite=True)
+    sessions.save(Session.new("ada", "s"), overwrite=True)
+    assert [e.created for e in events if isinstance(e, SessionSaved)] == [True, False]
+
+
+def test_a_file_that_is_corrupted_anew_is_reported_again(
+    sessions: Sessions, store: StateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    for data in (b"{", b"[", b"["):
+        store.put("sessions/s.json", data)
+        sessions.list()
+    assert len(caplog.records) == 2
+
+
+def test_problems_are_sorted_by_key(sessions: Sessions, store: StateStore) -> None:
+    for name in "cab":
+        store.put(f"sessions/{name}.json", b"")
+    assert [each.key[9] for each in sessions.list().problems] == ["a", "b", "c"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 from contract.store_contract import StateStoreContract
+
+from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,3 +32,15 @@ class TestLocalDiskWithoutFsync(StateStoreContract):
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
         return f"file:{tmp_path / 'store'}?durability=rename"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_memory_is_usable_in_a_child_forked_while_a_thread_writes() -> None:
+    store = MemoryStore()
+    with store._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            store.put("a.md", b"x")
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

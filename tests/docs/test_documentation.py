@@ -18,7 +18,7 @@ from sybil.parsers.markdown import CodeBlockParser
 
 import statekeep.hooks
 from statekeep import load_settings
-from statekeep.cli.app import EXIT_CODES
+from statekeep.cli.errors import EXIT_CODES
 from statekeep.settings import Settings
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +16,6 @@ from statekeep import (
     open_store,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 class TestOpeningAStore:
     def test_without_arguments_means_a_folder_here(self, empty_folder: Path) -> None:
@@ -29,9 +26,15 @@ class TestOpeningAStore:
     def test_a_path_is_taken_to_the_letter(self, empty_folder: Path) -> None:
         with open_store(empty_folder / "a?b=c") as store:
             store.put("x.md", b"")
-        with open_store("d?e=f") as store:
+        with open_store("d?e#f") as store:
             store.put("x.md", b"")
-        assert sorted(path.name for path in empty_folder.iterdir()) == ["a?b=c", "d?e=f"]
+        with open_store(Path("~")) as store:
+            store.put("x.md", b"")
+        assert sorted(path.name for path in empty_folder.iterdir()) == ["a?b=c", "d?e#f", "~"]
+
+    def test_a_bare_path_with_options_is_a_mistake(self) -> None:
+        with pytest.raises(ConfigError, match="file:"):
+            open_store("./state?durability=rename")
 
     def test_memory_is_fresh_each_time_unless_it_has_a_name(self) -> None:
         with open_store("memory:") as one, open_store("memory:") as two:
@@ -50,7 +53,7 @@ class TestOpeningAStore:
             open_store("file:x?unknown_one=1")
         with pytest.raises(ConfigError, match="lock_timeout"):
             open_store("x", lock_timeout=-1)
-        with pytest.raises(ConfigError, match="twice: durability"):
+        with pytest.raises(ConfigError, match=r"twice.*durability"):
             open_store("file:x?durability=fsync", durability="rename")
         with open_store("file:x?lock_timeout=2.5", durability="rename"):
             pass
@@ -147,3 +150,55 @@ class TestSettings:
         with pytest.raises(ConfigError) as caught:
             open_store()
         assert "hunter2" not in str(caught.value)
+
+
+class TestOptions:
+    """They belong to what they stand beside."""
+
+    @pytest.fixture(autouse=True)
+    def _file(self, empty_folder: Path) -> None:
+        (empty_folder / "statekeep.toml").write_text(
+            'url = "./state"\noptions = {durability = "rename"}\n'
+            '[retention]\nstrategy = "ttl+count"\noptions = {max_sessions = 5}\n'
+        )
+
+    def test_go_with_their_url(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert load_settings().options == {"durability": "rename"}
+        assert load_settings(url="memory:").options == {}
+        with open_sessions("memory:") as sessions:
+            assert str(sessions.store) == "memory:"
+        monkeypatch.setenv("STATEKEEP_URL", "memory:")
+        with open_store() as store:
+            assert str(store) == "memory:"
+
+    def test_go_with_their_strategy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
+        retention = load_settings().retention
+        assert retention
+        assert (retention.strategy, retention.options) == ("ttl", {})
+
+    def test_can_be_overridden_one_by_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("STATEKEEP_OPTIONS__LOCK_TIMEOUT", "3")
+        assert load_settings().options == {"durability": "rename", "lock_timeout": "3"}
+        with open_store(durability="fsync"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pyproject.toml", b"tool = 5"),
+        ("pyproject.toml", b"[tool]\nstatekeep = [1]"),
+        ("pyproject.toml", b"\xff"),
+        ("statekeep.toml", b"a = " + b"[" * 5000),
+        ("statekeep.toml", b"\xff"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(empty_folder: Path, file: str, text: bytes) -> None:
+    (empty_folder / file).write_bytes(text)
+    with pytest.raises(ConfigError, match=file):
+        load_settings()
+
+
+def test_settings_do_not_show_what_may_be_secret() -> None:
+    assert "hunter2" not in repr(load_settings(url="s3://b", options={"x": "hunter2"}))

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,16 +31,19 @@ from statekeep import (
     StateStore,
     StateStoreError,
     UnavailableError,
+    Victim,
     load_pruner,
     open_store,
 )
-from statekeep_backends.local import STRIPES, LocalDiskStore
+from statekeep_backends.local import LocalDiskStore
+from statekeep_backends.local.files import modified
+from statekeep_backends.local.locks import STRIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from statekeep import Expect, Version
+    from statekeep import Expect, SessionSummary, Version
 
 
 @pytest.fixture
@@ -86,7 +91,7 @@ class TestTheFolder:
 
     def test_is_not_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(ConfigError, match="is a file"):
+        with pytest.raises(ConfigError, match="no folder"):
             open_store(tmp_path / "file")
 
     def test_may_be_empty_of_everything_but_a_name(self, store: StateStore, base: Path) -> None:
@@ -177,10 +182,11 @@ class TestWhatIsNoDocument:
     ) -> None:
         (tmp_path / "outside").mkdir()
         base.mkdir()
+        (tmp_path / "outside" / "locks").mkdir()
         (base / ".statekeep").symlink_to(tmp_path / "outside")
         with pytest.raises(CorruptDataError):
             store.put("a.md", b"x")
-        assert list((tmp_path / "outside").iterdir()) == []
+        assert list((tmp_path / "outside" / "locks").iterdir()) == []
 
     def test_a_file_where_a_category_should_be(self, store: StateStore, base: Path) -> None:
         base.mkdir()
@@ -239,7 +245,7 @@ class TestTemporaryFiles:
         self, store: StateStore, base: Path
     ) -> None:
         ours = ".statekeep-0123456789abcdef.tmp"
-        theirs = "x.json.4711.0f8fad5b-d9cb-469f-a165-70867728950e.tmp"
+        theirs = "x.4711.0f8fad5b-d9cb-469f-a165-70867728950e.tmp"
         kept = ["x.tmp", ".statekeep-short.tmp", "x.json.bak", "notes.4711.tmp", "fresh/" + ours]
         two_hours_ago = time.time() - 7200
         for name in (ours, theirs, *kept):
@@ -374,6 +380,8 @@ class TestDurability:
     def test_fsync_reaches_the_file_before_its_name_and_then_the_folders(
         self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        with open_store(base) as earlier:
+            earlier.put("x/y.md", b"makes the locks")
         steps = _record_steps(monkeypatch)
         store.put("a/b/c.md", b"x", expect=ABSENT)
         folders = {str(base), str(base / "a"), str(base / "a/b"), str(base.parent)}
@@ -549,11 +557,217 @@ def test_a_time_that_no_datetime_holds_does_not_hide_a_document(
     store: StateStore, base: Path
 ) -> None:
     version: Version = store.put("a.md", b"x")
-    try:
-        os.utime(base / "a.md", (2**40, 2**40))
-    except OverflowError:
-        pytest.fail("this platform cannot set such a time")
+    assert modified(SimpleNamespace(st_mtime_ns=2**40 * 10**9)) is None  # type: ignore[arg-type]
+    os.utime(base / "a.md", (2**33, 2**33))
     blob = store.get("a.md")
     assert blob
     assert blob.version == version
     assert [entry.key for entry in store.scan()] == ["a.md"]
+
+
+class TestWhatOthersDo:
+    def test_a_closed_folder_hides_nothing_else(
+        self,
+        store: StateStore,
+        base: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        sessions = Sessions(store)
+        sessions.save(Session.new("ada", "s"))
+        (base / "sessions" / "lost+found").mkdir()
+        scandir = os.scandir
+
+        def refuse(path: Any) -> Any:
+            if str(path).endswith("lost+found"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        for _ in range(2):
+            assert [summary.id for summary in sessions.list()] == ["s"]
+        assert caplog.text.count("lost+found") == 1
+        report = sessions.prune(_Everything())
+        assert [victim.summary.id for victim in report.pruned] == ["s"]
+
+    def test_a_file_that_may_not_be_read_is_a_problem(
+        self, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sessions = Sessions(store)
+        sessions.save(Session.new("ada", "mine"))
+        sessions.save(Session.new("ada", "theirs"))
+        open_file = os.open
+
+        def refuse(path: Any, *args: Any, **kwargs: Any) -> int:
+            if str(path).endswith("theirs.json"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return open_file(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", refuse)
+        listing = sessions.list()
+        assert [summary.id for summary in listing] == ["mine"]
+        assert [(each.key, each.version) for each in listing.problems] == [
+            ("sessions/theirs.json", None)
+        ]
+
+    def test_a_file_may_vanish_while_it_is_listed_or_deleted(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("a.md", "b.md"):
+            store.put(name, b"x")
+        scandir = os.scandir
+
+        def vanish(path: Any) -> Any:
+            entries = scandir(path)
+            (base / "a.md").unlink(missing_ok=True)
+            return entries
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", vanish)
+            assert [entry.key for entry in store.scan()] == ["b.md"]
+        unlink = os.unlink
+
+        def vanish_first(path: Any) -> None:
+            unlink(path)
+            unlink(path)
+
+        monkeypatch.setattr(os, "unlink", vanish_first)
+        store.delete("b.md")
+        assert tree(base) == {}
+
+    def test_a_short_read_is_not_the_end(
+        self, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("a.md", b"0123456789")
+        read = os.read
+        monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 3)))
+        blob = store.get("a.md")
+        assert blob
+        assert blob.data == b"0123456789"
+
+    def test_locks_made_by_another_user_can_be_taken(self, base: Path) -> None:
+        with open_store(base) as store:
+            store.put("a.md", b"first")
+        for folder in (base, base / ".statekeep", base / ".statekeep" / "locks"):
+            folder.chmod(0o777)
+        for folder in base.parents:
+            if folder.owner() == base.owner() and folder.name.startswith(("pytest-", "test_")):
+                folder.chmod(0o755)
+        script = """
+import os, sys
+from statekeep_backends.local import LocalDiskStore
+if os.geteuid() == 0:
+    os.setuid(65534)
+LocalDiskStore(sys.argv[1]).put("a.md", b"second")
+"""
+        subprocess.run([sys.executable, "-c", script, str(base)], check=True)
+        assert tree(base) == {"a.md": b"second"}
+
+    def test_a_lock_removed_while_it_is_held_excludes_nobody_for_long(self, base: Path) -> None:
+        store = LocalDiskStore(base)
+        store.put("a.md", b"x")
+        (lock,) = (base / ".statekeep" / "locks").iterdir()
+        with lock.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            writer = threading.Thread(target=store.put, args=("a.md", b"y"))
+            writer.start()
+            time.sleep(0.1)
+            lock.unlink()
+        writer.join()
+        assert lock.exists()
+        assert tree(base) == {"a.md": b"y"}
+
+    @pytest.mark.parametrize("obstacle", ["folder", "link out"])
+    def test_a_lock_that_is_something_else_is_refused(
+        self, store: StateStore, base: Path, obstacle: str, tmp_path: Path
+    ) -> None:
+        store.put("a.md", b"x")
+        (lock,) = (base / ".statekeep" / "locks").iterdir()
+        lock.unlink()
+        if obstacle == "folder":
+            lock.mkdir()
+        else:
+            lock.symlink_to(tmp_path / "outside")
+        with pytest.raises(StateStoreError):
+            store.put("a.md", b"y")
+        assert not (tmp_path / "outside").exists()
+        assert tree(base) == {"a.md": b"x"}
+
+    def test_what_only_looks_like_a_leftover_stays(self, store: StateStore, base: Path) -> None:
+        base.mkdir()
+        name = ".statekeep-0123456789abcdef.tmp"
+        (base / name).symlink_to("nowhere")
+        (base / "a").mkdir()
+        os.mkfifo(base / "a" / name)
+        past = (0, 0)
+        os.utime(base / name, past, follow_symlinks=False)
+        os.utime(base / "a" / name, past)
+        assert isinstance(store, LocalDiskStore)
+        assert store.sweep(older_than=timedelta(hours=1)) == 0
+        assert os.path.lexists(base / name)
+
+
+class TestTheFirstWrite:
+    def test_is_durable_up_to_the_folder_that_was_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        steps = _record_steps(monkeypatch)
+        with open_store(tmp_path / "fresh" / "store") as store:
+            store.put("a/b.md", b"x")
+        for folder in ("fresh/store/a", "fresh/store", "fresh", "."):
+            assert f"fsync {(tmp_path / folder).resolve()}" in steps
+
+    def test_of_a_process_makes_durable_what_a_dead_one_began(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (base / "sessions").mkdir(parents=True)
+        steps = _record_steps(monkeypatch)
+        with open_store(base) as store:
+            store.put("sessions/s.json", b"{}", expect=ABSENT)
+            for folder in (base / "sessions", base, base.parent):
+                assert f"fsync {folder}" in steps
+            steps.clear()
+            store.put("sessions/t.json", b"{}", expect=ABSENT)
+        assert steps == ["fsync file", "link", f"fsync {base / 'sessions'}"]
+
+    def test_that_expects_something_makes_nothing(self, store: StateStore, base: Path) -> None:
+        with pytest.raises(ConflictError):
+            store.put("a/b.md", b"x", expect="0" * 64)  # type: ignore[arg-type]
+        assert not base.exists()
+
+    def test_outlives_a_folder_that_vanishes_while_it_is_made(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mkdir = os.mkdir
+        removed: list[str] = []
+
+        def remove_parent(path: Any, *args: Any) -> None:
+            if str(path).endswith("/a/b") and not removed:
+                removed.append(path)
+                (base / "a").rmdir()
+            mkdir(path, *args)
+
+        monkeypatch.setattr(os, "mkdir", remove_parent)
+        store.put("a/b/c.md", b"x", expect=ABSENT)
+        assert removed
+        assert tree(base) == {"a/b/c.md": b"x"}
+
+
+@pytest.mark.parametrize(
+    "options", [{"durability": "fsnyc"}, {"lock_timeout": -1}, {"lock_timeout": float("nan")}]
+)
+def test_a_wrong_option_is_refused_outright(base: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        LocalDiskStore(base, **options)
+
+
+def test_a_base_that_is_a_link_to_nothing_is_refused(base: Path) -> None:
+    base.symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="no folder"):
+        open_store(base)
+
+
+class _Everything:
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> list[Victim]:
+        assert now.tzinfo
+        return [Victim(each, "all") for each in summaries]

@@ -146,3 +146,13 @@ def test_a_checked_key_stays_below_its_base(key: str) -> None:
         assert all(segment not in {"", ".", ".."} for segment in key.split("/"))
         assert not {"\0", "\\"} & set(key)
         key.encode()
+
+
+def test_an_id_of_exactly_the_longest_stem_is_its_own_file() -> None:
+    assert session_stem("x" * 250) == "x" * 250
+    assert session_stem("x" * 251).startswith("%..xxx")
+
+
+def test_an_encoded_id_of_exactly_the_longest_stem_is_not_hashed() -> None:
+    assert session_stem("/" + "x" * 244) == "%..%2F" + "x" * 244
+    assert "~" in session_stem("/" + "x" * 245)

@@ -15,7 +15,7 @@ from statekeep.urls import StoreURL
     [
         ("./state", StoreURL("file", "./state")),
         ("state", StoreURL("file", "state")),
-        ("/var/lib/state?x=1#2", StoreURL("file", "/var/lib/state?x=1#2")),
+        ("/var/lib/a?b#2", StoreURL("file", "/var/lib/a?b#2")),
         ("C:\\state", StoreURL("file", "C:\\state")),
         ("memory:", StoreURL("memory", "")),
         ("memory:NAME", StoreURL("memory", "NAME")),
@@ -42,6 +42,14 @@ def test_a_text_means(text: str, url: StoreURL) -> None:
         "s3://bucket?key=hunter2",
         "s3://bucket?token=hunter2",
         "s3://bucket?Password=hunter2",
+        "s3://user%3Ahunter2@bucket",
+        "s3://user:hunter/2@bucket",
+        "s3:user:hunter2@bucket",
+        "s3://bucket?account_key=hunter2",
+        "s3://bucket?sig=hunter2",
+        "s3://bucket?endpoint_url=https://u:hunter2@host",
+        " s3://user:hunter2@bucket",
+        "a+b+s3://user:hunter2@bucket",
     ],
 )
 def test_a_secret_is_refused_and_never_repeated(text: str) -> None:
@@ -52,7 +60,17 @@ def test_a_secret_is_refused_and_never_repeated(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("", "empty"), ("  ", "empty"), ("file:x?a=1&a=2", "twice"), ("file:x#y", "%23")],
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("file:x?a=1&a=2", "twice"),
+        ("file:x#y", "%23"),
+        ("file:a%00b", "NUL"),
+        ("a\0b", "NUL"),
+        ("file:%FF", "UTF-8"),
+        ("a b://x", "no scheme"),
+        ("./state?durability=rename", "file:"),
+    ],
 )
 def test_nonsense_is_refused(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
@@ -75,7 +93,7 @@ def test_a_location_may_be_a_path(text: str, path: Path) -> None:
     assert StoreURL.parse(text).path == path
 
 
-@pytest.mark.parametrize("text", ["file:", "file://state", "file://host/state"])
+@pytest.mark.parametrize("text", ["file:", "file://state", "file://host/state", "~nosuchuser/x"])
 def test_a_folder_is_on_this_machine(text: str) -> None:
     with pytest.raises(ConfigError):
         _ = StoreURL.parse(text).path

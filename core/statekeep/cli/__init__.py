@@ -10,6 +10,13 @@ __all__ = ["main"]
 def main() -> None:
     """Run ``statekeep``."""
     try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run() -> None:
+    try:
         from statekeep.cli.app import run  # noqa: PLC0415 - its libraries are an extra
     except ModuleNotFoundError as error:
         if error.name not in {"rich", "typer"}:

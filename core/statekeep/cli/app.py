@@ -10,31 +10,10 @@ import typer
 
 from statekeep import __version__
 from statekeep.cli import demo, documents, output, plugins, sessions
-from statekeep.errors import (
-    AccessDeniedError,
-    ConfigError,
-    ConflictError,
-    CorruptDataError,
-    InvalidKeyError,
-    NotFoundError,
-    PluginError,
-    StateStoreError,
-    UnavailableError,
-)
+from statekeep.cli.errors import exit_code
+from statekeep.errors import StateStoreError
 
 __all__ = ["app", "run"]
-
-EXIT_CODES: dict[type[StateStoreError], int] = {
-    ConfigError: 2,
-    PluginError: 2,
-    InvalidKeyError: 2,
-    NotFoundError: 3,
-    ConflictError: 4,
-    UnavailableError: 5,
-    AccessDeniedError: 6,
-    CorruptDataError: 7,
-}
-"""What each kind of error ends with; any other ends with 1."""
 
 app = typer.Typer(
     name="statekeep",
@@ -73,11 +52,10 @@ def _options(
 
 def run() -> None:
     """Run the command line and end the process."""
-    logger = logging.getLogger("statekeep")
-    logger.addHandler(output.LogHandler(logging.WARNING))
-    logger.propagate = False
+    # On the root, because backends and plugins have loggers of their own.
+    logging.getLogger().addHandler(output.LogHandler(logging.WARNING))
     try:
         app()
     except StateStoreError as error:
-        output.note(f"error: {error}", "red")
-        sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
+        output.print_error(error)
+        sys.exit(exit_code(error))

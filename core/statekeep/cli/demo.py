@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 
 from statekeep.cli import output
 from statekeep.cli.options import StoreUrl, settings_for
@@ -50,8 +52,10 @@ def demo(store: StoreUrl = None) -> None:
         output.print_text("\nIt was all in memory, and is gone now.")
         return
     option = f" --store {shlex.quote(store)}" if store else ""
+    # As it was called: in a virtual environment that is not active, the name alone is unknown.
+    command = "statekeep" if shutil.which("statekeep") == sys.argv[0] else shlex.quote(sys.argv[0])
     output.print_text("\nLook around:")
-    output.print_text(f"  statekeep sessions list{option}")
-    output.print_text(f"  statekeep sessions show {session.id}{option}")
-    output.print_text(f"  statekeep documents list{option}")
-    output.print_text(f"  statekeep documents show specs/v1 parser{option}")
+    output.print_text(f"  {command} sessions list{option}")
+    output.print_text(f"  {command} sessions show {session.id}{option}")
+    output.print_text(f"  {command} documents list{option}")
+    output.print_text(f"  {command} documents show specs/v1 parser{option}")

@@ -91,7 +91,9 @@ def show(
             found["md"] = text
         where = str(opened)
     if not found:
-        raise NotFoundError("no such document", key=f"{category}/{name}", store=where)
+        ending = name.endswith((".md", ".json"))
+        hint = "; give the name without its ending" if ending else ""
+        raise NotFoundError(f"no such document{hint}", key=f"{category}/{name}", store=where)
     if len(found) > 1:
         raise InvalidKeyError(
             "it is both a JSON and a Markdown document; say which with --kind",
@@ -102,8 +104,8 @@ def show(
     if as_json:
         output.print_json({"kind": chosen, "version": document.version, "value": document.value})
     elif chosen == "json":
-        output.print_text(orjson.dumps(document.value, option=orjson.OPT_INDENT_2).decode())
+        output.print_content(orjson.dumps(document.value, option=orjson.OPT_INDENT_2).decode())
     elif sys.stdout.isatty():
-        output.print_text(str(document.value))
+        output.print_content(str(document.value))
     else:
         sys.stdout.write(str(document.value))

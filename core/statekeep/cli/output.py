@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
+    "PATIENCE",
     "LogHandler",
     "ago",
     "bar",
     "note",
+    "print_content",
+    "print_error",
     "print_json",
     "print_table",
     "print_text",
@@ -34,8 +38,11 @@ __all__ = [
     "waiting",
 ]
 
-_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PIPED_WIDTH = 10_000
+PATIENCE = timedelta(seconds=0.5)
+"""What takes less time is not worth showing progress for."""
+
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -47,13 +54,20 @@ def _console(*, stderr: bool = False) -> Console:
     )
 
 
-def printable(text: str) -> str:
+def printable(text: str, *, keep: str = "") -> str:
     r"""Show control and direction characters instead of obeying them.
+
+    Args:
+        text: What was stored.
+        keep: Those that may stay.
 
     >>> printable("\x1b[2J")
     '\\x1b[2J'
     """
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(
+        lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(),
+        text,
+    )
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401
@@ -62,13 +76,23 @@ def print_json(value: Any) -> None:  # noqa: ANN401
 
 
 def print_text(text: str = "", style: str = "") -> None:
-    """Print text for people."""
+    """Print a line for people."""
     _console().print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def print_content(text: str) -> None:
+    """Print what may have many lines, for people."""
+    _console().print(Text(printable(text, keep="\n\t")), soft_wrap=True)
 
 
 def note(text: str, style: str = "") -> None:
     """Print a remark to standard error."""
     _console(stderr=True).print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def print_error(error: Exception) -> None:
+    """Print an error to standard error."""
+    note(f"error: {error}", "red")
 
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
@@ -77,7 +101,7 @@ def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell).replace("\n", "\\n")) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     _console().print(table)
 
 
@@ -92,23 +116,34 @@ class LogHandler(logging.Handler):
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show that something goes on, if a person is watching."""
-    if not sys.stdout.isatty():
-        yield
-        return
-    with _console(stderr=True).status(Text(what)):
+    status = _console(stderr=True).status(Text(what))
+    with _shown_after_a_while(status.start, status.stop):
         yield
 
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far something is, if a person is watching."""
-    if not sys.stdout.isatty():
-        yield lambda _: None
-        return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
+    progress = Progress(*columns, console=_console(stderr=True), transient=True)
+    task = progress.add_task(what, total=total)
+    with _shown_after_a_while(progress.start, progress.stop):
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def _shown_after_a_while(start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    if not sys.stdout.isatty():
+        yield
+        return
+    timer = threading.Timer(PATIENCE.total_seconds(), start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        stop()
 
 
 def ago(moment: datetime | None) -> str:

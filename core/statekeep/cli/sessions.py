@@ -10,11 +10,11 @@ import orjson
 import typer
 
 from statekeep.cli import output
+from statekeep.cli.errors import exit_code
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
 from statekeep.config import load_pruner, open_sessions
-from statekeep.errors import ConfigError, NotFoundError
+from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.keys import session_key
-from statekeep.models import FOREVER
 from statekeep.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from statekeep.listing import Problem
     from statekeep.models import Session, SessionSummary
-    from statekeep.retention import PlannedVictim, Undeleted, Withheld
+    from statekeep.retention import PlannedVictim, PrunePlan, PruneReport, Undeleted, Withheld
+    from statekeep.sessions import Sessions
 
 __all__ = ["app"]
 
@@ -38,22 +39,28 @@ def _moment(text: str) -> datetime:
         raise typer.BadParameter(f"{error}; write it as 2024-01-31T12:00:00Z") from None
 
 
-Moment = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME")]
-
-
 @app.command("list")
 def list_sessions(
     store: StoreUrl = None,
     user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
     project: Annotated[str | None, typer.Option(help="Only this project's.")] = None,
     seed: Annotated[str | None, typer.Option(help="Only with this active seed.")] = None,
-    updated_before: Moment = None,
-    updated_after: Moment = None,
+    updated_before: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="TIME", help="Only if updated before."),
+    ] = None,
+    updated_after: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="TIME", help="Only if updated after."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List sessions, the newest first."""
+    """List sessions, the newest first.
+
+    For example: statekeep sessions list --user ada --updated-after 2024-01-31T00:00:00Z
+    """
     with open_sessions(settings_for(store)) as sessions, output.waiting("reading the sessions"):
         listing = sessions.list(
             user_id=user,
@@ -116,16 +123,25 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete sessions."""
+    deleted: list[str] = []
+    errors: dict[str, StateStoreError] = {}
     with open_sessions(settings_for(store)) as sessions:
-        found = {session_id: sessions.delete(session_id) for session_id in session_ids}
-        where = sessions.store
+        for session_id in session_ids:
+            try:
+                if not sessions.delete(session_id):
+                    raise _no_such(session_id, sessions.store)
+            except StateStoreError as error:
+                errors[session_id] = error
+                output.print_error(error)
+            else:
+                deleted.append(session_id)
+                if not as_json:
+                    output.print_text(f"deleted {session_id}")
     if as_json:
-        output.print_json({"deleted": [each for each, was_there in found.items() if was_there]})
-    for session_id, was_there in found.items():
-        if not was_there:
-            raise _no_such(session_id, where)
-        if not as_json:
-            output.print_text(f"deleted {session_id}")
+        failed = [{"id": each, "error": str(error)} for each, error in errors.items()]
+        output.print_json({"deleted": deleted, "failed": failed})
+    if errors:
+        raise typer.Exit(max(map(exit_code, errors.values())))
 
 
 @app.command()
@@ -140,7 +156,8 @@ def pin(
     """Protect a session from pruning."""
     with open_sessions(settings_for(store)) as sessions:
         sessions.pin(session_id, until)
-    output.print_text(f"pinned {session_id} {output.ago(until or FOREVER)}")
+    end = "for ever" if until is None else f"until {format_timestamp(until)}"
+    output.print_text(f"pinned {session_id} {end}")
 
 
 @app.command()
@@ -171,9 +188,15 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete the sessions that a strategy chooses."""
+    """Delete the sessions that a strategy chooses.
+
+    For example: statekeep sessions prune --strategy ttl --set ttl_hours=24 --dry-run
+    """
     settings = settings_for(store)
-    given = dict(_assignment(each) for each in options or ())
+    given: dict[str, str] = {}
+    for name, value in map(_assignment, options or ()):
+        if given.setdefault(name, value) != value:
+            raise ConfigError(f"--set gives {name} twice")
     if strategy is None:
         if settings.retention is None:
             raise ConfigError(
@@ -191,8 +214,7 @@ def prune(
             result: dict[str, Any] = {"would_prune": _victims(plan.victims), "kept": plan.kept}
             unsure = False
         else:
-            with output.bar("pruning", len(plan.victims)) as progress:
-                report = sessions.prune(plan, progress=progress)
+            report = _prune(sessions, plan)
             result = {
                 "pruned": _victims(report.pruned),
                 "spared": _victims(report.spared),
@@ -212,6 +234,26 @@ def prune(
         raise typer.Exit(1)
 
 
+def _prune(sessions: Sessions, plan: PrunePlan) -> PruneReport:
+    done = 0
+    with output.bar("pruning", len(plan.victims)) as show:
+
+        def progress(count: int) -> None:
+            nonlocal done
+            done = count
+            show(count)
+
+        try:
+            return sessions.prune(plan, progress=progress)
+        except KeyboardInterrupt:
+            output.note(
+                f"interrupted: of {len(plan.victims)} sessions, {done} were dealt with, one more "
+                "may be, and the rest is untouched",
+                "yellow",
+            )
+            raise
+
+
 def _print_prune(result: dict[str, Any]) -> None:
     rows = [
         [what.replace("_", " "), each["id"], each.get("reason") or each.get("error", "")]
@@ -219,7 +261,7 @@ def _print_prune(result: dict[str, Any]) -> None:
         for each in result.get(what, ())
     ]
     if rows:
-        output.print_table(["", "ID", "WHY"], rows)
+        output.print_table(["WHAT", "ID", "WHY"], rows)
     if "pruned" in result:
         done = f"{len(result['pruned'])} pruned"
     else:
@@ -283,4 +325,4 @@ def _print_session(session: Session) -> None:
     for moment, who, content in sorted(turns, key=lambda turn: turn[0]):
         output.print_text()
         output.print_text(f"{who}  {format_timestamp(moment)}", "bold")
-        output.print_text(content)
+        output.print_content(content)

@@ -1,0 +1,37 @@
+"""Local disk: a folder of plain files, shared with other processes and with the original."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from statekeep.hooks import BackendSpec, hookimpl
+from statekeep_backends.local.store import Durability, LocalDiskStore
+
+if TYPE_CHECKING:
+    from statekeep.urls import StoreURL
+
+__all__ = ["LocalDiskConfig", "LocalDiskStore"]
+
+
+class LocalDiskConfig(BaseModel):
+    """Options of a folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    durability: Durability = "fsync"
+    """``fsync`` survives a power cut, ``rename`` only the death of the process."""
+
+    lock_timeout: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+    """Seconds to wait for another writer."""
+
+
+def _open(url: StoreURL, config: LocalDiskConfig) -> LocalDiskStore:
+    return LocalDiskStore(url.path, **config.model_dump())
+
+
+@hookimpl
+def statekeep_backends() -> list[BackendSpec]:
+    """Offer ``file:``, which is also what a bare path means."""
+    return [BackendSpec("file", "a folder on this machine", LocalDiskConfig, _open)]

@@ -1,0 +1,206 @@
+"""Single files and folders: read whole, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from statekeep.keys import TEMPORARY_SUFFIX
+from statekeep.protocol import Blob, content_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "LinksUnsupportedError",
+    "fingerprint",
+    "is_document",
+    "is_leftover",
+    "link",
+    "make_folders",
+    "modified",
+    "read_document",
+    "sync_folder",
+    "sync_names_of",
+    "write_file",
+]
+
+# Ours, and the original's `{name}.{pid}.{uuid}.tmp`; nothing else that ends so is ever removed.
+_LEFTOVER = re.compile(
+    r"\.statekeep-[0-9a-f]{16}\.tmp"
+    r"|.*\.[0-9]+\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp",
+    re.DOTALL,
+)
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class LinksUnsupportedError(Exception):
+    """The filesystem has no hard links."""
+
+
+def read_document(path: str) -> Blob | None:
+    """Read a file whole; None if there is no regular file."""
+    # O_NONBLOCK, because opening a FIFO would wait for its writer.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
+            return None
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        chunks = []
+        while chunk := os.read(descriptor, max(status.st_size, 4096) + 1):
+            chunks.append(chunk)
+    finally:
+        os.close(descriptor)
+    data = b"".join(chunks)
+    return Blob(data, content_version(data), modified(status))
+
+
+def write_file(
+    path: str, data: bytes, publish: Callable[[str, str], object], *, sync: bool
+) -> None:
+    """Write a file under another name, then publish it under its own.
+
+    If anything fails before that, nothing is left: no temporary file and no new folder.
+
+    Args:
+        path: Its name.
+        data: Its content.
+        publish: `os.replace` or `link`.
+        sync: Whether it shall survive a power cut, but for its name: see `sync_folder`.
+    """
+    folder = os.path.dirname(path)  # noqa: PTH120
+    temporary = f"{folder}/.statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    made: list[str] = []
+    try:
+        descriptor = _open_temporary(temporary, folder, made)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            if sync:
+                _flush(descriptor)
+        finally:
+            os.close(descriptor)
+        publish(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        for each in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(each)  # noqa: PTH106 - fails where someone else has written meanwhile
+        raise
+    if sync:
+        sync_names_of(made)
+
+
+def link(temporary: str, path: str) -> None:
+    """Give a file its name, if that is free.
+
+    Raises:
+        FileExistsError: It is not.
+        LinksUnsupportedError: The filesystem cannot do that.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            raise LinksUnsupportedError from error
+        raise
+    os.unlink(temporary)  # noqa: PTH108
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _flush(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a filesystem that does not flush folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_names_of(folders: list[str]) -> None:
+    """Make the names of folders survive a power cut."""
+    for folder in reversed(folders):
+        sync_folder(os.path.dirname(folder))  # noqa: PTH120
+
+
+def make_folders(folder: str) -> list[str]:
+    """Make a folder and what leads to it; give those that were made, the outermost first."""
+    made: list[str] = []
+    missing = []
+    while not os.path.isdir(folder):  # noqa: PTH112
+        missing.append(folder)
+        folder = os.path.dirname(folder)  # noqa: PTH120
+    for each in reversed(missing):
+        try:
+            os.mkdir(each)  # noqa: PTH102
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            break  # another writer that failed has removed its parent again
+        made.append(each)
+    return made
+
+
+def is_document(path: str) -> bool:
+    """Whether there is a regular file, and not by a link."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a name is that of a file that was being written, by us or by the original."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
+def modified(status: os.stat_result) -> datetime | None:
+    """When a file was last written; None if someone has set a time that no datetime holds."""
+    try:
+        return _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+    except OverflowError:
+        return None
+
+
+def fingerprint(status: os.stat_result) -> str:
+    """A mark that changes when a file does."""
+    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+
+
+def _open_temporary(temporary: str, folder: str, made: list[str]) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    for _ in range(100):
+        try:
+            return os.open(temporary, flags, 0o666)
+        except FileNotFoundError:
+            # The folder is new, or another writer that failed has just removed it again.
+            made += make_folders(folder)
+    raise OSError(errno.ENOENT, "the folder vanishes again and again")
+
+
+def _flush(descriptor: int) -> None:
+    # On macOS fsync() leaves the data in the drive's own cache.
+    if full_sync := getattr(fcntl, "F_FULLFSYNC", None):
+        fcntl.fcntl(descriptor, full_sync)
+    else:
+        os.fsync(descriptor)

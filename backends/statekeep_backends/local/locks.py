@@ -1,0 +1,93 @@
+"""Advisory locks that all statekeep writers of a folder agree on."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import random
+import time
+import unicodedata
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["STRIPES", "LockTimeoutError", "locked"]
+
+STRIPES = 64
+"""How many lock files there are; part of the format, because all writers must agree on it."""
+
+_BUSY = {errno.EACCES, errno.EAGAIN}
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
+# For reading only, which is enough to lock: the file may belong to another user.
+_FLAGS = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_held: set[int] = set()
+
+
+class LockTimeoutError(Exception):
+    """Another writer has held the lock for too long."""
+
+
+@contextmanager
+def locked(folder: str, key: str, timeout: float) -> Iterator[None]:
+    """Hold the lock of a key.
+
+    Args:
+        folder: Where the lock files are; it exists.
+        key: Whose lock; several keys share one.
+        timeout: Seconds to wait for another writer.
+
+    Raises:
+        LockTimeoutError: It was in vain.
+        OSError: The lock cannot be opened.
+    """
+    # Folded, because on some volumes two keys are one file.
+    folded = unicodedata.normalize("NFC", key).casefold().encode()
+    path = f"{folder}/{zlib.crc32(folded) % STRIPES:02x}"
+    deadline = time.monotonic() + timeout
+    while True:
+        descriptor = os.open(path, _FLAGS, 0o666)
+        _held.add(descriptor)
+        try:
+            _wait_for(descriptor, deadline)
+            if os.fstat(descriptor).st_nlink == 0:
+                continue  # removed meanwhile: the others lock its successor
+            try:
+                yield
+            finally:
+                # Not left to close(): a child forked meanwhile has the same lock open.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            return
+        finally:
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+
+def _wait_for(descriptor: int, deadline: float) -> None:
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in _BUSY:
+                raise
+        if time.monotonic() >= deadline:
+            raise LockTimeoutError
+        time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
+        pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _close_inherited() -> None:
+    # If the parent dies without unlocking, a child that has the lock open would keep it.
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_inherited)

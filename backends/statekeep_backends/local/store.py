@@ -1,0 +1,347 @@
+"""A store in a folder of plain files.
+
+Writes go to a temporary file in the same folder and are renamed, so readers never lock and never
+see half a document. What creates links the temporary file to its name, which fails if the name is
+taken; every other write and delete holds an advisory lock. Below the base no symbolic link is
+followed, and only regular files are documents.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+import time
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
+
+from statekeep.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConflictError,
+    CorruptDataError,
+    InvalidKeyError,
+    UnavailableError,
+)
+from statekeep.keys import LOCKS, TEMPORARY_SUFFIX, check_key, check_prefix, is_key
+from statekeep.protocol import (
+    ABSENT,
+    ANY,
+    Blob,
+    Capabilities,
+    Entry,
+    Expect,
+    ExpectSeen,
+    StateStore,
+    Version,
+    compare,
+    content_version,
+)
+from statekeep_backends.local.files import (
+    LinksUnsupportedError,
+    fingerprint,
+    is_document,
+    is_leftover,
+    link,
+    make_folders,
+    modified,
+    read_document,
+    sync_folder,
+    sync_names_of,
+    write_file,
+)
+from statekeep_backends.local.locks import LockTimeoutError, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import timedelta
+
+__all__ = ["Durability", "LocalDiskStore"]
+
+_logger = logging.getLogger(__name__)
+
+Durability = Literal["fsync", "rename"]
+
+
+class LocalDiskStore(StateStore):
+    """A store in a folder.
+
+    All statekeep writers of a folder, in any process, are safe from each other. Against a writer
+    that does not lock (the original, an editor) a moment between check and rename remains.
+
+    Args:
+        path: The folder; it is made by the first write, and nothing is touched before.
+        durability: ``"fsync"``: what a call has acknowledged survives a power cut. ``"rename"``:
+            it survives the death of the process, not of the machine; much faster.
+        lock_timeout: Seconds to wait for another writer.
+
+    Raises:
+        ConfigError: The path is something else than a folder, or an option is wrong.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "fsync",
+        lock_timeout: float = 10.0,
+    ) -> None:
+        if durability not in get_args(Durability):
+            raise ConfigError(f"durability is 'fsync' or 'rename', not {durability!r}")
+        if not 0 <= lock_timeout < inf:
+            raise ConfigError(f"lock_timeout is a number of seconds, not {lock_timeout!r}")
+        # Not abspath(), which takes `link/..` for the folder that the link is in.
+        self._base = str(Path(path).absolute())
+        self._sync = durability == "fsync"
+        self._lock_timeout = lock_timeout
+        self._durable: set[str] = set()
+        self._warned_of: set[str] = set()
+        if os.path.lexists(self._base) and not os.path.isdir(self._base):  # noqa: PTH112
+            raise ConfigError(f"{self._base} is no folder; a store is one")
+
+    def __repr__(self) -> str:
+        return self._base
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All."""
+        return Capabilities(conditional_put=True, conditional_delete=True, shared=True)
+
+    def get(self, key: str) -> Blob | None:
+        """See `StateStore.get`."""
+        check_key(key)
+        try:
+            return read_document(self._path(key)) if self._is_reached(key) else None
+        except OSError as error:
+            self._fail(error, key)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        """See `StateStore.put`."""
+        check_key(key)
+        path = self._path(key)
+        try:
+            self._refuse_links(key)
+            if expect is ABSENT:
+                self._create(key, path, data)
+            else:
+                if expect is not ANY and not is_document(path):
+                    compare(None, expect, key=key, store=self)
+                with self._locked(key):
+                    self._compare(key, path, expect)
+                    write_file(path, data, os.replace, sync=self._sync)
+            if self._sync:
+                self._sync_name(path)
+        except OSError as error:
+            self._fail(error, key)
+        return content_version(data)
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        """See `StateStore.delete`."""
+        check_key(key)
+        path = self._path(key)
+        try:
+            if not self._is_reached(key) or not is_document(path):
+                compare(None, expect, key=key, store=self)
+                return
+            with self._locked(key):
+                self._compare(key, path, expect)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)  # noqa: PTH108
+                if self._sync:
+                    sync_folder(os.path.dirname(path))  # noqa: PTH120
+        except OSError as error:
+            self._fail(error, key)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        """See `StateStore.scan`."""
+        check_prefix(prefix)
+        return self._scan(prefix)
+
+    def close(self) -> None:
+        """See `StateStore.close`. Nothing stays open between calls."""
+
+    def sweep(self, *, older_than: timedelta) -> int:
+        """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere."""
+        latest = time.time() - older_than.total_seconds()
+        swept = 0
+        try:
+            for found in self._walk(self._base):
+                with contextlib.suppress(OSError):
+                    if (
+                        is_leftover(found.name)
+                        and found.is_file(follow_symlinks=False)
+                        and found.stat(follow_symlinks=False).st_mtime < latest
+                    ):
+                        os.unlink(found.path)  # noqa: PTH108
+                        swept += 1
+        except OSError as error:
+            self._fail(error, None)
+        return swept
+
+    def _path(self, key: str) -> str:
+        return f"{self._base}/{key}"
+
+    def _scan(self, prefix: str) -> Iterator[Entry]:
+        try:
+            if prefix and not self._is_reached(f"{prefix}/x"):
+                if os.path.lexists(self._path(prefix)):
+                    self._warn_of(prefix, "is no folder")
+                return
+            for found in self._walk(self._path(prefix) if prefix else self._base):
+                key = found.path[len(self._base) + 1 :]
+                if not is_key(key):
+                    if not key.endswith(TEMPORARY_SUFFIX):
+                        self._warn_of(key, "is no legal key")
+                    continue
+                try:
+                    if not found.is_file(follow_symlinks=False):
+                        continue
+                    status = found.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield Entry(key, status.st_size, modified(status), fingerprint(status))
+        except OSError as error:
+            self._fail(error, prefix or None)
+
+    def _walk(self, start: str) -> Iterator[os.DirEntry[str]]:
+        # A stack, because folders can be nested deeper than Python recurses.
+        folders = [start]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    found = list(entries)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                if folder == start:
+                    raise
+                # Somebody else's, a `lost+found` for one; it must not hide the rest.
+                self._warn_of(
+                    folder.removeprefix(f"{self._base}/"), f"is closed ({error.strerror})"
+                )
+                continue
+            for entry in found:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield entry
+                elif entry.path != self._path(LOCKS):
+                    folders.append(entry.path)
+
+    def _warn_of(self, key: str, why: str) -> None:
+        if key not in self._warned_of:
+            self._warned_of.add(key)
+            _logger.warning("%r in %s %s, so not listed", key, self, why)
+
+    def _sync_name(self, path: str) -> None:
+        folder = os.path.dirname(path)  # noqa: PTH120
+        sync_folder(folder)
+        # Who made the folder may have died before its own name was safe; once is enough.
+        while folder not in self._durable:
+            self._durable.add(folder)
+            outer = os.path.dirname(folder)  # noqa: PTH120
+            sync_folder(outer)
+            if folder == self._base:
+                return
+            folder = outer
+
+    def _create(self, key: str, path: str, data: bytes) -> None:
+        try:
+            write_file(path, data, link, sync=self._sync)
+        except FileExistsError:
+            self._refuse_existing(key, path)
+        except LinksUnsupportedError:
+            # Every creator on such a filesystem takes the lock instead.
+            with self._locked(key):
+                if os.path.lexists(path):
+                    self._refuse_existing(key, path)
+                write_file(path, data, os.replace, sync=self._sync)
+
+    def _refuse_existing(self, key: str, path: str) -> NoReturn:
+        if not is_document(path):
+            self._refuse_obstacle(key)
+        raise ConflictError("it exists already", key=key, store=self) from None
+
+    def _refuse_obstacle(self, key: str) -> NoReturn:
+        raise CorruptDataError(
+            "a folder, a link or a special file is in the way; move it elsewhere",
+            key=key,
+            store=self,
+        ) from None
+
+    def _compare(self, key: str, path: str, expect: Expect) -> None:
+        if expect is ANY:
+            if os.path.lexists(path) and not is_document(path):
+                self._refuse_obstacle(key)
+            return
+        current = read_document(path)
+        compare(current.version if current else None, expect, key=key, store=self)
+
+    def _is_reached(self, key: str) -> bool:
+        """Whether all that leads to a key are folders."""
+        path = self._base
+        for segment in key.split("/")[:-1]:
+            path = f"{path}/{segment}"
+            try:
+                if not stat.S_ISDIR(os.lstat(path).st_mode):
+                    return False
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
+
+    def _refuse_links(self, key: str) -> None:
+        path = self._base
+        for segment in key.split("/")[:-1]:
+            path = f"{path}/{segment}"
+            try:
+                if not stat.S_ISDIR(os.lstat(path).st_mode):
+                    self._refuse_obstacle(path[len(self._base) + 1 :])
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        folder = self._path(LOCKS)
+        self._refuse_links(f"{LOCKS}/x")
+        if not os.path.isdir(folder):  # noqa: PTH112
+            made = make_folders(folder)
+            if self._sync:
+                sync_names_of(made)
+        try:
+            with locked(folder, key, self._lock_timeout):
+                yield
+        except LockTimeoutError:
+            raise UnavailableError(
+                f"another writer has held the lock for {self._lock_timeout} seconds; retry",
+                key=key,
+                store=self,
+            ) from None
+
+    def _fail(self, error: OSError, key: str | None) -> NoReturn:
+        reason = error.strerror or str(error)
+        if key is None and isinstance(error.filename, str):
+            key = error.filename.removeprefix(f"{self._base}/")
+        match error.errno:
+            case errno.EACCES | errno.EPERM | errno.EROFS:
+                raise AccessDeniedError(
+                    f"{reason}; see to whom the folder belongs, or choose another",
+                    key=key,
+                    store=self,
+                ) from error
+            case errno.ENAMETOOLONG:
+                raise InvalidKeyError(
+                    "too long for this filesystem", key=key, store=self
+                ) from error
+            case errno.ENOTDIR | errno.EISDIR | errno.ELOOP:
+                raise CorruptDataError(
+                    f"something that is no document is in the way: {reason}", key=key, store=self
+                ) from error
+            case errno.ENOSPC | errno.EDQUOT:
+                raise UnavailableError(
+                    f"{reason}; nothing was changed, free some room and retry", key=key, store=self
+                ) from error
+            case _:
+                raise UnavailableError(f"{reason}; retry later", key=key, store=self) from error
