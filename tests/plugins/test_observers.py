@@ -97,7 +97,7 @@ def test_an_observer_that_raises_does_not_change_what_a_command_prints_or_ends_w
         "--store=data",
         STATEKEEP_OBSERVERS="raises",
     )
-    assert done.told == {"deleted": ["plan"]}
+    assert done.told == {"deleted": ["plan"], "failed": []}
     assert "failed on SessionDeleted" in done.err
     assert "Traceback" not in done.err
 
