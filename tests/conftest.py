@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
+import servers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -24,3 +28,55 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _credentials() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*os.environ]:
+            if name.startswith("AWS_"):
+                patch.delenv(name)
+        for name, value in servers.CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.moto(tmp_path_factory.mktemp("moto") / "log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def make_s3_place() -> Callable[[str], str]:
+    """Makes the URL of an empty place on a server, without naming the server."""
+    buckets: dict[str, str] = {}
+
+    def make(endpoint: str) -> str:
+        if endpoint not in buckets:
+            buckets[endpoint] = f"bucket-{secrets.token_hex(4)}"
+            client = boto3.client("s3", endpoint_url=endpoint)
+            client.create_bucket(Bucket=buckets[endpoint])
+            client.close()
+        return f"s3://{buckets[endpoint]}/{secrets.token_hex(8)}"
+
+    return make
+
+
+@pytest.fixture(params=["moto", "seaweedfs"])
+def s3_endpoint(request: pytest.FixtureRequest) -> str:
+    """Each of the S3 servers."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def s3_place(s3_endpoint: str, make_s3_place: Callable[[str], str]) -> str:
+    """An empty place on each of the S3 servers; add ``?endpoint_url=``."""
+    return make_s3_place(s3_endpoint)

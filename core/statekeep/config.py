@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from statekeep.codec import explain
-from statekeep.errors import ConfigError
+from statekeep.errors import ConfigError, PluginNotFoundError
 from statekeep.sessions import Sessions
 from statekeep.urls import StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from statekeep.hooks import BackendSpec
     from statekeep.plugins import Plugins
     from statekeep.protocol import StateStore
     from statekeep.retention import PruningStrategy
     from statekeep.settings import Settings
+
+_FSSPEC = "fsspec"
 
 __all__ = ["installed_plugins", "load_pruner", "load_settings", "open_sessions", "open_store"]
 
@@ -56,9 +59,10 @@ def open_store(
     Nothing is created, and no connection is made, before the first use.
 
     Args:
-        url_or_config: A folder, a URL (``memory:``, ``file:…``, ``scheme://…`` of any installed
-            backend, ``dist+scheme://…`` of one distribution's), or settings. Without it: what
-            the environment and the files configure, else ``./statekeep-data``.
+        url_or_config: A folder, a URL (``memory:``, ``file:…``, ``s3://…``, ``scheme://…`` of any
+            installed backend, ``dist+scheme://…`` of one distribution's, and what fsspec reaches:
+            ``fsspec+scheme://…`` forces it), or settings. Without it: what the environment and
+            the files configure, else ``./statekeep-data``.
         options: Options of the backend, besides those in the URL's query.
 
     Raises:
@@ -82,11 +86,22 @@ def open_store(
         settings = load_settings() if url_or_config is None else url_or_config
         url = StoreURL.parse(settings.url)
         options = {**settings.options, **options}
-    spec = installed_plugins().backend(url.scheme, url.distribution)
     if both := sorted(url.options.keys() & options.keys()):
         raise ConfigError(f"given twice, in the URL and as an option: {', '.join(both)}")
-    config = _configure(spec.config, {**url.options, **options}, f"the backend {spec.name!r}")
-    return spec.factory(url, config)
+    options = {**url.options, **options}
+    plugins = installed_plugins()
+    if url.distribution == _FSSPEC:
+        return _make_store(plugins.backend(_FSSPEC), url, options)
+    try:
+        spec = plugins.backend(url.scheme, url.distribution)
+    except PluginNotFoundError as unknown:
+        if url.distribution is not None:
+            raise
+        try:
+            return _make_store(plugins.backend(_FSSPEC), url, options)
+        except PluginNotFoundError:
+            raise unknown from None  # it says more about what there is
+    return _make_store(spec, url, options)
 
 
 def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
@@ -132,6 +147,10 @@ def open_sessions(url_or_config: str | Settings | None = None) -> Iterator[Sessi
     observers = [installed_plugins().observer(name) for name in settings.observers]
     with open_store(settings) as store:
         yield Sessions(store, conflicts=settings.conflicts, observers=observers)
+
+
+def _make_store(spec: BackendSpec, url: StoreURL, options: Mapping[str, Any]) -> StateStore:
+    return spec.factory(url, _configure(spec.config, options, f"the backend {spec.name!r}"))
 
 
 def _configure(model: type[BaseModel], options: Mapping[str, Any], whose: str) -> BaseModel:

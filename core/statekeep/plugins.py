@@ -213,7 +213,10 @@ class Plugins:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         if group == "backends":
-            hint += f"write ./{name}:… if you mean a folder; "
+            hint += (
+                f"write ./{name}:… if you mean a folder; "
+                "'statekeep[fsspec]' brings what fsspec reaches; "
+            )
         return PluginNotFoundError(
             f"no {group[:-1]} {name!r} is installed; {hint}there are: {', '.join(known) or 'none'}"
         )

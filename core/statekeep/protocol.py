@@ -28,11 +28,14 @@ __all__ = [
     "ExpectSeen",
     "Expectation",
     "StateStore",
+    "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsSweep",
     "Version",
+    "check_expectation",
     "compare",
     "content_version",
+    "delete_many",
     "get_many",
 ]
 
@@ -221,6 +224,15 @@ class SupportsGetMany(Protocol):
 
 
 @runtime_checkable
+class SupportsDeleteMany(Protocol):
+    """A store that deletes many documents faster than one after the other."""
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See the function `delete_many`."""
+        ...
+
+
+@runtime_checkable
 class SupportsSweep(Protocol):
     """A store in which a killed writer can leave something behind."""
 
@@ -275,17 +287,42 @@ def compare(current: Version | None, expect: Expect, *, key: str, store: object)
         ConflictError: Something else is there.
         TypeError: The expectation is none; for nothing there, say `ABSENT`.
     """
+    check_expectation(expect)
     if isinstance(expect, Expectation):
         if expect is ABSENT and current is not None:
-            raise ConflictError(
-                "it exists already; load it, or choose another", key=key, store=store
-            )
-    elif not isinstance(expect, str):
-        raise TypeError(f"expect is ANY, ABSENT or a version, not {expect!r}")
+            raise ConflictError("it exists already; load it instead", key=key, store=store)
     elif current is None:
         raise ConflictError("it is no longer there; reload and retry", key=key, store=store)
     elif current != expect:
         raise ConflictError("it has changed; reload and retry", key=key, store=store)
+
+
+def check_expectation(expect: Expect) -> None:
+    """Refuse what is no expectation.
+
+    Raises:
+        TypeError: It is none; for nothing there, say `ABSENT`.
+    """
+    if not isinstance(expect, Expectation | str):
+        raise TypeError(f"expect is ANY, ABSENT or a version, not {expect!r}")
+
+
+def delete_many(store: StateStore, keys: Iterable[str]) -> None:
+    """Delete many documents, whatever they are by now, in the way that suits the store best.
+
+    Args:
+        store: Where they lie.
+        keys: Which.
+
+    Raises:
+        InvalidKeyError, UnavailableError, AccessDeniedError: As `StateStore.delete`; some may be
+            deleted already.
+    """
+    if isinstance(store, SupportsDeleteMany):
+        store.delete_many(keys)
+        return
+    for key in keys:
+        store.delete(key)
 
 
 def content_version(data: bytes) -> Version:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
@@ -26,12 +25,7 @@ from statekeep import (
     Session,
     Sessions,
     StateStore,
-    open_store,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Limits(BaseModel):
@@ -43,13 +37,6 @@ class Limits(BaseModel):
 class Point:
     x: int
     y: int
-
-
-@pytest.fixture(params=["memory", "local"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore]:
-    url = f"memory:{secrets.token_hex(8)}" if request.param == "memory" else str(tmp_path / "store")
-    with open_store(url) as store:
-        yield store
 
 
 @pytest.fixture

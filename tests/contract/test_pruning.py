@@ -29,8 +29,7 @@ from statekeep import (
 from statekeep.keys import session_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from statekeep import PrunePlan, PruningStrategy
 
@@ -124,13 +123,6 @@ class TestStrategies:
         assert list(strategy.select([], NOW)) == []
         # The same choice, in whatever order they are offered.
         assert {v.summary for v in strategy.select(offered[::-1], NOW)} == set(victims)
-
-
-@pytest.fixture(params=["memory", "local"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore]:
-    folder = f"file:{tmp_path / 'store'}?durability=rename"
-    with open_store("memory:" if request.param == "memory" else folder) as store:
-        yield store
 
 
 @pytest.fixture

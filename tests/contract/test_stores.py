@@ -34,6 +34,14 @@ class TestLocalDiskWithoutFsync(StateStoreContract):
         return f"file:{tmp_path / 'store'}?durability=rename"
 
 
+class TestS3(StateStoreContract):
+    """On moto's server and on SeaweedFS."""
+
+    @pytest.fixture
+    def location(self, s3_place: str, s3_endpoint: str) -> str:
+        return f"{s3_place}?endpoint_url={s3_endpoint}"
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_memory_is_usable_in_a_child_forked_while_a_thread_writes() -> None:
     store = MemoryStore()

@@ -1,0 +1,241 @@
+"""Any filesystem that fsspec reaches. Needs the extra ``fsspec`` and that filesystem's driver.
+
+Such filesystems have no conditions, so this store refuses them; `Sessions` works on it as last
+writer wins. A write is atomic where the filesystem's own is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from statekeep.errors import (
+    AccessDeniedError,
+    ConfigError,
+    CorruptDataError,
+    PluginNotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
+from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.keys import check_key, check_prefix, is_key
+from statekeep.protocol import (
+    ANY,
+    Blob,
+    Capabilities,
+    Entry,
+    Expect,
+    ExpectSeen,
+    StateStore,
+    Version,
+    check_expectation,
+    content_version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fsspec import AbstractFileSystem
+
+    from statekeep.urls import StoreURL
+
+__all__ = ["FilesystemConfig", "FilesystemStore"]
+
+_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "generation", "ino")
+_TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
+
+
+class FilesystemConfig(BaseModel):
+    """Options of a filesystem."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    storage_options: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """What the filesystem's driver takes; see its documentation."""
+
+
+class FilesystemStore(StateStore):
+    """A store on a filesystem that fsspec reaches.
+
+    Nothing is opened before the first operation. Usable after a fork.
+
+    Args:
+        url: fsspec's URL of the folder.
+        storage_options: What the driver takes.
+    """
+
+    def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._options = dict(storage_options or {})
+        self._lock = threading.Lock()
+        self._opened: tuple[AbstractFileSystem, str] | None = None
+        self._pid = 0
+
+    def __repr__(self) -> str:
+        return self._url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """No conditions."""
+        return Capabilities(conditional_put=False, conditional_delete=False, shared=True)
+
+    def get(self, key: str) -> Blob | None:
+        """See `StateStore.get`."""
+        check_key(key)
+        try:
+            filesystem, base = self._open()
+            data = bytes(filesystem.cat_file(f"{base}/{key}"))
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        except Exception as error:  # noqa: BLE001 - drivers raise what they like
+            self._fail(error, key)
+        # No time: asking for it would be a second look, at another state perhaps.
+        return Blob(data, content_version(data), None)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        """See `StateStore.put`."""
+        check_key(key)
+        self._refuse_conditions(expect, key)
+        data = bytes(data)
+        try:
+            filesystem, base = self._open()
+            path = f"{base}/{key}"
+            try:
+                filesystem.pipe_file(path, data)
+            except FileNotFoundError:
+                filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+                filesystem.pipe_file(path, data)
+        except Exception as error:  # noqa: BLE001
+            self._fail(error, key)
+        return content_version(data)
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        """See `StateStore.delete`."""
+        check_key(key)
+        self._refuse_conditions(expect, key)
+        try:
+            filesystem, base = self._open()
+            path = f"{base}/{key}"
+            if filesystem.isfile(path):  # some delete a whole folder of that name
+                filesystem.rm_file(path)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # noqa: BLE001
+            self._fail(error, key)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        """See `StateStore.scan`."""
+        check_prefix(prefix)
+        return self._scan(prefix)
+
+    def close(self) -> None:
+        """See `StateStore.close`. The connections are the driver's own."""
+        with self._lock:
+            self._opened = None
+
+    def _scan(self, prefix: str) -> Iterator[Entry]:
+        try:
+            filesystem, base = self._open()
+            filesystem.invalidate_cache()
+            start = f"{base}/{prefix}" if prefix else base
+            found = filesystem.find(start, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except Exception as error:  # noqa: BLE001
+            self._fail(error, prefix or None)
+        below = f"{prefix}/" if prefix else ""
+        for path, info in found.items():
+            key = path[len(base) + 1 :]
+            if is_key(key) and key.startswith(below):
+                yield Entry(key, info.get("size") or 0, _modified(info), _fingerprint(info))
+
+    def _refuse_conditions(self, expect: Expect, key: str) -> None:
+        check_expectation(expect)
+        if expect is not ANY:
+            raise UnsupportedError(
+                "this filesystem cannot compare and swap; use another backend, or last-writer-wins",
+                key=key,
+                store=self,
+            )
+
+    def _open(self) -> tuple[AbstractFileSystem, str]:
+        with self._lock:
+            if self._opened is None or self._pid != os.getpid():
+                from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra
+
+                options = {"skip_instance_cache": True, "use_listings_cache": False}
+                filesystem, base = url_to_fs(self._url, **options, **self._options)
+                self._opened = filesystem, base.rstrip("/")
+                self._pid = os.getpid()
+            return self._opened
+
+    def _fail(self, error: Exception, key: str | None) -> NoReturn:
+        match error:
+            case PermissionError():
+                raise AccessDeniedError(f"refused: {error}", key=key, store=self) from error
+            case IsADirectoryError() | NotADirectoryError():
+                raise CorruptDataError(
+                    "a folder or a file is in the way; move it elsewhere", key=key, store=self
+                ) from error
+            case ImportError():
+                raise ConfigError(
+                    f"the driver of this filesystem is not installed: {error}", store=self
+                ) from error
+            case TypeError() | ValueError():
+                raise ConfigError(
+                    f"the filesystem is configured wrongly: {error}", store=self
+                ) from error
+            case _:
+                raise UnavailableError(
+                    f"the filesystem failed ({error!r}); retry later", key=key, store=self
+                ) from error
+
+
+def _modified(info: Mapping[str, Any]) -> datetime | None:
+    for name in _TIMES:
+        match info.get(name):
+            case datetime() as moment:
+                return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+            case int() | float() as seconds:
+                return datetime.fromtimestamp(seconds, UTC)
+            case str() as text:
+                try:
+                    moment = datetime.fromisoformat(text)
+                except ValueError:
+                    continue
+                return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    return None
+
+
+def _fingerprint(info: Mapping[str, Any]) -> str | None:
+    marks = [str(info[name]) for name in _MARKS if info.get(name)]
+    times = [str(info[name]) for name in _TIMES if info.get(name)]
+    return "-".join([*marks, *times, str(info.get("size"))]) if marks or times else None
+
+
+def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
+    try:
+        from fsspec import available_protocols  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise PluginNotFoundError(
+            "fsspec is not installed: pip install 'statekeep[fsspec]'"
+        ) from None
+    if url.scheme not in available_protocols():
+        raise PluginNotFoundError(f"fsspec does not know {url.scheme!r}")
+    store = FilesystemStore(f"{url.scheme}:{url.location}", config.storage_options)
+    try:
+        store._open()  # noqa: SLF001 - says at once which driver is missing
+    except Exception as error:  # noqa: BLE001
+        store._fail(error, None)  # noqa: SLF001
+    return store
+
+
+@hookimpl
+def statekeep_backends() -> list[BackendSpec]:
+    """Offer ``fsspec+X:``, and what no other backend offers."""
+    summary = "any filesystem that fsspec reaches, last writer wins"
+    return [BackendSpec("fsspec", summary, FilesystemConfig, _make)]
