@@ -28,8 +28,8 @@ class Request:
         return "LIST" if "list-type" in self.query else self.method
 
 
-Fault = Callable[[Request], "str | int | float | None"]
-"""What to do to a request: `DROP`, a status to answer without forwarding, seconds to wait."""
+Fault = Callable[[Request], "str | tuple[int, str] | float | None"]
+"""What to do to a request: `DROP`, a status and a code to answer instead, seconds to wait."""
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Proxy:
 
     target: str
     fault: Fault = lambda _: None
+    drop_headers: frozenset[str] = frozenset()
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -85,11 +86,17 @@ class Proxy:
                 fault = proxy.fault(request)
                 if isinstance(fault, float):
                     time.sleep(fault)
-                if isinstance(fault, int):
-                    self.answer(fault, b"<Error><Code>SlowDown</Code></Error>", {})
+                if isinstance(fault, tuple):
+                    status, code = fault
+                    self.answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {})
                     return
                 connection = http.client.HTTPConnection(urlsplit(proxy.target).netloc)
-                connection.request(self.command, self.path, body, dict(self.headers))
+                kept = {
+                    name: value
+                    for name, value in self.headers.items()
+                    if name.lower() not in proxy.drop_headers
+                }
+                connection.request(self.command, self.path, body, kept)
                 answer = connection.getresponse()
                 data = answer.read()
                 connection.close()

@@ -60,6 +60,7 @@ def seaweedfs(folder: Path) -> Iterator[str]:
         "-webdav=false",
         "-admin.ui=false",
         "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
         *(f"-{name.replace('.grpc', '')}.port{name[len(name.replace('.grpc', '')):]}={port}"
           for name, port in ports.items()),
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from statekeep import Session, Sessions, open_store
@@ -12,7 +13,8 @@ def update_often(location: str, worker: int, times: int) -> None:
         sessions = Sessions(store)
         for n in range(times):
             text = f"{worker}-{n}"
-            sessions.update("s", partial(Session.add_user_message, content=text))
+            add = partial(Session.add_user_message, content=text)
+            sessions.update("s", add, timeout=timedelta(minutes=3))
 
 
 def create_one(location: str, session_id: str) -> str:

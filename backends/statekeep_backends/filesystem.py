@@ -137,6 +137,13 @@ class FilesystemStore(StateStore):
         with self._lock:
             self._opened = None
 
+    def connect(self) -> None:
+        """Set up the driver; says at once if it is not installed or wrongly configured."""
+        try:
+            self._open()
+        except Exception as error:  # noqa: BLE001
+            self._fail(error, None)
+
     def _scan(self, prefix: str) -> Iterator[Entry]:
         try:
             filesystem, base = self._open()
@@ -217,20 +224,22 @@ def _fingerprint(info: Mapping[str, Any]) -> str | None:
     return "-".join([*marks, *times, str(info.get("size"))]) if marks or times else None
 
 
-def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
+def _serves(scheme: str) -> bool:
     try:
         from fsspec import available_protocols  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
+        return False
+    return scheme in available_protocols()
+
+
+def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
+    if not _serves(url.scheme):
         raise PluginNotFoundError(
-            "fsspec is not installed: pip install 'statekeep[fsspec]'"
-        ) from None
-    if url.scheme not in available_protocols():
-        raise PluginNotFoundError(f"fsspec does not know {url.scheme!r}")
+            f"fsspec does not know {url.scheme!r}, or is not installed: "
+            "pip install 'statekeep[fsspec]'"
+        )
     store = FilesystemStore(f"{url.scheme}:{url.location}", config.storage_options)
-    try:
-        store._open()  # noqa: SLF001 - says at once which driver is missing
-    except Exception as error:  # noqa: BLE001
-        store._fail(error, None)  # noqa: SLF001
+    store.connect()
     return store
 
 
@@ -238,4 +247,4 @@ def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
 def statekeep_backends() -> list[BackendSpec]:
     """Offer ``fsspec+X:``, and what no other backend offers."""
     summary = "any filesystem that fsspec reaches, last writer wins"
-    return [BackendSpec("fsspec", summary, FilesystemConfig, _make)]
+    return [BackendSpec("fsspec", summary, FilesystemConfig, _make, _serves)]

@@ -94,13 +94,10 @@ def open_store(
         return _make_store(plugins.backend(_FSSPEC), url, options)
     try:
         spec = plugins.backend(url.scheme, url.distribution)
-    except PluginNotFoundError as unknown:
-        if url.distribution is not None:
+    except PluginNotFoundError:
+        spec = plugins.backend(_FSSPEC)
+        if url.distribution is not None or not spec.serves(url.scheme):
             raise
-        try:
-            return _make_store(plugins.backend(_FSSPEC), url, options)
-        except PluginNotFoundError:
-            raise unknown from None  # it says more about what there is
     return _make_store(spec, url, options)
 
 

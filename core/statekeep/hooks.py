@@ -30,6 +30,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of its name."""
 
 
+def _nothing_else(scheme: str) -> bool:  # noqa: ARG001
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
     """A backend that a plugin offers.
@@ -40,12 +44,15 @@ class BackendSpec:
         config: A pydantic model of its options (``extra="forbid"``); URL queries and keyword
             arguments go through it.
         factory: Makes the store. It opens no connection and touches nothing.
+        serves: Whether it opens URLs of another scheme, too, that no backend is named after. Only
+            asked of our own ``fsspec``.
     """
 
     name: str
     summary: str
     config: type[BaseModel]
     factory: Callable[[StoreURL, Any], StateStore]
+    serves: Callable[[str], bool] = _nothing_else
 
 
 @dataclass(frozen=True, slots=True)

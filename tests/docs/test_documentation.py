@@ -37,6 +37,13 @@ def _run_shell(example: Example) -> None:
         if words[:1] == ["make"]:
             subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, check=True,
                            capture_output=True)  # fmt: skip
+        elif words[:2] == ["pip", "install"]:
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+                "optional-dependencies"
+            ]
+            named = re.fullmatch(r"statekeep\[(\w+)\]", words[2])
+            assert named, line
+            assert named[1] in extras, line
         elif words:
             assert words[0] == "statekeep", line
             _statekeep(*words[1 : words.index("--store")], "--help")

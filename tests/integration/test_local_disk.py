@@ -365,7 +365,9 @@ for write in (
         raise AssertionError
 """
         for folder in (base, *base.parents):
-            if folder.owner() == base.owner() and folder.name.startswith(("pytest-", "test_")):
+            if folder.owner() == base.owner() and folder.name.startswith(
+                ("pytest-", "popen-", "test_")
+            ):
                 folder.chmod(0o755)
         ended = subprocess.run(
             [sys.executable, "-c", script, str(base)], capture_output=True, text=True, check=False
@@ -651,7 +653,9 @@ class TestWhatOthersDo:
         for folder in (base, base / ".statekeep", base / ".statekeep" / "locks"):
             folder.chmod(0o777)
         for folder in base.parents:
-            if folder.owner() == base.owner() and folder.name.startswith(("pytest-", "test_")):
+            if folder.owner() == base.owner() and folder.name.startswith(
+                ("pytest-", "popen-", "test_")
+            ):
                 folder.chmod(0o755)
         script = """
 import os, sys

@@ -175,7 +175,7 @@ def test_an_unknown_scheme_is_answered_with_what_was_meant(
     kind, message = environment("acme").error_of(f"open_store('{scheme}://box.db')")
     assert kind == "PluginNotFoundError"
     assert f"no backend {scheme.lower()!r} is installed; did you mean 'acme'?" in message
-    assert "there are: acme, file, memory" in message
+    assert "there are: acme, file, fsspec, memory, s3" in message
 
 
 def test_an_unknown_strategy_is_answered_with_what_was_meant(
@@ -275,7 +275,9 @@ def test_what_is_built_in_comes_in_by_the_same_door(
     plugins = environment().plugins()
     assert {(group, name) for group, name, _ in plugins} == {
         ("backends", "file"),
+        ("backends", "fsspec"),
         ("backends", "memory"),
+        ("backends", "s3"),
         ("pruners", "max-per-user"),
         ("pruners", "max-sessions"),
         ("pruners", "ttl"),

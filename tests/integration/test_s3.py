@@ -1,0 +1,508 @@
+"""What is special about S3: budgets, lost answers, throttling, errors, neighbours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import servers
+from proxy import DROP, Proxy, Request
+from support import in_processes
+from workers import update_often
+
+from statekeep import (
+    ABSENT,
+    AccessDeniedError,
+    ConfigError,
+    ConflictError,
+    Documents,
+    InvalidKeyError,
+    Session,
+    Sessions,
+    StateStore,
+    StateStoreError,
+    UnavailableError,
+    UnsupportedError,
+    load_pruner,
+    open_store,
+)
+from statekeep.protocol import delete_many, get_many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY = "notes/plan.json"
+
+
+@pytest.fixture
+def proxy(s3_endpoint: str) -> Iterator[Proxy]:
+    with Proxy(s3_endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def store(proxy: Proxy, s3_place: str) -> Iterator[StateStore]:
+    """A store behind the proxy that has already asked whether conditions are kept."""
+    with open_store(s3_place, endpoint_url=proxy.url) as store:
+        store.delete("warm.md", expect=store.put("warm.md", b"", expect=ABSENT))
+        proxy.count()
+        yield store
+
+
+class Once:
+    """A fault for the first request that is of this kind."""
+
+    def __init__(self, method: str, fault: str | tuple[int, str] | float, times: int = 1) -> None:
+        self._method, self._fault, self._times = method, fault, times
+
+    def __call__(self, request: Request) -> str | tuple[int, str] | float | None:
+        if str(request) != self._method or not self._times:
+            return None
+        self._times -= 1
+        return self._fault
+
+
+class TestBudgets:
+    def test_of_the_store(self, store: StateStore, proxy: Proxy) -> None:
+        version = store.put(KEY, b"1", expect=ABSENT)
+        assert proxy.count() == ["PUT"]
+        store.put(KEY, b"2")
+        assert proxy.count() == ["PUT"]
+        with pytest.raises(ConflictError):
+            store.put(KEY, b"3", expect=version)
+        assert proxy.count() == ["PUT", "HEAD"]
+        blob = store.get(KEY)
+        assert blob
+        assert proxy.count() == ["GET"]
+        assert store.get("nothing.md") is None
+        assert proxy.count() == ["GET"]
+        store.delete(KEY, expect=blob.version)
+        assert proxy.count() == ["DELETE"]
+        store.delete(KEY)
+        assert proxy.count() == ["DELETE"]
+        assert list(store.scan()) == []
+        assert proxy.count() == ["LIST"]
+
+    @pytest.mark.slow
+    def test_of_a_scan_one_for_each_thousand(self, store: StateStore, proxy: Proxy) -> None:
+        keys = [f"many/{n}.json" for n in range(1001)]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda key: store.put(key, b"{}"), keys))
+        proxy.count()
+        assert len(list(store.scan("many"))) == 1001
+        assert proxy.count() == ["LIST", "LIST"]
+        assert len(dict(get_many(store, keys))) == 1001
+        assert proxy.count() == ["GET"] * 1001
+        delete_many(store, keys)
+        assert proxy.count() == ["POST", "POST"]
+        assert list(store.scan()) == []
+
+    def test_of_sessions(self, store: StateStore, proxy: Proxy) -> None:
+        sessions = Sessions(store)
+        session = sessions.get_or_create("ada", "s")
+        assert proxy.count() == ["GET", "PUT"]
+        sessions.get_or_create("ada", "s")
+        assert proxy.count() == ["GET"]
+        sessions.get_or_create("ada")
+        assert proxy.count() == ["PUT"]
+        sessions.save(session)
+        assert proxy.count() == ["PUT"]
+        sessions.load("s")
+        assert proxy.count() == ["GET"]
+        sessions.update("s", lambda session: session.add_user_message("hello"))
+        assert proxy.count() == ["GET", "PUT"]
+        sessions.list()
+        assert proxy.count() == ["LIST", "GET", "GET"]
+        plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=1))
+        proxy.count()
+        sessions.prune(plan)
+        assert proxy.count() == ["DELETE"]
+        assert sessions.delete("s")
+        assert proxy.count() == ["GET", "DELETE"]
+        assert not sessions.delete("s")
+        assert proxy.count() == ["GET"]
+
+    def test_of_documents(self, store: StateStore, proxy: Proxy) -> None:
+        documents = Documents(store)
+        documents.save_json("a", "b", 1)
+        assert proxy.count() == ["PUT"]
+        documents.load_json("a", "b")
+        assert proxy.count() == ["GET"]
+        documents.update("a", "b", lambda value: value + 1)
+        assert proxy.count() == ["GET", "PUT"]
+        documents.list("a")
+        assert proxy.count() == ["LIST"]
+        documents.delete("a", "b", kind="json")
+        assert proxy.count() == ["GET", "DELETE"]
+
+    def test_many_are_read_at_once(self, store: StateStore, proxy: Proxy) -> None:
+        keys = [f"a/{n}.md" for n in range(16)]
+        for key in keys:
+            store.put(key, b"x")
+        proxy.fault = lambda _: 0.2
+        started = time.monotonic()
+        assert len(dict(get_many(store, keys))) == 16
+        assert time.monotonic() - started < 16 * 0.2 / 2
+
+    def test_nothing_is_sent_before_the_first_operation(self, proxy: Proxy, s3_place: str) -> None:
+        with open_store(s3_place, endpoint_url=proxy.url) as store:
+            Sessions(store)
+            assert store.capabilities.conditional_put
+        assert proxy.count() == []
+
+    def test_a_server_is_asked_once_whether_it_keeps_conditions(
+        self, proxy: Proxy, s3_place: str
+    ) -> None:
+        with open_store(s3_place, endpoint_url=proxy.url) as store:
+            version = store.put(KEY, b"1", expect=ABSENT)
+            assert proxy.count() == ["PUT", "PUT"]
+            store.delete(KEY, expect=version)
+            assert proxy.count() == ["PUT", "DELETE", "DELETE", "DELETE"]
+            assert list(store.scan()) == []
+
+
+class TestALostAnswer:
+    def test_to_a_create_is_no_conflict(self, store: StateStore, proxy: Proxy) -> None:
+        proxy.fault = Once("PUT", DROP)
+        version = store.put(KEY, b"mine", expect=ABSENT)
+        assert proxy.count() == ["PUT", "PUT", "HEAD"]
+        blob = store.get(KEY)
+        assert blob
+        assert (blob.data, blob.version) == (b"mine", version)
+
+    def test_to_a_swap_is_no_conflict(self, store: StateStore, proxy: Proxy) -> None:
+        version = store.put(KEY, b"old")
+        proxy.count()
+        proxy.fault = Once("PUT", DROP)
+        newer = store.put(KEY, b"new", expect=version)
+        assert proxy.count() == ["PUT", "PUT", "HEAD"]
+        store.put(KEY, b"newer", expect=newer)
+
+    def test_to_a_swap_that_lost_is_a_conflict_though_the_bytes_are_equal(
+        self, store: StateStore, proxy: Proxy, s3_place: str, s3_endpoint: str
+    ) -> None:
+        version = store.put(KEY, b"old")
+        with open_store(s3_place, endpoint_url=s3_endpoint) as other:
+            other.put(KEY, b"new", expect=version)
+        proxy.fault = Once("PUT", DROP)
+        with pytest.raises(ConflictError):
+            store.put(KEY, b"new", expect=version)
+
+    def test_to_a_delete_is_no_conflict(self, store: StateStore, proxy: Proxy) -> None:
+        version = store.put(KEY, b"x")
+        proxy.count()
+        proxy.fault = Once("DELETE", DROP)
+        store.delete(KEY, expect=version)
+        assert proxy.count() == ["DELETE", "DELETE", "HEAD"]
+        assert store.get(KEY) is None
+
+    def test_to_a_delete_that_lost_is_a_conflict(
+        self, store: StateStore, proxy: Proxy, s3_place: str, s3_endpoint: str
+    ) -> None:
+        version = store.put(KEY, b"old")
+        with open_store(s3_place, endpoint_url=s3_endpoint) as other:
+            other.put(KEY, b"new")
+        proxy.fault = Once("DELETE", DROP)
+        with pytest.raises(ConflictError):
+            store.delete(KEY, expect=version)
+        assert store.get(KEY)
+
+    @pytest.mark.parametrize("method", ["GET", "LIST", "PUT", "DELETE", "POST"])
+    def test_to_anything_else_costs_one_more_request(
+        self, store: StateStore, proxy: Proxy, method: str
+    ) -> None:
+        store.put(KEY, b"x")
+        proxy.count()
+        proxy.fault = Once(method, DROP)
+        operations: dict[str, Callable[[], object]] = {
+            "GET": lambda: store.get(KEY),
+            "LIST": lambda: list(store.scan()),
+            "PUT": lambda: store.put(KEY, b"y"),
+            "DELETE": lambda: store.delete(KEY),
+            "POST": lambda: delete_many(store, [KEY]),
+        }
+        operations[method]()
+        assert proxy.count() == [method, method]
+
+    @pytest.mark.slow
+    def test_loses_no_update_among_many_processes(
+        self, proxy: Proxy, s3_place: str, s3_endpoint: str
+    ) -> None:
+        seen = 0
+
+        def drop_some(request: Request) -> str | None:
+            nonlocal seen
+            seen += 1
+            return DROP if request.method == "PUT" and seen % 7 == 0 else None
+
+        proxy.fault = drop_some
+        with open_store(f"{s3_place}?endpoint_url={s3_endpoint}") as direct:
+            Sessions(direct).get_or_create("ada", "s")
+            in_processes(
+                update_often,
+                [(f"{s3_place}?endpoint_url={proxy.url}", worker, 10) for worker in range(4)],
+            )
+            session = Sessions(direct).load("s")
+        assert session
+        said = [message.content for message in session.user_messages]
+        # None is lost. One may be there twice, if another replaced it before it was read back.
+        assert set(said) == {f"{worker}-{n}" for worker in range(4) for n in range(10)}
+
+
+class TestThrottling:
+    @pytest.mark.parametrize(
+        "answer", [(503, "SlowDown"), (503, ""), (500, "InternalError"), (429, "TooManyRequests"),
+                   (409, "ConditionalRequestConflict")]
+    )  # fmt: skip
+    def test_is_waited_out(self, store: StateStore, proxy: Proxy, answer: tuple[int, str]) -> None:
+        proxy.fault = Once("PUT", answer, times=2)
+        store.put(KEY, b"x", expect=ABSENT)
+        assert proxy.count() == ["PUT", "PUT", "PUT"]
+        proxy.fault = Once("GET", answer, times=2)
+        assert store.get(KEY)
+
+    def test_without_an_end_is_unavailable(self, proxy: Proxy, s3_place: str) -> None:
+        with open_store(s3_place, endpoint_url=proxy.url, retries=2) as store:
+            proxy.fault = lambda _: (503, "SlowDown")
+            with pytest.raises(UnavailableError, match="retry later") as caught:
+                store.get(KEY)
+        assert caught.value.key == KEY
+        assert proxy.count() == ["GET"] * 3
+
+
+class TestErrors:
+    def test_of_a_bucket_that_is_not_there(self, moto_url: str) -> None:
+        with open_store("s3://no-such-bucket-here/x", endpoint_url=moto_url) as store:
+            for operation in _operations(store):
+                with pytest.raises(ConfigError, match="no bucket 'no-such-bucket-here'"):
+                    operation()
+
+    def test_of_a_bucket_that_vanishes(self, moto_url: str) -> None:
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=moto_url)
+        client.create_bucket(Bucket="vanishing")
+        with open_store("s3://vanishing/x", endpoint_url=moto_url) as store:
+            sessions = Sessions(store)
+            sessions.get_or_create("ada", "s")
+            client.delete_object(Bucket="vanishing", Key="x/sessions/s.json")
+            client.delete_bucket(Bucket="vanishing")
+            with pytest.raises(ConfigError, match="no bucket"):
+                sessions.load("s")
+        client.close()
+
+    def test_of_missing_credentials(
+        self, s3_place: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        with open_store(s3_place, endpoint_url=s3_endpoint) as store:
+            for operation in _operations(store):
+                with pytest.raises(AccessDeniedError, match="AWS_ACCESS_KEY_ID"):
+                    operation()
+
+    def test_of_wrong_credentials(
+        self, seaweedfs_url: str, make_s3_place: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = make_s3_place(seaweedfs_url)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+        with open_store(place, endpoint_url=seaweedfs_url) as store:
+            for operation in _operations(store):
+                with pytest.raises(AccessDeniedError) as caught:
+                    operation()
+                assert "hunter2" not in str(caught.value)
+
+    def test_of_a_refused_connection(self, s3_place: str) -> None:
+        dead = f"http://127.0.0.1:{servers.free_port()}"
+        with open_store(s3_place, endpoint_url=dead, retries=1) as store:
+            for operation in _operations(store):
+                with pytest.raises(UnavailableError, match="no answer"):
+                    operation()
+
+    def test_of_a_server_that_does_not_answer(self, proxy: Proxy, s3_place: str) -> None:
+        proxy.fault = lambda _: 1.0
+        with (
+            open_store(s3_place, endpoint_url=proxy.url, read_timeout=0.2, retries=1) as store,
+            pytest.raises(UnavailableError, match="no answer"),
+        ):
+            store.get(KEY)
+
+    @pytest.mark.parametrize(
+        ("options", "error", "why"),
+        [
+            ({"endpoint_url": "nonsense"}, ConfigError, "endpoint"),
+            ({"profile": "nobody"}, ConfigError, "nobody"),
+            ({"region": "no region"}, ConfigError, "region"),
+        ],
+    )
+    def test_of_a_wrong_option(
+        self, s3_endpoint: str, options: dict[str, str], error: type[Exception], why: str
+    ) -> None:
+        given = {"endpoint_url": s3_endpoint, **options}
+        with open_store("s3://bucket/x", **given) as store, pytest.raises(error, match=why):
+            store.get(KEY)
+
+    @pytest.mark.parametrize(
+        ("status", "code", "error", "why"),
+        [
+            (403, "AccessDenied", AccessDeniedError, "sign in"),
+            (403, "ExpiredToken", AccessDeniedError, "sign in"),
+            (301, "PermanentRedirect", ConfigError, "region"),
+            (400, "AuthorizationHeaderMalformed", ConfigError, "region"),
+            (400, "KeyTooLongError", InvalidKeyError, "too long"),
+            (501, "NotImplemented", UnsupportedError, "NotImplemented"),
+            (400, "InvalidRequest", UnsupportedError, "InvalidRequest"),
+        ],
+    )
+    def test_of_every_kind_have_our_words(
+        self,
+        store: StateStore,
+        proxy: Proxy,
+        status: int,
+        code: str,
+        error: type[StateStoreError],
+        why: str,
+    ) -> None:
+        # The library asks by HEAD where the bucket is when it is sent elsewhere.
+        proxy.fault = lambda request: None if request.method == "HEAD" else (status, code)
+        for operation in _operations(store):
+            with pytest.raises(error, match=why) as caught:
+                operation()
+            assert caught.value.store == str(store)
+
+    @pytest.mark.parametrize(
+        "url", ["s3:bucket", "s3://", "s3:///x", "s3://b/a/../c", "s3://b?x=1"]
+    )
+    def test_of_a_wrong_url(self, url: str) -> None:
+        with pytest.raises((ConfigError, InvalidKeyError)):
+            open_store(url)
+
+    def test_of_a_key_that_is_too_long_with_its_prefix(self, s3_endpoint: str) -> None:
+        prefix = "/".join(["p" * 200] * 4)
+        with open_store(f"s3://bucket/{prefix}", endpoint_url=s3_endpoint) as store:
+            for operation in (store.get, lambda key: store.put(key, b"")):
+                with pytest.raises(InvalidKeyError, match="1024"):
+                    operation("x" * 250)
+
+
+def _operations(store: StateStore) -> list[Callable[[], object]]:
+    return [
+        lambda: store.get(KEY),
+        lambda: store.put(KEY, b"x"),
+        lambda: store.put(KEY, b"x", expect=ABSENT),
+        lambda: store.delete(KEY, expect="x"),  # type: ignore[arg-type]
+        lambda: list(store.scan()),
+        lambda: delete_many(store, [KEY]),
+    ]
+
+
+class TestNeighbours:
+    def test_with_a_longer_name_are_never_seen(self, s3_place: str, s3_endpoint: str) -> None:
+        with (
+            open_store(f"{s3_place}/a", endpoint_url=s3_endpoint) as one,
+            open_store(f"{s3_place}/ab", endpoint_url=s3_endpoint) as two,
+        ):
+            one.put("x.md", b"1")
+            two.put("x.md", b"2")
+            two.put("b/x.md", b"3")
+            assert [entry.key for entry in one.scan()] == ["x.md"]
+            assert sorted(entry.key for entry in two.scan()) == ["b/x.md", "x.md"]
+
+    @pytest.mark.parametrize("session_id", ["../../outside", "/etc", "a/b//c", "😀", "x" * 512])
+    def test_are_safe_from_hostile_ids(
+        self, s3_place: str, s3_endpoint: str, session_id: str
+    ) -> None:
+        with (
+            open_store(f"{s3_place}/a", endpoint_url=s3_endpoint) as inner,
+            open_store(s3_place, endpoint_url=s3_endpoint) as outer,
+        ):
+            sessions = Sessions(inner)
+            sessions.save(Session.new("ada", session_id))
+            assert [summary.id for summary in sessions.list()] == [session_id]
+            assert all(entry.key.startswith("a/sessions/") for entry in outer.scan())
+            assert sessions.delete(session_id)
+
+
+class TestAServerWithoutConditions:
+    @pytest.fixture
+    def careless(self, moto_url: str) -> Iterator[Proxy]:
+        headers = frozenset({"if-match", "if-none-match"})
+        with Proxy(moto_url, drop_headers=headers) as proxy:
+            yield proxy
+
+    def test_is_found_out_and_refused(
+        self, careless: Proxy, moto_url: str, make_s3_place: Any
+    ) -> None:
+        with open_store(make_s3_place(moto_url), endpoint_url=careless.url) as store:
+            store.put(KEY, b"1")
+            with pytest.raises(UnsupportedError, match="condition of a put"):
+                store.put(KEY, b"2", expect=ABSENT)
+            with pytest.raises(UnsupportedError, match="condition of a delete"):
+                store.delete(KEY, expect="x")  # type: ignore[arg-type]
+            assert not store.capabilities.conditional_put
+            assert not store.capabilities.conditional_delete
+            assert [entry.key for entry in store.scan()] == [KEY]
+
+    def test_works_as_last_writer_wins(
+        self, careless: Proxy, moto_url: str, make_s3_place: Any
+    ) -> None:
+        place = make_s3_place(moto_url)
+        with open_store(place, endpoint_url=careless.url, conditional="no") as store:
+            with pytest.raises(UnsupportedError, match="last-writer-wins"):
+                Sessions(store)
+            sessions = Sessions(store, conflicts="last-writer-wins")
+            sessions.get_or_create("ada", "s")
+            sessions.update("s", lambda session: session.add_user_message("x"))
+            assert sessions.delete("s")
+
+    def test_can_be_trusted_at_ones_own_risk(
+        self, careless: Proxy, moto_url: str, make_s3_place: Any
+    ) -> None:
+        place = make_s3_place(moto_url)
+        with open_store(place, endpoint_url=careless.url, conditional="yes") as store:
+            store.put(KEY, b"1", expect=ABSENT)
+            assert careless.count() == ["PUT"]
+
+
+def test_nothing_of_s3_is_imported_for_a_folder() -> None:
+    script = (
+        "import sys; from statekeep import open_store; open_store('memory:'); open_store('x'); "
+        "print(*[m for m in sys.modules if m.split('.')[0] in "
+        "{'fsspec', 's3fs', 'botocore', 'aiobotocore', 'aiohttp', 'boto3'}])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert ended.stdout.split() == []
+
+
+def test_without_its_packages_it_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['s3fs'] = None\n"
+        "from statekeep import ConfigError, open_store\n"
+        "try: open_store('s3://bucket')\n"
+        "except ConfigError as error: print(error)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert b"pip install 'statekeep[s3]'" in ended.stdout
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_parents_connection_survives_a_child(s3_place: str, s3_endpoint: str) -> None:
+    with open_store(s3_place, endpoint_url=s3_endpoint) as store:
+        store.put(KEY, b"1")
+        child = os.fork()
+        if child == 0:
+            try:
+                store.put(KEY, b"2")
+                store.close()
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - a child must not come back from here
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        blob = store.get(KEY)
+    assert blob
+    assert blob.data == b"2"
