@@ -39,9 +39,9 @@ def free_port() -> int:
 
 @contextmanager
 def moto(log: Path) -> Iterator[str]:
-    """moto's server; in a process of its own, where its compare-and-swap is one."""
+    """moto's server, in a process of its own."""
     port = free_port()
-    command = [str(_SCRIPTS / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, str(Path(__file__).with_name("moto_server.py")), str(port)]
     with _server(command, f"http://127.0.0.1:{port}", log):
         yield f"http://127.0.0.1:{port}"
 
