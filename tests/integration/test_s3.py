@@ -245,13 +245,13 @@ class TestALostAnswer:
             Sessions(direct).get_or_create("ada", "s")
             in_processes(
                 update_often,
-                [(f"{s3_place}?endpoint_url={proxy.url}", worker, 10) for worker in range(4)],
+                [(f"{s3_place}?endpoint_url={proxy.url}", worker, 50) for worker in range(8)],
             )
             session = Sessions(direct).load("s")
         assert session
         said = [message.content for message in session.user_messages]
         # None is lost. One may be there twice, if another replaced it before it was read back.
-        assert set(said) == {f"{worker}-{n}" for worker in range(4) for n in range(10)}
+        assert set(said) == {f"{worker}-{n}" for worker in range(8) for n in range(50)}
 
 
 class TestThrottling:
