@@ -31,7 +31,7 @@ _OPTIONS = (
 # A newline inside a string is escaped, so a real one followed by this much indent is a line of the
 # 127th container; there only scalars may stand.
 _DEEPEST_INDENT = b"\n" + b"  " * MAX_DEPTH
-_TOO_DEEP = re.compile(_DEEPEST_INDENT + rb'(?:  |(?:"(?:[^"\\\n]|\\.)*": )?[\[{])')
+_TOO_DEEP = _DEEPEST_INDENT + rb'(?:  |(?:"(?:[^"\\\n]|\\.)*": )?[\[{])'
 
 
 @cache
@@ -65,7 +65,7 @@ def encode_json(value: object) -> bytes:
         data = orjson.dumps(value, option=_OPTIONS)
     except (orjson.JSONEncodeError, TypeError):
         raise _refusal(value) from None
-    if _DEEPEST_INDENT in data and _TOO_DEEP.search(data):
+    if _DEEPEST_INDENT in data and re.search(_TOO_DEEP, data):
         raise _refusal(value)
     return data
 
