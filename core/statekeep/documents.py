@@ -152,7 +152,7 @@ class Documents:
                 data = encode_json(value)
         except InvalidDocumentError as error:
             raise InvalidDocumentError(error.message, key=key, store=self._store) from None
-        return self._save(category, name, "json", data, expect)
+        return self._save(key, category, name, "json", data, expect)
 
     @overload
     def load_json(self, category: str, name: str) -> Document[Any] | None: ...
@@ -214,7 +214,7 @@ class Documents:
             raise InvalidDocumentError(
                 f"Markdown is text that UTF-8 can hold: {error}", key=key, store=self._store
             ) from None
-        return self._save(category, name, "md", data, expect)
+        return self._save(key, category, name, "md", data, expect)
 
     def load_markdown(self, category: str, name: str) -> Document[str] | None:
         """Read a Markdown document.
@@ -370,8 +370,9 @@ class Documents:
             self._notify(DocumentDeleted(str(self._store), category, name, deleted))
         return deleted is not None
 
-    def _save(self, category: str, name: str, kind: Kind, data: bytes, expect: Expect) -> Version:
-        key = document_key(category, name, kind)
+    def _save(
+        self, key: str, category: str, name: str, kind: Kind, data: bytes, expect: Expect
+    ) -> Version:
         try:
             version = self._store.put(key, data, expect=expect)
         except ConflictError:

@@ -69,6 +69,7 @@ def test_the_demo_keeps_a_conversation_where_it_says(shell: Shell) -> None:
     said = shell("demo").stdout
     where = str(shell.folder / "statekeep-data")
     assert where in said
+    assert "\\n" not in said
     commands = re.findall(r"^  \S+ ((?:sessions|documents) .*)$", said, re.MULTILINE)
     assert len(commands) == 4
     for command in commands:

@@ -26,13 +26,15 @@ def demo(store: StoreUrl = None) -> None:
             "Three steps: read, split, check.", phase_reached="plan", evaluation_passed=True
         )
         sessions.save(session)
-        output.print_text(f"\nSaved a conversation as the session {session.id}")
+        output.print_text()
+        output.print_text(f"Saved a conversation as the session {session.id}")
 
         sessions.update(session.id, lambda latest: latest.add_user_message("Now write it."))
         output.print_text("Added a message by update(), which no other worker can overwrite")
 
         listing = sessions.list(user_id="ada", limit=5)
-        output.print_text(f"\nAda's newest sessions ({len(listing)} shown):")
+        output.print_text()
+        output.print_text(f"Ada's newest sessions ({len(listing)} shown):")
         for summary in listing:
             output.print_text(
                 f"  {summary.id}  {summary.message_count} messages, phase {summary.last_phase}"
@@ -44,17 +46,20 @@ def demo(store: StoreUrl = None) -> None:
         markdown = documents.load_markdown("specs/v1", "parser")
         limits = documents.load_json("specs/v1", "limits")
         if markdown and limits:
-            output.print_text("\nWrote two documents and read them again:")
+            output.print_text()
+            output.print_text("Wrote two documents and read them again:")
             output.print_text(f"  specs/v1/parser.md    {markdown.value.splitlines()[0]}")
             output.print_text(f"  specs/v1/limits.json  {limits.value}")
 
     if where.startswith("memory:"):
-        output.print_text("\nIt was all in memory, and is gone now.")
+        output.print_text()
+        output.print_text("It was all in memory, and is gone now.")
         return
     option = f" --store {shlex.quote(store)}" if store else ""
     # As it was called: in a virtual environment that is not active, the name alone is unknown.
     command = "statekeep" if shutil.which("statekeep") == sys.argv[0] else shlex.quote(sys.argv[0])
-    output.print_text("\nLook around:")
+    output.print_text()
+    output.print_text("Look around:")
     output.print_text(f"  {command} sessions list{option}")
     output.print_text(f"  {command} sessions show {session.id}{option}")
     output.print_text(f"  {command} documents list{option}")
