@@ -59,6 +59,8 @@ _MAX_SEGMENT = 255
 
 _UNSAFE = re.compile("[\0\\\\\ud800-\udfff]")
 # Most keys; whether the others are legal takes longer to say.
+_MAX_PLAIN_ID = 100
+_is_plain_id = re.compile(r"[\w%+=@-]+", re.ASCII).fullmatch
 _is_plain = re.compile(r"(?:\w[\w%+=@-]*/)*+\w[\w%+=@-]*\.(?:json|md)", re.ASCII).fullmatch
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -129,6 +131,8 @@ def session_stem(session_id: str) -> str:
     >>> session_stem("2024-01-01 planning"), session_stem("slack:C1/17.5")
     ('2024-01-01 planning', '%..slack%3AC1%2F17.5')
     """
+    if len(session_id) <= _MAX_PLAIN_ID and _is_plain_id(session_id):
+        return session_id
     if not session_id:
         raise InvalidKeyError("a session id must not be empty")
     if len(session_id) > MAX_SESSION_ID:

@@ -58,14 +58,20 @@ def parse_timestamp(text: str) -> datetime:
         ValueError: It is no such time, or none that a datetime can hold (leap seconds, years
             outside 1 to 9999).
     """
-    if len(text) in {20, 24, 27, 30} and text[-1] == "Z" and text[4] == text[7] == "-":
+    # What both programs write. Python's own parser is fast, but lax after the sixth digit.
+    marks, digits = text[4:20:3], text[20:-1]
+    if (
+        text.endswith("Z")
+        and text[11:13] != "24"
+        and (
+            (marks == "--T::Z" and not digits)
+            or (marks == "--T::." and digits.isdigit() and digits.isascii())
+        )
+    ):
         try:
-            moment = datetime.fromisoformat(text)
+            return datetime.fromisoformat(text)
         except ValueError:
             pass  # the general rule below says what is wrong
-        else:
-            if text[10] == "T" and text[13] == text[16] == ":" and text[19] in "Z.":
-                return moment
     if not (match := _PATTERN.fullmatch(text)):
         raise ValueError("not an RFC 3339 time with seconds and an offset")
     if match["second"] == "60":
