@@ -8,8 +8,8 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from contract.store_contract import StateStoreContract
 
+from statekeep.testing import StateStoreContract
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -52,3 +52,19 @@ def test_memory_is_usable_in_a_child_forked_while_a_thread_writes() -> None:
             store.put("a.md", b"x")
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+class TestFsspecMemory(StateStoreContract):
+    @pytest.fixture
+    def location(self) -> str:
+        return f"fsspec+memory://{secrets.token_hex(8)}/prefix"
+
+
+class TestFsspecFile(StateStoreContract):
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return f"fsspec+file://{tmp_path}/not/there"
+
+    @pytest.mark.skip(reason="a plain filesystem is not atomic; docs/backends/fsspec.md says so")
+    def test_a_reader_sees_the_old_bytes_or_the_new(self) -> None:  # type: ignore[override]
+        pass
