@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from statekeep.testing.hostile import hostile_ids, hostile_names
+    from statekeep.testing.machine import StateStoreMachine
     from statekeep.testing.store import StateStoreContract
 
-__all__ = ["StateStoreContract", "hostile_ids", "hostile_names"]
+__all__ = ["StateStoreContract", "StateStoreMachine", "hostile_ids", "hostile_names"]
 
 _HOMES = {
     "StateStoreContract": "store",
+    "StateStoreMachine": "machine",
     "hostile_ids": "hostile",
     "hostile_names": "hostile",
 }
