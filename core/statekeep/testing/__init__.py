@@ -19,11 +19,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from statekeep.testing.hostile import hostile_ids, hostile_names
     from statekeep.testing.machine import StateStoreMachine
+    from statekeep.testing.pruners import PrunerContract
     from statekeep.testing.store import StateStoreContract
 
-__all__ = ["StateStoreContract", "StateStoreMachine", "hostile_ids", "hostile_names"]
+__all__ = [
+    "PrunerContract",
+    "StateStoreContract",
+    "StateStoreMachine",
+    "hostile_ids",
+    "hostile_names",
+]
 
 _HOMES = {
+    "PrunerContract": "pruners",
     "StateStoreContract": "store",
     "StateStoreMachine": "machine",
     "hostile_ids": "hostile",
