@@ -1,0 +1,47 @@
+"""A pruning strategy that thins out old days, as one does with backups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+from statekeep.hooks import PrunerSpec, hookimpl
+from statekeep.retention import Victim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from statekeep.models import SessionSummary
+
+
+class LastOfDay(BaseModel):
+    """Of days gone by, keep each user's last session only.
+
+    Args:
+        full_days: For how many days all sessions are kept.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    full_days: NonNegativeInt = 30
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+        """See `statekeep.PruningStrategy`."""
+        kept = set()
+        for summary in summaries:  # the newest first
+            if (now - summary.updated_at).days < self.full_days:
+                continue
+            day = summary.updated_at.date()
+            if (summary.user_id, day) in kept:
+                yield Victim(summary, f"not the user's last of {day}")
+            kept.add((summary.user_id, day))
+
+
+@hookimpl
+def statekeep_pruners() -> list[PrunerSpec]:
+    """Offer ``last-of-day``."""
+    summary = "of days gone by, keep each user's last session"
+    # A strategy is nothing but its options, so it is its own config.
+    return [PrunerSpec("last-of-day", summary, LastOfDay, lambda config: config)]
