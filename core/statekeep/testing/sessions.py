@@ -640,6 +640,54 @@ class SessionsContract:
         assert _load(sessions, "s") == after
         assert sessions.unpin("s").metadata == {}
 
+    # the trash
+
+    def test_what_was_deleted_into_the_trash_can_be_restored(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
+        for session_id in ("s", "../../x"):
+            session = sessions.get_or_create("ada", session_id)
+            assert sessions.delete(session_id, trash=True)
+            assert sessions.load(session_id) is None
+            assert len(others.list_trash()) == 1
+            assert others.restore(session_id) == session
+            assert sessions.load(session_id) == session
+            assert others.list_trash() == []
+        with pytest.raises(NotFoundError):
+            sessions.restore("s")
+
+    @pytest.mark.usefixtures("_creates")
+    def test_restoring_does_not_replace_a_session(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        sessions.delete("s", trash=True)
+        newer = sessions.get_or_create("ada", "s")
+        with pytest.raises(ConflictError):
+            sessions.restore("s")
+        assert sessions.load("s") == newer
+        assert len(sessions.list_trash()) == 1
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_prune_into_the_trash_spares_what_was_saved_since_its_plan(
+        self, sessions: Sessions, others: Sessions, store: StateStore
+    ) -> None:
+        for session_id in ("saved", "old"):
+            _put_session(store, session_id, _START)
+        plan = sessions.plan_prune(_Everything())
+        others.update("saved", _say("alive"))
+        report = sessions.prune(plan, trash=timedelta(days=1))
+        assert [victim.summary.id for victim in report.spared] == ["saved"]
+        assert [trashed.stem for trashed in others.list_trash()] == ["old"]
+        assert [summary.id for summary in sessions.list()] == ["saved"]
+
+    def test_a_prune_empties_the_trash_when_it_is_time(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        sessions.delete("s", trash=True)
+        assert sessions.empty_trash(older_than=timedelta(days=1)) == 0
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        report = sessions.prune(_Everything(), now=tomorrow, trash=_HOUR)
+        assert report.emptied == 1
+        assert sessions.list_trash() == []
+
     # events
 
     def test_observers_are_told_what_happened(
@@ -660,7 +708,7 @@ class SessionsContract:
         sessions.list()
         assert events[1:3] == [
             SessionSaved(where, "s", "ada", version, created=False),
-            SessionDeleted(where, "s", pruned=False),
+            SessionDeleted(where, "s", pruned=False, trashed=False),
         ]
         (problem,) = events[3:]
         assert isinstance(problem, ProblemFound)
@@ -682,7 +730,7 @@ class SessionsContract:
         sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
         sessions.prune(_Everything())
         assert events == [
-            SessionDeleted(str(store), "s", pruned=True),
+            SessionDeleted(str(store), "s", pruned=True, trashed=False),
             PruneFinished(str(store), 1, 0, 0, 0),
         ]
 

@@ -655,9 +655,8 @@ def _compare_fingerprints(store: StateStore, data: bytes, read: dict[str, bytes]
         assert read.get(entry.fingerprint, data) == data
     blob = store.get(KEY)
     assert blob is not None
-    fingerprint: str | None = getattr(blob, "fingerprint", None)
-    if fingerprint is not None:
-        assert read.setdefault(fingerprint, data) == data
+    if blob.fingerprint is not None:
+        assert read.setdefault(blob.fingerprint, data) == data
 
 
 def _refusal(operation: Callable[[], object]) -> StateStoreError | None:
