@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from typing import Any
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
-R = TypeVar("R")
 
 
 def golden_lines(name: str) -> list[dict[str, Any]]:
     """The lines of a golden file; some hold U+2028, so only line feeds end one."""
     text = (GOLDEN / name).read_bytes().decode()
     return [json.loads(line) for line in text.split("\n") if line]
-
-
-def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:
-    """Call a module-level function in processes of their own, all at once."""
-    calls = list(arguments)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(calls), mp_context=context) as pool:
-        futures = [pool.submit(function, *call) for call in calls]
-        return [future.result() for future in futures]
 
 
 def tree(folder: Path) -> dict[str, bytes]:

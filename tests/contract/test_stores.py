@@ -78,7 +78,7 @@ def test_a_store_is_a_dict_whatever_is_done(backend: str, new_location: Callable
             return new_location()
 
     remote = backend in {"moto", "seaweedfs"}
-    often = settings(max_examples=5 if remote else 25, stateful_step_count=30, deadline=None)
+    often = settings(max_examples=5 if remote else 20, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(Machine, settings=often)
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import servers
 from proxy import DROP, Proxy, Request
-from support import in_processes
-from workers import update_often
 
 from statekeep import (
     ABSENT,
@@ -32,6 +30,7 @@ from statekeep import (
     open_store,
 )
 from statekeep.protocol import delete_many, get_many
+from statekeep.testing.processes import in_processes, update_often
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

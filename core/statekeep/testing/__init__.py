@@ -17,13 +17,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from statekeep.testing.faults import Fault, FaultyStore
     from statekeep.testing.hostile import hostile_ids, hostile_names
     from statekeep.testing.machine import StateStoreMachine
     from statekeep.testing.pruners import PrunerContract
+    from statekeep.testing.sessions import SessionsContract
     from statekeep.testing.store import StateStoreContract
 
 __all__ = [
+    "Fault",
+    "FaultyStore",
     "PrunerContract",
+    "SessionsContract",
     "StateStoreContract",
     "StateStoreMachine",
     "hostile_ids",
@@ -31,7 +36,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Fault": "faults",
+    "FaultyStore": "faults",
     "PrunerContract": "pruners",
+    "SessionsContract": "sessions",
     "StateStoreContract": "store",
     "StateStoreMachine": "machine",
     "hostile_ids": "hostile",

@@ -193,7 +193,6 @@ class StateStoreMachine(RuleBasedStateMachine):
         assert (None if blob is None else blob.data) == self._documents.get(key)
         if blob is not None:
             self._learn(key, blob.data, blob.version)
-            fingerprint: str | None = getattr(blob, "fingerprint", None)
-            if fingerprint is not None:
-                known = self._fingerprints.setdefault((key, fingerprint), blob.data)
+            if blob.fingerprint is not None:
+                known = self._fingerprints.setdefault((key, blob.fingerprint), blob.data)
                 assert known == blob.data

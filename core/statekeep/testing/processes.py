@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from statekeep import ConflictError, StateStore, open_store
+from statekeep import ConflictError, Session, Sessions, StateStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["in_processes", "increment", "increment_at", "write_at"]
+__all__ = ["in_processes", "increment", "increment_at", "take_part", "update_often", "write_at"]
 
 R = TypeVar("R")
 
@@ -66,3 +68,24 @@ def write_at(location: str, key: str, data: bytes) -> list[str]:
     with open_store(location) as store:
         store.put(key, data)
         return [entry.key for entry in store.scan()]
+
+
+def update_often(location: str, worker: int, times: int) -> None:
+    """Add messages to the session ``s``."""
+    with open_store(location) as store:
+        _update_often(Sessions(store), worker, times)
+
+
+def take_part(location: str, worker: int, times: int) -> str:
+    """Get or create the session ``s`` and add messages to it; tell which session it was."""
+    with open_store(location) as store:
+        sessions = Sessions(store)
+        session = sessions.get_or_create("ada", "s")
+        _update_often(sessions, worker, times)
+    return str(session.created_at)
+
+
+def _update_often(sessions: Sessions, worker: int, times: int) -> None:
+    for n in range(times):
+        add = partial(Session.add_user_message, content=f"{worker}-{n}")
+        sessions.update("s", add, timeout=timedelta(minutes=3))
