@@ -28,25 +28,35 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+EXAMPLE = ROOT / "docs" / "examples" / "statekeep-sqlite"
+_QUOTE = re.compile(r"<!-- from (\S+) -->\n(?P<block>```\w+\n(.*?)^```$)", re.DOTALL | re.MULTILINE)
 
 
 def _run_shell(example: Example) -> None:
-    """Blocks of `sh` are for a checkout; what they call must exist."""
+    """Blocks of `sh` are for a checkout or a plugin's folder; what they call must exist."""
     for line in example.parsed.splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["make"]:
             subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, check=True,
                            capture_output=True)  # fmt: skip
         elif words[:2] == ["pip", "install"]:
-            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-                "optional-dependencies"
-            ]
-            named = re.fullmatch(r"statekeep\[(\w+)\]", words[2])
-            assert named, line
-            assert named[1] in extras, line
+            for wanted in words[2:]:
+                if wanted != "-e":
+                    _check_extra(wanted)
+        elif words[:1] == ["statekeep"]:
+            before = words.index("--store") if "--store" in words else len(words)
+            _statekeep(*words[1:before], "--help")
         elif words:
-            assert words[0] == "statekeep", line
-            _statekeep(*words[1 : words.index("--store")], "--help")
+            # tests/plugins/test_example.py calls them for good.
+            assert words[0] in {"python3", ".", "pytest"}, line
+
+
+def _check_extra(wanted: str) -> None:
+    named = re.fullmatch(r"(statekeep|\.)\[(\w+)\]", wanted)
+    assert named, wanted
+    project = EXAMPLE if named[1] == "." else ROOT
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())
+    assert named[2] in metadata["project"]["optional-dependencies"], wanted
 
 
 def _run_console(example: Example) -> None:
@@ -83,8 +93,31 @@ def test_every_code_block_runs(page: Path) -> None:
     assert len(examples) == len(re.findall(r"^```\w", page.read_text(), re.MULTILINE)), (
         f"a block has a language that is not run; known: {', '.join(EVALUATORS)}"
     )
+    quoted = {match.start("block") for match in _QUOTE.finditer(document.text)}
     for example in examples:
-        example.evaluate()
+        if example.start not in quoted:
+            example.evaluate()
+
+
+def test_what_is_quoted_is_a_file_whole_and_in_order() -> None:
+    quoted: dict[Path, str] = {}
+    for page in PAGES:
+        for match in _QUOTE.finditer(page.read_text()):
+            path = page.parent / match[1]
+            quoted[path] = quoted.get(path, "") + match[3]
+    assert {path.relative_to(EXAMPLE).name for path in quoted} == {
+        "pyproject.toml",
+        "store.py",
+        "pruning.py",
+        "test_promises.py",
+    }
+    for path, text in quoted.items():
+        assert _lines(text) == _lines(path.read_text()), path
+
+
+def _lines(text: str) -> list[str]:
+    # Blank ones are lost where a file is cut into pieces.
+    return [line for line in text.splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CHECKOUT = Path(__file__).parents[2]
 _DISTRIBUTIONS = Path(__file__).with_name("distributions")
+EXAMPLE = _CHECKOUT / "docs" / "examples" / "statekeep-sqlite"
 
 _BEFORE = """
 import json, os, sys
@@ -82,11 +83,16 @@ class Environment:
         listed = self.statekeep("plugins", "--json", **variables).told
         return {(each["group"], each["name"], each["distribution"]): each for each in listed}
 
+    def shell(self, script: str, **variables: str) -> Finished:
+        """Run a script that finds the programs of the environment first."""
+        path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
+        return self._run(["sh", "-ec", script], {"PATH": path, **variables})
+
     def _run(self, command: Iterable[str | Path], variables: dict[str, str]) -> Finished:
         ours = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("STATEKEEP_", "PYTHON"))
+            if not name.startswith(("STATEKEEP_", "PYTEST", "PYTHON"))
         }
         path = os.pathsep.join(map(str, self.installed))
         done = subprocess.run(
@@ -95,7 +101,7 @@ class Environment:
             env={**ours, "PYTHONPATH": path, **variables},
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=200,
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
@@ -116,13 +122,7 @@ def environment(
 @pytest.fixture(scope="session")
 def programs(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a virtual environment that has statekeep and nothing it does not declare."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
-    _check([sys.executable, "-m", "venv", "--without-pip", folder])
-    programs = folder / "bin"
-    # Compiling what is never imported would take longer than all else.
-    wheel = f"{wheels['statekeep']}[cli]"
-    _check([*_PIP, "--python", programs / "python", "install", "--no-compile", wheel])
-    return programs
+    return install(tmp_path_factory.mktemp("environment"), f"{wheels['statekeep']}[cli]")
 
 
 @pytest.fixture(scope="session")
@@ -141,16 +141,26 @@ def distributions(
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheels of statekeep and of the strangers' distributions, by distribution."""
+    """The wheels of statekeep, of the strangers' distributions and of the example, by name."""
     folder = tmp_path_factory.mktemp("wheels")
     # Without isolation, which would install the build backend once for each of them. The copies
     # keep what a build leaves behind out of the checkout; that of statekeep leaves nothing.
     backend = folder / "backend"
     _check([*_PIP, "install", "--target", backend, "hatchling"])
-    copies = [shutil.copytree(each, folder / "sources" / each.name) for each in _projects()]
+    projects = [*_projects(), EXAMPLE]
+    copies = [shutil.copytree(each, folder / "sources" / each.name) for each in projects]
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", folder)
     _check([*_PIP, "wheel", *options, _CHECKOUT, *copies], PYTHONPATH=str(backend))
     return {wheel.name.split("-")[0].replace("_", "-"): wheel for wheel in folder.glob("*.whl")}
+
+
+def install(folder: Path, *wanted: str) -> Path:
+    """Install into a new virtual environment, and tell where its programs are."""
+    _check([sys.executable, "-m", "venv", "--without-pip", folder / "venv"])
+    programs = folder / "venv" / "bin"
+    # Compiling what is never imported would take longer than all else.
+    _check([*_PIP, "--python", programs / "python", "install", "--no-compile", *wanted])
+    return programs
 
 
 _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")

@@ -1,22 +1,10 @@
-"""What every pruning strategy promises, and what this one chooses."""
+"""What the strategy ``last-of-day`` chooses."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from statekeep import PruningStrategy, SessionSummary, load_pruner
-from statekeep.testing import PrunerContract
-
-
-class TestLastOfDay(PrunerContract):
-    in_order = True
-
-    @pytest.fixture
-    def strategy(self) -> PruningStrategy:
-        return load_pruner("last-of-day", full_days=7)
-
+from statekeep import SessionSummary, load_pruner
 
 NOW = datetime(2024, 6, 30, 12, tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -61,8 +62,15 @@ _SCAN_BELOW = f"{_SCAN} WHERE key >= ? AND key < ?"
 _LARGEST = 500_000_000
 
 
+def _blob(row: tuple[bytes, str, int] | None) -> Blob | None:
+    if row is None:
+        return None
+    data, version, modified = row
+    return Blob(data, Version(version), from_nanoseconds(modified), fingerprint=version)
+
+
 class SqliteStore(StateStore):
-    """A store in one SQLite file; the first use makes it.
+    """A store in one SQLite file; the first write makes it.
 
     Args:
         path: The file.
@@ -93,7 +101,7 @@ class SqliteStore(StateStore):
         if len(data) > _LARGEST:
             raise InvalidDocumentError(f"over {_LARGEST:,} bytes; split it", key=key, store=self)
         version = content_version(data)
-        with self._transaction(key) as db:
+        with self._transaction(key, creates=True) as db:
             self._compare(db, key, expect)
             db.execute(_PUT, (key, version, time.time_ns(), data))
         return version
@@ -131,12 +139,16 @@ class SqliteStore(StateStore):
             yield from found
 
     @contextmanager
-    def _connection(self, key: str | None = None) -> Iterator[sqlite3.Connection]:
+    def _connection(
+        self, key: str | None = None, *, creates: bool = False
+    ) -> Iterator[sqlite3.Connection]:
         """A connection for one operation, whose errors are statekeep's."""
+        # Where nobody has written yet, nothing is to be read, and reading makes no file.
+        path = self._path if creates or self._is_there() else ":memory:"
         try:
             with (
                 _one_at_a_time,
-                closing(sqlite3.connect(self._path, self._timeout, isolation_level=None)) as db,
+                closing(sqlite3.connect(path, self._timeout, isolation_level=None)) as db,
             ):
                 # What a call has acknowledged survives a power cut.
                 db.execute("PRAGMA synchronous = EXTRA")
@@ -146,11 +158,18 @@ class SqliteStore(StateStore):
             raise self._translated(error, key) from error
 
     @contextmanager
-    def _transaction(self, key: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, key: str, *, creates: bool = False) -> Iterator[sqlite3.Connection]:
         """The same for what compares and then writes: nobody else writes in between."""
-        with self._connection(key) as db, db:
+        with self._connection(key, creates=creates) as db, db:
             db.execute("BEGIN IMMEDIATE")
             yield db
+
+    def _is_there(self) -> bool:
+        try:
+            self._path.stat()
+        except OSError as error:
+            return error.errno != errno.ENOENT  # SQLite says what else may be wrong
+        return True
 
     def _compare(self, db: sqlite3.Connection, key: str, expect: Expect) -> None:
         row = db.execute(_VERSION, (key,)).fetchone()
@@ -177,13 +196,6 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_one_at_a_time.release,
         after_in_child=_one_at_a_time.release,
     )
-
-
-def _blob(row: tuple[bytes, str, int] | None) -> Blob | None:
-    if row is None:
-        return None
-    data, version, modified = row
-    return Blob(data, Version(version), from_nanoseconds(modified), fingerprint=version)
 
 
 class SqliteConfig(BaseModel):

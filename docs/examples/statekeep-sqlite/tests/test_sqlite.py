@@ -1,51 +1,32 @@
-"""What every store promises, and what is SQLite's own."""
+"""What is SQLite's own; what every store promises is in test_promises.py."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sqlite3
-import tempfile
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 from statekeep import (
+    ABSENT,
     AccessDeniedError,
+    ConflictError,
     CorruptDataError,
     InvalidDocumentError,
     StateStore,
     StateStoreError,
     UnavailableError,
+    Version,
     open_store,
 )
 from statekeep.protocol import get_many
-from statekeep.testing import StateStoreContract, StateStoreMachine
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class TestSqliteStore(StateStoreContract):
-    @pytest.fixture
-    def location(self, tmp_path: Path) -> str:
-        return f"sqlite:{tmp_path}/state.db"
-
-    @pytest.fixture
-    def unreachable(self) -> str:
-        return "sqlite:/dev/null/state.db"
-
-
-@settings(max_examples=20, stateful_step_count=30, deadline=None)
-class Machine(StateStoreMachine):
-    def location(self) -> str:
-        return f"sqlite:{tempfile.mkdtemp()}/state.db"
-
-
-TestMachine = Machine.TestCase
 
 
 @pytest.fixture
@@ -67,8 +48,10 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     told: list[str] = []
     connect = sqlite3.connect
 
-    def connect_and_listen(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        db = connect(*arguments, **options)
+    def connect_and_listen(
+        path: Path | str, timeout: float = 5, *, isolation_level: None = None
+    ) -> sqlite3.Connection:
+        db = connect(path, timeout, isolation_level=isolation_level)
         db.set_trace_callback(told.append)
         return db
 
@@ -123,6 +106,24 @@ def test_a_file_that_is_moved_during_a_write_is_not_written(
     blob = open_store(f"sqlite:{moved}").get("notes/plan.md")
     assert blob is not None
     assert blob.data == b"x"
+
+
+def test_the_first_write_makes_the_file(path: Path) -> None:
+    with open_store(f"sqlite:{path}") as store:
+        assert store.get("notes/plan.md") is None
+        assert list(store.scan()) == []
+        assert dict(get_many(store, ["notes/plan.md"])) == {"notes/plan.md": None}
+        store.delete("notes/plan.md")
+        with pytest.raises(ConflictError):
+            store.delete("notes/plan.md", expect=Version("some"))
+        assert not path.exists()
+        store.put("notes/plan.md", b"x", expect=ABSENT)
+        assert path.exists()
+
+
+def test_a_path_that_leads_nowhere_is_refused(path: Path) -> None:
+    path.write_text("no folder")
+    refuses(open_store(f"sqlite:{path}/state.db"), AccessDeniedError)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

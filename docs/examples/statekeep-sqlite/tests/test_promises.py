@@ -1,0 +1,49 @@
+"""What every backend and every pruning strategy promises."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from statekeep import PruningStrategy, load_pruner
+from statekeep.testing import (
+    PrunerContract,
+    SessionsContract,
+    StateStoreContract,
+    StateStoreMachine,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TestStore(StateStoreContract):
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return f"sqlite:{tmp_path}/state.db"
+
+
+class TestSessions(SessionsContract):
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return f"sqlite:{tmp_path}/state.db"
+
+
+@settings(max_examples=20, stateful_step_count=30, deadline=None)
+class Machine(StateStoreMachine):
+    def location(self) -> str:
+        return f"sqlite:{tempfile.mkdtemp()}/state.db"
+
+
+TestMachine = Machine.TestCase
+
+
+class TestLastOfDay(PrunerContract):
+    in_order = True
+
+    @pytest.fixture
+    def strategy(self) -> PruningStrategy:
+        return load_pruner("last-of-day", full_days=7)

@@ -1,0 +1,67 @@
+"""The example of the docs, built and installed as a user would, does what the guide says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from plugins.conftest import EXAMPLE, Environment, install
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# One group, so that it is installed once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("example")]
+
+GUIDE = EXAMPLE.parents[1] / "write-a-backend.md"
+
+
+@pytest.fixture(scope="module")
+def example(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Its tests, and an environment into which its wheel was installed."""
+    folder = tmp_path_factory.mktemp("example")
+    wanted = (f"{wheels['statekeep']}[cli]", f"{wheels['statekeep-sqlite']}[test]")
+    programs = install(folder, *wanted)
+    shutil.copytree(EXAMPLE / "tests", folder / "tests")
+    shutil.copy(EXAMPLE / "pyproject.toml", folder)
+    return Environment(programs, (), folder)
+
+
+def test_its_own_tests_pass(example: Environment) -> None:
+    done = example.shell("pytest -ra", TMPDIR=str(example.folder))
+    assert done.code == 0, done.out
+    assert " passed" in done.out
+    assert "not claimed" not in done.out
+
+
+def test_it_is_listed_with_its_options(example: Environment) -> None:
+    plugins = example.plugins()
+    backend = plugins["backends", "sqlite", "statekeep-sqlite"]
+    pruner = plugins["pruners", "last-of-day", "statekeep-sqlite"]
+    assert backend["status"] == pruner["status"] == "ok"
+    assert list(backend["schema"]["properties"]) == ["timeout"]
+    assert list(pruner["schema"]["properties"]) == ["full_days"]
+
+
+def test_the_commands_of_the_guide_do_what_it_says(example: Environment) -> None:
+    scripts = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    # The first is what the fixture and the test above have done.
+    assert scripts.pop(0).endswith("pytest\n")
+    told = [example.shell(script) for script in scripts]
+    for done in told:
+        assert done.code == 0, done.err
+        assert not done.err
+    assert "statekeep-sqlite 1.0" in told[0].out
+    assert "The store is sqlite:" in told[0].out
+    assert "0 would be pruned, 1 kept" in told[-1].out
+    assert (example.folder / "state.db").exists()
+
+
+def test_it_has_types(example: Environment) -> None:
+    told = example.python("""
+import statekeep_sqlite
+tell(Path(statekeep_sqlite.__file__).with_name("py.typed").exists())
+""")
+    assert told.told
