@@ -108,7 +108,10 @@ def test_a_file_that_is_moved_during_a_write_is_not_written(
     assert blob.data == b"x"
 
 
-def test_the_first_write_makes_the_file(path: Path) -> None:
+@pytest.mark.parametrize("before", ["nothing", "an empty file"])
+def test_the_first_write_makes_the_database(path: Path, before: str) -> None:
+    if before == "an empty file":
+        path.touch()
     with open_store(f"sqlite:{path}") as store:
         assert store.get("notes/plan.md") is None
         assert list(store.scan()) == []
@@ -116,9 +119,10 @@ def test_the_first_write_makes_the_file(path: Path) -> None:
         store.delete("notes/plan.md")
         with pytest.raises(ConflictError):
             store.delete("notes/plan.md", expect=Version("some"))
-        assert not path.exists()
+        assert path.exists() == (before == "an empty file")
+        assert not path.exists() or not path.stat().st_size
         store.put("notes/plan.md", b"x", expect=ABSENT)
-        assert path.exists()
+        assert path.stat().st_size
 
 
 def test_a_path_that_leads_nowhere_is_refused(path: Path) -> None:

@@ -166,10 +166,9 @@ class SqliteStore(StateStore):
 
     def _is_there(self) -> bool:
         try:
-            self._path.stat()
+            return self._path.stat().st_size > 0
         except OSError as error:
             return error.errno != errno.ENOENT  # SQLite says what else may be wrong
-        return True
 
     def _compare(self, db: sqlite3.Connection, key: str, expect: Expect) -> None:
         row = db.execute(_VERSION, (key,)).fetchone()
