@@ -159,12 +159,14 @@ class ObstoreClient(Client):
                 raise
             # There is a name that obstore does not take, like one with an empty segment.
             return self._page_of_s3fs(start, place.after and After(place.after))
-        objects = [
-            each
+        # By name: a folder's marker and a document may have the same one here.
+        objects = {
+            each.name: each
             for each in map(_object, found)
             if each.name.startswith(start) and (each.size or await self._is_there(each))
-        ]
-        return Page(objects, _Place(found[-1]["path"], listing) if len(found) == PAGE else None)
+        }
+        more = _Place(found[-1]["path"], listing) if len(found) == PAGE else None
+        return Page(list(objects.values()), more)
 
     def close(self) -> None:
         if self._s3fs is not None:
@@ -246,6 +248,8 @@ def _meaning(error: Exception, bucket: str) -> Failure:
         return Failure(MISCONFIGURED, "no TLS, or no certificate that is trusted")
     if lost := _LOST.search(source):
         return Failure(NO_ANSWER, lost[1])
+    if isinstance(error, TypeError | ValueError):
+        return Failure(UNABLE, "obstore takes no control characters in a key; use client=s3fs")
     return Failure(UNABLE, said)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import aiohttp
 import botocore.exceptions
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ClientError
@@ -41,6 +42,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 _LOST = (
+    aiohttp.ClientError,
     botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,
     botocore.exceptions.IncompleteReadError,
