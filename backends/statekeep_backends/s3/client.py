@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from statekeep.protocol import Blob, Expect, ExpectSeen, Version
+    from statekeep.protocol import Expect, ExpectSeen, Version
 
 __all__ = [
     "BUSY",
@@ -25,6 +25,7 @@ __all__ = [
     "UNABLE",
     "After",
     "Client",
+    "Content",
     "Failure",
     "Head",
     "Object",
@@ -99,6 +100,14 @@ class Failure(Exception):  # noqa: N818 - it never leaves this backend
         super().__init__(f"{self.code}: {message}" if message else self.code)
 
 
+class Content(NamedTuple):
+    """What a GET brings."""
+
+    data: bytes
+    version: Version
+    modified: datetime
+
+
 class Head(NamedTuple):
     """What a HEAD tells."""
 
@@ -171,7 +180,7 @@ class Client(Protocol):
         """Whether it talks to Amazon itself."""
         ...
 
-    async def get(self, name: str) -> Blob:
+    async def get(self, name: str) -> Content:
         """GET."""
         ...
 

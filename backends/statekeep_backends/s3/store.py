@@ -25,6 +25,7 @@ from statekeep.protocol import (
     check_expectation,
     compare,
 )
+from statekeep.timestamps import to_nanoseconds
 from statekeep_backends.s3.choice import GET_S3FS, is_installed
 from statekeep_backends.s3.client import CHANGED, MISSING, NO_ANSWER, PAGE, Failure
 from statekeep_backends.s3.config import S3Config
@@ -144,11 +145,12 @@ class S3Store(StateStore):
 
     async def _get(self, client: Client, name: str) -> Blob | None:
         try:
-            return await self._requests.persist(client, lambda: client.get(name))
+            found = await self._requests.persist(client, lambda: client.get(name))
         except Failure as failure:
             if failure.code in MISSING:
                 return None
             raise
+        return Blob(found.data, found.version, found.modified, found.version)
 
     async def _get_all(
         self, client: Client, wanted: list[tuple[str, str]]
@@ -234,7 +236,7 @@ class S3Store(StateStore):
             for found in page.objects:
                 key = found.name[len(self._prefix) :]
                 if is_key(key):
-                    yield Entry(key, found.size, found.modified, found.etag)
+                    yield Entry(key, found.size, to_nanoseconds(found.modified), found.etag)
             if page.more is None:
                 return
             more = page.more

@@ -18,7 +18,7 @@ import obstore
 from obstore.exceptions import UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
-from statekeep.protocol import ABSENT, ANY, Blob, Version
+from statekeep.protocol import ABSENT, ANY, Version
 from statekeep_backends.s3.choice import GET_S3FS, is_installed
 from statekeep_backends.s3.client import (
     MISCONFIGURED,
@@ -29,6 +29,7 @@ from statekeep_backends.s3.client import (
     UNABLE,
     After,
     Client,
+    Content,
     Failure,
     Head,
     Object,
@@ -96,12 +97,12 @@ class ObstoreClient(Client):
     async def on_aws(self) -> bool:
         return is_aws(self._environment.endpoint_url)
 
-    async def get(self, name: str) -> Blob:
+    async def get(self, name: str) -> Content:
         with self._failures():
             answer = obstore.get(self._bucket, name)
             data = bytes(answer.bytes())
             meta = answer.meta
-        return Blob(data, _version(meta["e_tag"]), meta["last_modified"])
+        return Content(data, _version(meta["e_tag"]), meta["last_modified"])
 
     async def head(self, name: str) -> Head:
         with self._failures():

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
-from statekeep.protocol import ABSENT, ANY, Blob, Version
+from statekeep.protocol import ABSENT, ANY, Version
 from statekeep.timestamps import to_utc
 from statekeep_backends.s3.client import (
     MISCONFIGURED,
@@ -22,6 +22,7 @@ from statekeep_backends.s3.client import (
     PAGE,
     After,
     Client,
+    Content,
     Failure,
     Head,
     Object,
@@ -91,12 +92,12 @@ class S3fsClient(Client):
             client = await self._filesystem.set_session()
         return is_aws(client.meta.endpoint_url)
 
-    async def get(self, name: str) -> Blob:
+    async def get(self, name: str) -> Content:
         with _failures():
             answer = await self._call("get_object", Key=name)
             async with answer["Body"] as body:
                 data = await body.read()
-        return Blob(data, Version(answer["ETag"]), to_utc(answer["LastModified"]))
+        return Content(data, Version(answer["ETag"]), to_utc(answer["LastModified"]))
 
     async def head(self, name: str) -> Head:
         with _failures():
