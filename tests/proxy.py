@@ -47,6 +47,7 @@ class Proxy:
     drop_headers: frozenset[str] = frozenset()
     tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
+    connections: set[object] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -83,6 +84,14 @@ class Proxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                proxy.connections.add(self)
+                super().setup()
+
+            def finish(self) -> None:
+                super().finish()
+                proxy.connections.discard(self)
 
             def handle_one_request(self) -> None:
                 try:

@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -33,7 +34,7 @@ from statekeep import (
     UnsupportedError,
     open_store,
 )
-from statekeep.protocol import delete_many
+from statekeep.protocol import delete_many, get_many
 from statekeep_backends.s3 import environment
 
 if TYPE_CHECKING:
@@ -521,6 +522,15 @@ class TestAForkedChild:
         with open_store(location) as store:
             assert _in_a_fork(lambda: store.put(KEY, b"1")) == 0
             assert store.get(KEY)
+
+
+def test_closing_gives_the_connections_back(proxy: Proxy, s3_place: str, s3_client: str) -> None:
+    with open_store(s3_place, endpoint_url=proxy.url, client=s3_client) as store:
+        store.delete(KEY, expect=store.put(KEY, b"x", expect=ABSENT))
+        dict(get_many(store, [KEY] * 10))
+        assert proxy.connections
+    while proxy.connections:
+        time.sleep(0.01)
 
 
 def _in_a_fork(function: Callable[[], object]) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import UnauthenticatedError
+from obstore.exceptions import InvalidPathError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
 from statekeep.protocol import ABSENT, ANY, Version
@@ -124,7 +124,7 @@ class ObstoreClient(Client):
 
     async def delete(self, name: str, expect: ExpectSeen) -> None:
         if expect is not ANY:
-            s3fs = self._instead("deletes on a condition")
+            s3fs = self._instead("delete on a condition")
             s3fs.run(s3fs.delete(name, expect))
             return
         with self._failures():
@@ -156,9 +156,8 @@ class ObstoreClient(Client):
                     listing = obstore.list(self._bucket, start, offset=place.after, chunk_size=PAGE)
                 found = next(listing, [])
         except Failure as failure:
-            if failure.code != UNABLE:
+            if not isinstance(failure.__cause__, InvalidPathError | ValueError):
                 raise
-            # There is a name that obstore does not take, like one with an empty segment.
             return self._page_of_s3fs(start, place.after and After(place.after))
         # By name: a folder's marker and a document may have the same one here.
         objects = {
@@ -183,12 +182,12 @@ class ObstoreClient(Client):
             raise
 
     def _page_of_s3fs(self, start: str, more: object | None) -> Page:
-        s3fs = self._instead("lists such names")
+        s3fs = self._instead("list a name with an empty segment, a dot or a control character")
         return s3fs.run(s3fs.page(start, more))
 
-    def _instead(self, does: str) -> Client:
+    def _instead(self, of: str) -> Client:
         if not is_installed("s3fs"):
-            raise Failure(UNABLE, f"obstore never {does}, and s3fs is not installed; {GET_S3FS}")
+            raise Failure(UNABLE, f"obstore cannot {of}; s3fs can: {GET_S3FS}")
         from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415 - only if needed
 
         with self._lock:
