@@ -529,8 +529,10 @@ def test_closing_gives_the_connections_back(proxy: Proxy, s3_place: str, s3_clie
         store.delete(KEY, expect=store.put(KEY, b"x", expect=ABSENT))
         dict(get_many(store, [KEY] * 10))
         assert proxy.connections
-    while proxy.connections:
+    deadline = time.monotonic() + 10
+    while proxy.connections and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert not proxy.connections
 
 
 def _in_a_fork(function: Callable[[], object]) -> int:

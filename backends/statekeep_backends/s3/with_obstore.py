@@ -169,6 +169,8 @@ class ObstoreClient(Client):
         return Page(list(objects.values()), more)
 
     def close(self) -> None:
+        # Connections end with these; the client itself may live on in some traceback.
+        del self._bucket, self._bulk
         if self._s3fs is not None:
             self._s3fs.close()
 
