@@ -17,6 +17,8 @@ from statekeep.errors import InvalidKeyError
 __all__ = [
     "LOCKS",
     "MAX_SESSION_ID",
+    "PROBES",
+    "QUARANTINE",
     "RESERVED",
     "SESSIONS",
     "TEMPORARY_SUFFIX",
@@ -43,6 +45,12 @@ RESERVED = ".statekeep"
 
 LOCKS = f"{RESERVED}/locks"
 """Where a backend may keep its locks; no key is ever there."""
+
+QUARANTINE = f"{RESERVED}/quarantine"
+"""Where a repair puts what it moves aside."""
+
+PROBES = f"{RESERVED}/probe-"
+"""Begins the keys by which a backend finds out what its server can do; they last a moment."""
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the names of files that are being written; no key ends so."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from statekeep.keys import TEMPORARY_SUFFIX
 from statekeep.protocol import Blob, content_version
+from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +24,12 @@ __all__ = [
     "fingerprint",
     "is_document",
     "is_leftover",
+    "is_older",
     "link",
     "make_folders",
     "modified",
     "read_document",
+    "remove_folders",
     "sync_folder",
     "sync_names_of",
     "write_file",
@@ -101,9 +104,7 @@ def write_file(
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
-        for each in reversed(made):
-            with contextlib.suppress(OSError):
-                os.rmdir(each)  # noqa: PTH106 - fails where someone else has written meanwhile
+        remove_folders(made)
         raise
     if sync:
         sync_names_of(made)
@@ -161,6 +162,13 @@ def make_folders(folder: str) -> list[str]:
     return made
 
 
+def remove_folders(folders: list[str]) -> None:
+    """Take back folders that were made for nothing, unless someone has written there meanwhile."""
+    for each in reversed(folders):
+        with contextlib.suppress(OSError):
+            os.rmdir(each)  # noqa: PTH106
+
+
 def is_document(path: str) -> bool:
     """Whether there is a regular file, and not by a link."""
     try:
@@ -172,6 +180,12 @@ def is_document(path: str) -> bool:
 def is_leftover(name: str) -> bool:
     """Whether a name is that of a file that was being written, by us or by the original."""
     return _LEFTOVER.fullmatch(name) is not None
+
+
+def is_older(status: os.stat_result, age: timedelta) -> bool:
+    """Whether a file was last written longer ago, by this machine's clock."""
+    moment = modified(status)
+    return moment is not None and moment < utc_now() - age
 
 
 def modified(status: os.stat_result) -> datetime | None:

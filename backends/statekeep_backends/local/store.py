@@ -13,7 +13,6 @@ import errno
 import logging
 import os
 import stat
-import time
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -36,6 +35,7 @@ from statekeep.protocol import (
     Entry,
     Expect,
     ExpectSeen,
+    Oddity,
     StateStore,
     Version,
     compare,
@@ -46,6 +46,7 @@ from statekeep_backends.local.files import (
     fingerprint,
     is_document,
     is_leftover,
+    is_older,
     link,
     make_folders,
     modified,
@@ -53,6 +54,12 @@ from statekeep_backends.local.files import (
     sync_folder,
     sync_names_of,
     write_file,
+)
+from statekeep_backends.local.inspection import (
+    ChangedError,
+    inspect_folder,
+    inspect_locks,
+    mend,
 )
 from statekeep_backends.local.locks import LockTimeoutError, locked
 
@@ -166,7 +173,6 @@ class LocalDiskStore(StateStore):
 
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere."""
-        latest = time.time() - older_than.total_seconds()
         swept = 0
         try:
             for found in self._walk(self._base):
@@ -174,13 +180,34 @@ class LocalDiskStore(StateStore):
                     if (
                         is_leftover(found.name)
                         and found.is_file(follow_symlinks=False)
-                        and found.stat(follow_symlinks=False).st_mtime < latest
+                        and is_older(found.stat(follow_symlinks=False), older_than)
                     ):
                         os.unlink(found.path)  # noqa: PTH108
                         swept += 1
         except OSError as error:
             self._fail(error, None)
         return swept
+
+    def inspect(self, *, older_than: timedelta) -> Iterator[Oddity]:
+        """See `SupportsInspect.inspect`."""
+        try:
+            yield from inspect_folder(self._base, older_than)
+            yield from inspect_locks(self._path(LOCKS), self._base, self._lock_timeout)
+        except OSError as error:
+            self._fail(error, None)
+
+    def mend(self, oddity: Oddity, aside: str) -> str | None:
+        """See `SupportsInspect.mend`."""
+        check_key(aside)
+        try:
+            self._refuse_links(f"{aside}/x")
+            return mend(self._base, oddity, aside, sync=self._sync)
+        except ChangedError:
+            raise ConflictError(
+                "it has changed or is gone; look again", key=oddity.place, store=self
+            ) from None
+        except OSError as error:
+            self._fail(error, oddity.place)
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{key}"

@@ -15,7 +15,7 @@ from statekeep.errors import (
     InvalidKeyError,
     UnsupportedError,
 )
-from statekeep.keys import RESERVED, check_key, check_prefix, is_key
+from statekeep.keys import PROBES, check_key, check_prefix, is_key
 from statekeep.protocol import (
     ABSENT,
     ANY,
@@ -285,7 +285,7 @@ class S3Store(StateStore):
         if what not in self._keeps:
             probe = {
                 "Bucket": self._bucket,
-                "Key": f"{self._prefix}{RESERVED}/probe-{secrets.token_hex(8)}.json",
+                "Key": f"{self._prefix}{PROBES}{secrets.token_hex(8)}.json",
             }
             self._keeps[what] = self._requests.run(self._ask, what, probe)
         if not self._keeps[what]:
