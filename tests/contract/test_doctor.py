@@ -451,10 +451,3 @@ def test_a_second_writer_at_the_same_place_in_quarantine_is_not_overwritten(
     blob = store.get("sessions/x.json")
     assert blob
     assert blob.data == b"1"
-
-
-def _conflicts(report: Any) -> list[Finding]:
-    return [
-        *report.spared,
-        *(e.finding for e in report.failed if isinstance(e.error, ConflictError)),
-    ]

@@ -16,6 +16,7 @@ from statekeep.keys import (
     LOCKS,
     QUARANTINE,
     RESERVED,
+    SESSIONS,
     TEMPORARY_SUFFIX,
     check_key,
     is_key,
@@ -96,20 +97,16 @@ def inspect_folder(base: str, older_than: timedelta) -> Iterator[Oddity]:
                 yield oddity
 
 
-def inspect_locks(folder: str, base: str, patience: float) -> Iterator[Oddity]:
+def inspect_locks(base: str, patience: float) -> Iterator[Oddity]:
     """Find what is no lock among the locks, and locks that somebody does not give back.
 
     Args:
-        folder: Where the lock files are.
-        base: The store's folder.
+        base: The store's folder, with a folder for locks.
         patience: Seconds after which a writer would have given up.
     """
     held: list[os.DirEntry[str]] = []
-    try:
-        with os.scandir(folder) as entries:
-            found = list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    with os.scandir(f"{base}/{LOCKS}") as entries:
+        found = list(entries)
     for entry in found:
         if is_lock_name(entry.name) and entry.is_file(follow_symlinks=False):
             held.append(entry)
@@ -132,8 +129,8 @@ def inspect_locks(folder: str, base: str, patience: float) -> Iterator[Oddity]:
         time.sleep(_PAUSE if held else 0)
     for entry in held:
         reason = (
-            f"it was held for {patience} seconds on end, after which writers give up; end or wake "
-            "the process that holds it, and do not remove the file"
+            f"for {patience} seconds it was held whenever it was tried, and then writers give up; "
+            "end or wake the process that holds it, and leave the file alone"
         )
         yield _oddity("lock", entry, base, reason, None)
 
@@ -176,7 +173,9 @@ def _inspect_subfolder(entry: os.DirEntry[str], base: str) -> Oddity | None:
             reason = "an empty folder named like a document"
             return _oddity("no document", entry, base, reason, "remove")
     reason = "a folder named like a document, with something in it"
-    return _oddity("no document", entry, base, reason, None, harmless=True)
+    # It may well be a category; among the sessions there are none.
+    harmless = not entry.path.startswith(f"{base}/{SESSIONS}/")
+    return _oddity("no document", entry, base, reason, None, harmless=harmless)
 
 
 def _inspect_file(entry: os.DirEntry[str], base: str, older_than: timedelta) -> Oddity | None:

@@ -192,7 +192,8 @@ class LocalDiskStore(StateStore):
         """See `SupportsInspect.inspect`."""
         try:
             yield from inspect_folder(self._base, older_than)
-            yield from inspect_locks(self._path(LOCKS), self._base, self._lock_timeout)
+            if self._is_reached(f"{LOCKS}/x"):
+                yield from inspect_locks(self._base, self._lock_timeout)
         except OSError as error:
             self._fail(error, None)
 
