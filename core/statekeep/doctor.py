@@ -34,7 +34,7 @@ from statekeep.timestamps import UnholdableTimeError, format_timestamp, utc_now
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from statekeep.protocol import Blob, Entry, Oddity, Remedy, StateStore, Version
+    from statekeep.protocol import Blob, Oddity, Remedy, StateStore, Version
 
 __all__ = [
     "Diagnosis",
@@ -189,8 +189,12 @@ def diagnose(
     """
     entries = {entry.key: entry for entry in store.scan()}
     documents = [key for key in entries if parse_document_key(key) or parse_session_key(key) == ""]
-    records = [key for key in entries if key in {_STAMP, _INDEX} or _is_below(key, _TRASH)]
-    findings = [*_collisions(documents), *_probes(entries.values())]
+    records = [
+        key
+        for key in entries
+        if key in {_STAMP, _INDEX} or _is_below(key, _TRASH) or key.startswith(PROBES)
+    ]
+    findings = [*_collisions(documents)]
     for done, (key, blob) in enumerate(get_many(store, [*documents, *records]), start=1):
         if isinstance(blob, StateStoreError):
             findings.append(Finding("unreadable", key, blob.message))
@@ -268,6 +272,8 @@ def repair(
 def _examine(key: str, blob: Blob) -> Finding | None:
     if key == _STAMP:
         return _examine_stamp(key, blob)
+    if key.startswith(PROBES):
+        return _examine_probe(key, blob)
     if _is_below(key, _TRASH):
         return _unless_sound("trash", key, blob, Session.from_json)
     if key == _INDEX:
@@ -353,13 +359,11 @@ def _examine_stamp(key: str, blob: Blob) -> Finding | None:
     return None
 
 
-def _probes(entries: Iterable[Entry]) -> Iterator[Finding]:
-    latest = utc_now() - _STALE
-    for entry in entries:
-        if entry.key.startswith(PROBES) and entry.modified and entry.modified < latest:
-            yield Finding(
-                "leftover", entry.key, "a question to the server, long answered", "remove"
-            )
+def _examine_probe(key: str, blob: Blob) -> Finding | None:
+    if blob.modified is None or blob.modified > utc_now() - _STALE:
+        return None  # its asker may be waiting for the answer
+    reason = "a question to the server, long answered"
+    return Finding("leftover", key, reason, "remove", version=blob.version)
 
 
 def _collisions(keys: Iterable[str]) -> Iterator[Finding]:
@@ -397,11 +401,8 @@ def _mend(store: StateStore, finding: Finding, aside: str) -> str | None:
     if finding.oddity is not None and isinstance(store, SupportsInspect):
         return store.mend(finding.oddity, aside)
     blob = store.get(finding.place)
-    version = blob.version if blob else None
-    if finding.version is not None:
-        compare(version, finding.version, key=finding.place, store=store)
-    if blob is None:
-        raise ConflictError("it is gone", key=finding.place, store=store)
+    if blob is None or blob.version != finding.version:
+        raise ConflictError("it has changed or is gone", key=finding.place, store=store)
     if finding.remedy == "remove":
         _delete(store, finding.place, blob.version)
         return None

@@ -28,6 +28,7 @@ __all__ = [
     "link",
     "make_folders",
     "modified",
+    "open_below",
     "read_document",
     "remove_folders",
     "sync_folder",
@@ -41,6 +42,7 @@ _LEFTOVER = re.compile(
     r"|.*\.[0-9]+\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp",
     re.DOTALL,
 )
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -91,7 +93,7 @@ def write_file(
     temporary = f"{folder}/.statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     made: list[str] = []
     try:
-        descriptor = _open_temporary(temporary, folder, made)
+        descriptor = open_below(folder, temporary, _NEW, made)
         try:
             view = memoryview(data)
             while view:
@@ -144,6 +146,24 @@ def sync_names_of(folders: list[str]) -> None:
         sync_folder(os.path.dirname(folder))  # noqa: PTH120
 
 
+def open_below(folder: str, path: str, flags: int, made: list[str]) -> int:
+    """Open a file to be created in a folder that may have to be made first.
+
+    Args:
+        folder: The folder.
+        path: The file in it.
+        flags: How to open it.
+        made: Gets the folders that were made, also if all fails then.
+    """
+    for _ in range(100):
+        try:
+            return os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            # The folder is new, or another writer that failed has just removed it again.
+            made += make_folders(folder)
+    raise OSError(errno.ENOENT, "the folder vanishes again and again")
+
+
 def make_folders(folder: str) -> list[str]:
     """Make a folder and what leads to it; give those that were made, the outermost first."""
     made: list[str] = []
@@ -158,6 +178,9 @@ def make_folders(folder: str) -> list[str]:
             continue
         except FileNotFoundError:
             break  # another writer that failed has removed its parent again
+        except BaseException:
+            remove_folders(made)
+            raise
         made.append(each)
     return made
 
@@ -184,8 +207,7 @@ def is_leftover(name: str) -> bool:
 
 def is_older(status: os.stat_result, age: timedelta) -> bool:
     """Whether a file was last written longer ago, by this machine's clock."""
-    moment = modified(status)
-    return moment is not None and moment < utc_now() - age
+    return utc_now().timestamp() - status.st_mtime > age.total_seconds()
 
 
 def modified(status: os.stat_result) -> datetime | None:
@@ -199,17 +221,6 @@ def modified(status: os.stat_result) -> datetime | None:
 def fingerprint(status: os.stat_result) -> str:
     """A mark that changes when a file does."""
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
-
-
-def _open_temporary(temporary: str, folder: str, made: list[str]) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    for _ in range(100):
-        try:
-            return os.open(temporary, flags, 0o666)
-        except FileNotFoundError:
-            # The folder is new, or another writer that failed has just removed it again.
-            made += make_folders(folder)
-    raise OSError(errno.ENOENT, "the folder vanishes again and again")
 
 
 def _flush(descriptor: int) -> None:

@@ -13,6 +13,8 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from statekeep_backends.local.files import open_below, remove_folders
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,13 +36,14 @@ class LockTimeoutError(Exception):
 
 
 @contextmanager
-def locked(folder: str, key: str, timeout: float) -> Iterator[None]:
+def locked(folder: str, key: str, timeout: float, made: list[str]) -> Iterator[None]:
     """Hold the lock of a key.
 
     Args:
-        folder: Where the lock files are; it exists.
+        folder: Where the lock files are.
         key: Whose lock; several keys share one.
         timeout: Seconds to wait for another writer.
+        made: Gets the folders that had to be made; if there is no room, none is left.
 
     Raises:
         LockTimeoutError: It was in vain.
@@ -51,7 +54,11 @@ def locked(folder: str, key: str, timeout: float) -> Iterator[None]:
     path = f"{folder}/{zlib.crc32(folded) % STRIPES:02x}"
     deadline = time.monotonic() + timeout
     while True:
-        descriptor = os.open(path, _FLAGS, 0o666)
+        try:
+            descriptor = open_below(folder, path, _FLAGS, made)
+        except BaseException:
+            remove_folders(made)
+            raise
         _held.add(descriptor)
         try:
             _wait_for(descriptor, deadline)

@@ -48,7 +48,6 @@ from statekeep_backends.local.files import (
     is_leftover,
     is_older,
     link,
-    make_folders,
     modified,
     read_document,
     sync_folder,
@@ -332,14 +331,12 @@ class LocalDiskStore(StateStore):
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        folder = self._path(LOCKS)
         self._refuse_links(f"{LOCKS}/x")
-        if not os.path.isdir(folder):  # noqa: PTH112
-            made = make_folders(folder)
-            if self._sync:
-                sync_names_of(made)
+        made: list[str] = []
         try:
-            with locked(folder, key, self._lock_timeout):
+            with locked(self._path(LOCKS), key, self._lock_timeout, made):
+                if self._sync:
+                    sync_names_of(made)
                 yield
         except LockTimeoutError:
             raise UnavailableError(
@@ -369,7 +366,7 @@ class LocalDiskStore(StateStore):
                 ) from error
             case errno.ENOSPC | errno.EDQUOT:
                 raise UnavailableError(
-                    f"{reason}; nothing was changed, free some room and retry", key=key, store=self
+                    f"{reason}; free some room and retry", key=key, store=self
                 ) from error
             case _:
                 raise UnavailableError(f"{reason}; retry later", key=key, store=self) from error
