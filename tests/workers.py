@@ -20,14 +20,3 @@ def update_often(location: str, worker: int, times: int) -> None:
 def create_one(location: str, session_id: str) -> str:
     with open_store(location) as store:
         return str(Sessions(store).get_or_create("ada", session_id).created_at)
-
-
-def save_for_ever(location: str, acknowledged: str) -> None:
-    """Save a growing session until killed; note each save that was acknowledged."""
-    with open_store(location) as store, open(acknowledged, "a", buffering=1) as notes:  # noqa: PTH123
-        sessions = Sessions(store)
-        session = sessions.get_or_create("ada", "s")
-        while True:
-            session.add_user_message("x" * 2000)
-            sessions.save(session)
-            notes.write(f"{len(session.user_messages)}\n")

@@ -242,7 +242,11 @@ class LocalDiskStore(StateStore):
             try:
                 with os.scandir(folder) as entries:
                     found = list(entries)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError:
+                if folder == self._base:
+                    raise  # a store that is no folder any more must not pass for an empty one
                 continue
             except OSError as error:
                 if folder == start:
@@ -315,7 +319,7 @@ class LocalDiskStore(StateStore):
             try:
                 if not stat.S_ISDIR(os.lstat(path).st_mode):
                     return False
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return False
         return True
 
