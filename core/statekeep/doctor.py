@@ -17,13 +17,14 @@ from pydantic import ValidationError
 
 from statekeep.codec import decode_json
 from statekeep.errors import ConflictError, CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.index import INDEX, decode_index
 from statekeep.keys import (
     PROBES,
     QUARANTINE,
     RESERVED,
     SESSIONS,
+    is_session_key,
     parse_document_key,
-    parse_session_key,
     session_key,
 )
 from statekeep.listing import decode_session
@@ -64,7 +65,6 @@ FindingKind = Literal[
 ]
 """What a finding is about; the guide "The doctor" describes each."""
 
-_INDEX = f"{RESERVED}/cache/summaries-1.jsonl"
 _STAMP = f"{RESERVED}/retention.json"
 _TRASH = f"{RESERVED}/trash"
 _STALE = timedelta(hours=1)
@@ -188,11 +188,11 @@ def diagnose(
         ['corrupt session']
     """
     entries = {entry.key: entry for entry in store.scan()}
-    documents = [key for key in entries if parse_document_key(key) or parse_session_key(key) == ""]
+    documents = [key for key in entries if parse_document_key(key) or is_session_key(key)]
     records = [
         key
         for key in entries
-        if key in {_STAMP, _INDEX} or _is_below(key, _TRASH) or key.startswith(PROBES)
+        if key in {_STAMP, INDEX} or _is_below(key, _TRASH) or key.startswith(PROBES)
     ]
     findings = [*_collisions(documents)]
     for done, (key, blob) in enumerate(get_many(store, [*documents, *records]), start=1):
@@ -276,9 +276,9 @@ def _examine(key: str, blob: Blob) -> Finding | None:
         return _examine_probe(key, blob)
     if _is_below(key, _TRASH):
         return _unless_sound("trash", key, blob, Session.from_json)
-    if key == _INDEX:
-        return _unless_sound("summary index", key, blob, _decode_index, remedy="remove")
-    if parse_session_key(key) is not None:
+    if key == INDEX:
+        return _unless_sound("summary index", key, blob, decode_index, remedy="remove")
+    if is_session_key(key):
         return _examine_session(key, blob)
     return _unless_sound(
         "corrupt document", key, blob, decode_json if key.endswith(".json") else _decode_text
@@ -305,10 +305,6 @@ def _decode_text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise CorruptDataError(f"not UTF-8 text: {error.reason} at byte {error.start}") from None
-
-
-def _decode_index(data: bytes) -> list[object]:
-    return [decode_json(line) for line in data.splitlines()]
 
 
 def _examine_session(key: str, blob: Blob) -> Finding | None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from statekeep.errors import ConflictError, PluginError, StateStoreError, UnavailableError
+from statekeep.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -144,24 +145,25 @@ def make_plan(
     if min_idle < timedelta(0):
         raise ValueError("min_idle must not be negative")
     protect = frozenset(protect)
-    offered: dict[str, Record] = {}
+    offered: dict[str, tuple[Record, SessionSummary]] = {}
     withheld: list[Withheld] = []
     for record in catalogue.records:
-        if reason := _protection(record, now=now, protect=protect, min_idle=min_idle):
-            withheld.append(Withheld(record.summary, reason))
+        summary = record.summary()
+        modified = catalogue.modified[record.key]
+        if reason := _protection(summary, modified, now=now, protect=protect, min_idle=min_idle):
+            withheld.append(Withheld(summary, reason))
         else:
-            offered[record.summary.id] = record
+            offered[summary.id] = record, summary
     victims: dict[str, PlannedVictim] = {}
-    for victim in _selected(strategy, [record.summary for record in offered.values()], now):
+    for victim in _selected(strategy, [summary for _, summary in offered.values()], now):
         chosen = offered.get(victim.summary.id)
         if chosen is None:
             raise PluginError(
                 f"the strategy {strategy!r} chose {victim.summary.id!r}, which it was not shown; "
                 "nothing was pruned"
             )
-        victims[victim.summary.id] = PlannedVictim(
-            chosen.summary, victim.reason, chosen.key, chosen.version
-        )
+        record, summary = chosen
+        victims[record.id] = PlannedVictim(summary, victim.reason, record.key, record.version)
     return PrunePlan(
         store=store,
         now=now,
@@ -225,16 +227,21 @@ def _selected(
 
 
 def _protection(
-    record: Record, *, now: datetime, protect: frozenset[str], min_idle: timedelta
+    summary: SessionSummary,
+    modified_ns: int | None,
+    *,
+    now: datetime,
+    protect: frozenset[str],
+    min_idle: timedelta,
 ) -> str | None:
-    summary = record.summary
     if summary.pinned_until is not None and summary.pinned_until > now:
         return "pinned"
     if summary.id in protect:
         return "protected"
-    last_change = max(summary.updated_at, record.modified or summary.updated_at)
-    if min_idle and now - last_change < min_idle:
-        return f"changed within {min_idle}"
+    if min_idle:
+        modified = from_nanoseconds(modified_ns)
+        if now - max(summary.updated_at, modified or summary.updated_at) < min_idle:
+            return f"changed within {min_idle}"
     return None
 
 

@@ -26,9 +26,10 @@ from statekeep.events import (
     SessionSaved,
     notify,
 )
+from statekeep.index import SummaryIndex
 from statekeep.keys import session_key
-from statekeep.listing import Catalogue, Listing, Problem, decode_session, page, read_catalogue
-from statekeep.models import PIN, Session, SessionSummary
+from statekeep.listing import Catalogue, Listing, Problem, Record, decode_session, page
+from statekeep.models import PIN, Session
 from statekeep.protocol import ABSENT, ANY, Blob, Expect, StateStore, SupportsSweep, Version
 from statekeep.retention import (
     PlannedVictim,
@@ -39,7 +40,7 @@ from statekeep.retention import (
     make_plan,
 )
 from statekeep.retrying import retry_on_conflict
-from statekeep.timestamps import format_timestamp, to_utc, utc_now
+from statekeep.timestamps import format_timestamp, to_microseconds, to_utc, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -99,6 +100,7 @@ class Sessions:
             )
         self._store = store
         self._observers = tuple(observers)
+        self._index = SummaryIndex(store)
         self._reported: set[tuple[str, Version | None]] = set()
 
     @property
@@ -299,16 +301,16 @@ class Sessions:
             InvalidKeyError: The cursor is not one of a listing.
             ValueError: A time is naive, or the limit is not positive.
         """
-        before = None if updated_before is None else to_utc(updated_before)
-        after = None if updated_after is None else to_utc(updated_after)
+        before = None if updated_before is None else to_microseconds(to_utc(updated_before))
+        after = None if updated_after is None else to_microseconds(to_utc(updated_after))
 
-        def keep(summary: SessionSummary) -> bool:
+        def keep(record: Record) -> bool:
             return (
-                (user_id is None or summary.user_id == user_id)
-                and (project_id is None or summary.project_id == project_id)
-                and (active_seed_id is None or summary.active_seed_id == active_seed_id)
-                and (before is None or summary.updated_at < before)
-                and (after is None or summary.updated_at > after)
+                (user_id is None or record.user_id == user_id)
+                and (project_id is None or record.project_id == project_id)
+                and (active_seed_id is None or record.active_seed_id == active_seed_id)
+                and (before is None or record.updated_at < before)
+                and (after is None or record.updated_at > after)
             )
 
         return page(self._catalogue(), keep, limit=limit, cursor=cursor)
@@ -428,7 +430,7 @@ class Sessions:
             return 0
 
     def _catalogue(self) -> Catalogue:
-        catalogue = read_catalogue(self._store)
+        catalogue = self._index.read()
         for problem in catalogue.problems:
             self._report(problem)
         return catalogue

@@ -22,6 +22,7 @@ from statekeep import (
     repair,
 )
 from statekeep import doctor as module
+from statekeep.index import INDEX, Known, encode_index
 from statekeep.keys import QUARANTINE
 from statekeep.timestamps import utc_now
 
@@ -69,7 +70,7 @@ def fill(store: StateStore) -> dict[str, tuple[bytes, str]]:
     store.put("blob.bin", b"\xff")
     store.put(".statekeep/trash/1-2-old.json", Session.new("ada", "old").to_json())
     store.put(".statekeep/retention.json", b'"stamp"')
-    store.put(".statekeep/cache/summaries-1.jsonl", b"{}\n{}\n")
+    store.put(INDEX, encode_index(Known()))
     return everything(store)
 
 
@@ -148,13 +149,12 @@ def test_every_store_is_repaired(store: StateStore) -> None:
     sound = fill(store)
     # Several kinds of damage are of one name; here each has its own.
     damage = {key: data for key, data, _ in DAMAGE.values()}
-    index = ".statekeep/cache/summaries-1.jsonl"
-    for key, data in (damage | {index: b"{"}).items():
+    for key, data in (damage | {INDEX: b"{"}).items():
         sound.pop(key, None)
         store.put(key, data)
     before = everything(store)
     diagnosis = diagnose(store)
-    assert {each.place for each in diagnosis.problems} == damage.keys() | {index}
+    assert {each.place for each in diagnosis.problems} == damage.keys() | {INDEX}
     assert everything(store) == before
     report = repair(store, diagnosis)
     assert report.healthy
@@ -166,13 +166,12 @@ def test_every_store_is_repaired(store: StateStore) -> None:
 
 def test_a_damaged_summary_index_is_removed(memory: StateStore) -> None:
     sound = fill(memory)
-    key = ".statekeep/cache/summaries-1.jsonl"
-    memory.put(key, b'{"half')
+    memory.put(INDEX, encode_index(Known())[:-1])
     diagnosis = diagnose(memory)
-    assert kinds(diagnosis) == [("summary index", key)]
+    assert kinds(diagnosis) == [("summary index", INDEX)]
     (mended,) = repair(memory, diagnosis).mended
     assert mended.to is None
-    del sound[key]
+    del sound[INDEX]
     assert everything(memory) == sound
     assert diagnose(memory).healthy
 
@@ -400,7 +399,7 @@ def test_a_store_without_conditions_is_repaired_as_well_as_it_can() -> None:
     with open_store("fsspec+memory://doctor-without-conditions") as store:
         store.put("sessions/x.json", b"{")
         store.put("sessions/y.json", b"{")
-        store.put(".statekeep/cache/summaries-1.jsonl", b"{")
+        store.put(INDEX, b"{")
         diagnosis = diagnose(store)
         store.put("sessions/y.json", Session.new("ada", "y").to_json())
         report = repair(store, diagnosis)

@@ -76,6 +76,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore
         yield LocalDiskStore(tmp_path / "store", lock_timeout=60)
 
 
+def _everything(store: StateStore) -> dict[str, tuple[bytes, datetime | None]]:
+    found = {entry.key: store.get(entry.key) for entry in store.scan()}
+    return {key: (blob.data, blob.modified) for key, blob in found.items() if blob}
+
+
 class Everything:
     def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
         assert now.tzinfo
@@ -131,6 +136,21 @@ class TestAJump:
         assert sorted(ids) == sorted(["after", *seen])
         assert ids.index("after") == (0 if by > timedelta(0) else 4)
 
+    def test_does_not_make_a_listing_show_what_is_no_longer_so(
+        self, store: StateStore, jump: Jump, by: timedelta
+    ) -> None:
+        names = [f"{n:02}" for n in range(20)]  # so many that the index is persisted
+        for name in names:
+            Sessions(store).save(Session.new("ada", name))
+        sessions = Sessions(store)
+        for step, offset in enumerate((by, timedelta(0), by)):
+            jump(offset)
+            for reader in (sessions, Sessions(store)):
+                counts = {each.id: each.message_count for each in reader.list()}
+                assert counts == dict.fromkeys(names, step)
+            for name in names:
+                sessions.update(name, lambda session: session.add_user_message("hello"))
+
     def test_does_not_let_a_prune_delete_what_is_pinned_protected_or_saved_since(
         self, store: StateStore, jump: Jump, by: timedelta
     ) -> None:
@@ -167,12 +187,12 @@ class TestAJump:
         Sessions(store).get_or_create("ada", "s")
         Documents(store).save_markdown("specs", "plan", "# Plan\n")
         store.put(".statekeep/trash/1-2-old.json", Session.new("ada", "old").to_json())
-        before = {entry.key: store.get(entry.key) for entry in store.scan()}
+        before = _everything(store)
         jump(by)
         diagnosis = diagnose(store)
         assert diagnosis.findings == ()
         assert repair(store, diagnosis).healthy
-        assert {entry.key: store.get(entry.key) for entry in store.scan()} == before
+        assert _everything(store) == before
 
 
 class TestBackwards:

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +34,6 @@ from statekeep.timestamps import utc_now
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import ForkServerProcess
-    from pathlib import Path
 
 WRITERS = 3
 KILLS = 15
@@ -207,28 +207,23 @@ def clean_up(store: StateStore, location: str, monkeypatch: pytest.MonkeyPatch) 
         sessions.update(SHARED, lambda session: session.add_user_message("their locks are free"))
         assert diagnose(store).findings == ()  # leftovers may be in work yet
         two_hours_ago = time.time() - 7200
-        leftovers = [f"{store}/{name}" for name in tree(_path(store)) if name.endswith(".tmp")]
-        for name in leftovers:
-            os.utime(name, (two_hours_ago, two_hours_ago))
+        base = Path(str(store))
+        leftovers = list(base.rglob("*.tmp"))
+        for path in leftovers:
+            os.utime(path, (two_hours_ago, two_hours_ago))
         diagnosis = diagnose(store)
         assert [each.kind for each in diagnosis.findings] == ["leftover"] * len(leftovers)
         if random.random() < 0.5:
             assert len(repair(store, diagnosis).mended) == len(leftovers)
         else:
             assert sessions.prune(load_pruner("ttl")).swept == len(leftovers)
-        assert not [name for name in tree(_path(store)) if name.endswith(".tmp")]
+        assert not list(base.rglob("*.tmp"))
     else:
         monkeypatch.setattr(doctor, "utc_now", lambda: utc_now() + timedelta(hours=2))
         diagnosis = diagnose(store)
         assert {each.kind for each in diagnosis.findings} <= {"leftover"}
         assert repair(store, diagnosis).healthy
     assert diagnose(store).findings == ()
-
-
-def _path(store: StateStore) -> Path:
-    from pathlib import Path
-
-    return Path(str(store))
 
 
 STEPS = ("open", "write", "fsync", "close", "mkdir", "link", "replace", "rename", "unlink", "rmdir")
@@ -305,11 +300,11 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new(
                 assert [data for name, data in _all_files(base) if name == "a.json"] == [old]
             # The dead hold no lock, and are in nobody's way.
             store.put("a.json", b'"next"')
-            for name in tree(base):
-                if name.endswith(".tmp"):
-                    os.utime(base / name, (0, 0))
+            for path in base.rglob("*.tmp"):
+                os.utime(path, (0, 0))
             assert repair(store, diagnose(store)).healthy
             assert tree(base) == {"a.json": b'"next"', "b.md": b"untouched"}
+            assert not list(base.rglob("*.tmp"))
             assert diagnose(store).findings == ()
         if not killed:
             break

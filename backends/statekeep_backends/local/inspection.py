@@ -63,7 +63,7 @@ class _Mark(NamedTuple):
 
 
 def inspect_folder(base: str, older_than: timedelta) -> Iterator[Oddity]:
-    """Find what is no document, except among the locks and in quarantine.
+    """Find what is no document, except among the locks; in quarantine, leftovers only.
 
     Args:
         base: The store's folder.
@@ -87,13 +87,14 @@ def inspect_folder(base: str, older_than: timedelta) -> Iterator[Oddity]:
         for entry in found:
             oddity = None
             if entry.is_dir(follow_symlinks=False):
-                if entry.path not in {f"{base}/{LOCKS}", f"{base}/{QUARANTINE}"}:
+                if entry.path != f"{base}/{LOCKS}":
                     folders.append(entry.path)
                 oddity = _inspect_subfolder(entry, base)
             else:
                 with contextlib.suppress(FileNotFoundError):
                     oddity = _inspect_file(entry, base, older_than)
-            if oddity:
+            aside = entry.path.startswith(f"{base}/{QUARANTINE}/")
+            if oddity and (oddity.kind == "leftover" or not aside):
                 yield oddity
 
 
