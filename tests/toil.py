@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,7 @@ class _Writer:
         session_id = self._made[-1]
         self._note("may vanish", session_id)
         self._sessions.update(session_id, _finish)
+        self._dawdle()
         try:
             self._sessions.update(session_id, _reopen)
         except NotFoundError:
@@ -117,8 +119,14 @@ class _Writer:
         self._note("vanished", session_id)
 
     def prune(self) -> None:
-        for victim in self._sessions.prune(Finished()).pruned:
+        plan = self._sessions.plan_prune(Finished())
+        self._dawdle()
+        for victim in self._sessions.prune(plan).pruned:
             self._note("vanished", victim.summary.id)
+
+    def _dawdle(self) -> None:
+        # So that others come between.
+        time.sleep(self._rng.uniform(0, 0.01))
 
     def _note(self, what: str, value: object) -> None:
         os.write(self._notes, f"{json.dumps([what, value])}\n".encode())
