@@ -187,11 +187,12 @@ def diagnose(
         ...     [finding.kind for finding in diagnose(store).problems]
         ['corrupt session']
     """
-    entries = {entry.key: entry for entry in store.scan()}
-    documents = [key for key in entries if parse_document_key(key) or is_session_key(key)]
+    # By key, because a folder that is written while it is scanned may name a file twice.
+    keys = dict.fromkeys(entry.key for entry in store.scan())
+    documents = [key for key in keys if parse_document_key(key) or is_session_key(key)]
     records = [
         key
-        for key in entries
+        for key in keys
         if key in {_STAMP, INDEX} or _is_below(key, _TRASH) or key.startswith(PROBES)
     ]
     findings = [*_collisions(documents)]
@@ -210,7 +211,7 @@ def diagnose(
     return Diagnosis(
         store=str(store),
         examined=len(documents),
-        quarantined=sum(_is_below(key, QUARANTINE) for key in entries),
+        quarantined=sum(_is_below(key, QUARANTINE) for key in keys),
         findings=tuple(sorted(findings, key=lambda finding: (finding.place, finding.kind))),
     )
 

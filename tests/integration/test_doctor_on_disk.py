@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +35,6 @@ from statekeep_backends.local import LocalDiskStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TWO_HOURS_AGO = time.time() - 7200
 OURS = ".statekeep-0123456789abcdef.tmp"
@@ -247,8 +248,7 @@ class TestWhatIsNoProblem:
             assert repair(store, diagnosis).left == diagnosis.findings
 
 
-def test_a_folder_that_may_only_be_read_can_be_diagnosed(store: StateStore, base: Path) -> None:
-    store.put("sessions/bad.json", b"{")
+def test_a_folder_that_may_only_be_read_can_be_diagnosed() -> None:
     script = """
 import os, sys
 from statekeep import diagnose, repair
@@ -263,17 +263,18 @@ assert [each.place for each in diagnosis.findings] == ["sessions/bad.json"], dia
 (failed,) = repair(store, diagnosis).failed
 assert type(failed.error).__name__ == "AccessDeniedError", failed
 """
-    for folder in base.parents:
-        if folder.owner() == base.owner() and folder.name.startswith(
-            ("pytest-", "popen-", "test_")
-        ):
-            folder.chmod(0o755)
-    with unchanged(base):
-        ended = subprocess.run(
-            [sys.executable, "-c", script, str(base)], capture_output=True, text=True, check=False
-        )
-        for path in (base, *(path for path in base.rglob("*") if path.is_dir())):
-            path.chmod(0o755)
+    # Not below pytest's own folders, which other users may not enter.
+    with TemporaryDirectory() as name, open_store(name) as store:
+        base = Path(name)
+        Sessions(store).get_or_create("ada", "s")
+        store.put("sessions/bad.json", b"{")
+        base.chmod(0o755)
+        with unchanged(base):
+            ended = subprocess.run(
+                [sys.executable, "-c", script, name], capture_output=True, text=True, check=False
+            )
+            for path in (base, *(path for path in base.rglob("*") if path.is_dir())):
+                path.chmod(0o755)
     assert ended.returncode == 0, ended.stderr
 
 
