@@ -8,6 +8,7 @@ import os
 import random
 import time
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from statekeep import Documents, NotFoundError, Sessions, Victim, open_store
@@ -115,13 +116,14 @@ class _Writer:
     def delete(self) -> None:
         session_id = self._made.pop()
         self._note("may vanish", session_id)
+        self._note("is thrown away", session_id)
         self._sessions.delete(session_id)
         self._note("vanished", session_id)
 
     def prune(self) -> None:
         plan = self._sessions.plan_prune(Finished())
         self._dawdle()
-        for victim in self._sessions.prune(plan).pruned:
+        for victim in self._sessions.prune(plan, trash=timedelta(days=7)).pruned:
             self._note("vanished", victim.summary.id)
 
     def _dawdle(self) -> None:

@@ -52,8 +52,10 @@ from statekeep.events import (
     Event,
     Observer,
     ProblemFound,
+    PruneFailed,
     PruneFinished,
     SessionDeleted,
+    SessionRestored,
     SessionSaved,
 )
 from statekeep.keys import Kind
@@ -82,11 +84,13 @@ from statekeep.retention import (
     PruneReport,
     PruneThrottle,
     PruningStrategy,
+    Retention,
     Undeleted,
     Victim,
     Withheld,
 )
 from statekeep.sessions import Conflicts, Sessions
+from statekeep.trash import Trashed
 
 __all__ = [
     "ABSENT",
@@ -129,6 +133,7 @@ __all__ = [
     "PluginNotFoundError",
     "Problem",
     "ProblemFound",
+    "PruneFailed",
     "PruneFinished",
     "PrunePlan",
     "PruneReport",
@@ -136,8 +141,10 @@ __all__ = [
     "PruningStrategy",
     "Remedy",
     "RepairReport",
+    "Retention",
     "Session",
     "SessionDeleted",
+    "SessionRestored",
     "SessionSaved",
     "SessionSummary",
     "Sessions",
@@ -147,6 +154,7 @@ __all__ = [
     "SupportsGetMany",
     "SupportsInspect",
     "SupportsSweep",
+    "Trashed",
     "UnavailableError",
     "Undeleted",
     "Unmended",

@@ -11,6 +11,7 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
@@ -21,8 +22,9 @@ from statekeep.index import INDEX, decode_index
 from statekeep.keys import (
     PROBES,
     QUARANTINE,
-    RESERVED,
     SESSIONS,
+    STAMP,
+    TRASH,
     is_session_key,
     parse_document_key,
     session_key,
@@ -31,6 +33,7 @@ from statekeep.listing import decode_session
 from statekeep.models import Session
 from statekeep.protocol import ABSENT, SupportsInspect, compare, get_many
 from statekeep.timestamps import UnholdableTimeError, format_timestamp, utc_now
+from statekeep.trash import check_trashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,9 +68,8 @@ FindingKind = Literal[
 ]
 """What a finding is about; the guide "The doctor" describes each."""
 
-_STAMP = f"{RESERVED}/retention.json"
-_TRASH = f"{RESERVED}/trash"
 _STALE = timedelta(hours=1)
+_LONG = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ def diagnose(
     records = [
         key
         for key in keys
-        if key in {_STAMP, INDEX} or _is_below(key, _TRASH) or key.startswith(PROBES)
+        if key in {STAMP, INDEX} or _is_below(key, TRASH) or key.startswith(PROBES)
     ]
     findings = [*_collisions(documents)]
     for done, (key, blob) in enumerate(get_many(store, [*documents, *records]), start=1):
@@ -271,12 +273,12 @@ def repair(
 
 
 def _examine(key: str, blob: Blob) -> Finding | None:
-    if key == _STAMP:
+    if key == STAMP:
         return _examine_stamp(key, blob)
     if key.startswith(PROBES):
         return _examine_probe(key, blob)
-    if _is_below(key, _TRASH):
-        return _unless_sound("trash", key, blob, Session.from_json)
+    if _is_below(key, TRASH):
+        return _unless_sound("trash", key, blob, partial(check_trashed, key))
     if key == INDEX:
         return _unless_sound("summary index", key, blob, decode_index, remedy="remove")
     if is_session_key(key):
@@ -346,14 +348,17 @@ def _has_only_unholdable_times(data: bytes) -> bool:
 
 
 def _examine_stamp(key: str, blob: Blob) -> Finding | None:
+    # Moving it costs one prune too many, and never a wrong delete.
     if finding := _unless_sound("retention stamp", key, blob, decode_json):
         return finding
-    if blob.modified is not None and blob.modified > utc_now() + _STALE:
-        # Moving it costs one prune too many, and never a wrong delete.
-        when = format_timestamp(blob.modified)
-        reason = f"it was made in the future ({when}) and may hold off pruning until then"
-        return Finding("retention stamp", key, reason, "move", version=blob.version)
-    return None
+    age = timedelta(0) if blob.modified is None else utc_now() - blob.modified
+    if age < -_STALE:
+        reason = f"it is {-age} ahead of this machine: one of the clocks is wrong"
+    elif age > _LONG:
+        reason = f"no prune has begun for {age.days} days; is there still someone to do it?"
+    else:
+        return None
+    return Finding("retention stamp", key, reason, harmless=True)
 
 
 def _examine_probe(key: str, blob: Blob) -> Finding | None:

@@ -22,7 +22,9 @@ __all__ = [
     "QUARANTINE",
     "RESERVED",
     "SESSIONS",
+    "STAMP",
     "TEMPORARY_SUFFIX",
+    "TRASH",
     "Kind",
     "check_key",
     "check_prefix",
@@ -46,6 +48,12 @@ RESERVED = ".statekeep"
 
 CACHE = f"{RESERVED}/cache"
 """What can be deleted at any time, because it is made anew."""
+
+STAMP = f"{RESERVED}/retention.json"
+"""Says when the last background prune began."""
+
+TRASH = f"{RESERVED}/trash"
+"""Where pruned sessions wait."""
 
 LOCKS = f"{RESERVED}/locks"
 """Where a backend may keep its locks; no key is ever there."""

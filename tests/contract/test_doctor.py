@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +17,24 @@ from statekeep import (
     StateStore,
     StateStoreError,
     UnavailableError,
+    Version,
     diagnose,
     open_store,
     repair,
 )
 from statekeep import doctor as module
 from statekeep.index import INDEX, Known, encode_index
-from statekeep.keys import QUARANTINE
+from statekeep.keys import QUARANTINE, STAMP, TRASH
 from statekeep.timestamps import utc_now
+from statekeep.trash import trash_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOUR = timedelta(hours=1)
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
 SESSION = Session.new("ada", "elsewhere").to_json()
+TRASHED = trash_key("sessions/elsewhere.json", Version("1"), NOW)
 DAMAGE = {
     "a session that is empty": ("sessions/x.json", b"", "corrupt session"),
     "a session cut in the middle": ("sessions/x.json", SESSION[:-9], "corrupt session"),
@@ -45,8 +49,14 @@ DAMAGE = {
     "a JSON document cut in the middle": ("specs/x.json", b'{"a": ', "corrupt document"),
     "a JSON document that is no UTF-8": ("x.json", b'"\xff"', "corrupt document"),
     "a Markdown document that is no UTF-8": ("specs/v1/x.md", b"\xff", "corrupt document"),
-    "a retention stamp that is no JSON": (".statekeep/retention.json", b"{", "retention stamp"),
-    "trash that is no session": (".statekeep/trash/1-2-x.json", b"{}", "trash"),
+    "a retention stamp that is no JSON": (STAMP, b"{", "retention stamp"),
+    "trash that is no session": (TRASHED, SESSION[:-9], "trash"),
+    "trash under another name": (
+        trash_key("sessions/x.json", Version("1"), NOW),
+        SESSION,
+        "trash",
+    ),
+    "trash that has no name of ours": (f"{TRASH}/elsewhere.json", SESSION, "trash"),
 }
 
 
@@ -68,8 +78,10 @@ def fill(store: StateStore) -> dict[str, tuple[bytes, str]]:
     documents.save_markdown("specs/v1", "limits", "# Limits\n")
     documents.save_markdown(".", "root", "")
     store.put("blob.bin", b"\xff")
-    store.put(".statekeep/trash/1-2-old.json", Session.new("ada", "old").to_json())
-    store.put(".statekeep/retention.json", b'"stamp"')
+    for session_id in ("old", "../../etc/passwd", "ü" * 200):
+        session = sessions.get_or_create("ada", f"{session_id} thrown away")
+        sessions.delete(session.id, trash=True)
+    store.put(STAMP, b'{"claimed_at": "2024-06-01T00:00:00Z"}')
     store.put(INDEX, encode_index(Known()))
     return everything(store)
 
@@ -176,26 +188,30 @@ def test_a_damaged_summary_index_is_removed(memory: StateStore) -> None:
     assert diagnose(memory).healthy
 
 
-def test_a_stamp_from_the_future_is_moved_aside(
-    memory: StateStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [(-2 * HOUR, "clocks is wrong"), (200 * HOUR, "no prune has begun for 8 days")],
+)
+def test_a_stamp_from_the_future_or_of_long_ago_is_only_a_remark(
+    memory: StateStore, monkeypatch: pytest.MonkeyPatch, clock: timedelta, said: str
 ) -> None:
     sound = fill(memory)
-    monkeypatch.setattr(module, "utc_now", lambda: utc_now() - 2 * HOUR)
+    monkeypatch.setattr(module, "utc_now", lambda: utc_now() + clock)
     diagnosis = diagnose(memory)
-    assert kinds(diagnosis) == [("retention stamp", ".statekeep/retention.json")]
-    assert "in the future" in diagnosis.findings[0].reason
+    assert diagnosis.healthy
+    assert kinds(diagnosis) == [("retention stamp", STAMP)]
+    assert said in diagnosis.findings[0].reason
     assert repair(memory, diagnosis).healthy
-    assert in_quarantine(memory) == {".statekeep/retention.json": b'"stamp"'}
-    del sound[".statekeep/retention.json"]
-    assert outside(memory) == sound
+    assert everything(memory) == sound
 
 
-def test_the_stamp_of_a_server_whose_clock_is_a_little_ahead_is_none_from_the_future(
-    memory: StateStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("clock", [-HOUR / 2, 160 * HOUR])
+def test_a_stamp_whose_age_may_well_be_is_none(
+    memory: StateStore, monkeypatch: pytest.MonkeyPatch, clock: timedelta
 ) -> None:
-    memory.put(".statekeep/retention.json", b"{}")
-    monkeypatch.setattr(module, "utc_now", lambda: utc_now() - HOUR / 2)
-    assert diagnose(memory).healthy
+    memory.put(STAMP, b"{}")
+    monkeypatch.setattr(module, "utc_now", lambda: utc_now() + clock)
+    assert diagnose(memory).findings == ()
 
 
 def test_a_question_to_the_server_that_outlived_its_asker_is_removed(
@@ -414,7 +430,7 @@ def test_progress_is_told(memory: StateStore) -> None:
     memory.put("sessions/x.json", b"{")
     examined: list[tuple[int, int]] = []
     diagnosis = diagnose(memory, progress=lambda *done: examined.append(done))
-    assert examined == [(n, 11) for n in range(1, 12)]
+    assert examined == [(n, 13) for n in range(1, 14)]
     repaired: list[int] = []
     repair(memory, diagnosis, progress=repaired.append)
     assert repaired == [1]

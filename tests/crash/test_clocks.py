@@ -186,7 +186,8 @@ class TestAJump:
     ) -> None:
         Sessions(store).get_or_create("ada", "s")
         Documents(store).save_markdown("specs", "plan", "# Plan\n")
-        store.put(".statekeep/trash/1-2-old.json", Session.new("ada", "old").to_json())
+        Sessions(store).get_or_create("ada", "old")
+        Sessions(store).delete("old", trash=True)
         before = _everything(store)
         jump(by)
         diagnosis = diagnose(store)

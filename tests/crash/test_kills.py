@@ -196,6 +196,9 @@ def check_what_is_there(store: StateStore, noted: list[tuple[str, Any]]) -> None
     assert vanished <= may_vanish
     assert not vanished & there
     assert set(values("created")) - may_vanish <= there
+    # What was pruned is in the trash, wherever the pruner died.
+    trash = {trashed.stem for trashed in sessions.list_trash()}
+    assert set(values("created")) - set(values("is thrown away")) <= there | trash
     last = {value: what for what, value in noted if what in {"may vanish", "reopened"}}
     assert {each for each, what in last.items() if what == "reopened"} <= there
 
