@@ -16,6 +16,7 @@ Everything that programs need is here. What plugins need besides is in `statekee
 """
 
 from statekeep._version import __version__
+from statekeep.aio import AsyncDocuments, AsyncSessions
 from statekeep.config import load_pruner, load_settings, open_sessions, open_store
 from statekeep.documents import Document, DocumentInfo, Documents
 from statekeep.errors import (
@@ -85,6 +86,8 @@ __all__ = [
     "FOREVER",
     "AccessDeniedError",
     "AgentResponse",
+    "AsyncDocuments",
+    "AsyncSessions",
     "Blob",
     "Capabilities",
     "ConfigError",

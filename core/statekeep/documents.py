@@ -38,7 +38,7 @@ from statekeep.protocol import (
     Version,
     compare,
 )
-from statekeep.retrying import retry_on_conflict
+from statekeep.retrying import apply, retry_on_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -270,7 +270,7 @@ class Documents:
                 current = (
                     self._read_text(key, blob) if kind == "md" else self._read_json(key, blob, type)
                 )
-            value = change(current)
+            value = apply(change, current)
             if value is None:
                 raise InvalidDocumentError(
                     "the change returned nothing; it must return the new value",

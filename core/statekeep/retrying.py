@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import time
 from itertools import count
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-__all__ = ["retry_on_conflict"]
+__all__ = ["apply", "retry_on_conflict"]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _SHORTEST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.25
@@ -36,3 +38,16 @@ def retry_on_conflict(attempt: Callable[[], T], timeout: timedelta) -> T:
         pause = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(tries, 10))
         time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
     raise AssertionError  # pragma: no cover - count() does not end
+
+
+def apply(change: Callable[[V], T], value: V) -> T:
+    """Call the function that a caller of `update` gave.
+
+    Raises:
+        TypeError: It is an asynchronous one, of which nothing would have run.
+    """
+    result = change(value)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("the change is called, not awaited; give a function that is not async")
+    return result

@@ -52,7 +52,7 @@ from statekeep.retention import (
     carry_out,
     make_plan,
 )
-from statekeep.retrying import retry_on_conflict
+from statekeep.retrying import apply, retry_on_conflict
 from statekeep.timestamps import format_timestamp, to_microseconds, to_utc, utc_now
 from statekeep.trash import Trashed, discard, empty_trash, list_trash, restore
 
@@ -253,7 +253,7 @@ class Sessions:
                 raise NotFoundError(
                     "no such session", key=session_key(session_id), store=self._store
                 )
-            result = change(session)
+            result = apply(change, session)
             if isinstance(result, Session) and result is not session:
                 raise TypeError("the change gave another session; change the given one in place")
             self.save(session)
