@@ -8,6 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from statekeep import Event, OperationFinished
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -20,6 +22,11 @@ def golden_lines(name: str) -> list[dict[str, Any]]:
     """The lines of a golden file; some hold U+2028, so only line feeds end one."""
     text = (GOLDEN / name).read_bytes().decode()
     return [json.loads(line) for line in text.split("\n") if line]
+
+
+def facts(events: Iterable[Event]) -> list[Event]:
+    """What happened, without the events that measure operations."""
+    return [event for event in events if not isinstance(event, OperationFinished)]
 
 
 def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:

@@ -38,10 +38,12 @@ from statekeep.errors import (
 )
 from statekeep.events import (
     ConflictDetected,
+    ConflictRetried,
     DocumentDeleted,
     DocumentSaved,
     Event,
     Observer,
+    OperationFinished,
     ProblemFound,
     PruneFailed,
     PruneFinished,
@@ -93,6 +95,7 @@ __all__ = [
     "ConfigError",
     "ConflictDetected",
     "ConflictError",
+    "ConflictRetried",
     "Conflicts",
     "CorruptDataError",
     "Document",
@@ -110,6 +113,7 @@ __all__ = [
     "Listing",
     "NotFoundError",
     "Observer",
+    "OperationFinished",
     "OwnershipError",
     "PlannedVictim",
     "PluginConflictError",

@@ -23,19 +23,29 @@ _SHORTEST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.25
 
 
-def retry_on_conflict(attempt: Callable[[], T], timeout: timedelta) -> T:
+def retry_on_conflict(
+    attempt: Callable[[], T],
+    timeout: timedelta,
+    again: Callable[[ConflictError, int], object],
+) -> T:
     """Call until it raises no `ConflictError`; after the timeout, let it through.
 
     The pause before each further attempt is random, so that those who met once do not meet again.
+
+    Args:
+        attempt: What to call.
+        timeout: How long to go on after conflicts.
+        again: Told before each further attempt of the conflict and how many retries it makes.
     """
     deadline = time.monotonic() + timeout.total_seconds()
-    for tries in count():
+    for retry in count(1):
         try:
             return attempt()
-        except ConflictError:
+        except ConflictError as error:
             if time.monotonic() >= deadline:
                 raise
-        pause = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(tries, 10))
+            again(error, retry)
+        pause = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(retry - 1, 10))
         time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
     raise AssertionError  # pragma: no cover - count() does not end
 

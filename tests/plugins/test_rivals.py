@@ -75,7 +75,10 @@ tell(Path("record.txt").read_text().partition("(")[0])
         ACME_RECORD="record.txt",
     )
     assert done.told == "SessionSaved"
-    assert done.err.splitlines() == ["the rival heard of SessionSaved"]
+    assert done.err.splitlines() == [
+        "the rival heard of SessionSaved",
+        "the rival heard of OperationFinished",
+    ]
 
 
 def test_a_conflict_concerns_nobody_else(environment: Callable[..., Environment]) -> None:

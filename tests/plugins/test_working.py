@@ -132,7 +132,10 @@ tell("made")
 
     record = (acme.folder / "record.txt").read_text().splitlines()
     kinds = [line.partition("(")[0] for line in record]
-    assert kinds == ["SessionSaved"] * 6 + ["SessionDeleted"] * 2 + ["PruneFinished"]
+    happened = [kind for kind in kinds if kind != "OperationFinished"]
+    assert happened == ["SessionSaved"] * 6 + ["SessionDeleted"] * 2 + ["PruneFinished"]
+    named = re.findall(r"operation='Sessions\.(\w+)'", "".join(record))
+    assert named == ["get_or_create", "save"] * 3 + ["list", "plan_prune", "plan_prune", "prune"]
 
 
 @pytest.mark.parametrize(

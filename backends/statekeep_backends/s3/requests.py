@@ -24,6 +24,7 @@ from statekeep.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from statekeep.operations import count_request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -135,11 +136,14 @@ class Requests:
     async def persist(self, attempt: Callable[[], Awaitable[T]], key: str | None) -> T:
         """Send a request until it is answered for good, with a jittered back-off.
 
+        Each time counts as a request of the operation that runs.
+
         Raises:
             ClientError: The answer is an error that does not pass by waiting.
             UnavailableError: There was no such answer.
         """
         for tries in range(self._config.retries + 1):
+            count_request()
             try:
                 return await attempt()
             except ClientError as error:
