@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from contextvars import copy_context
+from datetime import timedelta
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -20,11 +22,12 @@ from statekeep.sessions import Conflicts, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
     from types import TracebackType
 
     from statekeep.events import Observer
     from statekeep.protocol import StateStore
+    from statekeep.retention import Retention
     from statekeep.settings import Settings
 
 __all__ = ["AsyncDocuments", "AsyncSessions"]
@@ -42,7 +45,7 @@ class _Threads:
         self._start()
 
     def _start(self) -> None:
-        self._executor = _make_executor(self._size)
+        self._executor = ThreadPoolExecutor(self._size, "statekeep")
         self._pid = os.getpid()
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -71,10 +74,7 @@ class _Async(Generic[S]):
 
         Closing twice is fine. What is called afterwards raises `RuntimeError`.
         """
-        closer = _make_executor(1)
-        closing = closer.submit(self._threads.shutdown)
-        closer.shutdown(wait=False)
-        await _end_of(closing)
+        await _run_to_the_end(self._threads.shutdown)
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,6 +118,7 @@ class AsyncSessions(_Async[Sessions]):
         store: As for `Sessions`.
         conflicts: As for `Sessions`.
         observers: As for `Sessions`.
+        retention: As for `Sessions`.
         workers: How many operations run at once; others wait for their turn.
 
     Raises:
@@ -143,9 +144,28 @@ class AsyncSessions(_Async[Sessions]):
         *,
         conflicts: Conflicts = "detect",
         observers: Iterable[Observer] = (),
+        retention: Retention | None = None,
         workers: int = 16,
     ) -> None:
-        super().__init__(Sessions(store, conflicts=conflicts, observers=observers), workers)
+        super().__init__(
+            Sessions(store, conflicts=conflicts, observers=observers, retention=retention), workers
+        )
+
+    async def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:  # noqa: ASYNC109
+        """Wait for the operations that were begun, end background pruning, give back the threads.
+
+        The store stays open. Closing twice is fine. What is called afterwards raises
+        `RuntimeError`.
+
+        Args:
+            timeout: How long to wait for a prune that runs, as in `Sessions.close`.
+        """
+
+        def close() -> None:
+            self._threads.shutdown()
+            self._sync.close(timeout)
+
+        await _run_to_the_end(close)
 
     @classmethod
     @asynccontextmanager
@@ -177,7 +197,7 @@ class AsyncSessions(_Async[Sessions]):
             return stack.enter_context(open_sessions(settings)), settings.async_workers
 
         # One thread, so that closing comes after opening even if nobody waited for that.
-        keeper = _make_executor(1)
+        keeper = ThreadPoolExecutor(1, "statekeep-open")
         try:
             made = cls.__new__(cls)
             _Async.__init__(made, *await _result_of(keeper.submit(enter)))
@@ -193,6 +213,9 @@ class AsyncSessions(_Async[Sessions]):
     update = _hop(Sessions.update)
     get_or_create = _hop(Sessions.get_or_create)
     delete = _hop(Sessions.delete)
+    restore = _hop(Sessions.restore)
+    list_trash = _hop(Sessions.list_trash)
+    empty_trash = _hop(Sessions.empty_trash)
     list = _hop(Sessions.list)
     pin = _hop(Sessions.pin)
     unpin = _hop(Sessions.unpin)
@@ -246,12 +269,6 @@ class AsyncDocuments(_Async[Documents]):
     delete = _hop(Documents.delete)
 
 
-def _make_executor(size: int) -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not always needed
-
-    return ThreadPoolExecutor(size, thread_name_prefix="statekeep")
-
-
 async def _result_of(future: Future[T]) -> T:
     """Wait for a call in a thread; if this is cancelled while the call is queued, it never runs."""
     if _in_trio():
@@ -260,6 +277,14 @@ async def _result_of(future: Future[T]) -> T:
     import asyncio  # noqa: PLC0415 - costs more than all of statekeep, and here it is loaded
 
     return await asyncio.wrap_future(future)
+
+
+async def _run_to_the_end(function: Callable[[], None]) -> None:
+    """Run in a thread of its own what must be run, and wait for it."""
+    executor = ThreadPoolExecutor(1, "statekeep-close")
+    future = executor.submit(function)
+    executor.shutdown(wait=False)
+    await _end_of(future)
 
 
 async def _end_of(future: Future[None]) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, assert_type
 
 import anyio.lowlevel
@@ -30,18 +31,22 @@ from statekeep import (
     Listing,
     NotFoundError,
     OperationFinished,
+    Retention,
     Session,
     Sessions,
+    SessionSummary,
     UnavailableError,
     UnsupportedError,
     Version,
+    Victim,
     load_settings,
     open_store,
 )
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -114,7 +119,7 @@ class TestTheSurface:
         ("twin", "original"), [(AsyncSessions, Sessions), (AsyncDocuments, Documents)]
     )
     def test_is_that_of_the_synchronous_class(self, twin: type, original: type) -> None:
-        own = {"close", "open"} if twin is AsyncSessions else {"close"}
+        own = {"open"} if twin is AsyncSessions else {"close"}
         assert public(twin).keys() - own == public(original).keys() - own
         for name, method in public(original).items():
             if not inspect.isfunction(method):
@@ -364,6 +369,28 @@ class TestClosing:
         for closed in (sessions.list, documents.list):
             with pytest.raises(RuntimeError):
                 await closed()
+
+    async def test_waits_for_a_prune_in_the_background(self, gated: Gated) -> None:
+        gated.gate.set()
+        began, go_on = threading.Event(), threading.Event()
+
+        class Everything:
+            def select(
+                self,
+                summaries: Sequence[SessionSummary],
+                now: datetime,  # noqa: ARG002
+            ) -> list[Victim]:
+                began.set()
+                assert go_on.wait(60)
+                return [Victim(each, "all must go") for each in summaries]
+
+        retention = Retention(Everything(), min_idle=timedelta(0))
+        Sessions(gated).get_or_create("ada", "old")
+        async with AsyncSessions(gated, retention=retention) as sessions:
+            await sessions.save(Session.new("ada", "new"))
+            await _until(began.is_set)
+            threading.Timer(0.1, go_on.set).start()
+        assert go_on.is_set()
 
     async def test_does_not_hold_up_the_loop(self, gated: Gated) -> None:
         sessions = AsyncSessions(gated)

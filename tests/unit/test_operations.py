@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from statekeep import (
+    ANY,
     AsyncSessions,
     Blob,
     ConflictDetected,
@@ -17,6 +19,7 @@ from statekeep import (
     Event,
     NotFoundError,
     OperationFinished,
+    Retention,
     Session,
     Sessions,
     load_pruner,
@@ -25,9 +28,9 @@ from statekeep.operations import count_request
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from statekeep import Expect, Version
+    from statekeep import Expect, ExpectSeen, Version
 
 S = "sessions/s.json"
 
@@ -46,7 +49,10 @@ class Place:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.store = Counting()
-        Sessions(self.store).save(Session.new("ada", "s"))
+        unobserved = Sessions(self.store)
+        unobserved.save(Session.new("ada", "s"))
+        unobserved.save(Session.new("ada", "gone"))
+        unobserved.delete("gone", trash=True)
         Documents(self.store).save_json("a/b", "c", 1)
         self.sessions = Sessions(self.store, observers=[self.events.append])
         self.documents = Documents(self.store, observers=[self.events.append])
@@ -71,6 +77,9 @@ CALLS: dict[str, tuple[str | None, Callable[[Place], Any]]] = {
     "Sessions.update": ("s", lambda p: p.sessions.update("s", lambda _: None)),
     "Sessions.get_or_create": ("t", lambda p: p.sessions.get_or_create("ada", "t")),
     "Sessions.delete": ("s", lambda p: p.sessions.delete(session_id="s")),
+    "Sessions.restore": ("gone", lambda p: p.sessions.restore("gone")),
+    "Sessions.list_trash": (None, lambda p: p.sessions.list_trash()),
+    "Sessions.empty_trash": (None, lambda p: p.sessions.empty_trash()),
     "Sessions.list": (None, lambda p: p.sessions.list()),
     "Sessions.pin": ("s", lambda p: p.sessions.pin("s")),
     "Sessions.unpin": ("s", lambda p: p.sessions.unpin("s")),
@@ -158,6 +167,38 @@ class TestOperations:
         (event,) = events
         assert isinstance(event, OperationFinished)
         assert (event.operation, event.subject, event.requests) == ("Sessions.load", "s", 1)
+
+    def test_can_be_a_prune_in_the_background(self, place: Place) -> None:
+        retention = Retention(NOTHING)
+        with Sessions(place.store, observers=[place.events.append], retention=retention) as pruning:
+            pruning.save(Session.new("ada", "t"))
+        assert sorted(place.told()) == [
+            ("Sessions.prune_in_background", None, "ok"),
+            ("Sessions.save", "t", "ok"),
+        ]
+
+    def test_are_known_to_observers_in_the_threads_of_a_prune(self, place: Place) -> None:
+        caller: ContextVar[str] = ContextVar("caller")
+        heard: list[str] = []
+
+        class Slow(Counting):
+            """Deletes many at once."""
+
+            def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
+                return ((key, self.get(key)) for key in keys)
+
+            def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+                count_request()
+                super().delete(key, expect=expect)
+
+        store = Slow()
+        for name in "abcd":
+            Sessions(store).save(Session.new("ada", name))
+        observers = [lambda _: heard.append(caller.get()), place.events.append]
+        caller.set("me")
+        Sessions(store, observers=observers).prune(load_pruner("max-sessions", max_sessions=1))
+        assert heard == ["me"] * 5
+        assert place.operations[0].requests == 4 + 3
 
     @pytest.mark.parametrize("name", CALLS)
     def test_build_no_event_that_nobody_hears(

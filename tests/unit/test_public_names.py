@@ -67,7 +67,7 @@ def _imported_by(code: str) -> set[str]:
 
 
 COSTLY = {
-    "asyncio", "boto3", "botocore", "concurrent", "fsspec", "pydantic_settings", "rich", "s3fs",
+    "asyncio", "boto3", "botocore", "fsspec", "pydantic_settings", "rich", "s3fs",
     "statekeep_backends", "statekeep_plugins", "trio", "typer",
 }  # fmt: skip
 
