@@ -281,10 +281,26 @@ def test_what_is_built_in_comes_in_by_the_same_door(
         ("backends", "fsspec"),
         ("backends", "memory"),
         ("backends", "s3"),
+        ("observers", "otel"),
         ("pruners", "max-per-user"),
         ("pruners", "max-sessions"),
         ("pruners", "ttl"),
         ("pruners", "ttl+count"),
     }
     assert {distribution for _, _, distribution in plugins} == {"statekeep"}
+    otel = plugins.pop(("observers", "otel", "statekeep"))
+    assert otel["status"] == "incomplete"
+    assert otel["error"].endswith("pip install 'statekeep[otel]'")
     assert {each["status"] for each in plugins.values()} == {"ok"}
+
+
+def test_an_observer_whose_extra_is_missing_says_so_when_it_is_chosen(
+    environment: Callable[..., Environment],
+) -> None:
+    plain = environment()
+    kind, message = plain.error_of("open_sessions().__enter__()", STATEKEEP_OBSERVERS="otel")
+    assert kind == "ConfigError"
+    assert "(opentelemetry): pip install 'statekeep[otel]'" in message
+    listed = plain.statekeep("plugins")
+    assert listed.code == 0
+    assert not listed.err
