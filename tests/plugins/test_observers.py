@@ -49,7 +49,10 @@ def test_an_observer_hears_what_happened(environment: Callable[..., Environment]
     assert record[3].endswith("created=False)")
     assert record[5] == "ConflictDetected(store='memory:', key='sessions/plan.json')"
     assert "outcome='ConflictError'" in record[6]
-    assert record[7] == "SessionDeleted(store='memory:', session_id='plan', pruned=True)"
+    assert (
+        record[7]
+        == "SessionDeleted(store='memory:', session_id='plan', pruned=True, trashed=False)"
+    )
     assert not done.err
 
 

@@ -154,6 +154,7 @@ def test_the_list_of_plugins_shows_conflicts_and_what_is_shadowed(
         ("pruners", "odd", "acme-statekeep"): "conflict",
         ("pruners", "odd", "rival-statekeep"): "conflict",
         ("pruners", "ttl", "rival-statekeep"): "shadowed",
+        ("observers", "otel", "statekeep"): "incomplete",
         ("observers", "recorder", "acme-statekeep"): "conflict",
         ("observers", "recorder", "rival-statekeep"): "conflict",
     }
