@@ -114,8 +114,9 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
     """Make a pruning strategy by name.
 
     Args:
-        name: ``ttl``, ``max-sessions``, ``max-per-user``, ``ttl+count``, or that of any installed
-            plugin; ``dist:name`` chooses between distributions.
+        name: ``ttl``, ``max-sessions``, ``max-per-user``, ``keep-last-per-phase``,
+            ``total-bytes``, ``ttl+count``, ``any-of``, or that of any installed plugin;
+            ``dist:name`` chooses between distributions.
         options: Its options; see ``statekeep plugins``.
 
     Raises:

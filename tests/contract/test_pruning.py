@@ -48,7 +48,7 @@ def chosen(strategy: PruningStrategy, summaries: Sequence[SessionSummary]) -> st
     return "".join(sorted(victim.summary.id for victim in strategy.select(summaries, NOW)))
 
 
-ALL = ["ttl", "max-sessions", "max-per-user", "ttl+count"]
+ALL = ["ttl", "max-sessions", "max-per-user", "keep-last-per-phase", "ttl+count"]
 FIVE = [summary(name, HOUR * hours) for hours, name in enumerate("abcde")]
 
 

@@ -99,6 +99,37 @@ tell([
     assert left == ["0", "2", "4"]
 
 
+def test_a_strategy_can_be_one_of_several(environment: Callable[..., Environment]) -> None:
+    acme = environment("acme")
+    program = """
+with open_sessions() as sessions:
+    for count in range(6):
+        session = sessions.get_or_create("ada", str(count))
+        for _ in range(count):
+            session.add_user_message("Hello")
+        sessions.save(session)
+tell("made")
+"""
+    assert acme.python(program, STATEKEEP_URL="./data").told == "made"
+    planned = acme.statekeep(
+        "sessions",
+        "prune",
+        "--dry-run",
+        "--json",
+        STATEKEEP_URL="./data",
+        STATEKEEP_RETENTION__STRATEGY="any-of",
+        STATEKEEP_RETENTION__OPTIONS__STRATEGIES=(
+            '[{"strategy": "acme-statekeep:odd", "options": {"at_least": 3}},'
+            ' {"strategy": "max-sessions", "options": {"max_sessions": 3}}]'
+        ),
+    ).told
+    assert {each["id"]: each["reason"] for each in planned["would_prune"]} == {
+        "3": "acme-statekeep:odd: 3 is odd",
+        "5": "acme-statekeep:odd: 5 is odd",
+        "0": "max-sessions: older than the newest 3",
+    }
+
+
 def test_the_command_line_uses_a_deployments_backend_strategy_and_observer(
     environment: Callable[..., Environment],
 ) -> None:
@@ -282,8 +313,11 @@ def test_what_is_built_in_comes_in_by_the_same_door(
         ("backends", "memory"),
         ("backends", "s3"),
         ("observers", "otel"),
+        ("pruners", "any-of"),
+        ("pruners", "keep-last-per-phase"),
         ("pruners", "max-per-user"),
         ("pruners", "max-sessions"),
+        ("pruners", "total-bytes"),
         ("pruners", "ttl"),
         ("pruners", "ttl+count"),
     }
