@@ -8,6 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pytest
+
 from statekeep import Event, OperationFinished
 
 if TYPE_CHECKING:
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
 R = TypeVar("R")
+
+each_server_and_client_once = pytest.mark.parametrize(
+    ("s3_endpoint", "s3_client"), [("moto", "s3fs"), ("seaweedfs", "obstore")], indirect=True
+)
+"""Instead of the four combinations: for tests that take long."""
 
 
 def golden_lines(name: str) -> list[dict[str, Any]]:

@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["memory", "local", "moto", "seaweedfs"])
+@pytest.fixture(params=["memory", "local", "moto-s3fs", "seaweedfs-obstore"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty place."""
     if request.param == "memory":
         return f"memory:{secrets.token_hex(8)}"
     if request.param == "local":
         return str(tmp_path / "store")
-    endpoint = request.getfixturevalue(f"{request.param}_url")
+    server, client = request.param.split("-")
+    endpoint = request.getfixturevalue(f"{server}_url")
     place = request.getfixturevalue("make_s3_place")(endpoint)
-    return f"{place}?endpoint_url={endpoint}"
+    return f"{place}?endpoint_url={endpoint}&client={client}"
 
 
 @pytest.fixture

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from contract.store_contract import StateStoreContract
+from support import each_server_and_client_once
 
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from statekeep import StateStore
 
 
 class TestMemory(StateStoreContract):
@@ -35,11 +38,18 @@ class TestLocalDiskWithoutFsync(StateStoreContract):
 
 
 class TestS3(StateStoreContract):
-    """On moto's server and on SeaweedFS."""
+    """On moto's server and on SeaweedFS, through s3fs and through obstore."""
 
     @pytest.fixture
-    def location(self, s3_place: str, s3_endpoint: str) -> str:
-        return f"{s3_place}?endpoint_url={s3_endpoint}"
+    def location(self, s3_place: str, s3_endpoint: str, s3_client: str) -> str:
+        return f"{s3_place}?endpoint_url={s3_endpoint}&client={s3_client}"
+
+    @pytest.mark.slow
+    @each_server_and_client_once
+    def test_of_racing_swaps_none_is_lost_among_processes(
+        self, store: StateStore, location: str
+    ) -> None:
+        super().test_of_racing_swaps_none_is_lost_among_processes(store, location)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -201,7 +201,7 @@ class TestSessions:
         assert "2 pruned" in shell(*prune).stdout
         shell("sessions", "delete", "s4", "--trash", *place)
         listed = json.loads(shell("trash", "list", "--json", *place).stdout)
-        assert [each["stem"] for each in listed][0] == "s4"
+        assert listed[0]["stem"] == "s4"
         assert {each["stem"] for each in listed} == {"s0", "s1", "s4"}
         assert "s1" in shell("trash", "list", *place).stdout
         assert "restored s1" in shell("sessions", "restore", "s1", *place).stdout
