@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from statekeep import Event, OperationFinished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
@@ -21,6 +26,11 @@ def golden_lines(name: str) -> list[dict[str, Any]]:
     """The lines of a golden file; some hold U+2028, so only line feeds end one."""
     text = (GOLDEN / name).read_bytes().decode()
     return [json.loads(line) for line in text.split("\n") if line]
+
+
+def facts(events: Iterable[Event]) -> list[Event]:
+    """What happened, without the events that measure operations."""
+    return [event for event in events if not isinstance(event, OperationFinished)]
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ Everything that programs need is here. What plugins need besides is in `statekee
 """
 
 from statekeep._version import __version__
+from statekeep.aio import AsyncDocuments, AsyncSessions
 from statekeep.config import load_pruner, load_settings, open_sessions, open_store
 from statekeep.doctor import (
     Diagnosis,
@@ -47,10 +48,12 @@ from statekeep.errors import (
 )
 from statekeep.events import (
     ConflictDetected,
+    ConflictRetried,
     DocumentDeleted,
     DocumentSaved,
     Event,
     Observer,
+    OperationFinished,
     ProblemFound,
     PruneFailed,
     PruneFinished,
@@ -98,11 +101,14 @@ __all__ = [
     "FOREVER",
     "AccessDeniedError",
     "AgentResponse",
+    "AsyncDocuments",
+    "AsyncSessions",
     "Blob",
     "Capabilities",
     "ConfigError",
     "ConflictDetected",
     "ConflictError",
+    "ConflictRetried",
     "Conflicts",
     "CorruptDataError",
     "Diagnosis",
@@ -125,6 +131,7 @@ __all__ = [
     "NotFoundError",
     "Observer",
     "Oddity",
+    "OperationFinished",
     "OwnershipError",
     "PlannedVictim",
     "PluginConflictError",

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
 _FSSPEC = "fsspec"
 
-__all__ = ["installed_plugins", "load_pruner", "load_settings", "open_sessions", "open_store"]
+__all__ = [
+    "installed_plugins",
+    "load_pruner",
+    "load_settings",
+    "open_sessions",
+    "open_store",
+    "settings_for",
+]
 
 
 def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Settings
@@ -107,8 +114,9 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
     """Make a pruning strategy by name.
 
     Args:
-        name: ``ttl``, ``max-sessions``, ``max-per-user``, ``ttl+count``, or that of any installed
-            plugin; ``dist:name`` chooses between distributions.
+        name: ``ttl``, ``max-sessions``, ``max-per-user``, ``keep-last-per-phase``,
+            ``total-bytes``, ``ttl+count``, ``any-of``, or that of any installed plugin;
+            ``dist:name`` chooses between distributions.
         options: Its options; see ``statekeep plugins``.
 
     Raises:
@@ -137,12 +145,7 @@ def open_sessions(url_or_config: str | Settings | None = None) -> Iterator[Sessi
         ConfigError, PluginError: As `open_store`.
         UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
     """
-    if url_or_config is None:
-        settings = load_settings()
-    elif isinstance(url_or_config, str):
-        settings = load_settings(url=url_or_config)
-    else:
-        settings = url_or_config
+    settings = settings_for(url_or_config)
     observers = [installed_plugins().observer(name) for name in settings.observers]
     retention = _background_retention(settings.retention)
     with (
@@ -162,6 +165,15 @@ def _background_retention(settings: RetentionSettings | None) -> Retention | Non
     if settings.min_idle is None:
         return retention
     return replace(retention, min_idle=settings.min_idle)
+
+
+def settings_for(url_or_config: str | Settings | None) -> Settings:
+    """The settings given, or the configured ones, perhaps with another store."""
+    if url_or_config is None:
+        return load_settings()
+    if isinstance(url_or_config, str):
+        return load_settings(url=url_or_config)
+    return url_or_config
 
 
 def _make_store(spec: BackendSpec, url: StoreURL, options: Mapping[str, Any]) -> StateStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -13,6 +13,7 @@ from statekeep.codec import check_json_value, decode_json, encode_json, explain
 from statekeep.errors import ConflictError, CorruptDataError, InvalidDocumentError, InvalidKeyError
 from statekeep.events import (
     ConflictDetected,
+    ConflictRetried,
     DocumentDeleted,
     DocumentSaved,
     Event,
@@ -28,6 +29,7 @@ from statekeep.keys import (
     is_key,
     parse_document_key,
 )
+from statekeep.operations import operation
 from statekeep.protocol import (
     ABSENT,
     ANY,
@@ -38,7 +40,7 @@ from statekeep.protocol import (
     Version,
     compare,
 )
-from statekeep.retrying import retry_on_conflict
+from statekeep.retrying import apply, retry_on_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Document", "DocumentInfo", "Documents"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _PATIENCE = timedelta(seconds=30)
@@ -115,6 +118,7 @@ class Documents:
         """The store below."""
         return self._store
 
+    @operation("category", "name")
     def save_json(
         self,
         category: str,
@@ -160,6 +164,7 @@ class Documents:
     def load_json(self, category: str, name: str, *, type: type[T]) -> Document[T] | None: ...
     @overload
     def load_json(self, category: str, name: str, *, type: Any) -> Document[Any] | None: ...  # noqa: ANN401
+    @operation("category", "name")
     def load_json(
         self,
         category: str,
@@ -187,6 +192,7 @@ class Documents:
             return None
         return Document(self._read_json(key, blob, type), blob.version, blob.modified)
 
+    @operation("category", "name")
     def save_markdown(
         self, category: str, name: str, text: str, *, expect: Expect = ANY
     ) -> Version:
@@ -216,6 +222,7 @@ class Documents:
             ) from None
         return self._save(key, category, name, "md", data, expect)
 
+    @operation("category", "name")
     def load_markdown(self, category: str, name: str) -> Document[str] | None:
         """Read a Markdown document.
 
@@ -232,6 +239,7 @@ class Documents:
             return None
         return Document(self._read_text(key, blob), blob.version, blob.modified)
 
+    @operation("category", "name")
     def update(
         self,
         category: str,
@@ -270,7 +278,7 @@ class Documents:
                 current = (
                     self._read_text(key, blob) if kind == "md" else self._read_json(key, blob, type)
                 )
-            value = change(current)
+            value = apply(change, current)
             if value is None:
                 raise InvalidDocumentError(
                     "the change returned nothing; it must return the new value",
@@ -290,8 +298,9 @@ class Documents:
                 )
             return Document(value, version, None)
 
-        return retry_on_conflict(attempt, timeout)
+        return retry_on_conflict(attempt, timeout, self._retry)
 
+    @operation("category")
     def list(self, category: str | None = None) -> tuple[DocumentInfo, ...]:
         """List documents without reading them.
 
@@ -319,6 +328,7 @@ class Documents:
             found[parsed] = DocumentInfo(*parsed, size=entry.size, modified=entry.modified)
         return tuple(found[place] for place in sorted(found))
 
+    @operation("category", "name")
     def delete(
         self, category: str, name: str, *, kind: Kind | None = None, expect: ExpectSeen = ANY
     ) -> bool:
@@ -352,22 +362,23 @@ class Documents:
                     key=f"{stem}.*",
                     store=self._store,
                 )
-            for each, blob in there.items():
-                wanted = expect
-                if expect is ANY and self._store.capabilities.conditional_delete:
-                    wanted = blob.version
-                self._store.delete(keys[each], expect=wanted)
-                return each
-            compare(None, expect, key=f"{stem}.{kind or '*'}", store=self._store)
+            try:
+                for each, blob in there.items():
+                    wanted = expect
+                    if expect is ANY and self._store.capabilities.conditional_delete:
+                        wanted = blob.version
+                    self._store.delete(keys[each], expect=wanted)
+                    return each
+                compare(None, expect, key=f"{stem}.{kind or '*'}", store=self._store)
+            except ConflictError as error:
+                self._notify(ConflictDetected, error.key or stem)
+                raise
             return None
 
-        try:
-            deleted = retry_on_conflict(attempt, _PATIENCE if expect is ANY else timedelta(0))
-        except ConflictError as error:
-            self._notify(ConflictDetected(str(self._store), error.key or stem))
-            raise
+        timeout = _PATIENCE if expect is ANY else timedelta(0)
+        deleted = retry_on_conflict(attempt, timeout, self._retry)
         if deleted:
-            self._notify(DocumentDeleted(str(self._store), category, name, deleted))
+            self._notify(DocumentDeleted, category, name, deleted)
         return deleted is not None
 
     def _save(
@@ -376,9 +387,9 @@ class Documents:
         try:
             version = self._store.put(key, data, expect=expect)
         except ConflictError:
-            self._notify(ConflictDetected(str(self._store), key))
+            self._notify(ConflictDetected, key)
             raise
-        self._notify(DocumentSaved(str(self._store), category, name, kind, version))
+        self._notify(DocumentSaved, category, name, kind, version)
         return version
 
     def _refuse_sessions(self, category: str) -> None:
@@ -410,8 +421,14 @@ class Documents:
                 store=self._store,
             ) from None
 
-    def _notify(self, event: Event) -> None:
-        notify(self._observers, event)
+    def _retry(self, error: ConflictError, retry: int) -> None:
+        self._notify(ConflictRetried, error.key, retry)
+
+    def _notify(
+        self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        if self._observers:
+            notify(self._observers, event(str(self._store), *args, **kwargs))
 
 
 def _adapter(type: Any) -> TypeAdapter[Any]:  # noqa: A002, ANN401

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from statekeep.keys import Kind
     from statekeep.protocol import Version
 
 __all__ = [
     "ConflictDetected",
+    "ConflictRetried",
     "DocumentDeleted",
     "DocumentSaved",
     "Event",
     "Observer",
+    "OperationFinished",
     "ProblemFound",
     "PruneFailed",
     "PruneFinished",
@@ -98,6 +102,14 @@ class ConflictDetected(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConflictRetried(Event):
+    """An operation that met a conflict begins anew; `retry` counts from 1."""
+
+    key: str | None
+    retry: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProblemFound(Event):
     """A listing met a document that cannot be read."""
 
@@ -120,6 +132,32 @@ class PruneFailed(Event):
     """A background prune came to nothing; the next one tries again."""
 
     error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFinished(Event):
+    """A method of `Sessions` or `Documents` that works on the store has ended.
+
+    What it did by calling other methods of the same object is part of it and not told of again.
+
+    Attributes:
+        store: The store, as it names itself.
+        operation: Class and method: ``"Sessions.save"``; ``"Sessions.prune_in_background"``.
+        subject: The session's id, or the document's category and name (``"specs/v1/parser"``);
+            None where it was about all, or about a new session.
+        outcome: ``"ok"``, or the name of the error's class.
+        started_at: When it began (UTC).
+        duration: How long it took.
+        requests: How many requests the store sent for it, repetitions included; 0 where the
+            store sends none, or does not count.
+    """
+
+    operation: str
+    subject: str | None
+    outcome: str
+    started_at: datetime
+    duration: timedelta
+    requests: int
 
 
 Observer = Callable[[Event], None]

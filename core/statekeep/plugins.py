@@ -19,6 +19,7 @@ import pluggy
 from pydantic import BaseModel, PydanticUserError
 
 from statekeep.errors import (
+    ConfigError,
     PluginConflictError,
     PluginError,
     PluginLoadError,
@@ -37,7 +38,7 @@ __all__ = ["PluginInfo", "Plugins"]
 _logger = logging.getLogger(__name__)
 
 Group = Literal["backends", "pruners", "observers"]
-Status = Literal["ok", "broken", "conflict", "shadowed", "blocked"]
+Status = Literal["ok", "incomplete", "broken", "conflict", "shadowed", "blocked"]
 S = TypeVar("S", BackendSpec, PrunerSpec)
 
 _GROUPS: tuple[Group, ...] = ("backends", "pruners", "observers")
@@ -57,8 +58,9 @@ class PluginInfo:
         name: What it is chosen by.
         distribution: What was installed.
         version: Of the distribution.
-        status: ``ok``; ``broken``; ``conflict`` (another distribution offers the name);
-            ``shadowed`` (the name is a built-in's); ``blocked`` (not on the allow-list).
+        status: ``ok``; ``incomplete`` (it needs an extra); ``broken``; ``conflict``
+            (another distribution offers the name); ``shadowed`` (the name is a built-in's);
+            ``blocked`` (not on the allow-list).
         summary: What it says of itself; empty if it was not loaded.
         error: Why it is not ok, or how to choose it all the same; empty if it is ok.
         schema: The JSON schema of its options; empty if it was not loaded or has none.
@@ -119,6 +121,7 @@ class Plugins:
         """The observer of that name, or of ``dist:name``.
 
         Raises:
+            ConfigError: It needs packages that are not installed.
             PluginNotFoundError: Nobody offers it.
             PluginConflictError: Several do.
             PluginLoadError: It is broken.
@@ -152,6 +155,8 @@ class Plugins:
                 else:
                     spec = self._spec(entry, group, PrunerSpec)
                 summary, schema = spec.summary, _schema_of(spec)
+        except ConfigError as problem:
+            status, error = "incomplete", str(problem)
         except PluginError as problem:
             status, error = "broken", str(problem)
             _logger.warning("%s", problem)
@@ -261,6 +266,8 @@ class Plugins:
     def _load(self, entry: EntryPoint) -> object:
         try:
             return entry.load()
+        except ConfigError:
+            raise  # it says itself what to install
         except (Exception, SystemExit) as error:
             raise self._broken(entry, f"importing it failed: {error!r}") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -238,9 +239,13 @@ def carry_out(
         else:
             fates[victim.key] = None
 
+    # So that observers in the threads of the pool see the caller's context variables.
+    context = copy_context()
     pool = ThreadPoolExecutor(workers, "statekeep-prune") if workers > 1 else None
     try:
-        done = (pool.map if pool else map)(meet_fate, plan.victims)
+        done = (pool.map if pool else map)(
+            lambda victim: context.copy().run(meet_fate, victim), plan.victims
+        )
         for count, _ in enumerate(done, start=1):
             if progress:
                 progress(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Self, cast
 
 from statekeep.background import BackgroundPruner
 from statekeep.errors import (
@@ -19,6 +19,7 @@ from statekeep.errors import (
 )
 from statekeep.events import (
     ConflictDetected,
+    ConflictRetried,
     Event,
     Observer,
     ProblemFound,
@@ -33,6 +34,7 @@ from statekeep.index import SummaryIndex
 from statekeep.keys import session_key
 from statekeep.listing import Catalogue, Listing, Problem, Record, decode_session, page
 from statekeep.models import PIN, Session
+from statekeep.operations import operation
 from statekeep.protocol import (
     ABSENT,
     ANY,
@@ -52,7 +54,7 @@ from statekeep.retention import (
     carry_out,
     make_plan,
 )
-from statekeep.retrying import retry_on_conflict
+from statekeep.retrying import apply, retry_on_conflict
 from statekeep.timestamps import format_timestamp, to_microseconds, to_utc, utc_now
 from statekeep.trash import Trashed, discard, empty_trash, list_trash, restore
 
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["Conflicts", "Sessions"]
+
+P = ParamSpec("P")
 
 _logger = logging.getLogger(__name__)
 
@@ -155,6 +159,7 @@ class Sessions:
         """The store below."""
         return self._store
 
+    @operation("session_id")
     def load(self, session_id: str, *, user_id: str | None = None) -> Session | None:
         """Read a session.
 
@@ -174,6 +179,7 @@ class Sessions:
         blob = self._store.get(key)
         return None if blob is None else self._decode(key, blob, user_id)
 
+    @operation("session")
     def save(self, session: Session, *, overwrite: bool = False) -> Version:
         """Store a session, if it is still as it was loaded.
 
@@ -207,7 +213,7 @@ class Sessions:
         try:
             version = self._store.put(key, data, expect=expect)
         except ConflictError as error:
-            self._notify(ConflictDetected(str(self._store), key))
+            self._notify(ConflictDetected, key)
             what = "exists already" if created else "was saved or deleted since it was loaded"
             raise ConflictError(
                 f"the session {what}; load it again, or let update() do so",
@@ -215,11 +221,12 @@ class Sessions:
                 store=self._store,
             ) from error
         session.expect_version(version)
-        self._notify(SessionSaved(str(self._store), session.id, session.user_id, version, created))
+        self._notify(SessionSaved, session.id, session.user_id, version, created)
         if self._background:
             self._background.saved(session.id)
         return version
 
+    @operation("session_id")
     def update(
         self,
         session_id: str,
@@ -253,14 +260,15 @@ class Sessions:
                 raise NotFoundError(
                     "no such session", key=session_key(session_id), store=self._store
                 )
-            result = change(session)
+            result = apply(change, session)
             if isinstance(result, Session) and result is not session:
                 raise TypeError("the change gave another session; change the given one in place")
             self.save(session)
             return session
 
-        return retry_on_conflict(attempt, timeout)
+        return retry_on_conflict(attempt, timeout, self._retry)
 
+    @operation("session_id")
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
         """Give the session of that id, made and stored if there was none.
 
@@ -285,8 +293,9 @@ class Sessions:
             self.save(session)
             return session
 
-        return retry_on_conflict(attempt, _PATIENCE)
+        return retry_on_conflict(attempt, _PATIENCE, self._retry)
 
+    @operation("session_id")
     def delete(self, session_id: str, *, user_id: str | None = None, trash: bool = False) -> bool:
         """Delete a session.
 
@@ -310,17 +319,22 @@ class Sessions:
             if blob is None:
                 return False
             self._decode(key, blob, user_id)
-            if trash:
-                discard(self._store, key, blob, self._delete, now=utc_now())
-            else:
-                self._delete(key, blob.version)
+            try:
+                if trash:
+                    discard(self._store, key, blob, self._delete, now=utc_now())
+                else:
+                    self._delete(key, blob.version)
+            except ConflictError:
+                self._notify(ConflictDetected, key)
+                raise
             return True
 
-        deleted = retry_on_conflict(attempt, _PATIENCE)
+        deleted = retry_on_conflict(attempt, _PATIENCE, self._retry)
         if deleted:
-            self._notify(SessionDeleted(str(self._store), session_id, pruned=False, trashed=trash))
+            self._notify(SessionDeleted, session_id, pruned=False, trashed=trash)
         return deleted
 
+    @operation("session_id")
     def restore(self, session_id: str) -> Session:
         """Put back the copy of a session that came into the trash last.
 
@@ -341,13 +355,15 @@ class Sessions:
         """
         session = restore(self._store, session_id)
         version = cast("Version", session.version)
-        self._notify(SessionRestored(str(self._store), session.id, session.user_id, version))
+        self._notify(SessionRestored, session.id, session.user_id, version)
         return session
 
+    @operation()
     def list_trash(self) -> Sequence[Trashed]:
         """List what is in the trash, the newest first. Reads no sessions."""
         return list_trash(self._store)
 
+    @operation()
     def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
         """Delete for good what is in the trash.
 
@@ -359,6 +375,7 @@ class Sessions:
         """
         return empty_trash(self._store, older_than=older_than, now=utc_now())
 
+    @operation()
     def list(
         self,
         *,
@@ -406,6 +423,7 @@ class Sessions:
 
         return page(self._catalogue(), keep, limit=limit, cursor=cursor)
 
+    @operation("session_id")
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
         """Protect a session from pruning; `updated_at` stays.
 
@@ -423,6 +441,7 @@ class Sessions:
         pin = True if until is None else format_timestamp(until)
         return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
 
+    @operation("session_id")
     def unpin(self, session_id: str) -> Session:
         """End the protection of `pin`; `updated_at` stays.
 
@@ -434,6 +453,7 @@ class Sessions:
         """
         return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
 
+    @operation()
     def plan_prune(
         self,
         strategy: PruningStrategy,
@@ -464,6 +484,7 @@ class Sessions:
             min_idle=min_idle,
         )
 
+    @operation()
     def prune(
         self,
         plan: PrunePlan | PruningStrategy,
@@ -504,6 +525,7 @@ class Sessions:
 
         return self._carry_out(plan, trash=trash, progress=progress)
 
+    @operation()
     def _prune_in_background(
         self, *, now: datetime, protect: frozenset[str], stop: Callable[[], bool]
     ) -> PruneReport:
@@ -517,7 +539,7 @@ class Sessions:
         return self._carry_out(plan, trash=retention.trash, stop=stop)
 
     def _prune_failed(self, error: Exception) -> None:
-        self._notify(PruneFailed(str(self._store), error))
+        self._notify(PruneFailed, error)
 
     def _carry_out(
         self,
@@ -536,11 +558,11 @@ class Sessions:
                     raise ConflictError(_CHANGED, key=victim.key, store=self._store)
                 discard(self._store, victim.key, blob, self._delete, now=plan.now)
             session_id, trashed = victim.summary.id, trash is not None
-            self._notify(SessionDeleted(str(self._store), session_id, pruned=True, trashed=trashed))
+            self._notify(SessionDeleted, session_id, pruned=True, trashed=trashed)
 
         def finished(report: PruneReport) -> None:
             counts = map(len, (report.pruned, report.spared, report.unknown, report.failed))
-            self._notify(PruneFinished(str(self._store), *counts))
+            self._notify(PruneFinished, *counts)
 
         report = carry_out(
             plan,
@@ -582,7 +604,7 @@ class Sessions:
         if seen not in self._reported:
             self._reported.add(seen)
             _logger.warning("%s on %s: %s", problem.key, self._store, problem.reason)
-            self._notify(ProblemFound(str(self._store), problem.key, problem.reason))
+            self._notify(ProblemFound, problem.key, problem.reason)
 
     def _decode(self, key: str, blob: Blob, user_id: str | None) -> Session:
         try:
@@ -622,5 +644,11 @@ class Sessions:
             raise ConflictError(_CHANGED, key=key, store=self._store)
         self._store.delete(key)
 
-    def _notify(self, event: Event) -> None:
-        notify(self._observers, event)
+    def _retry(self, error: ConflictError, retry: int) -> None:
+        self._notify(ConflictRetried, error.key, retry)
+
+    def _notify(
+        self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        if self._observers:
+            notify(self._observers, event(str(self._store), *args, **kwargs))

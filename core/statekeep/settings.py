@@ -10,7 +10,7 @@ import os
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -100,6 +100,9 @@ class Settings(BaseSettings):
 
     observers: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Names of the observers that are told of events; in the environment, with commas."""
+
+    async_workers: PositiveInt = 16
+    """How many operations of `AsyncSessions` run at once."""
 
     @field_validator("observers", mode="before")
     @classmethod

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+)
+from pydantic_core import from_json
 
+from statekeep import SessionSummary, Victim, load_pruner
 from statekeep.hooks import PrunerSpec, hookimpl
-from statekeep.retention import Victim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from statekeep.models import SessionSummary
-
-__all__ = ["MaxPerUser", "MaxSessions", "TimeToLive", "TimeToLiveAndCount"]
+__all__ = [
+    "AnyOf",
+    "AnyOfConfig",
+    "KeepLastPerPhase",
+    "MaxPerUser",
+    "MaxSessions",
+    "Member",
+    "TimeToLive",
+    "TimeToLiveAndCount",
+    "TotalBytes",
+]
 
 _HOUR = timedelta(hours=1)
+
+
+def _read(value: object) -> object:
+    return from_json(value) if isinstance(value, str) else value
+
+
+# What is nested is JSON in the environment and on the command line.
+_Nested = BeforeValidator(_read)
 
 
 class _Strategy(BaseModel):
@@ -32,18 +57,19 @@ class TimeToLive(_Strategy):
 
     Args:
         ttl_hours: For how long a session lives after its last update; 0 switches it off.
+        users: Other times for some users, by their id.
     """
 
     ttl_hours: NonNegativeFloat = 168.0
+    users: Annotated[dict[str, NonNegativeFloat], _Nested] = Field(default_factory=dict)
 
     def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
         """See `statekeep.PruningStrategy`."""
-        if not self.ttl_hours:
-            return
         for summary in summaries:
+            hours = self.users.get(summary.user_id, self.ttl_hours)
             # Divided rather than multiplied: no number of hours can overflow.
-            if (now - summary.updated_at) / _HOUR > self.ttl_hours:
-                yield Victim(summary, f"not updated for {self.ttl_hours:g} hours")
+            if hours and (now - summary.updated_at) / _HOUR > hours:
+                yield Victim(summary, f"not updated for {hours:g} hours")
 
 
 class MaxSessions(_Strategy):
@@ -67,19 +93,65 @@ class MaxPerUser(_Strategy):
 
     Args:
         max_sessions: How many of each user; 0 switches it off.
+        users: Other numbers for some users, by their id.
     """
 
     max_sessions: NonNegativeInt = 100
+    users: Annotated[dict[str, NonNegativeInt], _Nested] = Field(default_factory=dict)
 
     def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
         """See `statekeep.PruningStrategy`."""
-        if not self.max_sessions:
+        for summary, limit in _beyond(
+            summaries, lambda each: each.user_id, self.users, self.max_sessions
+        ):
+            yield Victim(summary, f"older than the user's newest {limit}")
+
+
+class KeepLastPerPhase(_Strategy):
+    """Keep the newest sessions of each phase only, and perhaps all that passed.
+
+    A session's phase is the last that a response reached; those without one are a group, too.
+
+    Args:
+        max_sessions: How many of each phase; 0 switches it off.
+        phases: Other numbers for some phases.
+        keep_passed: Whether to keep, and not to count, all whose last evaluation passed.
+    """
+
+    max_sessions: NonNegativeInt = 100
+    phases: Annotated[dict[str, NonNegativeInt], _Nested] = Field(default_factory=dict)
+    keep_passed: bool = False
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+        """See `statekeep.PruningStrategy`."""
+        if self.keep_passed:
+            summaries = [each for each in summaries if not each.last_evaluation]
+        for summary, limit in _beyond(
+            summaries, lambda each: each.last_phase, self.phases, self.max_sessions
+        ):
+            where = "without a phase" if summary.last_phase is None else f"in {summary.last_phase}"
+            yield Victim(summary, f"older than the newest {limit} {where}")
+
+
+class TotalBytes(_Strategy):
+    """Delete the oldest sessions until the rest fits.
+
+    Args:
+        max_bytes: How much room the sessions may take, as a number or as text (``"2GiB"``); 0
+            switches it off.
+    """
+
+    max_bytes: ByteSize
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+        """See `statekeep.PruningStrategy`."""
+        if not self.max_bytes:
             return
-        seen: Counter[str] = Counter()
+        total = 0
         for summary in _newest_first(summaries):
-            seen[summary.user_id] += 1
-            if seen[summary.user_id] > self.max_sessions:
-                yield Victim(summary, f"older than the user's newest {self.max_sessions}")
+            total += summary.size
+            if total > self.max_bytes:
+                yield Victim(summary, f"beyond the newest {self.max_bytes.human_readable()}")
 
 
 class TimeToLiveAndCount(_Strategy):
@@ -97,9 +169,60 @@ class TimeToLiveAndCount(_Strategy):
         """See `statekeep.PruningStrategy`."""
         expired = list(TimeToLive(ttl_hours=self.ttl_hours).select(summaries, now))
         yield from expired
-        gone = {victim.summary.id for victim in expired}
-        rest = [summary for summary in summaries if summary.id not in gone]
+        rest = _without(expired, summaries)
         yield from MaxSessions(max_sessions=self.max_sessions).select(rest, now)
+
+
+class Member(_Strategy):
+    """A strategy by its name, as `statekeep.load_pruner` takes it.
+
+    Args:
+        strategy: Its name, or ``dist:name``.
+        options: What it takes.
+    """
+
+    strategy: str
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class AnyOfConfig(_Strategy):
+    """The configuration of `AnyOf`.
+
+    Args:
+        strategies: At least one; their order matters.
+    """
+
+    strategies: Annotated[list[Member], _Nested] = Field(min_length=1)
+
+
+class AnyOf:
+    """Delete what any of several strategies deletes, one after the other.
+
+    Each is shown what those before it leave, so a limit counts only what remains.
+
+    Args:
+        config: Which strategies.
+
+    Raises:
+        ConfigError, PluginError: As `statekeep.load_pruner`.
+    """
+
+    def __init__(self, config: AnyOfConfig) -> None:
+        self._strategies = [
+            (member.strategy, load_pruner(member.strategy, **member.options))
+            for member in config.strategies
+        ]
+
+    def __repr__(self) -> str:
+        return f"any-of({', '.join(name for name, _ in self._strategies)})"
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+        """See `statekeep.PruningStrategy`."""
+        for name, strategy in self._strategies:
+            victims = list(strategy.select(summaries, now))
+            for victim in victims:
+                yield Victim(victim.summary, f"{name}: {victim.reason}")
+            summaries = _without(victims, summaries)
 
 
 def _newest_first(summaries: Sequence[SessionSummary]) -> list[SessionSummary]:
@@ -108,17 +231,47 @@ def _newest_first(summaries: Sequence[SessionSummary]) -> list[SessionSummary]:
     return sorted(by_id, key=lambda summary: summary.updated_at, reverse=True)
 
 
+def _beyond(
+    summaries: Sequence[SessionSummary],
+    group: Callable[[SessionSummary], str | None],
+    limits: Mapping[str, int],
+    limit: int,
+) -> Iterator[tuple[SessionSummary, int]]:
+    """What is older than the newest so many of its group, and how many those are."""
+    seen: Counter[str | None] = Counter()
+    for summary in _newest_first(summaries):
+        name = group(summary)
+        most = limit if name is None else limits.get(name, limit)
+        seen[name] += 1
+        if 0 < most < seen[name]:
+            yield summary, most
+
+
+def _without(
+    victims: Sequence[Victim], summaries: Sequence[SessionSummary]
+) -> list[SessionSummary]:
+    gone = {victim.summary.id for victim in victims}
+    return [summary for summary in summaries if summary.id not in gone]
+
+
 @hookimpl
 def statekeep_pruners() -> list[PrunerSpec]:
     """Offer the built-in strategies."""
     offered: dict[str, type[_Strategy]] = {
-        "ttl": TimeToLive,
-        "max-sessions": MaxSessions,
+        "keep-last-per-phase": KeepLastPerPhase,
         "max-per-user": MaxPerUser,
+        "max-sessions": MaxSessions,
+        "total-bytes": TotalBytes,
+        "ttl": TimeToLive,
         "ttl+count": TimeToLiveAndCount,
     }
     return [
-        # A strategy is its own config, so making one from its config is handing it on.
-        PrunerSpec(name, (strategy.__doc__ or "").split("\n")[0], strategy, lambda config: config)
-        for name, strategy in offered.items()
-    ]
+        # Such a strategy is its own config, so making one from its config is handing it on.
+        *(PrunerSpec(name, _says(strategy), strategy, lambda config: config)
+          for name, strategy in offered.items()),
+        PrunerSpec("any-of", _says(AnyOf), AnyOfConfig, AnyOf),
+    ]  # fmt: skip
+
+
+def _says(kind: type) -> str:
+    return (kind.__doc__ or "").split("\n")[0]

@@ -112,7 +112,7 @@ def main() -> None:
         for name in ("s3fs", "obstore"):
             url = f"s3://bench/x?endpoint_url={endpoint}&client={name}"
             subjects.append(our_subject(name, stack.enter_context(open_store(url))))
-        print(measure(subjects, threads))  # noqa: T201
+        print(measure(subjects, threads))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
+from support import facts
 
 from statekeep import (
     ABSENT,
@@ -274,7 +275,7 @@ def test_events_tell_what_happened(store: StateStore) -> None:
     documents.delete("a", "b")
     documents.delete("a", "b")
     where = str(store)
-    assert events == [
+    assert facts(events) == [
         DocumentSaved(where, "a", "b", "json", version),
         ConflictDetected(where, "a/b.json"),
         DocumentDeleted(where, "a", "b", "json"),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import facts
 
 from statekeep import (
     AccessDeniedError,
@@ -47,7 +48,7 @@ def chosen(strategy: PruningStrategy, summaries: Sequence[SessionSummary]) -> st
     return "".join(sorted(victim.summary.id for victim in strategy.select(summaries, NOW)))
 
 
-ALL = ["ttl", "max-sessions", "max-per-user", "ttl+count"]
+ALL = ["ttl", "max-sessions", "max-per-user", "keep-last-per-phase", "ttl+count"]
 FIVE = [summary(name, HOUR * hours) for hours, name in enumerate("abcde")]
 
 
@@ -299,7 +300,7 @@ class TestPruning:
         done: list[int] = []
         observed = Sessions(store, observers=[events.append])
         observed.prune(load_pruner("max-sessions", max_sessions=8), progress=done.append)
-        assert events[-1] == PruneFinished(str(store), 2, 0, 0, 0)
+        assert facts(events)[-1] == PruneFinished(str(store), 2, 0, 0, 0)
         assert [e.session_id for e in events if isinstance(e, SessionDeleted) and e.pruned] == [
             "8",
             "9",
@@ -456,7 +457,7 @@ class TestTrouble:
         observed = Sessions(store, observers=[events.append])
         with pytest.raises(KeyboardInterrupt):
             observed.prune(load_pruner("max-sessions", max_sessions=1), progress=interrupt)
-        assert events[-1] == PruneFinished(str(store), 2, 0, 0, 0)
+        assert facts(events)[-1] == PruneFinished(str(store), 2, 0, 0, 0)
 
     def test_leftovers_that_cannot_be_removed_do_not_lose_the_report(
         self,

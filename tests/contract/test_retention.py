@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from support import facts
 
 from statekeep import (
     Event,
@@ -78,7 +79,7 @@ class TestASave:
             wait(sessions)
         assert ids(store) == {"new"}
         where = str(store)
-        assert events[1:] == [
+        assert facts(events)[1:] == [
             SessionDeleted(where, "old", pruned=True, trashed=False),
             PruneFinished(where, pruned=1, spared=0, unknown=0, failed=0),
         ]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from support import facts
 
 from statekeep import (
     ANY,
@@ -136,7 +137,7 @@ class TestDeletingIntoTheTrash:
         version = sessions.restore("s").version
         assert version
         where = str(store)
-        assert events[-2:] == [
+        assert facts(events)[-2:] == [
             SessionDeleted(where, "s", pruned=False, trashed=True),
             SessionRestored(where, "s", "ada", version),
         ]

@@ -20,6 +20,7 @@ import statekeep.hooks
 from statekeep import load_settings
 from statekeep.cli.errors import EXIT_CODES
 from statekeep.settings import Settings
+from statekeep_plugins import telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +156,14 @@ def test_every_event_and_error_is_described() -> None:
         for name in module.__all__:
             if inspect.isclass(getattr(module, name)) and "Plugin" not in name:
                 assert name in described, name
+
+
+def test_every_event_and_measurement_is_described_to_those_who_observe() -> None:
+    described = (ROOT / "docs" / "observability.md").read_text()
+    events = {each.__name__ for each in statekeep.Event.__subclasses__()}
+    assert events == set(re.findall(r"^\| `([A-Z]\w+)` \|", described, re.MULTILINE))
+    measured = re.findall(r'"(statekeep\.[\w.]+|error\.type)"', inspect.getsource(telemetry))
+    assert set(measured) == set(re.findall(r"^\| `([\w]+\.[\w.]+)` \|", described, re.MULTILINE))
 
 
 def test_the_promises_name_tests_that_exist() -> None:

@@ -17,7 +17,9 @@ from statekeep import (
     ConfigError,
     ConflictError,
     Documents,
+    Event,
     InvalidKeyError,
+    OperationFinished,
     Session,
     Sessions,
     StateStore,
@@ -174,6 +176,28 @@ class TestBudgets:
         assert proxy.count() == ["LIST"]
         documents.delete("a", "b", kind="json")
         assert proxy.count() == ["GET", "DELETE"]
+
+    def test_are_what_observers_are_told(self, store: StateStore, proxy: Proxy) -> None:
+        told: list[OperationFinished] = []
+
+        def observe(event: Event) -> None:
+            if isinstance(event, OperationFinished):
+                told.append(event)
+
+        sessions = Sessions(store, observers=[observe])
+        operations: list[Callable[[], object]] = [
+            lambda: sessions.get_or_create("ada", "s"),
+            lambda: sessions.get_or_create("ada", "t"),
+            lambda: sessions.update("s", lambda session: session.add_user_message("hello")),
+            lambda: Documents(store, observers=[observe]).save_json("a", "b", 1),
+            sessions.list,
+            lambda: sessions.prune(load_pruner("max-sessions", max_sessions=1)),
+        ]
+        for operation in operations:
+            proxy.fault = Once("PUT", (503, "SlowDown"))
+            operation()
+            assert told[-1].requests == len(proxy.count())
+        assert [each.requests for each in told[:2]] == [3, 3]
 
     def test_many_are_read_at_once(self, store: StateStore, proxy: Proxy) -> None:
         keys = [f"a/{n}.md" for n in range(16)]

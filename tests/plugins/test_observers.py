@@ -25,7 +25,13 @@ with open_sessions() as sessions:
         sessions.prune(load_pruner("odd"))
 tell(Path("record.txt").read_text().splitlines())
 """
-HEARD = ["SessionSaved", "SessionSaved", "ConflictDetected", "SessionDeleted", "PruneFinished"]
+HEARD = [
+    *("SessionSaved", "OperationFinished"),
+    "OperationFinished",
+    *("SessionSaved", "OperationFinished"),
+    *("ConflictDetected", "OperationFinished"),
+    *("SessionDeleted", "PruneFinished", "OperationFinished"),
+]
 
 
 def test_an_observer_hears_what_happened(environment: Callable[..., Environment]) -> None:
@@ -39,9 +45,14 @@ def test_an_observer_hears_what_happened(environment: Callable[..., Environment]
     assert [line.partition("(")[0] for line in record] == HEARD
     assert "session_id='plan', user_id='ada'" in record[0]
     assert record[0].endswith("created=True)")
-    assert record[1].endswith("created=False)")
-    assert record[2] == "ConflictDetected(store='memory:', key='sessions/plan.json')"
-    assert record[3] == "SessionDeleted(store='memory:', session_id='plan', pruned=True)"
+    assert "operation='Sessions.get_or_create', subject='plan', outcome='ok'" in record[1]
+    assert record[3].endswith("created=False)")
+    assert record[5] == "ConflictDetected(store='memory:', key='sessions/plan.json')"
+    assert "outcome='ConflictError'" in record[6]
+    assert (
+        record[7]
+        == "SessionDeleted(store='memory:', session_id='plan', pruned=True, trashed=False)"
+    )
     assert not done.err
 
 

@@ -75,7 +75,10 @@ tell(Path("record.txt").read_text().partition("(")[0])
         ACME_RECORD="record.txt",
     )
     assert done.told == "SessionSaved"
-    assert done.err.splitlines() == ["the rival heard of SessionSaved"]
+    assert done.err.splitlines() == [
+        "the rival heard of SessionSaved",
+        "the rival heard of OperationFinished",
+    ]
 
 
 def test_a_conflict_concerns_nobody_else(environment: Callable[..., Environment]) -> None:
@@ -151,6 +154,7 @@ def test_the_list_of_plugins_shows_conflicts_and_what_is_shadowed(
         ("pruners", "odd", "acme-statekeep"): "conflict",
         ("pruners", "odd", "rival-statekeep"): "conflict",
         ("pruners", "ttl", "rival-statekeep"): "shadowed",
+        ("observers", "otel", "statekeep"): "incomplete",
         ("observers", "recorder", "acme-statekeep"): "conflict",
         ("observers", "recorder", "rival-statekeep"): "conflict",
     }

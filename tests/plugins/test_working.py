@@ -99,6 +99,37 @@ tell([
     assert left == ["0", "2", "4"]
 
 
+def test_a_strategy_can_be_one_of_several(environment: Callable[..., Environment]) -> None:
+    acme = environment("acme")
+    program = """
+with open_sessions() as sessions:
+    for count in range(6):
+        session = sessions.get_or_create("ada", str(count))
+        for _ in range(count):
+            session.add_user_message("Hello")
+        sessions.save(session)
+tell("made")
+"""
+    assert acme.python(program, STATEKEEP_URL="./data").told == "made"
+    planned = acme.statekeep(
+        "sessions",
+        "prune",
+        "--dry-run",
+        "--json",
+        STATEKEEP_URL="./data",
+        STATEKEEP_RETENTION__STRATEGY="any-of",
+        STATEKEEP_RETENTION__OPTIONS__STRATEGIES=(
+            '[{"strategy": "acme-statekeep:odd", "options": {"at_least": 3}},'
+            ' {"strategy": "max-sessions", "options": {"max_sessions": 3}}]'
+        ),
+    ).told
+    assert {each["id"]: each["reason"] for each in planned["would_prune"]} == {
+        "3": "acme-statekeep:odd: 3 is odd",
+        "5": "acme-statekeep:odd: 5 is odd",
+        "0": "max-sessions: older than the newest 3",
+    }
+
+
 def test_the_command_line_uses_a_deployments_backend_strategy_and_observer(
     environment: Callable[..., Environment],
 ) -> None:
@@ -132,7 +163,10 @@ tell("made")
 
     record = (acme.folder / "record.txt").read_text().splitlines()
     kinds = [line.partition("(")[0] for line in record]
-    assert kinds == ["SessionSaved"] * 6 + ["SessionDeleted"] * 2 + ["PruneFinished"]
+    happened = [kind for kind in kinds if kind != "OperationFinished"]
+    assert happened == ["SessionSaved"] * 6 + ["SessionDeleted"] * 2 + ["PruneFinished"]
+    named = re.findall(r"operation='Sessions\.(\w+)'", "".join(record))
+    assert named == ["get_or_create", "save"] * 3 + ["list", "plan_prune", "plan_prune", "prune"]
 
 
 @pytest.mark.parametrize(
@@ -278,10 +312,29 @@ def test_what_is_built_in_comes_in_by_the_same_door(
         ("backends", "fsspec"),
         ("backends", "memory"),
         ("backends", "s3"),
+        ("observers", "otel"),
+        ("pruners", "any-of"),
+        ("pruners", "keep-last-per-phase"),
         ("pruners", "max-per-user"),
         ("pruners", "max-sessions"),
+        ("pruners", "total-bytes"),
         ("pruners", "ttl"),
         ("pruners", "ttl+count"),
     }
     assert {distribution for _, _, distribution in plugins} == {"statekeep"}
+    otel = plugins.pop(("observers", "otel", "statekeep"))
+    assert otel["status"] == "incomplete"
+    assert otel["error"].endswith("pip install 'statekeep[otel]'")
     assert {each["status"] for each in plugins.values()} == {"ok"}
+
+
+def test_an_observer_whose_extra_is_missing_says_so_when_it_is_chosen(
+    environment: Callable[..., Environment],
+) -> None:
+    plain = environment()
+    kind, message = plain.error_of("open_sessions().__enter__()", STATEKEEP_OBSERVERS="otel")
+    assert kind == "ConfigError"
+    assert "(opentelemetry): pip install 'statekeep[otel]'" in message
+    listed = plain.statekeep("plugins")
+    assert listed.code == 0
+    assert not listed.err

@@ -1,11 +1,13 @@
 """A program of somebody who installed the wheel; run there, and checked by a strict mypy."""
 
+import asyncio
 from datetime import timedelta
 
 from pydantic import BaseModel
 
 from statekeep import (
     ABSENT,
+    AsyncSessions,
     ConflictError,
     Document,
     Documents,
@@ -42,6 +44,15 @@ def use(store: StateStore) -> int:
     return loaded.value.tokens
 
 
+async def use_async() -> int:
+    async with AsyncSessions.open("memory:") as sessions:
+        session: Session = await sessions.get_or_create("ada", "s")
+        session.add_user_message("hello")
+        await sessions.save(session)
+        return sum(summary.message_count for summary in await sessions.list(user_id="ada"))
+
+
+assert asyncio.run(use_async()) == 1
 with open_store("memory:") as memory:
     assert use(memory) == 5
 with open_store("./state", durability="rename") as folder:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -91,8 +92,12 @@ class ObstoreClient(Client):
     async def map(
         self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A], at_once: int
     ) -> list[T]:
+        # With the caller's context variables, so that requests count for its operation.
+        context = copy_context()
         with ThreadPoolExecutor(at_once) as threads:
-            return list(threads.map(lambda item: self.run(function(item)), items))
+            return list(
+                threads.map(lambda item: context.copy().run(self.run, function(item)), items)
+            )
 
     async def on_aws(self) -> bool:
         return is_aws(self._environment.endpoint_url)

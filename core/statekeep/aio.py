@@ -1,0 +1,323 @@
+"""Sessions and documents for programs with an event loop.
+
+The stores are synchronous. Here each operation is handed over whole to a thread: one hop, not one
+for each file or request that it needs. The threads belong to no loop, so asyncio and trio can wait
+for them, with or without anyio, and several loops at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, suppress
+from contextvars import copy_context
+from datetime import timedelta
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+
+from statekeep.config import open_sessions, settings_for
+from statekeep.documents import Document, Documents
+from statekeep.sessions import Conflicts, Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    from statekeep.events import Observer
+    from statekeep.protocol import StateStore
+    from statekeep.retention import Retention
+    from statekeep.settings import Settings
+
+__all__ = ["AsyncDocuments", "AsyncSessions"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", Sessions, Documents)
+
+
+class _Threads:
+    """A bounded executor whose results tasks of any event loop can wait for."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._start()
+
+    def _start(self) -> None:
+        self._executor = ThreadPoolExecutor(self._size, "statekeep")
+        self._pid = os.getpid()
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._pid != os.getpid():
+            self._start()  # a fork takes no threads along
+        call = partial(copy_context().run, function, *args, **kwargs)
+        return await _result_of(self._executor.submit(call))
+
+    def shutdown(self) -> None:
+        if self._pid == os.getpid():
+            self._executor.shutdown()
+
+
+class _Async(Generic[S]):
+    def __init__(self, sync: S, workers: int) -> None:
+        self._sync: S = sync
+        self._threads = _Threads(workers)
+
+    @property
+    def store(self) -> StateStore:
+        """The store below."""
+        return self._sync.store
+
+    async def close(self) -> None:
+        """Wait for the operations that were begun, and give back the threads; the store stays open.
+
+        Closing twice is fine. What is called afterwards raises `RuntimeError`.
+        """
+        await _run_to_the_end(self._threads.shutdown)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _hop(
+    method: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[_Async[S], P], Coroutine[Any, Any, T]]:
+    """The same method with the same signature, run in a thread."""
+
+    @wraps(method)
+    async def hop(self: _Async[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._threads.run(method, self._sync, *args, **kwargs)
+
+    return hop
+
+
+class AsyncSessions(_Async[Sessions]):
+    """`Sessions` for programs with an event loop: the same methods, to be awaited.
+
+    Each call runs whole in one of its own threads, with the caller's context variables; so do the
+    functions given to it (the `change` of `update`, the `progress` of `prune`) and the observers.
+    They are plain functions and must not touch the loop.
+
+    A call that is cancelled ends at once for the caller. If it still waited for a thread, it never
+    runs. If it was running, it goes on and may still be stored: load the session again before
+    changing it further. `close` waits for such calls.
+
+    It may be used from several event loops. `close` it, or use it as an asynchronous context
+    manager; it does not close the store. To have both opened and closed, use `open`.
+
+    Args:
+        store: As for `Sessions`.
+        conflicts: As for `Sessions`.
+        observers: As for `Sessions`.
+        retention: As for `Sessions`.
+        workers: How many operations run at once; others wait for their turn.
+
+    Raises:
+        UnsupportedError: As for `Sessions`.
+
+    Example:
+        >>> import asyncio
+        >>> from statekeep import AsyncSessions, open_store
+        >>> async def main() -> int:
+        ...     with open_store("memory:") as store:
+        ...         async with AsyncSessions(store) as sessions:
+        ...             session = await sessions.get_or_create("ada", "plan")
+        ...             session.add_user_message("Hello")
+        ...             await sessions.save(session)
+        ...             return len(await sessions.list(user_id="ada"))
+        >>> asyncio.run(main())
+        1
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        *,
+        conflicts: Conflicts = "detect",
+        observers: Iterable[Observer] = (),
+        retention: Retention | None = None,
+        workers: int = 16,
+    ) -> None:
+        super().__init__(
+            Sessions(store, conflicts=conflicts, observers=observers, retention=retention), workers
+        )
+
+    async def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:  # noqa: ASYNC109
+        """Wait for the operations that were begun, end background pruning, give back the threads.
+
+        The store stays open. Closing twice is fine. What is called afterwards raises
+        `RuntimeError`.
+
+        Args:
+            timeout: How long to wait for a prune that runs, as in `Sessions.close`.
+        """
+
+        def close() -> None:
+            self._threads.shutdown()
+            self._sync.close(timeout)
+
+        await _run_to_the_end(close)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url_or_config: str | Settings | None = None) -> AsyncIterator[Self]:
+        """Open the sessions that a deployment configured, and close everything at the end.
+
+        What `statekeep.open_sessions` does, without holding up the loop. Leaving waits for the
+        operations that were begun. If leaving is itself cancelled, the rest of it goes on in a
+        thread.
+
+        Args:
+            url_or_config: As for `statekeep.open_sessions`.
+
+        Raises:
+            ConfigError, PluginError, UnsupportedError: As `statekeep.open_sessions`.
+
+        Example:
+            >>> import asyncio
+            >>> async def main() -> None:
+            ...     async with AsyncSessions.open("memory:") as sessions:
+            ...         print(len(await sessions.list()))
+            >>> asyncio.run(main())
+            0
+        """
+        stack = ExitStack()
+
+        def enter() -> tuple[Sessions, int]:
+            settings = settings_for(url_or_config)
+            return stack.enter_context(open_sessions(settings)), settings.async_workers
+
+        # One thread, so that closing comes after opening even if nobody waited for that.
+        keeper = ThreadPoolExecutor(1, "statekeep-open")
+        try:
+            made = cls.__new__(cls)
+            _Async.__init__(made, *await _result_of(keeper.submit(enter)))
+            stack.callback(made._threads.shutdown)  # noqa: SLF001 - its own
+            yield made
+        finally:
+            closing = keeper.submit(stack.close)
+            keeper.shutdown(wait=False)
+            await _end_of(closing)
+
+    load = _hop(Sessions.load)
+    save = _hop(Sessions.save)
+    update = _hop(Sessions.update)
+    get_or_create = _hop(Sessions.get_or_create)
+    delete = _hop(Sessions.delete)
+    restore = _hop(Sessions.restore)
+    list_trash = _hop(Sessions.list_trash)
+    empty_trash = _hop(Sessions.empty_trash)
+    list = _hop(Sessions.list)
+    pin = _hop(Sessions.pin)
+    unpin = _hop(Sessions.unpin)
+    plan_prune = _hop(Sessions.plan_prune)
+    prune = _hop(Sessions.prune)
+
+
+class AsyncDocuments(_Async[Documents]):
+    """`Documents` for programs with an event loop: the same methods, to be awaited.
+
+    Threads, cancelling and closing are as with `AsyncSessions`.
+
+    Args:
+        store: As for `Documents`.
+        observers: As for `Documents`.
+        workers: How many operations run at once; others wait for their turn.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        *,
+        observers: Iterable[Observer] = (),
+        workers: int = 16,
+    ) -> None:
+        super().__init__(Documents(store, observers=observers), workers)
+
+    save_json = _hop(Documents.save_json)
+
+    # A decorator cannot carry the overloads over.
+    @overload
+    async def load_json(self, category: str, name: str) -> Document[Any] | None: ...
+    @overload
+    async def load_json(self, category: str, name: str, *, type: type[T]) -> Document[T] | None: ...
+    @overload
+    async def load_json(self, category: str, name: str, *, type: Any) -> Document[Any] | None: ...  # noqa: ANN401
+    async def load_json(
+        self,
+        category: str,
+        name: str,
+        *,
+        type: Any = None,  # noqa: A002
+    ) -> Document[Any] | None:
+        """See `Documents.load_json`."""
+        return await self._threads.run(self._sync.load_json, category, name, type=type)
+
+    save_markdown = _hop(Documents.save_markdown)
+    load_markdown = _hop(Documents.load_markdown)
+    update = _hop(Documents.update)
+    list = _hop(Documents.list)
+    delete = _hop(Documents.delete)
+
+
+async def _result_of(future: Future[T]) -> T:
+    """Wait for a call in a thread; if this is cancelled while the call is queued, it never runs."""
+    if _in_trio():
+        await _end_in_trio(future)
+        return future.result()
+    import asyncio  # noqa: PLC0415 - costs more than all of statekeep, and here it is loaded
+
+    return await asyncio.wrap_future(future)
+
+
+async def _run_to_the_end(function: Callable[[], None]) -> None:
+    """Run in a thread of its own what must be run, and wait for it."""
+    executor = ThreadPoolExecutor(1, "statekeep-close")
+    future = executor.submit(function)
+    executor.shutdown(wait=False)
+    await _end_of(future)
+
+
+async def _end_of(future: Future[None]) -> None:
+    """Wait for what must be run whatever happens to the task."""
+    if _in_trio():
+        import trio  # noqa: PLC0415 - whose loop this is
+
+        with trio.CancelScope(shield=True):
+            await _end_in_trio(future)
+        return future.result()
+    import asyncio  # noqa: PLC0415
+
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
+def _in_trio() -> bool:
+    # Asked first: trio can be a guest in a thread that also has a loop of asyncio.
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
+async def _end_in_trio(future: Future[Any]) -> None:
+    import trio  # noqa: PLC0415 - whose loop this is
+
+    ended = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def wake(_: object) -> None:
+        with suppress(trio.RunFinishedError):  # nobody waits any more
+            token.run_sync_soon(ended.set)
+
+    future.add_done_callback(wake)
+    try:
+        await ended.wait()
+    finally:
+        future.cancel()

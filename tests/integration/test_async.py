@@ -1,0 +1,510 @@
+"""The same operations for programs with an event loop: under asyncio, trio and several loops."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, assert_type
+
+import anyio.lowlevel
+import pytest
+import trio
+
+from statekeep import (
+    ABSENT,
+    ANY,
+    AsyncDocuments,
+    AsyncSessions,
+    Blob,
+    ConfigError,
+    ConflictError,
+    Document,
+    Documents,
+    Event,
+    Expect,
+    Listing,
+    NotFoundError,
+    OperationFinished,
+    Retention,
+    Session,
+    Sessions,
+    SessionSummary,
+    UnavailableError,
+    UnsupportedError,
+    Version,
+    Victim,
+    load_settings,
+    open_store,
+)
+from statekeep_backends.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Which loop an asynchronous test runs on."""
+    name: str = request.param
+    return name
+
+
+Runner = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def _run_trio(main: Coroutine[Any, Any, None]) -> None:
+    async def run() -> None:
+        await main
+
+    trio.run(run)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(60):
+        while not condition():  # noqa: ASYNC110 - another thread brings it about
+            await anyio.sleep(0.001)
+
+
+class Gated(MemoryStore):
+    """Writes wait at a gate; says how many are there and how many were there at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.closed = False
+        self.waiting = self.most = 0
+        self._count = threading.Lock()
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        with self._count:
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
+        assert self.gate.wait(60)
+        with self._count:
+            self.waiting -= 1
+        return super().put(key, data, expect=expect)
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def until_waiting(self, count: int) -> None:
+        await _until(lambda: self.waiting >= count)
+
+
+@pytest.fixture
+def gated() -> Iterator[Gated]:
+    store = Gated()
+    yield store
+    store.gate.set()
+
+
+def public(kind: type) -> dict[str, Any]:
+    return {name: value for name, value in inspect.getmembers(kind) if not name.startswith("_")}
+
+
+class TestTheSurface:
+    """What is added to `Sessions` or `Documents` must be added to its asynchronous twin."""
+
+    @pytest.mark.parametrize(
+        ("twin", "original"), [(AsyncSessions, Sessions), (AsyncDocuments, Documents)]
+    )
+    def test_is_that_of_the_synchronous_class(self, twin: type, original: type) -> None:
+        own = {"open"} if twin is AsyncSessions else {"close"}
+        assert public(twin).keys() - own == public(original).keys() - own
+        for name, method in public(original).items():
+            if not inspect.isfunction(method):
+                assert isinstance(method, property)
+                assert isinstance(public(twin)[name], property)
+                continue
+            mirrored = public(twin)[name]
+            assert inspect.iscoroutinefunction(mirrored)
+            # The annotation of a coroutine function is what awaiting it gives.
+            assert inspect.signature(mirrored) == inspect.signature(method)
+            assert mirrored.__doc__
+
+    @pytest.mark.parametrize(
+        ("twin", "original"), [(AsyncSessions, Sessions), (AsyncDocuments, Documents)]
+    )
+    def test_is_opened_like_it(self, twin: type, original: type) -> None:
+        parameters = dict(inspect.signature(twin).parameters)
+        workers = parameters.pop("workers")
+        assert parameters == dict(inspect.signature(original).parameters)
+        assert workers.kind is inspect.Parameter.KEYWORD_ONLY
+        assert workers.default == load_settings().async_workers
+
+    async def test_is_known_to_type_checkers(self) -> None:
+        async with AsyncSessions(MemoryStore()) as sessions:
+            assert_type(await sessions.load("s"), Session | None)
+            assert_type(await sessions.list(limit=5), Listing)
+            assert_type(await sessions.get_or_create("ada"), Session)
+            with pytest.raises(TypeError):
+                await sessions.load("s", user="ada")  # type: ignore[call-arg]
+        async with AsyncDocuments(MemoryStore()) as documents:
+            assert_type(await documents.load_json("a", "b"), Document[Any] | None)
+            assert_type(await documents.load_json("a", "b", type=int), Document[int] | None)
+            assert_type(await documents.load_markdown("a", "b"), Document[str] | None)
+
+
+class TestOperations:
+    async def test_do_what_the_synchronous_ones_do(self, tmp_path: Path) -> None:
+        with open_store(tmp_path) as store:
+            async with AsyncSessions(store) as sessions:
+                session = await sessions.get_or_create("ada", "plan")
+                session.add_user_message("Hello")
+                await sessions.save(session)
+                await sessions.update("plan", lambda s: s.add_user_message("Go on."))
+                await sessions.pin("plan")
+                assert [each.message_count for each in await sessions.list(user_id="ada")] == [2]
+                assert sessions.store is store
+            kept = Sessions(store).load("plan")
+            assert kept
+            assert kept.metadata == {"statekeep.pin": True}
+            async with AsyncDocuments(store) as documents:
+                await documents.save_json("specs", "limits", {"tokens": 1}, expect=ABSENT)
+                await documents.update("specs", "limits", lambda old: old | {"words": 2})
+                await documents.save_markdown("specs", "limits", "# Limits\n")
+                assert len(await documents.list("specs")) == 2
+                assert await documents.delete("specs", "limits", kind="md")
+                loaded = await documents.load_json("specs", "limits")
+            assert loaded
+            assert loaded.value == {"tokens": 1, "words": 2}
+
+    async def test_lose_no_update(self) -> None:
+        async with AsyncSessions(MemoryStore()) as sessions:
+            await sessions.get_or_create("ada", "s")
+            async with anyio.create_task_group() as tasks:
+                for _ in range(50):
+                    tasks.start_soon(sessions.update, "s", lambda s: s.add_user_message("x"))
+            session = await sessions.load("s")
+        assert session
+        assert len(session.user_messages) == 50
+
+    async def test_raise_what_the_synchronous_ones_raise(self) -> None:
+        down = UnavailableError("no answer", key="sessions/s.json")
+
+        class Down(MemoryStore):
+            def get(self, key: str) -> Blob | None:  # noqa: ARG002
+                raise down
+
+        async with AsyncSessions(MemoryStore()) as sessions, AsyncSessions(Down()) as failing:
+            await sessions.save(Session.new("ada", "s"))
+            with pytest.raises(ConflictError, match="exists already") as caught:
+                await sessions.save(Session.new("eve", "s"))
+            assert caught.value.key == "sessions/s.json"
+            with pytest.raises(NotFoundError):
+                await sessions.update("t", lambda _: None)
+            with pytest.raises(UnavailableError) as met:
+                await failing.load("s")
+            assert met.value is down
+
+    async def test_take_the_callers_context_along(self) -> None:
+        tenant: ContextVar[str] = ContextVar("tenant")
+        seen: list[tuple[str, bool]] = []
+
+        def note(_: object) -> None:
+            seen.append((tenant.get(), threading.current_thread() is threading.main_thread()))
+
+        def observe(event: Event) -> None:
+            if isinstance(event, OperationFinished):
+                note(event)
+
+        async with AsyncSessions(MemoryStore(), observers=[observe]) as sessions:
+            tenant.set("blue")
+            await sessions.get_or_create("ada", "s")
+            tenant.set("red")
+            await sessions.update("s", note)
+        # The observer, the change and the observer again, each in a thread.
+        assert seen == [("blue", False), ("red", False), ("red", False)]
+
+    async def test_refuse_a_change_that_would_have_to_be_awaited(self) -> None:
+        async def change(value: Any) -> Any:
+            return value
+
+        async with AsyncSessions(MemoryStore()) as sessions:
+            await sessions.get_or_create("ada", "s")
+            with pytest.raises(TypeError, match="not async"):
+                await sessions.update("s", change)
+        async with AsyncDocuments(MemoryStore()) as documents:
+            with pytest.raises(TypeError, match="not async"):
+                await documents.update("a", "b", change)
+            assert await documents.list() == ()
+
+
+class TestTheLoop:
+    async def test_goes_on_while_the_store_waits(self, gated: Gated) -> None:
+        beats = 0
+
+        async def beat() -> None:
+            nonlocal beats
+            while beats < 100:
+                beats += 1
+                await anyio.lowlevel.checkpoint()
+            gated.gate.set()
+
+        async with AsyncSessions(gated, workers=1) as sessions:
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(sessions.save, Session.new("ada", "s"))
+                    await gated.until_waiting(1)
+                    tasks.start_soon(beat)
+        assert beats == 100
+        assert Sessions(gated).load("s")
+
+    async def test_hands_over_no_more_at_once_than_there_are_workers(self, gated: Gated) -> None:
+        async with AsyncSessions(gated, workers=3) as sessions:
+            async with anyio.create_task_group() as tasks:
+                for number in range(10):
+                    tasks.start_soon(sessions.save, Session.new("ada", str(number)))
+                await gated.until_waiting(3)
+                gated.gate.set()
+            assert len(await sessions.list()) == 10
+        assert gated.most == 3
+
+    @pytest.mark.parametrize("workers", [0, -1])
+    def test_cannot_do_without_workers(self, workers: int) -> None:
+        with pytest.raises(ValueError, match="greater than 0"):
+            AsyncSessions(MemoryStore(), workers=workers)
+
+    def test_can_be_one_of_several(self, gated: Gated) -> None:
+        sessions = AsyncSessions(gated, workers=2)
+
+        async def save_many(number: int) -> None:
+            async with anyio.create_task_group() as tasks:
+                for each in range(5):
+                    tasks.start_soon(sessions.save, Session.new("ada", f"{number}-{each}"))
+                await _until(lambda: gated.most == 2)
+                gated.gate.set()
+
+        runners: list[Runner] = [asyncio.run, asyncio.run, _run_trio]
+        with ThreadPoolExecutor(len(runners)) as pool:
+            loops = [pool.submit(run, save_many(number)) for number, run in enumerate(runners)]
+            for loop in loops:
+                loop.result(60)
+        assert len(Sessions(gated).list()) == 15
+        assert gated.most == 2
+        asyncio.run(sessions.close())
+
+    @pytest.mark.parametrize("run", [asyncio.run, _run_trio], ids=["asyncio", "trio"])
+    def test_can_be_gone_before_an_operation_ends(
+        self, gated: Gated, run: Runner, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sessions = AsyncSessions(gated)
+
+        async def begin() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sessions.save, Session.new("ada", "s"))
+                await gated.until_waiting(1)
+                tasks.cancel_scope.cancel()
+
+        run(begin())
+        gated.gate.set()
+        run(sessions.close())
+        assert Sessions(gated).load("s")
+        assert not caplog.records
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_can_run_in_a_forked_child(self) -> None:
+        sessions = AsyncSessions(MemoryStore(), workers=1)
+        asyncio.run(sessions.get_or_create("ada", "s"))
+        child = os.fork()
+        if child == 0:
+            found = asyncio.run(asyncio.wait_for(sessions.load("s"), 30))
+            os._exit(0 if found else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        asyncio.run(sessions.close())
+
+
+class TestCancelling:
+    async def test_ends_the_wait_at_once_and_the_operation_may_still_commit(
+        self, gated: Gated
+    ) -> None:
+        async with AsyncSessions(gated) as sessions:
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(sessions.save, Session.new("ada", "s"))
+                    await gated.until_waiting(1)
+                    tasks.cancel_scope.cancel()
+            assert gated.waiting == 1
+            assert await sessions.load("s") is None
+            gated.gate.set()
+        # Closing has waited for it.
+        assert Sessions(gated).load("s")
+
+    async def test_what_waits_for_a_thread_never_runs(self, gated: Gated) -> None:
+        sessions = AsyncSessions(gated, workers=1)
+        queue = sessions._threads._executor._work_queue
+        async with sessions, anyio.create_task_group() as tasks:
+            tasks.start_soon(sessions.save, Session.new("ada", "first"))
+            await gated.until_waiting(1)
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(sessions.save, Session.new("ada", "second"))
+                await _until(lambda: queue.qsize() == 1)
+                cancelled.cancel_scope.cancel()
+            gated.gate.set()
+        assert [each.id for each in Sessions(gated).list()] == ["first"]
+
+    async def test_with_a_time_limit(self, gated: Gated) -> None:
+        async with AsyncSessions(gated) as sessions:
+            with pytest.raises(TimeoutError), anyio.fail_after(0.01):
+                await sessions.save(Session.new("ada", "s"))
+            gated.gate.set()
+
+
+class TestClosing:
+    async def test_does_not_close_the_store(self, gated: Gated) -> None:
+        async with AsyncSessions(gated) as sessions, AsyncDocuments(gated) as documents:
+            assert await documents.list() == ()
+        assert not gated.closed
+        await sessions.close()
+        for closed in (sessions.list, documents.list):
+            with pytest.raises(RuntimeError):
+                await closed()
+
+    async def test_waits_for_a_prune_in_the_background(self, gated: Gated) -> None:
+        gated.gate.set()
+        began, go_on = threading.Event(), threading.Event()
+
+        class Everything:
+            def select(
+                self,
+                summaries: Sequence[SessionSummary],
+                now: datetime,  # noqa: ARG002
+            ) -> list[Victim]:
+                began.set()
+                assert go_on.wait(60)
+                return [Victim(each, "all must go") for each in summaries]
+
+        retention = Retention(Everything(), min_idle=timedelta(0))
+        Sessions(gated).get_or_create("ada", "old")
+        async with AsyncSessions(gated, retention=retention) as sessions:
+            await sessions.save(Session.new("ada", "new"))
+            await _until(began.is_set)
+            threading.Timer(0.1, go_on.set).start()
+        assert go_on.is_set()
+
+    async def test_does_not_hold_up_the_loop(self, gated: Gated) -> None:
+        sessions = AsyncSessions(gated)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sessions.save, Session.new("ada", "s"))
+            await gated.until_waiting(1)
+            tasks.start_soon(sessions.close)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            gated.gate.set()
+        assert Sessions(gated).load("s")
+
+
+class TestOpening:
+    @pytest.fixture
+    def opened(self, gated: Gated, monkeypatch: pytest.MonkeyPatch) -> Gated:
+        """The store that is opened, whatever is configured."""
+        monkeypatch.setattr("statekeep.config.open_store", lambda _: gated)
+        return gated
+
+    async def test_opens_what_is_configured_and_closes_it(
+        self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (empty_folder / "statekeep.toml").write_text('url = "./state"\nasync_workers = 3\n')
+        async with AsyncSessions.open() as sessions:
+            await sessions.get_or_create("ada", "s")
+        assert (empty_folder / "state" / "sessions" / "s.json").exists()
+        monkeypatch.setenv("STATEKEEP_ASYNC_WORKERS", "0")
+        with pytest.raises(ConfigError, match="async_workers"):
+            async with AsyncSessions.open():
+                pass
+
+    @pytest.mark.usefixtures("empty_folder")
+    async def test_takes_the_workers_from_the_settings(self, opened: Gated) -> None:
+        opening = AsyncSessions.open(load_settings(async_workers=2))
+        async with opening as sessions, anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(sessions.save, Session.new("ada", str(number)))
+            await opened.until_waiting(2)
+            opened.gate.set()
+        assert opened.most == 2
+        assert opened.closed
+
+    @pytest.mark.usefixtures("empty_folder")
+    async def test_says_what_is_wrong(self) -> None:
+        with pytest.raises(UnsupportedError, match="last-writer-wins"):
+            async with AsyncSessions.open("fsspec+memory://x"):
+                pass
+
+    @pytest.mark.usefixtures("empty_folder")
+    async def test_closes_after_an_error(self, opened: Gated) -> None:
+        with pytest.raises(KeyError):
+            async with AsyncSessions.open():
+                raise KeyError
+        assert opened.closed
+
+    @pytest.mark.usefixtures("empty_folder")
+    async def test_leaves_after_what_was_cancelled_has_ended(
+        self, opened: Gated, anyio_backend: str
+    ) -> None:
+        left: list[tuple[bool, int]] = []
+
+        async def program() -> None:
+            try:
+                async with AsyncSessions.open() as sessions:
+                    await sessions.save(Session.new("ada", "s"))
+            finally:
+                left.append((opened.closed, opened.waiting))
+
+        async def cancel(scope: trio.CancelScope | asyncio.Task[None]) -> None:
+            await opened.until_waiting(1)
+            scope.cancel()
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            assert left == []
+            opened.gate.set()
+
+        # Each by its own means: asyncio interrupts once, trio at every wait.
+        if anyio_backend == "trio":
+            async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+                outer.start_soon(cancel, inner.cancel_scope)
+                inner.start_soon(program)
+        else:
+            task = asyncio.create_task(program())
+            await cancel(task)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert left == [(True, 0)]
+        assert Sessions(opened).load("s")
+
+    @pytest.mark.usefixtures("empty_folder")
+    async def test_closes_what_was_opened_after_it_was_cancelled(
+        self, gated: Gated, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opening = threading.Event()
+
+        class Slow:
+            def __enter__(self) -> Sessions:
+                opening.set()
+                assert gated.gate.wait(60)
+                return Sessions(gated)
+
+            def __exit__(self, *error: object) -> None:
+                gated.close()
+
+        monkeypatch.setattr("statekeep.aio.open_sessions", lambda _: Slow())
+
+        async def enter() -> None:
+            async with AsyncSessions.open():
+                raise AssertionError
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(enter)
+            await _until(opening.is_set)
+            tasks.cancel_scope.cancel()
+            threading.Timer(0.1, gated.gate.set).start()
+        await _until(lambda: gated.closed)
