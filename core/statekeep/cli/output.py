@@ -122,13 +122,21 @@ def waiting(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far something is, if a person is watching."""
+def bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show how far something is, if a person is watching.
+
+    Args:
+        what: What goes on.
+        total: Of how many; None if only the work itself finds out.
+
+    Yields:
+        What to call with how many are done and, if need be, of how many.
+    """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     progress = Progress(*columns, console=_console(stderr=True), transient=True)
     task = progress.add_task(what, total=total)
     with _shown_after_a_while(progress.start, progress.stop):
-        yield lambda done: progress.update(task, completed=done)
+        yield lambda done, total=total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager
