@@ -6,8 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
+
+each_server_and_client_once = pytest.mark.parametrize(
+    ("s3_endpoint", "s3_client"), [("moto", "s3fs"), ("seaweedfs", "obstore")], indirect=True
+)
+"""Instead of the four combinations: for tests that take long."""
 
 
 def golden_lines(name: str) -> list[dict[str, Any]]:

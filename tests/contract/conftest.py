@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-@pytest.fixture(params=["memory", "local", "moto", "seaweedfs"])
+@pytest.fixture(params=["memory", "local", "moto+s3fs", "seaweedfs+obstore"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Those that can do all; the contracts run over more."""
     name: str = request.param
@@ -30,10 +30,11 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_location(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Gives the URL of another empty place at each call."""
-    if backend in {"moto", "seaweedfs"}:
-        endpoint = request.getfixturevalue(f"{backend}_url")
+    server, _, client = backend.partition("+")
+    if client:
+        endpoint = request.getfixturevalue(f"{server}_url")
         make_s3_place = request.getfixturevalue("make_s3_place")
-        return lambda: f"{make_s3_place(endpoint)}?endpoint_url={endpoint}"
+        return lambda: f"{make_s3_place(endpoint)}?endpoint_url={endpoint}&client={client}"
     pattern = {
         "memory": "memory:{}",
         "local": f"{tmp_path}/not/there/{{}}",

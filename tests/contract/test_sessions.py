@@ -42,8 +42,8 @@ if TYPE_CHECKING:
         "local, renaming",
         "fsspec's memory",
         "fsspec's files",
-        "moto",
-        "seaweedfs",
+        "moto+s3fs",
+        "seaweedfs+obstore",
     ],
 )
 class TestSessions(SessionsContract):
@@ -55,7 +55,7 @@ class TestSessions(SessionsContract):
     def race(self, backend: str) -> tuple[int, int]:
         # In full where it is the real thing: moto's server does one request at a time, and
         # renaming takes the same locks.
-        return (8, 50) if backend in {"local", "seaweedfs"} else (3, 10)
+        return (8, 50) if backend in {"local", "seaweedfs+obstore"} else (3, 10)
 
 
 class TestACaseFoldingVolume:

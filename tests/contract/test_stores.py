@@ -28,8 +28,10 @@ CLAIMS = {
     "local, renaming": EVERYTHING,
     "fsspec's memory": Capabilities(conditional_put=False, conditional_delete=False, shared=False),
     "fsspec's files": Capabilities(conditional_put=False, conditional_delete=False, shared=True),
-    "moto": EVERYTHING,
-    "seaweedfs": EVERYTHING,
+    "moto+s3fs": EVERYTHING,
+    "moto+obstore": EVERYTHING,
+    "seaweedfs+s3fs": EVERYTHING,
+    "seaweedfs+obstore": EVERYTHING,
 }
 every_backend = pytest.mark.parametrize("backend", CLAIMS)
 
@@ -45,8 +47,8 @@ class TestStore(StateStoreContract):
         if backend == "memory":
             pytest.skip("there is no way around it")
         place, _, query = location.partition("?")
-        if backend in {"moto", "seaweedfs"}:
-            return Bucket(place, endpoint_url=query.removeprefix("endpoint_url="))
+        if location.startswith("s3:"):
+            return Bucket(place, endpoint_url=query.partition("&")[0].removeprefix("endpoint_url="))
         path = place.removeprefix("fsspec+")
         mapping: MutableMapping[str, bytes] = fsspec.get_mapper(path, use_listings_cache=False)
         return mapping
@@ -55,8 +57,11 @@ class TestStore(StateStoreContract):
     def unreachable(self, backend: str, location: str) -> str:
         if "memory" in backend:
             pytest.skip("it always answers")
-        if backend in {"moto", "seaweedfs"}:
-            return f"{location.partition('?')[0]}?endpoint_url=http://127.0.0.1:1&retries=0"
+        if location.startswith("s3:"):
+            client = location.rpartition("&")[2]
+            return (
+                f"{location.partition('?')[0]}?endpoint_url=http://127.0.0.1:1&retries=0&{client}"
+            )
         return "fsspec+file:///dev/null/x" if backend == "fsspec's files" else "/dev/null/x"
 
     @pytest.fixture(autouse=True)
@@ -77,8 +82,8 @@ def test_a_store_is_a_dict_whatever_is_done(backend: str, new_location: Callable
         def location(self) -> str:
             return new_location()
 
-    remote = backend in {"moto", "seaweedfs"}
-    often = settings(max_examples=5 if remote else 20, stateful_step_count=30, deadline=None)
+    remote = "+" in backend
+    often = settings(max_examples=3 if remote else 20, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(Machine, settings=often)
 
 
