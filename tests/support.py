@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from statekeep import Event, OperationFinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
-R = TypeVar("R")
 
 each_server_and_client_once = pytest.mark.parametrize(
     ("s3_endpoint", "s3_client"), [("moto", "s3fs"), ("seaweedfs", "obstore")], indirect=True
@@ -34,15 +31,6 @@ def golden_lines(name: str) -> list[dict[str, Any]]:
 def facts(events: Iterable[Event]) -> list[Event]:
     """What happened, without the events that measure operations."""
     return [event for event in events if not isinstance(event, OperationFinished)]
-
-
-def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:
-    """Call a module-level function in processes of their own, all at once."""
-    calls = list(arguments)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(calls), mp_context=context) as pool:
-        futures = [pool.submit(function, *call) for call in calls]
-        return [future.result() for future in futures]
 
 
 def tree(folder: Path) -> dict[str, bytes]:

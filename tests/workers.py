@@ -6,7 +6,6 @@ import os
 import signal
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 
 from statekeep import (
     Event,
@@ -19,20 +18,6 @@ from statekeep import (
     load_pruner,
     open_store,
 )
-
-
-def update_often(location: str, worker: int, times: int) -> None:
-    with open_store(location) as store:
-        sessions = Sessions(store)
-        for n in range(times):
-            text = f"{worker}-{n}"
-            add = partial(Session.add_user_message, content=text)
-            sessions.update("s", add, timeout=timedelta(minutes=3))
-
-
-def create_one(location: str, session_id: str) -> str:
-    with open_store(location) as store:
-        return str(Sessions(store).get_or_create("ada", session_id).created_at)
 
 
 def save_for_ever(location: str, acknowledged: str) -> None:

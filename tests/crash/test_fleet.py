@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import in_processes
 from workers import save_in_a_fleet
 
 from statekeep import (
@@ -26,6 +25,7 @@ from statekeep import (
     open_store,
 )
 from statekeep.keys import session_key
+from statekeep.testing.processes import in_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import servers
 from proxy import DROP, HALF, Fault, Proxy, Request
-from support import each_server_and_client_once, in_processes
-from workers import update_often
+from support import each_server_and_client_once
 
 from statekeep import (
     ABSENT,
@@ -31,6 +30,7 @@ from statekeep import (
     open_store,
 )
 from statekeep.protocol import delete_many, get_many
+from statekeep.testing.processes import in_processes, update_often
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

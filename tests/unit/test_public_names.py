@@ -67,8 +67,8 @@ def _imported_by(code: str) -> set[str]:
 
 
 COSTLY = {
-    "asyncio", "boto3", "botocore", "fsspec", "pydantic_settings", "rich", "s3fs",
-    "statekeep_backends", "statekeep_plugins", "trio", "typer",
+    "asyncio", "boto3", "botocore", "fsspec", "hypothesis", "pydantic_settings", "pytest", "rich",
+    "s3fs", "statekeep.testing", "statekeep_backends", "statekeep_plugins", "trio", "typer",
 }  # fmt: skip
 
 
