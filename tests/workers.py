@@ -20,17 +20,6 @@ from statekeep import (
 )
 
 
-def save_for_ever(location: str, acknowledged: str) -> None:
-    """Save a growing session until killed; note each save that was acknowledged."""
-    with open_store(location) as store, open(acknowledged, "a", buffering=1) as notes:  # noqa: PTH123
-        sessions = Sessions(store)
-        session = sessions.get_or_create("ada", "s")
-        while True:
-            session.add_user_message("x" * 2000)
-            sessions.save(session)
-            notes.write(f"{len(session.user_messages)}\n")
-
-
 def _greet(session: Session) -> None:
     session.add_user_message("hello")
 

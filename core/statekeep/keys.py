@@ -18,6 +18,8 @@ __all__ = [
     "CACHE",
     "LOCKS",
     "MAX_SESSION_ID",
+    "PROBES",
+    "QUARANTINE",
     "RESERVED",
     "SESSIONS",
     "STAMP",
@@ -55,6 +57,12 @@ TRASH = f"{RESERVED}/trash"
 
 LOCKS = f"{RESERVED}/locks"
 """Where a backend may keep its locks; no key is ever there."""
+
+QUARANTINE = f"{RESERVED}/quarantine"
+"""Where a repair puts what it moves aside."""
+
+PROBES = f"{RESERVED}/probe-"
+"""Begins the keys by which a backend finds out what its server can do; they last a moment."""
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the names of files that are being written; no key ends so."""

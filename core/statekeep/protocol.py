@@ -28,9 +28,12 @@ __all__ = [
     "Expect",
     "ExpectSeen",
     "Expectation",
+    "Oddity",
+    "Remedy",
     "StateStore",
     "SupportsDeleteMany",
     "SupportsGetMany",
+    "SupportsInspect",
     "SupportsSweep",
     "Version",
     "check_expectation",
@@ -257,6 +260,67 @@ class SupportsSweep(Protocol):
 
         Returns:
             How many were removed. What this process may not see or remove stays.
+        """
+        ...
+
+
+Remedy = Literal["move", "remove"]
+"""What a repair does with what it finds: it moves it aside, or removes what holds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something in a store that is no document, as the backend found it.
+
+    Attributes:
+        kind: What it is, in a word.
+        place: Where, relative to the store, as printable text.
+        reason: What is wrong with it, for a person.
+        remedy: What `SupportsInspect.mend` would do; None if nothing would be safe.
+        harmless: Whether it is only worth knowing.
+        mark: How the backend knows it again; nobody else's business.
+    """
+
+    kind: Literal["closed folder", "leftover", "lock", "no document", "no key"]
+    place: str
+    reason: str
+    remedy: Remedy | None
+    harmless: bool = False
+    mark: object = None
+
+
+@runtime_checkable
+class SupportsInspect(Protocol):
+    """A store in which there can be what no scan shows, because it is no document."""
+
+    def inspect(self, *, older_than: timedelta) -> Iterator[Oddity]:
+        """Look for what is no document. Changes nothing, and needs no right to write.
+
+        Args:
+            older_than: Leftovers of unfinished writes count only if they were last written longer
+                ago; younger ones may be in work.
+
+        Raises:
+            UnavailableError: The store did not answer.
+            AccessDeniedError: The store refused.
+        """
+        ...
+
+    def mend(self, oddity: Oddity, aside: str) -> str | None:
+        """Do what the remedy of an oddity says, if it is still what was seen.
+
+        Args:
+            oddity: What `inspect` of this store found; it has a remedy.
+            aside: A prefix under which there is nothing yet. What is moved goes below it.
+
+        Returns:
+            Where it went, or None if it was removed.
+
+        Raises:
+            ConflictError: It has changed, or is gone.
+            CorruptDataError: Something that is no document is in the way.
+            UnavailableError: No room or no answer.
+            AccessDeniedError: The store refused.
         """
         ...
 

@@ -6,6 +6,7 @@ import re
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 
 __all__ = [
+    "UnholdableTimeError",
     "format_timestamp",
     "from_microseconds",
     "from_nanoseconds",
@@ -27,6 +28,10 @@ _PATTERN = re.compile(
     \s*(?:[Zz]|UTC|(?P<sign>[+-])(?P<off_hour>[0-9]{2})\s*:?\s*(?P<off_minute>[0-9]{2}))\s*""",
     re.VERBOSE,
 )
+
+
+class UnholdableTimeError(ValueError):
+    """A time that the original holds and a datetime does not."""
 
 
 def utc_now() -> datetime:
@@ -55,8 +60,8 @@ def parse_timestamp(text: str) -> datetime:
     """Read an RFC 3339 time as the original reads it; digits beyond microseconds are cut.
 
     Raises:
-        ValueError: It is no such time, or none that a datetime can hold (leap seconds, years
-            outside 1 to 9999).
+        UnholdableTimeError: No datetime can hold it (leap seconds, years outside 1 to 9999).
+        ValueError: It is no such time.
     """
     # What both programs write. Python's own parser is fast, but lax after the sixth digit.
     marks, digits = text[4:20:3], text[20:-1]
@@ -75,10 +80,10 @@ def parse_timestamp(text: str) -> datetime:
     if not (match := _PATTERN.fullmatch(text)):
         raise ValueError("not an RFC 3339 time with seconds and an offset")
     if match["second"] == "60":
-        raise ValueError("a leap second cannot be held")
+        raise UnholdableTimeError("a leap second cannot be held")
     year = int(match["year"][:9])
     if not MINYEAR <= year <= MAXYEAR:
-        raise ValueError("the year is outside 1 to 9999")
+        raise UnholdableTimeError("the year is outside 1 to 9999")
     moment = datetime(
         year,
         int(match["month"]),
@@ -98,7 +103,7 @@ def parse_timestamp(text: str) -> datetime:
     try:
         return moment - offset if match["sign"] == "+" else moment + offset
     except OverflowError:
-        raise ValueError("in UTC this time is outside the years 1 to 9999") from None
+        raise UnholdableTimeError("in UTC this time is outside the years 1 to 9999") from None
 
 
 def format_timestamp(moment: datetime) -> str:

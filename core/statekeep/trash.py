@@ -12,18 +12,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from statekeep.errors import ConflictError, NotFoundError
+from statekeep.errors import ConflictError, CorruptDataError, InvalidKeyError, NotFoundError
 from statekeep.keys import TRASH, session_key, session_stem
 from statekeep.listing import decode_session
+from statekeep.models import Session
 from statekeep.protocol import ABSENT, ANY, Blob, delete_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from statekeep.models import Session
     from statekeep.protocol import StateStore, Version
 
-__all__ = ["Trashed", "discard", "empty_trash", "list_trash", "restore", "trash_key"]
+__all__ = [
+    "Trashed",
+    "check_trashed",
+    "discard",
+    "empty_trash",
+    "list_trash",
+    "restore",
+    "trash_key",
+]
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 _NAME = re.compile(
@@ -132,6 +140,22 @@ def restore(store: StateStore, session_id: str) -> Session:
     store.delete(trashed.key)
     session.expect_version(version)
     return session
+
+
+def check_trashed(key: str, data: bytes) -> None:
+    """Refuse what cannot be restored.
+
+    Raises:
+        CorruptDataError: It is no session, or not the one that its name says.
+    """
+    session = Session.from_json(data)
+    match = _NAME.fullmatch(key)
+    try:
+        sound = match is not None and match["stem"] == _shortened(session_stem(session.id))
+    except InvalidKeyError:
+        sound = False
+    if not sound:
+        raise CorruptDataError(f"it is not named as a copy of {session.id[:80]!r}")
 
 
 def empty_trash(store: StateStore, *, older_than: timedelta, now: datetime) -> int:

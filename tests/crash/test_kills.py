@@ -3,69 +3,320 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
+import threading
 import time
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import tree
+from toil import SHARED, is_whole, toil
 
-from statekeep import Session, Sessions, load_pruner, open_store
+from statekeep import (
+    ABSENT,
+    Documents,
+    Session,
+    Sessions,
+    StateStore,
+    diagnose,
+    doctor,
+    load_pruner,
+    open_store,
+    repair,
+)
+from statekeep.timestamps import utc_now
 
-KILLS = 20
-TESTS = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.context import ForkServerProcess
+
+WRITERS = 3
+KILLS = 15
+
+
+class Killer:
+    """Keeps writers at work, and kills one after the other at a random moment."""
+
+    def __init__(self, location: str, notes: Path) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        # What a writer needs is there when it is forked, so that it does not die while importing.
+        self._context.set_forkserver_preload(["toil", "statekeep_backends.s3.store"])
+        self._location = location
+        self._notes = notes
+        self._writers = [self._start(worker) for worker in range(WRITERS)]
+
+    def _start(self, worker: int) -> ForkServerProcess:
+        arguments = (self._location, worker, random.getrandbits(32), str(self._notes))
+        process = self._context.Process(target=toil, args=arguments)
+        process.start()
+        return process
+
+    def kill_one(self) -> None:
+        self._wait_for_work()
+        time.sleep(random.uniform(0, 0.05))
+        worker = random.randrange(WRITERS)
+        self._kill(self._writers[worker])
+        self._writers[worker] = self._start(worker)
+
+    def kill_all(self) -> None:
+        for writer in self._writers:
+            self._kill(writer)
+
+    def _kill(self, writer: ForkServerProcess) -> None:
+        # It works until it is killed; otherwise something has gone wrong in it.
+        assert writer.is_alive(), writer.exitcode
+        writer.kill()
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL
+
+    def _wait_for_work(self) -> None:
+        size = self._notes.stat().st_size
+        deadline = time.monotonic() + 60
+        while self._notes.stat().st_size < size + 100 and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+
+class Reader(threading.Thread):
+    """Reads all the time; what it sees is whole, and never older than what it saw before."""
+
+    def __init__(self, location: str, notes: Path) -> None:
+        super().__init__()
+        self._location = location
+        self._notes = notes
+        self._done = threading.Event()
+        self._error: BaseException | None = None
+        self.looks = 0
+
+    def run(self) -> None:
+        try:
+            with open_store(self._location) as store:
+                said: list[str] = []
+                n = -1
+                while not self._done.is_set():
+                    said = self._look_at_shared(Sessions(store), said)
+                    n = self._look_at_sealed(Documents(store), n)
+                    assert Sessions(store).list().problems == ()
+                    self.looks += 1
+        except BaseException as error:  # noqa: BLE001 - it is raised again by stop()
+            self._error = error
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+        if self._error:
+            raise self._error
+
+    def _look_at_shared(self, sessions: Sessions, before: list[str]) -> list[str]:
+        acknowledged = {value for what, value in read(self._notes) if what == "said"}
+        session = sessions.load(SHARED)
+        assert session
+        said = [message.content for message in session.user_messages]
+        assert said[: len(before)] == before
+        assert acknowledged <= set(said)
+        return said
+
+    def _look_at_sealed(self, documents: Documents, before: int) -> int:
+        document = documents.load_json("notes", "sealed")
+        if document is None:
+            assert before == -1
+            return before
+        assert is_whole(document.value)
+        assert document.value["n"] >= before
+        return int(document.value["n"])
+
+
+def read(notes: Path) -> list[tuple[str, Any]]:
+    return [(what, value) for what, value in map(json.loads, notes.read_text().splitlines())]
+
+
+@pytest.fixture(params=["fsync", "rename", "seaweedfs"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param in {"fsync", "rename"}:
+        return f"file:{tmp_path / 'store'}?durability={request.param}"
+    endpoint = request.getfixturevalue(f"{request.param}_url")
+    place = request.getfixturevalue("make_s3_place")(endpoint)
+    return f"{place}?endpoint_url={endpoint}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("durability", ["fsync", "rename"])
-def test_nothing_is_torn_and_nothing_acknowledged_is_lost(tmp_path: Path, durability: str) -> None:
-    base = tmp_path / "store"
-    location = f"file:{base}?durability={durability}"
-    acknowledged = tmp_path / "acknowledged"
-    acknowledged.touch()
-    most = 0
-    for _ in range(KILLS):
-        script = "import sys, workers; workers.save_for_ever(*sys.argv[1:])"
-        writer = subprocess.Popen(
-            [sys.executable, "-c", script, location, str(acknowledged)],
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
-        )
-        seen = acknowledged.read_bytes()
-        deadline = time.monotonic() + 30
-        while acknowledged.read_bytes() == seen and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(random.uniform(0, 0.05))
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-
-        file = base / "sessions" / "s.json"
-        json.loads(file.read_bytes())
-        most = max(map(int, acknowledged.read_text().split()))
-        with open_store(location) as store:
-            listing = Sessions(store).list()
-            session = Sessions(store).load("s")
-        assert listing.problems == ()
-        assert [summary.id for summary in listing] == ["s"]
-        assert session is not None
-        # One more may have landed just before it could be acknowledged.
-        assert len(session.user_messages) in {most, most + 1}
-    assert most > KILLS
-
-    leftovers = [path for path in tree(base) if path.endswith(".tmp")]
-    two_hours_ago = time.time() - 7200
-    for name in leftovers:
-        os.utime(base / name, (two_hours_ago, two_hours_ago))
+def test_nothing_is_torn_and_nothing_acknowledged_is_lost(
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = tmp_path / "notes"
+    notes.touch()
     with open_store(location) as store:
+        Sessions(store).save(Session.new("ada", SHARED))
+    reader = Reader(location, notes)
+    reader.start()
+    killer = Killer(location, notes)
+    try:
+        for _ in range(KILLS):
+            killer.kill_one()
+    finally:
+        killer.kill_all()
+        reader.stop()
+    assert reader.looks > 1
+    with open_store(location) as store:
+        check_what_is_there(store, read(notes))
+        clean_up(store, location, monkeypatch)
+
+
+def check_what_is_there(store: StateStore, noted: list[tuple[str, Any]]) -> None:
+    def values(what: str) -> list[Any]:
+        return [value for each, value in noted if each == what]
+
+    sessions = Sessions(store)
+    listing = sessions.list()
+    assert listing.problems == ()
+    there = {summary.id for summary in listing}
+
+    shared = sessions.load(SHARED)
+    assert shared
+    said = [message.content for message in shared.user_messages]
+    assert len(set(said)) == len(said)
+    assert set(values("said")) <= set(said)
+    # What was not acknowledged may have landed all the same, once for each kill.
+    assert len(said) <= len(values("said")) + KILLS + WRITERS
+
+    for session_id, count in values("saved"):
+        own = sessions.load(session_id)
+        assert own
+        assert len(own.user_messages) >= count
+    document = Documents(store).load_json("notes", "sealed")
+    assert document
+    assert is_whole(document.value)
+    assert document.value["n"] >= max(values("sealed"), default=-1)
+
+    may_vanish, vanished = set(values("may vanish")), set(values("vanished"))
+    assert vanished <= may_vanish
+    assert not vanished & there
+    assert set(values("created")) - may_vanish <= there
+    # What was pruned is in the trash, wherever the pruner died.
+    trash = {trashed.stem for trashed in sessions.list_trash()}
+    assert set(values("created")) - set(values("is thrown away")) <= there | trash
+    last = {value: what for what, value in noted if what in {"may vanish", "reopened"}}
+    assert {each for each, what in last.items() if what == "reopened"} <= there
+
+
+def clean_up(store: StateStore, location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the dead have left is old some day, and then prune and doctor remove it."""
+    if location.startswith("file:"):
         sessions = Sessions(store)
-        sessions.save(Session.new("ada", "a lock of a dead writer is no lock"))
-        sessions.update("s", lambda session: session.add_user_message("alive"))
-        report = sessions.prune(load_pruner("ttl"))
-    assert report.swept == len(leftovers)
-    assert sorted(tree(base)) == [
-        "sessions/a lock of a dead writer is no lock.json",
-        "sessions/s.json",
-    ]
+        sessions.update(SHARED, lambda session: session.add_user_message("their locks are free"))
+        assert diagnose(store).findings == ()  # leftovers may be in work yet
+        two_hours_ago = time.time() - 7200
+        base = Path(str(store))
+        leftovers = list(base.rglob("*.tmp"))
+        for path in leftovers:
+            os.utime(path, (two_hours_ago, two_hours_ago))
+        diagnosis = diagnose(store)
+        assert [each.kind for each in diagnosis.findings] == ["leftover"] * len(leftovers)
+        if random.random() < 0.5:
+            assert len(repair(store, diagnosis).mended) == len(leftovers)
+        else:
+            assert sessions.prune(load_pruner("ttl")).swept == len(leftovers)
+        assert not list(base.rglob("*.tmp"))
+    else:
+        monkeypatch.setattr(doctor, "utc_now", lambda: utc_now() + timedelta(hours=2))
+        diagnosis = diagnose(store)
+        assert {each.kind for each in diagnosis.findings} <= {"leftover"}
+        assert repair(store, diagnosis).healthy
+    assert diagnose(store).findings == ()
+
+
+STEPS = ("open", "write", "fsync", "close", "mkdir", "link", "replace", "rename", "unlink", "rmdir")
+OLD, NEW = b'"old"', b'"new content"'
+
+# What is done to `a.json`, which is there before unless it is created, and what it is after.
+DEEDS: dict[str, tuple[Callable[[StateStore], object], bytes | None, bytes | None]] = {
+    "create": (lambda store: store.put("a.json", NEW, expect=ABSENT), None, NEW),
+    "put the first": (lambda store: store.put("a.json", NEW), None, NEW),
+    "replace": (lambda store: store.put("a.json", NEW), OLD, NEW),
+    "swap": (lambda store: store.put("a.json", NEW, expect=_version(store)), OLD, NEW),
+    "delete": (lambda store: store.delete("a.json", expect=_version(store)), OLD, None),
+    "repair": (lambda store: repair(store, diagnose(store)), b"{", None),
+}
+
+
+def _version(store: StateStore) -> Any:
+    blob = store.get("a.json")
+    assert blob
+    return blob.version
+
+
+def _do_until(step: int, deed: Callable[[], object]) -> bool:
+    """Do it in a child that is killed before that system call; tell whether it was."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(call: Callable[..., Any]) -> Callable[..., Any]:
+            def counted(*args: Any, **kwargs: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if call.__name__ == "write":
+                    args = args[0], bytes(args[1])[:4]  # so that half of it can be there
+                return call(*args, **kwargs)
+
+            return counted
+
+        try:
+            for name in STEPS:
+                setattr(os, name, count(getattr(os, name)))
+            deed()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in {0, -signal.SIGKILL}
+    return status != 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("durability", ["fsync", "rename"])
+@pytest.mark.parametrize("what", DEEDS)
+def test_a_kill_at_any_step_leaves_the_old_or_the_new(
+    tmp_path: Path, what: str, durability: str
+) -> None:
+    deed, old, new = DEEDS[what]
+    seen = []
+    for step in range(1000):
+        base = tmp_path / str(step)
+        with open_store(f"file:{base}?durability={durability}&lock_timeout=5") as store:
+            store.put("b.md", b"untouched")
+            if old is not None:
+                store.put("a.json", old)
+            killed = _do_until(step, lambda store=store: deed(store))  # type: ignore[misc]
+            blob = store.get("a.json")
+            seen.append(blob.data if blob else None)
+            assert seen[-1] in {old, new}
+            entries = {entry.key for entry in store.scan() if ".statekeep/" not in entry.key}
+            assert entries == ({"b.md"} if blob is None else {"a.json", "b.md"})
+            if old == b"{" and blob is None:
+                assert [data for name, data in _all_files(base) if name == "a.json"] == [old]
+            # The dead hold no lock, and are in nobody's way.
+            store.put("a.json", b'"next"')
+            for path in base.rglob("*.tmp"):
+                os.utime(path, (0, 0))
+            assert repair(store, diagnose(store)).healthy
+            assert tree(base) == {"a.json": b'"next"', "b.md": b"untouched"}
+            assert not list(base.rglob("*.tmp"))
+            assert diagnose(store).findings == ()
+        if not killed:
+            break
+    # There is one moment at which the old becomes the new.
+    assert seen == sorted(seen, key=lambda data: data == new)
+    assert seen[0] == old
+    assert seen[-1] == new
+    assert len(seen) > 4
+
+
+def _all_files(base: Path) -> list[tuple[str, bytes]]:
+    return [(path.name, path.read_bytes()) for path in base.rglob("*") if path.is_file()]

@@ -46,6 +46,20 @@ def test_it_is_shown_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None
     assert "4/4" in said
 
 
+def test_how_much_there_is_to_do_may_be_found_out_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(output, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with output.bar("examining") as progress:
+        for done in range(5):
+            time.sleep(0.05)
+            progress(done, 4)
+    assert "examining" in terminal.getvalue()
+    assert "4/4" in terminal.getvalue()
+
+
 def test_it_is_not_worth_showing_when_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     said = _work_at_a_terminal(monkeypatch)
     assert "reading" not in said

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from statekeep.keys import TEMPORARY_SUFFIX
 from statekeep.protocol import Blob, content_version
-from statekeep.timestamps import from_nanoseconds
+from statekeep.timestamps import from_nanoseconds, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
 __all__ = [
     "LinksUnsupportedError",
@@ -26,9 +27,12 @@ __all__ = [
     "fingerprint_if_settled",
     "is_document",
     "is_leftover",
+    "is_older",
     "link",
     "make_folders",
+    "open_below",
     "read_document",
+    "remove_folders",
     "sync_folder",
     "sync_names_of",
     "write_file",
@@ -40,6 +44,7 @@ _LEFTOVER = re.compile(
     r"|.*\.[0-9]+\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp",
     re.DOTALL,
 )
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _64_BITS = 2**64 - 1
 _pack = struct.Struct(">QQQQ").pack
@@ -58,7 +63,7 @@ def read_document(path: str) -> Blob | None:
     now = time.time_ns()
     try:
         descriptor = os.open(path, flags)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
@@ -99,7 +104,7 @@ def write_file(
     temporary = f"{folder}/.statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     made: list[str] = []
     try:
-        descriptor = _open_temporary(temporary, folder, made)
+        descriptor = open_below(folder, temporary, _NEW, made)
         try:
             view = memoryview(data)
             while view:
@@ -112,9 +117,7 @@ def write_file(
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
-        for each in reversed(made):
-            with contextlib.suppress(OSError):
-                os.rmdir(each)  # noqa: PTH106 - fails where someone else has written meanwhile
+        remove_folders(made)
         raise
     if sync:
         sync_names_of(made)
@@ -154,6 +157,24 @@ def sync_names_of(folders: list[str]) -> None:
         sync_folder(os.path.dirname(folder))  # noqa: PTH120
 
 
+def open_below(folder: str, path: str, flags: int, made: list[str]) -> int:
+    """Open a file to be created in a folder that may have to be made first.
+
+    Args:
+        folder: The folder.
+        path: The file in it.
+        flags: How to open it.
+        made: Gets the folders that were made, also if all fails then.
+    """
+    for _ in range(100):
+        try:
+            return os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            # The folder is new, or another writer that failed has just removed it again.
+            made += make_folders(folder)
+    raise OSError(errno.ENOENT, "the folder vanishes again and again")
+
+
 def make_folders(folder: str) -> list[str]:
     """Make a folder and what leads to it; give those that were made, the outermost first."""
     made: list[str] = []
@@ -168,8 +189,18 @@ def make_folders(folder: str) -> list[str]:
             continue
         except FileNotFoundError:
             break  # another writer that failed has removed its parent again
+        except BaseException:
+            remove_folders(made)
+            raise
         made.append(each)
     return made
+
+
+def remove_folders(folders: list[str]) -> None:
+    """Take back folders that were made for nothing, unless someone has written there meanwhile."""
+    for each in reversed(folders):
+        with contextlib.suppress(OSError):
+            os.rmdir(each)  # noqa: PTH106
 
 
 def is_document(path: str) -> bool:
@@ -183,6 +214,11 @@ def is_document(path: str) -> bool:
 def is_leftover(name: str) -> bool:
     """Whether a name is that of a file that was being written, by us or by the original."""
     return _LEFTOVER.fullmatch(name) is not None
+
+
+def is_older(status: os.stat_result, age: timedelta) -> bool:
+    """Whether a file was last written longer ago, by this machine's clock."""
+    return utc_now().timestamp() - status.st_mtime > age.total_seconds()
 
 
 def fingerprint(status: os.stat_result) -> str:
@@ -207,17 +243,6 @@ def fingerprint_if_settled(status: os.stat_result, now_ns: int) -> str | None:
     # neither its times nor its size telling.
     newest = max(status.st_mtime_ns, status.st_ctime_ns)
     return fingerprint(status) if newest + _CLOCK_GRAIN_NS < now_ns else None
-
-
-def _open_temporary(temporary: str, folder: str, made: list[str]) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    for _ in range(100):
-        try:
-            return os.open(temporary, flags, 0o666)
-        except FileNotFoundError:
-            # The folder is new, or another writer that failed has just removed it again.
-            made += make_folders(folder)
-    raise OSError(errno.ENOENT, "the folder vanishes again and again")
 
 
 def _flush(descriptor: int) -> None:

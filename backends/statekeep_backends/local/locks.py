@@ -13,14 +13,17 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from statekeep_backends.local.files import open_below, remove_folders
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["STRIPES", "LockTimeoutError", "locked"]
+__all__ = ["STRIPES", "LockTimeoutError", "is_free", "is_lock_name", "locked"]
 
 STRIPES = 64
 """How many lock files there are; part of the format, because all writers must agree on it."""
 
+_NAMES = frozenset(f"{n:02x}" for n in range(STRIPES))
 _BUSY = {errno.EACCES, errno.EAGAIN}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 # For reading only, which is enough to lock: the file may belong to another user.
@@ -33,13 +36,14 @@ class LockTimeoutError(Exception):
 
 
 @contextmanager
-def locked(folder: str, key: str, timeout: float) -> Iterator[None]:
+def locked(folder: str, key: str, timeout: float, made: list[str]) -> Iterator[None]:
     """Hold the lock of a key.
 
     Args:
-        folder: Where the lock files are; it exists.
+        folder: Where the lock files are.
         key: Whose lock; several keys share one.
         timeout: Seconds to wait for another writer.
+        made: Gets the folders that had to be made; if there is no room, none is left.
 
     Raises:
         LockTimeoutError: It was in vain.
@@ -50,7 +54,11 @@ def locked(folder: str, key: str, timeout: float) -> Iterator[None]:
     path = f"{folder}/{zlib.crc32(folded) % STRIPES:02x}"
     deadline = time.monotonic() + timeout
     while True:
-        descriptor = os.open(path, _FLAGS, 0o666)
+        try:
+            descriptor = open_below(folder, path, _FLAGS, made)
+        except BaseException:
+            remove_folders(made)
+            raise
         _held.add(descriptor)
         try:
             _wait_for(descriptor, deadline)
@@ -65,6 +73,33 @@ def locked(folder: str, key: str, timeout: float) -> Iterator[None]:
         finally:
             _held.discard(descriptor)
             os.close(descriptor)
+
+
+def is_lock_name(name: str) -> bool:
+    """Whether a lock file is called so."""
+    return name in _NAMES
+
+
+def is_free(path: str) -> bool:
+    """Whether nobody holds a lock file in this moment.
+
+    Raises:
+        OSError: It cannot be opened or locked.
+    """
+    descriptor = os.open(path, _FLAGS & ~os.O_CREAT)
+    _held.add(descriptor)
+    try:
+        # Shared, so that two who ask do not hold each other up.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+        return False
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+    return True
 
 
 def _wait_for(descriptor: int, deadline: float) -> None:

@@ -13,7 +13,6 @@ import errno
 import logging
 import os
 import stat
-import time
 from contextlib import contextmanager
 from itertools import chain
 from math import inf
@@ -37,6 +36,7 @@ from statekeep.protocol import (
     Entry,
     Expect,
     ExpectSeen,
+    Oddity,
     StateStore,
     Version,
     compare,
@@ -47,12 +47,18 @@ from statekeep_backends.local.files import (
     fingerprint,
     is_document,
     is_leftover,
+    is_older,
     link,
-    make_folders,
     read_document,
     sync_folder,
     sync_names_of,
     write_file,
+)
+from statekeep_backends.local.inspection import (
+    ChangedError,
+    inspect_folder,
+    inspect_locks,
+    mend,
 )
 from statekeep_backends.local.locks import LockTimeoutError, locked
 
@@ -166,20 +172,40 @@ class LocalDiskStore(StateStore):
 
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere."""
-        latest = time.time() - older_than.total_seconds()
         swept = 0
         try:
             for found in chain.from_iterable(self._walk(self._base)):
                 with contextlib.suppress(OSError):
-                    if (
-                        is_leftover(found.name)
-                        and found.stat(follow_symlinks=False).st_mtime < latest
+                    if is_leftover(found.name) and is_older(
+                        found.stat(follow_symlinks=False), older_than
                     ):
                         os.unlink(found.path)  # noqa: PTH108
                         swept += 1
         except OSError as error:
             self._fail(error, None)
         return swept
+
+    def inspect(self, *, older_than: timedelta) -> Iterator[Oddity]:
+        """See `SupportsInspect.inspect`."""
+        try:
+            yield from inspect_folder(self._base, older_than)
+            if self._is_reached(f"{LOCKS}/x"):
+                yield from inspect_locks(self._base, self._lock_timeout)
+        except OSError as error:
+            self._fail(error, None)
+
+    def mend(self, oddity: Oddity, aside: str) -> str | None:
+        """See `SupportsInspect.mend`."""
+        check_key(aside)
+        try:
+            self._refuse_links(f"{aside}/x")
+            return mend(self._base, oddity, aside, sync=self._sync)
+        except ChangedError:
+            raise ConflictError(
+                "it has changed or is gone; look again", key=oddity.place, store=self
+            ) from None
+        except OSError as error:
+            self._fail(error, oddity.place)
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{key}"
@@ -216,7 +242,11 @@ class LocalDiskStore(StateStore):
             try:
                 with os.scandir(folder) as entries:
                     found = list(entries)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError:
+                if folder == self._base:
+                    raise  # a store that is no folder any more must not pass for an empty one
                 continue
             except OSError as error:
                 if folder == start:
@@ -291,7 +321,7 @@ class LocalDiskStore(StateStore):
             try:
                 if not stat.S_ISDIR(os.lstat(path).st_mode):
                     return False
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return False
         return True
 
@@ -307,14 +337,12 @@ class LocalDiskStore(StateStore):
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        folder = self._path(LOCKS)
         self._refuse_links(f"{LOCKS}/x")
-        if not os.path.isdir(folder):  # noqa: PTH112
-            made = make_folders(folder)
-            if self._sync:
-                sync_names_of(made)
+        made: list[str] = []
         try:
-            with locked(folder, key, self._lock_timeout):
+            with locked(self._path(LOCKS), key, self._lock_timeout, made):
+                if self._sync:
+                    sync_names_of(made)
                 yield
         except LockTimeoutError:
             raise UnavailableError(
@@ -344,7 +372,7 @@ class LocalDiskStore(StateStore):
                 ) from error
             case errno.ENOSPC | errno.EDQUOT:
                 raise UnavailableError(
-                    f"{reason}; nothing was changed, free some room and retry", key=key, store=self
+                    f"{reason}; free some room and retry", key=key, store=self
                 ) from error
             case _:
                 raise UnavailableError(f"{reason}; retry later", key=key, store=self) from error

@@ -12,7 +12,7 @@ from statekeep.errors import (
     InvalidKeyError,
     UnsupportedError,
 )
-from statekeep.keys import RESERVED, check_key, check_prefix, is_key
+from statekeep.keys import PROBES, check_key, check_prefix, is_key
 from statekeep.protocol import (
     ANY,
     Blob,
@@ -247,7 +247,7 @@ class S3Store(StateStore):
     def _ask_once(self, what: Literal["put", "delete"], key: str) -> None:
         """Refuse a condition that would not be kept; find out, if need be."""
         if what not in self._keeps:
-            probe = f"{self._prefix}{RESERVED}/probe-{secrets.token_hex(8)}.json"
+            probe = f"{self._prefix}{PROBES}{secrets.token_hex(8)}.json"
             self._keeps[what] = self._requests.run(key, self._ask, what, probe)
         if not self._keeps[what]:
             who, instead = "this server", "use another server"

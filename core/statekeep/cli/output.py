@@ -122,13 +122,21 @@ def waiting(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far something is, if a person is watching."""
+def bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show how far something is, if a person is watching.
+
+    Args:
+        what: What is going on.
+        total: How much there is to do, if that is known by now.
+
+    Yields:
+        Takes how much is done and, if it was not known before, how much there is.
+    """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     progress = Progress(*columns, console=_console(stderr=True), transient=True)
     task = progress.add_task(what, total=total)
     with _shown_after_a_while(progress.start, progress.stop):
-        yield lambda done: progress.update(task, completed=done)
+        yield lambda done, total=None: progress.update(task, completed=done, total=total)
 
 
 @contextmanager

@@ -1,0 +1,124 @@
+"""``statekeep doctor``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from statekeep.cli import output
+from statekeep.cli.errors import EXIT_CODES
+from statekeep.cli.options import AsJson, StoreUrl, settings_for
+from statekeep.config import open_store
+from statekeep.doctor import diagnose
+from statekeep.doctor import repair as carry_out
+from statekeep.errors import CorruptDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from statekeep.doctor import Diagnosis, Finding, RepairReport
+    from statekeep.protocol import StateStore
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Move what cannot be read into .statekeep/quarantine, and remove leftovers.",
+        ),
+    ] = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read everything in a store and say what is wrong; change nothing, unless asked to.
+
+    Ends with 7 if something is wrong, or still is after a repair.
+    """
+    # What the store would warn of is in the report.
+    logging.disable(logging.WARNING)
+    with open_store(settings_for(store)) as opened:
+        with output.bar("examining") as show:
+            diagnosis = diagnose(opened, progress=show)
+        report = _repair(opened, diagnosis) if repair else None
+    if as_json:
+        output.print_json(_as_json(diagnosis, report))
+    else:
+        _print(diagnosis, report)
+    if not (diagnosis if report is None else report).healthy:
+        raise typer.Exit(EXIT_CODES[CorruptDataError])
+
+
+def _repair(store: StateStore, diagnosis: Diagnosis) -> RepairReport:
+    with output.bar("repairing", len(diagnosis.findings)) as show:
+        return carry_out(store, diagnosis, progress=show)
+
+
+def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
+    fates = _fates(report) if report else {}
+    if diagnosis.findings:
+        output.print_table(
+            ["WHAT", "WHERE", "WHY", "REPAIR"],
+            (
+                [
+                    each.kind,
+                    each.place,
+                    f"only a remark: {each.reason}" if each.harmless else each.reason,
+                    fates.get(each) or f"would {each.remedy} it" * bool(each.remedy and not report),
+                ]
+                for each in diagnosis.findings
+            ),
+        )
+    said = [f"{diagnosis.examined} documents examined"]
+    if diagnosis.quarantined:
+        said.append(f"{diagnosis.quarantined} more in quarantine")
+    said.append(f"{len(diagnosis.problems)} problems found")
+    if report:
+        said.append(f"{len(report.mended)} repaired")
+    output.print_text(", ".join(said))
+    if report is None and any(each.remedy for each in diagnosis.findings):
+        output.note("--repair moves aside what cannot be read, and deletes no document")
+
+
+def _fates(report: RepairReport) -> dict[Finding, str]:
+    return {
+        **{each.finding: f"now {each.to}" if each.to else "removed" for each in report.mended},
+        **dict.fromkeys(report.spared, "has changed meanwhile, so left alone"),
+        **{each.finding: f"failed: {each.error}" for each in report.failed},
+    }
+
+
+def _as_json(diagnosis: Diagnosis, report: RepairReport | None) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "store": diagnosis.store,
+        "examined": diagnosis.examined,
+        "quarantined": diagnosis.quarantined,
+        "problems": _findings(diagnosis.problems),
+        "remarks": _findings(diagnosis.remarks),
+        "healthy": (diagnosis if report is None else report).healthy,
+    }
+    if report:
+        result["mended"] = [{**_finding(each.finding), "to": each.to} for each in report.mended]
+        result["spared"] = _findings(report.spared)
+        result["failed"] = [
+            {**_finding(each.finding), "error": str(each.error)} for each in report.failed
+        ]
+        result["left"] = _findings(report.left)
+    return result
+
+
+def _findings(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [_finding(each) for each in findings]
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "place": finding.place,
+        "reason": finding.reason,
+        "remedy": finding.remedy,
+    }

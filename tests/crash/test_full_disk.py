@@ -1,0 +1,214 @@
+"""A disk without room, at each single step of a write.
+
+The steps are not listed here but recorded: whatever a write does, each of its system calls fails
+once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import tree
+
+from statekeep import (
+    ABSENT,
+    ANY,
+    Session,
+    Sessions,
+    StateStore,
+    StateStoreError,
+    UnavailableError,
+    load_pruner,
+    open_store,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NEEDS_ROOM = ("open", "write", "fsync", "close", "mkdir", "link", "replace", "unlink")
+PUBLISHES = ("link", "replace", "unlink")
+OLD, NEW = b"old", b"new content"
+
+# What is written, and what is there before and after.
+WRITES: dict[str, tuple[Callable[[StateStore], object], bytes | None, bytes | None]] = {
+    "the first document": (lambda store: store.put("a.md", NEW), None, NEW),
+    "the first document, if there is none": (
+        lambda store: store.put("a.md", NEW, expect=ABSENT),
+        None,
+        NEW,
+    ),
+    "the first document of a deep category": (lambda store: store.put("x/y/z.md", NEW), None, NEW),
+    "another document": (lambda store: store.put("a.md", NEW), OLD, NEW),
+    "a version seen": (
+        lambda store: store.put("a.md", NEW, expect=_version(store, "a.md")),
+        OLD,
+        NEW,
+    ),
+    "a deletion": (lambda store: store.delete("a.md"), OLD, None),
+}
+
+
+def _version(store: StateStore, key: str) -> Any:
+    blob = store.get(key)
+    assert blob
+    return blob.version
+
+
+class Disk:
+    """Records the system calls of this thread that may need room; lets one of them fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fail_at: int | None = None) -> None:
+        self.calls: list[str] = []
+        self._fail_at = fail_at
+        self._thread = threading.get_ident()
+        for name in NEEDS_ROOM:
+            patch.setattr(os, name, self._wrap(name, getattr(os, name)))
+
+    def _wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return call(*args, **kwargs)
+            self.calls.append(name)
+            fails = len(self.calls) - 1 == self._fail_at
+            if name == "close":
+                call(*args, **kwargs)  # the descriptor is gone even if that fails
+            if fails:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if name == "write":
+                # As much as there is room for: the rest takes another call.
+                return call(args[0], bytes(args[1])[:4])
+            return None if name == "close" else call(*args, **kwargs)
+
+        return wrapped
+
+
+@pytest.fixture(params=["fsync", "rename"])
+def make_store(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[bytes | None], tuple[StateStore, Path]]]:
+    """Makes a store in a new folder, with a document in it or without."""
+    made: list[StateStore] = []
+
+    def make(old: bytes | None) -> tuple[StateStore, Path]:
+        base = tmp_path / str(len(made)) / "store"
+        base.parent.mkdir()
+        store = open_store(f"file:{base}?durability={request.param}")
+        made.append(store)
+        if old is not None:
+            store.put("a.md", old)
+        return store, base
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def _folders(base: Path) -> set[Path]:
+    return {path for path in base.parent.rglob("*") if path.is_dir()}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_leaves_the_old_content_and_nothing_else(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    write, old, new = WRITES[what]
+    store, base = make_store(old)
+    with monkeypatch.context() as patch:
+        disk = Disk(patch)
+        write(store)
+    after = tree(base)
+    assert list(after.values()) == ([] if new is None else [new])
+    for step, call in enumerate(disk.calls):
+        store, base = make_store(old)
+        before, folders = tree(base), _folders(base)
+        with monkeypatch.context() as patch:
+            failing = Disk(patch, fail_at=step)
+            with pytest.raises(UnavailableError, match="free some room") as caught:
+                write(store)
+        assert failing.calls[: step + 1] == disk.calls[: step + 1]
+        assert isinstance(caught.value.__cause__, OSError)
+        assert caught.value.key
+        done = any(each in PUBLISHES for each in disk.calls[:step])
+        assert tree(base) == (after if done else before), (step, call)
+        made = _folders(base) - folders
+        assert all(any(folder.iterdir()) for folder in made), (step, call, made)
+        # It is not in the way of the next attempt.
+        if not done:
+            write(store)
+        assert tree(base) == after, (step, call)
+
+
+def test_what_is_recorded_is_all_that_a_write_does(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = make_store(None)
+    with monkeypatch.context() as patch:
+        disk = Disk(patch)
+        store.put("x/y.md", NEW)
+    assert set(disk.calls) >= {"open", "write", "close", "mkdir", "replace"}
+    assert disk.calls.count("write") == 3
+
+
+def test_a_session_can_be_saved_when_there_is_room_again(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, base = make_store(None)
+    sessions = Sessions(store)
+    session = sessions.get_or_create("ada", "s")
+    before = tree(base)
+    session.add_user_message("hello")
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            Disk(patch, fail_at=0)
+            with pytest.raises(UnavailableError):
+                sessions.save(session)
+        assert tree(base) == before
+    sessions.save(session)
+    assert [summary.message_count for summary in sessions.list()] == [1]
+
+
+def test_a_prune_that_cannot_delete_says_so(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, base = make_store(None)
+    sessions = Sessions(store)
+    for n in range(3):
+        sessions.save(Session.new("ada", str(n)))
+    plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=1))
+    before = tree(base)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        report = sessions.prune(plan)
+    assert len(report.unknown) == 2
+    assert all(isinstance(each.error, StateStoreError) for each in report.unknown)
+    assert tree(base) == before
+    assert len(sessions.prune(plan).pruned) == 2
+
+
+def test_a_writer_does_not_mind_that_another_takes_back_the_folder_of_the_locks(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, base = make_store(None)
+    open_file = os.open
+    taken: list[str] = []
+
+    def take_back(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        locks = base / ".statekeep" / "locks"
+        if str(path).startswith(str(locks)) and locks.exists() and len(taken) < 3:
+            locks.rmdir()
+            taken.append(path)
+        return open_file(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", take_back)
+    store.put("a.md", NEW, expect=ANY)
+    assert len(taken) == 3
+    assert tree(base) == {"a.md": NEW}

@@ -1,0 +1,142 @@
+"""A writer that does everything, and notes what was acknowledged, until it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import time
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from statekeep import Documents, NotFoundError, Sessions, Victim, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from statekeep import Session, SessionSummary, StateStore
+
+SHARED = "shared"
+
+
+class Finished:
+    """Prunes what has reached its last phase."""
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        assert now.tzinfo
+        return [Victim(each, "done") for each in summaries if each.last_phase == "done"]
+
+
+def sealed(n: int, padding: str) -> dict[str, Any]:
+    """A document that shows whether it is whole."""
+    return {"n": n, "padding": padding, "seal": _seal(n, padding)}
+
+
+def is_whole(document: dict[str, Any]) -> bool:
+    return bool(document["seal"] == _seal(document["n"], document["padding"]))
+
+
+def _seal(n: int, padding: str) -> str:
+    return hashlib.sha256(f"{n}{padding}".encode()).hexdigest()
+
+
+def toil(location: str, worker: int, seed: int, notes: str) -> None:
+    """Work until killed.
+
+    Args:
+        location: The store's URL.
+        worker: Which one; nobody else writes the session of that name.
+        seed: What it does.
+        notes: A file to which it appends a line before each deletion and after each success.
+    """
+    with open_store(location) as store:
+        writer = _Writer(store, worker, random.Random(seed), notes)
+        while True:
+            writer.work()
+
+
+class _Writer:
+    def __init__(self, store: StateStore, worker: int, rng: random.Random, notes: str) -> None:
+        self._sessions = Sessions(store)
+        self._documents = Documents(store)
+        self._worker = worker
+        self._rng = rng
+        self._notes = os.open(notes, os.O_WRONLY | os.O_APPEND)
+        self._own = self._sessions.get_or_create("ada", f"own-{worker}")
+        self._made: list[str] = []
+
+    def work(self) -> None:
+        work = [self.say, self.save, self.seal, self.create, self.prune]
+        if self._made:
+            work += [self.finish, self.reopen, self.delete]
+        self._rng.choice(work)()
+
+    def say(self) -> None:
+        text = f"{self._worker}-{uuid.uuid4()}"
+        self._sessions.update(SHARED, lambda session: session.add_user_message(text))
+        self._note("said", text)
+
+    def save(self) -> None:
+        self._own.add_user_message("x" * self._rng.randrange(5000))
+        self._sessions.save(self._own)
+        self._note("saved", [self._own.id, len(self._own.user_messages)])
+
+    def seal(self) -> None:
+        padding = "x" * self._rng.randrange(20_000)
+        document = self._documents.update(
+            "notes", "sealed", lambda old: sealed(old["n"] + 1 if old else 0, padding)
+        )
+        self._note("sealed", document.value["n"])
+
+    def create(self) -> None:
+        session = self._sessions.get_or_create("ada", f"{self._worker}-{uuid.uuid4()}")
+        self._note("created", session.id)
+        self._made.append(session.id)
+
+    def finish(self) -> None:
+        session_id = self._made.pop()
+        self._note("may vanish", session_id)
+        self._sessions.update(session_id, _finish)
+
+    def reopen(self) -> None:
+        session_id = self._made[-1]
+        self._note("may vanish", session_id)
+        self._sessions.update(session_id, _finish)
+        self._dawdle()
+        try:
+            self._sessions.update(session_id, _reopen)
+        except NotFoundError:
+            self._made.pop()
+        else:
+            self._note("reopened", session_id)
+
+    def delete(self) -> None:
+        session_id = self._made.pop()
+        self._note("may vanish", session_id)
+        self._note("is thrown away", session_id)
+        self._sessions.delete(session_id)
+        self._note("vanished", session_id)
+
+    def prune(self) -> None:
+        plan = self._sessions.plan_prune(Finished())
+        self._dawdle()
+        for victim in self._sessions.prune(plan, trash=timedelta(days=7)).pruned:
+            self._note("vanished", victim.summary.id)
+
+    def _dawdle(self) -> None:
+        # So that others come between.
+        time.sleep(self._rng.uniform(0, 0.01))
+
+    def _note(self, what: str, value: object) -> None:
+        os.write(self._notes, f"{json.dumps([what, value])}\n".encode())
+
+
+def _finish(session: Session) -> None:
+    session.add_agent_response("", phase_reached="done")
+
+
+def _reopen(session: Session) -> None:
+    session.add_agent_response("", phase_reached="go on")
