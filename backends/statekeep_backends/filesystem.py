@@ -35,6 +35,7 @@ from statekeep.protocol import (
     check_expectation,
     content_version,
 )
+from statekeep.timestamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,7 +159,8 @@ class FilesystemStore(StateStore):
         for path, info in found.items():
             key = path[len(base) + 1 :]
             if is_key(key) and key.startswith(below):
-                yield Entry(key, info.get("size") or 0, _modified(info), _fingerprint(info))
+                written = to_nanoseconds(_modified(info))
+                yield Entry(key, info.get("size") or 0, written, _fingerprint(info))
 
     def _refuse_conditions(self, expect: Expect, key: str) -> None:
         check_expectation(expect)

@@ -24,7 +24,7 @@ from statekeep.protocol import (
     compare,
     content_version,
 )
-from statekeep.timestamps import utc_now
+from statekeep.timestamps import to_nanoseconds, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,8 @@ class MemoryStore(StateStore):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
         check_key(key)
-        blob = Blob(bytes(data), content_version(data), utc_now())
+        version = content_version(data)
+        blob = Blob(bytes(data), version, utc_now(), version)
         with self._lock:
             self._compare(key, expect)
             self._blobs[key] = blob
@@ -83,7 +84,7 @@ class MemoryStore(StateStore):
             blobs = list(self._blobs.items())
         below = f"{prefix}/" if prefix else ""
         return (
-            Entry(key, len(blob.data), blob.modified, blob.version)
+            Entry(key, len(blob.data), to_nanoseconds(blob.modified), blob.fingerprint)
             for key, blob in blobs
             if key.startswith(below)
         )

@@ -42,8 +42,10 @@ from statekeep.events import (
     Event,
     Observer,
     ProblemFound,
+    PruneFailed,
     PruneFinished,
     SessionDeleted,
+    SessionRestored,
     SessionSaved,
 )
 from statekeep.keys import Kind
@@ -69,11 +71,13 @@ from statekeep.retention import (
     PruneReport,
     PruneThrottle,
     PruningStrategy,
+    Retention,
     Undeleted,
     Victim,
     Withheld,
 )
 from statekeep.sessions import Conflicts, Sessions
+from statekeep.trash import Trashed
 
 __all__ = [
     "ABSENT",
@@ -111,13 +115,16 @@ __all__ = [
     "PluginNotFoundError",
     "Problem",
     "ProblemFound",
+    "PruneFailed",
     "PruneFinished",
     "PrunePlan",
     "PruneReport",
     "PruneThrottle",
     "PruningStrategy",
+    "Retention",
     "Session",
     "SessionDeleted",
+    "SessionRestored",
     "SessionSaved",
     "SessionSummary",
     "Sessions",
@@ -126,6 +133,7 @@ __all__ = [
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsSweep",
+    "Trashed",
     "UnavailableError",
     "Undeleted",
     "UnsupportedError",

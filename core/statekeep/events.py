@@ -18,8 +18,10 @@ __all__ = [
     "Event",
     "Observer",
     "ProblemFound",
+    "PruneFailed",
     "PruneFinished",
     "SessionDeleted",
+    "SessionRestored",
     "SessionSaved",
     "notify",
 ]
@@ -50,10 +52,23 @@ class SessionSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionDeleted(Event):
-    """A session was deleted by a call or, if `pruned`, by retention."""
+    """A session was deleted by a call or, if `pruned`, by retention.
+
+    If `trashed`, a copy is in the trash.
+    """
 
     session_id: str
     pruned: bool
+    trashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRestored(Event):
+    """A session was put back from the trash."""
+
+    session_id: str
+    user_id: str
+    version: Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,13 @@ class PruneFinished(Event):
     spared: int
     unknown: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PruneFailed(Event):
+    """A background prune came to nothing; the next one tries again."""
+
+    error: Exception
 
 
 Observer = Callable[[Event], None]

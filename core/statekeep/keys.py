@@ -15,11 +15,14 @@ from urllib.parse import quote
 from statekeep.errors import InvalidKeyError
 
 __all__ = [
+    "CACHE",
     "LOCKS",
     "MAX_SESSION_ID",
     "RESERVED",
     "SESSIONS",
+    "STAMP",
     "TEMPORARY_SUFFIX",
+    "TRASH",
     "Kind",
     "check_key",
     "check_prefix",
@@ -27,8 +30,8 @@ __all__ = [
     "document_prefix",
     "is_below",
     "is_key",
+    "is_session_key",
     "parse_document_key",
-    "parse_session_key",
     "session_key",
     "session_stem",
 ]
@@ -40,6 +43,15 @@ SESSIONS = "sessions"
 
 RESERVED = ".statekeep"
 """The category of statekeep itself."""
+
+CACHE = f"{RESERVED}/cache"
+"""What can be deleted at any time, because it is made anew."""
+
+STAMP = f"{RESERVED}/retention.json"
+"""Says when the last background prune began."""
+
+TRASH = f"{RESERVED}/trash"
+"""Where pruned sessions wait."""
 
 LOCKS = f"{RESERVED}/locks"
 """Where a backend may keep its locks; no key is ever there."""
@@ -54,6 +66,10 @@ _MAX_SEGMENT = 255
 """Bytes of the longest name that common filesystems and object stores can hold."""
 
 _UNSAFE = re.compile("[\0\\\\\ud800-\udfff]")
+# Most keys; whether the others are legal takes longer to say.
+_MAX_PLAIN_ID = 100
+_is_plain_id = re.compile(r"[\w%+=@-]+", re.ASCII).fullmatch
+_is_plain = re.compile(r"(?:\w[\w%+=@-]*/)*+\w[\w%+=@-]*\.(?:json|md)", re.ASCII).fullmatch
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -66,6 +82,8 @@ def check_key(key: str) -> None:
             there is a NUL, a backslash or a lone surrogate; the key ends with ``.tmp`` or lies
             in ``.statekeep/locks``.
     """
+    if len(key) <= _MAX_SEGMENT and _is_plain(key):
+        return
     rule = _broken_rule(key)
     if rule is None and key.endswith(TEMPORARY_SUFFIX):
         rule = f"must not end with {TEMPORARY_SUFFIX!r}, which marks unfinished writes"
@@ -85,6 +103,8 @@ def check_prefix(prefix: str) -> None:
 
 def is_key(text: str) -> bool:
     """Tell whether `check_key` accepts it."""
+    if len(text) <= _MAX_SEGMENT and _is_plain(text):
+        return True
     return _broken_rule(text) is None and not text.endswith(TEMPORARY_SUFFIX)
 
 
@@ -119,6 +139,8 @@ def session_stem(session_id: str) -> str:
     >>> session_stem("2024-01-01 planning"), session_stem("slack:C1/17.5")
     ('2024-01-01 planning', '%..slack%3AC1%2F17.5')
     """
+    if len(session_id) <= _MAX_PLAIN_ID and _is_plain_id(session_id):
+        return session_id
     if not session_id:
         raise InvalidKeyError("a session id must not be empty")
     if len(session_id) > MAX_SESSION_ID:
@@ -144,10 +166,9 @@ def session_stem(session_id: str) -> str:
     return stem
 
 
-def parse_session_key(key: str) -> str | None:
-    """The stem of a session's key, or None if no session has such a key."""
-    stem = key.removeprefix(SESSIONS + "/").removesuffix(".json")
-    return stem if key == f"{SESSIONS}/{stem}.json" and "/" not in stem else None
+def is_session_key(key: str) -> bool:
+    """Tell whether a session may lie there."""
+    return key.count("/") == 1 and key.startswith(f"{SESSIONS}/") and key.endswith(".json")
 
 
 def document_key(category: str, name: str, kind: Kind) -> str:

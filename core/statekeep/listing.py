@@ -1,27 +1,35 @@
-"""What is in a store, read: the catalogue of its sessions, and pages of it."""
+"""What is known of the sessions of a store, and pages of it."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError
-from statekeep.keys import SESSIONS, parse_session_key, session_stem
+from statekeep.errors import CorruptDataError, InvalidKeyError
+from statekeep.keys import session_key
 from statekeep.models import Session, SessionSummary
-from statekeep.protocol import get_many
-from statekeep.timestamps import format_timestamp, parse_timestamp
+from statekeep.timestamps import from_microseconds, to_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from statekeep.protocol import Blob, StateStore, Version
+    from statekeep.protocol import Blob, Version
 
-__all__ = ["Catalogue", "Listing", "Problem", "Record", "decode_session", "page", "read_catalogue"]
+__all__ = [
+    "Catalogue",
+    "Listing",
+    "Problem",
+    "Record",
+    "decode_session",
+    "page",
+    "read_record",
+    "sort_newest_first",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +47,64 @@ class Problem:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A readable session as a scan found it.
+class Record(NamedTuple):
+    """One session as a listing needs it: flat, so that thousands are loaded and sorted at once.
+
+    Times are microseconds since 1970. Only the first three are not of `SessionSummary`.
 
     Attributes:
-        summary: What it says of itself.
         key: Where it lies.
-        version: What exactly was read.
-        modified: When the store says it was last written.
+        fingerprint: The `Blob.fingerprint` of what was read.
+        version: The version of what was read.
     """
 
-    summary: SessionSummary
     key: str
+    fingerprint: str | None
     version: Version
-    modified: datetime | None
+    id: str
+    user_id: str
+    message_count: int
+    active_seed_id: str | None
+    project_id: str | None
+    created_at: int
+    updated_at: int
+    size: int
+    pinned_until: int | None
+    last_phase: str | None
+    last_evaluation: bool | None
+
+    def summary(self) -> SessionSummary:
+        """The summary that it holds."""
+        pin = self.pinned_until
+        return SessionSummary(
+            self.id,
+            self.user_id,
+            self.message_count,
+            self.active_seed_id,
+            self.project_id,
+            from_microseconds(self.created_at),
+            from_microseconds(self.updated_at),
+            self.size,
+            None if pin is None else from_microseconds(pin),
+            self.last_phase,
+            self.last_evaluation,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All sessions of a store, newest first, and what could not be read."""
+    """All sessions of a store, and what could not be read.
 
-    records: tuple[Record, ...]
+    Attributes:
+        records: Newest `updated_at` first, ties by id.
+        problems: By key.
+        modified: When the store says that each document was last written, by key; nanoseconds
+            since 1970.
+    """
+
+    records: Sequence[Record]
     problems: tuple[Problem, ...]
+    modified: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +137,7 @@ def decode_session(key: str, blob: Blob) -> Session:
     """
     session = Session.from_json(blob.data)
     try:
-        sound = session_stem(session.id) == parse_session_key(key)
+        sound = session_key(session.id) == key
     except InvalidKeyError:
         sound = False
     if not sound:
@@ -103,34 +146,41 @@ def decode_session(key: str, blob: Blob) -> Session:
     return session
 
 
-def read_catalogue(store: StateStore) -> Catalogue:
-    """Read every session of a store."""
-    # A dict, because a folder that is written while it is scanned may name a file twice.
-    keys = dict.fromkeys(
-        entry.key for entry in store.scan(SESSIONS) if parse_session_key(entry.key) is not None
+def read_record(key: str, blob: Blob) -> Record:
+    """Read of the session that lies at a key what a listing needs.
+
+    Raises:
+        CorruptDataError: As `decode_session`.
+    """
+    summary = decode_session(key, blob).summary(size=len(blob.data))
+    pin = summary.pinned_until
+    return Record(
+        key,
+        blob.fingerprint,
+        blob.version,
+        summary.id,
+        summary.user_id,
+        summary.message_count,
+        summary.active_seed_id,
+        summary.project_id,
+        to_microseconds(summary.created_at),
+        to_microseconds(summary.updated_at),
+        summary.size,
+        None if pin is None else to_microseconds(pin),
+        summary.last_phase,
+        summary.last_evaluation,
     )
-    records: list[Record] = []
-    problems: list[Problem] = []
-    for key, blob in get_many(store, keys):
-        if blob is None:
-            continue  # deleted since the scan
-        if isinstance(blob, StateStoreError):
-            problems.append(Problem(key, None, blob.message))
-            continue
-        try:
-            summary = decode_session(key, blob).summary(size=len(blob.data))
-        except CorruptDataError as error:
-            problems.append(Problem(key, blob.version, error.message))
-        else:
-            records.append(Record(summary, key, blob.version, blob.modified))
-    records.sort(key=lambda record: record.summary.id)
-    records.sort(key=lambda record: record.summary.updated_at, reverse=True)
-    return Catalogue(tuple(records), tuple(sorted(problems, key=lambda problem: problem.key)))
+
+
+def sort_newest_first(records: list[Record]) -> None:
+    """Sort by `updated_at`, ties by id."""
+    records.sort(key=attrgetter("id"))
+    records.sort(key=attrgetter("updated_at"), reverse=True)
 
 
 def page(
     catalogue: Catalogue,
-    keep: Callable[[SessionSummary], bool],
+    keep: Callable[[Record], bool],
     *,
     limit: int | None,
     cursor: str | None,
@@ -139,31 +189,37 @@ def page(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
     start = _decode_cursor(cursor) if cursor is not None else None
-    found: list[SessionSummary] = []
+    found: list[Record] = []
+    more = False
     for record in catalogue.records:
-        if keep(record.summary) and (start is None or _comes_after(record.summary, *start)):
-            if limit is not None and len(found) == limit:
-                return Listing(tuple(found), catalogue.problems, _encode_cursor(found[-1]))
-            found.append(record.summary)
-    return Listing(tuple(found), catalogue.problems, None)
+        if keep(record) and (start is None or _comes_after(record, *start)):
+            if len(found) == limit:
+                more = True
+                break
+            found.append(record)
+    return Listing(
+        tuple([record.summary() for record in found]),
+        catalogue.problems,
+        _encode_cursor(found[-1]) if more else None,
+    )
 
 
-def _comes_after(summary: SessionSummary, updated_at: datetime, session_id: str) -> bool:
-    if summary.updated_at == updated_at:
-        return summary.id > session_id
-    return summary.updated_at < updated_at
+def _comes_after(record: Record, updated_at: int, session_id: str) -> bool:
+    if record.updated_at == updated_at:
+        return record.id > session_id
+    return record.updated_at < updated_at
 
 
-def _encode_cursor(last: SessionSummary) -> str:
-    text = orjson.dumps([format_timestamp(last.updated_at), last.id])
+def _encode_cursor(last: Record) -> str:
+    text = orjson.dumps([last.updated_at, last.id])
     return base64.urlsafe_b64encode(text).decode()
 
 
-def _decode_cursor(cursor: str) -> tuple[datetime, str]:
+def _decode_cursor(cursor: str) -> tuple[int, str]:
     try:
         updated_at, session_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        if isinstance(updated_at, str) and isinstance(session_id, str):
-            return parse_timestamp(updated_at), session_id
+        if isinstance(updated_at, int) and isinstance(session_id, str):
+            return updated_at, session_id
     except (binascii.Error, ValueError, TypeError):
         pass
     raise InvalidKeyError(f"not a cursor of a listing: {cursor[:40]!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -21,9 +21,6 @@ from statekeep.codec import check_json_value, decode_json, encode_json, explain
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.protocol import Version  # noqa: TC001 - pydantic reads annotations
 from statekeep.timestamps import format_timestamp, parse_timestamp, to_utc, utc_now
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = [
     "FOREVER",
@@ -266,13 +263,11 @@ class Session(_Record):
         Raises:
             InvalidDocumentError: Something in it is no JSON, or not of its field's type.
         """
-        check_json_value({"metadata": self.__dict__.get("metadata")})
-        for record in self._records():
-            if extra := getattr(record, "__pydantic_extra__", None):
-                check_json_value(extra)
         try:
+            sound = self._is_sound()
             fields = self.model_dump(warnings="error")
-            sound = _are_sound(fields)
+        except InvalidDocumentError:
+            raise
         except (PydanticSerializationError, ValueError, TypeError, AttributeError, KeyError):
             sound = False
         if not sound:
@@ -282,10 +277,29 @@ class Session(_Record):
                 del fields[optional]
         return encode_json(fields)
 
-    def _records(self) -> Iterator[object]:
-        yield self
-        yield from self.__dict__.get("user_messages") or ()
-        yield from self.__dict__.get("agent_responses") or ()
+    def _is_sound(self) -> bool:
+        """Whether it can be loaded again, as far as dumping it does not see to that.
+
+        A full validation would cost more than all the rest of a save.
+
+        Raises:
+            InvalidDocumentError: Free-form data is no JSON.
+        """
+        fields = self.__dict__
+        check_json_value({"metadata": fields["metadata"], **(self.__pydantic_extra__ or {})})
+        for message in (*fields["user_messages"], *fields["agent_responses"]):
+            if extra := message.__pydantic_extra__:
+                check_json_value(extra)
+            said = message.__dict__
+            if said["timestamp"].tzinfo is not UTC or not isinstance(said["content"], str):
+                return False
+        return (
+            isinstance(fields["metadata"], dict)
+            and isinstance(fields["user_id"], str)
+            and fields["created_at"].tzinfo is UTC
+            and fields["updated_at"].tzinfo is UTC
+            and fields.keys() >= {"active_seed_id", "active_persona_id"}
+        )
 
     def _find_wrong_fields(self) -> str:
         try:
@@ -307,23 +321,6 @@ class Session(_Record):
             return cls.model_validate(decode_json(data))
         except ValidationError as error:
             raise CorruptDataError(f"not a session: {explain(error)}") from None
-
-
-def _are_sound(fields: dict[str, Any]) -> bool:
-    """Whether dumped fields can be loaded again, as far as dumping itself does not see to it.
-
-    A full validation would cost more than all the rest of a save.
-    """
-    records = [*fields["user_messages"], *fields["agent_responses"]]
-    times = [fields["created_at"], fields["updated_at"]]
-    times += [record["timestamp"] for record in records]
-    return (
-        isinstance(fields["metadata"], dict)
-        and isinstance(fields["user_id"], str)
-        and all(moment.tzinfo is UTC for moment in times)
-        and all(isinstance(record["content"], str) for record in records)
-        and fields.keys() >= {"active_seed_id", "active_persona_id"}
-    )
 
 
 def _pinned_until(metadata: dict[str, Any]) -> datetime | None:

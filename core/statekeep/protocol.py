@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NewType, Protocol, Self, runtime_checkable
 
 from statekeep.errors import AccessDeniedError, ConflictError
+from statekeep.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,29 +76,41 @@ class Blob:
         data: Its bytes.
         version: The version of exactly these bytes.
         modified: When the store says it was last written (UTC), or None where it cannot say.
+        fingerprint: The mark of exactly these bytes: as long as a scan gives the same one for
+            this key, these are the bytes. None where the store cannot vouch for that; then
+            every listing reads the document again.
     """
 
     data: bytes
     version: Version
     modified: datetime | None
+    fingerprint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """One document as a scan sees it, without reading it.
+
+    Not frozen, and with a plain number for the time, because scans make very many.
 
     Attributes:
         key: Its key.
         size: Its length in bytes.
-        modified: When the store says it was last written (UTC), or None where it cannot say.
-        fingerprint: A cheap change mark: if it differs, the bytes may differ. None where the
-            store has nothing of the kind.
+        modified_ns: When the store says it was last written, in nanoseconds since 1970, or None
+            where it cannot say.
+        fingerprint: A cheap change mark, to be compared with that of a `Blob`: if it differs,
+            the bytes may differ. None where the store has nothing of the kind.
     """
 
     key: str
     size: int
-    modified: datetime | None
+    modified_ns: int | None
     fingerprint: str | None
+
+    @property
+    def modified(self) -> datetime | None:
+        """When the store says it was last written (UTC), or None where it cannot say."""
+        return from_nanoseconds(self.modified_ns)
 
 
 @dataclass(frozen=True, slots=True)

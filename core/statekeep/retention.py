@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from statekeep.errors import ConflictError, PluginError, StateStoreError, UnavailableError
+from statekeep.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,12 +29,15 @@ __all__ = [
     "PruneReport",
     "PruneThrottle",
     "PruningStrategy",
+    "Retention",
     "Undeleted",
     "Victim",
     "Withheld",
     "carry_out",
     "make_plan",
 ]
+
+_UNTOUCHED: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,33 @@ class PruningStrategy(Protocol):
             Some of the summaries, each once, with the reason.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How `Sessions` prunes by itself, in the background, when sessions are saved.
+
+    Attributes:
+        strategy: Which sessions to delete.
+        every: The least time from one prune to the next, in all processes that share the store.
+        trash: How long pruned sessions stay in the trash; None to delete them at once.
+        protect: Ids that are never pruned.
+        min_idle: Sessions changed within this time are never pruned.
+
+    Raises:
+        ValueError: A time is negative.
+    """
+
+    strategy: PruningStrategy
+    every: timedelta = timedelta(minutes=5)
+    trash: timedelta | None = None
+    protect: frozenset[str] = frozenset()
+    min_idle: timedelta = timedelta(hours=1)
+
+    def __post_init__(self) -> None:
+        for name in ("every", "trash", "min_idle"):
+            if (getattr(self, name) or timedelta(0)) < timedelta(0):
+                raise ValueError(f"{name} must not be negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +148,15 @@ class PruneReport:
         unknown: The store did not answer: deleted or not.
         failed: The store refused.
         swept: Leftovers of killed writers that were removed.
+        emptied: Sessions that were in the trash for long enough, and were deleted for good.
     """
 
     pruned: tuple[PlannedVictim, ...]
     spared: tuple[PlannedVictim, ...]
     unknown: tuple[Undeleted, ...]
     failed: tuple[Undeleted, ...]
-    swept: int
+    swept: int = 0
+    emptied: int = 0
 
 
 def make_plan(
@@ -144,24 +178,25 @@ def make_plan(
     if min_idle < timedelta(0):
         raise ValueError("min_idle must not be negative")
     protect = frozenset(protect)
-    offered: dict[str, Record] = {}
+    offered: dict[str, tuple[Record, SessionSummary]] = {}
     withheld: list[Withheld] = []
     for record in catalogue.records:
-        if reason := _protection(record, now=now, protect=protect, min_idle=min_idle):
-            withheld.append(Withheld(record.summary, reason))
+        summary = record.summary()
+        modified = catalogue.modified[record.key]
+        if reason := _protection(summary, modified, now=now, protect=protect, min_idle=min_idle):
+            withheld.append(Withheld(summary, reason))
         else:
-            offered[record.summary.id] = record
+            offered[summary.id] = record, summary
     victims: dict[str, PlannedVictim] = {}
-    for victim in _selected(strategy, [record.summary for record in offered.values()], now):
+    for victim in _selected(strategy, [summary for _, summary in offered.values()], now):
         chosen = offered.get(victim.summary.id)
         if chosen is None:
             raise PluginError(
                 f"the strategy {strategy!r} chose {victim.summary.id!r}, which it was not shown; "
                 "nothing was pruned"
             )
-        victims[victim.summary.id] = PlannedVictim(
-            chosen.summary, victim.reason, chosen.key, chosen.version
-        )
+        record, summary = chosen
+        victims[record.id] = PlannedVictim(summary, victim.reason, record.key, record.version)
     return PrunePlan(
         store=store,
         now=now,
@@ -176,39 +211,63 @@ def carry_out(
     plan: PrunePlan,
     delete: Callable[[PlannedVictim], object],
     *,
+    workers: int,
     finished: Callable[[PruneReport], object],
     progress: Callable[[int], object] | None,
+    stop: Callable[[], bool],
 ) -> PruneReport:
     """Delete what a plan names and report each victim's fate.
 
     Args:
         plan: The plan.
         delete: Deletes a victim if it is still of the version that was seen.
+        workers: How many threads call `delete` at a time.
         finished: Told of the report even if the prune is interrupted.
         progress: Told after each victim how many are done.
+        stop: Asked before each victim whether to leave it and the rest alone.
     """
+    fates: dict[str, StateStoreError | None] = {}
+
+    def meet_fate(victim: PlannedVictim) -> None:
+        if stop():
+            return
+        try:
+            delete(victim)
+        except StateStoreError as error:
+            fates[victim.key] = error
+        else:
+            fates[victim.key] = None
+
+    pool = ThreadPoolExecutor(workers, "statekeep-prune") if workers > 1 else None
+    try:
+        done = (pool.map if pool else map)(meet_fate, plan.victims)
+        for count, _ in enumerate(done, start=1):
+            if progress:
+                progress(count)
+    finally:
+        if pool:
+            pool.shutdown(cancel_futures=True)
+        report = _report(plan, fates)
+        finished(report)
+    return report
+
+
+def _report(plan: PrunePlan, fates: dict[str, StateStoreError | None]) -> PruneReport:
     pruned: list[PlannedVictim] = []
     spared: list[PlannedVictim] = []
     unknown: list[Undeleted] = []
     failed: list[Undeleted] = []
-    try:
-        for done, victim in enumerate(plan.victims, start=1):
-            try:
-                delete(victim)
-            except ConflictError:
-                spared.append(victim)
-            except UnavailableError as error:
-                unknown.append(Undeleted(victim, error))
-            except StateStoreError as error:
-                failed.append(Undeleted(victim, error))
-            else:
+    for victim in plan.victims:
+        match fates.get(victim.key, _UNTOUCHED):
+            case None:
                 pruned.append(victim)
-            if progress:
-                progress(done)
-    finally:
-        report = PruneReport(tuple(pruned), tuple(spared), tuple(unknown), tuple(failed), 0)
-        finished(report)
-    return report
+            case ConflictError():
+                spared.append(victim)
+            case UnavailableError() as error:
+                unknown.append(Undeleted(victim, error))
+            case StateStoreError() as error:
+                failed.append(Undeleted(victim, error))
+    return PruneReport(tuple(pruned), tuple(spared), tuple(unknown), tuple(failed))
 
 
 def _selected(
@@ -225,16 +284,21 @@ def _selected(
 
 
 def _protection(
-    record: Record, *, now: datetime, protect: frozenset[str], min_idle: timedelta
+    summary: SessionSummary,
+    modified_ns: int | None,
+    *,
+    now: datetime,
+    protect: frozenset[str],
+    min_idle: timedelta,
 ) -> str | None:
-    summary = record.summary
     if summary.pinned_until is not None and summary.pinned_until > now:
         return "pinned"
     if summary.id in protect:
         return "protected"
-    last_change = max(summary.updated_at, record.modified or summary.updated_at)
-    if min_idle and now - last_change < min_idle:
-        return f"changed within {min_idle}"
+    if min_idle:
+        modified = from_nanoseconds(modified_ns)
+        if now - max(summary.updated_at, modified or summary.updated_at) < min_idle:
+            return f"changed within {min_idle}"
     return None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self, cast
 
+from statekeep.background import BackgroundPruner
 from statekeep.errors import (
     ConflictError,
     CorruptDataError,
@@ -21,28 +22,43 @@ from statekeep.events import (
     Event,
     Observer,
     ProblemFound,
+    PruneFailed,
     PruneFinished,
     SessionDeleted,
+    SessionRestored,
     SessionSaved,
     notify,
 )
+from statekeep.index import SummaryIndex
 from statekeep.keys import session_key
-from statekeep.listing import Catalogue, Listing, Problem, decode_session, page, read_catalogue
-from statekeep.models import PIN, Session, SessionSummary
-from statekeep.protocol import ABSENT, ANY, Blob, Expect, StateStore, SupportsSweep, Version
+from statekeep.listing import Catalogue, Listing, Problem, Record, decode_session, page
+from statekeep.models import PIN, Session
+from statekeep.protocol import (
+    ABSENT,
+    ANY,
+    Blob,
+    Expect,
+    StateStore,
+    SupportsGetMany,
+    SupportsSweep,
+    Version,
+)
 from statekeep.retention import (
     PlannedVictim,
     PrunePlan,
     PruneReport,
     PruningStrategy,
+    Retention,
     carry_out,
     make_plan,
 )
 from statekeep.retrying import retry_on_conflict
-from statekeep.timestamps import format_timestamp, to_utc, utc_now
+from statekeep.timestamps import format_timestamp, to_microseconds, to_utc, utc_now
+from statekeep.trash import Trashed, discard, empty_trash, list_trash, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
 
 __all__ = ["Conflicts", "Sessions"]
 
@@ -51,6 +67,8 @@ _logger = logging.getLogger(__name__)
 Conflicts = Literal["detect", "last-writer-wins"]
 
 _PATIENCE = timedelta(seconds=30)
+_WORKERS = 16
+_CHANGED = "it has changed since it was read"
 _STALE = timedelta(hours=1)
 
 
@@ -63,7 +81,9 @@ class Sessions:
         store: Where they lie.
         conflicts: ``"detect"`` (nothing is ever overwritten unseen) or ``"last-writer-wins"``,
             the only choice on a store without conditional writes.
-        observers: Told of what happens, after the fact.
+        observers: Told of what happens, after the fact, in the thread in which it happens.
+        retention: Lets saves trigger pruning in the background; without it nothing is ever pruned
+            unasked. Then close the sessions, or use them as a context manager.
 
     Raises:
         UnsupportedError: Conflicts are to be detected on a store that cannot.
@@ -85,6 +105,7 @@ class Sessions:
         *,
         conflicts: Conflicts = "detect",
         observers: Iterable[Observer] = (),
+        retention: Retention | None = None,
     ) -> None:
         if conflicts not in {"detect", "last-writer-wins"}:
             raise ValueError(f"conflicts is 'detect' or 'last-writer-wins', not {conflicts!r}")
@@ -99,7 +120,36 @@ class Sessions:
             )
         self._store = store
         self._observers = tuple(observers)
+        self._index = SummaryIndex(store)
         self._reported: set[tuple[str, Version | None]] = set()
+        self._retention = retention
+        self._background: BackgroundPruner | None = None
+        if retention is not None:
+            self._background = BackgroundPruner(
+                store, retention, self._prune_in_background, self._prune_failed
+            )
+
+    def close(self, timeout: timedelta = _PATIENCE) -> None:
+        """End background pruning: a prune that runs ends after the session that it is at.
+
+        Everything else goes on working.
+
+        Args:
+            timeout: How long to wait for that; then it is left to itself.
+        """
+        if self._background and not self._background.close(timeout):
+            _logger.warning("a prune of %s still runs after %s", self._store, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def store(self) -> StateStore:
@@ -167,6 +217,8 @@ class Sessions:
             ) from error
         session.expect_version(version)
         self._notify(SessionSaved(str(self._store), session.id, session.user_id, version, created))
+        if self._background:
+            self._background.saved(session.id)
         return version
 
     def update(
@@ -236,12 +288,13 @@ class Sessions:
 
         return retry_on_conflict(attempt, _PATIENCE)
 
-    def delete(self, session_id: str, *, user_id: str | None = None) -> bool:
+    def delete(self, session_id: str, *, user_id: str | None = None, trash: bool = False) -> bool:
         """Delete a session.
 
         Args:
             session_id: Which.
             user_id: If given, whom it must belong to.
+            trash: Leave a copy in the trash; see `restore`.
 
         Returns:
             Whether there was one.
@@ -258,13 +311,54 @@ class Sessions:
             if blob is None:
                 return False
             self._decode(key, blob, user_id)
-            self._delete(key, blob.version)
+            if trash:
+                discard(self._store, key, blob, self._delete, now=utc_now())
+            else:
+                self._delete(key, blob.version)
             return True
 
         deleted = retry_on_conflict(attempt, _PATIENCE)
         if deleted:
-            self._notify(SessionDeleted(str(self._store), session_id, pruned=False))
+            self._notify(SessionDeleted(str(self._store), session_id, pruned=False, trashed=trash))
         return deleted
+
+    def restore(self, session_id: str) -> Session:
+        """Put back the copy of a session that came into the trash last.
+
+        It keeps its `updated_at`, so a strategy that went by that chooses it again; pin it, or
+        change it.
+
+        Args:
+            session_id: Which.
+
+        Returns:
+            The session as stored.
+
+        Raises:
+            NotFoundError: There is no copy.
+            ConflictError: There is a session of this id; nothing was changed.
+            CorruptDataError: The copy is not this session; it stays in the trash.
+            InvalidKeyError: The id is not legal.
+        """
+        session = restore(self._store, session_id)
+        version = cast("Version", session.version)
+        self._notify(SessionRestored(str(self._store), session.id, session.user_id, version))
+        return session
+
+    def list_trash(self) -> Sequence[Trashed]:
+        """List what is in the trash, the newest first. Reads no sessions."""
+        return list_trash(self._store)
+
+    def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
+        """Delete for good what is in the trash.
+
+        Args:
+            older_than: Only what has been there for so long.
+
+        Returns:
+            How many copies were deleted.
+        """
+        return empty_trash(self._store, older_than=older_than, now=utc_now())
 
     def list(
         self,
@@ -299,16 +393,16 @@ class Sessions:
             InvalidKeyError: The cursor is not one of a listing.
             ValueError: A time is naive, or the limit is not positive.
         """
-        before = None if updated_before is None else to_utc(updated_before)
-        after = None if updated_after is None else to_utc(updated_after)
+        before = None if updated_before is None else to_microseconds(to_utc(updated_before))
+        after = None if updated_after is None else to_microseconds(to_utc(updated_after))
 
-        def keep(summary: SessionSummary) -> bool:
+        def keep(record: Record) -> bool:
             return (
-                (user_id is None or summary.user_id == user_id)
-                and (project_id is None or summary.project_id == project_id)
-                and (active_seed_id is None or summary.active_seed_id == active_seed_id)
-                and (before is None or summary.updated_at < before)
-                and (after is None or summary.updated_at > after)
+                (user_id is None or record.user_id == user_id)
+                and (project_id is None or record.project_id == project_id)
+                and (active_seed_id is None or record.active_seed_id == active_seed_id)
+                and (before is None or record.updated_at < before)
+                and (after is None or record.updated_at > after)
             )
 
         return page(self._catalogue(), keep, limit=limit, cursor=cursor)
@@ -378,6 +472,7 @@ class Sessions:
         now: datetime | None = None,
         protect: Iterable[str] = (),
         min_idle: timedelta = timedelta(0),
+        trash: timedelta | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> PruneReport:
         """Delete what a plan names, each session only if it is still the one that was seen.
@@ -389,6 +484,8 @@ class Sessions:
             now: As in `plan_prune`; only together with a strategy.
             protect: As in `plan_prune`; only together with a strategy.
             min_idle: As in `plan_prune`; only together with a strategy.
+            trash: Put the victims into the trash, and delete for good what has been there for so
+                long; None to delete the victims at once and leave the trash alone.
             progress: Called after each victim with how many are done.
 
         Returns:
@@ -406,29 +503,77 @@ class Sessions:
         elif plan.store != str(self._store):
             raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
 
+        return self._carry_out(plan, trash=trash, progress=progress)
+
+    def _prune_in_background(
+        self, *, now: datetime, protect: frozenset[str], stop: Callable[[], bool]
+    ) -> PruneReport:
+        retention = cast("Retention", self._retention)
+        plan = self.plan_prune(
+            retention.strategy,
+            now=now,
+            protect=retention.protect | protect,
+            min_idle=retention.min_idle,
+        )
+        return self._carry_out(plan, trash=retention.trash, stop=stop)
+
+    def _prune_failed(self, error: Exception) -> None:
+        self._notify(PruneFailed(str(self._store), error))
+
+    def _carry_out(
+        self,
+        plan: PrunePlan,
+        *,
+        trash: timedelta | None,
+        progress: Callable[[int], object] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> PruneReport:
         def delete(victim: PlannedVictim) -> None:
-            self._delete(victim.key, victim.version)
-            self._notify(SessionDeleted(str(self._store), victim.summary.id, pruned=True))
+            if trash is None:
+                self._delete(victim.key, victim.version)
+            else:
+                blob = self._store.get(victim.key)
+                if blob is None or blob.version != victim.version:
+                    raise ConflictError(_CHANGED, key=victim.key, store=self._store)
+                discard(self._store, victim.key, blob, self._delete, now=plan.now)
+            session_id, trashed = victim.summary.id, trash is not None
+            self._notify(SessionDeleted(str(self._store), session_id, pruned=True, trashed=trashed))
 
         def finished(report: PruneReport) -> None:
             counts = map(len, (report.pruned, report.spared, report.unknown, report.failed))
             self._notify(PruneFinished(str(self._store), *counts))
 
-        report = carry_out(plan, delete, finished=finished, progress=progress)
-        return replace(report, swept=self._sweep())
+        report = carry_out(
+            plan,
+            delete,
+            # A store that reads many at once because each takes its time deletes so, too.
+            workers=_WORKERS if isinstance(self._store, SupportsGetMany) else 1,
+            finished=finished,
+            progress=progress,
+            stop=stop,
+        )
+        return replace(
+            report,
+            swept=self._tidy("leftovers", self._sweep),
+            emptied=self._tidy("the trash", lambda: self._empty(trash, plan.now)),
+        )
 
     def _sweep(self) -> int:
-        if not isinstance(self._store, SupportsSweep):
-            return 0
+        return self._store.sweep(older_than=_STALE) if isinstance(self._store, SupportsSweep) else 0
+
+    def _empty(self, older_than: timedelta | None, now: datetime) -> int:
+        return 0 if older_than is None else empty_trash(self._store, older_than=older_than, now=now)
+
+    def _tidy(self, what: str, remove: Callable[[], int]) -> int:
         try:
-            return self._store.sweep(older_than=_STALE)
+            return remove()
         except StateStoreError as error:
-            # What was pruned must be reported, whatever becomes of old leftovers.
-            _logger.warning("leftovers could not be removed: %s", error)
+            # What was pruned must be reported, whatever becomes of the rest.
+            _logger.warning("%s could not be removed: %s", what, error)
             return 0
 
     def _catalogue(self) -> Catalogue:
-        catalogue = read_catalogue(self._store)
+        catalogue = self._index.read()
         for problem in catalogue.problems:
             self._report(problem)
         return catalogue
@@ -475,7 +620,7 @@ class Sessions:
             return
         blob = self._store.get(key)
         if blob is None or blob.version != version:
-            raise ConflictError("it has changed since it was read", key=key, store=self._store)
+            raise ConflictError(_CHANGED, key=key, store=self._store)
         self._store.delete(key)
 
     def _notify(self, event: Event) -> None:

@@ -559,7 +559,7 @@ class TestEvents:
         assert events[1:] == [
             SessionSaved(where, "s", "ada", version, created=False),
             ConflictDetected(where, "sessions/s.json"),
-            SessionDeleted(where, "s", pruned=False),
+            SessionDeleted(where, "s", pruned=False, trashed=False),
         ]
 
     def test_tell_of_problems_once(self, store: StateStore) -> None:

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +24,7 @@ from statekeep import (
     ConflictError,
     CorruptDataError,
     Documents,
+    Entry,
     InvalidKeyError,
     Session,
     Sessions,
@@ -36,7 +36,6 @@ from statekeep import (
     open_store,
 )
 from statekeep_backends.local import LocalDiskStore
-from statekeep_backends.local.files import modified
 from statekeep_backends.local.locks import STRIPES
 
 if TYPE_CHECKING:
@@ -559,7 +558,7 @@ def test_a_time_that_no_datetime_holds_does_not_hide_a_document(
     store: StateStore, base: Path
 ) -> None:
     version: Version = store.put("a.md", b"x")
-    assert modified(SimpleNamespace(st_mtime_ns=2**40 * 10**9)) is None  # type: ignore[arg-type]
+    assert Entry("a.md", 1, 2**40 * 10**9, None).modified is None
     os.utime(base / "a.md", (2**33, 2**33))
     blob = store.get("a.md")
     assert blob

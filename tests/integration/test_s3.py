@@ -127,6 +127,24 @@ class TestBudgets:
         assert not sessions.delete("s")
         assert proxy.count() == ["GET"]
 
+    def test_of_listings(self, store: StateStore, proxy: Proxy) -> None:
+        sessions = Sessions(store)
+        for n in range(20):
+            sessions.get_or_create("ada", f"s{n}")
+        proxy.count()
+        sessions.list()
+        assert sorted(proxy.count()) == ["GET"] * 21 + ["LIST", "PUT"]  # the index is written
+        sessions.list()
+        assert proxy.count() == ["LIST"]
+        Sessions(store).list()
+        assert proxy.count() == ["LIST", "GET"]  # the index
+        sessions.update("s1", lambda session: session.add_user_message("hello"))
+        proxy.count()
+        assert sum(summary.message_count for summary in sessions.list()) == 1
+        assert proxy.count() == ["LIST", "GET"]
+        sessions.plan_prune(load_pruner("ttl"))
+        assert proxy.count() == ["LIST"]
+
     def test_of_documents(self, store: StateStore, proxy: Proxy) -> None:
         documents = Documents(store)
         documents.save_json("a", "b", 1)
@@ -245,7 +263,7 @@ class TestALostAnswer:
             Sessions(direct).get_or_create("ada", "s")
             in_processes(
                 update_often,
-                # Of thousands of writes one in seven is lost: one may meet that five times in a row.
+                # Of thousands of writes one in seven is lost; one may be so five times in a row.
                 [
                     (f"{s3_place}?endpoint_url={proxy.url}&retries=20", worker, 50)
                     for worker in range(8)

@@ -12,8 +12,8 @@ from statekeep.keys import (
     document_key,
     document_prefix,
     is_key,
+    is_session_key,
     parse_document_key,
-    parse_session_key,
     session_key,
     session_stem,
 )
@@ -80,7 +80,8 @@ class TestSessionIds:
     def test_every_id_has_a_legal_key_in_the_category_of_sessions(self, session_id: str) -> None:
         key = session_key(session_id)
         check_key(key)
-        assert parse_session_key(key) == session_stem(session_id)
+        assert is_session_key(key)
+        assert key == f"sessions/{session_stem(session_id)}.json"
         assert key.count("/") == 1
 
     @given(any_id, any_id)

@@ -15,6 +15,7 @@ import os
 import stat
 import time
 from contextlib import contextmanager
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
@@ -48,7 +49,6 @@ from statekeep_backends.local.files import (
     is_leftover,
     link,
     make_folders,
-    modified,
     read_document,
     sync_folder,
     sync_names_of,
@@ -169,11 +169,10 @@ class LocalDiskStore(StateStore):
         latest = time.time() - older_than.total_seconds()
         swept = 0
         try:
-            for found in self._walk(self._base):
+            for found in chain.from_iterable(self._walk(self._base)):
                 with contextlib.suppress(OSError):
                     if (
                         is_leftover(found.name)
-                        and found.is_file(follow_symlinks=False)
                         and found.stat(follow_symlinks=False).st_mtime < latest
                     ):
                         os.unlink(found.path)  # noqa: PTH108
@@ -191,23 +190,25 @@ class LocalDiskStore(StateStore):
                 if os.path.lexists(self._path(prefix)):
                     self._warn_of(prefix, "is no folder")
                 return
-            for found in self._walk(self._path(prefix) if prefix else self._base):
-                key = found.path[len(self._base) + 1 :]
+            skip = len(self._base) + 1
+            for found in chain.from_iterable(
+                self._walk(self._path(prefix) if prefix else self._base)
+            ):
+                key = found.path[skip:]
                 if not is_key(key):
                     if not key.endswith(TEMPORARY_SUFFIX):
                         self._warn_of(key, "is no legal key")
                     continue
                 try:
-                    if not found.is_file(follow_symlinks=False):
-                        continue
                     status = found.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                yield Entry(key, status.st_size, modified(status), fingerprint(status))
+                yield Entry(key, status.st_size, status.st_mtime_ns, fingerprint(status))
         except OSError as error:
             self._fail(error, prefix or None)
 
-    def _walk(self, start: str) -> Iterator[os.DirEntry[str]]:
+    def _walk(self, start: str) -> Iterator[list[os.DirEntry[str]]]:
+        """The regular files of each folder."""
         # A stack, because folders can be nested deeper than Python recurses.
         folders = [start]
         while folders:
@@ -225,11 +226,13 @@ class LocalDiskStore(StateStore):
                     folder.removeprefix(f"{self._base}/"), f"is closed ({error.strerror})"
                 )
                 continue
+            files = []
             for entry in found:
-                if not entry.is_dir(follow_symlinks=False):
-                    yield entry
-                elif entry.path != self._path(LOCKS):
+                if entry.is_file(follow_symlinks=False):
+                    files.append(entry)
+                elif entry.is_dir(follow_symlinks=False) and entry.path != self._path(LOCKS):
                     folders.append(entry.path)
+            yield files
 
     def _warn_of(self, key: str, why: str) -> None:
         if key not in self._warned_of:

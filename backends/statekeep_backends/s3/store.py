@@ -29,7 +29,7 @@ from statekeep.protocol import (
     check_expectation,
     compare,
 )
-from statekeep.timestamps import to_utc
+from statekeep.timestamps import to_nanoseconds, to_utc
 from statekeep_backends.s3.config import S3Config
 from statekeep_backends.s3.requests import CHANGED, MISSING, NO_ANSWER, Requests, code_of, is_aws
 
@@ -147,7 +147,8 @@ class S3Store(StateStore):
             answer = await client.get_object(Bucket=self._bucket, Key=name)
             async with answer["Body"] as body:
                 data = await body.read()
-            return Blob(data, Version(answer["ETag"]), to_utc(answer["LastModified"]))
+            version = Version(answer["ETag"])
+            return Blob(data, version, to_utc(answer["LastModified"]), version)
 
         try:
             return await self._requests.persist(attempt, key)
@@ -264,7 +265,8 @@ class S3Store(StateStore):
             for found in page.get("Contents", ()):
                 key = found["Key"][len(self._prefix) :]
                 if is_key(key):
-                    yield Entry(key, found["Size"], to_utc(found["LastModified"]), found["ETag"])
+                    written = to_nanoseconds(found["LastModified"])
+                    yield Entry(key, found["Size"], written, found["ETag"])
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}

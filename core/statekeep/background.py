@@ -1,0 +1,133 @@
+"""Background retention: saves trigger a prune, at most one per period in a whole fleet.
+
+A stamp in the store says when the last prune began. Who prunes has claimed it by compare-and-swap
+before; nobody renews or releases it, so whoever dies holds nothing up for longer than a period.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from statekeep.codec import decode_json, encode_json
+from statekeep.errors import ConflictError, CorruptDataError
+from statekeep.keys import STAMP
+from statekeep.protocol import ABSENT, ANY, Blob, Expect
+from statekeep.retention import PruneThrottle
+from statekeep.timestamps import format_timestamp, parse_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from statekeep.protocol import StateStore
+    from statekeep.retention import PruneReport, Retention
+
+__all__ = ["BackgroundPruner"]
+
+_logger = logging.getLogger(__name__)
+
+
+class _Prune(Protocol):
+    def __call__(
+        self, *, now: datetime, protect: frozenset[str], stop: Callable[[], bool]
+    ) -> PruneReport: ...
+
+
+class BackgroundPruner:
+    """Prunes in a thread of its own, when saves ask for it.
+
+    Args:
+        store: Where the stamp lies.
+        retention: How often.
+        prune: Does it.
+        failed: Told of the error if it failed.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        retention: Retention,
+        prune: _Prune,
+        failed: Callable[[Exception], object],
+    ) -> None:
+        self._store = store
+        self._every = retention.every
+        self._prune = prune
+        self._failed = failed
+        self._throttle = PruneThrottle(retention.every)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def saved(self, session_id: str) -> None:
+        """Start a prune that spares this session, if one is due; returns at once."""
+        if self._stop.is_set() or (self._thread and self._thread.is_alive()):
+            return
+        if self._throttle.should_prune():
+            self._thread = threading.Thread(
+                target=self._run, args=(session_id,), name="statekeep-retention", daemon=True
+            )
+            self._thread.start()
+
+    def close(self, timeout: timedelta) -> bool:
+        """Start no more prunes, and let one that runs end after the victim that it is at.
+
+        Returns:
+            Whether it has ended within the timeout.
+        """
+        self._stop.set()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout.total_seconds())
+        return not self._thread.is_alive()
+
+    def _run(self, session_id: str) -> None:
+        try:
+            now = self._claim()
+            if now is not None:
+                self._prune(now=now, protect=frozenset({session_id}), stop=self._stop.is_set)
+        except Exception as error:
+            _logger.exception("background pruning of %s failed", self._store)
+            self._failed(error)
+
+    def _claim(self) -> datetime | None:
+        """Claim the stamp if the last prune was long enough ago.
+
+        Returns:
+            The present as the store has it, so that a wrong clock here deletes nothing; None if
+            it is not this process's turn.
+        """
+        blob = self._store.get(STAMP)
+        if blob is not None and not self._is_due(blob):
+            return None
+        # The nonce, because equal bytes would be an equal version, and two could claim it.
+        claim = {
+            "claimed_at": format_timestamp(utc_now()),
+            "claimed_by": f"{socket.gethostname()}:{os.getpid()}",
+            "nonce": secrets.token_hex(16),
+        }
+        expect: Expect = ABSENT if blob is None else blob.version
+        if not self._store.capabilities.conditional_put:
+            expect = ANY
+        try:
+            self._store.put(STAMP, encode_json(claim), expect=expect)
+        except ConflictError:
+            return None
+        claimed = self._store.get(STAMP)
+        return (claimed and claimed.modified) or utc_now()
+
+    def _is_due(self, blob: Blob) -> bool:
+        last = blob.modified or _claimed_at(blob)
+        # A stamp of the far future is one of another clock; waiting for it might take years.
+        return last is None or abs(utc_now() - last) >= self._every
+
+
+def _claimed_at(blob: Blob) -> datetime | None:
+    try:
+        return parse_timestamp(decode_json(blob.data)["claimed_at"])
+    except (CorruptDataError, ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,208 @@
+"""The summary index: lists sessions without reading those that were read before.
+
+It is a cache. What it holds of a document is used only while a scan of the store gives the
+fingerprint under which the document was read; it can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from statekeep.errors import CorruptDataError, StateStoreError
+from statekeep.keys import CACHE, SESSIONS, is_session_key
+from statekeep.listing import Catalogue, Problem, Record, read_record, sort_newest_first
+from statekeep.protocol import get_many
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from statekeep.protocol import StateStore
+
+__all__ = ["INDEX", "Known", "SummaryIndex", "decode_index", "encode_index"]
+
+INDEX: Final = f"{CACHE}/summaries-1.jsonl"
+"""Where it is persisted. The number is that of its format, so that older and newer versions of
+statekeep can share a store."""
+
+_logger = logging.getLogger(__name__)
+
+_FORMAT = "statekeep summaries 1"
+# So many documents are read about as fast as the index.
+_FEW = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was read of some documents. Never changed, only replaced, so threads may share it.
+
+    Attributes:
+        records: Newest first.
+        problems: Each with the fingerprint under which it was found.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    problems: list[tuple[str | None, Problem]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.problems)
+
+    def keys(self) -> set[str]:
+        """Of which documents."""
+        return {record.key for record in self.records} | {flaw.key for _, flaw in self.problems}
+
+    def confirmed_by(self, marks: Mapping[str, str | None]) -> Known:
+        """What is still so, as the fingerprints of a scan say."""
+        get = marks.get
+        return Known(
+            [record for record in self.records if get(record.key) == record.fingerprint],
+            [(mark, problem) for mark, problem in self.problems if get(problem.key) == mark],
+        )
+
+    def vouched_for(self) -> Known:
+        """What may be used again: the store gave a fingerprint with it."""
+        return Known(
+            [record for record in self.records if record.fingerprint is not None],
+            [(mark, problem) for mark, problem in self.problems if mark is not None],
+        )
+
+    def __add__(self, other: Known) -> Known:
+        if not self:
+            return other
+        if not other:
+            return self
+        records = self.records + other.records
+        sort_newest_first(records)
+        return Known(records, self.problems + other.problems)
+
+
+class SummaryIndex:
+    """What a store's sessions say of themselves, in memory and persisted in the store.
+
+    Safe under threads, in several processes, and beside writers that know nothing of it.
+
+    Args:
+        store: Where the sessions lie.
+    """
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+        self._known = Known()
+        self._unsaved = 0
+
+    def read(self) -> Catalogue:
+        """Give the sessions as they are now: one scan, and reads of what changed.
+
+        Raises:
+            UnavailableError, AccessDeniedError: As `StateStore.scan`. An index that cannot be
+                read or written is no error.
+        """
+        # By key, because a folder that is written while it is scanned may name a file twice.
+        marks: dict[str, str | None] = {}
+        modified: dict[str, int | None] = {}
+        for entry in self._store.scan(SESSIONS):
+            key = entry.key
+            if is_session_key(key):
+                marks[key] = entry.fingerprint
+                modified[key] = entry.modified_ns
+        known = self._known.confirmed_by(marks)
+        self._unsaved += len(self._known) - len(known)
+        missing = _missing(known, marks)
+        if _are_many(len(missing), marks):
+            persisted = self._load()
+            found = persisted.confirmed_by({key: marks[key] for key in missing} if known else marks)
+            self._unsaved += len(persisted) - len(known) - len(found)
+            known += found
+            missing = _missing(known, marks)
+        fresh = self._read(missing)
+        reusable = fresh.vouched_for()
+        self._known = known + reusable
+        self._unsaved += len(reusable)
+        if _are_many(self._unsaved, marks):
+            self._save()
+        everything = self._known if len(reusable) == len(fresh) else known + fresh
+        problems = sorted((flaw for _, flaw in everything.problems), key=attrgetter("key"))
+        return Catalogue(everything.records, tuple(problems), modified)
+
+    def _read(self, keys: Iterable[str]) -> Known:
+        fresh = Known()
+        for key, blob in get_many(self._store, keys):
+            if blob is None:
+                continue  # deleted since the scan
+            if isinstance(blob, StateStoreError):
+                fresh.problems.append((None, Problem(key, None, blob.message)))
+                continue
+            try:
+                fresh.records.append(read_record(key, blob))
+            except CorruptDataError as error:
+                problem = Problem(key, blob.version, error.message)
+                fresh.problems.append((blob.fingerprint, problem))
+        sort_newest_first(fresh.records)
+        return fresh
+
+    def _load(self) -> Known:
+        try:
+            blob = self._store.get(INDEX)
+            return Known() if blob is None else decode_index(blob.data)
+        except CorruptDataError as error:
+            _logger.warning("%s on %s is made anew: %s", INDEX, self._store, error.message)
+        except StateStoreError as error:
+            _logger.debug("the index cannot be read: %s", error)
+        return Known()
+
+    def _save(self) -> None:
+        self._unsaved = 0
+        try:
+            self._store.put(INDEX, encode_index(self._known))
+        except StateStoreError as error:
+            _logger.debug("the index cannot be written: %s", error)
+
+
+def encode_index(known: Known) -> bytes:
+    """Write what is known: a line that describes the next, and that, by columns."""
+    body = orjson.dumps(
+        {
+            "records": list(zip(*known.records, strict=True)),
+            "problems": [
+                [mark, problem.key, problem.version, problem.reason]
+                for mark, problem in known.problems
+            ],
+        }
+    )
+    return orjson.dumps({"format": _FORMAT, "crc32": zlib.crc32(body)}) + b"\n" + body
+
+
+def decode_index(data: bytes) -> Known:
+    """Read what `encode_index` wrote.
+
+    Raises:
+        CorruptDataError: It is damaged, or something else.
+    """
+    header, _, body = data.partition(b"\n")
+    try:
+        described = orjson.loads(header)
+        if described != {"format": _FORMAT, "crc32": zlib.crc32(body)}:
+            raise CorruptDataError("damaged, or no index")
+        content = orjson.loads(body)
+        return Known(
+            list(map(Record._make, zip(*content["records"], strict=True))),
+            [(mark, Problem(*problem)) for mark, *problem in content["problems"]],
+        )
+    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+        raise CorruptDataError("damaged, or no index") from None
+
+
+def _missing(known: Known, found: Collection[str]) -> list[str]:
+    if len(known) == len(found):
+        return []
+    keys = known.keys()
+    return [key for key in found if key not in keys]
+
+
+def _are_many(count: int, found: Collection[str]) -> bool:
+    return count > max(_FEW, len(found) // 100)

@@ -1,0 +1,448 @@
+"""The summary index: a listing is what a full read would give, with far fewer reads."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import tracemalloc
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from statekeep import (
+    ANY,
+    AccessDeniedError,
+    Blob,
+    CorruptDataError,
+    Expect,
+    Session,
+    Sessions,
+    StateStore,
+    Version,
+    load_pruner,
+    open_store,
+)
+from statekeep import index as index_module
+from statekeep.index import INDEX, decode_index
+from statekeep.keys import SESSIONS, session_key
+from statekeep.listing import decode_session
+from statekeep_backends.local import files
+from statekeep_backends.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from statekeep import SessionSummary
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index is used for the smallest store and for the youngest file."""
+    monkeypatch.setattr(index_module, "_FEW", 0)
+    monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+
+
+class CountingStore(MemoryStore):
+    """A store that notes what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def get(self, key: str) -> Blob | None:
+        self.asked.append(f"get {key}")
+        return super().get(key)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        self.asked.append(f"put {key}")
+        return super().put(key, data, expect=expect)
+
+
+def fill(store: StateStore, number: int, *, start: int = 0) -> None:
+    for n in range(start, start + number):
+        session = Session.new(f"user-{n % 3}", f"s{n}")
+        session.updated_at = NOW + timedelta(minutes=n)
+        store.put(session_key(session.id), session.to_json())
+
+
+def read_all(store: StateStore) -> tuple[list[SessionSummary], set[str]]:
+    """What a listing must say, by reading everything."""
+    summaries, problems = [], set()
+    for entry in store.scan(SESSIONS):
+        blob = store.get(entry.key)
+        assert blob
+        try:
+            session = decode_session(entry.key, blob)
+        except CorruptDataError:
+            problems.add(entry.key)
+        else:
+            summaries.append(session.summary(size=len(blob.data)))
+    summaries.sort(key=lambda summary: summary.id)
+    summaries.sort(key=lambda summary: summary.updated_at, reverse=True)
+    return summaries, problems
+
+
+def listed(sessions: Sessions) -> tuple[list[SessionSummary], set[str]]:
+    listing = sessions.list()
+    return list(listing), {problem.key for problem in listing.problems}
+
+
+Step = tuple[str, int, str]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["save", "delete", "garbage", "same size", "swap", "restore", "drop the index"]
+        ),
+        st.integers(0, 3),
+        st.sampled_from(["list one", "list other", "list both", "list new", "do not list"]),
+    ),
+    min_size=3,
+    max_size=25,
+)
+
+
+class Around:
+    """Writes that know nothing of an index."""
+
+    def __init__(self, store: StateStore) -> None:
+        self.store = store
+        self.seen: dict[str, bytes] = {}
+        self.minutes = count()
+
+    def do(self, what: str, n: int) -> None:
+        key = session_key(f"s{n}")
+        blob = self.store.get(key)
+        if blob:
+            self.seen.setdefault(key, blob.data)
+        match what:
+            case "save":
+                session = Session.new("ada", f"s{n}")
+                session.updated_at = NOW + timedelta(minutes=next(self.minutes))
+                self.store.put(key, session.to_json())
+            case "delete":
+                self.store.delete(key)
+            case "garbage":
+                self.store.put(key, b"{" * next(self.minutes))
+            case "same size" if blob:
+                letter = b"abcdefgh"[next(self.minutes) % 8 :][:1]
+                self.store.put(key, blob.data.replace(b'"ada"', b'"ad%b"' % letter))
+            case "swap":
+                other = session_key(f"s{(n + 1) % 4}")
+                second = self.store.get(other)
+                if blob and second:
+                    self.store.put(key, second.data)
+                    self.store.put(other, blob.data)
+            case "restore" if key in self.seen:
+                self.store.put(key, self.seen[key])
+            case "drop the index":
+                self.store.delete(INDEX)
+
+
+@pytest.mark.usefixtures("eager")
+class TestAListingEqualsAFullRead:
+    def test_after_any_interleaving(self, location: str) -> None:
+        @settings(max_examples=4 if location.startswith("s3:") else 60, deadline=None)
+        @given(steps=steps)
+        def run(steps: list[Step]) -> None:
+            with open_store(location) as store, open_store(location) as second:
+                for entry in list(store.scan()):
+                    store.delete(entry.key)
+                one, other = Sessions(store), Sessions(second)
+                around = Around(store)
+                for what, n, then in steps:
+                    around.do(what, n)
+                    if then in {"list one", "list both"}:
+                        assert listed(one) == read_all(store)
+                    if then in {"list other", "list both"}:
+                        assert listed(other) == read_all(store)
+                    if then == "list new":
+                        assert listed(Sessions(store)) == read_all(store)
+                expected = read_all(store)
+                assert listed(one) == listed(other) == listed(Sessions(second)) == expected
+
+        run()
+
+    def test_with_several_clients_at_once(self, location: str) -> None:
+        def work(worker: int) -> None:
+            with open_store(location) as store:
+                sessions = Sessions(store)
+                for n in range(6):
+                    sessions.get_or_create("ada", f"{worker}-{n}")
+                    sessions.list()
+                    sessions.delete(f"{worker}-{n - 2}")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+        with open_store(location) as store:
+            assert listed(Sessions(store)) == read_all(store)
+            assert len(Sessions(store).list()) == 8
+
+    def test_when_one_sessions_object_is_shared_by_threads(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+
+        def work(worker: int) -> None:
+            for n in range(5):
+                sessions.get_or_create("ada", f"{worker}-{n}")
+                assert {f"{worker}-{m}" for m in range(n + 1)} <= {s.id for s in sessions.list()}
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+        assert listed(sessions) == read_all(store)
+
+
+class TestReads:
+    def test_what_did_not_change_is_not_read_again(self) -> None:
+        store = CountingStore()
+        fill(store, 200)
+        sessions = Sessions(store)
+        sessions.list()
+        store.asked.clear()
+        sessions.list()
+        assert store.asked == []
+        fill(store, 1, start=7)
+        fill(store, 1, start=200)
+        store.put(session_key("s7"), store.get(session_key("s8")).data)  # type: ignore[union-attr]
+        store.asked.clear()
+        assert len(sessions.list().problems) == 1
+        assert sorted(store.asked) == [f"get {session_key(name)}" for name in ("s200", "s7")]
+
+    def test_a_new_process_reads_the_index_alone(self) -> None:
+        store = CountingStore()
+        fill(store, 200)
+        store.put(session_key("broken"), b"{")
+        expected = Sessions(store).list()
+        store.asked.clear()
+        assert Sessions(store).list() == expected
+        assert store.asked == [f"get {INDEX}"]
+
+    def test_an_index_is_not_asked_for_where_it_saves_little(self) -> None:
+        store = CountingStore()
+        fill(store, 16)
+        store.asked.clear()
+        Sessions(store).list()
+        assert f"get {INDEX}" not in store.asked
+        assert f"put {INDEX}" not in store.asked
+
+    def test_it_is_written_when_more_than_one_in_a_hundred_changed(self) -> None:
+        store = CountingStore()
+        fill(store, 3000)
+        sessions = Sessions(store)
+        sessions.list()
+        store.asked.clear()
+        fill(store, 30, start=3000)
+        sessions.list()
+        assert f"put {INDEX}" not in store.asked
+        for n in range(5):
+            store.delete(session_key(f"s{n}"))
+        sessions.list()
+        assert store.asked.count(f"put {INDEX}") == 1
+        blob = store.get(INDEX)
+        assert blob
+        assert len(decode_index(blob.data)) == 3025
+
+    def test_planning_and_filters_read_no_bodies(self) -> None:
+        store = CountingStore()
+        fill(store, 100)
+        sessions = Sessions(store)
+        sessions.list()
+        store.asked.clear()
+        plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=40))
+        assert len(plan.victims) == 60
+        page = sessions.list(user_id="user-1", updated_after=NOW, limit=10)
+        assert sessions.list(user_id="user-1", cursor=page.cursor).summaries
+        assert store.asked == []
+
+    def test_a_session_takes_less_than_a_kilobyte(self, tmp_path: Path) -> None:
+        with open_store(f"file:{tmp_path}?durability=rename") as store:
+            fill(store, 500)
+            for path in (tmp_path / SESSIONS).iterdir():
+                os.utime(path, (0, 0))
+            sessions = Sessions(store)
+            sessions.list(limit=1)
+            sessions._index._known = index_module.Known()
+            gc.collect()
+            tracemalloc.start()
+            try:
+                sessions.list(limit=1)
+                gc.collect()
+                used, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+        assert used / 500 < 1000
+
+
+class TestADamagedIndex:
+    @pytest.fixture
+    def store(self) -> Iterator[StateStore]:
+        with MemoryStore() as store:
+            fill(store, 40)
+            Sessions(store).list()
+            yield store
+
+    @staticmethod
+    def _data(store: StateStore) -> bytes:
+        blob = store.get(INDEX)
+        assert blob
+        return blob.data
+
+    def _is_made_anew(self, store: StateStore, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.clear()
+        assert listed(Sessions(store)) == read_all(store)
+        assert [record.message for record in caplog.records] == [
+            f"{INDEX} on {store} is made anew: damaged, or no index"
+        ]
+        assert len(decode_index(self._data(store))) == 40
+        assert listed(Sessions(store)) == read_all(store)
+        assert len(caplog.records) == 1
+
+    @given(data=st.data())
+    @settings(
+        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    def test_is_known_by_any_byte(self, store: StateStore, data: st.DataObject) -> None:
+        sound = self._data(store)
+        place = data.draw(st.integers(0, len(sound) - 1))
+        other = data.draw(st.integers(0, 255).filter(lambda byte: byte != sound[place]))
+        with pytest.raises(CorruptDataError):
+            decode_index(sound[:place] + bytes([other]) + sound[place + 1 :])
+        with pytest.raises(CorruptDataError):
+            decode_index(sound[:place])
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"\xff",
+            b"{}",
+            b"[]\n[]",
+            b'{"format":"statekeep summaries 2","crc32":0}\n{"records":[],"problems":[]}',
+            b'{"format":"statekeep summaries 1","crc32":223132457}\n[]',
+        ],
+    )
+    def test_is_made_anew(
+        self, store: StateStore, data: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store.put(INDEX, data)
+        self._is_made_anew(store, caplog)
+
+    def test_with_wrong_rows_is_made_anew(
+        self, store: StateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        _, _, body = self._data(store).partition(b"\n")
+        content = json.loads(body)
+        content["records"].pop()
+        body = json.dumps(content).encode()
+        header = {"format": "statekeep summaries 1", "crc32": zlib.crc32(body)}
+        store.put(INDEX, json.dumps(header).encode() + b"\n" + body)
+        self._is_made_anew(store, caplog)
+
+    def test_of_a_store_that_cannot_be_written_is_no_error(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class ReadOnly(CountingStore):
+            closed = False
+
+            def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+                if self.closed:
+                    raise AccessDeniedError("read-only", key=key, store=self)
+                return super().put(key, data, expect=expect)
+
+        store = ReadOnly()
+        fill(store, 40)
+        store.closed = True
+        sessions = Sessions(store)
+        assert listed(sessions) == read_all(store)
+        assert store.get(INDEX) is None
+        store.asked.clear()
+        sessions.list()
+        assert store.asked == []
+        assert caplog.records == []
+
+
+class TestFilesThatLookUnchanged:
+    """On a disk, whose marks are times and numbers."""
+
+    @pytest.fixture
+    def base(self, tmp_path: Path) -> Path:
+        return tmp_path / "store"
+
+    @pytest.fixture
+    def store(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateStore]:
+        monkeypatch.setattr(index_module, "_FEW", 0)
+        with open_store(f"file:{base}?durability=rename") as store:
+            fill(store, 3)
+            yield store
+
+    @staticmethod
+    def _rewrite(base: Path, name: str = "s1") -> None:
+        """In place, with the same size."""
+        path = base / SESSIONS / f"{name}.json"
+        data = path.read_bytes()
+        times = path.stat()
+        with path.open("r+b") as file:
+            file.write(data.replace(b'"user-1"', b'"user-X"'))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def test_within_one_step_of_a_coarse_clock_are_read_again(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fingerprint = files.fingerprint
+
+        def coarse(status: os.stat_result) -> str:
+            values = list(status)
+            grain = 10**12
+            times = {
+                name: getattr(status, name) // grain * grain
+                for name in ("st_atime_ns", "st_mtime_ns", "st_ctime_ns")
+            }
+            return fingerprint(os.stat_result(values, times))
+
+        monkeypatch.setattr(files, "fingerprint", coarse)
+        monkeypatch.setattr("statekeep_backends.local.store.fingerprint", coarse)
+        sessions = Sessions(store)
+        assert "user-X" not in {summary.user_id for summary in sessions.list()}
+        before = [entry.fingerprint for entry in store.scan(SESSIONS)]
+        self._rewrite(base)
+        assert [entry.fingerprint for entry in store.scan(SESSIONS)] == before
+        assert "user-X" in {summary.user_id for summary in sessions.list()}
+        assert "user-X" in {summary.user_id for summary in Sessions(store).list()}
+
+    @pytest.mark.parametrize("field", ["mtime", "ctime"])
+    def test_are_trusted_only_when_older_than_a_step_of_any_clock(self, field: str) -> None:
+        now = 10**18
+        for age, settled in [(3, True), (2, False), (0, False), (-3600, False)]:
+            times = {"st_mtime_ns": 10**9, "st_ctime_ns": 10**9, "st_atime_ns": 10**9}
+            times[f"st_{field}_ns"] = now - age * 10**9
+            status = os.stat_result([0] * 10, times)
+            assert (files.fingerprint_if_settled(status, now) is not None) == settled
+
+    def test_are_seen_to_have_changed_by_their_ctime(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+        sessions = Sessions(store)
+        sessions.list()
+        self._rewrite(base)
+        assert "user-X" in {summary.user_id for summary in sessions.list()}
+        assert "user-X" in {summary.user_id for summary in Sessions(store).list()}
+
+    def test_are_read_when_one_takes_the_name_of_another(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+        sessions = Sessions(store)
+        sessions.list()
+        (base / SESSIONS / "s1.json").replace(base / SESSIONS / "s2.json")
+        listing = sessions.list()
+        assert [summary.id for summary in listing] == ["s0"]
+        assert [problem.key for problem in listing.problems] == ["sessions/s2.json"]
