@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -238,7 +237,11 @@ def carry_out(
         else:
             fates[victim.key] = None
 
-    pool = ThreadPoolExecutor(workers, "statekeep-prune") if workers > 1 else None
+    pool = None
+    if workers > 1:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not always needed
+
+        pool = ThreadPoolExecutor(workers, "statekeep-prune")
     try:
         done = (pool.map if pool else map)(meet_fate, plan.victims)
         for count, _ in enumerate(done, start=1):

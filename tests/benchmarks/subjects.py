@@ -144,6 +144,7 @@ class Statekeep(Subject):
         return len(report.pruned)
 
     def close(self) -> None:
+        self._sessions.close()
         self._store.close()
 
 

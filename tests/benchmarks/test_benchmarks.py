@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from benchmarks.__main__ import measure
 from benchmarks.bench import Plan
 from benchmarks.conversations import Size, as_dict, as_json, ids
 from benchmarks.report import render, update_page
 from benchmarks.results import Results
-
 from statekeep import Session
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
     assert len(saved.rounds) == 2
     assert min(saved.rounds) > 0
     assert _row(results, "fleet", "load", "statekeep, rename", "2 processes").unit == "1/s"
-    assert _row(results, "listing", "all, no index", "statekeep, rename", "30")
+    assert _row(results, "listing", "all, no index", "statekeep, rename", "30").median > 0
     assert _row(results, "listing", "memory for each", "statekeep, rename", "20").median > 0
-    assert _row(results, "pruning", "half, 2 processes", "statekeep, rename", "20")
+    assert _row(results, "pruning", "half, 2 processes", "statekeep, rename", "20").median > 0
     assert not list(tmp_path.iterdir())  # nothing is left
 
     path = tmp_path / "results.json"
@@ -87,8 +87,8 @@ def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
 def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody's")  # would disturb it, so it must not matter
     results = measure(_plan(tmp_path), ["buckets", "requests"])
-    assert _row(results, "listing", "all, new process", "statekeep", "10")
-    assert _row(results, "fleet", "load", "bare boto3", "32 threads")
+    assert _row(results, "listing", "all, new process", "statekeep", "10").median > 0
+    assert _row(results, "fleet", "load", "bare boto3", "32 threads").median > 0
     # One LIST, and one GET for each.
     assert _row(results, "requests", "list, no index", "statekeep", "10").rounds == [11]
     assert _row(results, "requests", "save", "statekeep", "10 x 200").rounds == [1]
