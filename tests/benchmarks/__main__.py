@@ -39,18 +39,20 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 def main() -> None:
     """Read the command line, measure, print and write."""
     arguments = _parser().parse_args()
-    parts = arguments.parts or [*PARTS]
-    plan = _plan(arguments)
     whole = not (arguments.quick or arguments.parts or arguments.no_peers)
     target: Path = arguments.into or (_ROOT / "docs" if whole else _ROOT / "build")
-    results = measure(plan, parts, quick=arguments.quick)
+    path = target / "benchmarks" / "results.json"
+    if arguments.redraw:
+        results = Results.read(path)
+    else:
+        parts = arguments.parts or [*PARTS]
+        results = measure(_plan(arguments), parts, quick=arguments.quick)
     sys.stdout.write(render(results))
-    folder = target / "benchmarks"
-    folder.mkdir(parents=True, exist_ok=True)
-    results.write(folder / "results.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results.write(path)
     from benchmarks.plots import draw
 
-    draw(results, folder)
+    draw(results, path.parent)
     page = target / "benchmarks.md"
     if page.exists():
         update_page(page, results)
@@ -88,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--into", type=Path, help="where to write; by default docs/ after a whole run, else build/"
     )
+    parser.add_argument(
+        "--redraw", action="store_true", help="measure nothing; show the last results anew"
+    )
     return parser
 
 
@@ -98,6 +103,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         "memory": memory if memory.is_dir() else None,
         "peers": not arguments.no_peers,
         "processes": 8,
+        "settling": 2.5,
     }
     if arguments.quick:
         return Plan(
@@ -105,7 +111,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
             rounds=3,
             seconds=0.02,
             sizes=(SMALL, LARGE),
-            counts=(1000,),
+            counts=(100, 1000),
             many=(),
             objects=(100,),
             counted=(10, 100),

@@ -63,6 +63,7 @@ class Plan:
         objects: How many sessions are listed in a bucket.
         counted: How many are listed there for the number of requests alone.
         processes: How many share a store.
+        settling: Seconds after which statekeep's index trusts that a file has its final time.
     """
 
     disk: Path
@@ -76,6 +77,7 @@ class Plan:
     objects: tuple[int, ...]
     counted: tuple[int, ...]
     processes: int
+    settling: float
 
 
 @dataclass

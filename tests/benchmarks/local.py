@@ -30,13 +30,11 @@ _MEMORY = Entry("statekeep, memory", Statekeep, "statekeep")
 _RENAME = Entry("statekeep, rename", partial(Statekeep, durability="rename"), "statekeep", "no")
 _FSYNC = Entry("statekeep, fsync", partial(Statekeep, durability="fsync"), "statekeep", "yes")
 _FLOORS = [
-    Entry("bare compare-and-swap", floors.BareFiles, "floor", "no"),
+    Entry("bare calls", floors.BareFiles, "floor", "no"),
     Entry("bare orjson", floors.OrjsonFiles, "floor", "no"),
     Entry("bare json", floors.JsonFiles, "floor", "no"),
 ]
-_FSYNC_FLOOR = Entry(
-    "bare compare-and-swap, fsync", partial(floors.BareFiles, fsync=True), "floor", "yes"
-)
+_FSYNC_FLOOR = Entry("bare calls, fsync", partial(floors.BareFiles, fsync=True), "floor", "yes")
 _PEERS = [
     Entry("strands-agents, files", peers.StrandsFiles, "peer", "no"),
     Entry("openai-agents, SQLite", peers.OpenAIAgents, "peer", "yes"),
@@ -73,8 +71,7 @@ def listing(bench: Bench) -> None:
     for name, parent, count, entries in _crowds(bench.plan, "newest"):
         with folder(parent) as base:
             places = [f"{base}/{number}" for number in range(len(entries))]
-            for entry, place in zip(entries, places, strict=True):
-                fill(bench, entry, place, count)
+            fill(bench, entries, places, count)
             for _ in range(2 if count in bench.plan.many else max(1, bench.plan.rounds // 2)):
                 for entry, place in zip(entries, places, strict=True):
                     list_every_way(bench, entry, name, place, count, _forget_index)
@@ -95,7 +92,7 @@ def pruning(bench: Bench) -> None:
                 processes = {1, bench.plan.processes} if entry.kind == "statekeep" else {1}
                 for number in sorted(processes):
                     with folder(parent) as base:
-                        fill(bench, entry, f"{base}/0", count)
+                        fill(bench, [entry], [f"{base}/0"], count)
                         prune(bench, entry, name, f"{base}/0", count, number)
 
 

@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["fill", "list_every_way", "prune", "save_and_load", "save_and_load_together"]
 
-_SETTLING = 0.1
-"""Seconds after which no clock of a filesystem still says what it said at the last write."""
 
-
-def fill(bench: Bench, entry: Entry, place: str, count: int) -> None:
-    """Store so many small sessions."""
-    with bench.worker(entry, place) as worker:
-        worker.call("fill", SMALL, ids(count))
-    time.sleep(_SETTLING)
+def fill(bench: Bench, entries: Sequence[Entry], places: Sequence[str], count: int) -> None:
+    """Store so many small sessions at each place, and wait until the files are no longer new."""
+    for entry, place in zip(entries, places, strict=True):
+        with bench.worker(entry, place) as worker:
+            worker.call("fill", SMALL, ids(count))
+    if any(entry.subject.keeps_index for entry in entries):
+        time.sleep(bench.plan.settling)
 
 
 def save_and_load(
@@ -54,8 +53,8 @@ def save_and_load_together(
     size = f"{len(session_ids)} processes"
     with ExitStack() as stack:
         teams = []
+        fill(bench, entries, places, len(session_ids))
         for entry, place in zip(entries, places, strict=True):
-            fill(bench, entry, place, len(session_ids))
             team = [stack.enter_context(bench.worker(entry, place)) for _ in session_ids]
             for worker, each in zip(team, session_ids, strict=True):
                 worker.call("take", each, SMALL)

@@ -22,7 +22,7 @@ from benchmarks.operations import (
     save_and_load,
     save_and_load_together,
 )
-from benchmarks.subjects import Bucket, Statekeep
+from benchmarks.subjects import Bucket, StatekeepBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["buckets", "requests"]
 
-_STATEKEEP = Entry("statekeep", Statekeep, "statekeep")
+_STATEKEEP = Entry("statekeep", StatekeepBucket, "statekeep")
 _FLOOR = Entry("bare boto3", floors.BareBucket, "floor")
 _PEERS = [
     Entry("strands-agents, S3", peers.StrandsBucket, "peer"),
@@ -57,8 +57,7 @@ def buckets(bench: Bench) -> None:
         save_and_load_together(bench, name, ours, [_new_place(url) for _ in ours])
         for count in bench.plan.objects:
             places = [_new_place(url) for _ in ours]
-            for entry, place in zip(ours, places, strict=True):
-                fill(bench, entry, place, count)
+            fill(bench, ours, places, count)
             bench.part = "listing"
             for _ in range(max(1, bench.plan.rounds // 3)):
                 for entry, place in zip(ours, places, strict=True):
@@ -81,7 +80,7 @@ def requests(bench: Bench) -> None:
                     bench.add(entry, "S3", work, SMALL.name, number, "requests")
         for count in bench.plan.counted:
             place = _new_place(urls["SeaweedFS"])
-            fill(bench, _STATEKEEP, place, count)
+            fill(bench, [_STATEKEEP], [place], count)
             through = place.replace(urls["SeaweedFS"], url)
             for ways in (("no index", "again"), ("new process",)):
                 with bench.worker(_STATEKEEP, through) as worker:
@@ -108,8 +107,7 @@ def _load_in_threads(
     bench: Bench, name: str, entries: Sequence[Entry], places: Sequence[str]
 ) -> None:
     session_ids = ids(4 * _THREADS)
-    for entry, place in zip(entries, places, strict=True):
-        fill(bench, entry, place, len(session_ids))
+    fill(bench, entries, places, len(session_ids))
     with bench.workers(entries, places) as workers:
         for _ in range(bench.plan.rounds):
             for entry, worker in zip(entries, workers, strict=True):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.conversations import Size
     from statekeep import Session
 
-__all__ = ["Bucket", "Statekeep", "Subject", "in_threads"]
+__all__ = ["Bucket", "Statekeep", "StatekeepBucket", "Subject", "in_threads"]
 
 T = TypeVar("T")
 
@@ -90,10 +90,12 @@ class Statekeep(Subject):
         options: Of the backend.
     """
 
-    modules = (
-        "statekeep.plugins", "statekeep_backends.local", "statekeep_backends.memory",
-        "statekeep_backends.s3.store", "statekeep_plugins.pruners",
-    )  # fmt: skip
+    modules: ClassVar[Sequence[str]] = (
+        "statekeep.plugins",
+        "statekeep_backends.local",
+        "statekeep_backends.memory",
+        "statekeep_plugins.pruners",
+    )
     keeps_index = True
 
     def __init__(self, place: str, **options: str) -> None:
@@ -146,6 +148,16 @@ class Statekeep(Subject):
     def close(self) -> None:
         self._sessions.close()
         self._store.close()
+
+
+class StatekeepBucket(Statekeep):
+    """statekeep on S3."""
+
+    modules: ClassVar[Sequence[str]] = (
+        "statekeep.plugins",
+        "statekeep_backends.s3.store",
+        "statekeep_plugins.pruners",
+    )
 
 
 class Bucket:

@@ -14,7 +14,7 @@ __all__ = ["Verdict", "verdicts"]
 Verdict = tuple[str, str, str, bool]
 """What is wanted, at most how much, how much it is, and whether that is enough."""
 
-_CAS = "bare compare-and-swap"
+_CAS = "bare calls"
 _RENAME = "statekeep, rename"
 
 

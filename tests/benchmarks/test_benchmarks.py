@@ -34,6 +34,7 @@ def _plan(folder: Path) -> Plan:
         objects=(10,),
         counted=(10,),
         processes=2,
+        settling=0,
     )
 
 
