@@ -42,5 +42,5 @@ clean:
 # A venv of its own, because nobody else needs what statekeep is compared with.
 .venv-bench/.done: pyproject.toml tests/benchmarks/requirements.txt
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet --editable '.[cli,s3]' --requirement tests/benchmarks/requirements.txt
+	.venv-bench/bin/pip install --quiet --editable '.[cli,obstore,s3]' --requirement tests/benchmarks/requirements.txt
 	touch $@

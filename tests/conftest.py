@@ -76,6 +76,13 @@ def s3_endpoint(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(params=["s3fs", "obstore"])
+def s3_client(request: pytest.FixtureRequest) -> str:
+    """Each of the clients; give it as the option ``client``."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
 def s3_place(s3_endpoint: str, make_s3_place: Callable[[str], str]) -> str:
     """An empty place on each of the S3 servers; add ``?endpoint_url=``."""

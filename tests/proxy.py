@@ -5,17 +5,21 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
     from types import TracebackType
 
 DROP = "drop"
 """Forward the request and close the connection instead of answering."""
+
+HALF = "half"
+"""Forward the request and close the connection in the middle of the answer's body."""
 
 
 @dataclass
@@ -23,13 +27,15 @@ class Request:
     method: str
     path: str
     query: dict[str, list[str]]
+    agent: str = ""
 
     def __str__(self) -> str:
         return "LIST" if "list-type" in self.query else self.method
 
 
-Fault = Callable[[Request], "str | tuple[int, str] | float | None"]
-"""What to do to a request: `DROP`, a status and a code to answer instead, seconds to wait."""
+Fault = str | tuple[int, str] | bytes | float | None
+"""What to do to a request: `DROP` or `HALF`, or answer a status and a code instead, or 200 and a
+body, or wait for so many seconds."""
 
 
 @dataclass
@@ -37,14 +43,21 @@ class Proxy:
     """Use it as a context manager; `url` is where clients go."""
 
     target: str
-    fault: Fault = lambda _: None
+    fault: Callable[[Request], Fault] = lambda _: None
     drop_headers: frozenset[str] = frozenset()
+    tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
+    connections: set[object] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "https" if self.tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
         return self
@@ -70,18 +83,28 @@ class Proxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                proxy.connections.add(self)
+                super().setup()
+
+            def finish(self) -> None:
+                super().finish()
+                proxy.connections.discard(self)
 
             def handle_one_request(self) -> None:
                 try:
                     super().handle_one_request()
-                except ConnectionError:
+                except OSError:  # whoever asked has gone, or shakes no hands with us
                     self.close_connection = True
 
             def forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 split = urlsplit(self.path)
                 query = parse_qs(split.query, keep_blank_values=True)
-                request = Request(self.command, split.path, query)
+                agent = self.headers.get("User-Agent", "")
+                request = Request(self.command, split.path, query, agent)
                 proxy.requests.append(request)
                 fault = proxy.fault(request)
                 if isinstance(fault, float):
@@ -89,6 +112,9 @@ class Proxy:
                 if isinstance(fault, tuple):
                     status, code = fault
                     self.answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {})
+                    return
+                if isinstance(fault, bytes):
+                    self.answer(200, fault, {})
                     return
                 connection = http.client.HTTPConnection(urlsplit(proxy.target).netloc)
                 kept = {
@@ -103,10 +129,19 @@ class Proxy:
                 if fault == DROP:
                     self.close_connection = True
                     return
-                headers = dict(answer.getheaders())
-                self.answer(answer.status, data, headers)
+                sent = len(data)
+                if fault == HALF:
+                    self.close_connection = True
+                    sent //= 2
+                self.answer(answer.status, data, dict(answer.getheaders()), sent)
 
-            def answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
+            def do_CONNECT(self) -> None:
+                proxy.requests.append(Request("CONNECT", self.path, {}))
+                self.answer(403, b"", {})
+
+            def answer(
+                self, status: int, data: bytes, headers: dict[str, str], sent: int | None = None
+            ) -> None:
                 self.send_response_only(status)
                 for name, value in headers.items():
                     if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
@@ -116,7 +151,7 @@ class Proxy:
                 self.send_header("Content-Length", length or str(len(data)))
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(data)
+                    self.wfile.write(data[:sent])
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward  # noqa: N815
 

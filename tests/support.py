@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+import pytest
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
-R = TypeVar("R")
+
+each_server_and_client_once = pytest.mark.parametrize(
+    ("s3_endpoint", "s3_client"), [("moto", "s3fs"), ("seaweedfs", "obstore")], indirect=True
+)
+"""Instead of the four combinations: for tests that take long."""
 
 
 def golden_lines(name: str) -> list[dict[str, Any]]:
     """The lines of a golden file; some hold U+2028, so only line feeds end one."""
     text = (GOLDEN / name).read_bytes().decode()
     return [json.loads(line) for line in text.split("\n") if line]
-
-
-def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:
-    """Call a module-level function in processes of their own, all at once."""
-    calls = list(arguments)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(calls), mp_context=context) as pool:
-        futures = [pool.submit(function, *call) for call in calls]
-        return [future.result() for future in futures]
 
 
 def tree(folder: Path) -> dict[str, bytes]:

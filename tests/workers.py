@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 
-from statekeep import Session, Sessions, open_store
-
-
-def update_often(location: str, worker: int, times: int) -> None:
-    with open_store(location) as store:
-        sessions = Sessions(store)
-        for n in range(times):
-            text = f"{worker}-{n}"
-            add = partial(Session.add_user_message, content=text)
-            sessions.update("s", add, timeout=timedelta(minutes=3))
-
-
-def create_one(location: str, session_id: str) -> str:
-    with open_store(location) as store:
-        return str(Sessions(store).get_or_create("ada", session_id).created_at)
+from statekeep import (
+    Event,
+    NotFoundError,
+    PruneFinished,
+    Retention,
+    Session,
+    SessionDeleted,
+    Sessions,
+    load_pruner,
+    open_store,
+)
 
 
 def save_for_ever(location: str, acknowledged: str) -> None:
@@ -31,3 +29,60 @@ def save_for_ever(location: str, acknowledged: str) -> None:
             session.add_user_message("x" * 2000)
             sessions.save(session)
             notes.write(f"{len(session.user_messages)}\n")
+
+
+def _greet(session: Session) -> None:
+    session.add_user_message("hello")
+
+
+def save_in_a_fleet(
+    location: str, worker: int, times: int
+) -> tuple[list[str], list[list[int]], list[str]]:
+    """Save with background retention.
+
+    Give the ids reported as pruned, each prune's counts, and the old sessions saved meanwhile.
+    """
+    pruned: list[str] = []
+    woken: list[str] = []
+    reports: list[list[int]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, SessionDeleted) and event.pruned:
+            pruned.append(event.session_id)
+        if isinstance(event, PruneFinished):
+            reports.append([event.pruned, event.spared, event.unknown, event.failed])
+
+    retention = Retention(load_pruner("ttl"), every=timedelta(hours=1), min_idle=timedelta(0))
+    with (
+        open_store(location) as store,
+        Sessions(store, retention=retention, observers=[note]) as sessions,
+    ):
+        for n in range(times):
+            sessions.get_or_create("ada", f"new-{worker}-{n}")
+        # Sessions that were idle for long wake up, some of them while they are being pruned.
+        for n in range(3):
+            with suppress(NotFoundError):
+                sessions.update(f"waking-{worker}-{n}", _greet)
+                woken.append(f"waking-{worker}-{n}")
+        sessions.close(timedelta(minutes=1))
+    return pruned, reports, woken
+
+
+def prune_until_killed(location: str, after: int) -> None:
+    """Prune in the background, and die in the middle of it."""
+    pruned = 0
+
+    def note(event: Event) -> None:
+        nonlocal pruned
+        if isinstance(event, SessionDeleted):
+            pruned += 1
+            if pruned == after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    retention = Retention(load_pruner("ttl"), every=timedelta(seconds=2), min_idle=timedelta(0))
+    with (
+        open_store(location) as store,
+        Sessions(store, retention=retention, observers=[note]) as sessions,
+    ):
+        sessions.get_or_create("ada", "from a worker that dies")
+        sessions.close(timedelta(minutes=1))

@@ -81,8 +81,9 @@ class FilesystemStore(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """No conditions."""
-        return Capabilities(conditional_put=False, conditional_delete=False, shared=True)
+        """No conditions; fsspec's ``memory:`` is each process's own."""
+        shared = not self._url.startswith("memory:")
+        return Capabilities(conditional_put=False, conditional_delete=False, shared=shared)
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`."""

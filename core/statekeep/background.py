@@ -61,11 +61,12 @@ class BackgroundPruner:
         self._failed = failed
         self._throttle = PruneThrottle(retention.every)
         self._stop = threading.Event()
+        self._closed = False
         self._thread: threading.Thread | None = None
 
     def saved(self, session_id: str) -> None:
         """Start a prune that spares this session, if one is due; returns at once."""
-        if self._stop.is_set() or (self._thread and self._thread.is_alive()):
+        if self._closed or (self._thread and self._thread.is_alive()):
             return
         if self._throttle.should_prune():
             self._thread = threading.Thread(
@@ -74,15 +75,17 @@ class BackgroundPruner:
             self._thread.start()
 
     def close(self, timeout: timedelta) -> bool:
-        """Start no more prunes, and let one that runs end after the victim that it is at.
+        """Start no more prunes, and wait for one that runs.
 
         Returns:
-            Whether it has ended within the timeout.
+            Whether it has ended within the timeout. If not, it ends after the session that it is
+            at.
         """
-        self._stop.set()
+        self._closed = True
         if self._thread is None:
             return True
         self._thread.join(timeout.total_seconds())
+        self._stop.set()
         return not self._thread.is_alive()
 
     def _run(self, session_id: str) -> None:

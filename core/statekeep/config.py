@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from statekeep.codec import explain
 from statekeep.errors import ConfigError, PluginNotFoundError
+from statekeep.retention import Retention
 from statekeep.sessions import Sessions
 from statekeep.urls import StoreURL
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from statekeep.plugins import Plugins
     from statekeep.protocol import StateStore
     from statekeep.retention import PruningStrategy
-    from statekeep.settings import Settings
+    from statekeep.settings import RetentionSettings, Settings
 
 _FSSPEC = "fsspec"
 
@@ -125,7 +127,7 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
 
 @contextmanager
 def open_sessions(url_or_config: str | Settings | None = None) -> Iterator[Sessions]:
-    """Open the sessions that a deployment configured, and close the store at the end.
+    """Open the sessions that a deployment configured; at the end close them and the store.
 
     Args:
         url_or_config: Settings, or another store than the configured one. Without it: what the
@@ -142,8 +144,24 @@ def open_sessions(url_or_config: str | Settings | None = None) -> Iterator[Sessi
     else:
         settings = url_or_config
     observers = [installed_plugins().observer(name) for name in settings.observers]
-    with open_store(settings) as store:
-        yield Sessions(store, conflicts=settings.conflicts, observers=observers)
+    retention = _background_retention(settings.retention)
+    with (
+        open_store(settings) as store,
+        Sessions(
+            store, conflicts=settings.conflicts, observers=observers, retention=retention
+        ) as sessions,
+    ):
+        yield sessions
+
+
+def _background_retention(settings: RetentionSettings | None) -> Retention | None:
+    if settings is None or settings.every is None:
+        return None
+    strategy = load_pruner(settings.strategy, **settings.options)
+    retention = Retention(strategy, every=settings.every, trash=settings.trash)
+    if settings.min_idle is None:
+        return retention
+    return replace(retention, min_idle=settings.min_idle)
 
 
 def _make_store(spec: BackendSpec, url: StoreURL, options: Mapping[str, Any]) -> StateStore:

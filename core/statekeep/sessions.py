@@ -130,15 +130,14 @@ class Sessions:
             )
 
     def close(self, timeout: timedelta = _PATIENCE) -> None:
-        """End background pruning: a prune that runs ends after the session that it is at.
-
-        Everything else goes on working.
+        """End background pruning; everything else goes on working.
 
         Args:
-            timeout: How long to wait for that; then it is left to itself.
+            timeout: How long to wait for a prune that runs; then it ends after the session that
+                it is at.
         """
         if self._background and not self._background.close(timeout):
-            _logger.warning("a prune of %s still runs after %s", self._store, timeout)
+            _logger.warning("a prune of %s was cut short after %s", self._store, timeout)
 
     def __enter__(self) -> Self:
         return self

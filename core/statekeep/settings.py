@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -27,8 +28,22 @@ _PREFIX = "STATEKEEP_"
 _logger = logging.getLogger(__name__)
 
 
+def _seconds(value: object) -> object:
+    # In the environment, numbers are text.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, Field(ge=timedelta(0)), BeforeValidator(_seconds)]
+
+
 class RetentionSettings(BaseModel):
-    """Which pruning strategy a deployment uses, when it asks for pruning."""
+    """How a deployment prunes, when it asks for pruning.
+
+    Durations are numbers of seconds, or ISO 8601 (``PT5M``, ``P7D``).
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -38,6 +53,16 @@ class RetentionSettings(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What its config model takes; those that stand beside a strategy of less weight are not
     used."""
+
+    every: Duration | None = None
+    """If set, saves prune in the background, at most once in this time in all processes."""
+
+    trash: Duration | None = None
+    """How long pruned sessions stay in the trash; by default they are deleted at once."""
+
+    min_idle: Duration | None = None
+    """Sessions changed within this time are not pruned; by default none is spared for that, in
+    the background those of the last hour."""
 
 
 class Settings(BaseSettings):
@@ -70,7 +95,8 @@ class Settings(BaseSettings):
     """What `Sessions` does about concurrent saves."""
 
     retention: RetentionSettings | None = None
-    """How sessions are pruned, when asked for; nothing is ever pruned otherwise."""
+    """How sessions are pruned: in the background if it has ``every``, else when a program or
+    ``statekeep sessions prune`` asks for it."""
 
     observers: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Names of the observers that are told of events; in the environment, with commas."""

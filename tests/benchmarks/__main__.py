@@ -42,14 +42,12 @@ def main() -> None:
     whole = not (arguments.quick or arguments.parts or arguments.no_peers)
     target: Path = arguments.into or (_ROOT / "docs" if whole else _ROOT / "build")
     path = target / "benchmarks" / "results.json"
-    if arguments.redraw:
-        results = Results.read(path)
-    else:
+    if not arguments.redraw:
+        path.parent.mkdir(parents=True, exist_ok=True)
         parts = arguments.parts or [*PARTS]
-        results = measure(_plan(arguments), parts, quick=arguments.quick)
+        measure(_plan(arguments), parts, quick=arguments.quick).write(path)
+    results = Results.read(path)  # with the digits that were written, as everything else shows them
     sys.stdout.write(render(results))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    results.write(path)
     from benchmarks.plots import draw
 
     draw(results, path.parent)

@@ -38,7 +38,9 @@ def draw(results: Results, folder: Path) -> None:
         title = f"Listing a page of 100 ({place})"
         _draw(rows, lines, title, "seconds", folder / "listing.svg")
     rows = [row for row in results.rows if row.part == "requests" and "list" in row.work]
-    lines = {row.work.removeprefix("list, "): (row.subject, row.work) for row in rows}
+    lines = {
+        f"{row.subject}, {row.work.removeprefix('list, ')}": (row.subject, row.work) for row in rows
+    }
     if rows:
         title = "Listing a page of 100 on S3"
         _draw(rows, lines, title, "requests", folder / "requests.svg")

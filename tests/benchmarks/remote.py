@@ -6,6 +6,7 @@ import os
 import secrets
 import tempfile
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["buckets", "requests"]
 
-_STATEKEEP = Entry("statekeep", StatekeepBucket, "statekeep")
+_STATEKEEP = [
+    Entry(f"statekeep, {client}", partial(StatekeepBucket, client=client), "statekeep")
+    for client in ("s3fs", "obstore")
+]
 _FLOOR = Entry("bare boto3", floors.BareBucket, "floor")
 _PEERS = [
     Entry("strands-agents, S3", peers.StrandsBucket, "peer"),
@@ -43,7 +47,7 @@ _THREADS = 32
 
 def buckets(bench: Bench) -> None:
     """Do all that is done on filesystems on S3 servers, too."""
-    ours = [_STATEKEEP, _FLOOR]
+    ours = [*_STATEKEEP, _FLOOR]
     with _servers("moto", "SeaweedFS") as urls:
         bench.part = "turns"
         for name, url in urls.items():
@@ -71,7 +75,7 @@ def requests(bench: Bench) -> None:
     """Count the requests that reach a server."""
     with _servers("SeaweedFS") as urls, Proxy(urls["SeaweedFS"]) as proxy:
         url = proxy.url
-        for entry in (_STATEKEEP, *(_PEERS if bench.plan.peers else [])):
+        for entry in (*_STATEKEEP, *(_PEERS if bench.plan.peers else [])):
             with bench.worker(entry, _new_place(url)) as worker:
                 for work, call in _single_operations(worker):
                     proxy.count()
@@ -79,19 +83,20 @@ def requests(bench: Bench) -> None:
                     number = len(proxy.count())
                     bench.add(entry, "S3", work, SMALL.name, number, "requests")
         for count in bench.plan.counted:
-            place = _new_place(urls["SeaweedFS"])
-            fill(bench, [_STATEKEEP], [place], count)
-            through = place.replace(urls["SeaweedFS"], url)
-            for ways in (("no index", "again"), ("new process",)):
-                with bench.worker(_STATEKEEP, through) as worker:
-                    worker.call("load", ids(1)[0], 0, 1)  # what came before is no listing
-                    for way in ways:
-                        proxy.count()
-                        worker.call("newest", 100, min(100, count))
-                        number = len(proxy.count())
-                        bench.add(
-                            _STATEKEEP, "S3", f"list, {way}", f"{count:,}", number, "requests"
-                        )
+            for entry in _STATEKEEP:
+                _count_listing(bench, entry, _new_place(url), count, proxy)
+
+
+def _count_listing(bench: Bench, entry: Entry, place: str, count: int, proxy: Proxy) -> None:
+    fill(bench, [entry], [place.replace(proxy.url, proxy.target)], count)
+    for ways in (("no index", "again"), ("new process",)):
+        with bench.worker(entry, place) as worker:
+            worker.call("load", ids(1)[0], 0, 1)  # what comes before is no part of a listing
+            for way in ways:
+                proxy.count()
+                worker.call("newest", 100, min(100, count))
+                number = len(proxy.count())
+                bench.add(entry, "S3", f"list, {way}", f"{count:,}", number, "requests")
 
 
 def _single_operations(worker: Worker) -> Iterator[tuple[str, Callable[[], object]]]:

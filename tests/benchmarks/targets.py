@@ -41,10 +41,11 @@ def verdicts(results: Results) -> Iterator[Verdict]:
             what = f"{disk}, list {work}, 10,000: {_RENAME} ÷ {ORIGINAL}"
             yield _verdict(what, limit, ratio(row, original))
     yield from _ratio(results, ("pruning", disk, "half", "10,000"), _RENAME, ORIGINAL, 1 / 3)
-    key = ("turns", "SeaweedFS", "load", "10 x 200")
-    yield from _ratio(results, key, "statekeep", "bare boto3", 1 / 0.9)
-    key = ("fleet", "SeaweedFS", "load", "32 threads")
-    yield from _ratio(results, key, "statekeep", "bare boto3", 1 / 1.6)
+    for client, together in (("s3fs", 1 / 1.6), ("obstore", 1 / 5)):
+        key = ("turns", "SeaweedFS", "load", "10 x 200")
+        yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", 1 / 0.9)
+        key = ("fleet", "SeaweedFS", "load", "32 threads")
+        yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", together)
     for row in results.rows:
         if row.work == "memory for each":
             what = f"{row.place}, bytes of memory for each of {row.size} listed"

@@ -88,11 +88,13 @@ def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
 def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody's")  # would disturb it, so it must not matter
     results = measure(_plan(tmp_path), ["buckets", "requests"])
-    assert _row(results, "listing", "all, new process", "statekeep", "10").median > 0
+    assert _row(results, "listing", "all, new process", "statekeep, s3fs", "10").median > 0
     assert _row(results, "fleet", "load", "bare boto3", "32 threads").median > 0
     # One LIST, and one GET for each.
-    assert _row(results, "requests", "list, no index", "statekeep", "10").rounds == [11]
-    assert _row(results, "requests", "save", "statekeep", "10 x 200").rounds == [1]
+    for client in ("s3fs", "obstore"):
+        name = f"statekeep, {client}"
+        assert _row(results, "requests", "list, no index", name, "10").rounds == [11]
+        assert _row(results, "requests", "save", name, "10 x 200").rounds == [1]
 
 
 def test_the_page_shows_what_the_last_run_wrote() -> None:

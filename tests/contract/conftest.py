@@ -1,8 +1,9 @@
-"""Every backend that can do all, for what is promised over every store."""
+"""Every backend, for what is promised over every store."""
 
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,20 +11,44 @@ import pytest
 from statekeep import StateStore, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
-@pytest.fixture(params=["memory", "local", "moto", "seaweedfs"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and "process" in item.name:
+            item.add_marker("slow")
+
+
+@pytest.fixture(params=["memory", "local", "moto+s3fs", "seaweedfs+obstore"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Those that can do all; the contracts run over more."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def new_location(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Gives the URL of another empty place at each call."""
+    server, _, client = backend.partition("+")
+    if client:
+        endpoint = request.getfixturevalue(f"{server}_url")
+        make_s3_place = request.getfixturevalue("make_s3_place")
+        return lambda: f"{make_s3_place(endpoint)}?endpoint_url={endpoint}&client={client}"
+    pattern = {
+        "memory": "memory:{}",
+        "local": f"{tmp_path}/not/there/{{}}",
+        "local, renaming": f"file:{tmp_path}/{{}}?durability=rename",
+        "fsspec's memory": "fsspec+memory://{}/prefix",
+        "fsspec's files": f"fsspec+file://{tmp_path}/not/there/{{}}",
+    }[backend]
+    return lambda: pattern.format(secrets.token_hex(8))
+
+
+@pytest.fixture
+def location(new_location: Callable[[], str]) -> str:
     """The URL of an empty place."""
-    if request.param == "memory":
-        return f"memory:{secrets.token_hex(8)}"
-    if request.param == "local":
-        return str(tmp_path / "store")
-    endpoint = request.getfixturevalue(f"{request.param}_url")
-    place = request.getfixturevalue("make_s3_place")(endpoint)
-    return f"{place}?endpoint_url={endpoint}"
+    return new_location()
 
 
 @pytest.fixture

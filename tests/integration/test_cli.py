@@ -194,6 +194,41 @@ class TestSessions:
         pruned = json.loads(shell("sessions", "prune", "--store", store_url, "--json").stdout)
         assert [each["id"] for each in pruned["pruned"]] == ["s1", "s0"]
 
+    def test_wait_in_the_trash_and_come_back(self, shell: Shell, store_url: str) -> None:
+        place = ["--store", store_url]
+        prune = ["sessions", "prune", *place, "--strategy", "max-sessions", "--set",
+                 "max_sessions=3", "--trash", "7"]  # fmt: skip
+        assert "2 pruned" in shell(*prune).stdout
+        shell("sessions", "delete", "s4", "--trash", *place)
+        listed = json.loads(shell("trash", "list", "--json", *place).stdout)
+        assert listed[0]["stem"] == "s4"
+        assert {each["stem"] for each in listed} == {"s0", "s1", "s4"}
+        assert "s1" in shell("trash", "list", *place).stdout
+        assert "restored s1" in shell("sessions", "restore", "s1", *place).stdout
+        assert "s1" in shell("sessions", "show", "s1", *place).stdout
+        assert (
+            "no such session in the trash"
+            in shell("sessions", "restore", "s1", *place, code=3).stderr
+        )
+        assert "0 deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
+        assert "2 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert "nothing in the trash" in shell("trash", "list", *place).stderr
+
+    def test_are_pruned_into_the_configured_trash_by_a_command_alone(
+        self, shell: Shell, store_url: str
+    ) -> None:
+        (shell.folder / "statekeep.toml").write_text(
+            '[retention]\nstrategy = "max-sessions"\noptions = {max_sessions = 1}\n'
+            'every = "PT1S"\ntrash = "P7D"\nmin_idle = 0\n'
+        )
+        shell("sessions", "pin", "s0", "--store", store_url)
+        left = json.loads(shell("sessions", "list", "--store", store_url, "--json").stdout)
+        assert len(left["sessions"]) == 5
+        report = json.loads(shell("sessions", "prune", "--store", store_url, "--json").stdout)
+        assert len(report["pruned"]) == 3
+        listed = json.loads(shell("trash", "list", "--json", "--store", store_url).stdout)
+        assert len(listed) == 3
+
 
 class TestDocuments:
     def test_are_listed(self, shell: Shell, store_url: str) -> None:

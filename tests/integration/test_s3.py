@@ -1,19 +1,15 @@
-"""What is special about S3: budgets, lost answers, throttling, errors, neighbours."""
+"""What is special about S3, whichever client: budgets, lost answers, throttling, errors."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import servers
-from proxy import DROP, Proxy, Request
-from support import in_processes
-from workers import update_often
+from proxy import DROP, HALF, Fault, Proxy, Request
+from support import each_server_and_client_once
 
 from statekeep import (
     ABSENT,
@@ -32,6 +28,7 @@ from statekeep import (
     open_store,
 )
 from statekeep.protocol import delete_many, get_many
+from statekeep.testing.processes import in_processes, update_often
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,21 +43,40 @@ def proxy(s3_endpoint: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def store(proxy: Proxy, s3_place: str) -> Iterator[StateStore]:
-    """A store behind the proxy that has already asked whether conditions are kept."""
-    with open_store(s3_place, endpoint_url=proxy.url) as store:
-        store.delete("warm.md", expect=store.put("warm.md", b"", expect=ABSENT))
-        proxy.count()
+def options(proxy: Proxy, s3_client: str) -> dict[str, Any]:
+    """Those of a store behind the proxy."""
+    return {"endpoint_url": proxy.url, "client": s3_client}
+
+
+@pytest.fixture
+def store(s3_place: str, options: dict[str, Any]) -> Iterator[StateStore]:
+    """A store behind the proxy that does not ask first whether conditions are kept."""
+    with open_store(s3_place, **options, conditional="yes") as store:
         yield store
+
+
+@pytest.fixture
+def direct(s3_place: str, s3_endpoint: str, s3_client: str) -> Iterator[StateStore]:
+    """The same place, without the proxy."""
+    with open_store(s3_place, endpoint_url=s3_endpoint, client=s3_client) as store:
+        yield store
+
+
+class AnyServer:
+    """For tests in which the proxy answers: one server behind it is enough."""
+
+    @pytest.fixture
+    def s3_endpoint(self, moto_url: str) -> str:
+        return moto_url
 
 
 class Once:
     """A fault for the first request that is of this kind."""
 
-    def __init__(self, method: str, fault: str | tuple[int, str] | float, times: int = 1) -> None:
+    def __init__(self, method: str, fault: Fault, times: int = 1) -> None:
         self._method, self._fault, self._times = method, fault, times
 
-    def __call__(self, request: Request) -> str | tuple[int, str] | float | None:
+    def __call__(self, request: Request) -> Fault:
         if str(request) != self._method or not self._times:
             return None
         self._times -= 1
@@ -89,6 +105,7 @@ class TestBudgets:
         assert proxy.count() == ["LIST"]
 
     @pytest.mark.slow
+    @each_server_and_client_once
     def test_of_a_scan_one_for_each_thousand(self, store: StateStore, proxy: Proxy) -> None:
         keys = [f"many/{n}.json" for n in range(1001)]
         with ThreadPoolExecutor(16) as pool:
@@ -167,16 +184,22 @@ class TestBudgets:
         assert len(dict(get_many(store, keys))) == 16
         assert time.monotonic() - started < 16 * 0.2 / 2
 
-    def test_nothing_is_sent_before_the_first_operation(self, proxy: Proxy, s3_place: str) -> None:
-        with open_store(s3_place, endpoint_url=proxy.url) as store:
+    def test_of_a_large_document(self, store: StateStore, proxy: Proxy) -> None:
+        store.put(KEY, b"x" * 6_000_000, expect=ABSENT)
+        assert proxy.count() == ["PUT"]
+
+    def test_nothing_is_sent_before_the_first_operation(
+        self, proxy: Proxy, s3_place: str, options: dict[str, Any]
+    ) -> None:
+        with open_store(s3_place, **options) as store:
             Sessions(store)
             assert store.capabilities.conditional_put
         assert proxy.count() == []
 
     def test_a_server_is_asked_once_whether_it_keeps_conditions(
-        self, proxy: Proxy, s3_place: str
+        self, proxy: Proxy, s3_place: str, options: dict[str, Any]
     ) -> None:
-        with open_store(s3_place, endpoint_url=proxy.url) as store:
+        with open_store(s3_place, **options) as store:
             version = store.put(KEY, b"1", expect=ABSENT)
             assert proxy.count() == ["PUT", "PUT"]
             store.delete(KEY, expect=version)
@@ -202,11 +225,10 @@ class TestALostAnswer:
         store.put(KEY, b"newer", expect=newer)
 
     def test_to_a_swap_that_lost_is_a_conflict_though_the_bytes_are_equal(
-        self, store: StateStore, proxy: Proxy, s3_place: str, s3_endpoint: str
+        self, store: StateStore, proxy: Proxy, direct: StateStore
     ) -> None:
         version = store.put(KEY, b"old")
-        with open_store(s3_place, endpoint_url=s3_endpoint) as other:
-            other.put(KEY, b"new", expect=version)
+        direct.put(KEY, b"new", expect=version)
         proxy.fault = Once("PUT", DROP)
         with pytest.raises(ConflictError):
             store.put(KEY, b"new", expect=version)
@@ -220,11 +242,10 @@ class TestALostAnswer:
         assert store.get(KEY) is None
 
     def test_to_a_delete_that_lost_is_a_conflict(
-        self, store: StateStore, proxy: Proxy, s3_place: str, s3_endpoint: str
+        self, store: StateStore, proxy: Proxy, direct: StateStore
     ) -> None:
         version = store.put(KEY, b"old")
-        with open_store(s3_place, endpoint_url=s3_endpoint) as other:
-            other.put(KEY, b"new")
+        direct.put(KEY, b"new")
         proxy.fault = Once("DELETE", DROP)
         with pytest.raises(ConflictError):
             store.delete(KEY, expect=version)
@@ -247,9 +268,22 @@ class TestALostAnswer:
         operations[method]()
         assert proxy.count() == [method, method]
 
+    def test_that_breaks_off_costs_one_more_request(self, store: StateStore, proxy: Proxy) -> None:
+        store.put(KEY, b"x" * 100_000)
+        proxy.count()
+        proxy.fault = Once("GET", HALF)
+        blob = store.get(KEY)
+        assert blob
+        assert len(blob.data) == 100_000
+        assert proxy.count() == ["GET", "GET"]
+        proxy.fault = Once("LIST", HALF)
+        assert [entry.key for entry in store.scan()] == [KEY]
+        assert proxy.count() == ["LIST", "LIST"]
+
     @pytest.mark.slow
+    @each_server_and_client_once
     def test_loses_no_update_among_many_processes(
-        self, proxy: Proxy, s3_place: str, s3_endpoint: str
+        self, proxy: Proxy, direct: StateStore, s3_place: str, s3_client: str
     ) -> None:
         seen = 0
 
@@ -259,24 +293,18 @@ class TestALostAnswer:
             return DROP if request.method == "PUT" and seen % 7 == 0 else None
 
         proxy.fault = drop_some
-        with open_store(f"{s3_place}?endpoint_url={s3_endpoint}") as direct:
-            Sessions(direct).get_or_create("ada", "s")
-            in_processes(
-                update_often,
-                # Of thousands of writes one in seven is lost; one may be so five times in a row.
-                [
-                    (f"{s3_place}?endpoint_url={proxy.url}&retries=20", worker, 50)
-                    for worker in range(8)
-                ],
-            )
-            session = Sessions(direct).load("s")
+        Sessions(direct).get_or_create("ada", "s")
+        # Of thousands of writes one in seven is lost; one may be so five times in a row.
+        location = f"{s3_place}?endpoint_url={proxy.url}&client={s3_client}&retries=20"
+        in_processes(update_often, [(location, worker, 50) for worker in range(8)])
+        session = Sessions(direct).load("s")
         assert session
         said = [message.content for message in session.user_messages]
         # None is lost. One may be there twice, if another replaced it before it was read back.
         assert set(said) == {f"{worker}-{n}" for worker in range(8) for n in range(50)}
 
 
-class TestThrottling:
+class TestThrottling(AnyServer):
     @pytest.mark.parametrize(
         "answer", [(503, "SlowDown"), (503, ""), (500, "InternalError"), (429, "TooManyRequests"),
                    (409, "ConditionalRequestConflict")]
@@ -288,8 +316,10 @@ class TestThrottling:
         proxy.fault = Once("GET", answer, times=2)
         assert store.get(KEY)
 
-    def test_without_an_end_is_unavailable(self, proxy: Proxy, s3_place: str) -> None:
-        with open_store(s3_place, endpoint_url=proxy.url, retries=2) as store:
+    def test_without_an_end_is_unavailable(
+        self, proxy: Proxy, s3_place: str, options: dict[str, Any]
+    ) -> None:
+        with open_store(s3_place, **options, retries=2) as store:
             proxy.fault = lambda _: (503, "SlowDown")
             with pytest.raises(UnavailableError, match="retry later") as caught:
                 store.get(KEY)
@@ -297,19 +327,20 @@ class TestThrottling:
         assert proxy.count() == ["GET"] * 3
 
 
-class TestErrors:
-    def test_of_a_bucket_that_is_not_there(self, moto_url: str) -> None:
-        with open_store("s3://no-such-bucket-here/x", endpoint_url=moto_url) as store:
+class TestErrors(AnyServer):
+    def test_of_a_bucket_that_is_not_there(self, moto_url: str, s3_client: str) -> None:
+        place = "s3://no-such-bucket-here/x"
+        with open_store(place, endpoint_url=moto_url, client=s3_client) as store:
             for operation in _operations(store):
                 with pytest.raises(ConfigError, match="no bucket 'no-such-bucket-here'"):
                     operation()
 
-    def test_of_a_bucket_that_vanishes(self, moto_url: str) -> None:
+    def test_of_a_bucket_that_vanishes(self, moto_url: str, s3_client: str) -> None:
         import boto3
 
         client = boto3.client("s3", endpoint_url=moto_url)
         client.create_bucket(Bucket="vanishing")
-        with open_store("s3://vanishing/x", endpoint_url=moto_url) as store:
+        with open_store("s3://vanishing/x", endpoint_url=moto_url, client=s3_client) as store:
             sessions = Sessions(store)
             sessions.get_or_create("ada", "s")
             client.delete_object(Bucket="vanishing", Key="x/sessions/s.json")
@@ -319,54 +350,62 @@ class TestErrors:
         client.close()
 
     def test_of_missing_credentials(
-        self, s3_place: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+        self, s3_place: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.delenv(name)
-        with open_store(s3_place, endpoint_url=s3_endpoint) as store:
+        with open_store(s3_place, **options) as store:
             for operation in _operations(store):
                 with pytest.raises(AccessDeniedError, match="AWS_ACCESS_KEY_ID"):
                     operation()
 
     def test_of_wrong_credentials(
-        self, seaweedfs_url: str, make_s3_place: Any, monkeypatch: pytest.MonkeyPatch
+        self,
+        seaweedfs_url: str,
+        make_s3_place: Any,
+        s3_client: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         place = make_s3_place(seaweedfs_url)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-        with open_store(place, endpoint_url=seaweedfs_url) as store:
+        with open_store(place, endpoint_url=seaweedfs_url, client=s3_client) as store:
             for operation in _operations(store):
                 with pytest.raises(AccessDeniedError) as caught:
                     operation()
                 assert "hunter2" not in str(caught.value)
 
-    def test_of_a_refused_connection(self, s3_place: str) -> None:
+    def test_of_a_refused_connection(self, s3_place: str, s3_client: str) -> None:
         dead = f"http://127.0.0.1:{servers.free_port()}"
-        with open_store(s3_place, endpoint_url=dead, retries=1) as store:
+        with open_store(s3_place, endpoint_url=dead, client=s3_client, retries=1) as store:
             for operation in _operations(store):
                 with pytest.raises(UnavailableError, match="no answer"):
                     operation()
 
-    def test_of_a_server_that_does_not_answer(self, proxy: Proxy, s3_place: str) -> None:
+    def test_of_a_server_that_does_not_answer(
+        self, proxy: Proxy, s3_place: str, options: dict[str, Any]
+    ) -> None:
         proxy.fault = lambda _: 1.0
         with (
-            open_store(s3_place, endpoint_url=proxy.url, read_timeout=0.2, retries=1) as store,
+            open_store(s3_place, **options, read_timeout=0.2, retries=1) as store,
             pytest.raises(UnavailableError, match="no answer"),
         ):
             store.get(KEY)
 
     @pytest.mark.parametrize(
-        ("options", "error", "why"),
+        ("wrong", "why"),
         [
-            ({"endpoint_url": "nonsense"}, ConfigError, "endpoint"),
-            ({"profile": "nobody"}, ConfigError, "nobody"),
-            ({"region": "no region"}, ConfigError, "region"),
+            ({"endpoint_url": "nonsense"}, "endpoint"),
+            ({"profile": "nobody"}, "nobody"),
+            ({"region": "no region"}, "region"),
         ],
     )
     def test_of_a_wrong_option(
-        self, s3_endpoint: str, options: dict[str, str], error: type[Exception], why: str
+        self, options: dict[str, Any], wrong: dict[str, str], why: str
     ) -> None:
-        given = {"endpoint_url": s3_endpoint, **options}
-        with open_store("s3://bucket/x", **given) as store, pytest.raises(error, match=why):
+        with (
+            pytest.raises(ConfigError, match=why),
+            open_store("s3://bucket/x", **{**options, **wrong}) as store,
+        ):
             store.get(KEY)
 
     @pytest.mark.parametrize(
@@ -397,6 +436,48 @@ class TestErrors:
                 operation()
             assert caught.value.store == str(store)
 
+    def test_of_one_object_of_a_bulk_delete(
+        self, store: StateStore, proxy: Proxy, s3_place: str
+    ) -> None:
+        name = f"{s3_place.split('/', 3)[3]}/{KEY}"
+        said = f"<Key>{name}</Key><Code>AccessDenied</Code><Message>no: (never)</Message>"
+        proxy.fault = lambda _: f"<DeleteResult><Error>{said}</Error></DeleteResult>".encode()
+        with pytest.raises(AccessDeniedError, match=r"no: \(never\)") as caught:
+            delete_many(store, ["other.md", KEY])
+        assert caught.value.key == KEY
+
+    def test_of_one_of_many_reads_ends_them(self, store: StateStore, proxy: Proxy) -> None:
+        proxy.fault = lambda request: (501, "Odd") if request.path.endswith("7.md") else None
+        with pytest.raises(UnsupportedError, match="Odd") as caught:
+            dict(get_many(store, [f"a/{n}.md" for n in range(100)]))
+        assert caught.value.key
+        proxy.fault = lambda request: (
+            (403, "AccessDenied") if request.path.endswith("7.md") else None
+        )
+        found = dict(get_many(store, ["a/6.md", "a/7.md"]))
+        assert found["a/6.md"] is None
+        assert isinstance(found["a/7.md"], AccessDeniedError)
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "notes/Server returned non-2xx status code: 503 <Code>SlowDown</Code>.json",
+            'notes/", status: 503, "<Error><Code>NoSuchBucket</Code></Error>.json',
+            "notes/SlowDown and InternalError.json",
+            "404",
+        ],
+    )
+    def test_are_not_read_out_of_a_key(self, store: StateStore, proxy: Proxy, key: str) -> None:
+        assert store.get(key) is None
+        version = store.put(key, b"x", expect=ABSENT)
+        with pytest.raises(ConflictError):
+            store.put(key, b"y", expect=ABSENT)
+        assert [entry.key for entry in store.scan()] == [key]
+        assert store.put(key, b"y", expect=version)
+        delete_many(store, [key])
+        assert proxy.count() == ["GET", "PUT", "PUT", "HEAD", "LIST", "PUT", "POST"]
+        assert list(store.scan()) == []
+
     @pytest.mark.parametrize(
         "url", ["s3:bucket", "s3://", "s3:///x", "s3://b/a/../c", "s3://b?x=1"]
     )
@@ -404,9 +485,9 @@ class TestErrors:
         with pytest.raises((ConfigError, InvalidKeyError)):
             open_store(url)
 
-    def test_of_a_key_that_is_too_long_with_its_prefix(self, s3_endpoint: str) -> None:
+    def test_of_a_key_that_is_too_long_with_its_prefix(self, moto_url: str) -> None:
         prefix = "/".join(["p" * 200] * 4)
-        with open_store(f"s3://bucket/{prefix}", endpoint_url=s3_endpoint) as store:
+        with open_store(f"s3://bucket/{prefix}", endpoint_url=moto_url) as store:
             for operation in (store.get, lambda key: store.put(key, b"")):
                 with pytest.raises(InvalidKeyError, match="1024"):
                     operation("x" * 250)
@@ -424,10 +505,13 @@ def _operations(store: StateStore) -> list[Callable[[], object]]:
 
 
 class TestNeighbours:
-    def test_with_a_longer_name_are_never_seen(self, s3_place: str, s3_endpoint: str) -> None:
+    def test_with_a_longer_name_are_never_seen(
+        self, s3_place: str, s3_endpoint: str, s3_client: str
+    ) -> None:
+        options = {"endpoint_url": s3_endpoint, "client": s3_client}
         with (
-            open_store(f"{s3_place}/a", endpoint_url=s3_endpoint) as one,
-            open_store(f"{s3_place}/ab", endpoint_url=s3_endpoint) as two,
+            open_store(f"{s3_place}/a", **options) as one,
+            open_store(f"{s3_place}/ab", **options) as two,
         ):
             one.put("x.md", b"1")
             two.put("x.md", b"2")
@@ -437,11 +521,12 @@ class TestNeighbours:
 
     @pytest.mark.parametrize("session_id", ["../../outside", "/etc", "a/b//c", "😀", "x" * 512])
     def test_are_safe_from_hostile_ids(
-        self, s3_place: str, s3_endpoint: str, session_id: str
+        self, s3_place: str, s3_endpoint: str, s3_client: str, session_id: str
     ) -> None:
+        options = {"endpoint_url": s3_endpoint, "client": s3_client}
         with (
-            open_store(f"{s3_place}/a", endpoint_url=s3_endpoint) as inner,
-            open_store(s3_place, endpoint_url=s3_endpoint) as outer,
+            open_store(f"{s3_place}/a", **options) as inner,
+            open_store(s3_place, **options) as outer,
         ):
             sessions = Sessions(inner)
             sessions.save(Session.new("ada", session_id))
@@ -457,10 +542,17 @@ class TestAServerWithoutConditions:
         with Proxy(moto_url, drop_headers=headers) as proxy:
             yield proxy
 
-    def test_is_found_out_and_refused(
-        self, careless: Proxy, moto_url: str, make_s3_place: Any
-    ) -> None:
-        with open_store(make_s3_place(moto_url), endpoint_url=careless.url) as store:
+    @pytest.fixture
+    def options(self, careless: Proxy, s3_client: str) -> dict[str, Any]:
+        return {"endpoint_url": careless.url, "client": s3_client}
+
+    @pytest.fixture
+    def place(self, moto_url: str, make_s3_place: Any) -> str:
+        place: str = make_s3_place(moto_url)
+        return place
+
+    def test_is_found_out_and_refused(self, place: str, options: dict[str, Any]) -> None:
+        with open_store(place, **options) as store:
             store.put(KEY, b"1")
             with pytest.raises(UnsupportedError, match="condition of a put"):
                 store.put(KEY, b"2", expect=ABSENT)
@@ -470,11 +562,8 @@ class TestAServerWithoutConditions:
             assert not store.capabilities.conditional_delete
             assert [entry.key for entry in store.scan()] == [KEY]
 
-    def test_works_as_last_writer_wins(
-        self, careless: Proxy, moto_url: str, make_s3_place: Any
-    ) -> None:
-        place = make_s3_place(moto_url)
-        with open_store(place, endpoint_url=careless.url, conditional="no") as store:
+    def test_works_as_last_writer_wins(self, place: str, options: dict[str, Any]) -> None:
+        with open_store(place, **options, conditional="no") as store:
             with pytest.raises(UnsupportedError, match="last-writer-wins"):
                 Sessions(store)
             sessions = Sessions(store, conflicts="last-writer-wins")
@@ -483,48 +572,8 @@ class TestAServerWithoutConditions:
             assert sessions.delete("s")
 
     def test_can_be_trusted_at_ones_own_risk(
-        self, careless: Proxy, moto_url: str, make_s3_place: Any
+        self, careless: Proxy, place: str, options: dict[str, Any]
     ) -> None:
-        place = make_s3_place(moto_url)
-        with open_store(place, endpoint_url=careless.url, conditional="yes") as store:
+        with open_store(place, **options, conditional="yes") as store:
             store.put(KEY, b"1", expect=ABSENT)
             assert careless.count() == ["PUT"]
-
-
-def test_nothing_of_s3_is_imported_for_a_folder() -> None:
-    script = (
-        "import sys; from statekeep import open_store; open_store('memory:'); open_store('x'); "
-        "print(*[m for m in sys.modules if m.split('.')[0] in "
-        "{'fsspec', 's3fs', 'botocore', 'aiobotocore', 'aiohttp', 'boto3'}])"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert ended.stdout.split() == []
-
-
-def test_without_its_packages_it_says_what_to_install() -> None:
-    script = (
-        "import sys; sys.modules['s3fs'] = None\n"
-        "from statekeep import ConfigError, open_store\n"
-        "try: open_store('s3://bucket')\n"
-        "except ConfigError as error: print(error)"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert b"pip install 'statekeep[s3]'" in ended.stdout
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_the_parents_connection_survives_a_child(s3_place: str, s3_endpoint: str) -> None:
-    with open_store(s3_place, endpoint_url=s3_endpoint) as store:
-        store.put(KEY, b"1")
-        child = os.fork()
-        if child == 0:
-            try:
-                store.put(KEY, b"2")
-                store.close()
-                os._exit(0)
-            except BaseException:  # noqa: BLE001 - a child must not come back from here
-                os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        blob = store.get(KEY)
-    assert blob
-    assert blob.data == b"2"

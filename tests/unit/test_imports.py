@@ -9,8 +9,9 @@ import pytest
 
 PLUGINS = {"statekeep_backends", "statekeep_plugins"}
 COSTLY = PLUGINS | {
-    "asyncio", "boto3", "botocore", "email", "fsspec", "importlib.metadata", "pluggy",
-    "pydantic_settings", "rich", "s3fs", "statekeep.cli", "statekeep.plugins", "typer",
+    "asyncio", "boto3", "botocore", "email", "fsspec", "hypothesis", "importlib.metadata",
+    "obstore", "pluggy", "pydantic_settings", "pytest", "rich", "s3fs", "statekeep.cli",
+    "statekeep.plugins", "statekeep.testing", "typer",
 }  # fmt: skip
 OPENED = {"email", "importlib.metadata", "pluggy", "statekeep.plugins", "statekeep_backends"}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
 
 __all__ = ["S3Config"]
 
@@ -14,10 +15,13 @@ class S3Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    client: Literal["auto", "s3fs", "obstore"] = "auto"
+    """Which library sends the requests; ``auto`` is obstore where that loses nothing."""
+
     endpoint_url: str | None = None
     """Another server than AWS."""
 
-    region: str | None = None
+    region: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
     """The bucket's region; by default what the AWS configuration says."""
 
     profile: str | None = None
@@ -43,3 +47,12 @@ class S3Config(BaseModel):
 
     max_concurrency: int = Field(default=32, ge=1)
     """How many requests one call may have under way."""
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _is_a_url(cls, given: str | None) -> str | None:
+        if given is not None:
+            url = urlsplit(given)
+            if url.scheme not in {"http", "https"} or not url.hostname:
+                raise ValueError("an endpoint begins with http:// or https://, and a host")
+        return given

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
 import secrets
-from typing import TYPE_CHECKING, Any, Literal
-
-from botocore.exceptions import ClientError
+from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import (
     AccessDeniedError,
@@ -17,7 +14,6 @@ from statekeep.errors import (
 )
 from statekeep.keys import RESERVED, check_key, check_prefix, is_key
 from statekeep.protocol import (
-    ABSENT,
     ANY,
     Blob,
     Capabilities,
@@ -29,19 +25,23 @@ from statekeep.protocol import (
     check_expectation,
     compare,
 )
-from statekeep.timestamps import to_nanoseconds, to_utc
+from statekeep.timestamps import to_nanoseconds
+from statekeep_backends.s3.choice import GET_S3FS, is_installed
+from statekeep_backends.s3.client import CHANGED, MISSING, NO_ANSWER, PAGE, Failure
 from statekeep_backends.s3.config import S3Config
-from statekeep_backends.s3.requests import CHANGED, MISSING, NO_ANSWER, Requests, code_of, is_aws
+from statekeep_backends.s3.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from statekeep_backends.s3.client import Client, Head, Page, Refusal
+
 __all__ = ["S3Store"]
 
 _MAX_KEY = 1024
-_PAGE = 1000
 _NONCE = "statekeep-nonce"
-_IMPOSSIBLE = '"00000000000000000000000000000000"'
+_IMPOSSIBLE = Version('"00000000000000000000000000000000"')
+_ANY_BYTES = "application/octet-stream"
 
 
 class S3Store(StateStore):
@@ -56,6 +56,7 @@ class S3Store(StateStore):
 
     Raises:
         InvalidKeyError: The prefix could not be part of a key.
+        ConfigError: The client that is asked for is not installed, or cannot do what else is.
     """
 
     def __init__(self, bucket: str, prefix: str = "", config: S3Config | None = None) -> None:
@@ -67,6 +68,9 @@ class S3Store(StateStore):
         self._keeps: dict[str, bool] = {}
         if self._config.conditional != "auto":
             self._keeps = dict.fromkeys(("put", "delete"), self._config.conditional == "yes")
+        self._lacks_s3fs = self._requests.kind == "obstore" and not is_installed("s3fs")
+        if self._lacks_s3fs:
+            self._keeps["delete"] = False
 
     def __repr__(self) -> str:
         where = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
@@ -74,7 +78,7 @@ class S3Store(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All, unless the server is known not to keep conditions."""
+        """All, unless the server or the client is known not to keep conditions."""
         return Capabilities(
             conditional_put=self._keeps.get("put", True),
             conditional_delete=self._keeps.get("delete", True),
@@ -83,8 +87,7 @@ class S3Store(StateStore):
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`. One request."""
-        name = self._name(key)
-        return self._requests.run(self._get, key, name)
+        return self._requests.run(key, self._get, self._name(key))
 
     def get_many(
         self, keys: Iterable[str]
@@ -95,7 +98,7 @@ class S3Store(StateStore):
         batch = 8 * self._config.max_concurrency
         for start in range(0, len(wanted), batch):
             part = wanted[start : start + batch]
-            yield from self._requests.run(self._get_all, part)
+            yield from self._requests.run(None, self._get_all, part)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`. One request, and after a conflict one more."""
@@ -103,8 +106,7 @@ class S3Store(StateStore):
         if expect is not ANY:
             check_expectation(expect)
             self._ask_once("put", key)
-        body = bytes(data)
-        return self._requests.run(self._put, key, name, body, expect)
+        return self._requests.run(key, self._put, key, name, bytes(data), expect)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`. One request, and after a lost answer one more."""
@@ -112,17 +114,16 @@ class S3Store(StateStore):
         if expect is not ANY:
             check_expectation(expect)
             self._ask_once("delete", key)
-        self._requests.run(self._delete, key, name, expect)
+        self._requests.run(key, self._delete, key, name, expect)
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`. One request for each 1000."""
         keys_of = {self._name(key): key for key in keys}
         names = list(keys_of)
-        for start in range(0, len(names), _PAGE):
-            part = names[start : start + _PAGE]
-            for error in self._requests.run(self._drop, part):
-                key = keys_of.get(error.get("Key", ""))
-                self._requests.fail_with(error.get("Code", ""), error.get("Message", ""), key)
+        for start in range(0, len(names), PAGE):
+            for refusal in self._requests.run(None, self._drop, names[start : start + PAGE]):
+                failure = Failure(refusal.code, refusal.message)
+                raise self._requests.meaning(failure, keys_of.get(refusal.name))
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`. One request for each 1000 documents."""
@@ -142,190 +143,142 @@ class S3Store(StateStore):
             )
         return name
 
-    async def _get(self, client: Any, key: str, name: str) -> Blob | None:
-        async def attempt() -> Blob:
-            answer = await client.get_object(Bucket=self._bucket, Key=name)
-            async with answer["Body"] as body:
-                data = await body.read()
-            version = Version(answer["ETag"])
-            return Blob(data, version, to_utc(answer["LastModified"]), version)
-
+    async def _get(self, client: Client, name: str) -> Blob | None:
         try:
-            return await self._requests.persist(attempt, key)
-        except ClientError as error:
-            if code_of(error) in MISSING:
+            found = await self._requests.persist(client, lambda: client.get(name))
+        except Failure as failure:
+            if failure.code in MISSING:
                 return None
-            self._requests.fail(error, key)
+            raise
+        return Blob(found.data, found.version, found.modified, found.version)
 
     async def _get_all(
-        self, client: Any, wanted: list[tuple[str, str]]
+        self, client: Client, wanted: list[tuple[str, str]]
     ) -> list[tuple[str, Blob | AccessDeniedError | None]]:
-        free = asyncio.Semaphore(self._config.max_concurrency)
-
-        async def get(key: str, name: str) -> tuple[str, Blob | AccessDeniedError | None]:
-            async with free:
-                try:
-                    return key, await self._get(client, key, name)
-                except AccessDeniedError as error:
+        async def get(each: tuple[str, str]) -> tuple[str, Blob | AccessDeniedError | None]:
+            key, name = each
+            try:
+                return key, await self._get(client, name)
+            except Failure as failure:
+                error = self._requests.meaning(failure, key)
+                if isinstance(error, AccessDeniedError):
                     return key, error
+                raise error from failure
 
-        return await asyncio.gather(*(get(key, name) for key, name in wanted))
+        return await client.map(get, wanted, self._config.max_concurrency)
 
-    async def _put(self, client: Any, key: str, name: str, body: bytes, expect: Expect) -> Version:
+    async def _put(
+        self, client: Client, key: str, name: str, data: bytes, expect: Expect
+    ) -> Version:
         nonce = secrets.token_hex(16)
-        condition: dict[str, Any] = {}
-        if expect is not ANY:
-            condition = {"Metadata": {_NONCE: nonce}}
-            condition |= {"IfNoneMatch": "*"} if expect is ABSENT else {"IfMatch": expect}
-
-        async def attempt() -> Version:
-            answer = await client.put_object(
-                Bucket=self._bucket,
-                Key=name,
-                Body=body,
-                ContentType=mimetypes.guess_type(key)[0] or "application/octet-stream",
-                **condition,
-            )
-            return Version(answer["ETag"])
-
+        metadata = {} if expect is ANY else {_NONCE: nonce}
+        kind = mimetypes.guess_type(key)[0] or _ANY_BYTES
         try:
-            return await self._requests.persist(attempt, key)
-        except ClientError as error:
-            code = code_of(error)
-            if condition and code in CHANGED:
+            return await self._requests.persist(
+                client, lambda: client.put(name, data, expect, kind, metadata)
+            )
+        except Failure as failure:
+            if expect is not ANY and failure.code in CHANGED:
                 return await self._landed(client, key, name, nonce)
-            if condition and code in MISSING:
+            if expect is not ANY and failure.code in MISSING:
                 compare(None, expect, key=key, store=self)
-            self._requests.fail(error, key)
+            raise
 
-    async def _landed(self, client: Any, key: str, name: str, nonce: str) -> Version:
+    async def _landed(self, client: Client, key: str, name: str, nonce: str) -> Version:
         # A write whose answer was lost is sent again, and then fails because of itself. Only the
         # nonce tells whose it is: another writer may have written equal bytes.
-        found = await self._head(client, key, name)
-        if found is not None and found["Metadata"].get(_NONCE) == nonce:
-            return Version(found["ETag"])
+        found = await self._head(client, name)
+        if found is not None and found.metadata.get(_NONCE) == nonce:
+            return found.version
         raise ConflictError(
             "it exists already, has changed or is gone; reload and retry", key=key, store=self
         )
 
-    async def _delete(self, client: Any, key: str, name: str, expect: ExpectSeen) -> None:
-        condition = {} if expect is ANY else {"IfMatch": expect}
+    async def _delete(self, client: Client, key: str, name: str, expect: ExpectSeen) -> None:
         answer_lost = False
 
         async def attempt() -> None:
             nonlocal answer_lost
             try:
-                await client.delete_object(Bucket=self._bucket, Key=name, **condition)
-            except NO_ANSWER:
-                answer_lost = True
+                await client.delete(name, expect)
+            except Failure as failure:
+                answer_lost = answer_lost or failure.code == NO_ANSWER
                 raise
 
         try:
-            await self._requests.persist(attempt, key)
-        except ClientError as error:
-            code = code_of(error)
-            if code in MISSING and not condition:
+            await self._requests.persist(client, attempt)
+        except Failure as failure:
+            if failure.code in MISSING and expect is ANY:
                 return
-            if code not in MISSING | CHANGED:
-                self._requests.fail(error, key)
-            if answer_lost and await self._head(client, key, name) is None:
+            if failure.code not in MISSING | CHANGED:
+                raise
+            if answer_lost and await self._head(client, name) is None:
                 return  # as asked, and most likely by the request whose answer was lost
             raise ConflictError(
                 "it has changed or is gone; reload and retry", key=key, store=self
-            ) from error
+            ) from failure
 
-    async def _drop(self, client: Any, names: list[str]) -> list[dict[str, str]]:
-        async def attempt() -> list[dict[str, str]]:
-            objects = [{"Key": name} for name in names]
-            answer = await client.delete_objects(
-                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
-            )
-            errors: list[dict[str, str]] = answer.get("Errors", [])
-            return errors
+    async def _drop(self, client: Client, names: list[str]) -> list[Refusal]:
+        return await self._requests.persist(client, lambda: client.delete_many(names))
 
+    async def _head(self, client: Client, name: str) -> Head | None:
         try:
-            return await self._requests.persist(attempt, None)
-        except ClientError as error:
-            self._requests.fail(error, None)
-
-    async def _head(self, client: Any, key: str, name: str) -> Any | None:
-        try:
-            return await self._requests.persist(
-                lambda: client.head_object(Bucket=self._bucket, Key=name), key
-            )
-        except ClientError as error:
-            if code_of(error) in MISSING:
+            return await self._requests.persist(client, lambda: client.head(name))
+        except Failure as failure:
+            if failure.code in MISSING:
                 return None
-            self._requests.fail(error, key)
+            raise
 
     def _scan(self, start: str) -> Iterator[Entry]:
-        more: dict[str, str] = {}
+        more: object | None = None
         while True:
-            page = self._requests.run(self._page, start, more)
-            for found in page.get("Contents", ()):
-                key = found["Key"][len(self._prefix) :]
+            page = self._requests.run(start or None, self._page, start, more)
+            for found in page.objects:
+                key = found.name[len(self._prefix) :]
                 if is_key(key):
-                    written = to_nanoseconds(found["LastModified"])
-                    yield Entry(key, found["Size"], written, found["ETag"])
-            if not page.get("IsTruncated"):
+                    yield Entry(key, found.size, to_nanoseconds(found.modified), found.etag)
+            if page.more is None:
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            more = page.more
 
-    async def _page(self, client: Any, start: str, more: dict[str, str]) -> Any:
-        try:
-            return await self._requests.persist(
-                lambda: client.list_objects_v2(
-                    Bucket=self._bucket, Prefix=start, MaxKeys=_PAGE, **more
-                ),
-                None,
-            )
-        except ClientError as error:
-            self._requests.fail(error, start or None)
+    async def _page(self, client: Client, start: str, more: object | None) -> Page:
+        return await self._requests.persist(client, lambda: client.page(start, more))
 
     def _ask_once(self, what: Literal["put", "delete"], key: str) -> None:
-        """Refuse a condition that the server would not keep; find out, if need be."""
+        """Refuse a condition that would not be kept; find out, if need be."""
         if what not in self._keeps:
-            probe = {
-                "Bucket": self._bucket,
-                "Key": f"{self._prefix}{RESERVED}/probe-{secrets.token_hex(8)}.json",
-            }
-            self._keeps[what] = self._requests.run(self._ask, what, probe)
+            probe = f"{self._prefix}{RESERVED}/probe-{secrets.token_hex(8)}.json"
+            self._keeps[what] = self._requests.run(key, self._ask, what, probe)
         if not self._keeps[what]:
+            who, instead = "this server", "use another server"
+            if what == "delete" and self._lacks_s3fs:
+                who, instead = "obstore without s3fs", GET_S3FS
             raise UnsupportedError(
-                f"this server does not keep the condition of a {what}; use another server, or "
-                "last-writer-wins",
+                f"{who} does not keep the condition of a {what}; {instead}, or last-writer-wins",
                 key=key,
                 store=self,
             )
 
-    async def _ask(
-        self, client: Any, what: Literal["put", "delete"], probe: dict[str, str]
-    ) -> bool:
+    async def _ask(self, client: Client, what: Literal["put", "delete"], probe: str) -> bool:
         """Make a conditional request that must fail, and see whether it does."""
-        if is_aws(client):
+        if await client.on_aws():
             return True
+
         persist = self._requests.persist
+        if what == "delete":
+            await persist(client, lambda: client.put(probe, b"", ANY, _ANY_BYTES, {}))
         try:
-            if what == "delete":
-                await persist(lambda: client.put_object(**probe, Body=b""), None)
-            try:
-                await persist(
-                    lambda: (
-                        client.put_object(**probe, Body=b"", IfMatch=_IMPOSSIBLE)
-                        if what == "put"
-                        else client.delete_object(**probe, IfMatch=_IMPOSSIBLE)
-                    ),
-                    None,
-                )
-            except ClientError as error:
-                keeps = code_of(error) in MISSING | CHANGED
-                if not keeps and code_of(error) not in {"NotImplemented", "501"}:
-                    raise
+            if what == "put":
+                await persist(client, lambda: client.put(probe, b"", _IMPOSSIBLE, _ANY_BYTES, {}))
             else:
-                keeps = False
-            # One that keeps conditions has not made what it was asked to replace.
-            if not (keeps and what == "put"):
-                await persist(lambda: client.delete_object(**probe), None)
-        except ClientError as error:
-            self._requests.fail(error, None)
+                await persist(client, lambda: client.delete(probe, _IMPOSSIBLE))
+        except Failure as failure:
+            keeps = failure.code in MISSING | CHANGED
+            if not keeps and failure.code not in {"NotImplemented", "501"}:
+                raise
+        else:
+            keeps = False
+        # One that keeps conditions has not made what it was asked to replace.
+        if not (keeps and what == "put"):
+            await persist(client, lambda: client.delete(probe, ANY))
         return keeps

@@ -27,4 +27,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 def settings_for(url: str | None) -> Settings:
     """The configuration, with another store if one was named."""
     # The configured options are those of the configured backend.
-    return load_settings() if url is None else load_settings(url=url, options={})
+    settings = load_settings() if url is None else load_settings(url=url, options={})
+    if settings.retention is not None:
+        # A command does what it says, and does not prune besides.
+        settings.retention.every = None
+    return settings

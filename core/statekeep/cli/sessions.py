@@ -120,6 +120,9 @@ def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False)
 def delete(
     session_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The sessions' ids.")],
     store: StoreUrl = None,
+    trash: Annotated[
+        bool, typer.Option("--trash", help="Into the trash; see 'sessions restore'.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete sessions."""
@@ -128,7 +131,7 @@ def delete(
     with open_sessions(settings_for(store)) as sessions:
         for session_id in session_ids:
             try:
-                if not sessions.delete(session_id):
+                if not sessions.delete(session_id, trash=trash):
                     raise _no_such(session_id, sessions.store)
             except StateStoreError as error:
                 errors[session_id] = error
@@ -142,6 +145,14 @@ def delete(
         output.print_json({"deleted": deleted, "failed": failed})
     if errors:
         raise typer.Exit(max(map(exit_code, errors.values())))
+
+
+@app.command()
+def restore(session_id: SessionId, store: StoreUrl = None) -> None:
+    """Put a session back that is in the trash."""
+    with open_sessions(settings_for(store)) as sessions:
+        sessions.restore(session_id)
+    output.print_text(f"restored {session_id}")
 
 
 @app.command()
@@ -183,8 +194,13 @@ def prune(
         list[str] | None, typer.Option(metavar="ID", help="Never this session.")
     ] = None,
     min_idle: Annotated[
-        float, typer.Option(metavar="HOURS", min=0, help="Only sessions unchanged for so long.")
-    ] = 0.0,
+        float | None,
+        typer.Option(metavar="HOURS", min=0, help="Only sessions unchanged for so long."),
+    ] = None,
+    trash: Annotated[
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Keep them in the trash for so long."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -193,28 +209,33 @@ def prune(
     For example: statekeep sessions prune --strategy ttl --set ttl_hours=24 --dry-run
     """
     settings = settings_for(store)
+    configured = settings.retention
+    idle = timedelta(0) if configured is None else configured.min_idle or timedelta(0)
+    if min_idle is not None:
+        idle = _duration(hours=min_idle)
+    kept = None if configured is None else configured.trash
+    if trash is not None:
+        kept = _duration(days=trash)
     given: dict[str, str] = {}
     for name, value in map(_assignment, options or ()):
         if given.setdefault(name, value) != value:
             raise ConfigError(f"--set gives {name} twice")
     if strategy is None:
-        if settings.retention is None:
+        if configured is None:
             raise ConfigError(
                 "no pruning strategy is configured; name one, for example "
                 "--strategy ttl+count --set max_sessions=100 --set ttl_hours=168"
             )
-        strategy, given = settings.retention.strategy, {**settings.retention.options, **given}
+        strategy, given = configured.strategy, {**configured.options, **given}
     chosen = load_pruner(strategy, **given)
     with open_sessions(settings) as sessions:
         with output.waiting("reading the sessions"):
-            plan = sessions.plan_prune(
-                chosen, protect=set(protect or ()), min_idle=timedelta(hours=min_idle)
-            )
+            plan = sessions.plan_prune(chosen, protect=set(protect or ()), min_idle=idle)
         if dry_run:
             result: dict[str, Any] = {"would_prune": _victims(plan.victims), "kept": plan.kept}
             unsure = False
         else:
-            report = _prune(sessions, plan)
+            report = _prune(sessions, plan, kept)
             result = {
                 "pruned": _victims(report.pruned),
                 "spared": _victims(report.spared),
@@ -222,6 +243,7 @@ def prune(
                 "failed": _undeleted(report.failed),
                 "kept": plan.kept,
                 "swept": report.swept,
+                "emptied": report.emptied,
             }
             unsure = bool(report.unknown or report.failed)
     result["withheld"] = _withheld(plan.withheld)
@@ -234,7 +256,7 @@ def prune(
         raise typer.Exit(1)
 
 
-def _prune(sessions: Sessions, plan: PrunePlan) -> PruneReport:
+def _prune(sessions: Sessions, plan: PrunePlan, trash: timedelta | None) -> PruneReport:
     done = 0
     with output.bar("pruning", len(plan.victims)) as show:
 
@@ -244,7 +266,7 @@ def _prune(sessions: Sessions, plan: PrunePlan) -> PruneReport:
             show(count)
 
         try:
-            return sessions.prune(plan, progress=progress)
+            return sessions.prune(plan, trash=trash, progress=progress)
         except KeyboardInterrupt:
             output.note(
                 f"interrupted: of {len(plan.victims)} sessions, {done} were dealt with, one more "
@@ -267,6 +289,13 @@ def _print_prune(result: dict[str, Any]) -> None:
     else:
         done = f"{len(result['would_prune'])} would be pruned"
     output.print_text(f"{done}, {result['kept'] + len(result['withheld'])} kept")
+
+
+def _duration(**units: float) -> timedelta:
+    try:
+        return timedelta(**units)
+    except (OverflowError, ValueError):
+        raise typer.BadParameter("too long") from None
 
 
 def _assignment(text: str) -> tuple[str, str]:

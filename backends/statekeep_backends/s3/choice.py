@@ -1,0 +1,88 @@
+"""Which of the two clients sends the requests."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
+
+from statekeep.errors import ConfigError
+from statekeep_backends.s3.client import UNABLE, Failure
+
+if TYPE_CHECKING:
+    from statekeep_backends.s3.client import Client
+    from statekeep_backends.s3.config import S3Config
+
+__all__ = ["GET_OBSTORE", "GET_S3FS", "Kind", "choose", "is_installed", "make"]
+
+Kind = Literal["s3fs", "obstore"]
+
+GET_S3FS = "pip install 'statekeep[s3]'"
+GET_OBSTORE = "pip install 'statekeep[obstore]'"
+
+_ONLY_BOTOCORE_KNOWS = ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT")
+
+
+def choose(config: S3Config) -> Kind:
+    """Choose a client for a configuration.
+
+    ``auto`` is obstore where nothing is lost by it, else s3fs: obstore cannot delete on a
+    condition, so it needs s3fs beside it, or that no conditions are asked for.
+
+    Raises:
+        ConfigError: The one that is asked for is not installed, or cannot do what else is.
+    """
+    if config.client == "obstore":
+        if why_not := _why_not_obstore(config):
+            raise ConfigError(f"s3: obstore cannot be the client: {why_not}")
+        return "obstore"
+    loses_nothing = is_installed("s3fs") or config.conditional == "no"
+    if config.client == "auto" and loses_nothing and _why_not_obstore(config) is None:
+        return "obstore"
+    if not is_installed("s3fs"):
+        alone = "; obstore alone cannot delete on a condition, and is used with client=obstore"
+        raise ConfigError(
+            f"s3: needs packages that are not installed (s3fs): {GET_S3FS}"
+            + (alone if is_installed("obstore") else "")
+        )
+    return "s3fs"
+
+
+def make(kind: Kind, bucket: str, config: S3Config) -> Client:
+    """Make a client of that kind, or the other where that one cannot work.
+
+    Raises:
+        Failure: The configuration is wrong, or neither can work.
+    """
+    # Each needs packages of its own.
+    if kind == "obstore":
+        from statekeep_backends.s3.with_obstore import ObstoreClient  # noqa: PLC0415
+
+        if ObstoreClient.process in {None, os.getpid()}:
+            return ObstoreClient(bucket, config)
+        if not is_installed("s3fs"):
+            raise Failure(
+                UNABLE,
+                "obstore cannot be used in a child that was forked after it was; start processes "
+                f"by spawn, or use s3fs in them: {GET_S3FS}",
+            )
+    from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415
+
+    return S3fsClient(bucket, config)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported, without importing it."""
+    return find_spec(package) is not None
+
+
+def _why_not_obstore(config: S3Config) -> str | None:
+    if not is_installed("obstore"):
+        return f"it is not installed; {GET_OBSTORE}"
+    profile = config.profile or os.environ.get("AWS_PROFILE")
+    if profile and not is_installed("botocore"):
+        return f"a profile needs botocore, which is not installed; {GET_S3FS}"
+    for name in _ONLY_BOTOCORE_KNOWS:
+        if os.environ.get(name, "").lower() == "true":
+            return f"it does not know {name}; use client=s3fs"
+    return None

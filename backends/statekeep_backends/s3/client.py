@@ -1,0 +1,217 @@
+"""One request to a bucket, whoever sends it: what it takes, what it gives, how it fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from statekeep.protocol import Expect, ExpectSeen, Version
+
+__all__ = [
+    "BUSY",
+    "CHANGED",
+    "DENIED",
+    "ELSEWHERE",
+    "MISCONFIGURED",
+    "MISSING",
+    "NO_ANSWER",
+    "NO_CREDENTIALS",
+    "PAGE",
+    "UNABLE",
+    "After",
+    "Client",
+    "Content",
+    "Failure",
+    "Head",
+    "Object",
+    "Page",
+    "Refusal",
+    "is_aws",
+]
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+PAGE = 1000
+"""Objects of one LIST and of one bulk delete: the most that S3 allows."""
+
+MISSING = {"NoSuchKey", "NotFound", "404"}
+CHANGED = {"PreconditionFailed", "412"}
+DENIED = {
+    "AccessDenied",
+    "AllAccessDisabled",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "401",
+    "403",
+}
+ELSEWHERE = {
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+    "301",
+}
+BUSY = {
+    "ConditionalRequestConflict",
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "409",
+    "429",
+    "500",
+    "502",
+    "503",
+    "504",
+}
+_KNOWN = MISSING | CHANGED | DENIED | ELSEWHERE | BUSY | {"NoSuchBucket"}
+
+NO_ANSWER = "no answer"
+NO_CREDENTIALS = "no credentials"
+MISCONFIGURED = "misconfigured"
+UNABLE = "unable"
+
+
+class Failure(Exception):  # noqa: N818 - it never leaves this backend
+    """A request that did not do what it was sent for.
+
+    Args:
+        code: S3's code for it, or `NO_ANSWER`, `NO_CREDENTIALS`, `MISCONFIGURED`
+            or `UNABLE`: what the client cannot do.
+        message: What the server or the library says.
+        status: The status of the answer; it is the code where S3's is none that we know.
+    """
+
+    def __init__(self, code: str, message: str = "", status: str = "") -> None:
+        vague = code not in _KNOWN and status in _KNOWN
+        self.code = (status if vague else code) or status
+        self.message = message
+        super().__init__(f"{self.code}: {message}" if message else self.code)
+
+
+class Content(NamedTuple):
+    """What a GET brings."""
+
+    data: bytes
+    version: Version
+    modified: datetime
+
+
+class Head(NamedTuple):
+    """What a HEAD tells."""
+
+    version: Version
+    metadata: Mapping[str, str]
+
+
+class Object(NamedTuple):
+    """One object of a listing."""
+
+    name: str
+    size: int
+    modified: datetime
+    etag: str
+
+
+class Page(NamedTuple):
+    """The answer to one LIST.
+
+    Attributes:
+        objects: What it lists.
+        more: What to give for the next page, None if there is none: whatever a client of this
+            kind can go on from, or `After`.
+    """
+
+    objects: list[Object]
+    more: object | None
+
+
+class After(NamedTuple):
+    """A place in a listing that any client can go on from.
+
+    Attributes:
+        name: The last object that was listed.
+    """
+
+    name: str
+
+
+class Refusal(NamedTuple):
+    """One object that a bulk delete left."""
+
+    name: str
+    code: str
+    message: str
+
+
+class Client(Protocol):
+    """Sends each request once, and raises `Failure` and nothing else.
+
+    The coroutines are for its own `run` alone: some wait on a loop, others never wait. Names are
+    those of whole objects, the prefix included.
+    """
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine that calls this client, and wait for it."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    async def map(
+        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A], at_once: int
+    ) -> list[T]:
+        """Run a coroutine for each item, so many at once; the first error ends it."""
+        ...
+
+    async def on_aws(self) -> bool:
+        """Whether it talks to Amazon itself."""
+        ...
+
+    async def get(self, name: str) -> Content:
+        """GET."""
+        ...
+
+    async def head(self, name: str) -> Head:
+        """HEAD."""
+        ...
+
+    async def put(
+        self, name: str, data: bytes, expect: Expect, kind: str, metadata: Mapping[str, str]
+    ) -> Version:
+        """PUT, with ``If-None-Match`` or ``If-Match`` if something is expected."""
+        ...
+
+    async def delete(self, name: str, expect: ExpectSeen) -> None:
+        """DELETE, with ``If-Match`` if something is expected."""
+        ...
+
+    async def delete_many(self, names: Sequence[str]) -> list[Refusal]:
+        """POST of a bulk delete; at most `PAGE` names."""
+        ...
+
+    async def page(self, start: str, more: object | None) -> Page:
+        """LIST of the names that begin so; ``start`` is empty or ends with a slash."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def is_aws(endpoint_url: str) -> bool:
+    """Whether an endpoint is Amazon's own."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))

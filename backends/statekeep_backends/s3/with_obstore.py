@@ -1,0 +1,299 @@
+"""Requests through obstore. Needs the extra ``obstore``, and ``s3`` for what obstore cannot do."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import InvalidPathError, UnauthenticatedError
+from obstore.store import S3Store as Bucket
+
+from statekeep.protocol import ABSENT, ANY, Version
+from statekeep_backends.s3.choice import GET_S3FS, is_installed
+from statekeep_backends.s3.client import (
+    MISCONFIGURED,
+    MISSING,
+    NO_ANSWER,
+    NO_CREDENTIALS,
+    PAGE,
+    UNABLE,
+    After,
+    Client,
+    Content,
+    Failure,
+    Head,
+    Object,
+    Page,
+    Refusal,
+    is_aws,
+)
+from statekeep_backends.s3.environment import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+
+    from obstore import ListStream, ObjectMeta, PutMode
+    from obstore.store import ClientConfig
+
+    from statekeep.protocol import Expect, ExpectSeen
+    from statekeep_backends.s3.config import S3Config
+
+__all__ = ["ObstoreClient"]
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class ObstoreClient(Client):
+    """Calls obstore's synchronous functions, which are faster from threads than its others.
+
+    So its coroutines never wait, and each runs to its end in the thread that calls `run`.
+    """
+
+    process: ClassVar[int | None] = None
+    """Where obstore's own threads run. In a child that is forked afterwards it hangs for ever."""
+
+    def __init__(self, bucket: str, config: S3Config) -> None:
+        if ObstoreClient.process is None:
+            ObstoreClient.process = os.getpid()
+        self._name = bucket
+        self._config = config
+        self._lock = threading.Lock()
+        self._s3fs: Client | None = None
+        try:
+            self._environment = Environment.read(config)
+            self._bucket = _open(bucket, config, self._environment, bulk_delete=False)
+            self._bulk = _open(bucket, config, self._environment, bulk_delete=True)
+        except Exception as error:
+            raise Failure(MISCONFIGURED, str(error)) from error
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            coroutine.send(None)
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
+        raise AssertionError("it waits for something")
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - there is no loop
+
+    async def map(
+        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A], at_once: int
+    ) -> list[T]:
+        with ThreadPoolExecutor(at_once) as threads:
+            return list(threads.map(lambda item: self.run(function(item)), items))
+
+    async def on_aws(self) -> bool:
+        return is_aws(self._environment.endpoint_url)
+
+    async def get(self, name: str) -> Content:
+        with self._failures():
+            answer = obstore.get(self._bucket, name)
+            data = bytes(answer.bytes())
+            meta = answer.meta
+        return Content(data, _version(meta["e_tag"]), meta["last_modified"])
+
+    async def head(self, name: str) -> Head:
+        with self._failures():
+            answer = obstore.get(self._bucket, name, options={"head": True})
+            return Head(_version(answer.meta["e_tag"]), answer.attributes)
+
+    async def put(
+        self, name: str, data: bytes, expect: Expect, kind: str, metadata: Mapping[str, str]
+    ) -> Version:
+        mode: PutMode = "overwrite"
+        if expect is not ANY:
+            mode = "create" if expect is ABSENT else {"e_tag": expect}
+        attributes = {"Content-Type": kind, **metadata}
+        with self._failures():
+            answer = obstore.put(
+                self._bucket, name, data, attributes=attributes, mode=mode, use_multipart=False
+            )
+        return _version(answer["e_tag"])
+
+    async def delete(self, name: str, expect: ExpectSeen) -> None:
+        if expect is not ANY:
+            s3fs = self._instead("delete on a condition")
+            s3fs.run(s3fs.delete(name, expect))
+            return
+        with self._failures():
+            obstore.delete(self._bucket, name)
+
+    async def delete_many(self, names: Sequence[str]) -> list[Refusal]:
+        try:
+            with self._failures():
+                obstore.delete(self._bulk, list(names))
+        except Failure as failure:
+            if failure.code == "200":
+                return []  # obstore takes a key with "SlowDown" in it for an error of that name
+            said = str(failure.__cause__)
+            refused = [name for name in names if f"request failed for key {name}: " in said]
+            if not refused:
+                raise
+            return [Refusal(max(refused, key=len), failure.code, failure.message)]
+        return []
+
+    async def page(self, start: str, more: object | None) -> Page:
+        if more is not None and not isinstance(more, _Place):
+            return self._page_of_s3fs(start, more)
+        place = more or _Place()
+        # A listing that broke cannot be read any further; another one begins where it was.
+        listing, place.listing = place.listing, None
+        try:
+            with self._failures():
+                if listing is None:
+                    listing = obstore.list(self._bucket, start, offset=place.after, chunk_size=PAGE)
+                found = next(listing, [])
+        except Failure as failure:
+            if not isinstance(failure.__cause__, InvalidPathError | ValueError):
+                raise
+            return self._page_of_s3fs(start, place.after and After(place.after))
+        # By name: a folder's marker and a document may have the same one here.
+        objects = {
+            each.name: each
+            for each in map(_object, found)
+            if each.name.startswith(start) and (each.size or await self._is_there(each))
+        }
+        more = _Place(found[-1]["path"], listing) if len(found) == PAGE else None
+        return Page(list(objects.values()), more)
+
+    def close(self) -> None:
+        # Connections end with these; the client itself may live on in some traceback.
+        del self._bucket, self._bulk
+        if self._s3fs is not None:
+            self._s3fs.close()
+
+    async def _is_there(self, empty: Object) -> bool:
+        """Tell an empty object from a folder's marker, whose slash obstore leaves out."""
+        try:
+            return (await self.head(empty.name)).version == empty.etag
+        except Failure as failure:
+            if failure.code in MISSING:
+                return False
+            raise
+
+    def _page_of_s3fs(self, start: str, more: object | None) -> Page:
+        s3fs = self._instead("list a name with an empty segment, a dot or a control character")
+        return s3fs.run(s3fs.page(start, more))
+
+    def _instead(self, of: str) -> Client:
+        if not is_installed("s3fs"):
+            raise Failure(UNABLE, f"obstore cannot {of}; s3fs can: {GET_S3FS}")
+        from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415 - only if needed
+
+        with self._lock:
+            if self._s3fs is None:
+                self._s3fs = S3fsClient(self._name, self._config)
+            return self._s3fs
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise _meaning(error, self._name) from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # Rust's
+                raise
+            raise Failure(UNABLE, f"obstore broke down: {error}") from error
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far a listing has come, and the listing itself, which knows whether there is more."""
+
+    after: str | None = None
+    listing: ListStream[Sequence[ObjectMeta]] | None = None
+
+
+# What obstore shows of an error is Rust's own rendering of it, one field a line. Names of objects
+# and answers of servers are escaped and quoted there, so that none can be taken for a field.
+_STATUS = re.compile(r"^ +status: (\d+),$", re.MULTILINE)
+_BODY = re.compile(r'^ +(?:body: )?"(.*)",$', re.MULTILINE)
+_URL = re.compile(r"^ +(\w+://\S+),$", re.MULTILINE)
+_LOST = re.compile(r"^ +(?:source: )?HttpError \{\n +kind: (\w+),$", re.MULTILINE)
+_REFUSED = re.compile(r'^ +code: "(\w+)",\n +message: "(.*)",$', re.MULTILINE)
+_TLS = re.compile(r"^ +error: (Invalid(?:Certificate|Message)\()", re.MULTILINE)
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
+
+
+def _meaning(error: Exception, bucket: str) -> Failure:
+    """Say in our words what an exception of obstore means."""
+    said, _, source = str(error).partition("\n\nDebug source:\n")
+    url = _URL.search(source)
+    if isinstance(error, UnauthenticatedError) and url is None:
+        return Failure(NO_CREDENTIALS, said)
+    if url and bucket not in url[1]:
+        return Failure(NO_CREDENTIALS, f"{url[1]} gives none")
+    if status := _STATUS.search(source):
+        body = _BODY.search(source, status.end())
+        text = body[1] if body else ""
+        code, message = _CODE.search(text), _MESSAGE.search(text)
+        return Failure(code[1] if code else "", message[1] if message else "", status[1])
+    if refused := _REFUSED.search(source):
+        return Failure(refused[1], refused[2])
+    if "inner: BareRedirect" in source:
+        return Failure("PermanentRedirect")
+    if _TLS.search(source):
+        return Failure(MISCONFIGURED, "no TLS, or no certificate that is trusted")
+    if lost := _LOST.search(source):
+        return Failure(NO_ANSWER, lost[1])
+    if isinstance(error, TypeError | ValueError):
+        return Failure(UNABLE, "obstore takes no control characters in a key; use client=s3fs")
+    return Failure(UNABLE, said)
+
+
+def _object(found: ObjectMeta) -> Object:
+    return Object(found["path"], found["size"], found["last_modified"], found["e_tag"] or "")
+
+
+def _version(etag: str | None) -> Version:
+    if etag is None:
+        raise Failure(UNABLE, "the server sends no ETag")
+    return Version(etag)
+
+
+def _open(bucket: str, config: S3Config, environment: Environment, *, bulk_delete: bool) -> Bucket:
+    server = urlsplit(environment.endpoint_url)
+    virtual = config.addressing_style == "virtual" or (
+        config.addressing_style == "auto"
+        and is_aws(environment.endpoint_url)
+        and "." not in bucket  # which its certificate would not cover
+    )
+    options: ClientConfig = {
+        "allow_http": server.scheme == "http",
+        "connect_timeout": timedelta(seconds=config.connect_timeout),
+        "read_timeout": timedelta(seconds=config.read_timeout),
+        "timeout": timedelta(days=1),  # obstore has one for the whole request too
+    }
+    if environment.ca_bundle:
+        options["root_certificate"] = Path(environment.ca_bundle).read_bytes()
+    endpoint = server._replace(netloc=f"{bucket}.{server.netloc}") if virtual else server
+    return Bucket(
+        bucket,
+        # All that an environment variable could say otherwise.
+        config={
+            "aws_endpoint_url_s3": endpoint.geturl().rstrip("/"),
+            "conditional_put": "etag",
+            "disable_bulk_delete": not bulk_delete,
+            "region": environment.region,
+            "skip_signature": config.anon,
+            "virtual_hosted_style_request": virtual,
+        },
+        client_options=options,
+        credential_provider=environment.credentials,
+        # Sending again is decided elsewhere: it must be known that an answer was lost.
+        retry_config={"max_retries": 0},
+    )

@@ -1,0 +1,29 @@
+"""What a store claims."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
+
+from statekeep.errors import ConflictError, UnsupportedError
+from statekeep.protocol import StateStore, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NO_SUCH_VERSION", "Power", "claims"]
+
+Power = Literal["conditional_put", "conditional_delete"]
+
+NO_SUCH_VERSION = Version("no such version")
+
+
+def claims(store: StateStore, power: Power) -> bool:
+    """Whether a store claims a power once it was asked: some find out at the first use."""
+    use: dict[Power, Callable[[], object]] = {
+        "conditional_put": lambda: store.put("asked.json", b"", expect=NO_SUCH_VERSION),
+        "conditional_delete": lambda: store.delete("asked.json", expect=NO_SUCH_VERSION),
+    }
+    with suppress(ConflictError, UnsupportedError):
+        use[power]()
+    return getattr(store.capabilities, power) is True

@@ -1,0 +1,169 @@
+"""A store that fails, the same way each time."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from statekeep.errors import UnavailableError
+from statekeep.protocol import ANY
+from statekeep.testing.wrapper import StoreWrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from statekeep.protocol import Blob, Entry, Expect, ExpectSeen, StateStore, Version
+
+__all__ = ["Fault", "FaultKind", "FaultyStore", "Operation"]
+
+T = TypeVar("T")
+
+FaultKind = Literal["before", "after", "slow", "throttled"]
+Operation = Literal["get", "put", "delete", "scan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What was done to one call.
+
+    Attributes:
+        kind: ``before`` or ``after`` its effect, ``slow``, ``throttled``.
+        operation: ``get``, ``put``, ``delete`` or ``scan``.
+        key: Of which key; for a scan, the prefix.
+    """
+
+    kind: FaultKind
+    operation: Operation
+    key: str
+
+
+class FaultyStore(StoreWrapper):
+    """A store around a store whose calls fail by a chance that is the same each time.
+
+    What happens to a call depends on the seed, the operation, the key and how often that was
+    called before: not on the clock, nor on what other threads do to other keys. (Which calls fall
+    into a burst of throttling does depend on the order.) Errors of the store inside come through
+    as they are; capabilities too. Closing it closes the store inside.
+
+    Args:
+        store: The store inside.
+        seed: Another seed, other faults.
+        before: How likely a call fails before it has any effect.
+        after: How likely it takes effect and fails then, as if the answer were lost; a scan fails
+            half-way.
+        slow: How likely it takes longer.
+        throttled: How likely it is refused, and others after it.
+        delay: How much longer a slow call takes, in seconds.
+        burst: How many calls in a row are refused by throttling, the first one included.
+        operations: To which operations all this happens.
+
+    Attributes:
+        faults: What has happened so far.
+
+    Raises:
+        ValueError: The chances are negative, or together more than 1.
+
+    Example:
+        >>> from statekeep import Sessions, open_store
+        >>> store = FaultyStore(open_store("memory:"), seed=1, after=1, operations=["put"])
+        >>> try:
+        ...     Sessions(store).get_or_create("ada", "s")
+        ... except UnavailableError:
+        ...     Sessions(store).load("s").user_id
+        'ada'
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        *,
+        seed: int = 0,
+        before: float = 0.0,
+        after: float = 0.0,
+        slow: float = 0.0,
+        throttled: float = 0.0,
+        delay: float = 0.01,
+        burst: int = 3,
+        operations: Collection[Operation] = ("get", "put", "delete", "scan"),
+    ) -> None:
+        super().__init__(store)
+        self._chances: dict[FaultKind, float] = {
+            "before": before,
+            "after": after,
+            "slow": slow,
+            "throttled": throttled,
+        }
+        chances = self._chances.values()
+        if min(chances) < 0 or sum(chances) > 1:
+            raise ValueError(f"chances are positive and at most 1 together, not {self._chances}")
+        self._seed = seed
+        self._delay = delay
+        self._burst = burst
+        self._operations = frozenset(operations)
+        self._calls: Counter[tuple[Operation, str]] = Counter()
+        self._refusing = 0
+        self._lock = threading.Lock()
+        self.faults: list[Fault] = []
+
+    def get(self, key: str) -> Blob | None:
+        """See `StateStore.get`."""
+        return self._call("get", key, lambda: self._inner.get(key))
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        """See `StateStore.put`."""
+        return self._call("put", key, lambda: self._inner.put(key, data, expect=expect))
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        """See `StateStore.delete`."""
+        self._call("delete", key, lambda: self._inner.delete(key, expect=expect))
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        """See `StateStore.scan`."""
+        fault = self._begin("scan", prefix)
+        entries = list(self._inner.scan(prefix))
+        yield from entries[: len(entries) // 2] if fault == "after" else entries
+        self._end(fault, prefix)
+
+    def _call(self, operation: Operation, key: str, call: Callable[[], T]) -> T:
+        fault = self._begin(operation, key)
+        result = call()
+        self._end(fault, key)
+        return result
+
+    def _begin(self, operation: Operation, key: str) -> FaultKind | None:
+        fault = self._fault(operation, key)
+        if fault == "slow":
+            time.sleep(self._delay)
+        elif fault in {"before", "throttled"}:
+            raise UnavailableError(f"a fault was injected: {fault}", key=key, store=self)
+        return fault
+
+    def _end(self, fault: FaultKind | None, key: str) -> None:
+        if fault == "after":
+            raise UnavailableError("a fault was injected: no answer", key=key, store=self)
+
+    def _fault(self, operation: Operation, key: str) -> FaultKind | None:
+        if operation not in self._operations:
+            return None
+        with self._lock:
+            count = self._calls[operation, key]
+            self._calls[operation, key] += 1
+            fault = self._draw(f"{self._seed} {operation} {key} {count}")
+            if fault == "throttled" or self._refusing:
+                self._refusing = (self._refusing or self._burst) - 1
+                fault = "throttled"
+            if fault is not None:
+                self.faults.append(Fault(fault, operation, key))
+        return fault
+
+    def _draw(self, lot: str) -> FaultKind | None:
+        drawn = random.Random(lot.encode(errors="surrogatepass")).random()
+        for kind, chance in self._chances.items():
+            drawn -= chance
+            if drawn < 0:
+                return kind
+        return None

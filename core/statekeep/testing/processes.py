@@ -1,0 +1,91 @@
+"""What the contracts run in processes of their own; it imports as little as it can."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from statekeep import ConflictError, Session, Sessions, StateStore, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["in_processes", "increment", "increment_at", "take_part", "update_often", "write_at"]
+
+R = TypeVar("R")
+
+_ATTEMPTS = 1000
+
+
+def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:
+    """Call a module-level function in processes of their own, all at once.
+
+    Args:
+        function: What to call.
+        arguments: Those of each process.
+
+    Returns:
+        What each returned, in order.
+    """
+    calls = list(arguments)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(calls), mp_context=context) as pool:
+        futures = [pool.submit(function, *call) for call in calls]
+        return [future.result() for future in futures]
+
+
+def increment(store: StateStore, key: str, times: int) -> None:
+    """Count up what is stored, by compare-and-swap.
+
+    Raises:
+        AssertionError: The document is gone, or every attempt met a conflict.
+    """
+    for _ in range(times):
+        for _ in range(_ATTEMPTS):
+            blob = store.get(key)
+            if blob is None:
+                raise AssertionError("what was there is gone")
+            try:
+                store.put(key, b"%d" % (int(blob.data) + 1), expect=blob.version)
+            except ConflictError:
+                continue
+            break
+        else:
+            raise AssertionError(f"{_ATTEMPTS} conflicts in a row: nobody ever wins")
+
+
+def increment_at(location: str, key: str, times: int) -> None:
+    """Count up with a client of this process."""
+    with open_store(location) as store:
+        increment(store, key, times)
+
+
+def write_at(location: str, key: str, data: bytes) -> list[str]:
+    """Write with a client of this process, and tell which keys it sees."""
+    with open_store(location) as store:
+        store.put(key, data)
+        return [entry.key for entry in store.scan()]
+
+
+def update_often(location: str, worker: int, times: int) -> None:
+    """Add messages to the session ``s``."""
+    with open_store(location) as store:
+        _update_often(Sessions(store), worker, times)
+
+
+def take_part(location: str, worker: int, times: int) -> str:
+    """Get or create the session ``s`` and add messages to it; tell which session it was."""
+    with open_store(location) as store:
+        sessions = Sessions(store)
+        session = sessions.get_or_create("ada", "s")
+        _update_often(sessions, worker, times)
+    return str(session.created_at)
+
+
+def _update_often(sessions: Sessions, worker: int, times: int) -> None:
+    for n in range(times):
+        add = partial(Session.add_user_message, content=f"{worker}-{n}")
+        sessions.update("s", add, timeout=timedelta(minutes=3))

@@ -1,0 +1,138 @@
+"""What every pruning strategy promises, as tests."""
+
+from __future__ import annotations
+
+import random
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import pytest
+
+from statekeep import PruningStrategy, SessionSummary, Victim
+from statekeep.testing.hostile import hostile_ids
+
+__all__ = ["PrunerContract"]
+
+_NOW = datetime(2024, 6, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
+
+
+class PrunerContract:
+    """What every pruning strategy promises: subclass it and override `strategy`.
+
+    It shows the strategy listings of all kinds: empty, long, of equal times, of times to come.
+
+    Attributes:
+        in_order: Set it if the strategy promises its victims in the order of the listing.
+        for_any_order: Set it if it promises the same choice from a listing in any order.
+
+    Example:
+        >>> class TestMine(PrunerContract):
+        ...     @pytest.fixture
+        ...     def strategy(self) -> PruningStrategy:
+        ...         return load_pruner("mine", keep=5)
+    """
+
+    in_order: ClassVar[bool] = False
+    for_any_order: ClassVar[bool] = False
+
+    @pytest.fixture
+    def strategy(self) -> PruningStrategy:
+        """The strategy, configured."""
+        raise NotImplementedError("override the fixture `strategy` with the strategy")
+
+    def test_it_chooses_from_what_it_is_shown(self, strategy: PruningStrategy) -> None:
+        for listing in _listings():
+            victims = list(strategy.select(listing, _NOW))
+            assert all(isinstance(victim, Victim) for victim in victims)
+            assert {victim.summary for victim in victims} <= set(listing)
+
+    def test_it_chooses_each_at_most_once(self, strategy: PruningStrategy) -> None:
+        for listing in _listings():
+            ids = _chosen(strategy, listing)
+            assert len(set(ids)) == len(ids)
+
+    def test_it_gives_a_reason(self, strategy: PruningStrategy) -> None:
+        for listing in _listings():
+            assert all(victim.reason.strip() for victim in strategy.select(listing, _NOW))
+
+    def test_it_chooses_the_same_again(self, strategy: PruningStrategy) -> None:
+        for listing in _listings():
+            first = list(strategy.select(listing, _NOW))
+            assert list(strategy.select(deepcopy(listing), _NOW)) == first
+
+    def test_it_chooses_nothing_more_from_what_it_left(self, strategy: PruningStrategy) -> None:
+        for listing in _listings():
+            gone = set(_chosen(strategy, listing))
+            left = [summary for summary in listing if summary.id not in gone]
+            assert _chosen(strategy, left) == []
+
+    def test_it_chooses_nothing_from_nothing(self, strategy: PruningStrategy) -> None:
+        assert list(strategy.select([], _NOW)) == []
+
+    def test_it_leaves_the_listing_as_it_was(self, strategy: PruningStrategy) -> None:
+        for listing in _listings():
+            before = deepcopy(listing)
+            list(strategy.select(listing, _NOW))
+            assert listing == before
+
+    def test_it_takes_any_present(self, strategy: PruningStrategy) -> None:
+        for now in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
+            for listing in _listings():
+                ids = [victim.summary.id for victim in strategy.select(listing, now)]
+                assert len(set(ids)) == len(ids)
+
+    def test_its_victims_come_in_the_order_of_the_listing(self, strategy: PruningStrategy) -> None:
+        if not self.in_order:
+            pytest.skip("not promised: in_order")
+        for listing in _listings():
+            ids = _chosen(strategy, listing)
+            assert ids == [summary.id for summary in listing if summary.id in set(ids)]
+
+    def test_the_order_of_the_listing_does_not_matter(self, strategy: PruningStrategy) -> None:
+        if not self.for_any_order:
+            pytest.skip("not promised: for_any_order")
+        for listing in _listings():
+            for order in (listing[::-1], sorted(listing, key=lambda summary: summary.id)):
+                assert set(_chosen(strategy, order)) == set(_chosen(strategy, listing))
+
+
+def _chosen(strategy: PruningStrategy, listing: list[SessionSummary]) -> list[str]:
+    return [victim.summary.id for victim in strategy.select(listing, _NOW)]
+
+
+def _listings() -> list[list[SessionSummary]]:
+    """What a strategy may be shown, the short ones first: newest first and ties by id."""
+    chance = random.Random(0)  # the same each time
+    ages = [-_HOUR, timedelta(0), _HOUR, 24 * _HOUR, 168 * _HOUR, 1000 * _HOUR]
+    ends = [_NOW - datetime.max.replace(tzinfo=UTC), _NOW - datetime.min.replace(tzinfo=UTC)]
+    mixed = [chance.choice(ages) + chance.randrange(100) * _HOUR for _ in range(200)]
+    found = [
+        [],
+        *([_summary("one", age)] for age in (*ages, *ends)),
+        [_summary(session_id, 1000 * _HOUR) for session_id in hostile_ids()],
+        [_summary(str(n), age) for n, age in enumerate([*ages, *ends])],
+        *([_summary(f"{n:03}", age, n) for n in range(120)] for age in ages),
+        [_summary(f"{n:03}", age, n) for n, age in enumerate(mixed)],
+    ]
+    for listing in found:
+        listing.sort(key=lambda summary: summary.id)
+        listing.sort(key=lambda summary: summary.updated_at, reverse=True)
+    return found
+
+
+def _summary(session_id: str, age: timedelta, n: int = 0) -> SessionSummary:
+    return SessionSummary(
+        id=session_id,
+        user_id=["ada", "bob", ""][n % 3],
+        message_count=n % 4,
+        active_seed_id=[None, "seed"][n % 2],
+        project_id=[None, "", "project"][n % 3],
+        created_at=datetime.min.replace(tzinfo=UTC),
+        updated_at=_NOW - age,
+        size=1000 + n,
+        pinned_until=[None, _NOW - _HOUR][n % 2],
+        last_phase=[None, "plan"][n % 2],
+        last_evaluation=[None, False, True][n % 3],
+    )

@@ -1,0 +1,793 @@
+"""What `Sessions` promises over every store, as tests."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from statekeep import (
+    ConflictDetected,
+    ConflictError,
+    CorruptDataError,
+    Event,
+    InvalidDocumentError,
+    InvalidKeyError,
+    NotFoundError,
+    OwnershipError,
+    ProblemFound,
+    PruneFinished,
+    Session,
+    SessionDeleted,
+    Sessions,
+    SessionSaved,
+    SessionSummary,
+    StateStore,
+    UnsupportedError,
+    Victim,
+    open_store,
+)
+from statekeep.keys import RESERVED, session_key
+from statekeep.testing.claims import claims
+from statekeep.testing.hostile import hostile_ids
+from statekeep.testing.processes import in_processes, take_part
+from statekeep.testing.wrapper import StoreWrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from statekeep import Blob, Conflicts
+
+__all__ = ["SessionsContract"]
+
+_START = datetime(2024, 1, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
+
+
+class SessionsContract:
+    """What `Sessions` promises over every store: subclass it and override `location`.
+
+    On a store that cannot detect conflicts the sessions are opened as last writer wins, and the
+    tests of what needs more are skipped and say so: ``not claimed: …``.
+
+    Example:
+        >>> class TestSessionsInMine(SessionsContract):
+        ...     @pytest.fixture
+        ...     def location(self, tmp_path: Path) -> str:
+        ...         return f"mine:{tmp_path}"
+    """
+
+    @pytest.fixture
+    def location(self) -> str:
+        """The URL of an empty place, a new one for each test."""
+        raise NotImplementedError("override the fixture `location` with the URL of an empty place")
+
+    @pytest.fixture
+    def race(self) -> tuple[int, int]:
+        """How many processes race, and how many updates each makes; less for a slow store."""
+        return 8, 50
+
+    @pytest.fixture
+    def store(self, location: str) -> Iterator[StateStore]:
+        """A client on the location."""
+        with open_store(location) as store:
+            yield store
+
+    @pytest.fixture
+    def conflicts(self, store: StateStore) -> Conflicts:
+        """``"detect"`` if the store can, else ``"last-writer-wins"``."""
+        can = claims(store, "conditional_put") and claims(store, "conditional_delete")
+        return "detect" if can else "last-writer-wins"
+
+    @pytest.fixture
+    def sessions(self, store: StateStore, conflicts: Conflicts) -> Sessions:
+        """Its sessions."""
+        return Sessions(store, conflicts=conflicts)
+
+    @pytest.fixture
+    def others(self, location: str, conflicts: Conflicts) -> Iterator[Sessions]:
+        """Another worker's view of the same location."""
+        with open_store(location) as store:
+            yield Sessions(store, conflicts=conflicts)
+
+    @pytest.fixture
+    def _creates(self, store: StateStore) -> None:
+        if not claims(store, "conditional_put"):
+            pytest.skip("not claimed: conditional_put")
+
+    @pytest.fixture
+    def _detects(self, conflicts: Conflicts) -> None:
+        if conflicts != "detect":
+            pytest.skip("not claimed: conditional_put and conditional_delete")
+
+    @pytest.fixture
+    def _shared(self, store: StateStore) -> None:
+        if not store.capabilities.shared:
+            pytest.skip("not claimed: shared")
+
+    def test_conflicts_are_detected_or_that_is_refused(
+        self, store: StateStore, conflicts: Conflicts
+    ) -> None:
+        if conflicts == "detect":
+            Sessions(store).get_or_create("ada", "s")
+        else:
+            with pytest.raises(UnsupportedError, match="last-writer-wins"):
+                Sessions(store)
+
+    # saving and loading
+
+    def test_what_was_saved_is_loaded(self, sessions: Sessions, others: Sessions) -> None:
+        session = Session.new("ada", "s")
+        session.add_user_message("hello")
+        sessions.save(session)
+        assert others.load("s") == session
+
+    def test_what_is_not_there_is_none(self, sessions: Sessions) -> None:
+        assert sessions.load("s") is None
+
+    def test_any_id_is_a_name_and_never_a_path(self, sessions: Sessions, store: StateStore) -> None:
+        ids = hostile_ids()
+        for session_id in ids:
+            sessions.save(Session.new("ada", session_id))
+        assert sorted(summary.id for summary in sessions.list()) == sorted(ids)
+        assert _keys(store) == sorted(map(session_key, ids))
+        for session_id in ids:
+            assert _load(sessions, session_id).id == session_id
+            assert sessions.delete(session_id)
+        assert _keys(store) == []
+
+    def test_what_is_no_id_is_refused_everywhere(self, sessions: Sessions) -> None:
+        for session_id in ("", "x" * 513, "\ud83d"):
+            session = Session(id=session_id, user_id="ada", created_at=_START, updated_at=_START)
+            for operation in (
+                partial(sessions.load, session_id),
+                partial(sessions.delete, session_id),
+                partial(sessions.save, session),
+                partial(sessions.update, session_id, _say("x")),
+                partial(sessions.get_or_create, "ada", session_id),
+            ):
+                with pytest.raises(InvalidKeyError):
+                    operation()
+
+    @pytest.mark.usefixtures("_creates")
+    def test_a_new_session_does_not_replace_one(self, sessions: Sessions) -> None:
+        sessions.save(Session.new("ada", "s"))
+        with pytest.raises(ConflictError, match="exists already"):
+            sessions.save(Session.new("eve", "s"))
+        assert _load(sessions, "s").user_id == "ada"
+
+    @pytest.mark.usefixtures("_detects")
+    def test_the_second_of_two_savers_is_told(self, sessions: Sessions, others: Sessions) -> None:
+        sessions.save(Session.new("ada", "s"))
+        mine, theirs = _load(sessions, "s"), _load(others, "s")
+        theirs.add_user_message("theirs")
+        others.save(theirs)
+        mine.add_user_message("mine")
+        with pytest.raises(ConflictError, match="since it was loaded"):
+            sessions.save(mine)
+        assert sessions.load("s") == theirs
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_deleted_session_is_not_brought_back(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
+        session = sessions.get_or_create("ada", "s")
+        others.delete("s")
+        with pytest.raises(ConflictError):
+            sessions.save(session)
+        assert sessions.load("s") is None
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_session_may_travel_with_its_version(self, sessions: Sessions) -> None:
+        stored = sessions.get_or_create("ada", "s")
+        text, version = stored.to_json(), stored.version
+        sessions.update("s", _say("meanwhile"))
+        back = Session.from_json(text)
+        back.expect_version(version)
+        with pytest.raises(ConflictError):
+            sessions.save(back)
+
+    def test_a_session_may_be_saved_again_and_again(self, sessions: Sessions) -> None:
+        session = Session.new("ada", "s")
+        versions = []
+        for n in range(3):
+            session.add_user_message(str(n))
+            versions.append(sessions.save(session))
+        assert len(set(versions)) == 3
+        assert session.version == versions[-1]
+
+    def test_overwriting_replaces_what_is_there(
+        self, sessions: Sessions, others: Sessions, store: StateStore
+    ) -> None:
+        sessions.save(Session.new("eve", "s"))
+        session = Session.new("ada", "s")
+        sessions.save(session, overwrite=True)
+        assert others.load("s") == session
+        store.put(session_key("s"), b"garbage")
+        sessions.save(session, overwrite=True)
+        assert others.load("s") == session
+
+    def test_overwriting_never_replaces_another_session(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        store.put(session_key("s"), Session.new("ada", "other").to_json())
+        with pytest.raises(CorruptDataError, match="other"):
+            sessions.save(Session.new("ada", "s"), overwrite=True)
+
+    def test_what_cannot_be_stored_changes_nothing(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        session = sessions.get_or_create("ada", "s")
+        for bad in (float("nan"), 2**70, {"a set"}):
+            session.metadata["bad"] = bad
+            with pytest.raises(InvalidDocumentError, match=r"metadata\.bad") as caught:
+                sessions.save(session)
+            assert (caught.value.key, caught.value.store) == ("sessions/s.json", str(store))
+        assert _load(sessions, "s").metadata == {}
+
+    # where the last writer wins
+
+    def test_the_last_of_two_writers_wins_if_that_was_asked_for(self, store: StateStore) -> None:
+        sessions = Sessions(store, conflicts="last-writer-wins")
+        mine = sessions.get_or_create("ada", "s")
+        theirs = _load(sessions, "s")
+        mine.add_user_message("mine")
+        sessions.save(mine)
+        theirs.add_user_message("theirs")
+        sessions.save(theirs)
+        assert _said(_load(sessions, "s")) == ["theirs"]
+        sessions.update("s", _say("more"))
+        assert _said(_load(sessions, "s")) == ["theirs", "more"]
+        assert sessions.delete("s")
+        assert not sessions.delete("s")
+
+    @pytest.mark.usefixtures("_creates")
+    def test_the_last_writer_does_not_create_over_another(self, store: StateStore) -> None:
+        sessions = Sessions(store, conflicts="last-writer-wins")
+        sessions.save(Session.new("ada", "s"))
+        with pytest.raises(ConflictError):
+            sessions.save(Session.new("bob", "s"))
+
+    # owners
+
+    def test_a_session_is_its_owners_only(self, sessions: Sessions) -> None:
+        sessions.save(Session.new("alice", "s"))
+        assert sessions.load("s", user_id="alice")
+        for operation in (
+            partial(sessions.load, "s", user_id="mallory"),
+            partial(sessions.update, "s", _say("x"), user_id="mallory"),
+            partial(sessions.delete, "s", user_id="mallory"),
+            partial(sessions.get_or_create, "mallory", "s"),
+        ):
+            with pytest.raises(OwnershipError):
+                operation()
+        assert _load(sessions, "s").is_empty
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_session_that_became_anothers_is_not_deleted(
+        self, sessions: Sessions, store: StateStore, others: Sessions
+    ) -> None:
+        sessions.get_or_create("ada", "s")
+
+        def replace() -> None:
+            others.delete("s")
+            others.get_or_create("eve", "s")
+
+        with pytest.raises(OwnershipError):
+            Sessions(_BusyStore(store, replace)).delete("s", user_id="ada")
+        assert others.load("s", user_id="eve")
+
+    # getting or creating
+
+    def test_the_session_that_is_there_is_given(self, sessions: Sessions) -> None:
+        session = Session.new("ada", "s")
+        session.add_user_message("hello")
+        sessions.save(session)
+        assert sessions.get_or_create("ada", "s") == session
+
+    def test_a_new_session_is_made_and_stored(self, sessions: Sessions, others: Sessions) -> None:
+        session = sessions.get_or_create("ada", "s")
+        assert (session.id, session.user_id) == ("s", "ada")
+        assert others.load("s") == session
+
+    def test_a_random_id_is_made_if_none_is_given(self, sessions: Sessions) -> None:
+        one, two = sessions.get_or_create("ada"), sessions.get_or_create("ada")
+        assert one.id != two.id
+        assert len(sessions.list()) == 2
+
+    @pytest.mark.usefixtures("_creates")
+    def test_fifty_that_race_get_one_session(self, location: str, conflicts: Conflicts) -> None:
+        gate = threading.Barrier(50)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(open_store(location)) for _ in range(5)]
+            workers = [Sessions(client, conflicts=conflicts) for client in clients]
+
+            def race(n: int) -> Session:
+                gate.wait()
+                return workers[n % 5].get_or_create("ada", "s")
+
+            with ThreadPoolExecutor(50) as pool:
+                got = list(pool.map(race, range(50)))
+        assert all(session == got[0] for session in got)
+
+    # updating
+
+    def test_an_update_changes_what_is_stored(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        updated = sessions.update("s", _say("hello"))
+        assert sessions.load("s") == updated
+        assert _said(updated) == ["hello"]
+
+    def test_an_update_needs_a_session(self, sessions: Sessions) -> None:
+        with pytest.raises(NotFoundError):
+            sessions.update("s", _say("x"))
+
+    def test_what_a_change_raises_changes_nothing(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+
+        def fail(session: Session) -> None:
+            session.add_user_message("half")
+            raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            sessions.update("s", fail)
+        assert _load(sessions, "s").is_empty
+
+    def test_a_change_that_gives_another_session_is_refused(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        with pytest.raises(TypeError, match="in place"):
+            sessions.update("s", lambda session: session.model_copy(update={"user_id": "eve"}))
+
+    @pytest.mark.usefixtures("_detects")
+    def test_an_update_sees_what_others_saved_meanwhile(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
+        sessions.get_or_create("ada", "s")
+        seen: list[int] = []
+
+        def change(session: Session) -> None:
+            if not seen:
+                others.update("s", _say("theirs"))
+            seen.append(len(session.user_messages))
+            session.add_user_message("mine")
+
+        assert _said(sessions.update("s", change)) == ["theirs", "mine"]
+        assert seen == [0, 1]
+
+    @pytest.mark.usefixtures("_detects")
+    def test_an_update_gives_up_after_its_timeout(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
+        sessions.get_or_create("ada", "s")
+
+        def interfere(_: Session) -> None:
+            others.update("s", _say("theirs"))
+
+        with pytest.raises(ConflictError):
+            sessions.update("s", interfere, timeout=timedelta(0))
+        assert _said(_load(sessions, "s")) == ["theirs"]
+
+    @pytest.mark.usefixtures("_detects")
+    def test_of_fifty_updates_at_once_none_is_lost(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda n: sessions.update("s", _say(str(n))), range(50)))
+        assert sorted(map(int, _said(_load(sessions, "s")))) == list(range(50))
+
+    @pytest.mark.usefixtures("_detects", "_shared")
+    def test_processes_that_race_get_one_session_and_lose_no_update(
+        self, sessions: Sessions, location: str, race: tuple[int, int]
+    ) -> None:
+        workers, updates = race
+        created = in_processes(take_part, [(location, n, updates) for n in range(workers)])
+        assert len(set(created)) == 1
+        said = _said(_load(sessions, "s"))
+        assert sorted(said) == sorted(f"{w}-{n}" for w in range(workers) for n in range(updates))
+
+    # deleting
+
+    def test_a_delete_says_whether_there_was_one(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        assert sessions.delete("s") is True
+        assert sessions.delete("s") is False
+        assert sessions.load("s") is None
+
+    def test_a_delete_leaves_documents_alone(self, sessions: Sessions, store: StateStore) -> None:
+        keys = ["outside.json", "sessions/s.md", "specs/secret.json"]
+        for key in keys:
+            store.put(key, b"{}")
+        for session_id in ("../specs/secret", "../outside", "s", "specs/secret"):
+            assert sessions.delete(session_id) is False
+        assert _keys(store) == keys
+
+    def test_a_delete_deletes_what_was_saved_meanwhile_too(
+        self, sessions: Sessions, store: StateStore, others: Sessions, conflicts: Conflicts
+    ) -> None:
+        sessions.get_or_create("ada", "s")
+        busy = _BusyStore(store, lambda: others.update("s", _say("x")))
+        assert Sessions(busy, conflicts=conflicts).delete("s") is True
+        assert sessions.load("s") is None
+
+    # files that are no sound sessions
+
+    def test_a_file_with_anothers_id_is_a_problem_and_is_left_alone(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        store.put("specs/victim.json", b'"precious"')
+        store.put("sessions/planted.json", Session.new("eve", "../specs/victim").to_json())
+        listing = sessions.list()
+        assert len(listing) == 0
+        assert [problem.key for problem in listing.problems] == ["sessions/planted.json"]
+        with pytest.raises(CorruptDataError, match="does not belong here"):
+            sessions.load("planted")
+        with pytest.raises(CorruptDataError):
+            sessions.delete("planted")
+        assert sessions.load("../specs/victim") is None
+        assert store.get("specs/victim.json")
+        assert store.get("sessions/planted.json")
+
+    def test_of_two_files_with_one_id_the_sound_one_counts(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        session = sessions.get_or_create("ada", "s")
+        store.put("sessions/copy of s.json", session.to_json())
+        listing = sessions.list()
+        assert [summary.id for summary in listing] == ["s"]
+        assert [problem.key for problem in listing.problems] == ["sessions/copy of s.json"]
+        assert sessions.delete("s")
+        assert store.get("sessions/copy of s.json")
+
+    def test_a_corrupt_file_is_reported_and_left_alone(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        for data in (b"", b"{", b"null", b"[]", b"\xff\xfe", b"{}", b'{"id": "s"}', b"[" * 2000):
+            store.put("sessions/s.json", data)
+            (problem,) = sessions.list().problems
+            assert (problem.key, bool(problem.reason)) == ("sessions/s.json", True)
+            for operation in (
+                partial(sessions.load, "s"),
+                partial(sessions.delete, "s"),
+                partial(sessions.get_or_create, "ada", "s"),
+                partial(sessions.update, "s", _say("x")),
+            ):
+                with pytest.raises(CorruptDataError) as caught:
+                    operation()
+                assert caught.value.key == "sessions/s.json"
+                assert caught.value.store == str(store)
+            blob = store.get("sessions/s.json")
+            assert blob is not None
+            assert blob.data == data
+
+    @pytest.mark.usefixtures("_creates")
+    def test_a_new_session_does_not_replace_a_corrupt_file(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        store.put("sessions/s.json", b"{")
+        with pytest.raises(ConflictError):
+            sessions.save(Session.new("ada", "s"))
+
+    def test_a_corrupt_file_is_logged_once_and_anew_when_it_changes(
+        self, sessions: Sessions, store: StateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.WARNING, "statekeep"):
+            for data in (b"{", b"[", b"["):
+                store.put("sessions/s.json", data)
+                sessions.list()
+        assert len(caplog.records) == 2
+        assert "sessions/s.json" in caplog.text
+
+    def test_problems_are_sorted_by_key(self, sessions: Sessions, store: StateStore) -> None:
+        for name in ("c", "a", "b", ""):
+            store.put(f"sessions/{name}.json", Session.new("ada", "another").to_json())
+        found = [problem.key for problem in sessions.list().problems]
+        assert found == ["sessions/.json", *(f"sessions/{name}.json" for name in "abc")]
+
+    def test_what_is_beside_sessions_is_none(self, sessions: Sessions, store: StateStore) -> None:
+        session = sessions.get_or_create("ada", "s")
+        store.put("sessions/s.md", b"# about s")
+        store.put("sessions/sub/s.json", session.to_json())
+        store.put("sessions/s.txt", b"")
+        listing = sessions.list()
+        assert [summary.id for summary in listing] == ["s"]
+        assert listing.problems == ()
+
+    # listing
+
+    def test_a_listing_is_newest_first_with_ties_by_id(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        for session_id, hours in (("old", 0), ("b", 1), ("a", 1), ("new", 2)):
+            _put_session(store, session_id, _START + hours * _HOUR)
+        assert [summary.id for summary in sessions.list()] == ["new", "a", "b", "old"]
+
+    def test_a_listing_of_nothing_is_empty(self, sessions: Sessions) -> None:
+        listing = sessions.list()
+        assert (listing.summaries, listing.problems, listing.cursor) == ((), (), None)
+
+    def test_a_listing_is_fresh(self, sessions: Sessions, others: Sessions) -> None:
+        assert len(sessions.list()) == 0
+        others.get_or_create("ada", "s")
+        assert [summary.message_count for summary in sessions.list()] == [0]
+        others.update("s", _say("hello"))
+        assert [summary.message_count for summary in sessions.list()] == [1]
+        others.delete("s")
+        assert len(sessions.list()) == 0
+
+    def test_a_listing_is_filtered(self, sessions: Sessions, store: StateStore) -> None:
+        for n in range(6):
+            _put_session(
+                store,
+                str(n),
+                _START + n * _HOUR,
+                user_id="ada" if n % 2 else "bob",
+                active_seed_id="seed" if n < 3 else None,
+                metadata={"project_ids": "p"} if n > 3 else {},
+            )
+
+        def ids(**filters: object) -> str:
+            return "".join(summary.id for summary in sessions.list(**filters))  # type: ignore[arg-type]
+
+        assert ids() == "543210"
+        assert ids(user_id="ada") == "531"
+        assert ids(project_id="p") == "54"
+        assert ids(active_seed_id="seed") == "210"
+        assert ids(updated_before=_START + 2 * _HOUR) == "10"
+        assert ids(updated_after=_START + 3 * _HOUR) == "54"
+        assert ids(user_id="bob", project_id="p") == "4"
+        assert ids(user_id="nobody") == ""
+        assert ids(user_id="ada", limit=2) == "53"
+
+    def test_pages_together_are_the_whole(self, sessions: Sessions, store: StateStore) -> None:
+        for n in range(7):
+            _put_session(store, str(n), _START + n // 3 * _HOUR)
+        whole = sessions.list().summaries
+        for limit in (1, 3, 7, 8):
+            paged: list[SessionSummary] = []
+            cursor = None
+            while True:
+                listing = sessions.list(limit=limit, cursor=cursor)
+                paged += listing.summaries
+                cursor = listing.cursor
+                if cursor is None:
+                    break
+                assert len(listing) == limit
+            assert tuple(paged) == whole
+
+    def test_a_page_goes_on_where_the_last_ended_whatever_was_deleted(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        for n in range(6):
+            _put_session(store, str(n), _START + n * _HOUR)
+        first = sessions.list(limit=3)
+        sessions.delete(first.summaries[-1].id)
+        second = sessions.list(limit=3, cursor=first.cursor)
+        assert [summary.id for summary in second] == ["2", "1", "0"]
+
+    def test_a_false_cursor_and_a_page_of_nothing_are_refused(self, sessions: Sessions) -> None:
+        coded = [base64.b64encode(text).decode() for text in (b"{}", b"[1,2]")]
+        for cursor in ("", "nonsense", "é", *coded):
+            with pytest.raises(InvalidKeyError, match="cursor"):
+                sessions.list(cursor=cursor)
+        with pytest.raises(ValueError, match="limit"):
+            sessions.list(limit=0)
+
+    # pruning
+
+    def test_a_prune_deletes_what_it_reports_and_nothing_else(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
+        for n in range(4):
+            _put_session(store, str(n), _START + n * _HOUR)
+        store.put("sessions/bad.json", b"{")
+        store.put("notes/plan.md", b"")
+        sessions.pin("0")
+        plan = sessions.plan_prune(_Everything(), protect=["1"])
+        assert {each.summary.id: each.reason for each in plan.withheld} == {
+            "0": "pinned",
+            "1": "protected",
+        }
+        assert [victim.summary.id for victim in plan.victims] == ["3", "2"]
+        assert [summary.id for summary in sessions.list()] == ["3", "2", "1", "0"]
+        report = sessions.prune(plan)
+        assert report.pruned == plan.victims
+        assert (report.spared, report.unknown, report.failed) == ((), (), ())
+        listing = sessions.list()
+        assert [summary.id for summary in listing] == ["1", "0"]
+        assert [problem.key for problem in listing.problems] == ["sessions/bad.json"]
+        assert store.get("notes/plan.md")
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_prune_spares_what_was_saved_pinned_or_deleted_since_its_plan(
+        self, sessions: Sessions, others: Sessions, store: StateStore
+    ) -> None:
+        for session_id in ("saved", "pinned", "deleted", "old"):
+            _put_session(store, session_id, _START)
+        plan = sessions.plan_prune(_Everything())
+        others.update("saved", _say("alive"))
+        others.pin("pinned")
+        others.delete("deleted")
+        report = sessions.prune(plan)
+        assert [victim.summary.id for victim in report.pruned] == ["old"]
+        spared = {victim.summary.id for victim in report.spared}
+        assert spared == {"saved", "pinned", "deleted"}
+        assert {summary.id for summary in sessions.list()} == {"saved", "pinned"}
+
+    @pytest.mark.usefixtures("_detects")
+    def test_two_prunes_at_once_together_report_what_vanished(
+        self, sessions: Sessions, others: Sessions, store: StateStore
+    ) -> None:
+        for n in range(8):
+            _put_session(store, str(n), _START)
+        plan = sessions.plan_prune(_Everything())
+        with ThreadPoolExecutor(2) as pool:
+            prunes = [pool.submit(sessions.prune, plan), pool.submit(sessions.prune, plan)]
+        pruned = [victim.summary.id for each in prunes for victim in each.result().pruned]
+        assert sorted(pruned) == list("01234567")
+        assert len(others.list()) == 0
+
+    def test_a_pin_does_not_move_the_time_of_the_session(self, sessions: Sessions) -> None:
+        before = sessions.get_or_create("ada", "s")
+        after = sessions.pin("s")
+        assert after.updated_at == before.updated_at
+        assert after.version != before.version
+        assert _load(sessions, "s") == after
+        assert sessions.unpin("s").metadata == {}
+
+    # the trash
+
+    def test_what_was_deleted_into_the_trash_can_be_restored(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
+        for session_id in ("s", "../../x"):
+            session = sessions.get_or_create("ada", session_id)
+            assert sessions.delete(session_id, trash=True)
+            assert sessions.load(session_id) is None
+            assert len(others.list_trash()) == 1
+            assert others.restore(session_id) == session
+            assert sessions.load(session_id) == session
+            assert others.list_trash() == []
+        with pytest.raises(NotFoundError):
+            sessions.restore("s")
+
+    @pytest.mark.usefixtures("_creates")
+    def test_restoring_does_not_replace_a_session(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        sessions.delete("s", trash=True)
+        newer = sessions.get_or_create("ada", "s")
+        with pytest.raises(ConflictError):
+            sessions.restore("s")
+        assert sessions.load("s") == newer
+        assert len(sessions.list_trash()) == 1
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_prune_into_the_trash_spares_what_was_saved_since_its_plan(
+        self, sessions: Sessions, others: Sessions, store: StateStore
+    ) -> None:
+        for session_id in ("saved", "old"):
+            _put_session(store, session_id, _START)
+        plan = sessions.plan_prune(_Everything())
+        others.update("saved", _say("alive"))
+        report = sessions.prune(plan, trash=timedelta(days=1))
+        assert [victim.summary.id for victim in report.spared] == ["saved"]
+        assert [trashed.stem for trashed in others.list_trash()] == ["old"]
+        assert [summary.id for summary in sessions.list()] == ["saved"]
+
+    def test_a_prune_empties_the_trash_when_it_is_time(self, sessions: Sessions) -> None:
+        sessions.get_or_create("ada", "s")
+        sessions.delete("s", trash=True)
+        assert sessions.empty_trash(older_than=timedelta(days=1)) == 0
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        report = sessions.prune(_Everything(), now=tomorrow, trash=_HOUR)
+        assert report.emptied == 1
+        assert sessions.list_trash() == []
+
+    # events
+
+    def test_observers_are_told_what_happened(
+        self, store: StateStore, conflicts: Conflicts
+    ) -> None:
+        events: list[Event] = []
+        where = str(store)
+        sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
+        session = sessions.get_or_create("ada", "s")
+        (created,) = events
+        assert isinstance(created, SessionSaved)
+        assert created.created
+        session.add_user_message("hello")
+        version = sessions.save(session)
+        sessions.delete("s")
+        store.put("sessions/bad.json", b"")
+        sessions.list()
+        sessions.list()
+        assert events[1:3] == [
+            SessionSaved(where, "s", "ada", version, created=False),
+            SessionDeleted(where, "s", pruned=False, trashed=False),
+        ]
+        (problem,) = events[3:]
+        assert isinstance(problem, ProblemFound)
+        assert problem.key == "sessions/bad.json"
+
+    @pytest.mark.usefixtures("_detects")
+    def test_observers_are_told_of_conflicts(self, store: StateStore, others: Sessions) -> None:
+        events: list[Event] = []
+        sessions = Sessions(store, observers=[events.append])
+        session = sessions.get_or_create("ada", "s")
+        others.update("s", _say("theirs"))
+        with pytest.raises(ConflictError):
+            sessions.save(session)
+        assert events[1:] == [ConflictDetected(str(store), "sessions/s.json")]
+
+    def test_observers_are_told_of_prunes(self, store: StateStore, conflicts: Conflicts) -> None:
+        events: list[Event] = []
+        _put_session(store, "s", _START)
+        sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
+        sessions.prune(_Everything())
+        assert events == [
+            SessionDeleted(str(store), "s", pruned=True, trashed=False),
+            PruneFinished(str(store), 1, 0, 0, 0),
+        ]
+
+    def test_an_overwritten_session_was_not_created(
+        self, store: StateStore, conflicts: Conflicts
+    ) -> None:
+        events: list[Event] = []
+        sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
+        for _ in range(2):
+            sessions.save(Session.new("ada", "s"), overwrite=True)
+        assert [e.created for e in events if isinstance(e, SessionSaved)] == [True, False]
+
+
+class _BusyStore(StoreWrapper):
+    """Something happens right after the first read."""
+
+    def __init__(self, inner: StateStore, happens: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self._happens = [happens]
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        while self._happens:
+            self._happens.pop()()
+        return blob
+
+
+class _Everything:
+    """A strategy that keeps nothing."""
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+        return [Victim(summary, "everything goes") for summary in summaries]
+
+
+def _keys(store: StateStore) -> list[str]:
+    """What there is but for statekeep's own."""
+    found = sorted(entry.key for entry in store.scan())
+    return [key for key in found if not key.startswith(f"{RESERVED}/")]
+
+
+def _load(sessions: Sessions, session_id: str) -> Session:
+    session = sessions.load(session_id)
+    assert session is not None, f"{session_id!r} is gone"
+    return session
+
+
+def _put_session(
+    store: StateStore, session_id: str, updated_at: datetime, user_id: str = "ada", **more: object
+) -> None:
+    times = {"created_at": updated_at, "updated_at": updated_at}
+    session = Session.model_validate({"id": session_id, "user_id": user_id, **times, **more})
+    store.put(session_key(session_id), session.to_json())
+
+
+def _say(text: str) -> Callable[[Session], object]:
+    return partial(Session.add_user_message, content=text)
+
+
+def _said(session: Session) -> list[str]:
+    return [message.content for message in session.user_messages]

@@ -1,0 +1,423 @@
+"""Stores and strategies that each break one promise; `test_mutants.py` has it found."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from statekeep import (
+    ABSENT,
+    ANY,
+    Blob,
+    Capabilities,
+    ConflictError,
+    Entry,
+    Expect,
+    ExpectSeen,
+    InvalidKeyError,
+    PruningStrategy,
+    SessionSummary,
+    StateStore,
+    UnsupportedError,
+    Version,
+    Victim,
+    open_store,
+)
+from statekeep.protocol import compare
+from statekeep.testing import PrunerContract, SessionsContract, StateStoreContract
+from statekeep.testing.wrapper import StoreWrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+
+class Sound(StoreWrapper):
+    """Breaks nothing."""
+
+
+class CreatesOverWhatIsThere(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        return super().put(key, data, expect=ANY if expect is ABSENT else expect)
+
+
+class GivesStaleVersions(StoreWrapper):
+    """Remembers the first version of a document that it saw."""
+
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._versions: dict[str, Version] = {}
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        return blob and replace(blob, version=self._versions.setdefault(key, blob.version))
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        return self._versions.setdefault(key, super().put(key, data, expect=expect))
+
+
+class TakesTheLengthForTheVersion(StoreWrapper):
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._writing = threading.Lock()
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        return blob and replace(blob, version=Version(str(len(blob.data))))
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        with self._writing:
+            blob = self.get(key)
+            compare(blob.version if blob else None, expect, key=key, store=self)
+            super().put(key, data)
+        return Version(str(len(data)))
+
+
+class MatchesHalfSegments(StoreWrapper):
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        super().scan(prefix)
+        return (entry for entry in super().scan() if entry.key.startswith(prefix))
+
+
+class DeletesTrees(StoreWrapper):
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        super().delete(key, expect=expect)
+        for entry in super().scan(key):
+            super().delete(entry.key)
+
+
+class CachesListings(StoreWrapper):
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._listings: dict[str, list[Entry]] = {}
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        self._listings.clear()
+        return super().put(key, data, expect=expect)
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        self._listings.clear()
+        super().delete(key, expect=expect)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        if prefix not in self._listings:
+            self._listings[prefix] = list(super().scan(prefix))
+        return iter(self._listings[prefix])
+
+
+class KeepsTheCallersBuffer(StoreWrapper):
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._buffers: dict[Version, bytes] = {}
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        return blob and replace(blob, data=self._buffers.get(blob.version, blob.data))
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        version = super().put(key, data, expect=expect)
+        self._buffers[version] = data
+        return version
+
+
+class ChecksThenWrites(StoreWrapper):
+    """Whoever comes between its check and its write is lost; it waits there for that."""
+
+    _between = threading.Barrier(2)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        if expect is not ANY:
+            blob = self.get(key)
+            compare(blob.version if blob else None, expect, key=key, store=self)
+            if key != "asked.json":
+                with suppress(threading.BrokenBarrierError):
+                    self._between.wait(0.02)
+                self._between.reset()
+        return super().put(key, data)
+
+
+class LetsEqualWritersAllWin(StoreWrapper):
+    """Takes bytes that are there already for its own, as if its answer had been lost."""
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        try:
+            return super().put(key, data, expect=expect)
+        except ConflictError:
+            blob = self.get(key)
+            if blob is None or blob.data != data:
+                raise
+            return blob.version
+
+
+class SwallowsConflicts(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        try:
+            return super().put(key, data, expect=expect)
+        except ConflictError:
+            return Version("somebody else's")
+
+
+class SwallowsIllegalKeys(StoreWrapper):
+    def get(self, key: str) -> Blob | None:
+        with suppress(InvalidKeyError):
+            return super().get(key)
+        return None
+
+
+class ShowsTemporaryFiles(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        super().put(f"{key}.half", data)
+        time.sleep(0.001)
+        super().delete(f"{key}.half")
+        return super().put(key, data, expect=expect)
+
+
+class DeletesWhateverIsThere(StoreWrapper):
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:  # noqa: ARG002
+        super().delete(key)
+
+
+class NeverChangesTheFingerprint(StoreWrapper):
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        return blob and replace(blob, fingerprint="always the same")
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        return (replace(entry, fingerprint="always the same") for entry in super().scan(prefix))
+
+
+class TakesTheSizeForTheFingerprint(StoreWrapper):
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        return blob and replace(blob, fingerprint=str(len(blob.data)))
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        return (replace(entry, fingerprint=str(entry.size)) for entry in super().scan(prefix))
+
+
+class ClaimsWhatItRefuses(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        if expect is not ANY:
+            raise UnsupportedError("no conditions here", key=key, store=self)
+        return super().put(key, data)
+
+
+class IgnoresWhatItDoesNotClaim(StoreWrapper):
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(conditional_put=False, conditional_delete=False, shared=False)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:  # noqa: ARG002
+        return super().put(key, data)
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:  # noqa: ARG002
+        super().delete(key)
+
+
+class ClaimsToBeShared(StoreWrapper):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, shared=True)
+
+
+class TearsWrites(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        if len(data) > 10_000 and expect is ANY:
+            super().put(key, data[: len(data) // 2])
+            time.sleep(0.001)
+        return super().put(key, data, expect=expect)
+
+
+class LetsForeignErrorsEscape(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        if len(key) > 1000:
+            raise OSError("File name too long")
+        return super().put(key, data, expect=expect)
+
+
+class RaisesForWhatIsNotThere(StoreWrapper):
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        if self.get(key) is None:
+            raise ConflictError("it is not there", key=key, store=self)
+        super().delete(key, expect=expect)
+
+
+class ScansWhatIsWritten(StoreWrapper):
+    """Stops when it is written meanwhile, as an iterator over a dict does."""
+
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._writes = 0
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        self._writes += 1
+        super().delete(key, expect=expect)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        begun = self._writes
+        for entry in super().scan(prefix):
+            if self._writes != begun:
+                raise RuntimeError("dictionary changed size during iteration")
+            yield entry
+
+
+class TakesNoneForAnything(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        return super().put(key, data, expect=expect or ANY)
+
+
+class GivesLocalTimes(StoreWrapper):
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        if blob is None or blob.modified is None:
+            return blob
+        return replace(blob, modified=blob.modified + timedelta(hours=2))
+
+
+class LosesWhatIsMissingFromMany(StoreWrapper):
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
+        return ((key, blob) for key in keys if (blob := self.get(key)) is not None)
+
+
+class SweepsDocumentsAway(StoreWrapper):
+    def sweep(self, *, older_than: timedelta) -> int:  # noqa: ARG002
+        entries = list(self.scan())
+        for entry in entries:
+            self.delete(entry.key)
+        return len(entries)
+
+
+class ClosesForAll(StoreWrapper):
+    """Ends what another client uses, too."""
+
+    _closed: ClassVar[set[str]] = set()
+
+    def get(self, key: str) -> Blob | None:
+        if str(self._inner) in self._closed:
+            raise ConflictError("the session is closed", key=key, store=self)
+        return super().get(key)
+
+    def close(self) -> None:
+        self._closed.add(str(self._inner))
+
+
+class _Strategy:
+    """Chooses sessions without a user message, and does that well."""
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+        return [Victim(each, "empty") for each in summaries if not each.message_count]
+
+
+class ChoosesTwice(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        return [*super().select(summaries, now)] * 2
+
+
+class Invents(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        return [
+            Victim(replace(victim.summary, id=victim.summary.id.upper() + "x"), "mine")
+            for victim in super().select(summaries, now)
+        ]
+
+
+class GivesNoReason(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        return [replace(victim, reason=" ") for victim in super().select(summaries, now)]
+
+
+class Remembers(_Strategy):
+    """Spares what it chose the last time."""
+
+    def __init__(self) -> None:
+        self._chosen: set[str] = set()
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        found = super().select(summaries, now)
+        fresh = [victim for victim in found if victim.summary.id not in self._chosen]
+        self._chosen |= {victim.summary.id for victim in fresh}
+        return fresh
+
+
+class TakesTheOldestHalf(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+        return [Victim(each, "old") for each in summaries[(len(summaries) + 1) // 2 :]]
+
+
+class NeedsASession(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        newest = summaries[0]
+        return [each for each in super().select(summaries, now) if each.summary != newest]
+
+
+class EmptiesTheListing(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        found = list(super().select(summaries, now))
+        for victim in found:
+            summaries.remove(victim.summary)  # type: ignore[attr-defined]
+        return found
+
+
+class Overflows(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        week = timedelta(days=7)
+        return [Victim(each, "old") for each in summaries if each.updated_at + week < now]
+
+
+class ReversesTheOrder(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+        return [*super().select(summaries, now)][::-1]
+
+
+class GoesByThePlace(_Strategy):
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+        return [Victim(each, "beyond the first five") for each in summaries[5:]]
+
+
+class Given:
+    """A plugin of pytest that hands a mutant to the tests below."""
+
+    def __init__(self, mutant: object) -> None:
+        self._mutant = mutant
+
+    @pytest.fixture
+    def mutant(self) -> object:
+        return self._mutant
+
+
+class _Clients:
+    @pytest.fixture
+    def location(self) -> str:
+        return f"memory:{secrets.token_hex(8)}"
+
+    @pytest.fixture
+    def store(self, location: str, mutant: type[StoreWrapper]) -> Iterator[StateStore]:
+        with mutant(open_store(location)) as store:
+            yield store
+
+
+class TestStore(_Clients, StateStoreContract):
+    @pytest.fixture
+    def other(self, location: str, mutant: type[StoreWrapper]) -> Iterator[StateStore]:
+        with mutant(open_store(location)) as store:
+            yield store
+
+
+class TestSessions(_Clients, SessionsContract):
+    """Its `others` see the location as it is."""
+
+
+class TestStrategy(PrunerContract):
+    in_order = True
+    for_any_order = True
+
+    @pytest.fixture
+    def strategy(self, mutant: type[PruningStrategy]) -> PruningStrategy:
+        return mutant()

@@ -1,0 +1,179 @@
+"""The contracts find what is broken, and nothing where nothing is."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from contract import mutants
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from statekeep import PruningStrategy, StateStore, StateStoreError, open_store
+from statekeep.testing import StateStoreMachine
+from statekeep.testing.running import Outcome, run
+
+if TYPE_CHECKING:
+    from statekeep.testing.wrapper import StoreWrapper
+
+STORES: dict[type[StoreWrapper], set[str]] = {
+    mutants.CreatesOverWhatIsThere: {
+        "a put keeps its condition or refuses it",
+        "of racing creators one wins",
+    },
+    mutants.GivesStaleVersions: {"versions are equal only if the bytes are"},
+    mutants.TakesTheLengthForTheVersion: {
+        "versions are equal only if the bytes are",
+        "compare and swap refuses what was not seen",
+    },
+    mutants.MatchesHalfSegments: {"a prefix matches whole segments"},
+    mutants.DeletesTrees: {"deleting deletes a key and never a tree"},
+    mutants.CachesListings: {"a scan is never cached"},
+    mutants.KeepsTheCallersBuffer: {"the callers buffer is not kept"},
+    mutants.ChecksThenWrites: {
+        "of racing creators one wins",
+        "of racing swaps none is lost among threads",
+    },
+    mutants.LetsEqualWritersAllWin: {"of racing writers of equal bytes one wins"},
+    mutants.SwallowsConflicts: {
+        "a put keeps its condition or refuses it",
+        "compare and swap refuses what was not seen",
+    },
+    mutants.SwallowsIllegalKeys: {"an illegal key is refused by every operation"},
+    mutants.ShowsTemporaryFiles: {"a scan shows documents only while others write"},
+    mutants.DeletesWhateverIsThere: {
+        "a delete keeps its condition or refuses it",
+        "of racing deleters one wins",
+    },
+    mutants.NeverChangesTheFingerprint: {"a fingerprint that was read returns only with its bytes"},
+    mutants.TakesTheSizeForTheFingerprint: {
+        "a fingerprint that was read returns only with its bytes"
+    },
+    mutants.ClaimsWhatItRefuses: {"a put keeps its condition or refuses it"},
+    mutants.IgnoresWhatItDoesNotClaim: {
+        "a put keeps its condition or refuses it",
+        "a delete keeps its condition or refuses it",
+    },
+    mutants.ClaimsToBeShared: {"documents are shared among processes"},
+    mutants.TearsWrites: {"a reader sees the old bytes or the new"},
+    mutants.LetsForeignErrorsEscape: {"only errors of statekeep escape"},
+    mutants.RaisesForWhatIsNotThere: {"deleting nothing is fine"},
+    mutants.ScansWhatIsWritten: {"documents may be deleted during a scan"},
+    mutants.TakesNoneForAnything: {"what is no expectation is refused"},
+    mutants.GivesLocalTimes: {"a blob says when it was written"},
+    mutants.LosesWhatIsMissingFromMany: {"many are read at once"},
+    mutants.SweepsDocumentsAway: {"sweeping leaves documents alone"},
+    mutants.ClosesForAll: {"closing one client leaves the other open"},
+}
+SESSIONS: dict[type[StoreWrapper], set[str]] = {
+    mutants.CreatesOverWhatIsThere: {"a new session does not replace one"},
+    mutants.ChecksThenWrites: {"of fifty updates at once none is lost"},
+    mutants.SwallowsConflicts: {"the second of two savers is told"},
+    mutants.DeletesWhateverIsThere: {
+        "a prune spares what was saved pinned or deleted since its plan"
+    },
+    mutants.NeverChangesTheFingerprint: {"a listing is fresh"},
+}
+STRATEGIES: dict[type[PruningStrategy], set[str]] = {
+    mutants.ChoosesTwice: {"it chooses each at most once"},
+    mutants.Invents: {"it chooses from what it is shown"},
+    mutants.GivesNoReason: {"it gives a reason"},
+    mutants.Remembers: {"it chooses the same again"},
+    mutants.TakesTheOldestHalf: {"it chooses nothing more from what it left"},
+    mutants.NeedsASession: {"it chooses nothing from nothing"},
+    mutants.EmptiesTheListing: {"it leaves the listing as it was"},
+    mutants.Overflows: {"it takes any present"},
+    mutants.ReversesTheOrder: {"its victims come in the order of the listing"},
+    mutants.GoesByThePlace: {"the order of the listing does not matter"},
+}
+
+
+def outcomes(contract: str, mutant: object, *arguments: str) -> list[Outcome]:
+    suite = f"{Path(mutants.__file__)}::{contract}"
+    return run(suite, *arguments, plugin=mutants.Given(mutant))
+
+
+def broken(contract: str, mutant: object) -> set[str]:
+    # Other processes open the location itself, and find nothing broken there.
+    processes = "not process" if mutant is not mutants.ClaimsToBeShared else "among_processes"
+    found = outcomes(contract, mutant, "-k", processes)
+    assert found
+    assert all(each.reason for each in found if each.verdict == "broken")
+    return {each.promise for each in found if each.verdict == "broken"}
+
+
+def test_a_sound_store_breaks_nothing() -> None:
+    for contract in ("TestStore", "TestSessions"):
+        found = outcomes(contract, mutants.Sound)
+        assert [each for each in found if each.verdict == "broken"] == []
+        unclaimed = {each.reason for each in found if each.verdict == "not claimed"}
+        assert unclaimed == {"not claimed: shared"}
+        assert sum(each.verdict == "holds" for each in found) > 40
+
+
+@pytest.mark.parametrize("mutant", STORES, ids=lambda mutant: mutant.__name__)
+def test_a_broken_store_is_found_out(mutant: type[StoreWrapper]) -> None:
+    assert broken("TestStore", mutant) >= STORES[mutant]
+
+
+@pytest.mark.parametrize("mutant", SESSIONS, ids=lambda mutant: mutant.__name__)
+def test_a_broken_store_is_found_out_by_its_sessions(mutant: type[StoreWrapper]) -> None:
+    assert broken("TestSessions", mutant) >= SESSIONS[mutant]
+
+
+@pytest.mark.parametrize("mutant", STRATEGIES, ids=lambda mutant: mutant.__name__)
+def test_a_broken_strategy_is_found_out(mutant: type[PruningStrategy]) -> None:
+    assert broken("TestStrategy", mutant) >= STRATEGIES[mutant]
+
+
+def test_a_sound_strategy_breaks_nothing() -> None:
+    assert broken("TestStrategy", mutants._Strategy) == set()
+
+
+def run_machine(wrapper: type[StoreWrapper]) -> None:
+    places = count()
+
+    class Machine(StateStoreMachine):
+        def location(self) -> str:
+            return f"memory:{wrapper.__name__}-{next(places)}"
+
+        def open(self, location: str) -> StateStore:
+            return wrapper(open_store(location))
+
+    once_found = settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
+    run_state_machine_as_test(Machine, settings=once_found)
+
+
+def test_a_sound_store_is_a_dict() -> None:
+    run_machine(mutants.Sound)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        mutants.CreatesOverWhatIsThere,
+        mutants.GivesStaleVersions,
+        mutants.TakesTheLengthForTheVersion,
+        mutants.MatchesHalfSegments,
+        mutants.CachesListings,
+        mutants.LetsEqualWritersAllWin,
+        mutants.SwallowsConflicts,
+        mutants.DeletesWhateverIsThere,
+        mutants.NeverChangesTheFingerprint,
+        mutants.ClaimsWhatItRefuses,
+        mutants.IgnoresWhatItDoesNotClaim,
+    ],
+    ids=lambda mutant: mutant.__name__,
+)
+def test_a_broken_store_is_no_dict(mutant: type[StoreWrapper]) -> None:
+    with pytest.raises((AssertionError, StateStoreError, pytest.fail.Exception)):
+        run_machine(mutant)

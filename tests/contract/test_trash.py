@@ -1,0 +1,300 @@
+"""The trash: a session is in one place or in both, never in none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from statekeep import (
+    ANY,
+    Blob,
+    ConflictError,
+    CorruptDataError,
+    Event,
+    Expect,
+    ExpectSeen,
+    NotFoundError,
+    Session,
+    SessionDeleted,
+    SessionRestored,
+    Sessions,
+    StateStore,
+    Version,
+    load_pruner,
+    open_store,
+)
+from statekeep.keys import TRASH, check_key, session_key
+from statekeep.trash import trash_key
+from statekeep_backends.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WEEK = timedelta(days=7)
+IDS = ["plain", "slack:C1/17.5", "../../etc/passwd", "😀" * 100, "é" * 125, "x" * 250]
+
+
+def age(store: StateStore, session_id: str, by: timedelta) -> Session:
+    """Store a session that was last updated so long ago."""
+    session = Session.new("ada", session_id)
+    session.add_user_message("Hello")
+    session.updated_at = datetime.now(UTC) - by
+    session.expect_version(store.put(session_key(session_id), session.to_json()))
+    return session
+
+
+def places(store: StateStore) -> tuple[int, int]:
+    """How many sessions there are, and how many in the trash."""
+    return len(list(store.scan("sessions"))), len(list(store.scan(TRASH)))
+
+
+class TestPruningIntoTheTrash:
+    def test_keeps_a_copy_that_can_be_restored(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        before = age(store, "old", 2 * WEEK)
+        report = sessions.prune(load_pruner("ttl"), trash=WEEK)
+        assert len(report.pruned) == 1
+        assert sessions.load("old") is None
+        assert sessions.list().summaries == ()
+        [trashed] = sessions.list_trash()
+        assert trashed.stem == "old"
+        assert trashed.size == len(before.to_json())
+        assert abs(datetime.now(UTC) - trashed.trashed_at) < timedelta(minutes=1)
+        restored = sessions.restore("old")
+        assert restored == before
+        assert sessions.list_trash() == []
+        restored.add_user_message("again")
+        sessions.save(restored)
+
+    def test_spares_what_was_saved_meanwhile_and_leaves_no_copy(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        for name in ("a", "b"):
+            age(store, name, 2 * WEEK)
+        plan = sessions.plan_prune(load_pruner("ttl"))
+        sessions.update("a", lambda session: session.add_user_message("alive"))
+        report = sessions.prune(plan, trash=WEEK)
+        assert [victim.summary.id for victim in report.spared] == ["a"]
+        assert [victim.summary.id for victim in report.pruned] == ["b"]
+        assert [each.stem for each in sessions.list_trash()] == ["b"]
+
+    def test_spares_what_is_saved_between_the_copy_and_the_delete(self) -> None:
+        class Meddled(MemoryStore):
+            def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+                version = super().put(key, data, expect=expect)
+                if key.startswith(TRASH):
+                    age(self, "s", timedelta(0))
+                return version
+
+        store = Meddled()
+        age(store, "s", 2 * WEEK)
+        report = Sessions(store).prune(load_pruner("ttl"), trash=WEEK)
+        assert len(report.spared) == 1
+        assert places(store) == (1, 0)
+
+    def test_empties_it_of_what_was_there_for_so_long(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        age(store, "a", 2 * WEEK)
+        assert sessions.prune(load_pruner("ttl"), trash=WEEK).emptied == 0
+        later = datetime.now(UTC) + WEEK + timedelta(minutes=1)
+        age(store, "b", 2 * WEEK)
+        report = sessions.prune(load_pruner("ttl"), trash=2 * WEEK, now=later)
+        assert (len(report.pruned), report.emptied) == (1, 0)
+        report = sessions.prune(load_pruner("ttl"), trash=WEEK, now=later)
+        assert (len(report.pruned), report.emptied) == (0, 2)
+        assert places(store) == (0, 0)
+
+    def test_is_not_done_unless_asked_for(self, store: StateStore) -> None:
+        age(store, "a", 2 * WEEK)
+        Sessions(store).prune(load_pruner("ttl"))
+        assert places(store) == (0, 0)
+
+
+class TestDeletingIntoTheTrash:
+    @pytest.mark.parametrize("session_id", IDS)
+    def test_takes_any_id(self, store: StateStore, session_id: str) -> None:
+        sessions = Sessions(store)
+        created = sessions.get_or_create("ada", session_id)
+        assert sessions.delete(session_id, trash=True)
+        assert places(store) == (0, 1)
+        assert sessions.restore(session_id) == created
+        assert places(store) == (1, 0)
+
+    def test_bypasses_it_unless_asked(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        sessions.get_or_create("ada", "s")
+        assert sessions.delete("s")
+        assert places(store) == (0, 0)
+        assert not sessions.delete("s", trash=True)
+
+    def test_tells_observers(self, store: StateStore) -> None:
+        events: list[Event] = []
+        sessions = Sessions(store, observers=[events.append])
+        sessions.get_or_create("ada", "s")
+        sessions.delete("s", trash=True)
+        version = sessions.restore("s").version
+        assert version
+        where = str(store)
+        assert events[-2:] == [
+            SessionDeleted(where, "s", pruned=False, trashed=True),
+            SessionRestored(where, "s", "ada", version),
+        ]
+
+
+class TestRestoring:
+    def test_never_replaces_a_session(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        sessions.get_or_create("ada", "s")
+        sessions.delete("s", trash=True)
+        sessions.get_or_create("bob", "s")
+        with pytest.raises(ConflictError, match="there is a session"):
+            sessions.restore("s")
+        session = sessions.load("s")
+        assert session
+        assert session.user_id == "bob"
+        assert places(store) == (1, 1)
+
+    def test_what_is_not_there_is_said(self, store: StateStore) -> None:
+        with pytest.raises(NotFoundError, match="no such session in the trash"):
+            Sessions(store).restore("s")
+
+    def test_gives_the_newest_of_several(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        for text in ("first", "second"):
+            session = sessions.get_or_create("ada", "s")
+            session.add_user_message(text)
+            sessions.save(session)
+            sessions.delete("s", trash=True)
+        assert sessions.restore("s").user_messages[0].content == "second"
+        sessions.delete("s")
+        names = sorted(entry.key for entry in store.scan(TRASH))
+        assert len(names) == 1
+
+    def test_leaves_a_copy_alone_that_is_no_session(self, store: StateStore) -> None:
+        key = trash_key(session_key("s"), Version("v"), datetime.now(UTC))
+        store.put(key, b"garbage")
+        with pytest.raises(CorruptDataError):
+            Sessions(store).restore("s")
+        assert places(store) == (0, 1)
+
+
+class TestEmptying:
+    def test_deletes_what_is_old_enough(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        for name in ("a", "b"):
+            sessions.get_or_create("ada", name)
+            sessions.delete(name, trash=True)
+        assert sessions.empty_trash(older_than=WEEK) == 0
+        store.put(f"{TRASH}/not-ours.json", b"x")
+        assert sessions.empty_trash() == 2
+        assert places(store) == (0, 1)
+
+    def test_refuses_a_negative_age(self, store: StateStore) -> None:
+        with pytest.raises(ValueError, match="negative"):
+            Sessions(store).empty_trash(older_than=-WEEK)
+
+
+@pytest.mark.parametrize("session_id", IDS)
+def test_every_key_of_the_trash_is_legal_and_its_own(session_id: str) -> None:
+    now = datetime(2024, 1, 31, tzinfo=UTC)
+    key = session_key(session_id)
+    keys = {
+        trash_key(key, Version("a"), now),
+        trash_key(key, Version('"b"'), now),
+        trash_key(key, Version("a"), now + timedelta(microseconds=1)),
+    }
+    assert len(keys) == 3
+    for each in keys:
+        check_key(each)
+
+
+class KilledError(BaseException):
+    """This process is no more."""
+
+
+class Mortal(MemoryStore):
+    """A store whose user dies at a given operation, before or after its effect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 10**9
+        self.after = False
+
+    def _do(self, operation: Callable[[], object]) -> object:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise KilledError
+        result = operation()
+        if self.left == 0:
+            raise KilledError
+        return result
+
+    def get(self, key: str) -> Blob | None:
+        return self._do(lambda: super(Mortal, self).get(key))  # type: ignore[return-value]
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        put = super().put
+        return self._do(lambda: put(key, data, expect=expect))  # type: ignore[return-value]
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        delete = super().delete
+        self._do(lambda: delete(key, expect=expect))
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(1, 4))
+@pytest.mark.parametrize("way", ["prune", "delete", "restore"])
+def test_whoever_dies_at_any_step_leaves_it_somewhere(way: str, step: int, after: bool) -> None:
+    store = Mortal()
+    sessions = Sessions(store)
+    age(store, "s", 2 * WEEK)
+    if way == "restore":
+        sessions.delete("s", trash=True)
+    store.left, store.after = step, after
+    ways: dict[str, Callable[[], object]] = {
+        "prune": lambda: sessions.prune(load_pruner("ttl"), trash=WEEK),
+        "delete": lambda: sessions.delete("s", trash=True),
+        "restore": lambda: sessions.restore("s"),
+    }
+    with pytest.raises(KilledError):
+        ways[way]()
+    store.left = 10**9
+    there, trashed = places(store)
+    assert there + trashed >= 1
+    if not there:
+        sessions.restore("s")
+    session = sessions.load("s")
+    assert session
+    assert session.user_messages[0].content == "Hello"
+    # And the next one finishes the work.
+    sessions.prune(load_pruner("ttl"), trash=WEEK)
+    assert places(store)[0] == 0
+    assert places(store)[1] >= 1
+
+
+def test_the_budget_on_s3_is_three_requests_for_each_victim(moto_url: str) -> None:
+    import secrets
+
+    import boto3
+    from proxy import Proxy
+
+    bucket = f"trash-{secrets.token_hex(4)}"
+    client = boto3.client("s3", endpoint_url=moto_url)
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    with Proxy(moto_url) as proxy, open_store(f"s3://{bucket}", endpoint_url=proxy.url) as store:
+        for name in ("warm", "a", "b"):
+            age(store, name, 2 * WEEK)
+        sessions = Sessions(store)
+        sessions.delete("warm", trash=True)
+        plan = sessions.plan_prune(load_pruner("ttl"))
+        proxy.count()
+        sessions.prune(plan, trash=timedelta(days=3650))
+        assert sorted(proxy.count()) == sorted(["GET", "PUT", "DELETE"] * 2 + ["LIST"])
+        sessions.restore("a")
+        assert proxy.count() == ["LIST", "GET", "PUT", "DELETE"]
+        sessions.delete("a", trash=True)
+        assert proxy.count() == ["GET", "PUT", "DELETE"]
+        sessions.empty_trash()
+        assert proxy.count() == ["LIST", "POST"]

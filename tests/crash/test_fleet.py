@@ -1,0 +1,110 @@
+"""Many processes that save, and prune each other's sessions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from workers import save_in_a_fleet
+
+from statekeep import (
+    Event,
+    PruneFinished,
+    Retention,
+    Session,
+    Sessions,
+    StateStore,
+    load_pruner,
+    open_store,
+)
+from statekeep.keys import session_key
+from statekeep.testing.processes import in_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FLEET = 16
+TESTS = Path(__file__).parents[1]
+
+
+def age(store: StateStore, session_id: str, *, pinned: bool = False) -> None:
+    session = Session.new("ada", session_id)
+    session.updated_at = datetime.now(UTC) - timedelta(days=30)
+    if pinned:
+        session.metadata["statekeep.pin"] = True
+    store.put(session_key(session_id), session.to_json())
+
+
+def ids(store: StateStore) -> set[str]:
+    return {summary.id for summary in Sessions(store).list()}
+
+
+@pytest.fixture(params=["local", "moto", "seaweedfs"])
+def location(
+    request: pytest.FixtureRequest, tmp_path: Path, make_s3_place: Callable[[str], str]
+) -> str:
+    if request.param == "local":
+        return f"file:{tmp_path}?durability=rename"
+    endpoint = request.getfixturevalue(f"{request.param}_url")
+    return f"{make_s3_place(endpoint)}?endpoint_url={endpoint}&retries=20"
+
+
+@pytest.mark.slow
+def test_a_fleet_prunes_once_and_deletes_nothing_that_lives(location: str) -> None:
+    with open_store(location) as store:
+        for n in range(FLEET):
+            age(store, f"idle-{n}")
+            age(store, f"pinned-{n}", pinned=True)
+            for m in range(3):
+                age(store, f"waking-{n}-{m}")
+        before = ids(store)
+        results = in_processes(save_in_a_fleet, [(location, worker, 4) for worker in range(FLEET)])
+        after = ids(store)
+    new = {f"new-{worker}-{n}" for worker in range(FLEET) for n in range(4)}
+    pruned = [session_id for reported, _, _ in results for session_id in reported]
+    woken = {session_id for _, _, kept in results for session_id in kept}
+    [[gone, _, unknown, failed]] = [counts for _, reports, _ in results for counts in reports]
+    assert new <= after
+    assert woken <= after
+    assert {f"pinned-{n}" for n in range(FLEET)} <= after
+    assert (unknown, failed) == (0, 0)
+    # What is reported is what vanished, no more and no less.
+    assert sorted(pruned) == sorted((before | new) - after)
+    assert gone == len(pruned)
+    assert {f"idle-{n}" for n in range(FLEET)} <= set(pruned)
+    assert all(session_id.startswith(("idle-", "waking-")) for session_id in pruned)
+
+
+@pytest.mark.slow
+def test_what_a_killed_pruner_left_is_pruned_in_the_next_period(location: str) -> None:
+    with open_store(location) as store:
+        for n in range(60):
+            age(store, f"idle-{n}")
+        age(store, "pinned", pinned=True)
+        script = "import sys, workers; workers.prune_until_killed(sys.argv[1], 4)"
+        killed = subprocess.run(
+            [sys.executable, "-c", script, location],
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL
+        left = ids(store)
+        assert {"pinned", "from a worker that dies"} <= left
+        assert left > {"pinned", "from a worker that dies"}
+        time.sleep(3.1)
+        finished: list[Event] = []
+        retention = Retention(load_pruner("ttl"), every=timedelta(seconds=2), min_idle=timedelta(0))
+        with Sessions(store, retention=retention, observers=[finished.append]) as sessions:
+            sessions.get_or_create("ada", "next")
+            deadline = time.monotonic() + 60
+            while not any(isinstance(event, PruneFinished) for event in finished):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        assert ids(store) == {"pinned", "from a worker that dies", "next"}
