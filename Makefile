@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types smoke clean
+.PHONY: demo test lint types smoke bench clean
 
 demo: .venv/.cli
 	$(BIN)/statekeep demo
@@ -21,8 +21,11 @@ types: .venv/.test
 smoke: .venv/.test
 	$(BIN)/python tests/smoke/wheel.py
 
+bench: .venv-bench/.done
+	PYTHONPATH=tests .venv-bench/bin/python -m benchmarks $(BENCH)
+
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-bench build dist
 
 .venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "statekeep needs Python 3.11 or newer; name one with PYTHON=...")'
@@ -35,3 +38,9 @@ clean:
 .venv/.test: pyproject.toml | .venv
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@ .venv/.cli
+
+# A venv of its own, because nobody else needs what statekeep is compared with.
+.venv-bench/.done: pyproject.toml tests/benchmarks/requirements.txt
+	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --editable '.[cli,obstore,s3]' --requirement tests/benchmarks/requirements.txt
+	touch $@

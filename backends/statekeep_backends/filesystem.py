@@ -250,4 +250,4 @@ def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
 def statekeep_backends() -> list[BackendSpec]:
     """Offer ``fsspec+X:``, and what no other backend offers."""
     summary = "any filesystem that fsspec reaches, last writer wins"
-    return [BackendSpec("fsspec", summary, FilesystemConfig, _make, _serves)]
+    return [BackendSpec("fsspec", summary, FilesystemConfig, _make, _serves, nests=True)]

@@ -134,4 +134,4 @@ def _open(url: StoreURL, config: MemoryConfig) -> MemoryStore:  # noqa: ARG001
 def statekeep_backends() -> list[BackendSpec]:
     """Offer ``memory:``."""
     summary = "this process's memory; memory:NAME is shared within the process"
-    return [BackendSpec("memory", summary, MemoryConfig, _open)]
+    return [BackendSpec("memory", summary, MemoryConfig, _open, nests=True)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import secrets
-import socket
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -110,7 +110,7 @@ class BackgroundPruner:
         # The nonce, because equal bytes would be an equal version, and two could claim it.
         claim = {
             "claimed_at": format_timestamp(utc_now()),
-            "claimed_by": f"{socket.gethostname()}:{os.getpid()}",
+            "claimed_by": f"{platform.node()}:{os.getpid()}",
             "nonce": secrets.token_hex(16),
         }
         expect: Expect = ABSENT if blob is None else blob.version

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _FSSPEC = "fsspec"
 
 __all__ = [
+    "find_backend",
     "installed_plugins",
     "load_pruner",
     "load_settings",
@@ -97,17 +98,25 @@ def open_store(
         options = {**settings.options, **options}
     if both := sorted(url.options.keys() & options.keys()):
         raise ConfigError(f"given twice, in the URL and as an option: {', '.join(both)}")
-    options = {**url.options, **options}
+    return _make_store(find_backend(url), url, {**url.options, **options})
+
+
+def find_backend(url: StoreURL) -> BackendSpec:
+    """The backend that opens a URL.
+
+    Raises:
+        PluginNotFoundError, PluginConflictError, PluginLoadError: As `open_store`.
+    """
     plugins = installed_plugins()
     if url.distribution == _FSSPEC:
-        return _make_store(plugins.backend(_FSSPEC), url, options)
+        return plugins.backend(_FSSPEC)
     try:
-        spec = plugins.backend(url.scheme, url.distribution)
+        return plugins.backend(url.scheme, url.distribution)
     except PluginNotFoundError:
         spec = plugins.backend(_FSSPEC)
         if url.distribution is not None or not spec.serves(url.scheme):
             raise
-    return _make_store(spec, url, options)
+        return spec
 
 
 def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401

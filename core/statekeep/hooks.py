@@ -46,6 +46,8 @@ class BackendSpec:
         factory: Makes the store. It opens no connection and touches nothing.
         serves: Whether it opens URLs of another scheme, too, that no backend is named after. Only
             asked of our own ``fsspec``.
+        nests: Whether ``/x`` after a location names an empty place of its own below it; then
+            ``statekeep conformance`` can work in a scratch place below a URL.
     """
 
     name: str
@@ -53,6 +55,7 @@ class BackendSpec:
     config: type[BaseModel]
     factory: Callable[[StoreURL, Any], StateStore]
     serves: Callable[[str], bool] = _nothing_else
+    nests: bool = False
 
 
 @dataclass(frozen=True, slots=True)

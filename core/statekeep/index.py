@@ -110,8 +110,9 @@ class SummaryIndex:
             if is_session_key(key):
                 marks[key] = entry.fingerprint
                 modified[key] = entry.modified_ns
-        known = self._known.confirmed_by(marks)
-        self._unsaved += len(self._known) - len(known)
+        before = self._known
+        known = before.confirmed_by(marks)
+        self._unsaved += len(before) - len(known)
         missing = _missing(known, marks)
         if _are_many(len(missing), marks):
             persisted = self._load()
@@ -121,11 +122,12 @@ class SummaryIndex:
             missing = _missing(known, marks)
         fresh = self._read(missing)
         reusable = fresh.vouched_for()
-        self._known = known + reusable
+        # Read once and set once: other threads do the same meanwhile.
+        self._known = kept = known + reusable
         self._unsaved += len(reusable)
         if _are_many(self._unsaved, marks):
-            self._save()
-        everything = self._known if len(reusable) == len(fresh) else known + fresh
+            self._save(kept)
+        everything = kept if len(reusable) == len(fresh) else known + fresh
         problems = sorted((flaw for _, flaw in everything.problems), key=attrgetter("key"))
         return Catalogue(everything.records, tuple(problems), modified)
 
@@ -155,10 +157,10 @@ class SummaryIndex:
             _logger.debug("the index cannot be read: %s", error)
         return Known()
 
-    def _save(self) -> None:
+    def _save(self, known: Known) -> None:
         self._unsaved = 0
         try:
-            self._store.put(INDEX, encode_index(self._known))
+            self._store.put(INDEX, encode_index(known))
         except StateStoreError as error:
             _logger.debug("the index cannot be written: %s", error)
 

@@ -57,7 +57,11 @@ class _Record(BaseModel):
     """Strict on types, and what it does not know it keeps."""
 
     model_config = ConfigDict(
-        extra="allow", strict=True, validate_assignment=True, hide_input_in_errors=True
+        extra="allow",
+        strict=True,
+        validate_assignment=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # when first used; importing alone shall stay cheap
     )
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401

@@ -12,7 +12,8 @@ import logging
 import re
 import threading
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pluggy
@@ -89,8 +90,10 @@ class Plugins:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HookSpecs)
         self._registering = threading.Lock()
+        installed = entry_points()  # once, because it reads the metadata of every distribution
         self._found: dict[Group, list[EntryPoint]] = {
-            group: sorted(entry_points(group=f"{PROJECT}.{group}"), key=_place) for group in _GROUPS
+            group: sorted(installed.select(group=f"{PROJECT}.{group}"), key=_place)
+            for group in _GROUPS
         }
 
     def backend(self, name: str, distribution: str | None = None) -> BackendSpec:
@@ -337,15 +340,20 @@ def _full_name(group: Group, entry: EntryPoint) -> str:
     return f"{_name_of(entry)}{'+' if group == 'backends' else ':'}{entry.name}"
 
 
-# What a failed uninstallation leaves has entry points, but neither name nor version.
-
-
 def _name_of(entry: EntryPoint) -> str:
-    return (entry.dist and entry.dist.name) or "an unknown distribution"
+    return _name_and_version(entry.dist)[0]
 
 
 def _version_of(entry: EntryPoint) -> str:
-    return (entry.dist and entry.dist.version) or ""
+    return _name_and_version(entry.dist)[1]
+
+
+@cache  # a distribution parses all its metadata each time it is asked
+def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
+    # What a failed uninstallation leaves has entry points, but neither name nor version.
+    if distribution is None:
+        return "an unknown distribution", ""
+    return distribution.name or "an unknown distribution", distribution.version or ""
 
 
 def _is_ours(entry: EntryPoint) -> bool:

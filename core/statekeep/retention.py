@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -239,9 +238,13 @@ def carry_out(
         else:
             fates[victim.key] = None
 
+    pool = None
+    if workers > 1:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not always needed
+
+        pool = ThreadPoolExecutor(workers, "statekeep-prune")
     # So that observers in the threads of the pool see the caller's context variables.
     context = copy_context()
-    pool = ThreadPoolExecutor(workers, "statekeep-prune") if workers > 1 else None
     try:
         done = (pool.map if pool else map)(
             lambda victim: context.copy().run(meet_fate, victim), plan.victims

@@ -576,14 +576,18 @@ class Sessions:
         return replace(
             report,
             swept=self._tidy("leftovers", self._sweep),
-            emptied=self._tidy("the trash", lambda: self._empty(trash, plan.now)),
+            emptied=self._tidy(
+                "the trash", lambda: self._empty(trash, plan.now, in_use=bool(report.pruned))
+            ),
         )
 
     def _sweep(self) -> int:
         return self._store.sweep(older_than=_STALE) if isinstance(self._store, SupportsSweep) else 0
 
-    def _empty(self, older_than: timedelta | None, now: datetime) -> int:
-        return 0 if older_than is None else empty_trash(self._store, older_than=older_than, now=now)
+    def _empty(self, older_than: timedelta | None, now: datetime, *, in_use: bool) -> int:
+        if older_than is None:
+            return 0
+        return empty_trash(self._store, older_than=older_than, now=now, in_use=in_use)
 
     def _tidy(self, what: str, remove: Callable[[], int]) -> int:
         try:

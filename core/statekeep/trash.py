@@ -158,11 +158,24 @@ def check_trashed(key: str, data: bytes) -> None:
         raise CorruptDataError(f"it is not named as a copy of {session.id[:80]!r}")
 
 
-def empty_trash(store: StateStore, *, older_than: timedelta, now: datetime) -> int:
-    """Delete for good what has been in the trash for so long; give how many."""
+def empty_trash(
+    store: StateStore, *, older_than: timedelta, now: datetime, in_use: bool = False
+) -> int:
+    """Delete for good what has been in the trash for so long; give how many.
+
+    Args:
+        store: Where it lies.
+        older_than: How long.
+        now: The present.
+        in_use: Something was put there just now. Then the present is no later than the store's
+            time of that, so that a fast clock here does not empty the trash too soon.
+    """
     if older_than < timedelta(0):
         raise ValueError("older_than must not be negative")
-    old = [each.key for each in list_trash(store) if now - each.trashed_at >= older_than]
+    trash = list_trash(store)
+    if in_use and trash:
+        now = min(now, trash[0].trashed_at)
+    old = [each.key for each in trash if now - each.trashed_at >= older_than]
     if old:
         delete_many(store, old)
     return len(old)

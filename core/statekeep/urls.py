@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from statekeep.errors import ConfigError
 
@@ -86,6 +86,21 @@ class StoreURL:
         """The address of a folder; only a leading ``~`` is not taken to the letter."""
         # Two slashes would begin the name of a machine.
         return cls("file", "/" + path.lstrip("/") if path.startswith("//") else path)
+
+    def __str__(self) -> str:
+        """The URL, to be parsed again."""
+        distribution = f"{self.distribution}+" if self.distribution else ""
+        query = f"?{urlencode(self.options)}" if self.options else ""
+        return f"{distribution}{self.scheme}:{quote(self.location)}{query}"
+
+    def below(self, name: str) -> StoreURL:
+        """The address of a place below this one, with the same options.
+
+        Args:
+            name: One or more segments.
+        """
+        slash = "" if self.location.endswith("/") or not self.location else "/"
+        return replace(self, location=f"{self.location}{slash}{name}")
 
     @property
     def path(self) -> Path:

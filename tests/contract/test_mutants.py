@@ -97,7 +97,7 @@ def outcomes(contract: str, mutant: object, *arguments: str) -> list[Outcome]:
 
 def broken(contract: str, mutant: object) -> set[str]:
     # Other processes open the location itself, and find nothing broken there.
-    processes = "not process" if mutant is not mutants.ClaimsToBeShared else "among_processes"
+    processes = "not process" if mutant is not mutants.ClaimsToBeShared else "documents_are_shared"
     found = outcomes(contract, mutant, "-k", processes)
     assert found
     assert all(each.reason for each in found if each.verdict == "broken")

@@ -20,11 +20,25 @@ OF_ONE_RULE: list[tuple[str, dict[str, Any]]] = [
     ("max-per-user", {}),
     ("max-per-user", {"max_sessions": 0}),
     ("max-per-user", {"max_sessions": 1}),
+    ("max-per-user", {"max_sessions": 2, "users": {"ada": 1}}),
+    ("keep-last-per-phase", {}),
+    ("keep-last-per-phase", {"max_sessions": 1, "keep_passed": True}),
+    ("total-bytes", {"max_bytes": 0}),
+    ("total-bytes", {"max_bytes": 1000}),
 ]
 OF_TWO: list[tuple[str, dict[str, Any]]] = [
     ("ttl+count", {}),
     ("ttl+count", {"ttl_hours": 24, "max_sessions": 1}),
     ("ttl+count", {"ttl_hours": 0, "max_sessions": 50}),
+    (
+        "any-of",
+        {
+            "strategies": [
+                {"strategy": "max-per-user", "options": {"max_sessions": 2}},
+                {"strategy": "max-sessions", "options": {"max_sessions": 3}},
+            ]
+        },
+    ),
 ]
 
 

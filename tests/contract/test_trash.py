@@ -100,11 +100,21 @@ class TestPruningIntoTheTrash:
         assert sessions.prune(load_pruner("ttl"), trash=WEEK).emptied == 0
         later = datetime.now(UTC) + WEEK + timedelta(minutes=1)
         age(store, "b", 2 * WEEK)
-        report = sessions.prune(load_pruner("ttl"), trash=2 * WEEK, now=later)
+        report = sessions.prune(load_pruner("ttl"), trash=WEEK, now=later)
         assert (len(report.pruned), report.emptied) == (1, 0)
         report = sessions.prune(load_pruner("ttl"), trash=WEEK, now=later)
         assert (len(report.pruned), report.emptied) == (0, 2)
         assert places(store) == (0, 0)
+
+    def test_does_not_empty_it_too_soon_because_a_clock_is_fast(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        age(store, "pruned before", 2 * WEEK)
+        sessions.prune(load_pruner("ttl"), trash=WEEK)
+        age(store, "pruned now", timedelta(0))
+        in_a_year = datetime.now(UTC) + timedelta(days=365)
+        report = sessions.prune(load_pruner("ttl"), trash=WEEK, now=in_a_year)
+        assert (len(report.pruned), report.emptied) == (1, 0)
+        assert {each.stem for each in sessions.list_trash()} == {"pruned before", "pruned now"}
 
     def test_is_not_done_unless_asked_for(self, store: StateStore) -> None:
         age(store, "a", 2 * WEEK)

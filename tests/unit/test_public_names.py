@@ -1,12 +1,10 @@
-"""What can be imported, and what importing costs."""
+"""What can be imported."""
 
 from __future__ import annotations
 
 import importlib
 import pickle
 import pkgutil
-import subprocess
-import sys
 
 import pytest
 
@@ -58,27 +56,3 @@ def test_an_error_survives_the_way_between_processes(name: str) -> None:
     assert type(back) is kind
     assert str(back) == str(error) == "what was wrong [key 'a/b.md', store memory:]"
     assert (back.key, back.store) == ("a/b.md", "memory:")
-
-
-def _imported_by(code: str) -> set[str]:
-    script = f"import sys; {code}; print(*sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    return set(ended.stdout.decode().split())
-
-
-COSTLY = {
-    "asyncio", "boto3", "botocore", "fsspec", "hypothesis", "pydantic_settings", "pytest", "rich",
-    "s3fs", "statekeep.testing", "statekeep_backends", "statekeep_plugins", "trio", "typer",
-}  # fmt: skip
-
-
-def test_importing_statekeep_imports_nothing_costly() -> None:
-    assert not _imported_by("import statekeep") & COSTLY
-
-
-def test_opening_a_store_imports_its_backend_only() -> None:
-    for url in ("memory:", "/nowhere"):
-        opened = _imported_by(f"import statekeep; statekeep.open_store({url!r})")
-        assert opened & COSTLY == {"statekeep_backends"}
-        others = {"statekeep_backends.local", "statekeep_backends.memory"} & opened
-        assert len(others) == 1

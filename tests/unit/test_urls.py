@@ -31,6 +31,22 @@ from statekeep.urls import StoreURL
 )
 def test_a_text_means(text: str, url: StoreURL) -> None:
     assert StoreURL.parse(text) == url
+    assert StoreURL.parse(str(url)) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "below"),
+    [
+        ("state", "file:state/x"),
+        ("/", "file:/x"),
+        ("file:///a%20b?durability=rename", "file:///a%20b/x?durability=rename"),
+        ("memory:", "memory:x"),
+        ("s3://bucket", "s3://bucket/x"),
+        ("a+s3://b/c/?endpoint_url=http://h:1", "a+s3://b/c/x?endpoint_url=http%3A%2F%2Fh%3A1"),
+    ],
+)
+def test_a_place_below_has_the_same_options(text: str, below: str) -> None:
+    assert str(StoreURL.parse(text).below("x")) == below
 
 
 @pytest.mark.parametrize(

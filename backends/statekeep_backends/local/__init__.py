@@ -34,4 +34,5 @@ def _open(url: StoreURL, config: LocalDiskConfig) -> LocalDiskStore:
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
     """Offer ``file:``, which is also what a bare path means."""
-    return [BackendSpec("file", "a folder on this machine", LocalDiskConfig, _open)]
+    summary = "a folder on this machine"
+    return [BackendSpec("file", summary, LocalDiskConfig, _open, nests=True)]

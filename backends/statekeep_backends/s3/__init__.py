@@ -26,4 +26,4 @@ def _open(url: StoreURL, config: S3Config) -> S3Store:
 def statekeep_backends() -> list[BackendSpec]:
     """Offer ``s3:``."""
     summary = "a bucket on S3 or a server that speaks its protocol"
-    return [BackendSpec("s3", summary, S3Config, _open)]
+    return [BackendSpec("s3", summary, S3Config, _open, nests=True)]

@@ -18,8 +18,9 @@ def main() -> None:
 def _run() -> None:
     try:
         from statekeep.cli.app import run  # noqa: PLC0415 - its libraries are an extra
+
+        run()
     except ModuleNotFoundError as error:
         if error.name not in {"rich", "typer"}:
             raise
         sys.exit("The command line needs two more packages: pip install 'statekeep[cli]'")
-    run()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from statekeep import __version__
-from statekeep.cli import demo, doctor, documents, output, plugins, sessions, trash
+from statekeep.cli import conformance, demo, doctor, documents, output, plugins, sessions, trash
 from statekeep.cli.errors import exit_code
 from statekeep.errors import StateStoreError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(documents.app, name="documents")
 app.add_typer(trash.app, name="trash")
+app.command("conformance")(conformance.conformance)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("plugins")(plugins.plugins)

@@ -1,4 +1,9 @@
-"""How results look: tables for people, JSON for machines, nothing that can steer a terminal."""
+"""How results look: tables for people, JSON for machines, nothing that can steer a terminal.
+
+rich is imported where it is used: it costs more than the rest of the command line, and
+``--help`` does without.
+"""
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -11,16 +16,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
 
 from statekeep.models import FOREVER
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from rich.console import Console
 
 __all__ = [
     "PATIENCE",
@@ -47,11 +50,19 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 
 
 def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     # Piped tables keep their whole cells.
     return Console(
         file=stream, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False, markup=False
     )
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    from rich.text import Text
+
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -77,17 +88,17 @@ def print_json(value: Any) -> None:  # noqa: ANN401
 
 def print_text(text: str = "", style: str = "") -> None:
     """Print a line for people."""
-    _console().print(Text(printable(text), style=style), soft_wrap=True)
+    _print(_console(), printable(text), style)
 
 
 def print_content(text: str) -> None:
     """Print what may have many lines, for people."""
-    _console().print(Text(printable(text, keep="\n\t")), soft_wrap=True)
+    _print(_console(), printable(text, keep="\n\t"))
 
 
 def note(text: str, style: str = "") -> None:
     """Print a remark to standard error."""
-    _console(stderr=True).print(Text(printable(text), style=style), soft_wrap=True)
+    _print(_console(stderr=True), printable(text), style)
 
 
 def print_error(error: Exception) -> None:
@@ -97,6 +108,9 @@ def print_error(error: Exception) -> None:
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table for people."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -116,6 +130,8 @@ class LogHandler(logging.Handler):
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show that something goes on, if a person is watching."""
+    from rich.text import Text
+
     status = _console(stderr=True).status(Text(what))
     with _shown_after_a_while(status.start, status.stop):
         yield
@@ -132,6 +148,8 @@ def bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     Yields:
         Takes how much is done and, if it was not known before, how much there is.
     """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     progress = Progress(*columns, console=_console(stderr=True), transient=True)
     task = progress.add_task(what, total=total)

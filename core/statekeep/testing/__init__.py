@@ -7,7 +7,7 @@ class TestMine(StateStoreContract):
         return f"mine:{tmp_path}"
 ```
 
-See "Prove a plugin" in the documentation.
+See "Prove a plugin" (docs/conformance.md).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class FaultyStore(StoreWrapper):
         ValueError: The chances are negative, or together more than 1.
 
     Example:
-        >>> from statekeep import Sessions, open_store
+        >>> from statekeep import Sessions, UnavailableError, open_store
         >>> store = FaultyStore(open_store("memory:"), seed=1, after=1, operations=["put"])
         >>> try:
         ...     Sessions(store).get_or_create("ada", "s")

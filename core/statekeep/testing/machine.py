@@ -46,6 +46,7 @@ class StateStoreMachine(RuleBasedStateMachine):
     store, let it run less often with `hypothesis.settings`.
 
     Example:
+        >>> from hypothesis import settings
         >>> @settings(max_examples=10, stateful_step_count=30, deadline=None)
         ... class Machine(StateStoreMachine):
         ...     def location(self) -> str:

@@ -54,6 +54,7 @@ def run(
     settings = [
         f"--config-file={os.devnull}",
         f"--rootdir={os.getcwd()}",  # noqa: PTH109
+        "--capture=sys",  # so that who runs this can still write to the terminal
         "--disable-plugin-autoload",
         "--import-mode=importlib",
         *("-p", "no:cacheprovider"),

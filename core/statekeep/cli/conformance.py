@@ -1,0 +1,83 @@
+"""``statekeep conformance``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from statekeep.cli import output
+from statekeep.cli.options import AsJson
+from statekeep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from statekeep.testing.conformance import Conformance
+    from statekeep.testing.running import Outcome
+
+__all__ = ["conformance"]
+
+
+def conformance(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A folder or a store's URL.")],
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place", help="Work in the place itself, which must be empty, and not below it."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Test whether a store keeps what the protocol promises.
+
+    Works in a new place below the URL and removes that in the end. Exit code 0 if the store keeps
+    all that it claims.
+    """
+    if missing := [name for name in ("hypothesis", "pytest") if find_spec(name) is None]:
+        raise ConfigError(
+            f"{' and '.join(missing)} is needed for that: pip install 'statekeep[cli,testing]'"
+        )
+    from statekeep.testing.conformance import check_store  # noqa: PLC0415 - an extra
+
+    with output.bar("testing") as progress:
+        found = check_store(url, in_place=in_place, progress=progress)
+    if as_json:
+        output.print_json(asdict(found))
+    else:
+        _print(found)
+    if _those(found, "broken"):
+        raise typer.Exit(1)
+
+
+def _print(found: Conformance) -> None:
+    output.print_text(f"The store is {found.store}", "bold")
+    claimed = [name for name, value in asdict(found.claims).items() if value]
+    output.print_text(f"It claims: {', '.join(claimed) or 'no more than every store must do'}")
+    holds, broken = _those(found, "holds"), _those(found, "broken")
+    _print_group("What holds", holds, "green")
+    unclaimed = _those(found, "not claimed")
+    for reason in dict.fromkeys(each.reason for each in unclaimed):
+        alike = [each for each in unclaimed if each.reason == reason]
+        _print_group(reason.capitalize(), alike)
+    _print_group("Not tested, because that takes more than a URL", _those(found, "not tested"))
+    _print_group("What it breaks", broken, "red")
+    output.print_text()
+    if broken:
+        output.print_text(f"It breaks {len(broken)} of {len(holds) + len(broken)} promises.", "red")
+    else:
+        output.print_text(f"It keeps all {len(holds)} promises that it makes.", "green")
+
+
+def _those(found: Conformance, verdict: str) -> list[Outcome]:
+    return [each for each in found.outcomes if each.verdict == verdict]
+
+
+def _print_group(heading: str, outcomes: list[Outcome], style: str = "") -> None:
+    if outcomes:
+        output.print_text()
+        output.print_text(f"{heading}:", "bold")
+    for each in outcomes:
+        output.print_text(f"  {each.promise}", style)
+        if each.verdict == "broken":
+            output.print_text(f"    {each.reason}")

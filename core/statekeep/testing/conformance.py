@@ -1,0 +1,164 @@
+"""The contract against a live store, in a scratch place that is tidied up afterwards."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+
+from statekeep.config import find_backend, open_store
+from statekeep.errors import ConfigError, StateStoreError
+from statekeep.protocol import Capabilities, delete_many
+from statekeep.testing.claims import claims
+from statekeep.testing.running import Outcome, run
+from statekeep.urls import StoreURL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Conformance", "check_store"]
+
+_logger = logging.getLogger(__name__)
+
+_SUITE = Path(__file__).with_name("suite.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Conformance:
+    """What came of the contract against a store.
+
+    Attributes:
+        store: The store, as it names itself.
+        claims: What it claims.
+        outcomes: What came of each test.
+    """
+
+    store: str
+    claims: Capabilities
+    outcomes: tuple[Outcome, ...]
+
+
+def check_store(
+    url: str, *, in_place: bool = False, progress: Callable[[int, int], object] | None = None
+) -> Conformance:
+    """Run the contract against a store.
+
+    Args:
+        url: The store's URL. The tests work in a new place below it, and remove that in the end.
+        in_place: Work in the place of the URL itself, which must be empty, and empty it again
+            after each test. For backends of which nothing is known below a URL.
+        progress: Told after each test how many are done, and of how many.
+
+    Raises:
+        ConfigError: The URL is wrong, nothing is known below it, or the place is not empty.
+        StateStoreError: The store cannot be used at all.
+        KeyboardInterrupt: Somebody pressed Ctrl-C; the place is tidied up all the same.
+    """
+    place = _in_place(url) if in_place else _scratch(StoreURL.parse(url))
+    with place as new_location, _hypothesis_elsewhere():
+        with open_store(new_location()) as store:
+            # What is wrong with the place itself is no fault of the contract's.
+            store.put("asked.json", b"")
+            store.delete("asked.json")
+            for power in ("conditional_put", "conditional_delete"):
+                claims(store, power)
+            claimed = store.capabilities
+        outcomes = run(str(_SUITE), plugin=_Places(new_location), progress=progress)
+    with open_store(url) as store:
+        return Conformance(str(store), claimed, tuple(outcomes))
+
+
+class _Places:
+    """A plugin of pytest that tells the suite where to work."""
+
+    def __init__(self, new_location: Callable[[], str]) -> None:
+        self._new_location = new_location
+
+    @pytest.fixture
+    def new_location(self) -> Callable[[], str]:
+        return self._new_location
+
+
+@contextmanager
+def _in_place(url: str) -> Iterator[Callable[[], str]]:
+    with open_store(url) as store:
+        if found := next(iter(store.scan()), None):
+            raise ConfigError(
+                f"the place is not empty: there is {found.key!r}; name one that is",
+                store=store,
+            )
+
+    def emptied() -> str:
+        _empty(url)
+        return url
+
+    try:
+        yield emptied
+    finally:
+        _tidy_up(url)
+
+
+@contextmanager
+def _scratch(address: StoreURL) -> Iterator[Callable[[], str]]:
+    backend = find_backend(address)
+    if not backend.nests:
+        raise ConfigError(
+            f"the backend {backend.name!r} does not say what is below a URL of its; name an empty "
+            "place and say --in-place"
+        )
+    scratch = address.below(f"statekeep-conformance-{secrets.token_hex(4)}")
+    places = (str(scratch.below(str(number))) for number in count(1))
+    missing = _missing_folders(address) if backend.name == "file" else []
+    try:
+        yield lambda: next(places)
+    finally:
+        _tidy_up(str(scratch))
+        # Filesystems keep the folders of what was deleted.
+        if backend.name == "file":
+            shutil.rmtree(scratch.path, ignore_errors=True)
+        elif backend.name == "fsspec":
+            _remove_folders(scratch)
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _empty(url: str) -> None:
+    with open_store(url) as store:
+        delete_many(store, [entry.key for entry in store.scan()])
+
+
+def _tidy_up(url: str) -> None:
+    try:
+        _empty(url)
+    except StateStoreError as error:
+        _logger.warning("%s could not be tidied up, do so yourself: %s", url, error)
+
+
+def _missing_folders(address: StoreURL) -> list[Path]:
+    """Those that the first write makes, the innermost first."""
+    return [folder for folder in (address.path, *address.path.parents) if not folder.exists()]
+
+
+def _remove_folders(scratch: StoreURL) -> None:
+    from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra, and here if the backend is
+
+    filesystem, path = url_to_fs(f"{scratch.scheme}:{scratch.location}", use_listings_cache=False)
+    with suppress(OSError):
+        filesystem.rm(path, recursive=True)
+
+
+@contextmanager
+def _hypothesis_elsewhere() -> Iterator[None]:
+    """Keep Hypothesis from leaving a folder where this was called."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HYPOTHESIS_STORAGE_DIRECTORY", folder)
+        yield

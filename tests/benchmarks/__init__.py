@@ -1,0 +1,1 @@
+"""What statekeep costs, side by side with others: `make bench`."""
