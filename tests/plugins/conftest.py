@@ -1,11 +1,12 @@
 """statekeep as a user installs it, next to the plugins of strangers.
 
-There is one virtual environment. Each of the `distributions` is installed into a folder of its
+There is one virtual environment, and one more for the example. Each of the `distributions` is installed into a folder of its
 own, and a test chooses by PYTHONPATH which of them are there.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 _CHECKOUT = Path(__file__).parents[2]
 _DISTRIBUTIONS = Path(__file__).with_name("distributions")
@@ -120,9 +123,10 @@ def environment(
 
 
 @pytest.fixture(scope="session")
-def programs(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def programs(wheels: dict[str, Path], make_once: MakeOnce) -> Path:
     """The programs of a virtual environment that has statekeep and nothing it does not declare."""
-    return install(tmp_path_factory.mktemp("environment"), f"{wheels['statekeep']}[cli]")
+    folder = make_once("venv", lambda folder: install(folder, f"{wheels['statekeep']}[cli]"))
+    return folder / "bin"
 
 
 @pytest.fixture(scope="session")
@@ -140,9 +144,31 @@ def distributions(
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def wheels(make_once: MakeOnce) -> dict[str, Path]:
     """The wheels of statekeep, of the strangers' distributions and of the example, by name."""
-    folder = tmp_path_factory.mktemp("wheels")
+    folder = make_once("wheels", _build)
+    return {wheel.name.split("-")[0].replace("_", "-"): wheel for wheel in folder.glob("*.whl")}
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Gives a folder that is made once for all the processes that run tests."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                make(folder)
+                made.touch()
+        return folder
+
+    return make_once
+
+
+def _build(folder: Path) -> None:
     # Without isolation, which would install the build backend once for each of them. The copies
     # keep what a build leaves behind out of the checkout; that of statekeep leaves nothing.
     backend = folder / "backend"
@@ -151,16 +177,13 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     copies = [shutil.copytree(each, folder / "sources" / each.name) for each in projects]
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", folder)
     _check([*_PIP, "wheel", *options, _CHECKOUT, *copies], PYTHONPATH=str(backend))
-    return {wheel.name.split("-")[0].replace("_", "-"): wheel for wheel in folder.glob("*.whl")}
 
 
-def install(folder: Path, *wanted: str) -> Path:
-    """Install into a new virtual environment, and tell where its programs are."""
-    _check([sys.executable, "-m", "venv", "--without-pip", folder / "venv"])
-    programs = folder / "venv" / "bin"
+def install(folder: Path, *wanted: str) -> None:
+    """Make a virtual environment and install into it."""
+    _check([sys.executable, "-m", "venv", "--without-pip", folder])
     # Compiling what is never imported would take longer than all else.
-    _check([*_PIP, "--python", programs / "python", "install", "--no-compile", *wanted])
-    return programs
+    _check([*_PIP, "--python", folder / "bin" / "python", "install", "--no-compile", *wanted])
 
 
 _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")

@@ -12,21 +12,21 @@ from plugins.conftest import EXAMPLE, Environment, install
 if TYPE_CHECKING:
     from pathlib import Path
 
-# One group, so that it is installed once.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("example")]
+    from plugins.conftest import MakeOnce
+
+pytestmark = pytest.mark.slow
 
 GUIDE = EXAMPLE.parents[1] / "write-a-backend.md"
 
 
-@pytest.fixture(scope="module")
-def example(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
+@pytest.fixture
+def example(wheels: dict[str, Path], make_once: MakeOnce, tmp_path: Path) -> Environment:
     """Its tests, and an environment into which its wheel was installed."""
-    folder = tmp_path_factory.mktemp("example")
     wanted = (f"{wheels['statekeep']}[cli]", f"{wheels['statekeep-sqlite']}[test]")
-    programs = install(folder, *wanted)
-    shutil.copytree(EXAMPLE / "tests", folder / "tests")
-    shutil.copy(EXAMPLE / "pyproject.toml", folder)
-    return Environment(programs, (), folder)
+    venv = make_once("example", lambda folder: install(folder, *wanted))
+    shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
+    shutil.copy(EXAMPLE / "pyproject.toml", tmp_path)
+    return Environment(venv / "bin", (), tmp_path)
 
 
 def test_its_own_tests_pass(example: Environment) -> None:
@@ -53,8 +53,9 @@ def test_the_commands_of_the_guide_do_what_it_says(example: Environment) -> None
     for done in told:
         assert done.code == 0, done.err
         assert not done.err
-    assert "statekeep-sqlite 1.0" in told[0].out
-    assert "The store is sqlite:" in told[0].out
+    assert "statekeep-sqlite 1.0" in told[1].out
+    assert "The store is sqlite:" in told[1].out
+    assert "It keeps all" in told[0].out
     assert "0 would be pruned, 1 kept" in told[-1].out
     assert (example.folder / "state.db").exists()
 
