@@ -15,19 +15,11 @@ Everything that programs need is here. What plugins need besides is in `statekee
 `statekeep.settings`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from statekeep._version import __version__
-from statekeep.aio import AsyncDocuments, AsyncSessions
 from statekeep.config import load_pruner, load_settings, open_sessions, open_store
-from statekeep.doctor import (
-    Diagnosis,
-    Finding,
-    FindingKind,
-    Mended,
-    RepairReport,
-    Unmended,
-    diagnose,
-    repair,
-)
 from statekeep.documents import Document, DocumentInfo, Documents
 from statekeep.errors import (
     AccessDeniedError,
@@ -94,6 +86,44 @@ from statekeep.retention import (
 )
 from statekeep.sessions import Conflicts, Sessions
 from statekeep.trash import Trashed
+
+if TYPE_CHECKING:
+    from statekeep.aio import AsyncDocuments, AsyncSessions
+    from statekeep.doctor import (
+        Diagnosis,
+        Finding,
+        FindingKind,
+        Mended,
+        RepairReport,
+        Unmended,
+        diagnose,
+        repair,
+    )
+
+# Not every program needs them, and importing them takes its time.
+_LATER = {
+    **dict.fromkeys(["AsyncDocuments", "AsyncSessions"], "statekeep.aio"),
+    **dict.fromkeys(
+        [
+            "Diagnosis",
+            "Finding",
+            "FindingKind",
+            "Mended",
+            "RepairReport",
+            "Unmended",
+            "diagnose",
+            "repair",
+        ],
+        "statekeep.doctor",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
+
 
 __all__ = [
     "ABSENT",
