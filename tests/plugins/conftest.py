@@ -1,7 +1,7 @@
 """statekeep as a user installs it, next to the plugins of strangers.
 
-There is one virtual environment, and one more for the example. Each of the `distributions` is installed into a folder of its
-own, and a test chooses by PYTHONPATH which of them are there.
+There is one virtual environment, and one more for the example. Each of the `distributions` is
+installed into a folder of its own, and a test chooses by PYTHONPATH which of them are there.
 """
 
 from __future__ import annotations
