@@ -475,6 +475,10 @@ class TestErrors(AnyServer):
         with pytest.raises(UnsupportedError, match="Odd") as caught:
             dict(get_many(store, [f"a/{n}.md" for n in range(100)]))
         assert caught.value.key
+        time.sleep(0.1)
+        proxy.count()
+        time.sleep(0.2)
+        assert proxy.count() == []  # the others are not sent on for nobody
         proxy.fault = lambda request: (
             (403, "AccessDenied") if request.path.endswith("7.md") else None
         )

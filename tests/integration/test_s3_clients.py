@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import ssl
@@ -503,6 +504,18 @@ class TestAForkedChild:
             blob = store.get(KEY)
         assert blob
         assert blob.data == b"2"
+
+    def test_leaves_the_parents_event_loop_alone(self, location: str) -> None:
+        def read() -> None:
+            assert store.get(KEY)
+            gc.collect()
+
+        with open_store(f"{location}&read_timeout=5&retries=0") as store:
+            store.put(KEY, b"1")
+            for _ in range(5):
+                assert store.get(KEY)
+                assert _in_a_fork(read) == 0
+                assert store.get(KEY)
 
     def test_may_open_a_store_of_its_own(self, location: str) -> None:
         with open_store(location) as store:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from statekeep.errors import (
@@ -65,7 +66,7 @@ class Requests:
         self.kind: Kind = choose(config)
         self._lock = threading.Lock()
         self._client: Client | None = None
-        self._pid = 0
+        _living.add(self)
 
     def run(
         self,
@@ -108,10 +109,10 @@ class Requests:
         return await attempt()
 
     def close(self) -> None:
-        """Close the connections, if this process opened them."""
+        """Close the connections."""
         with self._lock:
             client, self._client = self._client, None
-            if client is not None and self._pid == os.getpid():
+            if client is not None:
                 client.close()
 
     def meaning(self, failure: Failure, key: str | None) -> StateStoreError:
@@ -147,7 +148,26 @@ class Requests:
 
     def _connect(self) -> Client:
         with self._lock:
-            if self._client is None or self._pid != os.getpid():
+            if self._client is None:
                 self._client = make(self.kind, self._bucket, self._config)
-                self._pid = os.getpid()
             return self._client
+
+    def forget(self) -> Client | None:
+        """Begin anew in a forked child; give the client of the parent."""
+        self._lock = threading.Lock()
+        client, self._client = self._client, None
+        return client
+
+
+_living: weakref.WeakSet[Requests] = weakref.WeakSet()
+_of_parents: list[Client | None] = []
+
+
+def _begin_anew() -> None:
+    # Kept, because a client that is closed or collected in a child takes its connections out of
+    # the event loop, which at that depth is still the parent's: that would wait in vain.
+    _of_parents.extend([requests.forget() for requests in _living])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

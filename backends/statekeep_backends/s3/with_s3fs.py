@@ -85,7 +85,15 @@ class S3fsClient(Client):
             async with free:
                 return await function(item)
 
-        return await asyncio.gather(*map(call, items))
+        calls = [asyncio.ensure_future(call(item)) for item in items]
+        try:
+            return await asyncio.gather(*calls)
+        except BaseException:
+            # gather() would leave the others under way, for nobody.
+            for each in calls:
+                each.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            raise
 
     async def on_aws(self) -> bool:
         with _failures():
