@@ -115,8 +115,8 @@ class TestBudgets:
         proxy.count()
         assert len(list(store.scan("many"))) == 1001
         assert proxy.count() == ["LIST", "LIST"]
-        assert len(dict(get_many(store, keys))) == 1001
-        assert proxy.count() == ["GET"] * 1001
+        assert len(dict(get_many(store, keys[:200]))) == 200
+        assert proxy.count() == ["GET"] * 200
         delete_many(store, keys)
         assert proxy.count() == ["POST", "POST"]
         assert list(store.scan()) == []
@@ -320,12 +320,14 @@ class TestALostAnswer:
         Sessions(direct).get_or_create("ada", "s")
         # Of thousands of writes one in seven is lost; one may be so five times in a row.
         location = f"{s3_place}?endpoint_url={proxy.url}&client={s3_client}&retries=20"
-        in_processes(update_often, [(location, worker, 50) for worker in range(8)])
+        # moto's server, which goes with s3fs here, answers one request at a time.
+        times = 50 if s3_client == "obstore" else 20
+        in_processes(update_often, [(location, worker, times) for worker in range(8)])
         session = Sessions(direct).load("s")
         assert session
         said = [message.content for message in session.user_messages]
         # None is lost. One may be there twice, if another replaced it before it was read back.
-        assert set(said) == {f"{worker}-{n}" for worker in range(8) for n in range(50)}
+        assert set(said) == {f"{worker}-{n}" for worker in range(8) for n in range(times)}
 
 
 class TestThrottling(AnyServer):
