@@ -51,7 +51,7 @@ class _Threads:
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._pid != os.getpid():
             self._start()  # a fork takes no threads along
-        call = partial(copy_context().run, function, *args, **kwargs)
+        call = partial(copy_context().run, _without_stop, function, *args, **kwargs)
         return await _result_of(self._executor.submit(call))
 
     def shutdown(self) -> None:
@@ -197,13 +197,15 @@ class AsyncSessions(_Async[Sessions]):
             return stack.enter_context(open_sessions(settings)), settings.async_workers
 
         # One thread, so that closing comes after opening even if nobody waited for that.
-        keeper = ThreadPoolExecutor(1, "statekeep-open")
+        keeper, pid = ThreadPoolExecutor(1, "statekeep-open"), os.getpid()
         try:
             made = cls.__new__(cls)
             _Async.__init__(made, *await _result_of(keeper.submit(enter)))
             stack.callback(made._threads.shutdown)  # noqa: SLF001 - its own
             yield made
         finally:
+            if pid != os.getpid():
+                keeper = ThreadPoolExecutor(1, "statekeep-open")  # a fork takes no threads along
             closing = keeper.submit(stack.close)
             keeper.shutdown(wait=False)
             await _end_of(closing)
@@ -267,6 +269,14 @@ class AsyncDocuments(_Async[Documents]):
     update = _hop(Documents.update)
     list = _hop(Documents.list)
     delete = _hop(Documents.delete)
+
+
+def _without_stop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    # asyncio takes no StopIteration for a result, and would wait for ever.
+    try:
+        return function(*args, **kwargs)
+    except StopIteration as error:
+        raise RuntimeError("the function raised StopIteration") from error
 
 
 async def _result_of(future: Future[T]) -> T:

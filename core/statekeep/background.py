@@ -61,18 +61,30 @@ class BackgroundPruner:
         self._failed = failed
         self._throttle = PruneThrottle(retention.every)
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def saved(self, session_id: str) -> None:
         """Start a prune that spares this session, if one is due; returns at once."""
-        if self._closed or (self._thread and self._thread.is_alive()):
+        # Who does not get the lock is not needed: another thread is at this very point.
+        if not self._lock.acquire(blocking=False):
             return
-        if self._throttle.should_prune():
-            self._thread = threading.Thread(
+        try:
+            if self._closed or (self._thread and self._thread.is_alive()):
+                return
+            if not self._throttle.should_prune():
+                return
+            thread = threading.Thread(
                 target=self._run, args=(session_id,), name="statekeep-retention", daemon=True
             )
-            self._thread.start()
+            thread.start()
+            self._thread = thread
+        except RuntimeError as error:  # no more threads
+            _logger.warning("background pruning of %s cannot start: %s", self._store, error)
+            self._failed(error)
+        finally:
+            self._lock.release()
 
     def close(self, timeout: timedelta) -> bool:
         """Start no more prunes, and wait for one that runs.
@@ -81,10 +93,14 @@ class BackgroundPruner:
             Whether it has ended within the timeout. If not, it ends after the session that it is
             at.
         """
+        seconds = timeout.total_seconds()
         self._closed = True
+        # So that no thread is between having asked and having started.
+        if self._lock.acquire(timeout=seconds):
+            self._lock.release()
         if self._thread is None:
             return True
-        self._thread.join(timeout.total_seconds())
+        self._thread.join(seconds)
         self._stop.set()
         return not self._thread.is_alive()
 

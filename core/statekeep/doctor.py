@@ -33,7 +33,7 @@ from statekeep.listing import decode_session
 from statekeep.models import Session
 from statekeep.protocol import ABSENT, SupportsInspect, compare, get_many
 from statekeep.timestamps import UnholdableTimeError, format_timestamp, utc_now
-from statekeep.trash import check_trashed
+from statekeep.trash import read_trashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -278,7 +278,7 @@ def _examine(key: str, blob: Blob) -> Finding | None:
     if key.startswith(PROBES):
         return _examine_probe(key, blob)
     if _is_below(key, TRASH):
-        return _unless_sound("trash", key, blob, partial(check_trashed, key))
+        return _unless_sound("trash", key, blob, partial(read_trashed, key))
     if key == INDEX:
         return _unless_sound("summary index", key, blob, decode_index, remedy="remove")
     if is_session_key(key):
@@ -413,7 +413,9 @@ def _mend(store: StateStore, finding: Finding, aside: str) -> str | None:
     try:
         _delete(store, finding.place, blob.version)
     except ConflictError:
-        store.delete(to)
+        # Where it is gone, this delete may have done it after all: then the copy is all there is.
+        if store.get(finding.place) is not None:
+            store.delete(to)
         raise
     return to
 

@@ -11,6 +11,7 @@ import time
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
 from statekeep.errors import ConflictError, PluginError, StateStoreError, UnavailableError
@@ -77,6 +78,7 @@ class Retention:
 
     Raises:
         ValueError: A time is negative.
+        TypeError: What is protected is no collection of ids.
     """
 
     strategy: PruningStrategy
@@ -86,6 +88,9 @@ class Retention:
     min_idle: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
+        if isinstance(self.protect, str):
+            raise TypeError("protect is a collection of ids, not one")
+        object.__setattr__(self, "protect", frozenset(self.protect))
         for name in ("every", "trash", "min_idle"):
             if (getattr(self, name) or timedelta(0)) < timedelta(0):
                 raise ValueError(f"{name} must not be negative")
@@ -245,9 +250,15 @@ def carry_out(
         pool = ThreadPoolExecutor(workers, "statekeep-prune")
     # So that observers in the threads of the pool see the caller's context variables.
     context = copy_context()
+    # In batches, because the interpreter does not end before all that was handed to a pool has.
+    batches = (
+        plan.victims[start : start + 4 * workers]
+        for start in range(0, len(plan.victims), 4 * workers)
+    )
     try:
-        done = (pool.map if pool else map)(
-            lambda victim: context.copy().run(meet_fate, victim), plan.victims
+        done = chain.from_iterable(
+            (pool.map if pool else map)(lambda victim: context.copy().run(meet_fate, victim), batch)
+            for batch in batches
         )
         for count, _ in enumerate(done, start=1):
             if progress:
@@ -326,9 +337,15 @@ class PruneThrottle:
 
     def should_prune(self) -> bool:
         """Take the turn if it is due."""
-        now = time.monotonic()
-        with self._lock:
+        # Who does not get the lock meets another who takes the turn. So nobody ever waits, not
+        # even in a child that was forked while the lock was held.
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            now = time.monotonic()
             if self._next is not None and now < self._next:
                 return False
             self._next = now + self._cooldown
             return True
+        finally:
+            self._lock.release()

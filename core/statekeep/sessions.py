@@ -32,7 +32,7 @@ from statekeep.events import (
 )
 from statekeep.index import SummaryIndex
 from statekeep.keys import session_key
-from statekeep.listing import Catalogue, Listing, Problem, Record, decode_session, page
+from statekeep.listing import Catalogue, Listing, Record, decode_session, page
 from statekeep.models import PIN, Session
 from statekeep.operations import operation
 from statekeep.protocol import (
@@ -125,7 +125,7 @@ class Sessions:
         self._store = store
         self._observers = tuple(observers)
         self._index = SummaryIndex(store)
-        self._reported: set[tuple[str, Version | None]] = set()
+        self._reported: dict[str, Version | None] = {}
         self._retention = retention
         self._background: BackgroundPruner | None = None
         if retention is not None:
@@ -342,7 +342,7 @@ class Sessions:
         change it.
 
         Args:
-            session_id: Which.
+            session_id: Which; or what `Trashed.stem` says.
 
         Returns:
             The session as stored.
@@ -514,8 +514,10 @@ class Sessions:
 
         Raises:
             PluginError: As `plan_prune`.
-            ValueError: The plan was made for another store.
+            ValueError: The plan was made for another store, or `trash` is negative.
         """
+        if trash is not None and trash < timedelta(0):
+            raise ValueError("trash must not be negative")
         if not isinstance(plan, PrunePlan):
             plan = self.plan_prune(plan, now=now, protect=protect, min_idle=min_idle)
         elif protect or min_idle or now:
@@ -523,7 +525,8 @@ class Sessions:
         elif plan.store != str(self._store):
             raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
 
-        return self._carry_out(plan, trash=trash, progress=progress)
+        # The strategy's present may be any; the trash goes by the real one.
+        return self._carry_out(plan, trash=trash, now=utc_now(), progress=progress)
 
     @operation()
     def _prune_in_background(
@@ -536,7 +539,7 @@ class Sessions:
             protect=retention.protect | protect,
             min_idle=retention.min_idle,
         )
-        return self._carry_out(plan, trash=retention.trash, stop=stop)
+        return self._carry_out(plan, trash=retention.trash, now=now, stop=stop)
 
     def _prune_failed(self, error: Exception) -> None:
         self._notify(PruneFailed, error)
@@ -546,6 +549,7 @@ class Sessions:
         plan: PrunePlan,
         *,
         trash: timedelta | None,
+        now: datetime,
         progress: Callable[[int], object] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> PruneReport:
@@ -556,7 +560,7 @@ class Sessions:
                 blob = self._store.get(victim.key)
                 if blob is None or blob.version != victim.version:
                     raise ConflictError(_CHANGED, key=victim.key, store=self._store)
-                discard(self._store, victim.key, blob, self._delete, now=plan.now)
+                discard(self._store, victim.key, blob, self._delete, now=now)
             session_id, trashed = victim.summary.id, trash is not None
             self._notify(SessionDeleted, session_id, pruned=True, trashed=trashed)
 
@@ -573,11 +577,13 @@ class Sessions:
             progress=progress,
             stop=stop,
         )
+        if stop():
+            return report
         return replace(
             report,
             swept=self._tidy("leftovers", self._sweep),
             emptied=self._tidy(
-                "the trash", lambda: self._empty(trash, plan.now, in_use=bool(report.pruned))
+                "the trash", lambda: self._empty(trash, now, in_use=bool(report.pruned))
             ),
         )
 
@@ -599,16 +605,13 @@ class Sessions:
 
     def _catalogue(self) -> Catalogue:
         catalogue = self._index.read()
+        reported = self._reported
+        self._reported = {problem.key: problem.version for problem in catalogue.problems}
         for problem in catalogue.problems:
-            self._report(problem)
+            if problem.key not in reported or reported[problem.key] != problem.version:
+                _logger.warning("%s on %s: %s", problem.key, self._store, problem.reason)
+                self._notify(ProblemFound, problem.key, problem.reason)
         return catalogue
-
-    def _report(self, problem: Problem) -> None:
-        seen = (problem.key, problem.version)
-        if seen not in self._reported:
-            self._reported.add(seen)
-            _logger.warning("%s on %s: %s", problem.key, self._store, problem.reason)
-            self._notify(ProblemFound, problem.key, problem.reason)
 
     def _decode(self, key: str, blob: Blob, user_id: str | None) -> Session:
         try:

@@ -28,21 +28,22 @@ _PREFIX = "STATEKEEP_"
 _logger = logging.getLogger(__name__)
 
 
-def _seconds(value: object) -> object:
-    # In the environment, numbers are text.
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
+def _with_a_unit(value: object) -> object:
+    # A bare number is days to one reader and seconds to another, and what is deleted is gone.
+    if isinstance(value, timedelta) or value in (0, "0"):
+        return timedelta(0) if not isinstance(value, timedelta) else value
+    if isinstance(value, str) and value.lstrip("+-").upper().startswith("P"):
         return value
+    raise ValueError('a duration has a unit: "PT5M", "P7D"')
 
 
-Duration = Annotated[timedelta, Field(ge=timedelta(0)), BeforeValidator(_seconds)]
+Duration = Annotated[timedelta, Field(ge=timedelta(0)), BeforeValidator(_with_a_unit)]
 
 
 class RetentionSettings(BaseModel):
     """How a deployment prunes, when it asks for pruning.
 
-    Durations are numbers of seconds, or ISO 8601 (``PT5M``, ``P7D``).
+    Durations are ISO 8601 (``PT5M``, ``P7D``), or 0.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)

@@ -7,14 +7,21 @@ whoever dies in between leaves it in one place or in both, never in none.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from statekeep.errors import ConflictError, CorruptDataError, InvalidKeyError, NotFoundError
+from statekeep.errors import (
+    ConflictError,
+    CorruptDataError,
+    InvalidKeyError,
+    NotFoundError,
+    StateStoreError,
+)
 from statekeep.keys import TRASH, session_key, session_stem
-from statekeep.listing import decode_session
 from statekeep.models import Session
 from statekeep.protocol import ABSENT, ANY, Blob, delete_many
 
@@ -25,13 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Trashed",
-    "check_trashed",
     "discard",
     "empty_trash",
     "list_trash",
+    "read_trashed",
     "restore",
     "trash_key",
 ]
+
+_logger = logging.getLogger(__name__)
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 _NAME = re.compile(
@@ -89,45 +98,65 @@ def discard(
         now: The present.
 
     Raises:
-        ConflictError: It has changed; the copy is removed again.
+        ConflictError: It has changed, and the copy is removed again; or it is gone.
     """
     copy = trash_key(key, blob.version, now)
-    conditional = store.capabilities.conditional_put
-    copied = store.put(copy, blob.data, expect=ABSENT if conditional else ANY)
+    copied = _put_copy(store, copy, blob.data)
     try:
         delete(key, blob.version)
     except ConflictError:
-        store.delete(copy, expect=copied if store.capabilities.conditional_delete else ANY)
+        # Where it is gone, this delete may have done it after all: then the copy is all there is.
+        if store.get(key) is not None:
+            store.delete(copy, expect=copied if store.capabilities.conditional_delete else ANY)
         raise
+
+
+def _put_copy(store: StateStore, copy: str, data: bytes) -> Version:
+    if not store.capabilities.conditional_put:
+        return store.put(copy, data)
+    try:
+        return store.put(copy, data, expect=ABSENT)
+    except ConflictError:
+        # The same plan, carried out before and cut short.
+        there = store.get(copy)
+        if there is None or there.data != data:
+            raise
+        return there.version
 
 
 def list_trash(store: StateStore) -> list[Trashed]:
     """What is in the trash, the newest first; reads names only."""
     found = []
     for entry in store.scan(TRASH):
-        if match := _NAME.fullmatch(entry.key):
-            moment = entry.modified or datetime.strptime(match["time"], _TIME).replace(tzinfo=UTC)
-            found.append(Trashed(entry.key, match["stem"], moment, entry.size))
+        if (match := _NAME.fullmatch(entry.key)) is None:
+            continue
+        with suppress(ValueError):  # no time, so none of ours
+            named = datetime.strptime(match["time"], _TIME).replace(tzinfo=UTC)
+            found.append(Trashed(entry.key, match["stem"], entry.modified or named, entry.size))
     found.sort(key=lambda each: (each.trashed_at, each.key), reverse=True)
     return found
 
 
-def restore(store: StateStore, session_id: str) -> Session:
+def restore(store: StateStore, name: str) -> Session:
     """Put the newest copy of a session back, if there is no session of that id.
+
+    Args:
+        store: Where both lie.
+        name: Its id, or what `Trashed.stem` says.
 
     Raises:
         NotFoundError: There is no copy.
         ConflictError: There is such a session; nothing was changed.
         CorruptDataError: The copy is not this session; it stays where it is.
     """
-    key = session_key(session_id)
-    stem = _shortened(session_stem(session_id))
-    for trashed in list_trash(store):
-        if trashed.stem == stem and (blob := store.get(trashed.key)) is not None:
-            break
-    else:
-        raise NotFoundError("no such session in the trash", key=key, store=store)
-    session = decode_session(key, blob)
+    trashed, blob = _find(store, name)
+    try:
+        session = read_trashed(trashed.key, blob.data)
+    except CorruptDataError as error:
+        raise CorruptDataError(
+            f"{error.message}; it stays in the trash", key=trashed.key, store=store
+        ) from None
+    key = session_key(session.id)
     conditional = store.capabilities.conditional_put
     try:
         version = store.put(key, blob.data, expect=ABSENT if conditional else ANY)
@@ -137,13 +166,26 @@ def restore(store: StateStore, session_id: str) -> Session:
             key=key,
             store=store,
         ) from error
-    store.delete(trashed.key)
+    try:
+        store.delete(trashed.key)
+    except StateStoreError as error:
+        # It is restored; the copy goes with the trash.
+        _logger.warning("the copy %s stays in the trash: %s", trashed.key, error)
     session.expect_version(version)
     return session
 
 
-def check_trashed(key: str, data: bytes) -> None:
-    """Refuse what cannot be restored.
+def _find(store: StateStore, name: str) -> tuple[Trashed, Blob]:
+    trash = list_trash(store)
+    for stem in dict.fromkeys([_shortened(session_stem(name)), name]):
+        for trashed in trash:
+            if trashed.stem == stem and (blob := store.get(trashed.key)) is not None:
+                return trashed, blob
+    raise NotFoundError("no such session in the trash", key=session_key(name), store=store)
+
+
+def read_trashed(key: str, data: bytes) -> Session:
+    """Read a copy in the trash.
 
     Raises:
         CorruptDataError: It is no session, or not the one that its name says.
@@ -155,7 +197,8 @@ def check_trashed(key: str, data: bytes) -> None:
     except InvalidKeyError:
         sound = False
     if not sound:
-        raise CorruptDataError(f"it is not named as a copy of {session.id[:80]!r}")
+        raise CorruptDataError(f"it is not named as a copy of {session.id[:80]!r}", key=key)
+    return session
 
 
 def empty_trash(

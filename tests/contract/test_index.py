@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import secrets
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -279,6 +280,24 @@ class TestReads:
             finally:
                 tracemalloc.stop()
         assert used / 500 < 1000
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_store_that_vouches_for_nothing_is_read_each_time(location_of_fsspec: str) -> None:
+    with open_store(location_of_fsspec) as store:
+        sessions = Sessions(store, conflicts="last-writer-wins")
+        fill(store, 3)
+        assert listed(sessions) == read_all(store)
+        blob = store.get(session_key("s1"))
+        assert blob
+        store.put(session_key("s1"), blob.data.replace(b'"user-1"', b'"user-X"'))
+        assert "user-X" in {summary.user_id for summary in sessions.list()}
+        assert listed(sessions) == read_all(store)
+
+
+@pytest.fixture
+def location_of_fsspec() -> str:
+    return f"fsspec+memory://{secrets.token_hex(8)}"
 
 
 class TestADamagedIndex:

@@ -14,6 +14,7 @@ import pytest
 from support import facts
 
 from statekeep import (
+    ConfigError,
     Event,
     PruneFailed,
     PruneFinished,
@@ -243,6 +244,28 @@ class TestAStamp:
             assert len(sessions.list()) == 1
             assert sessions.list().problems == ()
 
+    def test_of_the_far_future_holds_nothing_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = MemoryStore()
+        with monkeypatch.context() as patch:
+            patch.setattr(memory_module, "utc_now", lambda: datetime.now(UTC) + YEAR)
+            store.put(STAMP, b"{}")
+        age(store, "old", YEAR)
+        with Sessions(store, retention=ttl()) as sessions:
+            sessions.get_or_create("ada", "new")
+            wait(sessions)
+        assert ids(store) == {"new"}
+
+    def test_claimed_twice_by_one_process_has_two_versions(self) -> None:
+        store = MemoryStore()
+        versions = set()
+        for _ in range(2):
+            with Sessions(store, retention=ttl(every=timedelta(0))) as sessions:
+                sessions.get_or_create("ada")
+            blob = store.get(STAMP)
+            assert blob
+            versions.add(blob.version)
+        assert len(versions) == 2
+
 
 class TestAFailure:
     def test_is_logged_and_reported_and_tried_again(
@@ -264,6 +287,26 @@ class TestAFailure:
         assert len(failures) == 2
         assert "ZeroDivisionError" in str(failures[0].error)
         assert "background pruning of" in caplog.text
+
+    def test_to_start_a_thread_does_not_reach_the_save(
+        self, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(thread: threading.Thread) -> None:
+            raise RuntimeError(f"can't start {thread.name}")
+
+        events: list[Event] = []
+        with Sessions(store, retention=ttl(), observers=[events.append]) as sessions:
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", fail)
+                session = Session.new("ada", "s")
+                sessions._background.saved("s")  # type: ignore[union-attr]
+            sessions.save(session)
+        assert any(isinstance(event, PruneFailed) for event in events)
+        assert ids(store) == {"s"}
+
+    def test_of_a_protection_that_is_one_id_is_said_at_once(self) -> None:
+        with pytest.raises(TypeError, match="collection of ids"):
+            ttl(protect="weekly")
 
 
 class TestClosing:
@@ -338,10 +381,17 @@ class TestConfiguration:
 
     def test_spares_the_last_hour_unless_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
-        monkeypatch.setenv("STATEKEEP_RETENTION__EVERY", "0")
+        monkeypatch.setenv("STATEKEEP_RETENTION__EVERY", "PT0S")
         with open_sessions("memory:") as sessions:
             assert sessions._retention
             assert sessions._retention.min_idle == HOUR
+
+    @pytest.mark.parametrize("value", ["7", "7 days", "1.5", "-P1D", "P1X", ""])
+    def test_of_a_duration_needs_a_unit(self, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
+        monkeypatch.setenv("STATEKEEP_RETENTION__TRASH", value)
+        with pytest.raises(ConfigError, match=r"retention\.trash"), open_sessions():
+            pass
 
     def test_without_a_period_prunes_nothing_by_itself(
         self, monkeypatch: pytest.MonkeyPatch

@@ -27,7 +27,7 @@ from statekeep import (
     open_store,
 )
 from statekeep.keys import TRASH, check_key, session_key
-from statekeep.trash import trash_key
+from statekeep.trash import discard, trash_key
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -94,27 +94,66 @@ class TestPruningIntoTheTrash:
         assert len(report.spared) == 1
         assert places(store) == (1, 0)
 
-    def test_empties_it_of_what_was_there_for_so_long(self, store: StateStore) -> None:
+    def test_empties_it_of_what_was_there_for_so_long(
+        self, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         sessions = Sessions(store)
         age(store, "a", 2 * WEEK)
         assert sessions.prune(load_pruner("ttl"), trash=WEEK).emptied == 0
+        # Whatever the strategy takes for the present.
         later = datetime.now(UTC) + WEEK + timedelta(minutes=1)
+        assert sessions.prune(load_pruner("ttl"), trash=WEEK, now=later).emptied == 0
+        monkeypatch.setattr("statekeep.sessions.utc_now", lambda: later)
         age(store, "b", 2 * WEEK)
-        report = sessions.prune(load_pruner("ttl"), trash=WEEK, now=later)
+        report = sessions.prune(load_pruner("ttl"), trash=WEEK)
         assert (len(report.pruned), report.emptied) == (1, 0)
-        report = sessions.prune(load_pruner("ttl"), trash=WEEK, now=later)
+        report = sessions.prune(load_pruner("ttl"), trash=WEEK)
         assert (len(report.pruned), report.emptied) == (0, 2)
         assert places(store) == (0, 0)
 
-    def test_does_not_empty_it_too_soon_because_a_clock_is_fast(self, store: StateStore) -> None:
+    def test_does_not_empty_it_too_soon_because_a_clock_is_fast(
+        self, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         sessions = Sessions(store)
         age(store, "pruned before", 2 * WEEK)
         sessions.prune(load_pruner("ttl"), trash=WEEK)
         age(store, "pruned now", timedelta(0))
         in_a_year = datetime.now(UTC) + timedelta(days=365)
-        report = sessions.prune(load_pruner("ttl"), trash=WEEK, now=in_a_year)
+        monkeypatch.setattr("statekeep.sessions.utc_now", lambda: in_a_year)
+        report = sessions.prune(load_pruner("ttl"), trash=WEEK)
         assert (len(report.pruned), report.emptied) == (1, 0)
         assert {each.stem for each in sessions.list_trash()} == {"pruned before", "pruned now"}
+
+    def test_for_less_than_no_time_is_refused_before_anything_is_done(
+        self, store: StateStore
+    ) -> None:
+        age(store, "a", 2 * WEEK)
+        with pytest.raises(ValueError, match="negative"):
+            Sessions(store).prune(load_pruner("ttl"), trash=-WEEK)
+        assert places(store) == (1, 0)
+
+    def test_loses_nothing_where_a_delete_that_worked_is_called_a_conflict(self) -> None:
+        class Confused(MemoryStore):
+            def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+                super().delete(key, expect=expect)
+                if key.startswith("sessions/"):
+                    raise ConflictError("it is gone", key=key, store=self)
+
+        store = Confused()
+        age(store, "s", 2 * WEEK)
+        assert len(Sessions(store).prune(load_pruner("ttl"), trash=WEEK).spared) == 1
+        assert places(store) == (0, 1)
+
+    def test_goes_on_where_the_same_plan_was_cut_short(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        session = age(store, "s", 2 * WEEK)
+        assert session.version
+        now = datetime.now(UTC)
+        store.put(trash_key(session_key("s"), session.version, now), session.to_json())
+        blob = store.get(session_key("s"))
+        assert blob
+        discard(store, session_key("s"), blob, sessions._delete, now=now)
+        assert places(store) == (0, 1)
 
     def test_is_not_done_unless_asked_for(self, store: StateStore) -> None:
         age(store, "a", 2 * WEEK)
@@ -169,6 +208,18 @@ class TestRestoring:
     def test_what_is_not_there_is_said(self, store: StateStore) -> None:
         with pytest.raises(NotFoundError, match="no such session in the trash"):
             Sessions(store).restore("s")
+
+    @pytest.mark.parametrize("session_id", IDS)
+    def test_takes_the_name_that_the_list_shows(self, store: StateStore, session_id: str) -> None:
+        sessions = Sessions(store)
+        sessions.get_or_create("ada", session_id)
+        sessions.delete(session_id, trash=True)
+        [trashed] = sessions.list_trash()
+        assert sessions.restore(trashed.stem).id == session_id
+
+    def test_passes_over_what_is_no_copy(self, store: StateStore) -> None:
+        store.put(f"{TRASH}/99999999T999999.999999Z-{'0' * 16}-x.json", b"x")
+        assert Sessions(store).list_trash() == []
 
     def test_gives_the_newest_of_several(self, store: StateStore) -> None:
         sessions = Sessions(store)

@@ -265,6 +265,26 @@ class TestALostAnswer:
         assert proxy.count() == ["DELETE", "DELETE", "HEAD"]
         assert store.get(KEY) is None
 
+    def test_to_a_delete_may_be_a_failure_of_the_server(
+        self, store: StateStore, proxy: Proxy, direct: StateStore
+    ) -> None:
+        failed: list[str] = []
+
+        def delete_and_fail(request: Request) -> Fault:
+            if request.method != "DELETE" or failed:
+                return None
+            failed.append(request.path)
+            direct.delete(KEY)
+            return (500, "InternalError")
+
+        version = store.put(KEY, b"x")
+        store.delete(KEY, expect=version)
+        version = store.put(KEY, b"x")
+        proxy.fault = delete_and_fail
+        store.delete(KEY, expect=version)
+        assert failed
+        assert store.get(KEY) is None
+
     def test_to_a_delete_that_lost_is_a_conflict(
         self, store: StateStore, proxy: Proxy, direct: StateStore
     ) -> None:

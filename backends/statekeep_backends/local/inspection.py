@@ -13,11 +13,13 @@ from urllib.parse import quote
 
 from statekeep.errors import InvalidKeyError
 from statekeep.keys import (
+    CACHE,
     LOCKS,
     QUARANTINE,
     RESERVED,
     SESSIONS,
     TEMPORARY_SUFFIX,
+    TRASH,
     check_key,
     is_key,
     parse_document_key,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["ChangedError", "inspect_folder", "inspect_locks", "mend"]
 
 _PAUSE = 0.01
-_OUR_FOLDERS = {RESERVED, LOCKS, QUARANTINE}
+_OUR_FOLDERS = {SESSIONS, RESERVED, CACHE, LOCKS, QUARANTINE, TRASH}
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",

@@ -27,7 +27,7 @@ from statekeep.protocol import (
 )
 from statekeep.timestamps import to_nanoseconds
 from statekeep_backends.s3.choice import GET_S3FS, is_installed
-from statekeep_backends.s3.client import CHANGED, MISSING, NO_ANSWER, PAGE, Failure
+from statekeep_backends.s3.client import BUSY, CHANGED, MISSING, NO_ANSWER, PAGE, Failure
 from statekeep_backends.s3.config import S3Config
 from statekeep_backends.s3.requests import Requests
 
@@ -202,7 +202,8 @@ class S3Store(StateStore):
             try:
                 await client.delete(name, expect)
             except Failure as failure:
-                answer_lost = answer_lost or failure.code == NO_ANSWER
+                # A server that fails may have deleted it before.
+                answer_lost = answer_lost or failure.code in BUSY | {NO_ANSWER}
                 raise
 
         try:

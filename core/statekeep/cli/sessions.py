@@ -289,6 +289,10 @@ def _print_prune(result: dict[str, Any]) -> None:
     else:
         done = f"{len(result['would_prune'])} would be pruned"
     output.print_text(f"{done}, {result['kept'] + len(result['withheld'])} kept")
+    if result.get("emptied"):
+        output.print_text(f"{result['emptied']} deleted for good from the trash")
+    if result.get("swept"):
+        output.print_text(f"{result['swept']} leftovers of killed writers removed")
 
 
 def _duration(**units: float) -> timedelta:
