@@ -29,7 +29,6 @@ CLAIMS = {
     "fsspec's memory": Capabilities(conditional_put=False, conditional_delete=False, shared=False),
     "fsspec's files": Capabilities(conditional_put=False, conditional_delete=False, shared=True),
     "moto+s3fs": EVERYTHING,
-    "moto+obstore": EVERYTHING,
     "seaweedfs+s3fs": EVERYTHING,
     "seaweedfs+obstore": EVERYTHING,
 }

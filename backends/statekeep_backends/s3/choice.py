@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import ConfigError
 from statekeep_backends.s3.client import UNABLE, Failure
+from statekeep_backends.s3.extras import GET_OBSTORE, GET_S3FS, is_installed
 
 if TYPE_CHECKING:
     from statekeep_backends.s3.client import Client
     from statekeep_backends.s3.config import S3Config
 
-__all__ = ["GET_OBSTORE", "GET_S3FS", "Kind", "choose", "is_installed", "make"]
+__all__ = ["Kind", "choose", "make"]
 
 Kind = Literal["s3fs", "obstore"]
-
-GET_S3FS = "pip install 'statekeep[s3]'"
-GET_OBSTORE = "pip install 'statekeep[obstore]'"
 
 _ONLY_BOTOCORE_KNOWS = ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT")
 
@@ -69,11 +66,6 @@ def make(kind: Kind, bucket: str, config: S3Config) -> Client:
     from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415
 
     return S3fsClient(bucket, config)
-
-
-def is_installed(package: str) -> bool:
-    """Whether a package could be imported, without importing it."""
-    return find_spec(package) is not None
 
 
 def _why_not_obstore(config: S3Config) -> str | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from statekeep_backends.s3.choice import is_installed
+from statekeep_backends.s3.extras import is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

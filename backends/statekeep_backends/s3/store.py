@@ -26,9 +26,9 @@ from statekeep.protocol import (
     compare,
 )
 from statekeep.timestamps import to_nanoseconds
-from statekeep_backends.s3.choice import GET_S3FS, is_installed
 from statekeep_backends.s3.client import BUSY, CHANGED, MISSING, NO_ANSWER, PAGE, Failure
 from statekeep_backends.s3.config import S3Config
+from statekeep_backends.s3.extras import GET_S3FS, is_installed
 from statekeep_backends.s3.requests import Requests
 
 if TYPE_CHECKING:

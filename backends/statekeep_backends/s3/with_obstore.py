@@ -20,7 +20,6 @@ from obstore.exceptions import InvalidPathError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
 from statekeep.protocol import ABSENT, ANY, Version
-from statekeep_backends.s3.choice import GET_S3FS, is_installed
 from statekeep_backends.s3.client import (
     MISCONFIGURED,
     MISSING,
@@ -39,6 +38,7 @@ from statekeep_backends.s3.client import (
     is_aws,
 )
 from statekeep_backends.s3.environment import Environment
+from statekeep_backends.s3.extras import GET_S3FS, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
