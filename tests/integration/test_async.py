@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -322,6 +323,28 @@ class TestTheLoop:
             os._exit(0 if found else 1)
         assert os.waitpid(child, 0)[1] == 0
         asyncio.run(sessions.close())
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_can_be_left_in_a_forked_child(self) -> None:
+        opened = AsyncSessions.open("memory:")
+        loop = asyncio.new_event_loop()
+        sessions = loop.run_until_complete(opened.__aenter__())
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            fresh = asyncio.new_event_loop()
+            fresh.run_until_complete(sessions.get_or_create("ada"))
+            fresh.run_until_complete(opened.__aexit__(None, None, None))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        loop.run_until_complete(opened.__aexit__(None, None, None))
+        loop.close()
+
+    async def test_ends_even_if_the_callers_function_raises_stop_iteration(self) -> None:
+        async with AsyncSessions(MemoryStore()) as sessions:
+            await sessions.get_or_create("ada", "s")
+            with anyio.fail_after(20), pytest.raises(RuntimeError, match="StopIteration"):
+                await sessions.update("s", lambda _: next(iter(())))
 
 
 class TestCancelling:

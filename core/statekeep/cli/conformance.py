@@ -36,7 +36,7 @@ def conformance(
     """
     if missing := [name for name in ("hypothesis", "pytest") if find_spec(name) is None]:
         raise ConfigError(
-            f"{' and '.join(missing)} is needed for that: pip install 'statekeep[cli,testing]'"
+            f"not installed: {', '.join(missing)}; pip install 'statekeep[cli,testing]'"
         )
     from statekeep.testing.conformance import check_store  # noqa: PLC0415 - an extra
 
