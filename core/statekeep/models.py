@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,9 @@ from statekeep.codec import check_json_value, decode_json, encode_json, explain
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.protocol import Version  # noqa: TC001 - pydantic reads annotations
 from statekeep.timestamps import format_timestamp, parse_timestamp, to_utc, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "FOREVER",
@@ -39,6 +42,20 @@ PIN: Final = "statekeep.pin"
 """The metadata key of a pin: a time as text, or true for ever."""
 
 _PROJECT: Final = "project_ids"
+
+_OPTIONAL_TEXT = (str, type(None))
+_OPTIONAL_BOOLEAN = (bool, type(None))
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "id": str,
+    "user_id": str,
+    "user_messages": list,
+    "agent_responses": list,
+    "active_seed_id": _OPTIONAL_TEXT,
+    "active_persona_id": _OPTIONAL_TEXT,
+    "created_at": datetime,
+    "updated_at": datetime,
+    "metadata": dict,
+}
 
 
 def _timestamp(value: object) -> datetime:
@@ -66,7 +83,7 @@ class _Record(BaseModel):
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
         # Unknown fields are kept, not made: a misspelt attribute would be stored for ever.
-        if not hasattr(self, name):
+        if name not in self.__dict__ and not hasattr(self, name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         super().__setattr__(name, value)
 
@@ -144,7 +161,7 @@ class Session(_Record):
         `Sessions` does this itself. It is for a session that was carried elsewhere and came back:
         send `version` along, and set it again before saving.
         """
-        self._version = version
+        super(_Record, self).__setattr__("_version", version)
 
     @property
     def exchange_count(self) -> int:
@@ -264,42 +281,34 @@ class Session(_Record):
             InvalidDocumentError: Something in it is no JSON, or not of its field's type.
         """
         try:
-            sound = self._is_sound()
-            fields = self.model_dump(warnings="error")
-        except InvalidDocumentError:
-            raise
-        except (PydanticSerializationError, ValueError, TypeError, AttributeError, KeyError):
-            sound = False
-        if not sound:
-            raise InvalidDocumentError(f"wrong fields: {self._find_wrong_fields()}")
+            fields = self._to_plain()
+        except (TypeError, AttributeError, KeyError):
+            raise InvalidDocumentError(f"wrong fields: {self._find_wrong_fields()}") from None
         for optional in ("active_seed_id", "active_persona_id"):
             if fields[optional] is None:
                 del fields[optional]
         return encode_json(fields)
 
-    def _is_sound(self) -> bool:
-        """Whether it can be loaded again, as far as dumping it does not see to that.
+    def _to_plain(self) -> dict[str, Any]:
+        """The fields as they are, after a look at each.
 
-        A full validation would cost more than all the rest of a save.
+        `model_dump` would convert each, and a save of a long session take a third longer.
 
         Raises:
+            TypeError, AttributeError, KeyError: One is missing or not of its type.
             InvalidDocumentError: Free-form data is no JSON.
         """
-        fields = self.__dict__
-        check_json_value({"metadata": fields["metadata"], **(self.__pydantic_extra__ or {})})
-        for message in (*fields["user_messages"], *fields["agent_responses"]):
-            if extra := message.__pydantic_extra__:
-                check_json_value(extra)
-            said = message.__dict__
-            if said["timestamp"].tzinfo is not UTC or not isinstance(said["content"], str):
-                return False
-        return (
-            isinstance(fields["metadata"], dict)
-            and isinstance(fields["user_id"], str)
-            and fields["created_at"].tzinfo is UTC
-            and fields["updated_at"].tzinfo is UTC
-            and fields.keys() >= {"active_seed_id", "active_persona_id"}
-        )
+        extra = self.__pydantic_extra__ or {}
+        fields = {name: self.__dict__[name] for name in type(self).model_fields} | extra
+        for name, types in _TYPES.items():
+            if not isinstance(fields[name], types):
+                raise TypeError
+        if not fields["created_at"].tzinfo is fields["updated_at"].tzinfo is UTC:
+            raise TypeError
+        check_json_value({"metadata": fields["metadata"], **extra})
+        fields["user_messages"] = _plain_messages(fields["user_messages"], UserMessage)
+        fields["agent_responses"] = _plain_messages(fields["agent_responses"], AgentResponse)
+        return fields
 
     def _find_wrong_fields(self) -> str:
         try:
@@ -321,6 +330,35 @@ class Session(_Record):
             return cls.model_validate(decode_json(data))
         except ValidationError as error:
             raise CorruptDataError(f"not a session: {explain(error)}") from None
+
+
+def _plain_messages(
+    messages: Iterable[_Record], kind: type[UserMessage | AgentResponse]
+) -> list[dict[str, Any]]:
+    # All in one loop, without calls: a long session has thousands.
+    plain = []
+    for message in messages:
+        said = message.__dict__
+        moment = said["timestamp"]
+        if not (
+            type(message) is kind
+            and isinstance(said["content"], str)
+            and type(moment) is datetime
+            and moment.tzinfo is UTC
+        ):
+            raise TypeError
+        if kind is AgentResponse and not (
+            isinstance(said["session_id"], _OPTIONAL_TEXT)
+            and isinstance(said["seed_id"], _OPTIONAL_TEXT)
+            and isinstance(said["phase_reached"], _OPTIONAL_TEXT)
+            and isinstance(said["evaluation_passed"], _OPTIONAL_BOOLEAN)
+        ):
+            raise TypeError
+        if extra := message.__pydantic_extra__:
+            check_json_value(extra)
+            said = said | extra
+        plain.append(said)
+    return plain
 
 
 def _pinned_until(metadata: dict[str, Any]) -> datetime | None:

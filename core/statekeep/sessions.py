@@ -206,8 +206,9 @@ class Sessions:
             expect: Expect = ANY
             created = not self._exists_for(key, session.id)
         else:
-            created = session.version is None
-            expect = ABSENT if session.version is None else session.version
+            seen = session.version
+            created = seen is None
+            expect = ABSENT if seen is None else seen
         if not self._detect and not (expect is ABSENT and self._store.capabilities.conditional_put):
             expect = ANY
         try:

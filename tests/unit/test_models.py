@@ -319,7 +319,30 @@ class TestWhatWouldNotLoadAgain:
         with pytest.raises(InvalidDocumentError, match="wrong fields"):
             session.to_json()
 
-    @pytest.mark.parametrize("field", ["user_id", "active_seed_id", "created_at", "metadata"])
+    @pytest.mark.parametrize(
+        ("messages", "field"),
+        [
+            *(("user_messages", field) for field in UserMessage.model_fields),
+            *(("agent_responses", field) for field in AgentResponse.model_fields),
+        ],
+    )
+    @pytest.mark.parametrize("value", [5, b"x", datetime(2024, 1, 1), datetime.max])  # noqa: DTZ001, DTZ901
+    def test_is_refused_in_a_message(self, messages: str, field: str, value: object) -> None:
+        session = Session.new("ada")
+        session.add_user_message("Hello")
+        session.add_agent_response("Hello")
+        session.to_json()
+        getattr(session, messages)[0].__dict__[field] = value
+        with pytest.raises(InvalidDocumentError, match=f"wrong fields: {messages}.0.{field}"):
+            session.to_json()
+
+    def test_is_refused_in_the_wrong_list(self) -> None:
+        session = Session.new("ada")
+        session.user_messages.append(session.add_agent_response("Hello"))  # type: ignore[arg-type]
+        with pytest.raises(InvalidDocumentError, match="wrong fields"):
+            session.to_json()
+
+    @pytest.mark.parametrize("field", Session.model_fields)
     def test_is_refused_without_its_fields(self, field: str) -> None:
         session = Session.new("ada")
         del session.__dict__[field]

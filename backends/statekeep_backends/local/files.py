@@ -32,6 +32,7 @@ __all__ = [
     "make_folders",
     "open_below",
     "read_document",
+    "read_file",
     "remove_folders",
     "sync_folder",
     "sync_names_of",
@@ -57,10 +58,23 @@ class LinksUnsupportedError(Exception):
 
 
 def read_document(path: str) -> Blob | None:
-    """Read a file whole; None if there is no regular file."""
+    """Read a document; None if there is no regular file."""
+    now = time.time_ns()
+    if (found := read_file(path)) is None:
+        return None
+    data, status = found
+    return Blob(
+        data,
+        content_version(data),
+        from_nanoseconds(status.st_mtime_ns),
+        fingerprint_if_settled(status, now),
+    )
+
+
+def read_file(path: str) -> tuple[bytes, os.stat_result] | None:
+    """Read a file whole, with its status; None if there is no regular file."""
     # O_NONBLOCK, because opening a FIFO would wait for its writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    now = time.time_ns()
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError:
@@ -78,13 +92,7 @@ def read_document(path: str) -> Blob | None:
             chunks.append(chunk)
     finally:
         os.close(descriptor)
-    data = b"".join(chunks)
-    return Blob(
-        data,
-        content_version(data),
-        from_nanoseconds(status.st_mtime_ns),
-        fingerprint_if_settled(status, now),
-    )
+    return b"".join(chunks), status
 
 
 def write_file(

@@ -13,12 +13,12 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from statekeep_backends.local.files import open_below, remove_folders
+from statekeep_backends.local.files import open_below, remove_folders, sync_names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["STRIPES", "LockTimeoutError", "is_free", "is_lock_name", "locked"]
+__all__ = ["STRIPES", "is_free", "is_lock_name", "locked"]
 
 STRIPES = 64
 """How many lock files there are; part of the format, because all writers must agree on it."""
@@ -31,24 +31,21 @@ _FLAGS = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _held: set[int] = set()
 
 
-class LockTimeoutError(Exception):
-    """Another writer has held the lock for too long."""
-
-
 @contextmanager
-def locked(folder: str, key: str, timeout: float, made: list[str]) -> Iterator[None]:
+def locked(folder: str, key: str, timeout: float, *, sync: bool) -> Iterator[None]:
     """Hold the lock of a key.
 
     Args:
-        folder: Where the lock files are.
+        folder: Where the lock files are; it is made, unless there is no room.
         key: Whose lock; several keys share one.
         timeout: Seconds to wait for another writer.
-        made: Gets the folders that had to be made; if there is no room, none is left.
+        sync: Whether the folder's name shall survive a power cut.
 
     Raises:
-        LockTimeoutError: It was in vain.
+        TimeoutError: It was in vain.
         OSError: The lock cannot be opened.
     """
+    made: list[str] = []
     # Folded, because on some volumes two keys are one file.
     folded = unicodedata.normalize("NFC", key).casefold().encode()
     path = f"{folder}/{zlib.crc32(folded) % STRIPES:02x}"
@@ -61,10 +58,15 @@ def locked(folder: str, key: str, timeout: float, made: list[str]) -> Iterator[N
             raise
         _held.add(descriptor)
         try:
-            _wait_for(descriptor, deadline)
+            if not _lock(descriptor, deadline):
+                raise TimeoutError(
+                    errno.ETIMEDOUT, f"another writer has held the lock for {timeout:g} seconds"
+                )
             if os.fstat(descriptor).st_nlink == 0:
                 continue  # removed meanwhile: the others lock its successor
             try:
+                if sync:
+                    sync_names_of(made)
                 yield
             finally:
                 # Not left to close(): a child forked meanwhile has the same lock open.
@@ -102,17 +104,18 @@ def is_free(path: str) -> bool:
     return True
 
 
-def _wait_for(descriptor: int, deadline: float) -> None:
+def _lock(descriptor: int, deadline: float) -> bool:
     pause = _FIRST_PAUSE
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
         except OSError as error:
             if error.errno not in _BUSY:
                 raise
+        else:
+            return True
         if time.monotonic() >= deadline:
-            raise LockTimeoutError
+            return False
         time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
         pause = min(_LONGEST_PAUSE, pause * 2)
 

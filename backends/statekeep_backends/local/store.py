@@ -13,7 +13,6 @@ import errno
 import logging
 import os
 import stat
-from contextlib import contextmanager
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -50,8 +49,8 @@ from statekeep_backends.local.files import (
     is_older,
     link,
     read_document,
+    read_file,
     sync_folder,
-    sync_names_of,
     write_file,
 )
 from statekeep_backends.local.inspection import (
@@ -60,10 +59,11 @@ from statekeep_backends.local.inspection import (
     inspect_locks,
     mend,
 )
-from statekeep_backends.local.locks import LockTimeoutError, locked
+from statekeep_backends.local.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
 __all__ = ["Durability", "LocalDiskStore"]
@@ -310,8 +310,8 @@ class LocalDiskStore(StateStore):
             if os.path.lexists(path) and not is_document(path):
                 self._refuse_obstacle(key)
             return
-        current = read_document(path)
-        compare(current.version if current else None, expect, key=key, store=self)
+        current = read_file(path)
+        compare(current and content_version(current[0]), expect, key=key, store=self)
 
     def _is_reached(self, key: str) -> bool:
         """Whether all that leads to a key are folders."""
@@ -335,21 +335,9 @@ class LocalDiskStore(StateStore):
             except FileNotFoundError:
                 return
 
-    @contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
+    def _locked(self, key: str) -> AbstractContextManager[None]:
         self._refuse_links(f"{LOCKS}/x")
-        made: list[str] = []
-        try:
-            with locked(self._path(LOCKS), key, self._lock_timeout, made):
-                if self._sync:
-                    sync_names_of(made)
-                yield
-        except LockTimeoutError:
-            raise UnavailableError(
-                f"another writer has held the lock for {self._lock_timeout} seconds; retry",
-                key=key,
-                store=self,
-            ) from None
+        return locked(self._path(LOCKS), key, self._lock_timeout, sync=self._sync)
 
     def _fail(self, error: OSError, key: str | None) -> NoReturn:
         reason = error.strerror or str(error)
