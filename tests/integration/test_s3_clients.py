@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.utils
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -33,10 +34,11 @@ from statekeep import (
     StateStoreError,
     UnavailableError,
     UnsupportedError,
+    __version__,
     open_store,
 )
 from statekeep.protocol import delete_many, get_many
-from statekeep_backends.s3 import environment
+from statekeep_backends.s3 import environment, with_s3fs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,15 +70,30 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return hide
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-11-22T21:59:49.123Z",
+        "2026-11-22T21:59:49Z",
+        "Sun, 22 Nov 2026 21:59:49 GMT",
+        "2026-11-22T23:59:49+02:00",
+        "1795384789",
+        1795384789,
+    ],
+)
+def test_times_of_answers_are_read_as_botocore_reads_them(value: object) -> None:
+    assert with_s3fs._parse_timestamp(value) == botocore.utils.parse_timestamp(value)
+
+
 class TestChoice:
     @pytest.mark.parametrize(
         ("options", "missing", "chosen"),
         [
-            ({}, (), "object_store"),
-            ({}, ("obstore",), "aiobotocore"),
-            ({"client": "s3fs"}, (), "aiobotocore"),
-            ({"client": "obstore"}, ("s3fs", "botocore"), "object_store"),
-            ({"conditional": "no"}, ("s3fs", "botocore"), "object_store"),
+            ({}, (), "obstore"),
+            ({}, ("obstore",), "s3fs"),
+            ({"client": "s3fs"}, (), "s3fs"),
+            ({"client": "obstore"}, ("s3fs", "botocore"), "obstore"),
+            ({"conditional": "no"}, ("s3fs", "botocore"), "obstore"),
         ],
     )
     def test_is_obstore_where_nothing_is_lost_by_it(
@@ -91,7 +108,7 @@ class TestChoice:
         without(*missing)
         with open_store(s3_place, endpoint_url=proxy.url, **options) as store:
             store.put(KEY, b"x")
-        assert chosen in proxy.requests[0].agent
+        assert proxy.requests[0].agent.startswith(f"statekeep/{__version__} ({chosen})")
 
     @pytest.mark.parametrize("name", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"])
     def test_is_s3fs_where_obstore_does_not_know_what_is_asked_for(
@@ -103,7 +120,7 @@ class TestChoice:
             suppress(StateStoreError),  # no such endpoint is on this machine
         ):
             store.put(KEY, b"x")
-        assert all("object_store" not in request.agent for request in proxy.requests)
+        assert all("obstore" not in request.agent for request in proxy.requests)
         with pytest.raises(ConfigError, match=name):
             open_store(s3_place, endpoint_url=proxy.url, client="obstore")
 

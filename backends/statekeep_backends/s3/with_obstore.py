@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import InvalidPathError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
+from statekeep import __version__
 from statekeep.protocol import ABSENT, ANY, Version
 from statekeep_backends.s3.client import (
     MISCONFIGURED,
@@ -282,6 +283,7 @@ def _open(bucket: str, config: S3Config, environment: Environment, *, bulk_delet
         "connect_timeout": timedelta(seconds=config.connect_timeout),
         "read_timeout": timedelta(seconds=config.read_timeout),
         "timeout": timedelta(days=1),  # obstore has one for the whole request too
+        "user_agent": f"statekeep/{__version__} (obstore)",
     }
     if environment.ca_bundle:
         options["root_certificate"] = Path(environment.ca_bundle).read_bytes()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 import botocore.exceptions
+import botocore.utils
 from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
+from statekeep import __version__
 from statekeep.protocol import ABSENT, ANY, Version
 from statekeep.timestamps import to_utc
 from statekeep_backends.s3.client import (
@@ -186,12 +191,18 @@ def _make_filesystem(config: S3Config) -> S3FileSystem:
         "max_pool_connections": max(64, config.max_concurrency),
         "s3": {"addressing_style": config.addressing_style},
         "http_session_cls": _SendOnce,
+        # Short, because botocore composes its own anew for each request.
+        "user_agent": f"statekeep/{__version__} (s3fs)",
     }
     if config.endpoint_url is not None:
         # Many other servers do not know the checksums that AWS's clients add by now.
         options["request_checksum_calculation"] = "when_required"
         options["response_checksum_validation"] = "when_required"
+    session = AioSession(profile=config.profile)
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_parse_timestamp)
     return S3FileSystem(
+        session=session,
         anon=config.anon,
         endpoint_url=config.endpoint_url,
         client_kwargs={"region_name": config.region} if config.region else {},
@@ -199,8 +210,17 @@ def _make_filesystem(config: S3Config) -> S3FileSystem:
         use_listings_cache=False,
         skip_instance_cache=True,
         max_concurrency=1,
-        **({"profile": config.profile} if config.profile else {}),
     )
+
+
+def _parse_timestamp(value: object) -> datetime:
+    """Read a time of an answer; botocore's own parser takes most of the time of a LIST."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            in_body = value.endswith("Z")
+            return datetime.fromisoformat(value) if in_body else parsedate_to_datetime(value)
+    moment: datetime = botocore.utils.parse_timestamp(value)
+    return moment
 
 
 @contextmanager
