@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import zlib
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -191,8 +192,12 @@ def decode_index(data: bytes) -> Known:
         if described != {"format": _FORMAT, "crc32": zlib.crc32(body)}:
             raise CorruptDataError("damaged, or no index")
         content = orjson.loads(body)
+        columns = content["records"]
+        if columns and len(columns) != len(Record._fields):
+            raise CorruptDataError("damaged, or no index")
         return Known(
-            list(map(Record._make, zip(*content["records"], strict=True))),
+            # As `Record._make` does it, but without a call of Python's for each of thousands.
+            list(map(partial(tuple.__new__, Record), zip(*columns, strict=True))),
             [(mark, Problem(*problem)) for mark, *problem in content["problems"]],
         )
     except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
