@@ -119,12 +119,14 @@ class ProblemFound(Event):
 
 @dataclass(frozen=True, slots=True)
 class PruneFinished(Event):
-    """A prune came to its end."""
+    """A prune came to its end; the numbers are those of `PruneReport`."""
 
     pruned: int
     spared: int
     unknown: int
     failed: int
+    swept: int
+    emptied: int
 
 
 @dataclass(frozen=True, slots=True)

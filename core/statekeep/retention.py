@@ -1,26 +1,18 @@
-"""Which sessions to delete, and deleting exactly those.
-
-A strategy decides; the core withholds what is protected from it, and deletes on the condition
-that a session is still the one that was seen.
-"""
+"""What decides which sessions to delete, and what a prune plans and reports."""
 
 from __future__ import annotations
 
 import threading
 import time
-from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
-from typing import TYPE_CHECKING, Final, Protocol
-
-from statekeep.errors import ConflictError, PluginError, StateStoreError, UnavailableError
-from statekeep.timestamps import from_nanoseconds
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from statekeep.listing import Catalogue, Problem, Record
+    from statekeep.errors import StateStoreError
+    from statekeep.listing import Problem
     from statekeep.models import SessionSummary
     from statekeep.protocol import Version
 
@@ -34,11 +26,7 @@ __all__ = [
     "Undeleted",
     "Victim",
     "Withheld",
-    "carry_out",
-    "make_plan",
 ]
-
-_UNTOUCHED: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,163 +150,6 @@ class PruneReport:
     failed: tuple[Undeleted, ...]
     swept: int = 0
     emptied: int = 0
-
-
-def make_plan(
-    catalogue: Catalogue,
-    strategy: PruningStrategy,
-    *,
-    store: str,
-    now: datetime,
-    protect: Iterable[str],
-    min_idle: timedelta,
-) -> PrunePlan:
-    """Ask a strategy about everything that is not protected.
-
-    Raises:
-        PluginError: The strategy failed, or named a session that it was not shown.
-    """
-    if isinstance(protect, str):
-        raise TypeError("protect is a collection of ids, not one")
-    if min_idle < timedelta(0):
-        raise ValueError("min_idle must not be negative")
-    protect = frozenset(protect)
-    offered: dict[str, tuple[Record, SessionSummary]] = {}
-    withheld: list[Withheld] = []
-    for record in catalogue.records:
-        summary = record.summary()
-        modified = catalogue.modified[record.key]
-        if reason := _protection(summary, modified, now=now, protect=protect, min_idle=min_idle):
-            withheld.append(Withheld(summary, reason))
-        else:
-            offered[summary.id] = record, summary
-    victims: dict[str, PlannedVictim] = {}
-    for victim in _selected(strategy, [summary for _, summary in offered.values()], now):
-        chosen = offered.get(victim.summary.id)
-        if chosen is None:
-            raise PluginError(
-                f"the strategy {strategy!r} chose {victim.summary.id!r}, which it was not shown; "
-                "nothing was pruned"
-            )
-        record, summary = chosen
-        victims[record.id] = PlannedVictim(summary, victim.reason, record.key, record.version)
-    return PrunePlan(
-        store=store,
-        now=now,
-        victims=tuple(victims.values()),
-        withheld=tuple(withheld),
-        kept=len(offered) - len(victims),
-        problems=catalogue.problems,
-    )
-
-
-def carry_out(
-    plan: PrunePlan,
-    delete: Callable[[PlannedVictim], object],
-    *,
-    workers: int,
-    finished: Callable[[PruneReport], object],
-    progress: Callable[[int], object] | None,
-    stop: Callable[[], bool],
-) -> PruneReport:
-    """Delete what a plan names and report each victim's fate.
-
-    Args:
-        plan: The plan.
-        delete: Deletes a victim if it is still of the version that was seen.
-        workers: How many threads call `delete` at a time.
-        finished: Told of the report even if the prune is interrupted.
-        progress: Told after each victim how many are done.
-        stop: Asked before each victim whether to leave it and the rest alone.
-    """
-    fates: dict[str, StateStoreError | None] = {}
-
-    def meet_fate(victim: PlannedVictim) -> None:
-        if stop():
-            return
-        try:
-            delete(victim)
-        except StateStoreError as error:
-            fates[victim.key] = error
-        else:
-            fates[victim.key] = None
-
-    pool = None
-    if workers > 1:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not always needed
-
-        pool = ThreadPoolExecutor(workers, "statekeep-prune")
-    # So that observers in the threads of the pool see the caller's context variables.
-    context = copy_context()
-    # In batches, because the interpreter does not end before all that was handed to a pool has.
-    batches = (
-        plan.victims[start : start + 4 * workers]
-        for start in range(0, len(plan.victims), 4 * workers)
-    )
-    try:
-        done = chain.from_iterable(
-            (pool.map if pool else map)(lambda victim: context.copy().run(meet_fate, victim), batch)
-            for batch in batches
-        )
-        for count, _ in enumerate(done, start=1):
-            if progress:
-                progress(count)
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
-        report = _report(plan, fates)
-        finished(report)
-    return report
-
-
-def _report(plan: PrunePlan, fates: dict[str, StateStoreError | None]) -> PruneReport:
-    pruned: list[PlannedVictim] = []
-    spared: list[PlannedVictim] = []
-    unknown: list[Undeleted] = []
-    failed: list[Undeleted] = []
-    for victim in plan.victims:
-        match fates.get(victim.key, _UNTOUCHED):
-            case None:
-                pruned.append(victim)
-            case ConflictError():
-                spared.append(victim)
-            case UnavailableError() as error:
-                unknown.append(Undeleted(victim, error))
-            case StateStoreError() as error:
-                failed.append(Undeleted(victim, error))
-    return PruneReport(tuple(pruned), tuple(spared), tuple(unknown), tuple(failed))
-
-
-def _selected(
-    strategy: PruningStrategy, summaries: Sequence[SessionSummary], now: datetime
-) -> list[Victim]:
-    try:
-        victims = list(strategy.select(summaries, now))
-    except Exception as error:
-        raise PluginError(f"the strategy {strategy!r} failed: {error!r}") from error
-    for victim in victims:
-        if not isinstance(victim, Victim):
-            raise PluginError(f"the strategy {strategy!r} gave {victim!r}, which is no Victim")
-    return victims
-
-
-def _protection(
-    summary: SessionSummary,
-    modified_ns: int | None,
-    *,
-    now: datetime,
-    protect: frozenset[str],
-    min_idle: timedelta,
-) -> str | None:
-    if summary.pinned_until is not None and summary.pinned_until > now:
-        return "pinned"
-    if summary.id in protect:
-        return "protected"
-    if min_idle:
-        modified = from_nanoseconds(modified_ns)
-        if now - max(summary.updated_at, modified or summary.updated_at) < min_idle:
-            return f"changed within {min_idle}"
-    return None
 
 
 class PruneThrottle:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Self, cast
 
@@ -14,7 +13,6 @@ from statekeep.errors import (
     InvalidDocumentError,
     NotFoundError,
     OwnershipError,
-    StateStoreError,
     UnsupportedError,
 )
 from statekeep.events import (
@@ -41,18 +39,15 @@ from statekeep.protocol import (
     Blob,
     Expect,
     StateStore,
-    SupportsGetMany,
-    SupportsSweep,
     Version,
 )
+from statekeep.pruning import carry_out, make_plan
 from statekeep.retention import (
     PlannedVictim,
     PrunePlan,
     PruneReport,
     PruningStrategy,
     Retention,
-    carry_out,
-    make_plan,
 )
 from statekeep.retrying import apply, retry_on_conflict
 from statekeep.timestamps import format_timestamp, to_microseconds, to_utc, utc_now
@@ -71,9 +66,6 @@ _logger = logging.getLogger(__name__)
 Conflicts = Literal["detect", "last-writer-wins"]
 
 _PATIENCE = timedelta(seconds=30)
-_WORKERS = 16
-_CHANGED = "it has changed since it was read"
-_STALE = timedelta(hours=1)
 
 
 class Sessions:
@@ -554,55 +546,32 @@ class Sessions:
         progress: Callable[[int], object] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> PruneReport:
-        def delete(victim: PlannedVictim) -> None:
-            if trash is None:
-                self._delete(victim.key, victim.version)
-            else:
-                blob = self._store.get(victim.key)
-                if blob is None or blob.version != victim.version:
-                    raise ConflictError(_CHANGED, key=victim.key, store=self._store)
-                discard(self._store, victim.key, blob, self._delete, now=now)
+        def deleted(victim: PlannedVictim) -> None:
             session_id, trashed = victim.summary.id, trash is not None
             self._notify(SessionDeleted, session_id, pruned=True, trashed=trashed)
 
         def finished(report: PruneReport) -> None:
-            counts = map(len, (report.pruned, report.spared, report.unknown, report.failed))
-            self._notify(PruneFinished, *counts)
+            self._notify(
+                PruneFinished,
+                pruned=len(report.pruned),
+                spared=len(report.spared),
+                unknown=len(report.unknown),
+                failed=len(report.failed),
+                swept=report.swept,
+                emptied=report.emptied,
+            )
 
-        report = carry_out(
+        return carry_out(
             plan,
-            delete,
-            # A store that reads many at once because each takes its time deletes so, too.
-            workers=_WORKERS if isinstance(self._store, SupportsGetMany) else 1,
+            self._store,
+            self._delete,
+            trash=trash,
+            now=now,
+            deleted=deleted,
             finished=finished,
             progress=progress,
             stop=stop,
         )
-        if stop():
-            return report
-        return replace(
-            report,
-            swept=self._tidy("leftovers", self._sweep),
-            emptied=self._tidy(
-                "the trash", lambda: self._empty(trash, now, in_use=bool(report.pruned))
-            ),
-        )
-
-    def _sweep(self) -> int:
-        return self._store.sweep(older_than=_STALE) if isinstance(self._store, SupportsSweep) else 0
-
-    def _empty(self, older_than: timedelta | None, now: datetime, *, in_use: bool) -> int:
-        if older_than is None:
-            return 0
-        return empty_trash(self._store, older_than=older_than, now=now, in_use=in_use)
-
-    def _tidy(self, what: str, remove: Callable[[], int]) -> int:
-        try:
-            return remove()
-        except StateStoreError as error:
-            # What was pruned must be reported, whatever becomes of the rest.
-            _logger.warning("%s could not be removed: %s", what, error)
-            return 0
 
     def _catalogue(self) -> Catalogue:
         catalogue = self._index.read()
@@ -649,7 +618,7 @@ class Sessions:
             return
         blob = self._store.get(key)
         if blob is None or blob.version != version:
-            raise ConflictError(_CHANGED, key=key, store=self._store)
+            raise ConflictError("it has changed since it was read", key=key, store=self._store)
         self._store.delete(key)
 
     def _retry(self, error: ConflictError, retry: int) -> None:

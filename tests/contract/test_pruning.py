@@ -300,7 +300,7 @@ class TestPruning:
         done: list[int] = []
         observed = Sessions(store, observers=[events.append])
         observed.prune(load_pruner("max-sessions", max_sessions=8), progress=done.append)
-        assert facts(events)[-1] == PruneFinished(str(store), 2, 0, 0, 0)
+        assert facts(events)[-1] == PruneFinished(str(store), 2, 0, 0, 0, 0, 0)
         pruned = [e.session_id for e in events if isinstance(e, SessionDeleted) and e.pruned]
         assert sorted(pruned) == ["8", "9"]
         assert done == [1, 2]
@@ -459,7 +459,7 @@ class TestTrouble:
         gone = len(before) - len(ids(sessions))
         # Where several are deleted at once, those under way are finished.
         assert gone == 2 or str(store).startswith("s3:")
-        assert facts(events)[-1] == PruneFinished(str(store), gone, 0, 0, 0)
+        assert facts(events)[-1] == PruneFinished(str(store), gone, 0, 0, 0, 0, 0)
 
     def test_leftovers_that_cannot_be_removed_do_not_lose_the_report(
         self,

@@ -82,7 +82,7 @@ class TestASave:
         where = str(store)
         assert facts(events)[1:] == [
             SessionDeleted(where, "old", pruned=True, trashed=False),
-            PruneFinished(where, pruned=1, spared=0, unknown=0, failed=0),
+            PruneFinished(where, pruned=1, spared=0, unknown=0, failed=0, swept=0, emptied=0),
         ]
 
     def test_is_never_in_its_way(self) -> None:
@@ -347,7 +347,10 @@ class TestClosing:
         sessions.close(timeout=timedelta(seconds=0.05))
         gate.set()
         wait(sessions)
-        assert PruneFinished(str(store), pruned=1, spared=0, unknown=0, failed=0) in events
+        assert (
+            PruneFinished(str(store), pruned=1, spared=0, unknown=0, failed=0, swept=0, emptied=0)
+            in events
+        )
         assert len(ids(store)) == 10
 
     def test_lets_everything_else_go_on(self, store: StateStore) -> None:

@@ -17,6 +17,7 @@ from statekeep import (
     Expect,
     ExpectSeen,
     NotFoundError,
+    PruneFinished,
     Session,
     SessionDeleted,
     SessionRestored,
@@ -97,7 +98,8 @@ class TestPruningIntoTheTrash:
     def test_empties_it_of_what_was_there_for_so_long(
         self, store: StateStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sessions = Sessions(store)
+        events: list[Event] = []
+        sessions = Sessions(store, observers=[events.append])
         age(store, "a", 2 * WEEK)
         assert sessions.prune(load_pruner("ttl"), trash=WEEK).emptied == 0
         # Whatever the strategy takes for the present.
@@ -109,6 +111,8 @@ class TestPruningIntoTheTrash:
         assert (len(report.pruned), report.emptied) == (1, 0)
         report = sessions.prune(load_pruner("ttl"), trash=WEEK)
         assert (len(report.pruned), report.emptied) == (0, 2)
+        told = [event.emptied for event in events if isinstance(event, PruneFinished)]
+        assert told == [0, 0, 0, 2]
         assert places(store) == (0, 0)
 
     def test_does_not_empty_it_too_soon_because_a_clock_is_fast(

@@ -151,8 +151,8 @@ def delete(
 def restore(session_id: SessionId, store: StoreUrl = None) -> None:
     """Put a session back that is in the trash."""
     with open_sessions(settings_for(store)) as sessions:
-        sessions.restore(session_id)
-    output.print_text(f"restored {session_id}")
+        session = sessions.restore(session_id)
+    output.print_text(f"restored {session.id}")
 
 
 @app.command()

@@ -731,7 +731,7 @@ class SessionsContract:
         sessions.prune(_Everything())
         assert _facts(events) == [
             SessionDeleted(str(store), "s", pruned=True, trashed=False),
-            PruneFinished(str(store), 1, 0, 0, 0),
+            PruneFinished(str(store), 1, 0, 0, 0, 0, 0),
         ]
 
     def test_an_overwritten_session_was_not_created(
