@@ -21,21 +21,25 @@ from statekeep.listing import Catalogue, Problem, Record, read_record, sort_newe
 from statekeep.protocol import get_many
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from statekeep.protocol import StateStore
 
 __all__ = ["INDEX", "Known", "SummaryIndex", "decode_index", "encode_index"]
 
-INDEX: Final = f"{CACHE}/summaries-1.jsonl"
+INDEX: Final = f"{CACHE}/summaries-2.jsonl"
 """Where it is persisted. The number is that of its format, so that older and newer versions of
 statekeep can share a store."""
 
 _logger = logging.getLogger(__name__)
 
-_FORMAT = "statekeep summaries 1"
+_FORMAT = "statekeep summaries 2"
+_ROWS = 10_000
+"""Records in a line, so that no more than these are in memory twice while they are read."""
 # So many documents are read about as fast as the index.
 _FEW = 16
+_MARK, _VERSION = map(Record._fields.index, ("fingerprint", "version"))
+_REPEATED = [*map(Record._fields.index, ("user_id", "active_seed_id", "project_id", "last_phase"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,11 @@ class SummaryIndex:
         self._known = Known()
         self._unsaved = 0
 
-    def read(self) -> Catalogue:
+    def read(self, *, times: bool = False) -> Catalogue:
         """Give the sessions as they are now: one scan, and reads of what changed.
+
+        Args:
+            times: Whether `Catalogue.modified` is needed; for very many it takes much memory.
 
         Raises:
             UnavailableError, AccessDeniedError: As `StateStore.scan`. An index that cannot be
@@ -110,7 +117,8 @@ class SummaryIndex:
             key = entry.key
             if is_session_key(key):
                 marks[key] = entry.fingerprint
-                modified[key] = entry.modified_ns
+                if times:
+                    modified[key] = entry.modified_ns
         before = self._known
         known = before.confirmed_by(marks)
         self._unsaved += len(before) - len(known)
@@ -167,16 +175,17 @@ class SummaryIndex:
 
 
 def encode_index(known: Known) -> bytes:
-    """Write what is known: a line that describes the next, and that, by columns."""
-    body = orjson.dumps(
-        {
-            "records": list(zip(*known.records, strict=True)),
-            "problems": [
-                [mark, problem.key, problem.version, problem.reason]
-                for mark, problem in known.problems
-            ],
-        }
-    )
+    """Write what is known: a line about the others, one of problems, and records by columns."""
+    problems = [
+        [mark, problem.key, problem.version, problem.reason] for mark, problem in known.problems
+    ]
+    lines = [orjson.dumps(problems)]
+    for start in range(0, len(known.records), _ROWS):
+        columns = [*zip(*known.records[start : start + _ROWS], strict=True)]
+        pairs = zip(columns[_MARK], columns[_VERSION], strict=True)
+        columns[_VERSION] = tuple([None if mark == version else version for mark, version in pairs])
+        lines.append(orjson.dumps(columns))
+    body = b"\n".join(lines)
     return orjson.dumps({"format": _FORMAT, "crc32": zlib.crc32(body)}) + b"\n" + body
 
 
@@ -186,22 +195,36 @@ def decode_index(data: bytes) -> Known:
     Raises:
         CorruptDataError: It is damaged, or something else.
     """
-    header, _, body = data.partition(b"\n")
+    lines = _lines(data)
     try:
-        described = orjson.loads(header)
-        if described != {"format": _FORMAT, "crc32": zlib.crc32(body)}:
+        described, start = orjson.loads(next(lines)), data.find(b"\n") + 1
+        if described != {"format": _FORMAT, "crc32": zlib.crc32(memoryview(data)[start:])}:
             raise CorruptDataError("damaged, or no index")
-        content = orjson.loads(body)
-        columns = content["records"]
-        if columns and len(columns) != len(Record._fields):
-            raise CorruptDataError("damaged, or no index")
-        return Known(
+        known = Known([], [(mark, Problem(*rest)) for mark, *rest in orjson.loads(next(lines))])
+        # Thousands of sessions have few users, projects and phases.
+        shared: dict[str | None, str | None] = {}
+        for line in lines:
+            columns = orjson.loads(line)
+            if len(columns) != len(Record._fields):
+                raise CorruptDataError("damaged, or no index")
+            for place in _REPEATED:
+                columns[place] = map(shared.setdefault, columns[place], columns[place])
+            pairs = zip(columns[_MARK], columns[_VERSION], strict=True)
+            columns[_VERSION] = [version or mark for mark, version in pairs]
             # As `Record._make` does it, but without a call of Python's for each of thousands.
-            list(map(partial(tuple.__new__, Record), zip(*columns, strict=True))),
-            [(mark, Problem(*problem)) for mark, *problem in content["problems"]],
-        )
-    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+            known.records.extend(map(partial(tuple.__new__, Record), zip(*columns, strict=True)))
+    except (orjson.JSONDecodeError, StopIteration, TypeError, ValueError, KeyError):
         raise CorruptDataError("damaged, or no index") from None
+    return known
+
+
+def _lines(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        yield view[start:end]
+        start = end + 1
+    yield view[start:]
 
 
 def _missing(known: Known, found: Collection[str]) -> list[str]:

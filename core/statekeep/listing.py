@@ -99,7 +99,7 @@ class Catalogue:
         records: Newest `updated_at` first, ties by id.
         problems: By key.
         modified: When the store says that each document was last written, by key; nanoseconds
-            since 1970.
+            since 1970. Empty unless asked for.
     """
 
     records: Sequence[Record]

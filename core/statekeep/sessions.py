@@ -469,7 +469,7 @@ class Sessions:
         """
         present = utc_now() if now is None else to_utc(now)
         return make_plan(
-            self._catalogue(),
+            self._catalogue(times=True),
             strategy,
             store=str(self._store),
             now=present,
@@ -573,8 +573,8 @@ class Sessions:
             stop=stop,
         )
 
-    def _catalogue(self) -> Catalogue:
-        catalogue = self._index.read()
+    def _catalogue(self, *, times: bool = False) -> Catalogue:
+        catalogue = self._index.read(times=times)
         reported = self._reported
         self._reported = {problem.key: problem.version for problem in catalogue.problems}
         for problem in catalogue.problems:

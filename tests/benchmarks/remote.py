@@ -111,7 +111,7 @@ def _single_operations(worker: Worker) -> Iterator[tuple[str, Callable[[], objec
 def _load_in_threads(
     bench: Bench, name: str, entries: Sequence[Entry], places: Sequence[str]
 ) -> None:
-    session_ids = ids(4 * _THREADS)
+    session_ids = ids(20 * _THREADS)
     fill(bench, entries, places, len(session_ids))
     with bench.workers(entries, places) as workers:
         for _ in range(bench.plan.rounds):

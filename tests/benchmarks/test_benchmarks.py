@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks import scale
 from benchmarks.__main__ import measure
 from benchmarks.bench import Plan
 from benchmarks.conversations import Size, as_dict, as_json, ids
@@ -96,6 +97,24 @@ def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         name = f"statekeep, {client}"
         assert _row(results, "requests", "list, no index", name, "10").rounds == [11]
         assert _row(results, "requests", "save", name, "10 x 200").rounds == [1]
+
+
+@pytest.mark.slow
+def test_it_measures_very_many() -> None:
+    lines = [line.strip("| ").split(" | ") for line in scale.on_a_server(200)]
+    # LIST, GET of the index, GET of each that is unknown, PUT of the index; and asking the
+    # server whether it keeps the condition of a delete.
+    assert [line[:2] for line in lines if len(line) > 4] == [
+        ["200, no index", "203"],
+        ["200, a new process", "2"],
+        ["200, the same process again", "1"],
+        ["200, 100 of them changed", "103"],
+        ["a tenth of 200 pruned", "25"],
+    ]
+    assert [line.split(" | ")[0] for line in scale.of_the_index(20_001)] == [
+        "| 20,001, a new process",
+        "| 20,001, the same process again",
+    ]
 
 
 def test_the_page_shows_what_the_last_run_wrote() -> None:

@@ -108,11 +108,12 @@ class TestBudgets:
 
     @pytest.mark.slow
     @each_server_and_client_once
-    def test_of_a_scan_one_for_each_thousand(self, store: StateStore, proxy: Proxy) -> None:
+    def test_of_a_scan_one_for_each_thousand(
+        self, store: StateStore, proxy: Proxy, direct: StateStore
+    ) -> None:
         keys = [f"many/{n}.json" for n in range(1001)]
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(lambda key: store.put(key, b"{}"), keys))
-        proxy.count()
+            list(pool.map(lambda key: direct.put(key, b"{}"), keys))
         assert len(list(store.scan("many"))) == 1001
         assert proxy.count() == ["LIST", "LIST"]
         assert len(dict(get_many(store, keys[:200]))) == 200
@@ -229,6 +230,26 @@ class TestBudgets:
             store.delete(KEY, expect=version)
             assert proxy.count() == ["PUT", "DELETE", "DELETE", "DELETE"]
             assert list(store.scan()) == []
+
+    def test_a_server_is_asked_once_by_many_threads(
+        self, proxy: Proxy, s3_place: str, options: dict[str, Any]
+    ) -> None:
+        keys = [f"many/{n}.json" for n in range(8)]
+        with open_store(s3_place, **options) as store, ThreadPoolExecutor(8) as pool:
+            versions = [store.put(key, b"1") for key in keys]
+            proxy.count()
+            proxy.fault = lambda _: 0.05
+            list(
+                pool.map(lambda key: store.put(key, b"2", expect=ABSENT), ["x/1.json", "x/2.json"])
+            )
+            assert proxy.count() == ["PUT"] * 3
+            list(
+                pool.map(
+                    lambda each: store.delete(each[0], expect=each[1]),
+                    zip(keys, versions, strict=True),
+                )
+            )
+            assert sorted(proxy.count()) == ["DELETE"] * 10 + ["PUT"]
 
 
 class TestALostAnswer:

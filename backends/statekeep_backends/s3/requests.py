@@ -55,6 +55,9 @@ class Requests:
         config: Options.
         store: Who sends, for error messages.
 
+    Attributes:
+        once: To be held around requests that need not be sent by several threads.
+
     Raises:
         ConfigError: The client that is asked for is not installed, or cannot do what else is.
     """
@@ -65,6 +68,7 @@ class Requests:
         self._store = store
         self.kind: Kind = choose(config)
         self._lock = threading.Lock()
+        self.once = threading.Lock()
         self._client: Client | None = None
         _living.add(self)
 
@@ -154,7 +158,7 @@ class Requests:
 
     def forget(self) -> Client | None:
         """Begin anew in a forked child; give the client of the parent."""
-        self._lock = threading.Lock()
+        self._lock, self.once = threading.Lock(), threading.Lock()
         client, self._client = self._client, None
         return client
 

@@ -248,8 +248,10 @@ class S3Store(StateStore):
     def _ask_once(self, what: Literal["put", "delete"], key: str) -> None:
         """Refuse a condition that would not be kept; find out, if need be."""
         if what not in self._keeps:
-            probe = f"{self._prefix}{PROBES}{secrets.token_hex(8)}.json"
-            self._keeps[what] = self._requests.run(key, self._ask, what, probe)
+            with self._requests.once:
+                if what not in self._keeps:
+                    probe = f"{self._prefix}{PROBES}{secrets.token_hex(8)}.json"
+                    self._keeps[what] = self._requests.run(key, self._ask, what, probe)
         if not self._keeps[what]:
             who, instead = "this server", "use another server"
             if what == "delete" and self._lacks_s3fs:

@@ -1,0 +1,228 @@
+"""Listings of very many sessions: ``python scale.py``; its tables are those of docs/scale.md.
+
+On a SeaweedFS of its own for 10,000 and 100,000, in new processes, with the requests that they
+sent; and for up to a million on a store that only says what is there, for what the index takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import boto3
+
+from statekeep import (
+    ANY,
+    Blob,
+    Capabilities,
+    Entry,
+    Event,
+    Expect,
+    ExpectSeen,
+    OperationFinished,
+    Sessions,
+    StateStore,
+    Version,
+    load_pruner,
+    open_store,
+)
+from statekeep.index import INDEX, Known, encode_index
+from statekeep.keys import session_key
+from statekeep.listing import Record
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import servers
+
+from benchmarks.conversations import SMALL, Size, as_json, ids
+from benchmarks.subjects import in_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+
+class Cost(NamedTuple):
+    """What a listing took.
+
+    Attributes:
+        requests: That were sent.
+        seconds: Until it was there.
+        kept: Megabytes that stay in memory.
+        peak: Megabytes that were in memory at most.
+    """
+
+    requests: int
+    seconds: float
+    kept: float
+    peak: float
+
+    def __str__(self) -> str:
+        return f"{self.requests:,} | {self.seconds:.1f} s | {self.kept:.0f} MB | {self.peak:.0f} MB"
+
+
+class Imaginary(StateStore):
+    """Says that so many sessions are there, and has an index of them."""
+
+    def __init__(self, count: int, index: Path) -> None:
+        self._count = count
+        self._index = index
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(conditional_put=True, conditional_delete=True, shared=True)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:  # noqa: ARG002
+        for record in self.records():
+            yield Entry(record.key, record.size, record.updated_at * 1000, record.fingerprint)
+
+    def get(self, key: str) -> Blob | None:
+        assert key == INDEX
+        return Blob(self._index.read_bytes(), Version("any"), None)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        raise NotImplementedError
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+    def write_index(self) -> None:
+        self._index.write_bytes(encode_index(Known([*self.records()])))
+
+    def records(self) -> Iterator[Record]:
+        """The newest first."""
+        for number in reversed(range(self._count)):
+            name = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
+            session_id = f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+            moment = 1_700_000_000_000_000 + number
+            yield Record(
+                key=session_key(session_id),
+                fingerprint=f'"{name}"',
+                version=Version(f'"{name}"'),
+                id=session_id,
+                user_id=f"user-{number % 5000}",
+                message_count=10,
+                active_seed_id=None,
+                project_id=f"project-{number % 50}",
+                created_at=moment,
+                updated_at=moment,
+                size=7000,
+                pinned_until=None,
+                last_phase="interview",
+                last_evaluation=True,
+            )
+
+
+def on_a_server(count: int) -> Iterator[str]:
+    """Lines of a table."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        endpoint = stack.enter_context(servers.seaweedfs(Path(folder)))
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="scale")
+        url = f"s3://scale/x?endpoint_url={endpoint}&client=obstore"
+        _fill(url, count)
+        yield f"| {count:,}, no index | {_alone(_list, url)} |"
+        yield f"| {count:,}, a new process | {_alone(_list, url)} |"
+        yield f"| {count:,}, the same process again | {_alone(_list, url, 1)} |"
+        _fill(url, 100, Size("10 x 210", 10, 210))
+        yield f"| {count:,}, 100 of them changed | {_alone(_list, url)} |"
+        with open_store(url) as store:
+            blob = store.get(INDEX)
+            assert blob
+            yield f"| its index | | | {len(blob.data) / 1e6:.1f} MB | |"
+        yield f"| a tenth of {count:,} pruned | {_alone(_prune, url, count - count // 10)} |"
+
+
+def of_the_index(count: int) -> Iterator[str]:
+    """Lines of a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index"
+        _alone(Imaginary(count, path).write_index)
+        for what, before in ("a new process", 0), ("the same process again", 1):
+            cost = _alone(_list_imaginary, count, path, before)
+            size = path.stat().st_size / 1e6
+            yield (
+                f"| {count:,}, {what} | {cost.seconds:.1f} s | {cost.kept:.0f} MB | "
+                f"{cost.peak:.0f} MB | {size:.0f} MB |"
+            )
+
+
+def _alone(function: Callable[..., T], *arguments: object) -> T:
+    """Call a function in a new process."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def _list(url: str, before: int = 0) -> Cost:
+    with open_store(url) as store:
+        return _measure(store, before, lambda sessions: sessions.list(limit=100))
+
+
+def _prune(url: str, keep: int) -> Cost:
+    with open_store(url) as store:
+        strategy = load_pruner("max-sessions", max_sessions=keep)
+        return _measure(store, 0, lambda sessions: sessions.prune(strategy))
+
+
+def _list_imaginary(count: int, path: Path, before: int) -> Cost:
+    store = Imaginary(count, path)
+    start = time.monotonic()
+    for _ in store.scan():
+        pass
+    scanning = time.monotonic() - start
+    cost = _measure(store, before, lambda sessions: sessions.list(limit=100))
+    return cost._replace(seconds=cost.seconds - scanning)
+
+
+def _measure(store: StateStore, before: int, work: Callable[[Sessions], object]) -> Cost:
+    finished: list[Event] = []
+    sessions = Sessions(store, observers=[finished.append])
+    base = _memory("VmRSS")
+    for _ in range(1 + before):
+        work(sessions)
+    last = finished[-1]
+    assert isinstance(last, OperationFinished)
+    seconds = last.duration.total_seconds()
+    return Cost(last.requests, seconds, _memory("VmRSS") - base, _memory("VmHWM") - base)
+
+
+def _memory(which: str) -> float:
+    """Megabytes; not by getrusage(), whose peak is the parent's if that was higher."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (kilobytes,) = (line.split()[1] for line in lines if line.startswith(f"{which}:"))
+    return int(kilobytes) * 1024 / 1e6
+
+
+def _fill(url: str, count: int, size: Size = SMALL) -> None:
+    with open_store(url) as store:
+        documents = ((session_key(each), data) for each, data in as_json(size, ids(count)))
+        in_threads(32, lambda document: store.put(*document), documents)
+
+
+def main() -> None:
+    os.environ.update(servers.CREDENTIALS)
+    print("| sessions | requests | time | stays in memory | at most |")
+    print("| --- | --- | --- | --- | --- |")
+    for count in (10_000, 100_000):
+        for line in on_a_server(count):
+            print(line, flush=True)
+    print("\n| sessions | time | stays in memory | at most | index |")
+    print("| --- | --- | --- | --- | --- |")
+    for count in (100_000, 1_000_000):
+        for line in of_the_index(count):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
