@@ -89,7 +89,8 @@ class Results:
         """Write as JSON, with as many digits as mean something."""
         rows = [row.to_dict() for row in self.rows]
         for row in rows:
-            row["rounds"] = [float(f"{value:.4g}") for value in row["rounds"]]
+            if row["unit"] != "requests":
+                row["rounds"] = [float(f"{value:.4g}") for value in row["rounds"]]
         lines = [orjson.dumps(row).decode() for row in rows]
         about = orjson.dumps(self.about).decode()
         text = ",\n".join(lines)

@@ -116,6 +116,12 @@ class TestBudgets:
             list(pool.map(lambda key: direct.put(key, b"{}"), keys))
         assert len(list(store.scan("many"))) == 1001
         assert proxy.count() == ["LIST", "LIST"]
+        store.delete(keys[-1])
+        proxy.count()
+        events: list[Event] = []
+        assert len(Documents(store, observers=[events.append]).list("many")) == 1000
+        assert proxy.count() == ["LIST"]
+        assert [each.requests for each in events if isinstance(each, OperationFinished)] == [1]
         assert len(dict(get_many(store, keys[:200]))) == 200
         assert proxy.count() == ["GET"] * 200
         delete_many(store, keys)

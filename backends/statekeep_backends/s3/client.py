@@ -156,7 +156,7 @@ class Refusal(NamedTuple):
 
 
 class Client(Protocol):
-    """Sends each request once, and raises `Failure` and nothing else.
+    """Sends each request once, counts it, and raises `Failure` and nothing else.
 
     The coroutines are for its own `run` alone: some wait on a loop, others never wait. Names are
     those of whole objects, the prefix included.

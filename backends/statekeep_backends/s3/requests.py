@@ -16,7 +16,6 @@ from statekeep.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statekeep.operations import count_request
 from statekeep_backends.s3.choice import choose, make
 from statekeep_backends.s3.client import (
     BUSY,
@@ -95,13 +94,10 @@ class Requests:
     async def persist(self, client: Client, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Send a request until it is answered for good, with a jittered back-off.
 
-        Each time counts as a request of the operation that runs.
-
         Raises:
             Failure: The last one, or the first that does not pass by waiting.
         """
         for tries in range(self._config.retries):
-            count_request()
             try:
                 return await attempt()
             except Failure as failure:
@@ -109,7 +105,6 @@ class Requests:
                     raise
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**tries)
             await client.pause(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
-        count_request()
         return await attempt()
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from obstore.exceptions import InvalidPathError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
 from statekeep import __version__
+from statekeep.operations import count_request
 from statekeep.protocol import ABSENT, ANY, Version
 from statekeep_backends.s3.client import (
     MISCONFIGURED,
@@ -104,14 +105,14 @@ class ObstoreClient(Client):
         return is_aws(self._environment.endpoint_url)
 
     async def get(self, name: str) -> Content:
-        with self._failures():
+        with self._request():
             answer = obstore.get(self._bucket, name)
             data = bytes(answer.bytes())
             meta = answer.meta
         return Content(data, _version(meta["e_tag"]), meta["last_modified"])
 
     async def head(self, name: str) -> Head:
-        with self._failures():
+        with self._request():
             answer = obstore.get(self._bucket, name, options={"head": True})
             return Head(_version(answer.meta["e_tag"]), answer.attributes)
 
@@ -122,7 +123,7 @@ class ObstoreClient(Client):
         if expect is not ANY:
             mode = "create" if expect is ABSENT else {"e_tag": expect}
         attributes = {"Content-Type": kind, **metadata}
-        with self._failures():
+        with self._request():
             answer = obstore.put(
                 self._bucket, name, data, attributes=attributes, mode=mode, use_multipart=False
             )
@@ -133,12 +134,12 @@ class ObstoreClient(Client):
             s3fs = self._instead("delete on a condition")
             s3fs.run(s3fs.delete(name, expect))
             return
-        with self._failures():
+        with self._request():
             obstore.delete(self._bucket, name)
 
     async def delete_many(self, names: Sequence[str]) -> list[Refusal]:
         try:
-            with self._failures():
+            with self._request():
                 obstore.delete(self._bulk, list(names))
         except Failure as failure:
             if failure.code == "200":
@@ -156,6 +157,8 @@ class ObstoreClient(Client):
         place = more or _Place()
         # A listing that broke cannot be read any further; another one begins where it was.
         listing, place.listing = place.listing, None
+        begun = listing is not None
+        found: Sequence[ObjectMeta] | None = None
         try:
             with self._failures():
                 if listing is None:
@@ -165,6 +168,9 @@ class ObstoreClient(Client):
             if not isinstance(failure.__cause__, InvalidPathError | ValueError):
                 raise
             return self._page_of_s3fs(start, place.after and After(place.after))
+        finally:
+            if not (begun and found == []):  # at its end it sends nothing
+                count_request()
         # By name: a folder's marker and a document may have the same one here.
         objects = {
             each.name: each
@@ -202,6 +208,12 @@ class ObstoreClient(Client):
             if self._s3fs is None:
                 self._s3fs = S3fsClient(self._name, self._config)
             return self._s3fs
+
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        count_request()
+        with self._failures():
+            yield
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from statekeep import __version__
+from statekeep.operations import count_request
 from statekeep.protocol import ABSENT, ANY, Version
 from statekeep.timestamps import to_utc
 from statekeep_backends.s3.client import (
@@ -162,6 +163,7 @@ class S3fsClient(Client):
 
     async def _call(self, operation: str, **arguments: Any) -> Any:
         client = await self._filesystem.set_session()
+        count_request()
         return await getattr(client, operation)(Bucket=self._bucket, **arguments)
 
     async def _close(self) -> None:
