@@ -39,8 +39,10 @@ def _json_value() -> TypeAdapter[Any]:
     return TypeAdapter(JsonValue, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def check_json_value(value: object) -> None:
-    """Refuse free-form data that would not read back the same, naming the place.
+def check_json_value(value: object) -> Any:  # noqa: ANN401 - JSON is any value
+    """Give free-form data in plain dicts and lists.
+
+    Refuse what would not read back the same, naming the place.
 
     What the encoder itself refuses is left to `encode_json`.
 
@@ -49,7 +51,7 @@ def check_json_value(value: object) -> None:
             finite float, boolean or None.
     """
     try:
-        _json_value().validate_python(value)
+        return _json_value().validate_python(value)
     except ValidationError:
         raise _refusal(value) from None
 

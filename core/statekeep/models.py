@@ -282,7 +282,9 @@ class Session(_Record):
         """
         try:
             fields = self._to_plain()
-        except (TypeError, AttributeError, KeyError):
+        except InvalidDocumentError:
+            raise
+        except (PydanticSerializationError, ValueError, TypeError, AttributeError, KeyError):
             raise InvalidDocumentError(f"wrong fields: {self._find_wrong_fields()}") from None
         for optional in ("active_seed_id", "active_persona_id"):
             if fields[optional] is None:
@@ -295,17 +297,29 @@ class Session(_Record):
         `model_dump` would convert each, and a save of a long session take a third longer.
 
         Raises:
-            TypeError, AttributeError, KeyError: One is missing or not of its type.
+            PydanticSerializationError, ValueError, TypeError, AttributeError, KeyError: One is
+                missing or not of its type.
             InvalidDocumentError: Free-form data is no JSON.
         """
+        own = self.__dict__
+        types_met = {
+            type(self),
+            *map(type, own["user_messages"]),
+            *map(type, own["agent_responses"]),
+        }
+        if not types_met <= {Session, UserMessage, AgentResponse}:
+            # Somebody's subclasses, with rules of their own.
+            dumped = self.model_dump(warnings="error")
+            check_json_value({"metadata": dumped["metadata"], **(self.__pydantic_extra__ or {})})
+            return type(self).model_validate(dumped).model_dump()
         extra = self.__pydantic_extra__ or {}
-        fields = {name: self.__dict__[name] for name in type(self).model_fields} | extra
+        fields = {name: own[name] for name in _TYPES} | extra
         for name, types in _TYPES.items():
             if not isinstance(fields[name], types):
                 raise TypeError
         if not fields["created_at"].tzinfo is fields["updated_at"].tzinfo is UTC:
             raise TypeError
-        check_json_value({"metadata": fields["metadata"], **extra})
+        fields |= check_json_value({"metadata": fields["metadata"], **extra})
         fields["user_messages"] = _plain_messages(fields["user_messages"], UserMessage)
         fields["agent_responses"] = _plain_messages(fields["agent_responses"], AgentResponse)
         return fields
@@ -355,8 +369,7 @@ def _plain_messages(
         ):
             raise TypeError
         if extra := message.__pydantic_extra__:
-            check_json_value(extra)
-            said = said | extra
+            said = said | check_json_value(extra)
         plain.append(said)
     return plain
 

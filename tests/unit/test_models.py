@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from statekeep import (
     FOREVER,
@@ -355,6 +356,32 @@ class TestWhatWouldNotLoadAgain:
         with pytest.raises(InvalidDocumentError) as caught:
             session.to_json()
         assert "hunter2" not in str(caught.value)
+
+
+class TestOfSomebodyElse:
+    def test_containers_are_written_as_plain_ones(self) -> None:
+        session = Session.new("ada")
+        session.metadata["counts"] = defaultdict(int, a=1)
+        assert Session.from_json(session.to_json()).metadata == {"counts": {"a": 1}}
+
+    def test_a_subclass_keeps_its_rules(self) -> None:
+        class Tagged(Session):
+            note: str = ""
+            secret: str = Field(default="x", exclude=True)
+
+        class Cited(UserMessage):
+            source: str = ""
+
+        session = Tagged.new("ada")
+        session.note = "n"
+        assert json.loads(session.to_json())["note"] == "n"
+        assert b"secret" not in session.to_json()
+        session.__dict__["note"] = 5
+        with pytest.raises(InvalidDocumentError, match="wrong fields"):
+            session.to_json()
+        other = Session.new("ada")
+        other.user_messages.append(Cited(content="Hello", timestamp=datetime.now(UTC)))
+        assert Session.from_json(other.to_json()).user_messages[0].content == "Hello"
 
 
 class TestSetting:

@@ -55,7 +55,7 @@ class Requests:
         store: Who sends, for error messages.
 
     Attributes:
-        once: To be held around requests that need not be sent by several threads.
+        once: To be held while a request is sent that need not be sent by several threads.
 
     Raises:
         ConfigError: The client that is asked for is not installed, or cannot do what else is.

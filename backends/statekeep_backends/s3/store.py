@@ -248,10 +248,16 @@ class S3Store(StateStore):
     def _ask_once(self, what: Literal["put", "delete"], key: str) -> None:
         """Refuse a condition that would not be kept; find out, if need be."""
         if what not in self._keeps:
-            with self._requests.once:
-                if what not in self._keeps:
-                    probe = f"{self._prefix}{PROBES}{secrets.token_hex(8)}.json"
-                    self._keeps[what] = self._requests.run(key, self._ask, what, probe)
+            if self._requests.once.acquire(blocking=False):
+                try:
+                    self._learn(what, key)
+                finally:
+                    self._requests.once.release()
+            else:
+                with self._requests.once:
+                    pass  # another thread is asking
+                # If it got no answer, those who waited ask all at once, not one by one.
+                self._learn(what, key)
         if not self._keeps[what]:
             who, instead = "this server", "use another server"
             if what == "delete" and self._lacks_s3fs:
@@ -261,6 +267,11 @@ class S3Store(StateStore):
                 key=key,
                 store=self,
             )
+
+    def _learn(self, what: Literal["put", "delete"], key: str) -> None:
+        if what not in self._keeps:
+            probe = f"{self._prefix}{PROBES}{secrets.token_hex(8)}.json"
+            self._keeps[what] = self._requests.run(key, self._ask, what, probe)
 
     async def _ask(self, client: Client, what: Literal["put", "delete"], probe: str) -> bool:
         """Make a conditional request that must fail, and see whether it does."""

@@ -220,7 +220,9 @@ def _parse_timestamp(value: object) -> datetime:
     if isinstance(value, str):
         with suppress(ValueError):
             in_body = value.endswith("Z")
-            return datetime.fromisoformat(value) if in_body else parsedate_to_datetime(value)
+            read = datetime.fromisoformat(value) if in_body else parsedate_to_datetime(value)
+            if read.tzinfo is not None:
+                return read
     moment: datetime = botocore.utils.parse_timestamp(value)
     return moment
 
