@@ -111,10 +111,8 @@ def test_it_measures_very_many() -> None:
         ["200, 100 of them changed", "103"],
         ["a tenth of 200 pruned", "25"],
     ]
-    assert [line.split(" | ")[0] for line in scale.of_the_index(20_001)] == [
-        "| 20,001, a new process",
-        "| 20,001, the same process again",
-    ]
+    (line,) = scale.of_the_index(20_001)
+    assert line.startswith("| 20,001, a new process | ")
 
 
 def test_the_page_shows_what_the_last_run_wrote() -> None:

@@ -237,6 +237,22 @@ class TestBudgets:
             assert proxy.count() == ["PUT", "DELETE", "DELETE", "DELETE"]
             assert list(store.scan()) == []
 
+    def test_threads_that_get_no_answer_do_not_wait_for_each_other(
+        self, proxy: Proxy, s3_place: str, options: dict[str, Any]
+    ) -> None:
+        proxy.fault = lambda _: (503, "SlowDown")
+        with open_store(s3_place, **options, retries=2) as store, ThreadPoolExecutor(12) as pool:
+
+            def refused(number: int) -> float:
+                started = time.monotonic()
+                with pytest.raises(UnavailableError):
+                    store.put(f"many/{number}.json", b"1", expect=ABSENT)
+                return time.monotonic() - started
+
+            took = list(pool.map(refused, range(12)))
+        # One after the other the last would wait for twelve times the pauses of the first.
+        assert max(took) < 5 * min(took)
+
     def test_a_server_is_asked_once_by_many_threads(
         self, proxy: Proxy, s3_place: str, options: dict[str, Any]
     ) -> None:
