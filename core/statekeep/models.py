@@ -311,6 +311,8 @@ class Session(_Record):
             # Somebody's subclasses, with rules of their own.
             dumped = self.model_dump(warnings="error")
             check_json_value({"metadata": dumped["metadata"], **(self.__pydantic_extra__ or {})})
+            for message in (*own["user_messages"], *own["agent_responses"]):
+                check_json_value(message.__pydantic_extra__ or {})
             return type(self).model_validate(dumped).model_dump()
         extra = self.__pydantic_extra__ or {}
         fields = {name: own[name] for name in _TYPES} | extra

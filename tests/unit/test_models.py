@@ -379,6 +379,12 @@ class TestOfSomebodyElse:
         session.__dict__["note"] = 5
         with pytest.raises(InvalidDocumentError, match="wrong fields"):
             session.to_json()
+        session.note = "n"
+        session.user_messages.append(
+            UserMessage(content="x", timestamp=datetime.now(UTC), cost=float("nan"))
+        )
+        with pytest.raises(InvalidDocumentError, match="nan"):
+            session.to_json()
         other = Session.new("ada")
         other.user_messages.append(Cited(content="Hello", timestamp=datetime.now(UTC)))
         assert Session.from_json(other.to_json()).user_messages[0].content == "Hello"
