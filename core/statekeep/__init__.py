@@ -19,76 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from statekeep._version import __version__
-from statekeep.config import load_pruner, load_settings, open_sessions, open_store
-from statekeep.documents import Document, DocumentInfo, Documents
-from statekeep.errors import (
-    AccessDeniedError,
-    ConfigError,
-    ConflictError,
-    CorruptDataError,
-    InvalidDocumentError,
-    InvalidKeyError,
-    NotFoundError,
-    OwnershipError,
-    PluginConflictError,
-    PluginError,
-    PluginLoadError,
-    PluginNotFoundError,
-    StateStoreError,
-    UnavailableError,
-    UnsupportedError,
-)
-from statekeep.events import (
-    ConflictDetected,
-    ConflictRetried,
-    DocumentDeleted,
-    DocumentSaved,
-    Event,
-    Observer,
-    OperationFinished,
-    ProblemFound,
-    PruneFailed,
-    PruneFinished,
-    SessionDeleted,
-    SessionRestored,
-    SessionSaved,
-)
-from statekeep.keys import Kind
-from statekeep.listing import Listing, Problem
-from statekeep.models import FOREVER, AgentResponse, Session, SessionSummary, UserMessage
-from statekeep.protocol import (
-    ABSENT,
-    ANY,
-    Blob,
-    Capabilities,
-    Entry,
-    Expect,
-    ExpectSeen,
-    Oddity,
-    Remedy,
-    StateStore,
-    SupportsDeleteMany,
-    SupportsGetMany,
-    SupportsInspect,
-    SupportsSweep,
-    Version,
-)
-from statekeep.retention import (
-    PlannedVictim,
-    PrunePlan,
-    PruneReport,
-    PruneThrottle,
-    PruningStrategy,
-    Retention,
-    Undeleted,
-    Victim,
-    Withheld,
-)
-from statekeep.sessions import Conflicts, Sessions
-from statekeep.trash import Trashed
 
 if TYPE_CHECKING:
     from statekeep.aio import AsyncDocuments, AsyncSessions
+    from statekeep.config import load_pruner, load_settings, open_sessions, open_store
     from statekeep.doctor import (
         Diagnosis,
         Finding,
@@ -99,30 +33,105 @@ if TYPE_CHECKING:
         diagnose,
         repair,
     )
+    from statekeep.documents import Document, DocumentInfo, Documents
+    from statekeep.errors import (
+        AccessDeniedError,
+        ConfigError,
+        ConflictError,
+        CorruptDataError,
+        InvalidDocumentError,
+        InvalidKeyError,
+        NotFoundError,
+        OwnershipError,
+        PluginConflictError,
+        PluginError,
+        PluginLoadError,
+        PluginNotFoundError,
+        StateStoreError,
+        UnavailableError,
+        UnsupportedError,
+    )
+    from statekeep.events import (
+        ConflictDetected,
+        ConflictRetried,
+        DocumentDeleted,
+        DocumentSaved,
+        Event,
+        Observer,
+        OperationFinished,
+        ProblemFound,
+        PruneFailed,
+        PruneFinished,
+        SessionDeleted,
+        SessionRestored,
+        SessionSaved,
+    )
+    from statekeep.keys import Kind
+    from statekeep.listing import Listing, Problem
+    from statekeep.models import FOREVER, AgentResponse, Session, SessionSummary, UserMessage
+    from statekeep.protocol import (
+        ABSENT,
+        ANY,
+        Blob,
+        Capabilities,
+        Entry,
+        Expect,
+        ExpectSeen,
+        Oddity,
+        Remedy,
+        StateStore,
+        SupportsDeleteMany,
+        SupportsGetMany,
+        SupportsInspect,
+        SupportsSweep,
+        Version,
+    )
+    from statekeep.retention import (
+        PlannedVictim,
+        PrunePlan,
+        PruneReport,
+        PruneThrottle,
+        PruningStrategy,
+        Retention,
+        Undeleted,
+        Victim,
+        Withheld,
+    )
+    from statekeep.sessions import Conflicts, Sessions
+    from statekeep.trash import Trashed
 
-# Not every program needs them, and importing them takes its time.
-_LATER = {
-    **dict.fromkeys(["AsyncDocuments", "AsyncSessions"], "statekeep.aio"),
-    **dict.fromkeys(
-        [
-            "Diagnosis",
-            "Finding",
-            "FindingKind",
-            "Mended",
-            "RepairReport",
-            "Unmended",
-            "diagnose",
-            "repair",
-        ],
-        "statekeep.doctor",
-    ),
-}
+# What is below comes first. A name's module is imported when the name is first asked for: who needs
+# an error or the protocol alone does not wait for the models.
+_LAYERS = (
+    "errors",
+    "keys",
+    "protocol",
+    "events",
+    "models",
+    "listing",
+    "retention",
+    "trash",
+    "sessions",
+    "documents",
+    "config",
+    "aio",
+    "doctor",
+)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LATER[name]), name)
+    if name in _LAYERS:
+        return import_module(f"{__name__}.{name}")
+    for layer in _LAYERS if name in __all__ else ():
+        module = import_module(f"{__name__}.{layer}")
+        if name in module.__all__:
+            found = globals()[name] = getattr(module, name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 __all__ = [

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import statekeep
+
 PLUGINS = {"statekeep_backends", "statekeep_plugins"}
 COSTLY = PLUGINS | {
     "asyncio", "boto3", "botocore", "email", "fsspec", "hypothesis", "importlib.metadata",
@@ -16,6 +18,7 @@ COSTLY = PLUGINS | {
 OPENED = {"email", "importlib.metadata", "pluggy", "statekeep.plugins", "statekeep_backends"}
 
 # How many modules may come on top of those of `import pydantic`; docs/benchmarks.md says so, too.
+NAMES_BUDGET = 5
 IMPORT_BUDGET = 120
 OPEN_BUDGET = 190
 HELP_BUDGET = 190
@@ -33,10 +36,30 @@ def pydantic() -> set[str]:
     return _imported_by("import pydantic")
 
 
-def test_importing_statekeep_imports_nothing_costly(pydantic: set[str]) -> None:
+def test_importing_statekeep_imports_names_only(pydantic: set[str]) -> None:
     imported = _imported_by("import statekeep") - pydantic
+    assert len(imported) <= NAMES_BUDGET, sorted(imported)
+
+
+def test_an_error_and_the_protocol_come_without_the_models() -> None:
+    imported = _imported_by("from statekeep import ConflictError, StateStore")
+    assert not imported & {"pydantic", "statekeep.models"}
+
+
+def test_importing_what_most_programs_need_imports_nothing_costly(pydantic: set[str]) -> None:
+    imported = _imported_by("from statekeep import Documents, Sessions, open_store") - pydantic
     assert not imported & COSTLY
     assert len(imported) <= IMPORT_BUDGET, sorted(imported)
+
+
+def test_every_public_name_can_be_asked_for_and_no_other() -> None:
+    assert {name for name in dir(statekeep) if not hasattr(statekeep, name)} == set()
+    assert set(statekeep.__all__) <= set(dir(statekeep))
+    assert not hasattr(statekeep, "Sesions")
+
+
+def test_a_module_can_be_asked_for_without_importing_it() -> None:
+    _imported_by("import statekeep; statekeep.errors.ConflictError")
 
 
 @pytest.mark.parametrize(
