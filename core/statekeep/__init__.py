@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     )
     from statekeep.keys import Kind
     from statekeep.listing import Listing, Problem
-    from statekeep.models import FOREVER, AgentResponse, Session, SessionSummary, UserMessage
+    from statekeep.models import AgentResponse, Session, UserMessage
     from statekeep.protocol import (
         ABSENT,
         ANY,
@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         Withheld,
     )
     from statekeep.sessions import Conflicts, Sessions
+    from statekeep.summaries import FOREVER, SessionSummary
     from statekeep.trash import Trashed
 
 # What is below comes first. A name's module is imported when the name is first asked for: who needs
@@ -107,6 +108,7 @@ _LAYERS = (
     "keys",
     "protocol",
     "events",
+    "summaries",
     "models",
     "listing",
     "retention",

@@ -12,7 +12,8 @@ import orjson
 
 from statekeep.errors import CorruptDataError, InvalidKeyError
 from statekeep.keys import session_key
-from statekeep.models import Session, SessionSummary
+from statekeep.models import Session
+from statekeep.summaries import SessionSummary, read_summary
 from statekeep.timestamps import from_microseconds, to_microseconds
 
 if TYPE_CHECKING:
@@ -136,12 +137,7 @@ def decode_session(key: str, blob: Blob) -> Session:
         CorruptDataError: It is no session, or one whose id belongs in another place.
     """
     session = Session.from_json(blob.data)
-    try:
-        sound = session_key(session.id) == key
-    except InvalidKeyError:
-        sound = False
-    if not sound:
-        raise CorruptDataError(f"the id inside, {session.id[:80]!r}, does not belong here")
+    _check_place(key, session.id)
     session.expect_version(blob.version)
     return session
 
@@ -152,7 +148,10 @@ def read_record(key: str, blob: Blob) -> Record:
     Raises:
         CorruptDataError: As `decode_session`.
     """
-    summary = decode_session(key, blob).summary(size=len(blob.data))
+    summary = read_summary(blob.data)
+    if summary is None:
+        summary = Session.from_json(blob.data).summary(size=len(blob.data))
+    _check_place(key, summary.id)
     pin = summary.pinned_until
     return Record(
         key,
@@ -170,6 +169,15 @@ def read_record(key: str, blob: Blob) -> Record:
         summary.last_phase,
         summary.last_evaluation,
     )
+
+
+def _check_place(key: str, session_id: str) -> None:
+    try:
+        sound = session_key(session_id) == key
+    except InvalidKeyError:
+        sound = False
+    if not sound:
+        raise CorruptDataError(f"the id inside, {session_id[:80]!r}, does not belong here")
 
 
 def sort_newest_first(records: list[Record]) -> None:

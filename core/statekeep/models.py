@@ -1,9 +1,8 @@
-"""Sessions, their messages and their summaries, as the original has them."""
+"""Sessions and their messages, as the original has them."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
@@ -20,38 +19,21 @@ from pydantic_core import PydanticSerializationError
 from statekeep.codec import check_json_value, decode_json, encode_json, explain
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.protocol import Version  # noqa: TC001 - pydantic reads annotations
-from statekeep.timestamps import format_timestamp, parse_timestamp, to_utc, utc_now
+from statekeep.summaries import OPTIONAL_BOOLEAN, OPTIONAL_TEXT, SessionSummary, summarize
+from statekeep.timestamps import parse_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "FOREVER",
-    "PIN",
-    "AgentResponse",
-    "Session",
-    "SessionSummary",
-    "Timestamp",
-    "UserMessage",
-]
+__all__ = ["AgentResponse", "Session", "Timestamp", "UserMessage"]
 
-FOREVER: Final = datetime.max.replace(tzinfo=UTC)
-"""`SessionSummary.pinned_until` of a session that is pinned without an end."""
-
-PIN: Final = "statekeep.pin"
-"""The metadata key of a pin: a time as text, or true for ever."""
-
-_PROJECT: Final = "project_ids"
-
-_OPTIONAL_TEXT = (str, type(None))
-_OPTIONAL_BOOLEAN = (bool, type(None))
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "id": str,
     "user_id": str,
     "user_messages": list,
     "agent_responses": list,
-    "active_seed_id": _OPTIONAL_TEXT,
-    "active_persona_id": _OPTIONAL_TEXT,
+    "active_seed_id": OPTIONAL_TEXT,
+    "active_persona_id": OPTIONAL_TEXT,
     "created_at": datetime,
     "updated_at": datetime,
     "metadata": dict,
@@ -254,25 +236,8 @@ class Session(_Record):
         Args:
             size: Bytes that it takes in the store.
         """
-        responses = self.agent_responses
-        phases = (r.phase_reached for r in reversed(responses) if r.phase_reached is not None)
-        verdicts = (
-            r.evaluation_passed for r in reversed(responses) if r.evaluation_passed is not None
-        )
-        project = self.metadata.get(_PROJECT)
-        return SessionSummary(
-            id=self.id,
-            user_id=self.user_id,
-            message_count=len(self.user_messages),
-            active_seed_id=self.active_seed_id,
-            project_id=project if isinstance(project, str) else None,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            size=size,
-            pinned_until=_pinned_until(self.metadata),
-            last_phase=next(phases, None),
-            last_evaluation=next(verdicts, None),
-        )
+        responses = [response.__dict__ for response in self.agent_responses]
+        return summarize(self.__dict__, responses, size=size)
 
     def to_json(self) -> bytes:
         """Write it as the format has it.
@@ -364,66 +329,13 @@ def _plain_messages(
         ):
             raise TypeError
         if kind is AgentResponse and not (
-            isinstance(said["session_id"], _OPTIONAL_TEXT)
-            and isinstance(said["seed_id"], _OPTIONAL_TEXT)
-            and isinstance(said["phase_reached"], _OPTIONAL_TEXT)
-            and isinstance(said["evaluation_passed"], _OPTIONAL_BOOLEAN)
+            isinstance(said["session_id"], OPTIONAL_TEXT)
+            and isinstance(said["seed_id"], OPTIONAL_TEXT)
+            and isinstance(said["phase_reached"], OPTIONAL_TEXT)
+            and isinstance(said["evaluation_passed"], OPTIONAL_BOOLEAN)
         ):
             raise TypeError
         if extra := message.__pydantic_extra__:
             said = said | check_json_value(extra)
         plain.append(said)
     return plain
-
-
-def _pinned_until(metadata: dict[str, Any]) -> datetime | None:
-    pin = metadata.get(PIN)
-    if pin is None or pin is False:
-        return None
-    try:
-        return parse_timestamp(pin) if isinstance(pin, str) else FOREVER
-    except ValueError:
-        return FOREVER  # a pin that cannot be read protects: the other mistake deletes
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSummary:
-    """What a listing says of a session without its messages.
-
-    Attributes:
-        id: The session's id.
-        user_id: Whom it belongs to.
-        message_count: How many user messages it has.
-        active_seed_id: The seed in work, if any.
-        project_id: The metadata value ``project_ids``, if that is text.
-        created_at: UTC.
-        updated_at: UTC.
-        size: Bytes that it takes in the store.
-        pinned_until: Until when it is protected from pruning; `FOREVER` if without end.
-        last_phase: The last phase that a response reached.
-        last_evaluation: Whether the last evaluation passed; None if there was none.
-    """
-
-    id: str
-    user_id: str
-    message_count: int
-    active_seed_id: str | None
-    project_id: str | None
-    created_at: datetime
-    updated_at: datetime
-    size: int
-    pinned_until: datetime | None
-    last_phase: str | None
-    last_evaluation: bool | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The original's JSON form: its fields only, absent ones left out."""
-        optional = {"active_seed_id": self.active_seed_id, "project_id": self.project_id}
-        return {
-            "id": self.id,
-            "user_id": self.user_id,
-            "message_count": self.message_count,
-            **{name: value for name, value in optional.items() if value is not None},
-            "created_at": format_timestamp(self.created_at),
-            "updated_at": format_timestamp(self.updated_at),
-        }

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from statekeep.listing import Catalogue, Record
-    from statekeep.models import SessionSummary
     from statekeep.protocol import StateStore, Version
     from statekeep.retention import PruningStrategy
+    from statekeep.summaries import SessionSummary
 
 __all__ = ["carry_out", "make_plan"]
 

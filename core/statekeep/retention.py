@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from statekeep.errors import StateStoreError
     from statekeep.listing import Problem
-    from statekeep.models import SessionSummary
     from statekeep.protocol import Version
+    from statekeep.summaries import SessionSummary
 
 __all__ = [
     "PlannedVictim",

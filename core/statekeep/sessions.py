@@ -31,7 +31,7 @@ from statekeep.events import (
 from statekeep.index import SummaryIndex
 from statekeep.keys import session_key
 from statekeep.listing import Catalogue, Listing, Record, decode_session, page
-from statekeep.models import PIN, Session
+from statekeep.models import Session
 from statekeep.operations import operation
 from statekeep.protocol import (
     ABSENT,
@@ -50,6 +50,7 @@ from statekeep.retention import (
     Retention,
 )
 from statekeep.retrying import apply, retry_on_conflict
+from statekeep.summaries import PIN
 from statekeep.timestamps import format_timestamp, to_microseconds, to_utc, utc_now
 from statekeep.trash import Trashed, discard, empty_trash, list_trash, restore
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from statekeep import (
     Session,
     UserMessage,
 )
+from statekeep.summaries import read_summary
 from statekeep.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
@@ -160,6 +162,35 @@ class TestASummary:
         session = Session.new("ada")
         session.metadata["statekeep.pin"] = pin
         assert session.summary().pinned_until == until
+
+    @given(sessions)
+    def test_is_read_from_stored_bytes_without_making_the_session(self, session: Session) -> None:
+        data = session.to_json()
+        assert read_summary(data) == session.summary(size=len(data))
+
+    @given(sessions, st.data())
+    def test_that_reading_accepts_nothing_that_the_model_refuses(
+        self, session: Session, data: st.DataObject
+    ) -> None:
+        fields = json.loads(session.to_json())
+        for _ in range(data.draw(st.integers(1, 2))):
+            lists = [each for each in fields.values() if isinstance(each, list)]
+            whole = data.draw(st.sampled_from([fields, *chain.from_iterable(lists)]))
+            if not (isinstance(whole, dict) and whole):
+                continue
+            name = data.draw(st.sampled_from([*whole, "phase_reached", "evaluation_passed"]))
+            whole.pop(name, None)
+            if data.draw(st.booleans()):
+                odd_times = st.sampled_from(["2024-01-01 00:00:00+01:00", "2024-01-01T24:00:00Z"])
+                whole[name] = data.draw(json_values | st.just([]) | st.just({}) | odd_times)
+        stored = json.dumps(fields).encode()
+        found = read_summary(stored)
+        try:
+            expected = Session.from_json(stored).summary(size=len(stored))
+        except CorruptDataError:
+            assert found is None
+        else:
+            assert found in (None, expected)
 
 
 class TestJson:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from statekeep.models import FOREVER
+from statekeep.summaries import FOREVER
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:

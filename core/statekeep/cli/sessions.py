@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from statekeep.listing import Problem
-    from statekeep.models import Session, SessionSummary
+    from statekeep.models import Session
     from statekeep.retention import PlannedVictim, PrunePlan, PruneReport, Undeleted, Withheld
     from statekeep.sessions import Sessions
+    from statekeep.summaries import SessionSummary
 
 __all__ = ["app"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from statekeep.models import SessionSummary
+    from statekeep import SessionSummary
 
 
 class Greedy(BaseModel, extra="forbid"):
