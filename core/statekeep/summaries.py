@@ -127,7 +127,6 @@ def read_summary(data: bytes) -> SessionSummary | None:
             and isinstance(answered, list)
             and isinstance(fields.get("active_seed_id"), OPTIONAL_TEXT)
             and isinstance(fields.get("active_persona_id"), OPTIONAL_TEXT)
-            and isinstance(fields["metadata"], dict)
         ):
             return None
         for message in asked:
