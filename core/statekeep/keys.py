@@ -176,7 +176,7 @@ def session_stem(session_id: str) -> str:
 
 def is_session_key(key: str) -> bool:
     """Tell whether a session may lie there."""
-    return key.count("/") == 1 and key.startswith(f"{SESSIONS}/") and key.endswith(".json")
+    return key.endswith(".json") and key.rfind("/") == len(SESSIONS) and key.startswith(SESSIONS)
 
 
 def document_key(category: str, name: str, kind: Kind) -> str:
