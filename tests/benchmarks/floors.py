@@ -174,9 +174,16 @@ class BareBucket(Subject):
         self._put(self._id, self._bytes, IfMatch=self._tags[self._id])
 
     def load(self, session_id: str) -> dict[str, Any]:
-        answer = self._client.get_object(Bucket=self._bucket.name, Key=self._key(session_id))
-        loaded: dict[str, Any] = json.loads(answer["Body"].read())
+        loaded: dict[str, Any] = json.loads(self._get(session_id))
         return loaded
+
+    def get_many(self, session_ids: list[str], threads: int) -> None:
+        """Read the bytes of sessions, many at once."""
+        in_threads(threads, self._get, session_ids)
+
+    def put_many(self, documents: list[tuple[str, bytes]], threads: int) -> None:
+        """Write the bytes of sessions, many at once."""
+        in_threads(threads, lambda document: self._put(*document), documents)
 
     def newest(self, limit: int | None) -> list[tuple[Any, str]]:
         found = sorted(((each["LastModified"], each["Key"]) for each in self._scan()), reverse=True)
@@ -199,6 +206,11 @@ class BareBucket(Subject):
 
     def _key(self, session_id: str) -> str:
         return f"{self._bucket.prefix}/{session_id}.json"
+
+    def _get(self, session_id: str) -> bytes:
+        answer = self._client.get_object(Bucket=self._bucket.name, Key=self._key(session_id))
+        data: bytes = answer["Body"].read()
+        return data
 
     def _put(self, session_id: str, data: bytes, **condition: str) -> None:
         answer = self._client.put_object(

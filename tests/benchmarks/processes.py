@@ -196,6 +196,12 @@ class _Server:
         in_threads(threads, self._subject.load, session_ids)
         return time.monotonic() - start
 
+    def transfer(self, what: str, items: list[Any], threads: int) -> float:
+        """Get or put bytes, many at once; the seconds it took."""
+        start = time.monotonic()
+        getattr(self._subject, what)(items, threads)
+        return time.monotonic() - start
+
     def memory_of_listing(self) -> int:
         """List all; the bytes that the listing, and what is kept for the next, take."""
         tracemalloc.start()

@@ -15,7 +15,7 @@ from proxy import Proxy
 
 from benchmarks import floors, peers
 from benchmarks.bench import Entry
-from benchmarks.conversations import SMALL, ids
+from benchmarks.conversations import SMALL, as_json, ids
 from benchmarks.operations import (
     fill,
     list_every_way,
@@ -57,7 +57,7 @@ def buckets(bench: Bench) -> None:
         # moto takes one request at a time: of what is done at once it tells nothing.
         name, url = "SeaweedFS", urls["SeaweedFS"]
         bench.part = "fleet"
-        _load_in_threads(bench, name, ours, [_new_place(url) for _ in ours])
+        _transfer_and_load(bench, name, ours, [_new_place(url) for _ in ours])
         save_and_load_together(bench, name, ours, [_new_place(url) for _ in ours])
         for count in bench.plan.objects:
             places = [_new_place(url) for _ in ours]
@@ -108,17 +108,28 @@ def _single_operations(worker: Worker) -> Iterator[tuple[str, Callable[[], objec
     yield "save", lambda: worker.call("save", 0, 1)
 
 
-def _load_in_threads(
+def _transfer_and_load(
     bench: Bench, name: str, entries: Sequence[Entry], places: Sequence[str]
 ) -> None:
     session_ids = ids(20 * _THREADS)
+    documents = [*as_json(SMALL, session_ids)]
     fill(bench, entries, places, len(session_ids))
     with bench.workers(entries, places) as workers:
         for _ in range(bench.plan.rounds):
             for entry, worker in zip(entries, workers, strict=True):
-                took = worker.call("load_in_threads", session_ids, _THREADS)
-                rate = len(session_ids) / took
-                bench.add(entry, name, "load", f"{_THREADS} threads", rate, "1/s")
+                for work, size, took in _many_at_once(worker, session_ids, documents):
+                    bench.add(entry, name, work, size, len(session_ids) / took, "1/s")
+
+
+def _many_at_once(
+    worker: Worker, session_ids: list[str], documents: list[tuple[str, bytes]]
+) -> Iterator[tuple[str, str, float]]:
+    """Work, how many at once, and seconds: first the requests alone, then whole sessions."""
+    together = f"{_THREADS} at once"
+    yield "get bytes", together, worker.call("transfer", "get_many", session_ids, _THREADS)
+    yield "put bytes", together, worker.call("transfer", "put_many", documents, _THREADS)
+    took = worker.call("load_in_threads", session_ids, _THREADS)
+    yield "load", f"{_THREADS} threads", took
 
 
 @contextmanager

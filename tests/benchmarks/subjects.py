@@ -159,6 +159,20 @@ class StatekeepBucket(Statekeep):
         "statekeep_plugins.pruners",
     )
 
+    def get_many(self, session_ids: list[str], threads: int) -> None:  # noqa: ARG002
+        """Read the bytes of sessions, many at once, as a listing does."""
+        from statekeep.keys import session_key
+        from statekeep.protocol import get_many
+
+        for got in get_many(self._store, map(session_key, session_ids)):
+            del got
+
+    def put_many(self, documents: list[tuple[str, bytes]], threads: int) -> None:
+        """Write the bytes of sessions, many at once."""
+        from statekeep.keys import session_key
+
+        in_threads(threads, lambda one: self._store.put(session_key(one[0]), one[1]), documents)
+
 
 class Bucket:
     """The parts of an S3 URL, for those who want them one by one."""
