@@ -93,6 +93,19 @@ class TestTheFolder:
         with pytest.raises(ConfigError, match="no folder"):
             open_store(tmp_path / "file")
 
+    def test_is_refused_where_others_would_read_other_names(self, base: Path) -> None:
+        code = f"import statekeep; statekeep.open_store({str(base)!r})"
+        plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | plain,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert "ConfigError: file names are ascii here" in ended.stderr
+        assert "PYTHONUTF8=1" in ended.stderr
+
     def test_may_be_empty_of_everything_but_a_name(self, store: StateStore, base: Path) -> None:
         base.mkdir()
         assert list(store.scan()) == []

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import stat
+import sys
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -86,7 +87,8 @@ class LocalDiskStore(StateStore):
         lock_timeout: Seconds to wait for another writer.
 
     Raises:
-        ConfigError: The path is something else than a folder, or an option is wrong.
+        ConfigError: The path is something else than a folder, an option is wrong, or Python does
+            not write file names in UTF-8 here.
     """
 
     def __init__(
@@ -100,6 +102,11 @@ class LocalDiskStore(StateStore):
             raise ConfigError(f"durability is 'fsync' or 'rename', not {durability!r}")
         if not 0 <= lock_timeout < inf:
             raise ConfigError(f"lock_timeout is a number of seconds, not {lock_timeout!r}")
+        if sys.getfilesystemencoding() != "utf-8":
+            raise ConfigError(
+                f"file names are {sys.getfilesystemencoding()} here, and a store needs UTF-8, "
+                "because others read it, too; set PYTHONUTF8=1"
+            )
         # Not abspath(), which takes `link/..` for the folder that the link is in.
         self._base = str(Path(path).absolute())
         self._sync = durability == "fsync"
