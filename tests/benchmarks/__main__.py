@@ -101,6 +101,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         "memory": memory if memory.is_dir() else None,
         "peers": not arguments.no_peers,
         "processes": 8,
+        "threads": 32,
         "settling": 2.5,
     }
     if arguments.quick:

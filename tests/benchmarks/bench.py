@@ -63,6 +63,7 @@ class Plan:
         objects: How many sessions are listed in a bucket.
         counted: How many are listed there for the number of requests alone.
         processes: How many share a store.
+        threads: How many share a bucket.
         settling: Seconds after which statekeep's index trusts that a file has its final time.
     """
 
@@ -77,6 +78,7 @@ class Plan:
     objects: tuple[int, ...]
     counted: tuple[int, ...]
     processes: int
+    threads: int
     settling: float
 
 

@@ -42,7 +42,6 @@ _PEERS = [
     Entry("strands-agents, S3", peers.StrandsBucket, "peer"),
     Entry("py-key-value, S3", peers.KeyValueBucket, "peer"),
 ]
-_THREADS = 32
 
 
 def buckets(bench: Bench) -> None:
@@ -111,25 +110,26 @@ def _single_operations(worker: Worker) -> Iterator[tuple[str, Callable[[], objec
 def _transfer_and_load(
     bench: Bench, name: str, entries: Sequence[Entry], places: Sequence[str]
 ) -> None:
-    session_ids = ids(20 * _THREADS)
+    threads = bench.plan.threads
+    session_ids = ids(20 * threads)
     documents = [*as_json(SMALL, session_ids)]
     fill(bench, entries, places, len(session_ids))
     with bench.workers(entries, places) as workers:
         for _ in range(bench.plan.rounds):
             for entry, worker in zip(entries, workers, strict=True):
-                for work, size, took in _many_at_once(worker, session_ids, documents):
+                for work, size, took in _many_at_once(worker, threads, documents):
                     bench.add(entry, name, work, size, len(session_ids) / took, "1/s")
 
 
 def _many_at_once(
-    worker: Worker, session_ids: list[str], documents: list[tuple[str, bytes]]
+    worker: Worker, threads: int, documents: list[tuple[str, bytes]]
 ) -> Iterator[tuple[str, str, float]]:
     """Work, how many at once, and seconds: first the requests alone, then whole sessions."""
-    together = f"{_THREADS} at once"
-    yield "get bytes", together, worker.call("transfer", "get_many", session_ids, _THREADS)
-    yield "put bytes", together, worker.call("transfer", "put_many", documents, _THREADS)
-    took = worker.call("load_in_threads", session_ids, _THREADS)
-    yield "load", f"{_THREADS} threads", took
+    session_ids = [each for each, _ in documents]
+    together = f"{threads} at once"
+    yield "get bytes", together, worker.call("transfer", "get_many", session_ids, threads)
+    yield "put bytes", together, worker.call("transfer", "put_many", documents, threads)
+    yield "load", f"{threads} threads", worker.call("load_in_threads", session_ids, threads)
 
 
 @contextmanager

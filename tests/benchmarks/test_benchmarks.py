@@ -36,6 +36,7 @@ def _plan(folder: Path) -> Plan:
         objects=(10,),
         counted=(10,),
         processes=2,
+        threads=2,
         settling=0,
     )
 
@@ -91,7 +92,7 @@ def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AWS_PROFILE", "nobody's")  # would disturb it, so it must not matter
     results = measure(replace(_plan(tmp_path), rounds=1), ["buckets", "requests"])
     assert _row(results, "listing", "all, new process", "statekeep, s3fs", "10").median > 0
-    assert _row(results, "fleet", "load", "bare boto3", "32 threads").median > 0
+    assert _row(results, "fleet", "load", "bare boto3", "2 threads").median > 0
     # One LIST, and one GET for each.
     for client in ("s3fs", "obstore"):
         name = f"statekeep, {client}"

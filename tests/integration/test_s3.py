@@ -384,7 +384,7 @@ class TestALostAnswer:
         # Of thousands of writes one in seven is lost; one may be so five times in a row.
         location = f"{s3_place}?endpoint_url={proxy.url}&client={s3_client}&retries=20"
         # moto's server, which goes with s3fs here, answers one request at a time.
-        times = 50 if s3_client == "obstore" else 20
+        times = 50 if s3_client == "obstore" else 10
         in_processes(update_often, [(location, worker, times) for worker in range(8)])
         session = Sessions(direct).load("s")
         assert session
