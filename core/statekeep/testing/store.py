@@ -202,7 +202,9 @@ class StateStoreContract:
             while not writing.done():
                 blob = store.get(KEY)
                 assert blob is not None
-                assert blob.data == versions.get(blob.version), "half of a write was read"
+                # Compared before, because pytest takes a minute to explain how they differ.
+                whole = blob.data == versions.get(blob.version)
+                assert whole, "half of a write was read"
             writing.result()
 
     # versions and expectations
