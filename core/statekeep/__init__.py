@@ -101,39 +101,105 @@ if TYPE_CHECKING:
     from statekeep.summaries import FOREVER, SessionSummary
     from statekeep.trash import Trashed
 
-# What is below comes first. A name's module is imported when the name is first asked for: who needs
-# an error or the protocol alone does not wait for the models.
-_LAYERS = (
-    "errors",
-    "keys",
-    "protocol",
-    "events",
-    "summaries",
-    "models",
-    "listing",
-    "retention",
-    "trash",
-    "sessions",
-    "documents",
-    "config",
-    "aio",
-    "doctor",
-)
+# Each is imported when first asked for, because that takes its time: who needs an error or the
+# protocol alone does not wait for the models. Who forks should have asked before, as with any
+# import: a child that is forked while another thread imports waits for ever.
+_NAMES = {
+    "statekeep.aio": ["AsyncDocuments", "AsyncSessions"],
+    "statekeep.config": ["load_pruner", "load_settings", "open_sessions", "open_store"],
+    "statekeep.doctor": [
+        "Diagnosis",
+        "Finding",
+        "FindingKind",
+        "Mended",
+        "RepairReport",
+        "Unmended",
+        "diagnose",
+        "repair",
+    ],
+    "statekeep.documents": ["Document", "DocumentInfo", "Documents"],
+    "statekeep.errors": [
+        "AccessDeniedError",
+        "ConfigError",
+        "ConflictError",
+        "CorruptDataError",
+        "InvalidDocumentError",
+        "InvalidKeyError",
+        "NotFoundError",
+        "OwnershipError",
+        "PluginConflictError",
+        "PluginError",
+        "PluginLoadError",
+        "PluginNotFoundError",
+        "StateStoreError",
+        "UnavailableError",
+        "UnsupportedError",
+    ],
+    "statekeep.events": [
+        "ConflictDetected",
+        "ConflictRetried",
+        "DocumentDeleted",
+        "DocumentSaved",
+        "Event",
+        "Observer",
+        "OperationFinished",
+        "ProblemFound",
+        "PruneFailed",
+        "PruneFinished",
+        "SessionDeleted",
+        "SessionRestored",
+        "SessionSaved",
+    ],
+    "statekeep.keys": ["Kind"],
+    "statekeep.listing": ["Listing", "Problem"],
+    "statekeep.models": ["AgentResponse", "Session", "UserMessage"],
+    "statekeep.protocol": [
+        "ABSENT",
+        "ANY",
+        "Blob",
+        "Capabilities",
+        "Entry",
+        "Expect",
+        "ExpectSeen",
+        "Oddity",
+        "Remedy",
+        "StateStore",
+        "SupportsDeleteMany",
+        "SupportsGetMany",
+        "SupportsInspect",
+        "SupportsSweep",
+        "Version",
+    ],
+    "statekeep.retention": [
+        "PlannedVictim",
+        "PrunePlan",
+        "PruneReport",
+        "PruneThrottle",
+        "PruningStrategy",
+        "Retention",
+        "Undeleted",
+        "Victim",
+        "Withheld",
+    ],
+    "statekeep.sessions": ["Conflicts", "Sessions"],
+    "statekeep.summaries": ["FOREVER", "SessionSummary"],
+    "statekeep.trash": ["Trashed"],
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = {*_NAMES, "statekeep.hooks", "statekeep.settings", "statekeep.urls"}
 
+if not TYPE_CHECKING:  # a checker shall find misspelt names
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
-    if name in _LAYERS:
-        return import_module(f"{__name__}.{name}")
-    for layer in _LAYERS if name in __all__ else ():
-        module = import_module(f"{__name__}.{layer}")
-        if name in module.__all__:
-            found = globals()[name] = getattr(module, name)
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:  # noqa: ANN401
+        if (module := f"{__name__}.{name}") in _MODULES:
+            return import_module(module)
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return found
 
-
-def __dir__() -> list[str]:
-    return __all__
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
 __all__ = [

@@ -114,9 +114,11 @@ class SummaryIndex:
         marks: dict[str, str | None] = {}
         modified: dict[str, int | None] = {}
         for entry in self._store.scan(SESSIONS):
-            marks[entry.key] = entry.fingerprint
-            if times:
-                modified[entry.key] = entry.modified_ns
+            key = entry.key
+            if is_session_key(key):
+                marks[key] = entry.fingerprint
+                if times:
+                    modified[key] = entry.modified_ns
         before = self._known
         known = before.confirmed_by(marks)
         self._unsaved += len(before) - len(known)
@@ -229,7 +231,7 @@ def _missing(known: Known, found: Collection[str]) -> list[str]:
     if len(known) == len(found):
         return []
     keys = known.keys()
-    return [key for key in found if key not in keys and is_session_key(key)]
+    return [key for key in found if key not in keys]
 
 
 def _are_many(count: int, found: Collection[str]) -> bool:

@@ -106,7 +106,7 @@ def summarize(
 
 
 def read_summary(data: bytes) -> SessionSummary | None:
-    """Sum up a stored session without making it; every field is looked at all the same.
+    """Sum up a stored session without making it; whatever the model checks is looked at.
 
     That takes half of the time, and a first listing reads every session.
 
@@ -119,6 +119,8 @@ def read_summary(data: bytes) -> SessionSummary | None:
     """
     fields = decode_json(data)
     try:
+        for name, empty in (("user_messages", []), ("agent_responses", []), ("metadata", {})):
+            fields.setdefault(name, empty)
         asked, answered = fields["user_messages"], fields["agent_responses"]
         if not (
             isinstance(fields["id"], str)

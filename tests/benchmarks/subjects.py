@@ -160,12 +160,13 @@ class StatekeepBucket(Statekeep):
     )
 
     def get_many(self, session_ids: list[str], threads: int) -> None:  # noqa: ARG002
-        """Read the bytes of sessions, many at once, as a listing does."""
+        """Read the bytes of sessions as a listing does: as many at once as the store is set to."""
+        from statekeep import Blob
         from statekeep.keys import session_key
         from statekeep.protocol import get_many
 
-        for got in get_many(self._store, map(session_key, session_ids)):
-            del got
+        for key, got in get_many(self._store, map(session_key, session_ids)):
+            assert isinstance(got, Blob), (key, got)
 
     def put_many(self, documents: list[tuple[str, bytes]], threads: int) -> None:
         """Write the bytes of sessions, many at once."""

@@ -44,8 +44,9 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     for client, together in (("s3fs", 1 / 1.6), ("obstore", 1 / 5)):
         key = ("turns", "SeaweedFS", "load", "10 x 200")
         yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", 1 / 0.9)
-        key = ("fleet", "SeaweedFS", "get bytes", "32 at once")
-        yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", together)
+        for work, size in (("get bytes", "32 at once"), ("load", "32 threads")):
+            key = ("fleet", "SeaweedFS", work, size)
+            yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", together)
     for row in results.rows:
         if row.work == "memory for each":
             what = f"{row.place}, bytes of memory for each of {row.size} listed"

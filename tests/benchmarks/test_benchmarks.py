@@ -93,6 +93,9 @@ def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     results = measure(replace(_plan(tmp_path), rounds=1), ["buckets", "requests"])
     assert _row(results, "listing", "all, new process", "statekeep, s3fs", "10").median > 0
     assert _row(results, "fleet", "load", "bare boto3", "2 threads").median > 0
+    for work in ("get bytes", "put bytes"):
+        for subject in ("bare boto3", "statekeep, s3fs", "statekeep, obstore"):
+            assert _row(results, "fleet", work, subject, "2 at once").median > 0
     # One LIST, and one GET for each.
     for client in ("s3fs", "obstore"):
         name = f"statekeep, {client}"

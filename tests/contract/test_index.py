@@ -226,6 +226,17 @@ class TestReads:
         assert Sessions(store).list() == expected
         assert store.asked == [f"get {INDEX}"]
 
+    def test_documents_that_are_no_sessions_do_not_matter(self) -> None:
+        store = CountingStore()
+        fill(store, 60)
+        for n in range(6000):
+            store.put(f"{SESSIONS}/{n}.md", b"no session")
+        for _ in range(2):
+            store.asked.clear()
+            listing = Sessions(store).list()
+            assert (len(listing), listing.problems) == (60, ())
+        assert store.asked == [f"get {INDEX}"]
+
     def test_an_index_is_not_asked_for_where_it_saves_little(self) -> None:
         store = CountingStore()
         fill(store, 16)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, assert_type
+from unittest.mock import Mock
 
 import anyio.lowlevel
 import pytest
@@ -207,6 +208,21 @@ class TestOperations:
             with pytest.raises(UnavailableError) as met:
                 await failing.load("s")
             assert met.value is down
+
+    async def test_take_one_hop_into_a_thread_each(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with open_store(tmp_path) as store:
+            async with AsyncSessions(store) as sessions:
+                executor = sessions._threads._executor
+                submit = Mock(wraps=executor.submit)
+                monkeypatch.setattr(executor, "submit", submit)
+                session = await sessions.get_or_create("ada", "s")
+                await sessions.save(session)
+                await sessions.update("s", lambda same: same.add_user_message("Hello"))
+                await sessions.load("s")
+                await sessions.list()
+                assert submit.call_count == 5
 
     async def test_take_the_callers_context_along(self) -> None:
         tenant: ContextVar[str] = ContextVar("tenant")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -52,14 +55,28 @@ def test_importing_what_most_programs_need_imports_nothing_costly(pydantic: set[
     assert len(imported) <= IMPORT_BUDGET, sorted(imported)
 
 
-def test_every_public_name_can_be_asked_for_and_no_other() -> None:
-    assert {name for name in dir(statekeep) if not hasattr(statekeep, name)} == set()
-    assert set(statekeep.__all__) <= set(dir(statekeep))
-    assert not hasattr(statekeep, "Sesions")
+def test_every_public_name_comes_from_where_checkers_see_it() -> None:
+    tree = ast.parse(Path(statekeep.__file__).read_text())
+    (seen_by_checkers,) = [
+        node for node in tree.body if isinstance(node, ast.If) and isinstance(node.test, ast.Name)
+    ]
+    places = {
+        alias.name: node.module
+        for node in seen_by_checkers.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {*places, "__version__"} == set(statekeep.__all__)
+    for name, module in places.items():
+        assert getattr(statekeep, name) is getattr(import_module(str(module)), name)
+        assert name in dir(statekeep)
+    with pytest.raises(AttributeError, match="has no attribute 'Sesions'"):
+        statekeep.Sesions  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_a_module_can_be_asked_for_without_importing_it() -> None:
-    _imported_by("import statekeep; statekeep.errors.ConflictError")
+@pytest.mark.parametrize("module", ["errors", "hooks", "keys", "protocol", "settings", "urls"])
+def test_a_module_can_be_asked_for_without_importing_it(module: str) -> None:
+    assert f"statekeep.{module}" in _imported_by(f"import statekeep; statekeep.{module}.__all__")
 
 
 @pytest.mark.parametrize(

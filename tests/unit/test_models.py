@@ -167,6 +167,14 @@ class TestASummary:
         data = session.to_json()
         assert read_summary(data) == session.summary(size=len(data))
 
+    @pytest.mark.parametrize("name", ["user_messages", "agent_responses", "metadata"])
+    def test_needs_no_more_fields_than_the_model(self, name: str) -> None:
+        fields = json.loads(Session.new("ada", "s").to_json())
+        del fields[name]
+        stored = json.dumps(fields).encode()
+        expected = Session.from_json(stored).summary(size=len(stored))
+        assert read_summary(stored) == expected
+
     @pytest.mark.parametrize(
         "value",
         [
