@@ -353,7 +353,8 @@ def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
     # What a failed uninstallation leaves has entry points, but neither name nor version.
     if distribution is None:
         return "an unknown distribution", ""
-    return distribution.name or "an unknown distribution", distribution.version or ""
+    get = distribution.metadata.get  # not `name`, which newer Pythons let fail
+    return get("Name") or "an unknown distribution", get("Version") or ""
 
 
 def _is_ours(entry: EntryPoint) -> bool:

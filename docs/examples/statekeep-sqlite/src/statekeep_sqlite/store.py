@@ -148,7 +148,7 @@ class SqliteStore(StateStore):
         try:
             with (
                 _one_at_a_time,
-                closing(sqlite3.connect(path, self._timeout, isolation_level=None)) as db,
+                closing(sqlite3.connect(path, timeout=self._timeout, isolation_level=None)) as db,
             ):
                 # What a call has acknowledged survives a power cut.
                 db.execute("PRAGMA synchronous = EXTRA")
