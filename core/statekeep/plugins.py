@@ -353,8 +353,9 @@ def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
     # What a failed uninstallation leaves has entry points, but neither name nor version.
     if distribution is None:
         return "an unknown distribution", ""
-    get = distribution.metadata.get  # not `name`, which newer Pythons let fail
-    return get("Name") or "an unknown distribution", get("Version") or ""
+    about = distribution.metadata
+    name = about["Name"] if "Name" in about else "an unknown distribution"
+    return name, about["Version"] if "Version" in about else ""
 
 
 def _is_ours(entry: EntryPoint) -> bool:
