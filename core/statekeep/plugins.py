@@ -351,11 +351,8 @@ def _version_of(entry: EntryPoint) -> str:
 @cache  # a distribution parses all its metadata each time it is asked
 def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
     # What a failed uninstallation leaves has entry points, but neither name nor version.
-    if distribution is None:
-        return "an unknown distribution", ""
-    about = distribution.metadata
-    name = about["Name"] if "Name" in about else "an unknown distribution"
-    return name, about["Version"] if "Version" in about else ""
+    about = {} if distribution is None else distribution.metadata.json
+    return str(about.get("name", "an unknown distribution")), str(about.get("version", ""))
 
 
 def _is_ours(entry: EntryPoint) -> bool:

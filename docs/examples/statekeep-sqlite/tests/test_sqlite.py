@@ -51,7 +51,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def connect_and_listen(
         path: Path | str, timeout: float = 5, *, isolation_level: None = None
     ) -> sqlite3.Connection:
-        db = connect(path, timeout, isolation_level=isolation_level)
+        db = connect(path, timeout=timeout, isolation_level=isolation_level)
         db.set_trace_callback(told.append)
         return db
 
