@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["INDEX", "Known", "SummaryIndex", "decode_index", "encode_index"]
 
-INDEX: Final = f"{CACHE}/summaries-2.jsonl"
+INDEX: Final = f"{CACHE}/summaries-3.jsonl"
 """Where it is persisted. The number is that of its format, so that older and newer versions of
 statekeep can share a store."""
 
 _logger = logging.getLogger(__name__)
 
-_FORMAT = "statekeep summaries 2"
+_FORMAT = "statekeep summaries 3"
 _ROWS = 10_000
 """Records in a line, so that no more than these are in memory twice while they are read."""
 # So many documents are read about as fast as the index.

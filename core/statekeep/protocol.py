@@ -6,10 +6,11 @@ subclasses `StateStore`, writes six members and has a complete store.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NewType, Protocol, Self, runtime_checkable
+
+from blake3 import blake3
 
 from statekeep.errors import AccessDeniedError, ConflictError
 from statekeep.timestamps import from_nanoseconds
@@ -403,5 +404,5 @@ def delete_many(store: StateStore, keys: Iterable[str]) -> None:
 
 
 def content_version(data: bytes) -> Version:
-    """Name bytes by their SHA-256: the version of stores that have none of their own."""
-    return Version(hashlib.sha256(data).hexdigest())
+    """Name bytes by their BLAKE3 hash: the version of stores that have none of their own."""
+    return Version(blake3(data).hexdigest())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import secrets
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
+from blake3 import blake3
 
 from benchmarks.conversations import as_dict, as_json, text
 from benchmarks.subjects import Bucket, Subject, in_threads
@@ -65,7 +65,7 @@ class BareFiles(_Files):
         fcntl.flock(lock, fcntl.LOCK_EX)
         self._digest(self._target)
         self._replace(self._target, self._bytes)
-        hashlib.sha256(self._bytes).hexdigest()
+        blake3(self._bytes).hexdigest()
         os.close(lock)
 
     def load(self, session_id: str) -> bytes:
@@ -87,7 +87,7 @@ class BareFiles(_Files):
         descriptor = os.open(path, os.O_RDONLY)
         data = os.read(descriptor, os.fstat(descriptor).st_size + 1)
         os.close(descriptor)
-        return hashlib.sha256(data).hexdigest()
+        return blake3(data).hexdigest()
 
 
 class JsonFiles(_Files):
