@@ -21,7 +21,8 @@ from statekeep.listing import Catalogue, Problem, Record, read_record, sort_newe
 from statekeep.protocol import get_many
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from statekeep.protocol import StateStore
 
@@ -38,8 +39,38 @@ _ROWS = 10_000
 """Records in a line, so that no more than these are in memory twice while they are read."""
 # So many documents are read about as fast as the index.
 _FEW = 16
-_MARK, _VERSION = map(Record._fields.index, ("fingerprint", "version"))
+_KEY, _MARK, _VERSION = map(Record._fields.index, ("key", "fingerprint", "version"))
 _REPEATED = [*map(Record._fields.index, ("user_id", "active_seed_id", "project_id", "last_phase"))]
+
+
+class PersistedRecords:
+    """Records by columns, as they are persisted; each is made when it is come to.
+
+    Most who list want a page, and two of the columns are enough to confirm all.
+
+    Args:
+        blocks: The columns of some records each, in the order of `Record`.
+    """
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self, blocks: Sequence[Sequence[Sequence[Any]]]) -> None:
+        self._blocks = blocks
+
+    def __len__(self) -> int:
+        return sum(len(columns[_KEY]) for columns in self._blocks)
+
+    def __iter__(self) -> Iterator[Record]:
+        for columns in self._blocks:
+            # As `Record._make` does it, but without a call of Python's for each of thousands.
+            yield from map(partial(tuple.__new__, Record), zip(*columns, strict=True))
+
+    def marks(self) -> dict[str, str | None]:
+        """The fingerprints by key."""
+        marks: dict[str, str | None] = {}
+        for columns in self._blocks:
+            marks.update(zip(columns[_KEY], columns[_MARK], strict=True))
+        return marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +82,25 @@ class Known:
         problems: Each with the fingerprint under which it was found.
     """
 
-    records: list[Record] = field(default_factory=list)
+    records: list[Record] | PersistedRecords = field(default_factory=list)
     problems: list[tuple[str | None, Problem]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.records) + len(self.problems)
 
-    def keys(self) -> set[str]:
-        """Of which documents."""
-        return {record.key for record in self.records} | {flaw.key for _, flaw in self.problems}
+    def marks(self) -> dict[str, str | None]:
+        """Of which documents, each with the fingerprint under which it was read."""
+        if isinstance(self.records, PersistedRecords):
+            marks = self.records.marks()
+        else:
+            marks = {record.key: record.fingerprint for record in self.records}
+        marks.update({problem.key: mark for mark, problem in self.problems})
+        return marks
 
     def confirmed_by(self, marks: Mapping[str, str | None]) -> Known:
         """What is still so, as the fingerprints of a scan say."""
+        if self.marks() == marks:
+            return self
         get = marks.get
         return Known(
             [record for record in self.records if get(record.key) == record.fingerprint],
@@ -81,7 +119,7 @@ class Known:
             return other
         if not other:
             return self
-        records = self.records + other.records
+        records = [*self.records, *other.records]
         sort_newest_first(records)
         return Known(records, self.problems + other.problems)
 
@@ -141,20 +179,21 @@ class SummaryIndex:
         return Catalogue(everything.records, tuple(problems), modified)
 
     def _read(self, keys: Iterable[str]) -> Known:
-        fresh = Known()
+        records: list[Record] = []
+        problems: list[tuple[str | None, Problem]] = []
         for key, blob in get_many(self._store, keys):
             if blob is None:
                 continue  # deleted since the scan
             if isinstance(blob, StateStoreError):
-                fresh.problems.append((None, Problem(key, None, blob.message)))
+                problems.append((None, Problem(key, None, blob.message)))
                 continue
             try:
-                fresh.records.append(read_record(key, blob))
+                records.append(read_record(key, blob))
             except CorruptDataError as error:
                 problem = Problem(key, blob.version, error.message)
-                fresh.problems.append((blob.fingerprint, problem))
-        sort_newest_first(fresh.records)
-        return fresh
+                problems.append((blob.fingerprint, problem))
+        sort_newest_first(records)
+        return Known(records, problems)
 
     def _load(self) -> Known:
         try:
@@ -180,8 +219,9 @@ def encode_index(known: Known) -> bytes:
         [mark, problem.key, problem.version, problem.reason] for mark, problem in known.problems
     ]
     lines = [orjson.dumps(problems)]
-    for start in range(0, len(known.records), _ROWS):
-        columns = [*zip(*known.records[start : start + _ROWS], strict=True)]
+    records = [*known.records]
+    for start in range(0, len(records), _ROWS):
+        columns = [*zip(*records[start : start + _ROWS], strict=True)]
         pairs = zip(columns[_MARK], columns[_VERSION], strict=True)
         columns[_VERSION] = tuple([None if mark == version else version for mark, version in pairs])
         lines.append(orjson.dumps(columns))
@@ -200,22 +240,22 @@ def decode_index(data: bytes) -> Known:
         described, start = orjson.loads(next(lines)), data.find(b"\n") + 1
         if described != {"format": _FORMAT, "crc32": zlib.crc32(memoryview(data)[start:])}:
             raise CorruptDataError("damaged, or no index")
-        known = Known([], [(mark, Problem(*rest)) for mark, *rest in orjson.loads(next(lines))])
+        problems = [(mark, Problem(*rest)) for mark, *rest in orjson.loads(next(lines))]
+        blocks = []
         # Thousands of sessions have few users, projects and phases.
         shared: dict[str | None, str | None] = {}
         for line in lines:
             columns = orjson.loads(line)
-            if len(columns) != len(Record._fields):
+            if len(columns) != len(Record._fields) or len({*map(len, columns)}) != 1:
                 raise CorruptDataError("damaged, or no index")
             for place in _REPEATED:
-                columns[place] = map(shared.setdefault, columns[place], columns[place])
+                columns[place] = [*map(shared.setdefault, columns[place], columns[place])]
             pairs = zip(columns[_MARK], columns[_VERSION], strict=True)
             columns[_VERSION] = [version or mark for mark, version in pairs]
-            # As `Record._make` does it, but without a call of Python's for each of thousands.
-            known.records.extend(map(partial(tuple.__new__, Record), zip(*columns, strict=True)))
+            blocks.append(columns)
     except (orjson.JSONDecodeError, StopIteration, TypeError, ValueError, KeyError):
         raise CorruptDataError("damaged, or no index") from None
-    return known
+    return Known(PersistedRecords(blocks), problems)
 
 
 def _lines(data: bytes) -> Iterator[memoryview]:
@@ -230,8 +270,8 @@ def _lines(data: bytes) -> Iterator[memoryview]:
 def _missing(known: Known, found: Collection[str]) -> list[str]:
     if len(known) == len(found):
         return []
-    keys = known.keys()
-    return [key for key in found if key not in keys]
+    marks = known.marks()
+    return [key for key in found if key not in marks]
 
 
 def _are_many(count: int, found: Collection[str]) -> bool:

@@ -17,7 +17,7 @@ from statekeep.summaries import SessionSummary, read_summary
 from statekeep.timestamps import from_microseconds, to_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from statekeep.protocol import Blob, Version
 
@@ -103,7 +103,7 @@ class Catalogue:
             since 1970. Empty unless asked for.
     """
 
-    records: Sequence[Record]
+    records: Iterable[Record]
     problems: tuple[Problem, ...]
     modified: Mapping[str, int | None]
 
