@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         SupportsDeleteMany,
         SupportsGetMany,
         SupportsInspect,
+        SupportsMarks,
         SupportsSweep,
         Version,
     )
@@ -167,6 +168,7 @@ _NAMES = {
         "SupportsDeleteMany",
         "SupportsGetMany",
         "SupportsInspect",
+        "SupportsMarks",
         "SupportsSweep",
         "Version",
     ],
@@ -267,6 +269,7 @@ __all__ = [
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsInspect",
+    "SupportsMarks",
     "SupportsSweep",
     "Trashed",
     "UnavailableError",

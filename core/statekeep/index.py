@@ -18,7 +18,7 @@ import orjson
 from statekeep.errors import CorruptDataError, StateStoreError
 from statekeep.keys import CACHE, SESSIONS, is_session_key
 from statekeep.listing import Catalogue, Problem, Record, read_record, sort_newest_first
-from statekeep.protocol import get_many
+from statekeep.protocol import get_many, scan_marks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -149,23 +149,23 @@ class SummaryIndex:
                 read or written is no error.
         """
         # By key, because a folder that is written while it is scanned may name a file twice.
-        marks: dict[str, str | None] = {}
         modified: dict[str, int | None] = {}
-        for entry in self._store.scan(SESSIONS):
-            key = entry.key
-            if is_session_key(key):
-                marks[key] = entry.fingerprint
-                if times:
-                    modified[key] = entry.modified_ns
+        if times:
+            entries = {e.key: e for e in self._store.scan(SESSIONS) if is_session_key(e.key)}
+            marks = {key: entry.fingerprint for key, entry in entries.items()}
+            modified = {key: entry.modified_ns for key, entry in entries.items()}
+        else:
+            found = scan_marks(self._store, SESSIONS)
+            marks = {key: mark for key, mark in found if is_session_key(key)}
         before = self._known
         known = before.confirmed_by(marks)
         self._unsaved += len(before) - len(known)
         missing = _missing(known, marks)
         if _are_many(len(missing), marks):
             persisted = self._load()
-            found = persisted.confirmed_by({key: marks[key] for key in missing} if known else marks)
-            self._unsaved += len(persisted) - len(known) - len(found)
-            known += found
+            more = persisted.confirmed_by({key: marks[key] for key in missing} if known else marks)
+            self._unsaved += len(persisted) - len(known) - len(more)
+            known += more
             missing = _missing(known, marks)
         fresh = self._read(missing)
         reusable = fresh.vouched_for()

@@ -35,6 +35,7 @@ __all__ = [
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsInspect",
+    "SupportsMarks",
     "SupportsSweep",
     "Version",
     "check_expectation",
@@ -42,6 +43,7 @@ __all__ = [
     "content_version",
     "delete_many",
     "get_many",
+    "scan_marks",
 ]
 
 Version = NewType("Version", str)
@@ -241,6 +243,15 @@ class SupportsGetMany(Protocol):
 
 
 @runtime_checkable
+class SupportsMarks(Protocol):
+    """A store that gives the marks of many documents faster than all that an `Entry` holds."""
+
+    def scan_marks(self, prefix: str = "") -> Iterator[tuple[str, str | None]]:
+        """See the function `scan_marks`."""
+        ...
+
+
+@runtime_checkable
 class SupportsDeleteMany(Protocol):
     """A store that deletes many documents faster than one after the other."""
 
@@ -350,6 +361,24 @@ def get_many(
             yield key, store.get(key)
         except AccessDeniedError as error:
             yield key, error
+
+
+def scan_marks(store: StateStore, prefix: str = "") -> Iterator[tuple[str, str | None]]:
+    """List the documents below a prefix by key and mark, in the way that suits the store best.
+
+    Args:
+        store: Where they lie.
+        prefix: As `StateStore.scan`.
+
+    Yields:
+        `Entry.key` and `Entry.fingerprint` of each document that a scan finds.
+
+    Raises:
+        InvalidKeyError, UnavailableError, AccessDeniedError: As `StateStore.scan`.
+    """
+    if isinstance(store, SupportsMarks):
+        return store.scan_marks(prefix)
+    return ((entry.key, entry.fingerprint) for entry in store.scan(prefix))
 
 
 def compare(current: Version | None, expect: Expect, *, key: str, store: object) -> None:

@@ -286,6 +286,13 @@ class LosesWhatIsMissingFromMany(StoreWrapper):
         return ((key, blob) for key in keys if (blob := self.get(key)) is not None)
 
 
+class CachesMarks(StoreWrapper):
+    def scan_marks(self, prefix: str = "") -> Iterator[tuple[str, str | None]]:
+        if not hasattr(self, "_marks"):
+            self._marks = [(entry.key, entry.fingerprint) for entry in self.scan()]
+        return iter([mark for mark in self._marks if mark[0].startswith(prefix)])
+
+
 class SweepsDocumentsAway(StoreWrapper):
     def sweep(self, *, older_than: timedelta) -> int:  # noqa: ARG002
         entries = list(self.scan())

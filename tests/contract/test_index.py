@@ -365,7 +365,16 @@ class TestADamagedIndex:
         self._is_made_anew(store, caplog)
 
     @pytest.mark.parametrize(
-        "lines", [[], [5], [[], 5], [[], {}], [[], [[1], [2]]], [[], [[[]]] * 14]]
+        "lines",
+        [
+            [],
+            [5],
+            [[], 5],
+            [[], {}],
+            [[], [[1], [2]]],
+            [[], [[[]]] * 14],
+            [[], [["a key"], ["a mark"], ["a version"], *([[]] * 11)]],
+        ],
     )
     def test_with_other_lines_is_made_anew(
         self, store: StateStore, lines: list[Any], caplog: pytest.LogCaptureFixture

@@ -31,6 +31,7 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.MatchesHalfSegments: {"a prefix matches whole segments"},
     mutants.DeletesTrees: {"deleting deletes a key and never a tree"},
     mutants.CachesListings: {"a scan is never cached"},
+    mutants.CachesMarks: {"marks are those of a scan"},
     mutants.KeepsTheCallersBuffer: {"the callers buffer is not kept"},
     mutants.ChecksThenWrites: {
         "of racing creators one wins",
