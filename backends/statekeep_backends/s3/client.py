@@ -171,9 +171,9 @@ class Client(Protocol):
         ...
 
     async def map(
-        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A], at_once: int
+        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A]
     ) -> list[T]:
-        """Run a coroutine for each item, so many at once; the first error ends it."""
+        """Run a coroutine for each item, `max_concurrency` at once; the first error ends it."""
         ...
 
     async def on_aws(self) -> bool:

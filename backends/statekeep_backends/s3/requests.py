@@ -146,6 +146,8 @@ class Requests:
         return UnsupportedError(f"the server refuses ({said})", key=key, store=store)
 
     def _connect(self) -> Client:
+        if (client := self._client) is not None:
+            return client
         with self._lock:
             if self._client is None:
                 self._client = make(self.kind, self._bucket, self._config)

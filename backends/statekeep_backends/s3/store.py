@@ -165,7 +165,7 @@ class S3Store(StateStore):
                     return key, error
                 raise error from failure
 
-        return await client.map(get, wanted, self._config.max_concurrency)
+        return await client.map(get, wanted)
 
     async def _put(
         self, client: Client, key: str, name: str, data: bytes, expect: Expect

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -73,6 +73,8 @@ class ObstoreClient(Client):
         self._config = config
         self._lock = threading.Lock()
         self._s3fs: Client | None = None
+        # Kept, because starting them for each batch takes a quarter of its time.
+        self._threads = ThreadPoolExecutor(config.max_concurrency, "statekeep-s3")
         try:
             self._environment = Environment.read(config)
             self._bucket = _open(bucket, config, self._environment, bulk_delete=False)
@@ -92,14 +94,22 @@ class ObstoreClient(Client):
         time.sleep(seconds)  # noqa: ASYNC251 - there is no loop
 
     async def map(
-        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A], at_once: int
+        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A]
     ) -> list[T]:
         # With the caller's context variables, so that requests count for its operation.
         context = copy_context()
-        with ThreadPoolExecutor(at_once) as threads:
-            return list(
-                threads.map(lambda item: context.copy().run(self.run, function(item)), items)
-            )
+
+        def call(item: A) -> T:
+            return context.copy().run(self.run, function(item))
+
+        calls = [self._threads.submit(call, item) for item in items]
+        try:
+            return [each.result() for each in calls]
+        finally:
+            # After an error the others would be under way for nobody.
+            for each in calls:
+                each.cancel()
+            wait(calls)
 
     async def on_aws(self) -> bool:
         return is_aws(self._environment.endpoint_url)
@@ -181,6 +191,7 @@ class ObstoreClient(Client):
         return Page(list(objects.values()), more)
 
     def close(self) -> None:
+        self._threads.shutdown(wait=False)
         # Connections end with these; the client itself may live on in some traceback.
         del self._bucket, self._bulk
         if self._s3fs is not None:

@@ -73,6 +73,7 @@ class S3fsClient(Client):
 
     def __init__(self, bucket: str, config: S3Config) -> None:
         self._bucket = bucket
+        self._at_once = config.max_concurrency
         self._filesystem = _make_filesystem(config)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -83,9 +84,9 @@ class S3fsClient(Client):
         await asyncio.sleep(seconds)
 
     async def map(
-        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A], at_once: int
+        self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A]
     ) -> list[T]:
-        free = asyncio.Semaphore(at_once)
+        free = asyncio.Semaphore(self._at_once)
 
         async def call(item: A) -> T:
             async with free:
