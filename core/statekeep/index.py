@@ -148,8 +148,8 @@ class SummaryIndex:
             UnavailableError, AccessDeniedError: As `StateStore.scan`. An index that cannot be
                 read or written is no error.
         """
-        # By key, because a folder that is written while it is scanned may name a file twice.
         modified: dict[str, int | None] = {}
+        # By key, because a folder that is written while it is scanned may name a file twice.
         if times:
             entries = {e.key: e for e in self._store.scan(SESSIONS) if is_session_key(e.key)}
             marks = {key: entry.fingerprint for key, entry in entries.items()}
