@@ -244,7 +244,10 @@ class SupportsGetMany(Protocol):
 
 @runtime_checkable
 class SupportsMarks(Protocol):
-    """A store that gives the marks of many documents faster than all that an `Entry` holds."""
+    """A store that gives the marks of many documents faster than all that an `Entry` holds.
+
+    Listings of sessions then ask for these, so whoever changes `scan` must change both.
+    """
 
     def scan_marks(self, prefix: str = "") -> Iterator[tuple[str, str | None]]:
         """See the function `scan_marks`."""

@@ -48,8 +48,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The index is used for the smallest store and for the youngest file."""
+    """The index is used for the smallest store, for the youngest file, and has many lines."""
     monkeypatch.setattr(index_module, "_FEW", 0)
+    monkeypatch.setattr(index_module, "_ROWS", 2)
     monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
 
 

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from support import tree
@@ -35,7 +37,7 @@ from statekeep import (
     load_pruner,
     open_store,
 )
-from statekeep_backends.local import LocalDiskStore
+from statekeep_backends.local import LocalDiskStore, files
 from statekeep_backends.local.locks import STRIPES
 
 if TYPE_CHECKING:
@@ -581,10 +583,12 @@ def test_a_time_that_no_datetime_holds_does_not_hide_a_document(
 
 
 class TestWhatOthersDo:
+    @pytest.mark.parametrize("opens", [False, True])
     def test_a_closed_folder_hides_nothing_else(
         self,
         store: StateStore,
         base: Path,
+        opens: bool,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -593,10 +597,25 @@ class TestWhatOthersDo:
         (base / "sessions" / "lost+found").mkdir()
         scandir = os.scandir
 
+        class Broken:
+            def __enter__(self) -> Self:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                pass
+
+            def __iter__(self) -> Self:
+                return self
+
+            def __next__(self) -> None:
+                raise OSError(errno.EIO, "Input/output error")
+
         def refuse(path: Any) -> Any:
-            if str(path).endswith("lost+found"):
-                raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return scandir(path)
+            if not str(path).endswith("lost+found"):
+                return scandir(path)
+            if opens:
+                return Broken()
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
         monkeypatch.setattr(os, "scandir", refuse)
         for _ in range(2):
@@ -624,6 +643,31 @@ class TestWhatOthersDo:
         assert [(each.key, each.version) for each in listing.problems] == [
             ("sessions/theirs.json", None)
         ]
+
+    def test_a_session_that_is_replaced_meanwhile_is_listed(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sessions = Sessions(store)
+        for name in "abc":
+            sessions.save(Session.new("ada", name))
+        scandir = os.scandir
+        listed = []
+
+        @contextmanager
+        def replace(path: Any) -> Iterator[list[os.DirEntry[str]]]:
+            """As tmpfs does it: what is replaced comes where the scan was already."""
+            with scandir(path) as entries:
+                found = sorted(entries, key=attrgetter("name"))
+            listed.append(path)
+            yield [each for each in found if len(listed) != 1 or each.name != "b.json"]
+
+        monkeypatch.setattr(os, "scandir", replace)
+        assert {summary.id for summary in sessions.list()} == {*"abc"}
+        assert listed == [f"{base}/sessions"] * 2
+        listed.append("no longer the first")
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)  # nothing has changed for longer than that
+        assert {summary.id for summary in sessions.list()} == {*"abc"}
+        assert len(listed) == 4
 
     def test_a_file_may_vanish_while_it_is_listed_or_deleted(
         self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch

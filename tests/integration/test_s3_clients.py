@@ -8,8 +8,9 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from proxy import Proxy
 
 from statekeep import (
     ABSENT,
+    Blob,
     ConfigError,
     ConflictError,
     Documents,
@@ -219,6 +221,31 @@ class TestObstoreAlone:
                 store.get(KEY)
 
         assert _in_a_fork(refuses) == 0
+
+    def test_has_no_more_threads_with_many_idle_stores_than_with_one(
+        self, s3_place: str, s3_endpoint: str
+    ) -> None:
+        before = set(threading.enumerate())
+        with ExitStack() as stack:
+            for n in range(4):
+                options = {"client": "obstore", "endpoint_url": s3_endpoint, "max_concurrency": 5}
+                store = stack.enter_context(open_store(f"{s3_place}/{n}", **options))
+                dict(get_many(store, [f"{n}.md" for n in range(20)]))
+            assert len({*threading.enumerate()} - before) <= 5
+
+    def test_keeps_nothing_of_a_batch_that_failed(self, store: StateStore, proxy: Proxy) -> None:
+        keys = [f"{n}.md" for n in range(8)]
+        for key in keys:
+            store.put(key, b"x")
+        proxy.fault = lambda request: (501, "Odd") if request.path.endswith("7.md") else None
+        gc.collect()
+        gc.disable()
+        try:
+            with suppress(UnsupportedError):
+                dict(get_many(store, keys))
+            assert not [each for each in gc.get_objects() if isinstance(each, Blob)]
+        finally:
+            gc.enable()
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ __all__ = [
     "is_leftover",
     "is_older",
     "link",
+    "list_folder",
     "make_folders",
     "open_below",
     "read_document",
@@ -247,10 +248,30 @@ def fingerprint_if_settled(status: os.stat_result, now_ns: int) -> str | None:
         status: Its status.
         now_ns: The time just before the status was read; nanoseconds since 1970.
     """
-    # A file that was changed in this very step of the clock may be changed again in it, with
-    # neither its times nor its size telling.
-    newest = max(status.st_mtime_ns, status.st_ctime_ns)
-    return fingerprint(status) if newest + _CLOCK_GRAIN_NS < now_ns else None
+    return fingerprint(status) if _is_settled(status, now_ns) else None
+
+
+def list_folder(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder, and also what is replaced meanwhile.
+
+    Who keeps on replacing a file during the few milliseconds may hide it, on tmpfs only.
+    """
+    now = time.time_ns()
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    if not _is_settled(os.stat(folder), now):  # noqa: PTH116
+        # On tmpfs a file that is replaced changes its place among the others, perhaps to one that
+        # was passed already.
+        names = {entry.name for entry in found}
+        with os.scandir(folder) as entries:
+            found += [entry for entry in entries if entry.name not in names]
+    return found
+
+
+def _is_settled(status: os.stat_result, now_ns: int) -> bool:
+    # What was changed in this very step of the clock may be changed again in it, with neither its
+    # times nor its size telling.
+    return max(status.st_mtime_ns, status.st_ctime_ns) + _CLOCK_GRAIN_NS < now_ns
 
 
 def _flush(descriptor: int) -> None:

@@ -49,6 +49,7 @@ from statekeep_backends.local.files import (
     is_leftover,
     is_older,
     link,
+    list_folder,
     read_document,
     read_file,
     sync_folder,
@@ -138,6 +139,7 @@ class LocalDiskStore(StateStore):
         """See `StateStore.put`."""
         check_key(key)
         path = self._path(key)
+        version = content_version(data)
         try:
             self._refuse_links(key)
             if expect is ABSENT:
@@ -152,7 +154,7 @@ class LocalDiskStore(StateStore):
                 self._sync_name(path)
         except OSError as error:
             self._fail(error, key)
-        return content_version(data)
+        return version
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
@@ -253,7 +255,7 @@ class LocalDiskStore(StateStore):
         while folders:
             folder = folders.pop()
             try:
-                entries = os.scandir(folder)
+                found = list_folder(folder)
             except FileNotFoundError:
                 continue
             except NotADirectoryError:
@@ -268,15 +270,13 @@ class LocalDiskStore(StateStore):
                     folder.removeprefix(f"{self._base}/"), f"is closed ({error.strerror})"
                 )
                 continue
-            # A list, because a folder must not stay open while somebody works on what was found.
             seen = []
-            with entries:
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        if (found := visit(entry)) is not None:
-                            seen.append(found)
-                    elif entry.is_dir(follow_symlinks=False) and entry.path != self._path(LOCKS):
-                        folders.append(entry.path)
+            for entry in found:
+                if entry.is_file(follow_symlinks=False):
+                    if (what := visit(entry)) is not None:
+                        seen.append(what)
+                elif entry.is_dir(follow_symlinks=False) and entry.path != self._path(LOCKS):
+                    folders.append(entry.path)
             yield seen
 
     def _warn_of(self, key: str, why: str) -> None:

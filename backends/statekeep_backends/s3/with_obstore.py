@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -73,8 +73,7 @@ class ObstoreClient(Client):
         self._config = config
         self._lock = threading.Lock()
         self._s3fs: Client | None = None
-        # Kept, because starting them for each batch takes a quarter of its time.
-        self._threads = ThreadPoolExecutor(config.max_concurrency, "statekeep-s3")
+        self._at_once = config.max_concurrency
         try:
             self._environment = Environment.read(config)
             self._bucket = _open(bucket, config, self._environment, bulk_delete=False)
@@ -102,14 +101,14 @@ class ObstoreClient(Client):
         def call(item: A) -> T:
             return context.copy().run(self.run, function(item))
 
-        calls = [self._threads.submit(call, item) for item in items]
-        try:
-            return [each.result() for each in calls]
-        finally:
-            # After an error the others would be under way for nobody.
-            for each in calls:
-                each.cancel()
-            wait(calls)
+        calls: list[Future[T]] = []
+        with _threads(self._at_once) as threads:
+            try:
+                for item in items:
+                    calls.append(threads.submit(call, item))  # noqa: PERF401 - it may fail half-way
+                return [each.result() for each in calls]
+            finally:
+                _abandon(calls)
 
     async def on_aws(self) -> bool:
         return is_aws(self._environment.endpoint_url)
@@ -191,7 +190,6 @@ class ObstoreClient(Client):
         return Page(list(objects.values()), more)
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False)
         # Connections end with these; the client itself may live on in some traceback.
         del self._bucket, self._bulk
         if self._s3fs is not None:
@@ -236,6 +234,32 @@ class ObstoreClient(Client):
             if type(error).__name__ != "PanicException":  # Rust's
                 raise
             raise Failure(UNABLE, f"obstore broke down: {error}") from error
+
+
+_idle: dict[int, ThreadPoolExecutor] = {}
+
+
+@contextmanager
+def _threads(at_once: int) -> Iterator[ThreadPoolExecutor]:
+    """So many threads for one call: those of an earlier one, unless another call has them.
+
+    Starting them takes a quarter of the time of a batch. They are the process's and not a
+    store's, so that a thousand open stores do not keep a thousand times as many.
+    """
+    threads = _idle.pop(at_once, None) or ThreadPoolExecutor(at_once, "statekeep-s3")
+    try:
+        yield threads
+    finally:
+        if _idle.setdefault(at_once, threads) is not threads:
+            threads.shutdown()
+
+
+def _abandon(calls: list[Future[T]]) -> None:
+    """End what would be under way for nobody after an error, and keep none of the results."""
+    for call in calls:
+        call.cancel()
+    wait(calls)
+    calls.clear()
 
 
 @dataclass(slots=True)
