@@ -42,9 +42,14 @@ def verdicts(results: Results) -> Iterator[Verdict]:
             yield _verdict(what, limit, ratio(row, original))
     yield from _ratio(results, ("pruning", disk, "half", "10,000"), _RENAME, ORIGINAL, 1 / 3)
     for client, together in (("s3fs", 1 / 1.6), ("obstore", 1 / 5)):
-        key = ("turns", "SeaweedFS", "load", "10 x 200")
-        yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", 1 / 0.9)
-        for work, size in (("get bytes", "32 at once"), ("load", "32 threads")):
+        for work in ("save", "load"):
+            key = ("turns", "SeaweedFS", work, "10 x 200")
+            yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", 1 / 0.9)
+        for work, size in (
+            ("put bytes", "32 at once"),
+            ("get bytes", "32 at once"),
+            ("load", "32 threads"),
+        ):
             key = ("fleet", "SeaweedFS", work, size)
             yield from _ratio(results, key, f"statekeep, {client}", "bare boto3", together)
     for row in results.rows:
