@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -643,6 +644,17 @@ class TestWhatOthersDo:
         assert [(each.key, each.version) for each in listing.problems] == [
             ("sessions/theirs.json", None)
         ]
+
+    @pytest.mark.parametrize("data", ["text", array("I", [1])])
+    def test_what_is_not_bytes_is_refused_before_anything_is_written(
+        self, store: StateStore, data: Any
+    ) -> None:
+        store.put("a.md", b"before")
+        with pytest.raises((BufferError, TypeError)):
+            store.put("a.md", data)
+        blob = store.get("a.md")
+        assert blob
+        assert blob.data == b"before"
 
     def test_a_session_that_is_replaced_meanwhile_is_listed(
         self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch

@@ -73,7 +73,6 @@ class ObstoreClient(Client):
         self._config = config
         self._lock = threading.Lock()
         self._s3fs: Client | None = None
-        self._at_once = config.max_concurrency
         try:
             self._environment = Environment.read(config)
             self._bucket = _open(bucket, config, self._environment, bulk_delete=False)
@@ -102,7 +101,7 @@ class ObstoreClient(Client):
             return context.copy().run(self.run, function(item))
 
         calls: list[Future[T]] = []
-        with _threads(self._at_once) as threads:
+        with _threads(self._config.max_concurrency) as threads:
             try:
                 for item in items:
                     calls.append(threads.submit(call, item))  # noqa: PERF401 - it may fail half-way
