@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from statekeep import Event, OperationFinished
+from statekeep.events import Event, OperationFinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

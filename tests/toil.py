@@ -11,7 +11,8 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from statekeep import Documents, NotFoundError, Sessions, Victim, open_store
+from statekeep import Documents, NotFoundError, Sessions, open_store
+from statekeep.retention import Victim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,17 +7,8 @@ import signal
 from contextlib import suppress
 from datetime import timedelta
 
-from statekeep import (
-    Event,
-    NotFoundError,
-    PruneFinished,
-    Retention,
-    Session,
-    SessionDeleted,
-    Sessions,
-    load_pruner,
-    open_store,
-)
+from statekeep import NotFoundError, Retention, Session, Sessions, load_pruner, open_store
+from statekeep.events import Event, PruneFinished, SessionDeleted
 
 
 def _greet(session: Session) -> None:
@@ -39,7 +30,7 @@ def save_in_a_fleet(
         if isinstance(event, SessionDeleted) and event.pruned:
             pruned.append(event.session_id)
         if isinstance(event, PruneFinished):
-            reports.append([event.pruned, event.spared, event.unknown, event.failed])
+            reports.append([event.pruned, event.skipped, event.unknown, event.failed])
 
     retention = Retention(load_pruner("ttl"), every=timedelta(hours=1), min_idle=timedelta(0))
     with (

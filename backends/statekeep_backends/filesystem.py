@@ -21,9 +21,8 @@ from statekeep.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statekeep.hooks import BackendSpec, hookimpl
-from statekeep.keys import check_key, check_prefix, is_key
-from statekeep.protocol import (
+from statekeep.plugins import BackendSpec, hookimpl
+from statekeep.store import (
     ANY,
     Blob,
     Capabilities,
@@ -33,7 +32,10 @@ from statekeep.protocol import (
     StateStore,
     Version,
     check_expectation,
+    check_key,
+    check_prefix,
     content_version,
+    is_key,
 )
 from statekeep.timestamps import to_nanoseconds
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from statekeep.urls import StoreURL
+    from statekeep.store import StoreURL
 
 __all__ = ["FilesystemConfig", "FilesystemStore"]
 
@@ -250,4 +252,4 @@ def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
 def statekeep_backends() -> list[BackendSpec]:
     """Offer ``fsspec+X:``, and what no other backend offers."""
     summary = "any filesystem that fsspec reaches, last writer wins"
-    return [BackendSpec("fsspec", summary, FilesystemConfig, _make, _serves, nests=True)]
+    return [BackendSpec("fsspec", summary, FilesystemConfig, _make, nests=True)]

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from statekeep.errors import ConfigError
-from statekeep.hooks import BackendSpec, hookimpl
-from statekeep.keys import check_key, check_prefix
-from statekeep.protocol import (
+from statekeep.plugins import BackendSpec, hookimpl
+from statekeep.store import (
     ANY,
     Blob,
     Capabilities,
@@ -21,6 +20,8 @@ from statekeep.protocol import (
     ExpectSeen,
     StateStore,
     Version,
+    check_key,
+    check_prefix,
     compare,
     content_version,
 )
@@ -29,7 +30,7 @@ from statekeep.timestamps import to_nanoseconds, utc_now
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from statekeep.urls import StoreURL
+    from statekeep.store import StoreURL
 
 __all__ = ["MemoryStore"]
 

@@ -16,19 +16,20 @@ from datetime import timedelta
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
-from statekeep.config import open_sessions, settings_for
-from statekeep.documents import Document, Documents
-from statekeep.sessions import Conflicts, Sessions
+from statekeep.config.opening import open_sessions, settings_for
+from statekeep.documents.documents import Document, Documents
+from statekeep.sessions.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
     from concurrent.futures import Future
     from types import TracebackType
 
-    from statekeep.events import Observer
-    from statekeep.protocol import StateStore
-    from statekeep.retention import Retention
-    from statekeep.settings import Settings
+    from statekeep.config.settings import Settings
+    from statekeep.observe.events import Observer
+    from statekeep.retention.types import Retention
+    from statekeep.store.protocol import StateStore
+    from statekeep.store.transfer import ConflictPolicy
 
 __all__ = ["AsyncDocuments", "AsyncSessions"]
 
@@ -142,7 +143,7 @@ class AsyncSessions(_Async[Sessions]):
         self,
         store: StateStore,
         *,
-        conflicts: Conflicts = "detect",
+        conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
         workers: int = 16,

@@ -10,7 +10,7 @@ StateStoreError
 ├ InvalidKeyError        no store may hold such a name (also a ValueError)
 ├ InvalidDocumentError   the value cannot be stored (also a ValueError)
 ├ CorruptDataError       what is stored cannot be read: do not retry
-├ UnsupportedError       the backend cannot keep this promise
+├ UnsupportedError       the backend, or this version of statekeep, cannot do that
 ├ ConfigError            the configuration is wrong
 └ PluginError
   ├ PluginNotFoundError  nothing installed offers that name
@@ -20,6 +20,8 @@ StateStoreError
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 __all__ = [
     "AccessDeniedError",
@@ -47,13 +49,23 @@ class StateStoreError(Exception):
         message: What was wrong and what to do, without key and store.
         key: The key concerned, or None.
         store: The store concerned, as it names itself (never with a secret), or None.
+        landed: What became of a write or a delete that ended so: ``"no"``, it certainly did not
+            land, or ``"unknown"``. None for a read.
     """
 
-    def __init__(self, message: str, *, key: str | None = None, store: object = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        store: object = None,
+        landed: Literal["no", "unknown"] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.key = key
         self.store = None if store is None else str(store)
+        self.landed = landed
 
     def __str__(self) -> str:
         where = [f"key {self.key!r}"] if self.key is not None else []
@@ -63,13 +75,17 @@ class StateStoreError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments would be lost on the way between processes.
-        return (_rebuild, (type(self), self.message, self.key, self.store))
+        return (_rebuild, (type(self), self.message, self.key, self.store, self.landed))
 
 
 def _rebuild(
-    cls: type[StateStoreError], message: str, key: str | None, store: str | None
+    cls: type[StateStoreError],
+    message: str,
+    key: str | None,
+    store: str | None,
+    landed: Literal["no", "unknown"] | None,
 ) -> StateStoreError:
-    return cls(message, key=key, store=store)
+    return cls(message, key=key, store=store, landed=landed)
 
 
 class ConflictError(StateStoreError):
@@ -79,7 +95,7 @@ class ConflictError(StateStoreError):
 class UnavailableError(StateStoreError):
     """The store did not answer in time, is full or is busy. Retry later.
 
-    A write that ended so may have landed or not.
+    What became of a write that ended so is in `landed`.
     """
 
 
@@ -108,7 +124,7 @@ class CorruptDataError(StateStoreError):
 
 
 class UnsupportedError(StateStoreError):
-    """The backend cannot keep the promise that was asked for."""
+    """The backend, or this version of statekeep, cannot do what was asked for."""
 
 
 class ConfigError(StateStoreError):

@@ -17,8 +17,9 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from statekeep import SessionSummary, Victim, load_pruner
-from statekeep.hooks import PrunerSpec, hookimpl
+from statekeep import SessionSummary, load_pruner
+from statekeep.plugins import PrunerSpec, hookimpl
+from statekeep.retention import Victim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from statekeep import (
-    ConfigError,
+from statekeep import ConfigError, __version__
+from statekeep.events import (
     ConflictDetected,
     ConflictRetried,
     Event,
     OperationFinished,
     PruneFinished,
-    __version__,
 )
-from statekeep.hooks import hookimpl
+from statekeep.plugins import hookimpl
 
 try:
     from opentelemetry import metrics, trace

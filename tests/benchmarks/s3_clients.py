@@ -20,7 +20,7 @@ import boto3
 from botocore.config import Config
 
 from statekeep import open_store
-from statekeep.protocol import get_many
+from statekeep.store import get_many
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import servers

@@ -18,24 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import boto3
 
-from statekeep import (
-    ANY,
-    Blob,
-    Capabilities,
-    Entry,
-    Event,
-    Expect,
-    ExpectSeen,
-    OperationFinished,
-    Sessions,
-    StateStore,
-    Version,
-    load_pruner,
-    open_store,
-)
-from statekeep.index import INDEX, Known, encode_index
-from statekeep.keys import session_key
-from statekeep.listing import Record
+from statekeep import ANY, Sessions, StateStore, Version, load_pruner, open_store
+from statekeep.events import Event, OperationFinished
+from statekeep.format.record import HeadRecord
+from statekeep.heads.collection import SESSION_HEADS
+from statekeep.heads.index import CachedRecords, encode_index
+from statekeep.store import Blob, Capabilities, Entry, Expect, ExpectSeen
+from statekeep.store.keys import session_key
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import servers
@@ -84,7 +73,7 @@ class Imaginary(StateStore):
             yield Entry(record.key, record.size, record.updated_at * 1000, record.fingerprint)
 
     def get(self, key: str) -> Blob | None:
-        assert key == INDEX
+        assert key == SESSION_HEADS.index
         return Blob(self._index.read_bytes(), Version("any"), None)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
@@ -97,15 +86,15 @@ class Imaginary(StateStore):
         pass
 
     def write_index(self) -> None:
-        self._index.write_bytes(encode_index(Known([*self.records()])))
+        self._index.write_bytes(encode_index(CachedRecords([*self.records()])))
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[HeadRecord]:
         """The newest first."""
         for number in reversed(range(self._count)):
             name = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
             session_id = f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
             moment = 1_700_000_000_000_000 + number
-            yield Record(
+            yield HeadRecord(
                 key=session_key(session_id),
                 fingerprint=f'"{name}"',
                 version=Version(f'"{name}"'),
@@ -137,7 +126,7 @@ def on_a_server(count: int) -> Iterator[str]:
         _fill(url, 100, Size("10 x 210", 10, 210))
         yield f"| {count:,}, 100 of them changed | {_alone(_list, url)} |"
         with open_store(url) as store:
-            blob = store.get(INDEX)
+            blob = store.get(SESSION_HEADS.index)
             assert blob
             yield f"| its index | | | {len(blob.data) / 1e6:.1f} MB | |"
         yield f"| a tenth of {count:,} pruned | {_alone(_prune, url, count - count // 10)} |"

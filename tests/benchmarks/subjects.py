@@ -109,7 +109,7 @@ class Statekeep(Subject):
 
     def fill(self, size: Size, session_ids: list[str]) -> None:
         from statekeep import open_store
-        from statekeep.keys import session_key
+        from statekeep.store.keys import session_key
 
         # Each on the way that is fastest: they are not what is measured.
         store = self._store
@@ -161,16 +161,15 @@ class StatekeepBucket(Statekeep):
 
     def get_many(self, session_ids: list[str], threads: int) -> None:  # noqa: ARG002
         """Read the bytes of sessions as a listing does: as many at once as the store is set to."""
-        from statekeep import Blob
-        from statekeep.keys import session_key
-        from statekeep.protocol import get_many
+        from statekeep.store import Blob, get_many
+        from statekeep.store.keys import session_key
 
         for key, got in get_many(self._store, map(session_key, session_ids)):
             assert isinstance(got, Blob), (key, got)
 
     def put_many(self, documents: list[tuple[str, bytes]], threads: int) -> None:
         """Write the bytes of sessions, many at once."""
-        from statekeep.keys import session_key
+        from statekeep.store.keys import session_key
 
         in_threads(threads, lambda one: self._store.put(session_key(one[0]), one[1]), documents)
 

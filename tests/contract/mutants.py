@@ -15,24 +15,17 @@ import pytest
 from statekeep import (
     ABSENT,
     ANY,
-    Blob,
-    Capabilities,
     ConflictError,
-    Entry,
-    Expect,
-    ExpectSeen,
     InvalidKeyError,
-    PruningStrategy,
     SessionSummary,
     StateStore,
     UnsupportedError,
     Version,
-    Victim,
     open_store,
 )
-from statekeep.protocol import compare
+from statekeep.retention import PruningStrategy, Victim
+from statekeep.store import Blob, Capabilities, Entry, Expect, ExpectSeen, StoreWrapper, compare
 from statekeep.testing import PrunerContract, SessionsContract, StateStoreContract
-from statekeep.testing.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

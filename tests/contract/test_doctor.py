@@ -10,23 +10,21 @@ import pytest
 
 from statekeep import (
     AccessDeniedError,
-    Diagnosis,
     Documents,
     Session,
     Sessions,
     StateStore,
     StateStoreError,
     UnavailableError,
-    Version,
-    diagnose,
     open_store,
-    repair,
 )
 from statekeep import doctor as module
-from statekeep.index import INDEX, Known, encode_index
-from statekeep.keys import QUARANTINE, STAMP, TRASH
+from statekeep.doctor import Diagnosis, diagnose, repair
+from statekeep.heads.collection import SESSION_HEADS
+from statekeep.heads.index import CachedRecords, encode_index
+from statekeep.retention.trash import trash_key
+from statekeep.store.keys import QUARANTINE, STAMP, TRASH
 from statekeep.timestamps import utc_now
-from statekeep.trash import trash_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 HOUR = timedelta(hours=1)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 SESSION = Session.new("ada", "elsewhere").to_json()
-TRASHED = trash_key("sessions/elsewhere.json", Version("1"), NOW)
+TRASHED = trash_key("sessions/elsewhere.json", NOW)
 DAMAGE = {
     "a session that is empty": ("sessions/x.json", b"", "corrupt session"),
     "a session cut in the middle": ("sessions/x.json", SESSION[:-9], "corrupt session"),
@@ -52,7 +50,7 @@ DAMAGE = {
     "a retention stamp that is no JSON": (STAMP, b"{", "retention stamp"),
     "trash that is no session": (TRASHED, SESSION[:-9], "trash"),
     "trash under another name": (
-        trash_key("sessions/x.json", Version("1"), NOW),
+        trash_key("sessions/x.json", NOW),
         SESSION,
         "trash",
     ),
@@ -82,7 +80,7 @@ def fill(store: StateStore) -> dict[str, tuple[bytes, str]]:
         session = sessions.get_or_create("ada", f"{session_id} thrown away")
         sessions.delete(session.id, trash=True)
     store.put(STAMP, b'{"claimed_at": "2024-06-01T00:00:00Z"}')
-    store.put(INDEX, encode_index(Known()))
+    store.put(SESSION_HEADS.index, encode_index(CachedRecords()))
     return everything(store)
 
 
@@ -143,13 +141,13 @@ def test_what_cannot_be_read_is_found_and_moved_aside(memory: StateStore, damage
     assert everything(memory) == before
 
     report = repair(memory, diagnosis)
-    assert [each.finding for each in report.mended] == list(diagnosis.findings)
-    assert (report.spared, report.failed, report.left) == ((), (), ())
+    assert [each.finding for each in report.repaired] == list(diagnosis.findings)
+    assert (report.skipped, report.failed, report.left) == ((), (), ())
     assert report.healthy
-    (mended,) = report.mended
-    assert mended.to
-    assert mended.to.startswith(f"{QUARANTINE}/")
-    assert mended.to.endswith(f"/{key}")
+    (repaired,) = report.repaired
+    assert repaired.to
+    assert repaired.to.startswith(f"{QUARANTINE}/")
+    assert repaired.to.endswith(f"/{key}")
     assert in_quarantine(memory) == {key: data}
     assert outside(memory) == sound
 
@@ -161,16 +159,16 @@ def test_every_store_is_repaired(store: StateStore) -> None:
     sound = fill(store)
     # Several kinds of damage are of one name; here each has its own.
     damage = {key: data for key, data, _ in DAMAGE.values()}
-    for key, data in (damage | {INDEX: b"{"}).items():
+    for key, data in (damage | {SESSION_HEADS.index: b"{"}).items():
         sound.pop(key, None)
         store.put(key, data)
     before = everything(store)
     diagnosis = diagnose(store)
-    assert {each.place for each in diagnosis.problems} == damage.keys() | {INDEX}
+    assert {each.place for each in diagnosis.problems} == damage.keys() | {SESSION_HEADS.index}
     assert everything(store) == before
     report = repair(store, diagnosis)
     assert report.healthy
-    assert len(report.mended) == len(damage) + 1
+    assert len(report.repaired) == len(damage) + 1
     assert in_quarantine(store) == damage
     assert outside(store) == sound
     assert diagnose(store).findings == ()
@@ -178,12 +176,12 @@ def test_every_store_is_repaired(store: StateStore) -> None:
 
 def test_a_damaged_summary_index_is_removed(memory: StateStore) -> None:
     sound = fill(memory)
-    memory.put(INDEX, encode_index(Known())[:-1])
+    memory.put(SESSION_HEADS.index, encode_index(CachedRecords())[:-1])
     diagnosis = diagnose(memory)
-    assert kinds(diagnosis) == [("summary index", INDEX)]
-    (mended,) = repair(memory, diagnosis).mended
-    assert mended.to is None
-    del sound[INDEX]
+    assert kinds(diagnosis) == [("summary index", SESSION_HEADS.index)]
+    (repaired,) = repair(memory, diagnosis).repaired
+    assert repaired.to is None
+    del sound[SESSION_HEADS.index]
     assert everything(memory) == sound
     assert diagnose(memory).healthy
 
@@ -301,7 +299,7 @@ class TestARaceWithWriters:
         store.delete("specs/y.json")
         before = everything(store)
         report = repair(store, diagnosis)
-        assert report.spared == diagnosis.findings
+        assert report.skipped == diagnosis.findings
         assert not report.healthy
         assert everything(store) == before
         assert diagnose(store).healthy
@@ -318,7 +316,7 @@ class TestARaceWithWriters:
 
         monkeypatch.setattr(store, "delete", save_first)
         report = repair(store, diagnosis)
-        assert [each.place for each in report.spared] == ["sessions/x.json"]
+        assert [each.place for each in report.skipped] == ["sessions/x.json"]
         assert Sessions(store).load("x")
         assert in_quarantine(store) == {"specs/y.json": b"{"}
 
@@ -389,11 +387,11 @@ def test_what_the_store_refuses_is_reported_and_the_rest_repaired(
         ("specs/x.json", errors["x"]),
         ("specs/y.json", errors["y"]),
     ]
-    assert [each.finding.place for each in report.mended] == ["specs/z.json"]
+    assert [each.finding.place for each in report.repaired] == ["specs/z.json"]
     assert not report.healthy
 
 
-def test_what_may_not_be_read_is_a_problem_without_a_remedy(
+def test_what_may_not_be_read_is_a_problem_without_a_action(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with open_store("memory:") as store:
@@ -408,19 +406,19 @@ def test_what_may_not_be_read_is_a_problem_without_a_remedy(
         monkeypatch.setattr(store, "get", refuse)
         diagnosis = diagnose(store)
     assert kinds(diagnosis) == [("unreadable", "specs/theirs.json")]
-    assert [each.remedy for each in diagnosis.problems] == [None]
+    assert [each.action for each in diagnosis.problems] == [None]
 
 
 def test_a_store_without_conditions_is_repaired_as_well_as_it_can() -> None:
     with open_store("fsspec+memory://doctor-without-conditions") as store:
         store.put("sessions/x.json", b"{")
         store.put("sessions/y.json", b"{")
-        store.put(INDEX, b"{")
+        store.put(SESSION_HEADS.index, b"{")
         diagnosis = diagnose(store)
         store.put("sessions/y.json", Session.new("ada", "y").to_json())
         report = repair(store, diagnosis)
-        assert [each.place for each in report.spared] == ["sessions/y.json"]
-        assert len(report.mended) == 2
+        assert [each.place for each in report.skipped] == ["sessions/y.json"]
+        assert len(report.repaired) == 2
         assert in_quarantine(store) == {"sessions/x.json": b"{"}
         assert diagnose(store).healthy
 
@@ -461,7 +459,7 @@ def test_a_second_writer_at_the_same_place_in_quarantine_is_not_overwritten(
         store.put("sessions/x.json", b"%d" % n)
         reports.append(repair(store, diagnose(store)))
     assert reports[0].healthy
-    assert [each.place for each in reports[1].spared] == ["sessions/x.json"]
+    assert [each.place for each in reports[1].skipped] == ["sessions/x.json"]
     assert in_quarantine(store) == {"sessions/x.json": b"0"}
     blob = store.get("sessions/x.json")
     assert blob

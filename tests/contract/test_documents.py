@@ -14,19 +14,16 @@ from support import facts
 
 from statekeep import (
     ABSENT,
-    ConflictDetected,
     ConflictError,
     CorruptDataError,
-    DocumentDeleted,
     Documents,
-    DocumentSaved,
-    Event,
     InvalidDocumentError,
     InvalidKeyError,
     Session,
     Sessions,
     StateStore,
 )
+from statekeep.events import ConflictDetected, DocumentDeleted, DocumentSaved, Event
 
 
 class Limits(BaseModel):

@@ -22,7 +22,7 @@ from statekeep import (
     load_pruner,
     open_store,
 )
-from statekeep.keys import session_key
+from statekeep.store.keys import session_key
 from statekeep.testing import FaultyStore, StateStoreContract
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class TestSessions:
             assert unknown <= left
         if kind == "after":
             assert not unknown & left
-        assert (report.spared, report.failed) == ((), ())
+        assert (report.skipped, report.failed) == ((), ())
 
 
 @pytest.mark.parametrize("chances", [{"before": 1.0}, {"after": 1.0}, {"throttled": 1.0}])

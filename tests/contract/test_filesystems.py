@@ -15,13 +15,13 @@ from statekeep import (
     ABSENT,
     AccessDeniedError,
     ConfigError,
-    PluginNotFoundError,
     Sessions,
     StateStore,
     UnavailableError,
     UnsupportedError,
     open_store,
 )
+from statekeep.errors import PluginNotFoundError
 from statekeep_backends.filesystem import FilesystemStore
 
 if TYPE_CHECKING:

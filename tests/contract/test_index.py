@@ -20,9 +20,7 @@ from hypothesis import strategies as st
 from statekeep import (
     ANY,
     AccessDeniedError,
-    Blob,
     CorruptDataError,
-    Expect,
     Session,
     Sessions,
     StateStore,
@@ -30,10 +28,11 @@ from statekeep import (
     load_pruner,
     open_store,
 )
-from statekeep import index as index_module
-from statekeep.index import INDEX, decode_index
-from statekeep.keys import SESSIONS, session_key
-from statekeep.listing import decode_session
+from statekeep.format.record import decode_session
+from statekeep.heads import index as index_module
+from statekeep.heads.collection import SESSION_HEADS
+from statekeep.heads.index import decode_index
+from statekeep.store.keys import SESSIONS, session_key
 from statekeep_backends.local import files
 from statekeep_backends.memory import MemoryStore
 
@@ -42,7 +41,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from statekeep import SessionSummary
+    from statekeep.store import Blob, Expect
 
+INDEX = SESSION_HEADS.index
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -282,7 +283,7 @@ class TestReads:
                 os.utime(path, (0, 0))
             sessions = Sessions(store)
             sessions.list(limit=1)
-            sessions._index._known = index_module.Known()
+            sessions._index._cached = index_module.CachedRecords()
             gc.collect()
             tracemalloc.start()
             try:

@@ -11,12 +11,13 @@ from contract import mutants
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from statekeep import PruningStrategy, StateStore, StateStoreError, open_store
+from statekeep import StateStore, StateStoreError, open_store
 from statekeep.testing import StateStoreMachine
 from statekeep.testing.running import Outcome, run
 
 if TYPE_CHECKING:
-    from statekeep.testing.wrapper import StoreWrapper
+    from statekeep.retention import PruningStrategy
+    from statekeep.store import StoreWrapper
 
 STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.CreatesOverWhatIsThere: {
@@ -73,7 +74,7 @@ SESSIONS: dict[type[StoreWrapper], set[str]] = {
     mutants.ChecksThenWrites: {"of fifty updates at once none is lost"},
     mutants.SwallowsConflicts: {"the second of two savers is told"},
     mutants.DeletesWhateverIsThere: {
-        "a prune spares what was saved pinned or deleted since its plan"
+        "a prune skips what was saved pinned or deleted since its plan"
     },
     mutants.NeverChangesTheFingerprint: {"a listing is fresh"},
 }

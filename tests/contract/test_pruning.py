@@ -13,26 +13,23 @@ from support import facts
 from statekeep import (
     AccessDeniedError,
     ConfigError,
-    Event,
     PluginError,
-    PruneFinished,
-    PruneThrottle,
     Session,
-    SessionDeleted,
     Sessions,
     SessionSummary,
     StateStore,
     UnavailableError,
-    Victim,
     load_pruner,
     open_store,
 )
-from statekeep.keys import session_key
+from statekeep.events import Event, PruneFinished, SessionDeleted
+from statekeep.retention import PruneThrottle, Victim
+from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from statekeep import PrunePlan, PruningStrategy
+    from statekeep.retention import PrunePlan, PruningStrategy
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -158,7 +155,7 @@ class TestPlanning:
         sessions.pin("8", until=NOW - HOUR)
         plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=3), now=NOW)
         assert victims(plan) == "45678"
-        assert {each.summary.id: each.reason for each in plan.withheld} == {
+        assert {each.summary.id: each.reason for each in plan.protected} == {
             "1": "pinned",
             "9": "pinned",
         }
@@ -217,28 +214,28 @@ class TestPruning:
         plan = sessions.plan_prune(load_pruner("ttl", ttl_hours=6), now=NOW)
         report = sessions.prune(plan)
         assert report.pruned == plan.victims
-        assert (report.spared, report.unknown, report.failed) == ((), (), ())
+        assert (report.skipped, report.unknown, report.failed) == ((), (), ())
         assert ids(sessions) == "0123456"
 
     def test_spares_what_was_saved_since_the_plan(self, sessions: Sessions) -> None:
         plan = sessions.plan_prune(load_pruner("ttl", ttl_hours=6), now=NOW)
         sessions.update("8", lambda session: session.add_user_message("alive"))
         report = sessions.prune(plan)
-        assert [victim.summary.id for victim in report.spared] == ["8"]
+        assert [victim.summary.id for victim in report.skipped] == ["8"]
         assert sorted(victim.summary.id for victim in report.pruned) == ["7", "9"]
         assert sessions.load("8")
 
     def test_spares_what_was_pinned_since_the_plan(self, sessions: Sessions) -> None:
         plan = sessions.plan_prune(load_pruner("ttl", ttl_hours=6), now=NOW)
         sessions.pin("8")
-        assert [victim.summary.id for victim in sessions.prune(plan).spared] == ["8"]
+        assert [victim.summary.id for victim in sessions.prune(plan).skipped] == ["8"]
 
     def test_does_not_claim_what_another_has_deleted(self, sessions: Sessions) -> None:
         plan = sessions.plan_prune(load_pruner("ttl", ttl_hours=6), now=NOW)
         sessions.delete("8")
         report = sessions.prune(plan)
         assert sorted(victim.summary.id for victim in report.pruned) == ["7", "9"]
-        assert [victim.summary.id for victim in report.spared] == ["8"]
+        assert [victim.summary.id for victim in report.skipped] == ["8"]
 
     def test_two_prunes_at_once_together_report_what_vanished(self, sessions: Sessions) -> None:
         plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=2), now=NOW)
@@ -330,7 +327,7 @@ class TestThrottle:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = [0.0]
-        monkeypatch.setattr("statekeep.retention.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("statekeep.retention.types.time.monotonic", lambda: clock[0])
         throttle = PruneThrottle(timedelta(seconds=10))
         said = []
         for second in (0, 1, 9.9, 10, 11, 19, 25, 34, 35):

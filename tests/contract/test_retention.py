@@ -15,22 +15,19 @@ from support import facts
 
 from statekeep import (
     ConfigError,
-    Event,
-    PruneFailed,
-    PruneFinished,
     Retention,
     Session,
-    SessionDeleted,
     Sessions,
     StateStore,
     load_pruner,
     open_sessions,
     open_store,
 )
-from statekeep import background as background_module
-from statekeep import models as models_module
-from statekeep import sessions as sessions_module
-from statekeep.keys import STAMP, session_key
+from statekeep.events import Event, PruneFailed, PruneFinished, SessionDeleted
+from statekeep.format import session as session_module
+from statekeep.retention import background as background_module
+from statekeep.sessions import sessions as sessions_module
+from statekeep.store.keys import STAMP, session_key
 from statekeep_backends import memory as memory_module
 from statekeep_backends.memory import MemoryStore
 
@@ -38,7 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from statekeep import Entry, SessionSummary, Victim
+    from statekeep import SessionSummary
+    from statekeep.retention import Victim
+    from statekeep.store import Entry
 
 HOUR = timedelta(hours=1)
 YEAR = timedelta(days=365)
@@ -82,7 +81,7 @@ class TestASave:
         where = str(store)
         assert facts(events)[1:] == [
             SessionDeleted(where, "old", pruned=True, trashed=False),
-            PruneFinished(where, pruned=1, spared=0, unknown=0, failed=0, swept=0, emptied=0),
+            PruneFinished(where, pruned=1, skipped=0, unknown=0, failed=0, swept=0, purged=0),
         ]
 
     def test_is_never_in_its_way(self) -> None:
@@ -154,7 +153,7 @@ class TestWhatLives:
             def select(
                 self, summaries: Sequence[SessionSummary], now: datetime
             ) -> Iterable[Victim]:
-                from statekeep import Victim
+                from statekeep.retention import Victim
 
                 return [Victim(summary, f"all, at {now}") for summary in summaries]
 
@@ -194,7 +193,7 @@ class TestWhatLives:
         age(store, "old", YEAR)
         now = datetime.now(UTC)
         age(store, "pinned", YEAR, pin=(now + HOUR).isoformat())
-        for module in (background_module, sessions_module, models_module):
+        for module in (background_module, sessions_module, session_module):
             monkeypatch.setattr(module, "utc_now", lambda: datetime.now(UTC) + skew)
         for _ in range(2):
             with Sessions(store, retention=ttl()) as sessions:
@@ -348,7 +347,7 @@ class TestClosing:
         gate.set()
         wait(sessions)
         assert (
-            PruneFinished(str(store), pruned=1, spared=0, unknown=0, failed=0, swept=0, emptied=0)
+            PruneFinished(str(store), pruned=1, skipped=0, unknown=0, failed=0, swept=0, purged=0)
             in events
         )
         assert len(ids(store)) == 10
@@ -378,16 +377,16 @@ class TestConfiguration:
             sessions.get_or_create("ada", "new")
             wait(sessions)
             assert [each.stem for each in sessions.list_trash()] == ["old"]
-        assert sessions._retention
-        assert sessions._retention.every == timedelta(minutes=5)
-        assert sessions._retention.trash == timedelta(days=7)
+        assert sessions._background
+        assert sessions._background._retention.every == timedelta(minutes=5)
+        assert sessions._background._retention.trash == timedelta(days=7)
 
     def test_spares_the_last_hour_unless_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
         monkeypatch.setenv("STATEKEEP_RETENTION__EVERY", "PT0S")
         with open_sessions("memory:") as sessions:
-            assert sessions._retention
-            assert sessions._retention.min_idle == HOUR
+            assert sessions._background
+            assert sessions._background._retention.min_idle == HOUR
 
     @pytest.mark.parametrize("value", ["7", "7 days", "1.5", "-P1D", "P1X", ""])
     def test_of_a_duration_needs_a_unit(self, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,7 +420,7 @@ def test_a_day(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     def clock() -> float:
         return now.timestamp()
 
-    for module in (background_module, sessions_module, models_module, memory_module):
+    for module in (background_module, sessions_module, session_module, memory_module):
         monkeypatch.setattr(module, "utc_now", lambda: now)
     monkeypatch.setattr(time, "monotonic", clock)
     strategy = load_pruner("ttl", ttl_hours=6)

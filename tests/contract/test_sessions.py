@@ -12,13 +12,8 @@ from support import facts
 
 from statekeep import (
     ANY,
-    Blob,
-    Capabilities,
     ConflictError,
     CorruptDataError,
-    Event,
-    Expect,
-    ExpectSeen,
     Session,
     Sessions,
     SessionSummary,
@@ -27,12 +22,14 @@ from statekeep import (
     Version,
     open_store,
 )
-from statekeep.keys import session_key
+from statekeep.store import Blob, Capabilities, Expect, ExpectSeen, StoreWrapper
+from statekeep.store.keys import session_key
 from statekeep.testing import SessionsContract
-from statekeep.testing.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from statekeep.events import Event
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from botocore.exceptions import ClientError
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from statekeep import Capabilities, StateStore
+from statekeep.store import Capabilities
 from statekeep.testing import StateStoreContract, StateStoreMachine
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from statekeep import StateStore
 
 EVERYTHING = Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 CLAIMS = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from statekeep import PruningStrategy, load_pruner
+from statekeep import load_pruner
 from statekeep.testing import PrunerContract
+
+if TYPE_CHECKING:
+    from statekeep.retention import PruningStrategy
 
 OF_ONE_RULE: list[tuple[str, dict[str, Any]]] = [
     ("ttl", {}),

@@ -17,17 +17,15 @@ from support import tree
 from statekeep import (
     ConflictError,
     Documents,
-    PruneThrottle,
     Session,
     Sessions,
     StateStore,
     UnavailableError,
-    Victim,
-    diagnose,
     load_pruner,
-    repair,
     timestamps,
 )
+from statekeep.doctor import diagnose, repair
+from statekeep.retention import PruneThrottle, Victim
 
 # Both are imported now, not when the first store is opened: then the clock may have jumped.
 from statekeep_backends.local import LocalDiskStore
@@ -163,7 +161,7 @@ class TestAJump:
         sessions.update("saved", lambda session: session.add_user_message("alive"))
         report = sessions.prune(plan)
         assert [victim.summary.id for victim in report.pruned] == ["old"]
-        assert [victim.summary.id for victim in report.spared] == ["saved"]
+        assert [victim.summary.id for victim in report.skipped] == ["saved"]
         plan = sessions.plan_prune(Everything(), protect=["protected", "saved"])
         assert plan.victims == ()
 
@@ -178,7 +176,7 @@ class TestAJump:
         jump(by)
         assert not throttle.should_prune()
         later = time.monotonic() + 3601
-        monkeypatch.setattr("statekeep.retention.time.monotonic", lambda: later)
+        monkeypatch.setattr("statekeep.retention.types.time.monotonic", lambda: later)
         assert throttle.should_prune()
 
     def test_touches_nothing_sound_through_the_doctor(
@@ -202,8 +200,8 @@ class TestBackwards:
         sessions.save(Session.new("ada", "s"))
         jump(-YEAR)
         assert sessions.plan_prune(load_pruner("ttl", ttl_hours=1)).victims == ()
-        (withheld,) = sessions.plan_prune(Everything(), min_idle=HOUR).withheld
-        assert withheld.summary.id == "s"
+        (protected,) = sessions.plan_prune(Everything(), min_idle=HOUR).protected
+        assert protected.summary.id == "s"
 
     def test_no_leftover_is_old_enough_to_be_removed(self, tmp_path: Path, jump: Jump) -> None:
         with LocalDiskStore(tmp_path / "store") as store:

@@ -14,17 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from workers import save_in_a_fleet
 
-from statekeep import (
-    Event,
-    PruneFinished,
-    Retention,
-    Session,
-    Sessions,
-    StateStore,
-    load_pruner,
-    open_store,
-)
-from statekeep.keys import session_key
+from statekeep import Retention, Session, Sessions, StateStore, load_pruner, open_store
+from statekeep.events import Event, PruneFinished
+from statekeep.store.keys import session_key
 from statekeep.testing.processes import in_processes
 
 if TYPE_CHECKING:

@@ -23,12 +23,11 @@ from statekeep import (
     Session,
     Sessions,
     StateStore,
-    diagnose,
     doctor,
     load_pruner,
     open_store,
-    repair,
 )
+from statekeep.doctor import diagnose, repair
 from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
@@ -217,7 +216,7 @@ def clean_up(store: StateStore, location: str, monkeypatch: pytest.MonkeyPatch) 
         diagnosis = diagnose(store)
         assert [each.kind for each in diagnosis.findings] == ["leftover"] * len(leftovers)
         if random.random() < 0.5:
-            assert len(repair(store, diagnosis).mended) == len(leftovers)
+            assert len(repair(store, diagnosis).repaired) == len(leftovers)
         else:
             assert sessions.prune(load_pruner("ttl")).swept == len(leftovers)
         assert not list(base.rglob("*.tmp"))

@@ -17,11 +17,10 @@ from statekeep import (
     Sessions,
     StateStore,
     StateStoreError,
-    diagnose,
     load_pruner,
     open_store,
-    repair,
 )
+from statekeep.doctor import diagnose, repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

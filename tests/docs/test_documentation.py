@@ -16,10 +16,10 @@ from sybil import Document
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
-import statekeep.hooks
-from statekeep import load_settings
+from statekeep import errors, events
 from statekeep.cli.errors import EXIT_CODES
-from statekeep.settings import Settings
+from statekeep.config import Settings, load_settings
+from statekeep.plugins.hooks import HookSpecs
 from statekeep_plugins import telemetry
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_hook_is_described_with_its_signature() -> None:
     described = (ROOT / "docs" / "plugins.md").read_text()
-    for name, hook in inspect.getmembers(statekeep.hooks.HookSpecs, inspect.isfunction):
+    for name, hook in inspect.getmembers(HookSpecs, inspect.isfunction):
         parameters = list(inspect.signature(hook).parameters.values())[1:]
         arguments = ", ".join(f"{each.name}: {each.annotation}" for each in parameters)
         returns = inspect.signature(hook).return_annotation
@@ -152,7 +152,7 @@ def test_every_exit_code_is_described() -> None:
 
 def test_every_event_and_error_is_described() -> None:
     described = (ROOT / "docs" / "guide.md").read_text()
-    for module in (statekeep.events, statekeep.errors):
+    for module in (events, errors):
         for name in module.__all__:
             if inspect.isclass(getattr(module, name)) and "Plugin" not in name:
                 assert name in described, name
@@ -160,8 +160,8 @@ def test_every_event_and_error_is_described() -> None:
 
 def test_every_event_and_measurement_is_described_to_those_who_observe() -> None:
     described = (ROOT / "docs" / "observability.md").read_text()
-    events = {each.__name__ for each in statekeep.Event.__subclasses__()}
-    assert events == set(re.findall(r"^\| `([A-Z]\w+)` \|", described, re.MULTILINE))
+    named = {each.__name__ for each in events.Event.__subclasses__()}
+    assert named == set(re.findall(r"^\| `([A-Z]\w+)` \|", described, re.MULTILINE))
     measured = re.findall(r'"(statekeep\.[\w.]+|error\.type)"', inspect.getsource(telemetry))
     assert set(measured) == set(re.findall(r"^\| `([\w]+\.[\w.]+)` \|", described, re.MULTILINE))
 

@@ -23,16 +23,11 @@ from statekeep import (
     ANY,
     AsyncDocuments,
     AsyncSessions,
-    Blob,
     ConfigError,
     ConflictError,
-    Document,
     Documents,
-    Event,
-    Expect,
     Listing,
     NotFoundError,
-    OperationFinished,
     Retention,
     Session,
     Sessions,
@@ -40,16 +35,20 @@ from statekeep import (
     UnavailableError,
     UnsupportedError,
     Version,
-    Victim,
-    load_settings,
     open_store,
 )
+from statekeep.config import load_settings
+from statekeep.documents import Document
+from statekeep.events import Event, OperationFinished
+from statekeep.retention import Victim
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from statekeep.store import Blob, Expect
 
 pytestmark = pytest.mark.anyio
 
@@ -447,7 +446,7 @@ class TestOpening:
     @pytest.fixture
     def opened(self, gated: Gated, monkeypatch: pytest.MonkeyPatch) -> Gated:
         """The store that is opened, whatever is configured."""
-        monkeypatch.setattr("statekeep.config.open_store", lambda _: gated)
+        monkeypatch.setattr("statekeep.config.opening.open_store", lambda _: gated)
         return gated
 
     async def test_opens_what_is_configured_and_closes_it(

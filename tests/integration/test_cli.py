@@ -16,7 +16,7 @@ import pytest
 from support import GOLDEN, tree
 
 from statekeep import Documents, Session, Sessions, open_store
-from statekeep.keys import session_key
+from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +181,7 @@ class TestSessions:
         assert "older than the newest 2" in dry
         report = json.loads(shell(*prune, "--json").stdout)
         assert [each["id"] for each in report["pruned"]] == ["s2", "s1"]
-        assert [each["id"] for each in report["withheld"]] == ["s0"]
+        assert [each["id"] for each in report["protected"]] == ["s0"]
         left = json.loads(shell("sessions", "list", "--store", store_url, "--json").stdout)
         assert [each["id"] for each in left["sessions"]] == ["s4", "s3", "s0"]
 

@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from statekeep import (
-    ConfigError,
-    PluginNotFoundError,
-    Session,
-    Sessions,
-    load_settings,
-    open_sessions,
-    open_store,
-)
+from statekeep import ConfigError, Session, Sessions, open_sessions, open_store
+from statekeep.config import load_settings
+from statekeep.errors import PluginNotFoundError
 
 
 class TestOpeningAStore:

@@ -19,22 +19,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import GOLDEN, tree
 
-from statekeep import (
-    Diagnosis,
-    Documents,
-    Oddity,
-    Session,
-    Sessions,
-    StateStore,
-    diagnose,
-    open_store,
-    repair,
-)
-from statekeep.keys import QUARANTINE
+from statekeep import Documents, Session, Sessions, StateStore, open_store
+from statekeep.doctor import Diagnosis, diagnose, repair
+from statekeep.store.keys import QUARANTINE
 from statekeep_backends.local import LocalDiskStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from statekeep.store import Anomaly
 
 TWO_HOURS_AGO = time.time() - 7200
 OURS = ".statekeep-0123456789abcdef.tmp"
@@ -148,30 +141,30 @@ def _state(base: Path) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("anomaly", ODDITIES)
 def test_what_is_no_document_is_found_and_put_out_of_the_way(
-    store: StateStore, base: Path, oddity: str, tmp_path: Path
+    store: StateStore, base: Path, anomaly: str, tmp_path: Path
 ) -> None:
-    place, make, kind, remedy = ODDITIES[oddity]
+    place, make, kind, action = ODDITIES[anomaly]
     (tmp_path / "outside").write_text("outside")
     with unchanged(base):
         make(base / place)
         with unchanged(base):
             diagnosis = diagnose(store)
-        assert [(each.kind, each.place, each.remedy) for each in diagnosis.findings] == [
-            (kind, place, remedy)
+        assert [(each.kind, each.place, each.action) for each in diagnosis.findings] == [
+            (kind, place, action)
         ]
         assert not diagnosis.healthy
         (made,) = _state(base).items() - _state_without(base, diagnosis)
         report = repair(store, diagnosis)
     assert report.healthy
-    (mended,) = report.mended
-    if remedy == "remove":
-        assert mended.to is None
+    (repaired,) = report.repaired
+    if action == "remove":
+        assert repaired.to is None
         assert not (base / QUARANTINE).exists()
     else:
-        assert mended.to
-        moved = os.lstat(base / mended.to)
+        assert repaired.to
+        moved = os.lstat(base / repaired.to)
         assert (moved.st_ino, moved.st_mode) == made[1][:2]
     assert (tmp_path / "outside").read_text() == "outside"
     again = diagnose(store)
@@ -181,7 +174,7 @@ def test_what_is_no_document_is_found_and_put_out_of_the_way(
 
 def _state_without(base: Path, diagnosis: Diagnosis) -> set[Any]:
     (finding,) = diagnosis.findings
-    mark: Any = finding.oddity.mark if finding.oddity else None
+    mark: Any = finding.anomaly.identity if finding.anomaly else None
     return {(path, found) for path, found in _state(base).items() if found[0] != mark.inode}
 
 
@@ -193,7 +186,7 @@ def test_a_folder_in_the_place_of_a_session_is_left_to_a_person(
     with unchanged(base):
         diagnosis = diagnose(store)
         (finding,) = diagnosis.problems
-        assert (finding.place, finding.remedy) == ("sessions/x.json", None)
+        assert (finding.place, finding.action) == ("sessions/x.json", None)
         assert repair(store, diagnosis).left == (finding,)
 
 
@@ -203,7 +196,7 @@ class TestWhatIsNoProblem:
         with unchanged(base):
             diagnosis = diagnose(store)
             assert diagnosis.healthy
-            assert [(each.kind, each.place, each.remedy) for each in diagnosis.remarks] == [
+            assert [(each.kind, each.place, each.action) for each in diagnosis.remarks] == [
                 ("no document", "specs.md", None)
             ]
             assert repair(store, diagnosis).healthy
@@ -251,7 +244,7 @@ class TestWhatIsNoProblem:
 def test_a_folder_that_may_only_be_read_can_be_diagnosed() -> None:
     script = """
 import os, sys
-from statekeep import diagnose, repair
+from statekeep.doctor import diagnose, repair
 from statekeep_backends.local import LocalDiskStore  # now: nobody may read the interpreter
 for folder, _, _ in os.walk(sys.argv[1]):
     os.chmod(folder, 0o555)
@@ -279,7 +272,7 @@ assert type(failed.error).__name__ == "AccessDeniedError", failed
 
 
 class TestLocks:
-    def test_that_nobody_gives_back_are_a_problem_without_a_remedy(
+    def test_that_nobody_gives_back_are_a_problem_without_a_action(
         self, store: StateStore, base: Path
     ) -> None:
         (lock, *_) = sorted((base / ".statekeep/locks").iterdir())
@@ -291,7 +284,7 @@ class TestLocks:
         (finding,) = diagnosis.problems
         assert (finding.kind, finding.place) == ("lock", f".statekeep/locks/{lock.name}")
         assert "0.2 seconds" in finding.reason
-        assert finding.remedy is None
+        assert finding.action is None
         assert diagnose(store).healthy
 
     def test_that_are_given_back_meanwhile_are_none(
@@ -310,7 +303,7 @@ class TestLocks:
             assert diagnose(patient).healthy
         store.put("specs/a.md", b"")
 
-    def test_that_cannot_be_opened_are_a_problem_without_a_remedy(
+    def test_that_cannot_be_opened_are_a_problem_without_a_action(
         self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (lock, *_) = sorted((base / ".statekeep/locks").iterdir())
@@ -323,7 +316,7 @@ class TestLocks:
 
         monkeypatch.setattr(os, "open", refuse)
         (finding,) = diagnose(store).problems
-        assert (finding.kind, finding.remedy) == ("lock", None)
+        assert (finding.kind, finding.action) == ("lock", None)
         assert "Permission denied" in finding.reason
 
     def test_of_a_writer_that_is_dead_are_none(self, store: StateStore, base: Path) -> None:
@@ -339,7 +332,9 @@ with LocalDiskStore(sys.argv[1])._locked("specs/a.md"):
 
 
 class TestOurOwnFolders:
-    @pytest.mark.parametrize("make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")])
+    @pytest.mark.parametrize(
+        "make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")]
+    )
     def test_something_in_the_way_of_the_locks_is_moved(
         self, tmp_path: Path, make: Callable[[Path], object]
     ) -> None:
@@ -348,14 +343,16 @@ class TestOurOwnFolders:
         make(base / ".statekeep/locks")
         with open_store(base) as store:
             diagnosis = diagnose(store)
-            assert [(each.place, each.remedy) for each in diagnosis.findings] == [
+            assert [(each.place, each.action) for each in diagnosis.findings] == [
                 (".statekeep/locks", "move")
             ]
             assert repair(store, diagnosis).healthy
             assert diagnose(store).findings == ()
             store.put("a.md", b"")
 
-    @pytest.mark.parametrize("make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")])
+    @pytest.mark.parametrize(
+        "make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")]
+    )
     @pytest.mark.parametrize("place", [".statekeep", ".statekeep/quarantine"])
     def test_something_in_the_way_of_quarantine_is_left_to_a_person(
         self, tmp_path: Path, make: Callable[[Path], object], place: str
@@ -366,7 +363,7 @@ class TestOurOwnFolders:
         (base / "x.json").write_text("{")
         with open_store(base) as store, unchanged(base):
             diagnosis = diagnose(store)
-            assert [(each.place, each.remedy) for each in diagnosis.problems] == [
+            assert [(each.place, each.action) for each in diagnosis.problems] == [
                 (place, None),
                 ("x.json", "move"),
             ]
@@ -391,7 +388,7 @@ class TestClosedFolders:
     ) -> None:
         (base / "specs/closed").mkdir()
         (finding,) = diagnose(store).problems
-        assert (finding.kind, finding.place, finding.remedy) == (
+        assert (finding.kind, finding.place, finding.action) == (
             "closed folder",
             "specs/closed",
             None,
@@ -404,12 +401,12 @@ class TestClosedFolders:
 
 class TestARaceWithOthers:
     @pytest.fixture
-    def seen(self, store: StateStore, base: Path) -> tuple[LocalDiskStore, Oddity]:
+    def seen(self, store: StateStore, base: Path) -> tuple[LocalDiskStore, Anomaly]:
         os.mkfifo(base / "specs/x.json")
         (finding,) = diagnose(store).findings
         assert isinstance(store, LocalDiskStore)
-        assert finding.oddity
-        return store, finding.oddity
+        assert finding.anomaly
+        return store, finding.anomaly
 
     def test_what_is_gone_or_replaced_is_left_alone(
         self, store: StateStore, base: Path, seen: Any
@@ -424,7 +421,7 @@ class TestARaceWithOthers:
         (base / "sessions/z.json").rmdir()
         with unchanged(base):
             report = repair(store, diagnosis)
-        assert [each.place for each in report.spared] == [
+        assert [each.place for each in report.skipped] == [
             "sessions/y.json",
             "sessions/z.json",
             "specs/x.json",
@@ -434,7 +431,7 @@ class TestARaceWithOthers:
     def test_what_is_replaced_in_the_last_moment_gets_its_name_back(
         self, base: Path, monkeypatch: pytest.MonkeyPatch, seen: Any, taken_again: bool
     ) -> None:
-        store, oddity = seen
+        store, anomaly = seen
         rename = os.rename
 
         def mend_first(old: str, new: str) -> None:
@@ -446,7 +443,7 @@ class TestARaceWithOthers:
 
         monkeypatch.setattr(os, "rename", mend_first)
         with pytest.raises(Exception, match="has changed"):
-            store.mend(oddity, f"{QUARANTINE}/here")
+            store.mend(anomaly, f"{QUARANTINE}/here")
         # Whoever was last has the name, and nothing is lost.
         assert (base / "specs/x.json").read_text() == ("2" if taken_again else "1")
         moved = base / QUARANTINE / "here/specs/x.json"
@@ -456,22 +453,22 @@ class TestARaceWithOthers:
     def test_what_cannot_be_moved_leaves_no_empty_folder(
         self, base: Path, monkeypatch: pytest.MonkeyPatch, seen: Any
     ) -> None:
-        store, oddity = seen
+        store, anomaly = seen
 
         def fail(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(os, "rename", fail)
         with unchanged(base), pytest.raises(Exception, match="No space"):
-            store.mend(oddity, f"{QUARANTINE}/here")
+            store.mend(anomaly, f"{QUARANTINE}/here")
         assert not (base / QUARANTINE).exists()
 
     def test_what_lies_in_quarantine_is_never_overwritten(self, base: Path, seen: Any) -> None:
-        store, oddity = seen
+        store, anomaly = seen
         (base / QUARANTINE / "here/specs").mkdir(parents=True)
         (base / QUARANTINE / "here/specs/x.json").write_text("older")
         with unchanged(base), pytest.raises(Exception, match="exists"):
-            store.mend(oddity, f"{QUARANTINE}/here")
+            store.mend(anomaly, f"{QUARANTINE}/here")
 
 
 def test_what_is_moved_survives_a_power_cut(
@@ -486,9 +483,9 @@ def test_what_is_moved_survives_a_power_cut(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
-    (mended,) = repair(store, diagnose(store)).mended
-    assert mended.to
-    target = base / mended.to
+    (repaired,) = repair(store, diagnose(store)).repaired
+    assert repaired.to
+    target = base / repaired.to
     for folder in (target.parent, *target.parent.parents):
         assert str(folder) in synced
         if folder == base / ".statekeep":
@@ -549,12 +546,12 @@ class TestTheCommand:
         assert [each["place"] for each in found["remarks"]] == ["specs/kept.json"]
         repaired = json.loads(self.run(base, "--json", "--repair").stdout)
         assert repaired["healthy"]
-        assert [(each["place"], each["to"] is None) for each in repaired["mended"]] == [
+        assert [(each["place"], each["to"] is None) for each in repaired["repaired"]] == [
             ("sessions/bad.json", False),
             ("specs/x.json", True),
         ]
         assert [each["place"] for each in repaired["left"]] == ["specs/kept.json"]
-        assert (repaired["spared"], repaired["failed"]) == ([], [])
+        assert (repaired["skipped"], repaired["failed"]) == ([], [])
 
     def test_goes_on_being_unhappy_about_what_it_cannot_repair(
         self, base: Path, store: StateStore

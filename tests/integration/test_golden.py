@@ -26,7 +26,7 @@ from statekeep import (
     load_pruner,
     open_store,
 )
-from statekeep.codec import check_json_value, decode_json, encode_json
+from statekeep.format.json import check_json_value, decode_json, encode_json
 from statekeep.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:

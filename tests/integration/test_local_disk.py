@@ -27,17 +27,17 @@ from statekeep import (
     ConflictError,
     CorruptDataError,
     Documents,
-    Entry,
     InvalidKeyError,
     Session,
     Sessions,
     StateStore,
     StateStoreError,
     UnavailableError,
-    Victim,
     load_pruner,
     open_store,
 )
+from statekeep.retention import Victim
+from statekeep.store import Entry
 from statekeep_backends.local import LocalDiskStore, files
 from statekeep_backends.local.locks import STRIPES
 
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from statekeep import Expect, SessionSummary, Version
+    from statekeep import SessionSummary, Version
+    from statekeep.store import Expect
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ from statekeep import (
     ConfigError,
     ConflictError,
     Documents,
-    Event,
     InvalidKeyError,
-    OperationFinished,
     Session,
     Sessions,
     StateStore,
@@ -30,7 +28,8 @@ from statekeep import (
     load_pruner,
     open_store,
 )
-from statekeep.protocol import delete_many, get_many
+from statekeep.events import Event, OperationFinished
+from statekeep.store import delete_many, get_many
 from statekeep.testing.processes import in_processes, update_often
 
 if TYPE_CHECKING:

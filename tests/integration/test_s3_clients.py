@@ -27,7 +27,6 @@ from proxy import Proxy
 
 from statekeep import (
     ABSENT,
-    Blob,
     ConfigError,
     ConflictError,
     Documents,
@@ -39,7 +38,7 @@ from statekeep import (
     __version__,
     open_store,
 )
-from statekeep.protocol import delete_many, get_many
+from statekeep.store import Blob, delete_many, get_many
 from statekeep_backends.s3 import environment, with_s3fs
 
 if TYPE_CHECKING:

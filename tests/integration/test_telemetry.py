@@ -26,11 +26,11 @@ from statekeep import (
     Session,
     Sessions,
     load_pruner,
-    load_settings,
     open_sessions,
     open_store,
 )
-from statekeep.operations import count_request
+from statekeep.config import load_settings
+from statekeep.observe.emitter import count_request
 from statekeep_backends.memory import MemoryStore
 from statekeep_plugins import telemetry
 from statekeep_plugins.telemetry import Telemetry
@@ -38,7 +38,7 @@ from statekeep_plugins.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from statekeep import Blob
+    from statekeep.store import Blob
 
 
 class Otel:
@@ -119,7 +119,7 @@ class TestSpans:
         self, otel: Otel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = iter([50.0, 51.25])
-        monkeypatch.setattr("statekeep.operations.perf_counter", lambda: next(clock))
+        monkeypatch.setattr("statekeep.observe.emitter.perf_counter", lambda: next(clock))
         with otel.tracer.start_as_current_span("caller"):
             Sessions(MemoryStore(), observers=[otel.observer]).load("s")
         span, caller = otel.spans()
@@ -206,7 +206,7 @@ class TestMetrics:
         self, otel: Otel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = iter([1.0, 1.5, 2.0, 2.25, 3.0, 3.125])
-        monkeypatch.setattr("statekeep.operations.perf_counter", lambda: next(clock))
+        monkeypatch.setattr("statekeep.observe.emitter.perf_counter", lambda: next(clock))
         sessions = Sessions(MemoryStore(), observers=[otel.observer])
         sessions.load("s")
         sessions.load("s")

@@ -80,7 +80,7 @@ def test_the_list_of_plugins_shows_what_is_blocked_and_does_not_run_it(
 
     done = everyone.python(
         """
-from statekeep.config import installed_plugins
+from statekeep.config.opening import installed_plugins
 installed_plugins().list()
 tell(imported("rival_statekeep") + imported("broken_statekeep"))
 """,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from statekeep import PluginLoadError
-from statekeep.plugins import PluginInfo, Plugins
+from statekeep.errors import PluginLoadError
+from statekeep.plugins.loader import PluginInfo, Plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OFFER = """
     from pydantic import BaseModel
-    from statekeep.hooks import BackendSpec, PrunerSpec, hookimpl
+    from statekeep.plugins import BackendSpec, PrunerSpec, hookimpl
     from statekeep_backends.memory import MemoryStore
 
     class Config(BaseModel, extra="forbid"):

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -9,7 +10,6 @@ from statekeep import (
     ABSENT,
     AsyncSessions,
     ConflictError,
-    Document,
     Documents,
     Session,
     Sessions,
@@ -17,6 +17,9 @@ from statekeep import (
     load_pruner,
     open_store,
 )
+
+if TYPE_CHECKING:
+    from statekeep.documents import Document
 
 
 class Limits(BaseModel):

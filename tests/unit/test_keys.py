@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeep import InvalidKeyError
-from statekeep.keys import (
-    check_key,
+from statekeep.store import check_key, is_key
+from statekeep.store.keys import (
     document_key,
     document_prefix,
-    is_key,
     is_session_key,
     parse_document_key,
     session_key,

@@ -14,15 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from statekeep import (
-    FOREVER,
-    AgentResponse,
-    CorruptDataError,
-    InvalidDocumentError,
-    Session,
-    UserMessage,
-)
-from statekeep.summaries import read_summary
+from statekeep import AgentResponse, CorruptDataError, InvalidDocumentError, Session, UserMessage
+from statekeep.format.summary import read_summary
+from statekeep.retention import FOREVER
 from statekeep.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:

@@ -12,25 +12,22 @@ import pytest
 from statekeep import (
     ANY,
     AsyncSessions,
-    Blob,
-    ConflictDetected,
-    ConflictRetried,
     Documents,
-    Event,
     NotFoundError,
-    OperationFinished,
     Retention,
     Session,
     Sessions,
     load_pruner,
 )
-from statekeep.operations import count_request
+from statekeep.events import ConflictDetected, ConflictRetried, Event, OperationFinished
+from statekeep.observe.emitter import count_request
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from statekeep import Expect, ExpectSeen, Version
+    from statekeep import Version
+    from statekeep.store import Blob, Expect, ExpectSeen
 
 S = "sessions/s.json"
 
@@ -135,7 +132,7 @@ class TestOperations:
 
     def test_say_how_long_they_took(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = iter([100.0, 102.5])
-        monkeypatch.setattr("statekeep.operations.perf_counter", lambda: next(clock))
+        monkeypatch.setattr("statekeep.observe.emitter.perf_counter", lambda: next(clock))
         place.sessions.load("s")
         assert place.operations[0].duration == timedelta(seconds=2.5)
 

@@ -10,19 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statekeep import (
-    ConfigError,
-    PluginNotFoundError,
-    SessionSummary,
-    load_pruner,
-    load_settings,
-)
+from statekeep import ConfigError, SessionSummary, load_pruner
+from statekeep.config import load_settings
+from statekeep.errors import PluginNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from statekeep import PruningStrategy
+    from statekeep.retention import PruningStrategy
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from statekeep import ConfigError
-from statekeep.urls import StoreURL
+from statekeep.store import StoreURL
 
 
 @pytest.mark.parametrize(

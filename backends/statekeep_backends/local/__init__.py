@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.plugins import BackendSpec, hookimpl
 from statekeep_backends.local.store import Durability, LocalDiskStore
 
 if TYPE_CHECKING:
-    from statekeep.urls import StoreURL
+    from statekeep.store import StoreURL
 
 __all__ = ["LocalDiskConfig", "LocalDiskStore"]
 

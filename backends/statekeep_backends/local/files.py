@@ -13,8 +13,7 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from statekeep.keys import TEMPORARY_SUFFIX
-from statekeep.protocol import Blob, content_version
+from statekeep.store import Blob, content_version
 from statekeep.timestamps import from_nanoseconds, utc_now
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 __all__ = [
+    "LOCKS",
+    "TEMPORARY_SUFFIX",
     "LinksUnsupportedError",
     "fingerprint",
     "fingerprint_if_settled",
@@ -39,6 +40,12 @@ __all__ = [
     "sync_names_of",
     "write_file",
 ]
+
+LOCKS = ".statekeep/locks"
+"""Where the locks are; no key lies there."""
+
+TEMPORARY_SUFFIX = ".tmp"
+"""Ends the names of files that are being written; no key ends so."""
 
 # Ours, and the original's `{name}.{pid}.{uuid}.tmp`; nothing else that ends so is ever removed.
 _LEFTOVER = re.compile(

@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote
 
 from statekeep.errors import InvalidKeyError
-from statekeep.keys import (
+from statekeep.store import Anomaly, check_key, is_key
+from statekeep.store.keys import (
     CACHE,
-    LOCKS,
     QUARANTINE,
     RESERVED,
     SESSIONS,
-    TEMPORARY_SUFFIX,
     TRASH,
-    check_key,
-    is_key,
     parse_document_key,
 )
-from statekeep.protocol import Oddity
 from statekeep_backends.local.files import (
+    LOCKS,
+    TEMPORARY_SUFFIX,
     is_leftover,
     is_older,
     link,
@@ -40,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-    from statekeep.protocol import Remedy
+    from statekeep.store import RepairAction
 
-__all__ = ["ChangedError", "inspect_folder", "inspect_locks", "mend"]
+__all__ = ["ChangedError", "inspect_folder", "inspect_locks", "repair"]
 
 _PAUSE = 0.01
 _OUR_FOLDERS = {SESSIONS, RESERVED, CACHE, LOCKS, QUARANTINE, TRASH}
@@ -64,7 +62,7 @@ class _Mark(NamedTuple):
     mode: int
 
 
-def inspect_folder(base: str, older_than: timedelta) -> Iterator[Oddity]:
+def inspect_folder(base: str, older_than: timedelta) -> Iterator[Anomaly]:
     """Find what is no document, except among the locks; in quarantine, leftovers only.
 
     Args:
@@ -84,23 +82,23 @@ def inspect_folder(base: str, older_than: timedelta) -> Iterator[Oddity]:
                 raise
             if os.path.basename(folder) != "lost+found":  # noqa: PTH119 - is fsck's, on any volume
                 reason = f"it may not be entered ({error.strerror}); what it holds is not known"
-                yield Oddity("closed folder", _shown(folder, base), reason, None)
+                yield Anomaly("closed folder", _shown(folder, base), reason, None)
             continue
         for entry in found:
-            oddity = None
+            anomaly = None
             if entry.is_dir(follow_symlinks=False):
                 if entry.path != f"{base}/{LOCKS}":
                     folders.append(entry.path)
-                oddity = _inspect_subfolder(entry, base)
+                anomaly = _inspect_subfolder(entry, base)
             else:
                 with contextlib.suppress(FileNotFoundError):
-                    oddity = _inspect_file(entry, base, older_than)
+                    anomaly = _inspect_file(entry, base, older_than)
             aside = entry.path.startswith(f"{base}/{QUARANTINE}/")
-            if oddity and (oddity.kind == "leftover" or not aside):
-                yield oddity
+            if anomaly and (anomaly.kind == "leftover" or not aside):
+                yield anomaly
 
 
-def inspect_locks(base: str, patience: float) -> Iterator[Oddity]:
+def inspect_locks(base: str, patience: float) -> Iterator[Anomaly]:
     """Find what is no lock among the locks, and locks that somebody does not give back.
 
     Args:
@@ -138,12 +136,12 @@ def inspect_locks(base: str, patience: float) -> Iterator[Oddity]:
         yield _oddity("lock", entry, base, reason, None)
 
 
-def mend(base: str, oddity: Oddity, aside: str, *, sync: bool) -> str | None:
+def repair(base: str, anomaly: Anomaly, aside: str, *, sync: bool) -> str | None:
     """Move something aside or remove it, if it is still what was seen.
 
     Args:
         base: The store's folder.
-        oddity: What was seen.
+        anomaly: What was seen.
         aside: Below which prefix it goes.
         sync: Whether that shall survive a power cut.
 
@@ -153,12 +151,12 @@ def mend(base: str, oddity: Oddity, aside: str, *, sync: bool) -> str | None:
     Raises:
         ChangedError: It is not what was seen.
     """
-    mark = oddity.mark
+    mark = anomaly.identity
     if not isinstance(mark, _Mark) or _mark(mark.path) != mark:
         raise ChangedError
     folder = os.path.dirname(mark.path)  # noqa: PTH120
     to = None
-    if oddity.remedy == "remove":
+    if anomaly.action == "remove":
         _remove(mark)
     else:
         to = f"{aside}/{_as_key(mark.path[len(base) + 1 :])}"
@@ -168,7 +166,7 @@ def mend(base: str, oddity: Oddity, aside: str, *, sync: bool) -> str | None:
     return to
 
 
-def _inspect_subfolder(entry: os.DirEntry[str], base: str) -> Oddity | None:
+def _inspect_subfolder(entry: os.DirEntry[str], base: str) -> Anomaly | None:
     if not _is_named_like_a_document(entry.name):
         return None
     with contextlib.suppress(OSError), os.scandir(entry.path) as entries:
@@ -181,7 +179,7 @@ def _inspect_subfolder(entry: os.DirEntry[str], base: str) -> Oddity | None:
     return _oddity("no document", entry, base, reason, None, harmless=harmless)
 
 
-def _inspect_file(entry: os.DirEntry[str], base: str, older_than: timedelta) -> Oddity | None:
+def _inspect_file(entry: os.DirEntry[str], base: str, older_than: timedelta) -> Anomaly | None:
     status = entry.stat(follow_symlinks=False)
     key = entry.path[len(base) + 1 :]
     if key in _OUR_FOLDERS:
@@ -212,12 +210,12 @@ def _oddity(
     entry: os.DirEntry[str],
     base: str,
     reason: str,
-    remedy: Remedy | None,
+    action: RepairAction | None,
     *,
     harmless: bool = False,
-) -> Oddity:
+) -> Anomaly:
     place = _shown(entry.path, base)
-    return Oddity(kind, place, reason, remedy, harmless, _mark(entry.path))
+    return Anomaly(kind, place, reason, action, harmless, _mark(entry.path))
 
 
 def _mark(path: str) -> _Mark | None:

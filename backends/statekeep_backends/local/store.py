@@ -27,22 +27,26 @@ from statekeep.errors import (
     InvalidKeyError,
     UnavailableError,
 )
-from statekeep.keys import LOCKS, TEMPORARY_SUFFIX, check_key, check_prefix, is_key
-from statekeep.protocol import (
+from statekeep.store import (
     ABSENT,
     ANY,
+    Anomaly,
     Blob,
     Capabilities,
     Entry,
     Expect,
     ExpectSeen,
-    Oddity,
     StateStore,
     Version,
+    check_key,
+    check_prefix,
     compare,
     content_version,
+    is_key,
 )
 from statekeep_backends.local.files import (
+    LOCKS,
+    TEMPORARY_SUFFIX,
     LinksUnsupportedError,
     fingerprint,
     is_document,
@@ -59,7 +63,7 @@ from statekeep_backends.local.inspection import (
     ChangedError,
     inspect_folder,
     inspect_locks,
-    mend,
+    repair,
 )
 from statekeep_backends.local.locks import locked
 
@@ -176,12 +180,7 @@ class LocalDiskStore(StateStore):
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`."""
         check_prefix(prefix)
-        return self._scan(prefix, _entry)
-
-    def scan_marks(self, prefix: str = "") -> Iterator[tuple[str, str | None]]:
-        """See `SupportsMarks`."""
-        check_prefix(prefix)
-        return self._scan(prefix, _mark)
+        return self._scan(prefix)
 
     def close(self) -> None:
         """See `StateStore.close`. Nothing stays open between calls."""
@@ -199,7 +198,7 @@ class LocalDiskStore(StateStore):
             self._fail(error, None)
         return swept
 
-    def inspect(self, *, older_than: timedelta) -> Iterator[Oddity]:
+    def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
         """See `SupportsInspect.inspect`."""
         try:
             yield from inspect_folder(self._base, older_than)
@@ -208,33 +207,33 @@ class LocalDiskStore(StateStore):
         except OSError as error:
             self._fail(error, None)
 
-    def mend(self, oddity: Oddity, aside: str) -> str | None:
-        """See `SupportsInspect.mend`."""
-        check_key(aside)
+    def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:
+        """See `SupportsInspect.repair`."""
+        check_key(quarantine)
         try:
-            self._refuse_links(f"{aside}/x")
-            return mend(self._base, oddity, aside, sync=self._sync)
+            self._refuse_links(f"{quarantine}/x")
+            return repair(self._base, anomaly, quarantine, sync=self._sync)
         except ChangedError:
             raise ConflictError(
-                "it has changed or is gone; look again", key=oddity.place, store=self
+                "it has changed or is gone; look again", key=anomaly.place, store=self
             ) from None
         except OSError as error:
-            self._fail(error, oddity.place)
+            self._fail(error, anomaly.place)
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{key}"
 
-    def _scan(self, prefix: str, describe: Callable[[str, os.stat_result], T]) -> Iterator[T]:
+    def _scan(self, prefix: str) -> Iterator[Entry]:
         skip = len(self._base) + 1
 
-        def visit(file: os.DirEntry[str]) -> T | None:
+        def visit(file: os.DirEntry[str]) -> Entry | None:
             key = file.path[skip:]
             if not is_key(key):
                 if not key.endswith(TEMPORARY_SUFFIX):
                     self._warn_of(key, "is no legal key")
                 return None
             try:
-                return describe(key, file.stat(follow_symlinks=False))
+                return _entry(key, file.stat(follow_symlinks=False))
             except FileNotFoundError:
                 return None
 
@@ -383,10 +382,6 @@ class LocalDiskStore(StateStore):
 
 def _entry(key: str, status: os.stat_result) -> Entry:
     return Entry(key, status.st_size, status.st_mtime_ns, fingerprint(status))
-
-
-def _mark(key: str, status: os.stat_result) -> tuple[str, str]:
-    return key, fingerprint(status)
 
 
 def _leftover(file: os.DirEntry[str]) -> os.DirEntry[str] | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from statekeep.errors import ConfigError
-from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.plugins import BackendSpec, hookimpl
 from statekeep_backends.s3.config import S3Config
 from statekeep_backends.s3.store import S3Store
 
 if TYPE_CHECKING:
-    from statekeep.urls import StoreURL
+    from statekeep.store import StoreURL
 
 
 def _open(url: StoreURL, config: S3Config) -> S3Store:

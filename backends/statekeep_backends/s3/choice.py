@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import ConfigError
-from statekeep_backends.s3.client import UNABLE, Failure
+from statekeep_backends.s3.client import NOT_SUPPORTED, Failure
 from statekeep_backends.s3.extras import GET_OBSTORE, GET_S3FS, is_installed
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def make(kind: Kind, bucket: str, config: S3Config) -> Client:
             return ObstoreClient(bucket, config)
         if not is_installed("s3fs"):
             raise Failure(
-                UNABLE,
+                NOT_SUPPORTED,
                 "obstore cannot be used in a child that was forked after it was; start processes "
                 f"by spawn, or use s3fs in them: {GET_S3FS}",
             )

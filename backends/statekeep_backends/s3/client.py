@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from statekeep.protocol import Expect, ExpectSeen, Version
+    from statekeep.store import Expect, ExpectSeen, Version
 
 __all__ = [
-    "BUSY",
-    "CHANGED",
     "DENIED",
-    "ELSEWHERE",
     "MISCONFIGURED",
     "MISSING",
+    "NOT_SUPPORTED",
     "NO_ANSWER",
     "NO_CREDENTIALS",
     "PAGE",
-    "UNABLE",
+    "PRECONDITION_FAILED",
+    "RETRYABLE",
+    "WRONG_REGION",
     "After",
     "Client",
     "Content",
@@ -41,7 +41,7 @@ PAGE = 1000
 """Objects of one LIST and of one bulk delete: the most that S3 allows."""
 
 MISSING = {"NoSuchKey", "NotFound", "404"}
-CHANGED = {"PreconditionFailed", "412"}
+PRECONDITION_FAILED = {"PreconditionFailed", "412"}
 DENIED = {
     "AccessDenied",
     "AllAccessDisabled",
@@ -52,13 +52,13 @@ DENIED = {
     "401",
     "403",
 }
-ELSEWHERE = {
+WRONG_REGION = {
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
     "PermanentRedirect",
     "301",
 }
-BUSY = {
+RETRYABLE = {
     "ConditionalRequestConflict",
     "InternalError",
     "OperationAborted",
@@ -75,12 +75,12 @@ BUSY = {
     "503",
     "504",
 }
-_KNOWN = MISSING | CHANGED | DENIED | ELSEWHERE | BUSY | {"NoSuchBucket"}
+_KNOWN = MISSING | PRECONDITION_FAILED | DENIED | WRONG_REGION | RETRYABLE | {"NoSuchBucket"}
 
 NO_ANSWER = "no answer"
 NO_CREDENTIALS = "no credentials"
 MISCONFIGURED = "misconfigured"
-UNABLE = "unable"
+NOT_SUPPORTED = "unable"
 
 
 class Failure(Exception):  # noqa: N818 - it never leaves this backend
@@ -88,7 +88,7 @@ class Failure(Exception):  # noqa: N818 - it never leaves this backend
 
     Args:
         code: S3's code for it, or `NO_ANSWER`, `NO_CREDENTIALS`, `MISCONFIGURED`
-            or `UNABLE`: what the client cannot do.
+            or `NOT_SUPPORTED`: what the client cannot do.
         message: What the server or the library says.
         status: The status of the answer; it is the code where S3's is none that we know.
     """

@@ -18,13 +18,13 @@ from statekeep.errors import (
 )
 from statekeep_backends.s3.choice import choose, make
 from statekeep_backends.s3.client import (
-    BUSY,
     DENIED,
-    ELSEWHERE,
     MISCONFIGURED,
     NO_ANSWER,
     NO_CREDENTIALS,
-    UNABLE,
+    NOT_SUPPORTED,
+    RETRYABLE,
+    WRONG_REGION,
     Failure,
 )
 
@@ -85,13 +85,15 @@ class Requests:
         except StateStoreError:
             raise
         except Failure as failure:
-            raise self.meaning(failure, key) from failure
+            raise self.translate(failure, key) from failure
         except Exception as error:
             raise UnavailableError(
                 f"the request failed: {error!r}", key=key, store=self._store
             ) from error
 
-    async def persist(self, client: Client, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def send_with_retry(
+        self, client: Client, attempt: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
         """Send a request until it is answered for good, with a jittered back-off.
 
         Raises:
@@ -101,7 +103,7 @@ class Requests:
             try:
                 return await attempt()
             except Failure as failure:
-                if failure.code not in BUSY | {NO_ANSWER}:
+                if failure.code not in RETRYABLE | {NO_ANSWER}:
                     raise
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**tries)
             await client.pause(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
@@ -114,7 +116,7 @@ class Requests:
             if client is not None:
                 client.close()
 
-    def meaning(self, failure: Failure, key: str | None) -> StateStoreError:
+    def translate(self, failure: Failure, key: str | None) -> StateStoreError:
         """The error that a failure is for the caller."""
         code, said, store = failure.code, str(failure), self._store
         if code == NO_ANSWER:
@@ -123,7 +125,7 @@ class Requests:
                 key=key,
                 store=store,
             )
-        if code in BUSY:
+        if code in RETRYABLE:
             return UnavailableError(f"S3 asks to wait ({said}); retry later", key=key, store=store)
         if code in DENIED:
             return AccessDeniedError(f"S3 refuses ({said}); {_SIGN_IN}", key=key, store=store)
@@ -133,7 +135,7 @@ class Requests:
             return ConfigError(
                 f"there is no bucket {self._bucket!r}; create it, or mend the URL", store=store
             )
-        if code in ELSEWHERE:
+        if code in WRONG_REGION:
             return ConfigError(
                 f"the bucket is elsewhere ({said}); set the option region", store=store
             )
@@ -141,7 +143,7 @@ class Requests:
             return ConfigError(f"S3 is configured wrongly: {failure.message}", store=store)
         if code == "KeyTooLongError":
             return InvalidKeyError("too long for this server", key=key, store=store)
-        if code == UNABLE:
+        if code == NOT_SUPPORTED:
             return UnsupportedError(failure.message, key=key, store=store)
         return UnsupportedError(f"the server refuses ({said})", key=key, store=store)
 

@@ -6,14 +6,8 @@ import mimetypes
 import secrets
 from typing import TYPE_CHECKING, Literal
 
-from statekeep.errors import (
-    AccessDeniedError,
-    ConflictError,
-    InvalidKeyError,
-    UnsupportedError,
-)
-from statekeep.keys import PROBES, check_key, check_prefix, is_key
-from statekeep.protocol import (
+from statekeep.errors import AccessDeniedError, ConflictError, InvalidKeyError, UnsupportedError
+from statekeep.store import (
     ANY,
     Blob,
     Capabilities,
@@ -23,13 +17,25 @@ from statekeep.protocol import (
     StateStore,
     Version,
     check_expectation,
+    check_key,
+    check_prefix,
     compare,
+    is_key,
 )
 from statekeep.timestamps import to_nanoseconds
-from statekeep_backends.s3.client import BUSY, CHANGED, MISSING, NO_ANSWER, PAGE, Failure
+from statekeep_backends.s3.client import (
+    MISSING,
+    NO_ANSWER,
+    PAGE,
+    PRECONDITION_FAILED,
+    RETRYABLE,
+    Failure,
+)
 from statekeep_backends.s3.config import S3Config
 from statekeep_backends.s3.extras import GET_S3FS, is_installed
 from statekeep_backends.s3.requests import Requests
+
+_PROBES = ".statekeep/probe-"
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -123,7 +129,7 @@ class S3Store(StateStore):
         for start in range(0, len(names), PAGE):
             for refusal in self._requests.run(None, self._drop, names[start : start + PAGE]):
                 failure = Failure(refusal.code, refusal.message)
-                raise self._requests.meaning(failure, keys_of.get(refusal.name))
+                raise self._requests.translate(failure, keys_of.get(refusal.name))
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`. One request for each 1000 documents."""
@@ -145,7 +151,7 @@ class S3Store(StateStore):
 
     async def _get(self, client: Client, name: str) -> Blob | None:
         try:
-            found = await self._requests.persist(client, lambda: client.get(name))
+            found = await self._requests.send_with_retry(client, lambda: client.get(name))
         except Failure as failure:
             if failure.code in MISSING:
                 return None
@@ -160,7 +166,7 @@ class S3Store(StateStore):
             try:
                 return key, await self._get(client, name)
             except Failure as failure:
-                error = self._requests.meaning(failure, key)
+                error = self._requests.translate(failure, key)
                 if isinstance(error, AccessDeniedError):
                     return key, error
                 raise error from failure
@@ -174,11 +180,11 @@ class S3Store(StateStore):
         metadata = {} if expect is ANY else {_NONCE: nonce}
         kind = mimetypes.guess_type(key)[0] or _ANY_BYTES
         try:
-            return await self._requests.persist(
+            return await self._requests.send_with_retry(
                 client, lambda: client.put(name, data, expect, kind, metadata)
             )
         except Failure as failure:
-            if expect is not ANY and failure.code in CHANGED:
+            if expect is not ANY and failure.code in PRECONDITION_FAILED:
                 return await self._landed(client, key, name, nonce)
             if expect is not ANY and failure.code in MISSING:
                 compare(None, expect, key=key, store=self)
@@ -203,15 +209,15 @@ class S3Store(StateStore):
                 await client.delete(name, expect)
             except Failure as failure:
                 # A server that fails may have deleted it before.
-                answer_lost = answer_lost or failure.code in BUSY | {NO_ANSWER}
+                answer_lost = answer_lost or failure.code in RETRYABLE | {NO_ANSWER}
                 raise
 
         try:
-            await self._requests.persist(client, attempt)
+            await self._requests.send_with_retry(client, attempt)
         except Failure as failure:
             if failure.code in MISSING and expect is ANY:
                 return
-            if failure.code not in MISSING | CHANGED:
+            if failure.code not in MISSING | PRECONDITION_FAILED:
                 raise
             if answer_lost and await self._head(client, name) is None:
                 return  # as asked, and most likely by the request whose answer was lost
@@ -220,11 +226,11 @@ class S3Store(StateStore):
             ) from failure
 
     async def _drop(self, client: Client, names: list[str]) -> list[Refusal]:
-        return await self._requests.persist(client, lambda: client.delete_many(names))
+        return await self._requests.send_with_retry(client, lambda: client.delete_many(names))
 
     async def _head(self, client: Client, name: str) -> Head | None:
         try:
-            return await self._requests.persist(client, lambda: client.head(name))
+            return await self._requests.send_with_retry(client, lambda: client.head(name))
         except Failure as failure:
             if failure.code in MISSING:
                 return None
@@ -243,7 +249,7 @@ class S3Store(StateStore):
             more = page.more
 
     async def _page(self, client: Client, start: str, more: object | None) -> Page:
-        return await self._requests.persist(client, lambda: client.page(start, more))
+        return await self._requests.send_with_retry(client, lambda: client.page(start, more))
 
     def _ask_once(self, what: Literal["put", "delete"], key: str) -> None:
         """Refuse a condition that would not be kept; find out, if need be."""
@@ -270,7 +276,7 @@ class S3Store(StateStore):
 
     def _learn(self, what: Literal["put", "delete"], key: str) -> None:
         if what not in self._keeps:
-            probe = f"{self._prefix}{PROBES}{secrets.token_hex(8)}.json"
+            probe = f"{self._prefix}{_PROBES}{secrets.token_hex(8)}.json"
             self._keeps[what] = self._requests.run(key, self._ask, what, probe)
 
     async def _ask(self, client: Client, what: Literal["put", "delete"], probe: str) -> bool:
@@ -278,21 +284,23 @@ class S3Store(StateStore):
         if await client.on_aws():
             return True
 
-        persist = self._requests.persist
+        send_with_retry = self._requests.send_with_retry
         if what == "delete":
-            await persist(client, lambda: client.put(probe, b"", ANY, _ANY_BYTES, {}))
+            await send_with_retry(client, lambda: client.put(probe, b"", ANY, _ANY_BYTES, {}))
         try:
             if what == "put":
-                await persist(client, lambda: client.put(probe, b"", _IMPOSSIBLE, _ANY_BYTES, {}))
+                await send_with_retry(
+                    client, lambda: client.put(probe, b"", _IMPOSSIBLE, _ANY_BYTES, {})
+                )
             else:
-                await persist(client, lambda: client.delete(probe, _IMPOSSIBLE))
+                await send_with_retry(client, lambda: client.delete(probe, _IMPOSSIBLE))
         except Failure as failure:
-            keeps = failure.code in MISSING | CHANGED
+            keeps = failure.code in MISSING | PRECONDITION_FAILED
             if not keeps and failure.code not in {"NotImplemented", "501"}:
                 raise
         else:
             keeps = False
         # One that keeps conditions has not made what it was asked to replace.
         if not (keeps and what == "put"):
-            await persist(client, lambda: client.delete(probe, ANY))
+            await send_with_retry(client, lambda: client.delete(probe, ANY))
         return keeps

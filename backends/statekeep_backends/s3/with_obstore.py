@@ -20,15 +20,15 @@ from obstore.exceptions import InvalidPathError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
 from statekeep import __version__
-from statekeep.operations import count_request
-from statekeep.protocol import ABSENT, ANY, Version
+from statekeep.observe.emitter import count_request
+from statekeep.store import ABSENT, ANY, Version
 from statekeep_backends.s3.client import (
     MISCONFIGURED,
     MISSING,
     NO_ANSWER,
     NO_CREDENTIALS,
+    NOT_SUPPORTED,
     PAGE,
-    UNABLE,
     After,
     Client,
     Content,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from obstore import ListStream, ObjectMeta, PutMode
     from obstore.store import ClientConfig
 
-    from statekeep.protocol import Expect, ExpectSeen
+    from statekeep.store import Expect, ExpectSeen
     from statekeep_backends.s3.config import S3Config
 
 __all__ = ["ObstoreClient"]
@@ -209,7 +209,7 @@ class ObstoreClient(Client):
 
     def _instead(self, of: str) -> Client:
         if not is_installed("s3fs"):
-            raise Failure(UNABLE, f"obstore cannot {of}; s3fs can: {GET_S3FS}")
+            raise Failure(NOT_SUPPORTED, f"obstore cannot {of}; s3fs can: {GET_S3FS}")
         from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415 - only if needed
 
         with self._lock:
@@ -228,11 +228,11 @@ class ObstoreClient(Client):
         try:
             yield
         except Exception as error:
-            raise _meaning(error, self._name) from error
+            raise _translate(error, self._name) from error
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # Rust's
                 raise
-            raise Failure(UNABLE, f"obstore broke down: {error}") from error
+            raise Failure(NOT_SUPPORTED, f"obstore broke down: {error}") from error
 
 
 _idle: dict[int, ThreadPoolExecutor] = {}
@@ -281,7 +281,7 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 
 
-def _meaning(error: Exception, bucket: str) -> Failure:
+def _translate(error: Exception, bucket: str) -> Failure:
     """Say in our words what an exception of obstore means."""
     said, _, source = str(error).partition("\n\nDebug source:\n")
     url = _URL.search(source)
@@ -303,8 +303,10 @@ def _meaning(error: Exception, bucket: str) -> Failure:
     if lost := _LOST.search(source):
         return Failure(NO_ANSWER, lost[1])
     if isinstance(error, TypeError | ValueError):
-        return Failure(UNABLE, "obstore takes no control characters in a key; use client=s3fs")
-    return Failure(UNABLE, said)
+        return Failure(
+            NOT_SUPPORTED, "obstore takes no control characters in a key; use client=s3fs"
+        )
+    return Failure(NOT_SUPPORTED, said)
 
 
 def _object(found: ObjectMeta) -> Object:
@@ -313,7 +315,7 @@ def _object(found: ObjectMeta) -> Object:
 
 def _version(etag: str | None) -> Version:
     if etag is None:
-        raise Failure(UNABLE, "the server sends no ETag")
+        raise Failure(NOT_SUPPORTED, "the server sends no ETag")
     return Version(etag)
 
 

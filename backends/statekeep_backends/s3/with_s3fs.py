@@ -18,8 +18,8 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from statekeep import __version__
-from statekeep.operations import count_request
-from statekeep.protocol import ABSENT, ANY, Version
+from statekeep.observe.emitter import count_request
+from statekeep.store import ABSENT, ANY, Version
 from statekeep.timestamps import to_utc
 from statekeep_backends.s3.client import (
     MISCONFIGURED,
@@ -40,7 +40,7 @@ from statekeep_backends.s3.client import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
-    from statekeep.protocol import Expect, ExpectSeen
+    from statekeep.store import Expect, ExpectSeen
     from statekeep_backends.s3.config import S3Config
 
 __all__ = ["S3fsClient"]

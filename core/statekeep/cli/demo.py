@@ -8,8 +8,8 @@ import sys
 
 from statekeep.cli import output
 from statekeep.cli.options import StoreUrl, settings_for
-from statekeep.config import open_sessions
-from statekeep.documents import Documents
+from statekeep.config.opening import open_sessions
+from statekeep.documents.documents import Documents
 
 __all__ = ["demo"]
 

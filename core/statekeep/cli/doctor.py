@@ -10,16 +10,16 @@ import typer
 from statekeep.cli import output
 from statekeep.cli.errors import EXIT_CODES
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
-from statekeep.config import open_store
+from statekeep.config.opening import open_store
 from statekeep.doctor import diagnose
-from statekeep.doctor import repair as carry_out
+from statekeep.doctor import repair as execute
 from statekeep.errors import CorruptDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from statekeep.doctor import Diagnosis, Finding, RepairReport
-    from statekeep.protocol import StateStore
+    from statekeep.store.protocol import StateStore
 
 __all__ = ["doctor"]
 
@@ -55,11 +55,11 @@ def doctor(
 
 def _repair(store: StateStore, diagnosis: Diagnosis) -> RepairReport:
     with output.bar("repairing", len(diagnosis.findings)) as show:
-        return carry_out(store, diagnosis, progress=show)
+        return execute(store, diagnosis, progress=show)
 
 
 def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
-    fates = _fates(report) if report else {}
+    outcomes = _outcomes(report) if report else {}
     if diagnosis.findings:
         output.print_table(
             ["WHAT", "WHERE", "WHY", "REPAIR"],
@@ -68,7 +68,8 @@ def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
                     each.kind,
                     each.place,
                     f"only a remark: {each.reason}" if each.harmless else each.reason,
-                    fates.get(each) or f"would {each.remedy} it" * bool(each.remedy and not report),
+                    outcomes.get(each)
+                    or f"would {each.action} it" * bool(each.action and not report),
                 ]
                 for each in diagnosis.findings
             ),
@@ -78,16 +79,16 @@ def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
         said.append(f"{diagnosis.quarantined} more in quarantine")
     said.append(f"{len(diagnosis.problems)} problems found")
     if report:
-        said.append(f"{len(report.mended)} repaired")
+        said.append(f"{len(report.repaired)} repaired")
     output.print_text(", ".join(said))
-    if report is None and any(each.remedy for each in diagnosis.findings):
+    if report is None and any(each.action for each in diagnosis.findings):
         output.note("--repair moves aside what cannot be read, and deletes no document")
 
 
-def _fates(report: RepairReport) -> dict[Finding, str]:
+def _outcomes(report: RepairReport) -> dict[Finding, str]:
     return {
-        **{each.finding: f"now {each.to}" if each.to else "removed" for each in report.mended},
-        **dict.fromkeys(report.spared, "has changed meanwhile, so left alone"),
+        **{each.finding: f"now {each.to}" if each.to else "removed" for each in report.repaired},
+        **dict.fromkeys(report.skipped, "has changed meanwhile, so left alone"),
         **{each.finding: f"failed: {each.error}" for each in report.failed},
     }
 
@@ -102,8 +103,8 @@ def _as_json(diagnosis: Diagnosis, report: RepairReport | None) -> dict[str, Any
         "healthy": (diagnosis if report is None else report).healthy,
     }
     if report:
-        result["mended"] = [{**_finding(each.finding), "to": each.to} for each in report.mended]
-        result["spared"] = _findings(report.spared)
+        result["repaired"] = [{**_finding(each.finding), "to": each.to} for each in report.repaired]
+        result["skipped"] = _findings(report.skipped)
         result["failed"] = [
             {**_finding(each.finding), "error": str(each.error)} for each in report.failed
         ]
@@ -120,5 +121,5 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "kind": finding.kind,
         "place": finding.place,
         "reason": finding.reason,
-        "remedy": finding.remedy,
+        "action": finding.action,
     }

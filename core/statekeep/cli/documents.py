@@ -10,13 +10,13 @@ import typer
 
 from statekeep.cli import output
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
-from statekeep.config import open_store
-from statekeep.documents import Documents
+from statekeep.config.opening import open_store
+from statekeep.documents.documents import Documents
 from statekeep.errors import InvalidKeyError, NotFoundError
 from statekeep.timestamps import format_timestamp
 
 if TYPE_CHECKING:
-    from statekeep.documents import Document
+    from statekeep.documents.documents import Document
 
 __all__ = ["app"]
 

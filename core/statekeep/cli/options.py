@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from statekeep.config import load_settings
+from statekeep.config.opening import load_settings
 
 if TYPE_CHECKING:
-    from statekeep.settings import Settings
+    from statekeep.config.settings import Settings
 
 __all__ = ["AsJson", "StoreUrl", "settings_for"]
 

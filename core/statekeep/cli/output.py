@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from statekeep.summaries import FOREVER
+from statekeep.format.summary import FOREVER
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from statekeep.cli import output
 from statekeep.cli.options import AsJson
-from statekeep.config import installed_plugins
+from statekeep.config.opening import installed_plugins
 
 if TYPE_CHECKING:
-    from statekeep.plugins import PluginInfo
+    from statekeep.plugins.loader import PluginInfo
 
 __all__ = ["plugins"]
 

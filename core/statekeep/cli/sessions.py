@@ -12,19 +12,25 @@ import typer
 from statekeep.cli import output
 from statekeep.cli.errors import exit_code
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
-from statekeep.config import load_pruner, open_sessions
+from statekeep.config.opening import load_pruner, open_sessions
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
-from statekeep.keys import session_key
+from statekeep.store.keys import session_key
 from statekeep.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from statekeep.listing import Problem
-    from statekeep.models import Session
-    from statekeep.retention import PlannedVictim, PrunePlan, PruneReport, Undeleted, Withheld
-    from statekeep.sessions import Sessions
-    from statekeep.summaries import SessionSummary
+    from statekeep.format.record import Problem
+    from statekeep.format.session import Session
+    from statekeep.format.summary import SessionSummary
+    from statekeep.retention.types import (
+        PlannedVictim,
+        Protected,
+        PruneFailure,
+        PrunePlan,
+        PruneReport,
+    )
+    from statekeep.sessions.sessions import Sessions
 
 __all__ = ["app"]
 
@@ -239,15 +245,15 @@ def prune(
             report = _prune(sessions, plan, kept)
             result = {
                 "pruned": _victims(report.pruned),
-                "spared": _victims(report.spared),
-                "unknown": _undeleted(report.unknown),
-                "failed": _undeleted(report.failed),
+                "skipped": _victims(report.skipped),
+                "unknown": _prune_failures(report.unknown),
+                "failed": _prune_failures(report.failed),
                 "kept": plan.kept,
                 "swept": report.swept,
-                "emptied": report.emptied,
+                "purged": report.purged,
             }
             unsure = bool(report.unknown or report.failed)
-    result["withheld"] = _withheld(plan.withheld)
+    result["protected"] = _protected(plan.protected)
     result["problems"] = _problems(plan.problems)
     if as_json:
         output.print_json(result)
@@ -280,7 +286,7 @@ def _prune(sessions: Sessions, plan: PrunePlan, trash: timedelta | None) -> Prun
 def _print_prune(result: dict[str, Any]) -> None:
     rows = [
         [what.replace("_", " "), each["id"], each.get("reason") or each.get("error", "")]
-        for what in ("would_prune", "pruned", "spared", "unknown", "failed", "withheld")
+        for what in ("would_prune", "pruned", "skipped", "unknown", "failed", "protected")
         for each in result.get(what, ())
     ]
     if rows:
@@ -289,9 +295,9 @@ def _print_prune(result: dict[str, Any]) -> None:
         done = f"{len(result['pruned'])} pruned"
     else:
         done = f"{len(result['would_prune'])} would be pruned"
-    output.print_text(f"{done}, {result['kept'] + len(result['withheld'])} kept")
-    if result.get("emptied"):
-        output.print_text(f"{result['emptied']} deleted for good from the trash")
+    output.print_text(f"{done}, {result['kept'] + len(result['protected'])} kept")
+    if result.get("purged"):
+        output.print_text(f"{result['purged']} deleted for good from the trash")
     if result.get("swept"):
         output.print_text(f"{result['swept']} leftovers of killed writers removed")
 
@@ -333,11 +339,11 @@ def _victims(victims: Iterable[PlannedVictim]) -> list[dict[str, str]]:
     return [{"id": victim.summary.id, "reason": victim.reason} for victim in victims]
 
 
-def _withheld(withheld: Iterable[Withheld]) -> list[dict[str, str]]:
-    return [{"id": each.summary.id, "reason": each.reason} for each in withheld]
+def _protected(protected: Iterable[Protected]) -> list[dict[str, str]]:
+    return [{"id": each.summary.id, "reason": each.reason} for each in protected]
 
 
-def _undeleted(undeleted: Iterable[Undeleted]) -> list[dict[str, str]]:
+def _prune_failures(undeleted: Iterable[PruneFailure]) -> list[dict[str, str]]:
     return [{"id": each.victim.summary.id, "error": str(each.error)} for each in undeleted]
 
 

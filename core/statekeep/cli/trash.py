@@ -9,7 +9,7 @@ import typer
 
 from statekeep.cli import output
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
-from statekeep.config import open_sessions
+from statekeep.config.opening import open_sessions
 from statekeep.timestamps import format_timestamp
 
 __all__ = ["app"]
@@ -61,8 +61,8 @@ def empty(
     except (OverflowError, ValueError):
         raise typer.BadParameter("too long") from None
     with open_sessions(settings_for(store)) as sessions:
-        emptied = sessions.empty_trash(older_than=age)
+        purged = sessions.empty_trash(older_than=age)
     if as_json:
-        output.print_json({"emptied": emptied})
+        output.print_json({"purged": purged})
     else:
-        output.print_text(f"{emptied} deleted for good")
+        output.print_text(f"{purged} deleted for good")

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import ConflictError, UnsupportedError
-from statekeep.protocol import StateStore, Version
+from statekeep.store import StateStore, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from statekeep.config import find_backend, open_store
+from statekeep.config.opening import find_backend, open_store
 from statekeep.errors import ConfigError, StateStoreError
-from statekeep.protocol import Capabilities, delete_many
+from statekeep.store import Capabilities, StoreURL, delete_many
 from statekeep.testing.claims import claims
 from statekeep.testing.running import Outcome, run
-from statekeep.urls import StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from statekeep.errors import UnavailableError
-from statekeep.protocol import ANY
-from statekeep.testing.wrapper import StoreWrapper
+from statekeep.store import ANY, StoreWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from statekeep.protocol import Blob, Entry, Expect, ExpectSeen, StateStore, Version
+    from statekeep.store import Blob, Entry, Expect, ExpectSeen, StateStore, Version
 
 __all__ = ["Fault", "FaultKind", "FaultyStore", "Operation"]
 

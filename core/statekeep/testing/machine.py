@@ -11,20 +11,18 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from statekeep import (
     ABSENT,
     ANY,
-    Blob,
     ConflictError,
-    Expect,
     StateStore,
     StateStoreError,
     UnsupportedError,
     Version,
     open_store,
 )
-from statekeep.protocol import delete_many, get_many
+from statekeep.store import Blob, Expect, delete_many, get_many
 from statekeep.testing.claims import NO_SUCH_VERSION, Power, claims
 
 if TYPE_CHECKING:
-    from statekeep.protocol import ExpectSeen
+    from statekeep.store import ExpectSeen
 
 __all__ = ["StateStoreMachine"]
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import pytest
 
-from statekeep import PruningStrategy, SessionSummary, Victim
+from statekeep import SessionSummary
+from statekeep.retention import PruningStrategy, Victim
 from statekeep.testing.hostile import hostile_ids
 
 __all__ = ["PrunerContract"]

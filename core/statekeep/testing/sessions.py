@@ -14,37 +14,39 @@ from typing import TYPE_CHECKING
 import pytest
 
 from statekeep import (
-    ConflictDetected,
     ConflictError,
     CorruptDataError,
-    Event,
     InvalidDocumentError,
     InvalidKeyError,
     NotFoundError,
-    OperationFinished,
     OwnershipError,
-    ProblemFound,
-    PruneFinished,
     Session,
-    SessionDeleted,
     Sessions,
-    SessionSaved,
     SessionSummary,
     StateStore,
     UnsupportedError,
-    Victim,
     open_store,
 )
-from statekeep.keys import RESERVED, session_key
+from statekeep.events import (
+    ConflictDetected,
+    Event,
+    OperationFinished,
+    ProblemFound,
+    PruneFinished,
+    SessionDeleted,
+    SessionSaved,
+)
+from statekeep.retention import Victim
+from statekeep.store import StoreWrapper
+from statekeep.store.keys import RESERVED, session_key
 from statekeep.testing.claims import claims
 from statekeep.testing.hostile import hostile_ids
 from statekeep.testing.processes import in_processes, take_part
-from statekeep.testing.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from statekeep import Blob, Conflicts
+    from statekeep.store import Blob, ConflictPolicy
 
 __all__ = ["SessionsContract"]
 
@@ -82,18 +84,18 @@ class SessionsContract:
             yield store
 
     @pytest.fixture
-    def conflicts(self, store: StateStore) -> Conflicts:
+    def conflicts(self, store: StateStore) -> ConflictPolicy:
         """``"detect"`` if the store can, else ``"last-writer-wins"``."""
         can = claims(store, "conditional_put") and claims(store, "conditional_delete")
         return "detect" if can else "last-writer-wins"
 
     @pytest.fixture
-    def sessions(self, store: StateStore, conflicts: Conflicts) -> Sessions:
+    def sessions(self, store: StateStore, conflicts: ConflictPolicy) -> Sessions:
         """Its sessions."""
         return Sessions(store, conflicts=conflicts)
 
     @pytest.fixture
-    def others(self, location: str, conflicts: Conflicts) -> Iterator[Sessions]:
+    def others(self, location: str, conflicts: ConflictPolicy) -> Iterator[Sessions]:
         """Another worker's view of the same location."""
         with open_store(location) as store:
             yield Sessions(store, conflicts=conflicts)
@@ -104,7 +106,7 @@ class SessionsContract:
             pytest.skip("not claimed: conditional_put")
 
     @pytest.fixture
-    def _detects(self, conflicts: Conflicts) -> None:
+    def _detects(self, conflicts: ConflictPolicy) -> None:
         if conflicts != "detect":
             pytest.skip("not claimed: conditional_put and conditional_delete")
 
@@ -114,7 +116,7 @@ class SessionsContract:
             pytest.skip("not claimed: shared")
 
     def test_conflicts_are_detected_or_that_is_refused(
-        self, store: StateStore, conflicts: Conflicts
+        self, store: StateStore, conflicts: ConflictPolicy
     ) -> None:
         if conflicts == "detect":
             Sessions(store).get_or_create("ada", "s")
@@ -191,7 +193,7 @@ class SessionsContract:
         text, version = stored.to_json(), stored.version
         sessions.update("s", _say("meanwhile"))
         back = Session.from_json(text)
-        back.expect_version(version)
+        back.version = version
         with pytest.raises(ConflictError):
             sessions.save(back)
 
@@ -304,7 +306,9 @@ class SessionsContract:
         assert len(sessions.list()) == 2
 
     @pytest.mark.usefixtures("_creates")
-    def test_fifty_that_race_get_one_session(self, location: str, conflicts: Conflicts) -> None:
+    def test_fifty_that_race_get_one_session(
+        self, location: str, conflicts: ConflictPolicy
+    ) -> None:
         gate = threading.Barrier(50)
         with ExitStack() as stack:
             clients = [stack.enter_context(open_store(location)) for _ in range(5)]
@@ -409,7 +413,7 @@ class SessionsContract:
         assert _keys(store) == keys
 
     def test_a_delete_deletes_what_was_saved_meanwhile_too(
-        self, sessions: Sessions, store: StateStore, others: Sessions, conflicts: Conflicts
+        self, sessions: Sessions, store: StateStore, others: Sessions, conflicts: ConflictPolicy
     ) -> None:
         sessions.get_or_create("ada", "s")
         busy = _BusyStore(store, lambda: others.update("s", _say("x")))
@@ -590,7 +594,7 @@ class SessionsContract:
         store.put("notes/plan.md", b"")
         sessions.pin("0")
         plan = sessions.plan_prune(_Everything(), protect=["1"])
-        assert {each.summary.id: each.reason for each in plan.withheld} == {
+        assert {each.summary.id: each.reason for each in plan.protected} == {
             "0": "pinned",
             "1": "protected",
         }
@@ -598,7 +602,7 @@ class SessionsContract:
         assert [summary.id for summary in sessions.list()] == ["3", "2", "1", "0"]
         report = sessions.prune(plan)
         assert report.pruned == plan.victims
-        assert (report.spared, report.unknown, report.failed) == ((), (), ())
+        assert (report.skipped, report.unknown, report.failed) == ((), (), ())
         listing = sessions.list()
         assert [summary.id for summary in listing] == ["1", "0"]
         assert [problem.key for problem in listing.problems] == ["sessions/bad.json"]
@@ -616,8 +620,8 @@ class SessionsContract:
         others.delete("deleted")
         report = sessions.prune(plan)
         assert [victim.summary.id for victim in report.pruned] == ["old"]
-        spared = {victim.summary.id for victim in report.spared}
-        assert spared == {"saved", "pinned", "deleted"}
+        skipped = {victim.summary.id for victim in report.skipped}
+        assert skipped == {"saved", "pinned", "deleted"}
         assert {summary.id for summary in sessions.list()} == {"saved", "pinned"}
 
     @pytest.mark.usefixtures("_detects")
@@ -676,7 +680,7 @@ class SessionsContract:
         plan = sessions.plan_prune(_Everything())
         others.update("saved", _say("alive"))
         report = sessions.prune(plan, trash=timedelta(days=1))
-        assert [victim.summary.id for victim in report.spared] == ["saved"]
+        assert [victim.summary.id for victim in report.skipped] == ["saved"]
         assert [trashed.stem for trashed in others.list_trash()] == ["old"]
         assert [summary.id for summary in sessions.list()] == ["saved"]
 
@@ -685,13 +689,13 @@ class SessionsContract:
         sessions.delete("s", trash=True)
         assert sessions.empty_trash(older_than=timedelta(days=1)) == 0
         report = sessions.prune(_Everything(), trash=timedelta(0))
-        assert report.emptied == 1
+        assert report.purged == 1
         assert sessions.list_trash() == []
 
     # events
 
     def test_observers_are_told_what_happened(
-        self, store: StateStore, conflicts: Conflicts
+        self, store: StateStore, conflicts: ConflictPolicy
     ) -> None:
         events: list[Event] = []
         where = str(store)
@@ -724,7 +728,9 @@ class SessionsContract:
             sessions.save(session)
         assert _facts(events)[1:] == [ConflictDetected(str(store), "sessions/s.json")]
 
-    def test_observers_are_told_of_prunes(self, store: StateStore, conflicts: Conflicts) -> None:
+    def test_observers_are_told_of_prunes(
+        self, store: StateStore, conflicts: ConflictPolicy
+    ) -> None:
         events: list[Event] = []
         _put_session(store, "s", _START)
         sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
@@ -735,7 +741,7 @@ class SessionsContract:
         ]
 
     def test_an_overwritten_session_was_not_created(
-        self, store: StateStore, conflicts: Conflicts
+        self, store: StateStore, conflicts: ConflictPolicy
     ) -> None:
         events: list[Event] = []
         sessions = Sessions(store, conflicts=conflicts, observers=[events.append])

@@ -19,12 +19,11 @@ from statekeep import (
     InvalidKeyError,
     StateStore,
     StateStoreError,
-    SupportsSweep,
     UnsupportedError,
     open_store,
 )
-from statekeep.keys import session_key
-from statekeep.protocol import delete_many, get_many, scan_marks
+from statekeep.store import SupportsSweep, delete_many, get_many
+from statekeep.store.keys import session_key
 from statekeep.testing.claims import NO_SUCH_VERSION, claims
 from statekeep.testing.hostile import hostile_ids, hostile_names
 from statekeep.testing.processes import in_processes, increment, increment_at, write_at
@@ -366,18 +365,6 @@ class StateStoreContract:
         for prefix in ("/", "a/", "/a", "..", "a/../b", "a\0", ".statekeep/locks"):
             with pytest.raises(InvalidKeyError):
                 list(store.scan(prefix))
-            with pytest.raises(InvalidKeyError):
-                list(scan_marks(store, prefix))
-
-    def test_marks_are_those_of_a_scan(self, store: StateStore, other: StateStore) -> None:
-        for key in ("foo/a.md", "foo/b/c.md", "foobar/d.md"):
-            store.put(key, key.encode())
-        for _ in range(2):
-            for prefix in ("", "foo", "nothing/here"):
-                marks = [(entry.key, entry.fingerprint) for entry in store.scan(prefix)]
-                assert sorted(scan_marks(store, prefix)) == sorted(marks)
-            other.put("foo/a.md", b"longer than before")
-            other.delete("foo/b/c.md")
 
     def test_a_scan_is_never_cached(self, store: StateStore, other: StateStore) -> None:
         assert list(store.scan()) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from statekeep import PruningStrategy, load_pruner
+from statekeep import load_pruner
 from statekeep.testing import (
     PrunerContract,
     SessionsContract,
@@ -18,6 +18,8 @@ from statekeep.testing import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from statekeep.retention import PruningStrategy
 
 
 class TestStore(StateStoreContract):

@@ -23,7 +23,7 @@ from statekeep import (
     Version,
     open_store,
 )
-from statekeep.protocol import get_many
+from statekeep.store import get_many
 
 if TYPE_CHECKING:
     from pathlib import Path

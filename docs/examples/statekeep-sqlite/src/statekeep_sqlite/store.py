@@ -20,9 +20,8 @@ from statekeep.errors import (
     StateStoreError,
     UnavailableError,
 )
-from statekeep.hooks import BackendSpec, hookimpl
-from statekeep.keys import check_key, check_prefix
-from statekeep.protocol import (
+from statekeep.plugins import BackendSpec, hookimpl
+from statekeep.store import (
     ANY,
     Blob,
     Capabilities,
@@ -31,6 +30,8 @@ from statekeep.protocol import (
     ExpectSeen,
     StateStore,
     Version,
+    check_key,
+    check_prefix,
     compare,
     content_version,
 )
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from statekeep.urls import StoreURL
+    from statekeep.store import StoreURL
 
 # The data come last, so that a scan, which needs all but them, does not walk over them.
 _TABLE = """

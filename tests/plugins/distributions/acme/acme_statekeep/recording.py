@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from statekeep.hooks import hookimpl
+from statekeep.plugins import hookimpl
 
 if TYPE_CHECKING:
     from statekeep.events import Event

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from statekeep.errors import ConflictError, UnavailableError
-from statekeep.hooks import BackendSpec, hookimpl
-from statekeep.keys import check_key, check_prefix
-from statekeep.protocol import (
+from statekeep.plugins import BackendSpec, hookimpl
+from statekeep.store import (
     ABSENT,
     ANY,
     Blob,
@@ -21,13 +20,15 @@ from statekeep.protocol import (
     Expect,
     StateStore,
     Version,
+    check_key,
+    check_prefix,
     content_version,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from statekeep.urls import StoreURL
+    from statekeep.store import StoreURL
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS documents "

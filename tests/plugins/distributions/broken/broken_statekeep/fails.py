@@ -1,6 +1,6 @@
 """Its hook raises."""
 
-from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.plugins import BackendSpec, hookimpl
 
 
 @hookimpl

@@ -1,6 +1,6 @@
 """A pruning strategy that offers nothing at all."""
 
-from statekeep.hooks import hookimpl
+from statekeep.plugins import hookimpl
 
 
 @hookimpl

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.plugins import BackendSpec, hookimpl
 from statekeep_backends.memory import MemoryStore
 
 

@@ -1,6 +1,6 @@
 """Offers a name instead of a spec."""
 
-from statekeep.hooks import hookimpl
+from statekeep.plugins import hookimpl
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from statekeep.hooks import PrunerSpec, hookimpl
+from statekeep.plugins import PrunerSpec, hookimpl
 from statekeep.retention import Victim
 
 if TYPE_CHECKING:

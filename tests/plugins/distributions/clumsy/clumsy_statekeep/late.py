@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.plugins import BackendSpec, hookimpl
 
 if TYPE_CHECKING:
-    from statekeep.protocol import StateStore
-    from statekeep.urls import StoreURL
+    from statekeep.store import StateStore, StoreURL
 
 
 class Config(BaseModel, extra="forbid"):

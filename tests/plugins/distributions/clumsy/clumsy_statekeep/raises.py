@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from statekeep.hooks import hookimpl
+from statekeep.plugins import hookimpl
 
 if TYPE_CHECKING:
     from statekeep.events import Event

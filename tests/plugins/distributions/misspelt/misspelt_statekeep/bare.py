@@ -1,6 +1,6 @@
 """Its only hook is not marked."""
 
-from statekeep.hooks import PrunerSpec
+from statekeep.plugins import PrunerSpec
 
 
 def statekeep_pruners() -> list[PrunerSpec]:

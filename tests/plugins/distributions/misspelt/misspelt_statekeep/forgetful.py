@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from statekeep.hooks import BackendSpec, PrunerSpec, hookimpl
+from statekeep.plugins import BackendSpec, PrunerSpec, hookimpl
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:

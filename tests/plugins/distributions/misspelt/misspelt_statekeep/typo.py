@@ -1,6 +1,6 @@
 """Its hook has a wrong name."""
 
-from statekeep.hooks import BackendSpec, hookimpl
+from statekeep.plugins import BackendSpec, hookimpl
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from statekeep.hooks import hookimpl
+from statekeep.plugins import hookimpl
 
 if TYPE_CHECKING:
     from statekeep.events import Event

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from statekeep.errors import UnsupportedError
-from statekeep.hooks import BackendSpec, hookimpl
-from statekeep.keys import check_key, check_prefix
-from statekeep.protocol import (
+from statekeep.plugins import BackendSpec, hookimpl
+from statekeep.store import (
     ANY,
     Blob,
     Capabilities,
@@ -17,6 +16,8 @@ from statekeep.protocol import (
     Expect,
     StateStore,
     Version,
+    check_key,
+    check_prefix,
     content_version,
 )
 

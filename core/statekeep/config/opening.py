@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from statekeep.codec import explain
 from statekeep.errors import ConfigError, PluginNotFoundError
-from statekeep.retention import Retention
-from statekeep.sessions import Sessions
-from statekeep.urls import StoreURL
+from statekeep.format.json import explain
+from statekeep.retention.types import Retention
+from statekeep.sessions.sessions import Sessions
+from statekeep.store.urls import StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from statekeep.hooks import BackendSpec
-    from statekeep.plugins import Plugins
-    from statekeep.protocol import StateStore
-    from statekeep.retention import PruningStrategy
-    from statekeep.settings import RetentionSettings, Settings
+    from statekeep.config.settings import RetentionSettings, Settings
+    from statekeep.plugins.hooks import BackendSpec
+    from statekeep.plugins.loader import Plugins
+    from statekeep.retention.types import PruningStrategy
+    from statekeep.store.protocol import StateStore
 
-_FSSPEC = "fsspec"
+_FALLBACK = "fsspec"  # opens the schemes that no backend is named after
 
 __all__ = [
     "find_backend",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Settings
-    """Read the configuration; see `statekeep.settings.Settings` for where it comes from.
+    """Read the configuration; see `statekeep.config.Settings` for where it comes from.
 
     Args:
         values: Settings that override those found.
@@ -50,7 +50,7 @@ def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Set
     """
     from pydantic_settings import SettingsError  # noqa: PLC0415 - costly, and not always needed
 
-    from statekeep.settings import Settings  # noqa: PLC0415
+    from statekeep.config.settings import Settings  # noqa: PLC0415
 
     try:
         return Settings(**values)
@@ -98,7 +98,26 @@ def open_store(
         options = {**settings.options, **options}
     if both := sorted(url.options.keys() & options.keys()):
         raise ConfigError(f"given twice, in the URL and as an option: {', '.join(both)}")
-    return _make_store(find_backend(url), url, {**url.options, **options})
+    options = {**url.options, **options}
+    spec, missing = _find_backend(url)
+    if missing is None:
+        return _make_store(spec, url, options)
+    try:
+        return _make_store(spec, url, options)
+    except PluginNotFoundError:
+        raise missing from None
+    except ConfigError:
+        _refuse_unknown_scheme(spec, url, missing)
+        raise
+
+
+def _refuse_unknown_scheme(spec: BackendSpec, url: StoreURL, missing: PluginNotFoundError) -> None:
+    # That nothing opens such a URL matters more than what is wrong with its options.
+    with suppress(ConfigError):
+        try:
+            _make_store(spec, url, {}).close()
+        except PluginNotFoundError:
+            raise missing from None
 
 
 def find_backend(url: StoreURL) -> BackendSpec:
@@ -107,16 +126,20 @@ def find_backend(url: StoreURL) -> BackendSpec:
     Raises:
         PluginNotFoundError, PluginConflictError, PluginLoadError: As `open_store`.
     """
+    return _find_backend(url)[0]
+
+
+def _find_backend(url: StoreURL) -> tuple[BackendSpec, PluginNotFoundError | None]:
+    """The backend of a scheme; else the one that may know it, and what to say if it does not."""
     plugins = installed_plugins()
-    if url.distribution == _FSSPEC:
-        return plugins.backend(_FSSPEC)
+    if url.distribution == _FALLBACK:
+        return plugins.backend(_FALLBACK), None
     try:
-        return plugins.backend(url.scheme, url.distribution)
-    except PluginNotFoundError:
-        spec = plugins.backend(_FSSPEC)
-        if url.distribution is not None or not spec.serves(url.scheme):
+        return plugins.backend(url.scheme, url.distribution), None
+    except PluginNotFoundError as missing:
+        if url.distribution is not None:
             raise
-        return spec
+        return plugins.backend(_FALLBACK), missing
 
 
 def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
@@ -209,7 +232,7 @@ def installed_plugins() -> Plugins:
 
 @lru_cache(maxsize=8)
 def _plugins(allow_list: str | None) -> Plugins:
-    from statekeep.plugins import Plugins  # noqa: PLC0415 - reads the installed distributions
+    from statekeep.plugins.loader import Plugins  # noqa: PLC0415 - reads the installed distributions
 
     if allow_list is None:
         return Plugins()

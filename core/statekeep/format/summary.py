@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from statekeep.codec import decode_json
+from statekeep.format.json import decode_json
+from statekeep.format.version import refuse_newer
 from statekeep.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def read_summary(data: bytes) -> SessionSummary | None:
 
     Raises:
         CorruptDataError: They are not JSON.
+        UnsupportedError: A newer version of statekeep wrote them.
     """
+    refuse_newer(data)
     fields = decode_json(data)
     try:
         for name, empty in (("user_messages", []), ("agent_responses", []), ("metadata", {})):

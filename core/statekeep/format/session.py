@@ -16,10 +16,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError
 
-from statekeep.codec import check_json_value, decode_json, encode_json, explain
 from statekeep.errors import CorruptDataError, InvalidDocumentError
-from statekeep.protocol import Version  # noqa: TC001 - pydantic reads annotations
-from statekeep.summaries import OPTIONAL_BOOLEAN, OPTIONAL_TEXT, SessionSummary, summarize
+from statekeep.format.json import check_json_value, decode_json, encode_json, explain
+from statekeep.format.summary import OPTIONAL_BOOLEAN, OPTIONAL_TEXT, SessionSummary, summarize
+from statekeep.format.version import refuse_newer
+from statekeep.store.protocol import Version  # noqa: TC001 - pydantic reads annotations
 from statekeep.timestamps import parse_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 """An aware datetime in UTC; reads text as the format has it, refuses naive datetimes."""
 
 
-class _Record(BaseModel):
+class _Model(BaseModel):
     """Strict on types, and what it does not know it keeps."""
 
     model_config = ConfigDict(
@@ -70,14 +71,14 @@ class _Record(BaseModel):
         super().__setattr__(name, value)
 
 
-class UserMessage(_Record):
+class UserMessage(_Model):
     """What the user said."""
 
     content: str
     timestamp: Timestamp
 
 
-class AgentResponse(_Record):
+class AgentResponse(_Model):
     """What the agent answered, and how far it had come by then."""
 
     content: str
@@ -88,7 +89,7 @@ class AgentResponse(_Record):
     timestamp: Timestamp
 
 
-class Session(_Record):
+class Session(_Model):
     """One conversation and its state.
 
     Make a new one with `Session.new`, get a stored one from `Sessions`. It is mutable; each of
@@ -134,16 +135,16 @@ class Session(_Record):
 
     @property
     def version(self) -> Version | None:
-        """What `Sessions.save` expects to find stored; None for a session never stored."""
+        """What `Sessions.save` expects to find stored; None for a session never stored.
+
+        `Sessions` sets it. Set it yourself for a session that was carried elsewhere and came back:
+        send the version along, and set it again before saving.
+        """
         return self._version
 
-    def expect_version(self, version: Version | None) -> None:
-        """Say what the next save shall find stored; None means nothing.
-
-        `Sessions` does this itself. It is for a session that was carried elsewhere and came back:
-        send `version` along, and set it again before saving.
-        """
-        super(_Record, self).__setattr__("_version", version)
+    @version.setter
+    def version(self, version: Version | None) -> None:
+        super(_Model, self).__setattr__("_version", version)
 
     @property
     def exchange_count(self) -> int:
@@ -306,7 +307,9 @@ class Session(_Record):
 
         Raises:
             CorruptDataError: It is not a session; the message says where it fails.
+            UnsupportedError: A newer version of statekeep wrote it.
         """
+        refuse_newer(data)
         try:
             return cls.model_validate(decode_json(data))
         except ValidationError as error:
@@ -314,7 +317,7 @@ class Session(_Record):
 
 
 def _plain_messages(
-    messages: Iterable[_Record], kind: type[UserMessage | AgentResponse]
+    messages: Iterable[_Model], kind: type[UserMessage | AgentResponse]
 ) -> list[dict[str, Any]]:
     # All in one loop, without calls: a long session has thousands.
     plain = []

@@ -62,7 +62,7 @@ class RetentionSettings(BaseModel):
     """How long pruned sessions stay in the trash; by default they are deleted at once."""
 
     min_idle: Duration | None = None
-    """Sessions changed within this time are not pruned; by default none is spared for that, in
+    """Sessions changed within this time are not pruned; by default none is skipped for that, in
     the background those of the last hour."""
 
 

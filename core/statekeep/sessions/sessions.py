@@ -4,69 +4,44 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Self, cast
+from typing import TYPE_CHECKING, Self, cast, get_args
 
-from statekeep.background import BackgroundPruner
-from statekeep.errors import (
-    ConflictError,
-    CorruptDataError,
-    InvalidDocumentError,
-    NotFoundError,
-    OwnershipError,
-    UnsupportedError,
-)
-from statekeep.events import (
+from statekeep.errors import ConflictError, NotFoundError, UnsupportedError
+from statekeep.format.session import Session
+from statekeep.format.summary import PIN
+from statekeep.heads.collection import SESSION_HEADS
+from statekeep.heads.index import SummaryIndex
+from statekeep.heads.pages import Filter, Listing, page
+from statekeep.observe.emitter import Emitter
+from statekeep.observe.events import (
     ConflictDetected,
     ConflictRetried,
-    Event,
     Observer,
-    ProblemFound,
-    PruneFailed,
-    PruneFinished,
     SessionDeleted,
     SessionRestored,
     SessionSaved,
-    notify,
 )
-from statekeep.index import SummaryIndex
-from statekeep.keys import session_key
-from statekeep.listing import Catalogue, Listing, Record, decode_session, page
-from statekeep.models import Session
-from statekeep.operations import operation
-from statekeep.protocol import (
-    ABSENT,
-    ANY,
-    Blob,
-    Expect,
-    StateStore,
-    Version,
-)
-from statekeep.pruning import carry_out, make_plan
-from statekeep.retention import (
-    PlannedVictim,
-    PrunePlan,
-    PruneReport,
-    PruningStrategy,
-    Retention,
-)
-from statekeep.retrying import apply, retry_on_conflict
-from statekeep.summaries import PIN
-from statekeep.timestamps import format_timestamp, to_microseconds, to_utc, utc_now
-from statekeep.trash import Trashed, discard, empty_trash, list_trash, restore
+from statekeep.retention.background import BackgroundPruner
+from statekeep.retention.pruner import Pruner
+from statekeep.retention.trash import Trashed, empty_trash, list_trash, restore
+from statekeep.retention.types import PrunePlan, PruneReport, PruningStrategy, Retention
+from statekeep.sessions.repository import SessionRepository
+from statekeep.store.keys import session_key
+from statekeep.store.retrying import apply, retry_on_conflict
+from statekeep.store.transfer import ConflictPolicy, Transfer
+from statekeep.timestamps import format_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
-__all__ = ["Conflicts", "Sessions"]
+    from statekeep.store.protocol import StateStore, Version
 
-P = ParamSpec("P")
+__all__ = ["Sessions"]
 
 _logger = logging.getLogger(__name__)
 
-Conflicts = Literal["detect", "last-writer-wins"]
-
-_PATIENCE = timedelta(seconds=30)
+_TIMEOUT = timedelta(seconds=30)
 
 
 class Sessions:
@@ -83,7 +58,7 @@ class Sessions:
             unasked. Then close the sessions, or use them as a context manager.
 
     Raises:
-        UnsupportedError: Conflicts are to be detected on a store that cannot.
+        UnsupportedError: ConflictPolicy are to be detected on a store that cannot.
 
     Example:
         >>> from statekeep import Sessions, open_store
@@ -100,15 +75,14 @@ class Sessions:
         self,
         store: StateStore,
         *,
-        conflicts: Conflicts = "detect",
+        conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
     ) -> None:
-        if conflicts not in {"detect", "last-writer-wins"}:
+        if conflicts not in get_args(ConflictPolicy):
             raise ValueError(f"conflicts is 'detect' or 'last-writer-wins', not {conflicts!r}")
-        self._detect = conflicts == "detect"
-        powers = store.capabilities
-        if self._detect and not (powers.conditional_put and powers.conditional_delete):
+        claimed = store.capabilities
+        if conflicts == "detect" and not (claimed.conditional_put and claimed.conditional_delete):
             raise UnsupportedError(
                 "this store cannot compare and swap, or not delete on a condition, so what others "
                 "save meanwhile would be lost; choose another store, or accept that with "
@@ -116,17 +90,18 @@ class Sessions:
                 store=store,
             )
         self._store = store
-        self._observers = tuple(observers)
-        self._index = SummaryIndex(store)
-        self._reported: dict[str, Version | None] = {}
-        self._retention = retention
+        self._emitter = Emitter(store, observers, "Sessions")
+        self._transfer = Transfer(store, conflicts)
+        self._repository = SessionRepository(self._transfer)
+        self._index = SummaryIndex(store, SESSION_HEADS, self._emitter)
+        self._pruner = Pruner(self._index, self._transfer, self._emitter)
         self._background: BackgroundPruner | None = None
         if retention is not None:
             self._background = BackgroundPruner(
-                store, retention, self._prune_in_background, self._prune_failed
+                retention, self._transfer, self._pruner, self._emitter
             )
 
-    def close(self, timeout: timedelta = _PATIENCE) -> None:
+    def close(self, timeout: timedelta = _TIMEOUT) -> None:
         """End background pruning; everything else goes on working.
 
         Args:
@@ -152,7 +127,6 @@ class Sessions:
         """The store below."""
         return self._store
 
-    @operation("session_id")
     def load(self, session_id: str, *, user_id: str | None = None) -> Session | None:
         """Read a session.
 
@@ -166,20 +140,19 @@ class Sessions:
         Raises:
             OwnershipError: It belongs to another user.
             CorruptDataError: What lies there is not this session.
+            UnsupportedError: A newer version of statekeep wrote it.
             InvalidKeyError: The id is not legal.
         """
-        key = session_key(session_id)
-        blob = self._store.get(key)
-        return None if blob is None else self._decode(key, blob, user_id)
+        with self._emitter.operation("load", session_id):
+            return self._repository.load(session_id, user_id)
 
-    @operation("session")
     def save(self, session: Session, *, overwrite: bool = False) -> Version:
         """Store a session, if it is still as it was loaded.
 
         Args:
             session: A new one must not exist yet; a loaded one must not have changed since.
             overwrite: Store it whatever is there, even a corrupt document; only another session
-                (on a volume that takes two ids for one) is spared.
+                (on a volume that takes two ids for one) is skipped.
 
         Returns:
             The new version; the session remembers it.
@@ -187,49 +160,34 @@ class Sessions:
         Raises:
             ConflictError: It was saved or deleted by someone else meanwhile, or a new session's
                 id is taken; nothing was changed. See `update`.
+            UnsupportedError: A newer version of statekeep wrote what lies there.
             InvalidDocumentError: It holds something that cannot be stored; nothing was changed.
             InvalidKeyError: The id is not legal.
         """
-        key = session_key(session.id)
-        try:
-            data = session.to_json()
-        except InvalidDocumentError as error:
-            raise InvalidDocumentError(error.message, key=key, store=self._store) from None
-        if overwrite:
-            expect: Expect = ANY
-            created = not self._exists_for(key, session.id)
-        else:
-            seen = session.version
-            created = seen is None
-            expect = ABSENT if seen is None else seen
-        if not self._detect and not (expect is ABSENT and self._store.capabilities.conditional_put):
-            expect = ANY
-        try:
-            version = self._store.put(key, data, expect=expect)
-        except ConflictError as error:
-            self._notify(ConflictDetected, key)
-            what = "exists already" if created else "was saved or deleted since it was loaded"
-            raise ConflictError(
-                f"the session {what}; load it again, or let update() do so",
-                key=key,
-                store=self._store,
-            ) from error
-        session.expect_version(version)
-        self._notify(SessionSaved, session.id, session.user_id, version, created)
-        if self._background:
-            self._background.saved(session.id)
-        return version
+        with self._emitter.operation("save", session.id):
+            try:
+                created = self._repository.save(session, overwrite=overwrite)
+            except ConflictError as error:
+                self._emitter.emit(ConflictDetected, error.key)
+                raise
+            version = cast("Version", session.version)
+            self._emitter.emit(SessionSaved, session.id, session.user_id, version, created)
+            if self._background:
+                self._background.saved(session.id)
+            return version
 
-    @operation("session_id")
     def update(
         self,
         session_id: str,
         change: Callable[[Session], object],
         *,
         user_id: str | None = None,
-        timeout: timedelta = _PATIENCE,
+        timeout: timedelta = _TIMEOUT,
     ) -> Session:
         """Load, change and save, again and again until nobody came between.
+
+        Unlike that of `Documents.update`, the function changes what it is given: a session is an
+        object that remembers its version.
 
         Args:
             session_id: Which.
@@ -260,9 +218,9 @@ class Sessions:
             self.save(session)
             return session
 
-        return retry_on_conflict(attempt, timeout, self._retry)
+        with self._emitter.operation("update", session_id):
+            return retry_on_conflict(attempt, timeout, self._retry)
 
-    @operation("session_id")
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
         """Give the session of that id, made and stored if there was none.
 
@@ -287,9 +245,9 @@ class Sessions:
             self.save(session)
             return session
 
-        return retry_on_conflict(attempt, _PATIENCE, self._retry)
+        with self._emitter.operation("get_or_create", session_id):
+            return retry_on_conflict(attempt, _TIMEOUT, self._retry)
 
-    @operation("session_id")
     def delete(self, session_id: str, *, user_id: str | None = None, trash: bool = False) -> bool:
         """Delete a session.
 
@@ -306,29 +264,20 @@ class Sessions:
             CorruptDataError: What lies there is not this session; it is left alone.
             InvalidKeyError: The id is not legal.
         """
-        key = session_key(session_id)
 
         def attempt() -> bool:
-            blob = self._store.get(key)
-            if blob is None:
-                return False
-            self._decode(key, blob, user_id)
             try:
-                if trash:
-                    discard(self._store, key, blob, self._delete, now=utc_now())
-                else:
-                    self._delete(key, blob.version)
+                return self._repository.delete(session_id, user_id, trash=trash)
             except ConflictError:
-                self._notify(ConflictDetected, key)
+                self._emitter.emit(ConflictDetected, session_key(session_id))
                 raise
-            return True
 
-        deleted = retry_on_conflict(attempt, _PATIENCE, self._retry)
-        if deleted:
-            self._notify(SessionDeleted, session_id, pruned=False, trashed=trash)
-        return deleted
+        with self._emitter.operation("delete", session_id):
+            deleted = retry_on_conflict(attempt, _TIMEOUT, self._retry)
+            if deleted:
+                self._emitter.emit(SessionDeleted, session_id, pruned=False, trashed=trash)
+            return deleted
 
-    @operation("session_id")
     def restore(self, session_id: str) -> Session:
         """Put back the copy of a session that came into the trash last.
 
@@ -347,17 +296,17 @@ class Sessions:
             CorruptDataError: The copy is not this session; it stays in the trash.
             InvalidKeyError: The id is not legal.
         """
-        session = restore(self._store, session_id)
-        version = cast("Version", session.version)
-        self._notify(SessionRestored, session.id, session.user_id, version)
-        return session
+        with self._emitter.operation("restore", session_id):
+            session = restore(self._transfer, session_id)
+            version = cast("Version", session.version)
+            self._emitter.emit(SessionRestored, session.id, session.user_id, version)
+            return session
 
-    @operation()
     def list_trash(self) -> Sequence[Trashed]:
         """List what is in the trash, the newest first. Reads no sessions."""
-        return list_trash(self._store)
+        with self._emitter.operation("list_trash"):
+            return list_trash(self._store)
 
-    @operation()
     def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
         """Delete for good what is in the trash.
 
@@ -367,9 +316,9 @@ class Sessions:
         Returns:
             How many copies were deleted.
         """
-        return empty_trash(self._store, older_than=older_than, now=utc_now())
+        with self._emitter.operation("empty_trash"):
+            return empty_trash(self._store, older_than=older_than, now=utc_now())
 
-    @operation()
     def list(
         self,
         *,
@@ -403,21 +352,16 @@ class Sessions:
             InvalidKeyError: The cursor is not one of a listing.
             ValueError: A time is naive, or the limit is not positive.
         """
-        before = None if updated_before is None else to_microseconds(to_utc(updated_before))
-        after = None if updated_after is None else to_microseconds(to_utc(updated_after))
+        wanted = Filter(
+            user_id=user_id,
+            project_id=project_id,
+            active_seed_id=active_seed_id,
+            updated_before=updated_before,
+            updated_after=updated_after,
+        )
+        with self._emitter.operation("list"):
+            return page(self._index.read(), wanted, limit=limit, cursor=cursor)
 
-        def keep(record: Record) -> bool:
-            return (
-                (user_id is None or record.user_id == user_id)
-                and (project_id is None or record.project_id == project_id)
-                and (active_seed_id is None or record.active_seed_id == active_seed_id)
-                and (before is None or record.updated_at < before)
-                and (after is None or record.updated_at > after)
-            )
-
-        return page(self._catalogue(), keep, limit=limit, cursor=cursor)
-
-    @operation("session_id")
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
         """Protect a session from pruning; `updated_at` stays.
 
@@ -433,9 +377,9 @@ class Sessions:
             ValueError: The time is naive.
         """
         pin = True if until is None else format_timestamp(until)
-        return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
+        with self._emitter.operation("pin", session_id):
+            return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
 
-    @operation("session_id")
     def unpin(self, session_id: str) -> Session:
         """End the protection of `pin`; `updated_at` stays.
 
@@ -445,9 +389,9 @@ class Sessions:
         Raises:
             NotFoundError: There is no such session.
         """
-        return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
+        with self._emitter.operation("unpin", session_id):
+            return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
 
-    @operation()
     def plan_prune(
         self,
         strategy: PruningStrategy,
@@ -469,16 +413,9 @@ class Sessions:
             ValueError: The present is naive, or the idle time negative.
         """
         present = utc_now() if now is None else to_utc(now)
-        return make_plan(
-            self._catalogue(times=True),
-            strategy,
-            store=str(self._store),
-            now=present,
-            protect=protect,
-            min_idle=min_idle,
-        )
+        with self._emitter.operation("plan_prune"):
+            return self._pruner.plan(strategy, now=present, protect=protect, min_idle=min_idle)
 
-    @operation()
     def prune(
         self,
         plan: PrunePlan | PruningStrategy,
@@ -512,121 +449,17 @@ class Sessions:
         """
         if trash is not None and trash < timedelta(0):
             raise ValueError("trash must not be negative")
-        if not isinstance(plan, PrunePlan):
-            plan = self.plan_prune(plan, now=now, protect=protect, min_idle=min_idle)
-        elif protect or min_idle or now:
-            raise TypeError("now, protect and min_idle belong to plan_prune when a plan is given")
-        elif plan.store != str(self._store):
-            raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
-
-        # The strategy's present may be any; the trash goes by the real one.
-        return self._carry_out(plan, trash=trash, now=utc_now(), progress=progress)
-
-    @operation()
-    def _prune_in_background(
-        self, *, now: datetime, protect: frozenset[str], stop: Callable[[], bool]
-    ) -> PruneReport:
-        retention = cast("Retention", self._retention)
-        plan = self.plan_prune(
-            retention.strategy,
-            now=now,
-            protect=retention.protect | protect,
-            min_idle=retention.min_idle,
-        )
-        return self._carry_out(plan, trash=retention.trash, now=now, stop=stop)
-
-    def _prune_failed(self, error: Exception) -> None:
-        self._notify(PruneFailed, error)
-
-    def _carry_out(
-        self,
-        plan: PrunePlan,
-        *,
-        trash: timedelta | None,
-        now: datetime,
-        progress: Callable[[int], object] | None = None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> PruneReport:
-        def deleted(victim: PlannedVictim) -> None:
-            session_id, trashed = victim.summary.id, trash is not None
-            self._notify(SessionDeleted, session_id, pruned=True, trashed=trashed)
-
-        def finished(report: PruneReport) -> None:
-            self._notify(
-                PruneFinished,
-                pruned=len(report.pruned),
-                spared=len(report.spared),
-                unknown=len(report.unknown),
-                failed=len(report.failed),
-                swept=report.swept,
-                emptied=report.emptied,
-            )
-
-        return carry_out(
-            plan,
-            self._store,
-            self._delete,
-            trash=trash,
-            now=now,
-            deleted=deleted,
-            finished=finished,
-            progress=progress,
-            stop=stop,
-        )
-
-    def _catalogue(self, *, times: bool = False) -> Catalogue:
-        catalogue = self._index.read(times=times)
-        reported = self._reported
-        self._reported = {problem.key: problem.version for problem in catalogue.problems}
-        for problem in catalogue.problems:
-            if problem.key not in reported or reported[problem.key] != problem.version:
-                _logger.warning("%s on %s: %s", problem.key, self._store, problem.reason)
-                self._notify(ProblemFound, problem.key, problem.reason)
-        return catalogue
-
-    def _decode(self, key: str, blob: Blob, user_id: str | None) -> Session:
-        try:
-            session = decode_session(key, blob)
-        except CorruptDataError as error:
-            raise CorruptDataError(
-                f"{error.message}; it was left as it is", key=key, store=self._store
-            ) from None
-        if user_id is not None and session.user_id != user_id:
-            raise OwnershipError(
-                f"the session does not belong to {user_id!r}", key=key, store=self._store
-            )
-        return session
-
-    def _exists_for(self, key: str, session_id: str) -> bool:
-        blob = self._store.get(key)
-        if blob is None:
-            return False
-        try:
-            inner = Session.from_json(blob.data).id
-        except CorruptDataError:
-            return True  # garbage: replacing it is what overwriting is for
-        if inner != session_id:
-            raise CorruptDataError(
-                f"it holds the session {inner[:80]!r}, which is not overwritten",
-                key=key,
-                store=self._store,
-            )
-        return True
-
-    def _delete(self, key: str, version: Version) -> None:
-        if self._detect or self._store.capabilities.conditional_delete:
-            self._store.delete(key, expect=version)
-            return
-        blob = self._store.get(key)
-        if blob is None or blob.version != version:
-            raise ConflictError("it has changed since it was read", key=key, store=self._store)
-        self._store.delete(key)
+        with self._emitter.operation("prune"):
+            if not isinstance(plan, PrunePlan):
+                plan = self.plan_prune(plan, now=now, protect=protect, min_idle=min_idle)
+            elif protect or min_idle or now:
+                raise TypeError(
+                    "now, protect and min_idle belong to plan_prune when a plan is given"
+                )
+            elif plan.store != str(self._store):
+                raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
+            # The strategy's present may be any; the trash goes by the real one.
+            return self._pruner.execute(plan, trash=trash, now=utc_now(), progress=progress)
 
     def _retry(self, error: ConflictError, retry: int) -> None:
-        self._notify(ConflictRetried, error.key, retry)
-
-    def _notify(
-        self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        if self._observers:
-            notify(self._observers, event(str(self._store), *args, **kwargs))
+        self._emitter.emit(ConflictRetried, error.key, retry)

@@ -27,12 +27,12 @@ from statekeep.errors import (
     PluginNotFoundError,
     StateStoreError,
 )
-from statekeep.hooks import PROJECT, BackendSpec, HookSpecs, PrunerSpec
+from statekeep.plugins.hooks import PROJECT, BackendSpec, HookSpecs, PrunerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from statekeep.events import Observer
+    from statekeep.observe.events import Observer
 
 __all__ = ["PluginInfo", "Plugins"]
 

@@ -11,54 +11,47 @@ import os
 import platform
 import secrets
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from statekeep.codec import decode_json, encode_json
 from statekeep.errors import ConflictError, CorruptDataError
-from statekeep.keys import STAMP
-from statekeep.protocol import ABSENT, ANY, Blob, Expect
-from statekeep.retention import PruneThrottle
+from statekeep.format.json import decode_json, encode_json
+from statekeep.observe.events import PruneFailed
+from statekeep.retention.types import PruneThrottle
+from statekeep.store.keys import STAMP
 from statekeep.timestamps import format_timestamp, parse_timestamp, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime, timedelta
 
-    from statekeep.protocol import StateStore
-    from statekeep.retention import PruneReport, Retention
+    from statekeep.observe.emitter import Emitter
+    from statekeep.retention.pruner import Pruner
+    from statekeep.retention.types import Retention
+    from statekeep.store.protocol import Blob
+    from statekeep.store.transfer import Transfer
 
 __all__ = ["BackgroundPruner"]
 
 _logger = logging.getLogger(__name__)
 
 
-class _Prune(Protocol):
-    def __call__(
-        self, *, now: datetime, protect: frozenset[str], stop: Callable[[], bool]
-    ) -> PruneReport: ...
-
-
 class BackgroundPruner:
     """Prunes in a thread of its own, when saves ask for it.
 
     Args:
-        store: Where the stamp lies.
-        retention: How often.
-        prune: Does it.
-        failed: Told of the error if it failed.
+        retention: What is pruned, and how often.
+        transfer: Writes the stamp.
+        pruner: Prunes.
+        emitter: Tells observers.
     """
 
     def __init__(
-        self,
-        store: StateStore,
-        retention: Retention,
-        prune: _Prune,
-        failed: Callable[[Exception], object],
+        self, retention: Retention, transfer: Transfer, pruner: Pruner, emitter: Emitter
     ) -> None:
-        self._store = store
-        self._every = retention.every
-        self._prune = prune
-        self._failed = failed
+        self._retention = retention
+        self._transfer = transfer
+        self._store = transfer.store
+        self._pruner = pruner
+        self._emitter = emitter
         self._throttle = PruneThrottle(retention.every)
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -66,7 +59,7 @@ class BackgroundPruner:
         self._thread: threading.Thread | None = None
 
     def saved(self, session_id: str) -> None:
-        """Start a prune that spares this session, if one is due; returns at once."""
+        """Start a prune that skips this session, if one is due; returns at once."""
         # Who does not get the lock is not needed: another thread is at this very point.
         if not self._lock.acquire(blocking=False):
             return
@@ -82,7 +75,7 @@ class BackgroundPruner:
             self._thread = thread
         except RuntimeError as error:  # no more threads
             _logger.warning("background pruning of %s cannot start: %s", self._store, error)
-            self._failed(error)
+            self._emitter.emit(PruneFailed, error)
         finally:
             self._lock.release()
 
@@ -108,10 +101,21 @@ class BackgroundPruner:
         try:
             now = self._claim()
             if now is not None:
-                self._prune(now=now, protect=frozenset({session_id}), stop=self._stop.is_set)
+                with self._emitter.operation("prune_in_background"):
+                    self._prune(now, session_id)
         except Exception as error:
             _logger.exception("background pruning of %s failed", self._store)
-            self._failed(error)
+            self._emitter.emit(PruneFailed, error)
+
+    def _prune(self, now: datetime, session_id: str) -> None:
+        retention = self._retention
+        plan = self._pruner.plan(
+            retention.strategy,
+            now=now,
+            protect=retention.protect | {session_id},
+            min_idle=retention.min_idle,
+        )
+        self._pruner.execute(plan, trash=retention.trash, now=now, stop=self._stop.is_set)
 
     def _claim(self) -> datetime | None:
         """Claim the stamp if the last prune was long enough ago.
@@ -129,11 +133,12 @@ class BackgroundPruner:
             "claimed_by": f"{platform.node()}:{os.getpid()}",
             "nonce": secrets.token_hex(16),
         }
-        expect: Expect = ABSENT if blob is None else blob.version
-        if not self._store.capabilities.conditional_put:
-            expect = ANY
+        data = encode_json(claim)
         try:
-            self._store.put(STAMP, encode_json(claim), expect=expect)
+            if blob is None:
+                self._transfer.put_new(STAMP, data)
+            else:
+                self._transfer.put_seen(STAMP, data, blob.version)
         except ConflictError:
             return None
         claimed = self._store.get(STAMP)
@@ -142,7 +147,7 @@ class BackgroundPruner:
     def _is_due(self, blob: Blob) -> bool:
         last = blob.modified or _claimed_at(blob)
         # A stamp of the far future is one of another clock; waiting for it might take years.
-        return last is None or abs(utc_now() - last) >= self._every
+        return last is None or abs(utc_now() - last) >= self._retention.every
 
 
 def _claimed_at(blob: Blob) -> datetime | None:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NewType, Protocol, Self, runtime_checkable
+from functools import wraps
+from typing import TYPE_CHECKING, Final, Literal, NewType, ParamSpec, Protocol, Self, TypeVar
 
 from blake3 import blake3
 
-from statekeep.errors import AccessDeniedError, ConflictError
+from statekeep.errors import (
+    ConfigError,
+    ConflictError,
+    InvalidDocumentError,
+    InvalidKeyError,
+    StateStoreError,
+    UnsupportedError,
+)
 from statekeep.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
     from types import TracebackType
 
 __all__ = [
@@ -29,28 +37,22 @@ __all__ = [
     "Expect",
     "ExpectSeen",
     "Expectation",
-    "Oddity",
-    "Remedy",
     "StateStore",
-    "SupportsDeleteMany",
-    "SupportsGetMany",
-    "SupportsInspect",
-    "SupportsMarks",
-    "SupportsSweep",
     "Version",
     "check_expectation",
     "compare",
     "content_version",
-    "delete_many",
-    "get_many",
-    "scan_marks",
 ]
 
-Version = NewType("Version", str)
-"""Names the bytes of a document: two versions of one store are equal only if the bytes are.
+P = ParamSpec("P")
+T = TypeVar("T")
 
-Opaque: compare it for equality, hand it back as `expect`, and nothing else. It is equality of
-value, so a document that went from A to B and back to A has its first version again.
+Version = NewType("Version", str)
+"""Names the bytes of a document: two versions of one key are equal only if the bytes are.
+
+Opaque: compare it for equality, hand it back as `expect`, and nothing else. Whether equal bytes
+have equal versions is the backend's affair. Where they do (on disk, in memory, mostly on S3), a
+document that went from A to B and back to A has its first version again.
 """
 
 
@@ -127,11 +129,14 @@ class Capabilities:
         conditional_put: `put` keeps `ABSENT` and a `Version` atomically.
         conditional_delete: `delete` keeps a `Version` atomically.
         shared: Other processes can open the same location and see the same documents.
+        remote: Each call takes a round trip over a network, so working on many documents at once
+            is worth threads.
     """
 
     conditional_put: bool
     conditional_delete: bool
     shared: bool
+    remote: bool = False
 
 
 class StateStore(Protocol):
@@ -141,9 +146,18 @@ class StateStore(Protocol):
     `close`, and the context manager comes along. Every method may be called from several threads
     at once and, on a store opened before, in a forked child.
 
-    Keys are checked with `statekeep.keys.check_key` before they are used. `repr` names the store
+    Keys are checked with `statekeep.store.check_key` before they are used. `repr` names the store
     for error messages and never shows a secret. Only `StateStoreError` may escape.
+
+    An error of `put`, `delete` or `delete_many` says in `StateStoreError.landed` what may have
+    landed. Give ``landed="no"`` where it certainly has not; otherwise it becomes ``"unknown"``.
     """
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("put", "delete", "delete_many"):
+            if (method := cls.__dict__.get(name)) is not None:
+                setattr(cls, name, _says_what_landed(method))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -231,157 +245,21 @@ class StateStore(Protocol):
         self.close()
 
 
-@runtime_checkable
-class SupportsGetMany(Protocol):
-    """A store that reads many documents faster than one after the other."""
-
-    def get_many(
-        self, keys: Iterable[str]
-    ) -> Iterator[tuple[str, Blob | AccessDeniedError | None]]:
-        """See the function `get_many`."""
-        ...
+# Said of what was asked for, before anything was sent.
+_REFUSALS = (ConfigError, InvalidDocumentError, InvalidKeyError, UnsupportedError)
 
 
-@runtime_checkable
-class SupportsMarks(Protocol):
-    """A store that gives the marks of many documents faster than all that an `Entry` holds.
-
-    Listings of sessions then ask for these, so whoever changes `scan` must change both.
-    """
-
-    def scan_marks(self, prefix: str = "") -> Iterator[tuple[str, str | None]]:
-        """See the function `scan_marks`."""
-        ...
-
-
-@runtime_checkable
-class SupportsDeleteMany(Protocol):
-    """A store that deletes many documents faster than one after the other."""
-
-    def delete_many(self, keys: Iterable[str]) -> None:
-        """See the function `delete_many`."""
-        ...
-
-
-@runtime_checkable
-class SupportsSweep(Protocol):
-    """A store in which a killed writer can leave something behind."""
-
-    def sweep(self, *, older_than: timedelta) -> int:
-        """Remove leftovers of unfinished writes.
-
-        Args:
-            older_than: Only what was last written longer ago; younger ones may be in work.
-
-        Returns:
-            How many were removed. What this process may not see or remove stays.
-        """
-        ...
-
-
-Remedy = Literal["move", "remove"]
-"""What a repair does with what it finds: it moves it aside, or removes what holds nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Oddity:
-    """Something in a store that is no document, as the backend found it.
-
-    Attributes:
-        kind: What it is, in a word.
-        place: Where, relative to the store, as printable text.
-        reason: What is wrong with it, for a person.
-        remedy: What `SupportsInspect.mend` would do; None if nothing would be safe.
-        harmless: Whether it is only worth knowing.
-        mark: How the backend knows it again; nobody else's business.
-    """
-
-    kind: Literal["closed folder", "leftover", "lock", "no document", "no key"]
-    place: str
-    reason: str
-    remedy: Remedy | None
-    harmless: bool = False
-    mark: object = None
-
-
-@runtime_checkable
-class SupportsInspect(Protocol):
-    """A store in which there can be what no scan shows, because it is no document."""
-
-    def inspect(self, *, older_than: timedelta) -> Iterator[Oddity]:
-        """Look for what is no document. Changes nothing, and needs no right to write.
-
-        Args:
-            older_than: Leftovers of unfinished writes count only if they were last written longer
-                ago; younger ones may be in work.
-
-        Raises:
-            UnavailableError: The store did not answer.
-            AccessDeniedError: The store refused.
-        """
-        ...
-
-    def mend(self, oddity: Oddity, aside: str) -> str | None:
-        """Do what the remedy of an oddity says, if it is still what was seen.
-
-        Args:
-            oddity: What `inspect` of this store found; it has a remedy.
-            aside: A prefix under which there is nothing yet. What is moved goes below it.
-
-        Returns:
-            Where it went, or None if it was removed.
-
-        Raises:
-            ConflictError: It has changed, or is gone.
-            CorruptDataError: Something that is no document is in the way.
-            UnavailableError: No room or no answer.
-            AccessDeniedError: The store refused.
-        """
-        ...
-
-
-def get_many(
-    store: StateStore, keys: Iterable[str]
-) -> Iterator[tuple[str, Blob | AccessDeniedError | None]]:
-    """Read many documents, in the way that suits the store best.
-
-    Args:
-        store: Where they lie.
-        keys: Which.
-
-    Yields:
-        Each key with its document, None where there is none, or the error where this one may not
-        be read; in any order.
-
-    Raises:
-        InvalidKeyError, UnavailableError: As `StateStore.get`.
-    """
-    if isinstance(store, SupportsGetMany):
-        yield from store.get_many(keys)
-        return
-    for key in keys:
+def _says_what_landed(method: Callable[P, T]) -> Callable[P, T]:
+    @wraps(method)
+    def write(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            yield key, store.get(key)
-        except AccessDeniedError as error:
-            yield key, error
+            return method(*args, **kwargs)
+        except StateStoreError as error:
+            if error.landed is None:
+                error.landed = "no" if isinstance(error, _REFUSALS) else "unknown"
+            raise
 
-
-def scan_marks(store: StateStore, prefix: str = "") -> Iterator[tuple[str, str | None]]:
-    """List the documents below a prefix by key and mark, in the way that suits the store best.
-
-    Args:
-        store: Where they lie.
-        prefix: As `StateStore.scan`.
-
-    Yields:
-        `Entry.key` and `Entry.fingerprint` of each document that a scan finds.
-
-    Raises:
-        InvalidKeyError, UnavailableError, AccessDeniedError: As `StateStore.scan`.
-    """
-    if isinstance(store, SupportsMarks):
-        return store.scan_marks(prefix)
-    return ((entry.key, entry.fingerprint) for entry in store.scan(prefix))
+    return write
 
 
 def compare(current: Version | None, expect: Expect, *, key: str, store: object) -> None:
@@ -399,12 +277,16 @@ def compare(current: Version | None, expect: Expect, *, key: str, store: object)
     """
     check_expectation(expect)
     if isinstance(expect, Expectation):
-        if expect is ABSENT and current is not None:
-            raise ConflictError("it exists already; load it instead", key=key, store=store)
+        if expect is ANY or current is None:
+            return
+        found = "it exists already; load it instead"
     elif current is None:
-        raise ConflictError("it is no longer there; reload and retry", key=key, store=store)
+        found = "it is no longer there; reload and retry"
     elif current != expect:
-        raise ConflictError("it has changed; reload and retry", key=key, store=store)
+        found = "it has changed; reload and retry"
+    else:
+        return
+    raise ConflictError(found, key=key, store=store, landed="no")
 
 
 def check_expectation(expect: Expect) -> None:
@@ -415,24 +297,6 @@ def check_expectation(expect: Expect) -> None:
     """
     if not isinstance(expect, Expectation | str):
         raise TypeError(f"expect is ANY, ABSENT or a version, not {expect!r}")
-
-
-def delete_many(store: StateStore, keys: Iterable[str]) -> None:
-    """Delete many documents, whatever they are by now, in the way that suits the store best.
-
-    Args:
-        store: Where they lie.
-        keys: Which.
-
-    Raises:
-        InvalidKeyError, UnavailableError, AccessDeniedError: As `StateStore.delete`; some may be
-            deleted already.
-    """
-    if isinstance(store, SupportsDeleteMany):
-        store.delete_many(keys)
-        return
-    for key in keys:
-        store.delete(key)
 
 
 def content_version(data: bytes) -> Version:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,21 +21,21 @@ from statekeep.errors import (
     InvalidKeyError,
     NotFoundError,
     StateStoreError,
+    UnsupportedError,
 )
-from statekeep.keys import TRASH, session_key, session_stem
-from statekeep.models import Session
-from statekeep.protocol import ABSENT, ANY, Blob, delete_many
+from statekeep.format.session import Session
+from statekeep.store.keys import TRASH, session_key, session_stem
+from statekeep.store.powers import delete_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from statekeep.protocol import StateStore, Version
+    from statekeep.store.protocol import Blob, StateStore
+    from statekeep.store.transfer import Transfer
 
 __all__ = [
     "Trashed",
-    "discard",
     "empty_trash",
     "list_trash",
+    "move_to_trash",
     "read_trashed",
     "restore",
     "trash_key",
@@ -67,61 +68,30 @@ class Trashed:
     size: int
 
 
-def trash_key(key: str, version: Version, now: datetime) -> str:
-    """Where the copy of a session is put.
+def trash_key(key: str, now: datetime) -> str:
+    """Where a copy of a session is put: a key that belongs to one attempt alone.
 
     Args:
         key: The session's key.
-        version: What is copied.
         now: When.
     """
-    mark = hashlib.sha256(version.encode()).hexdigest()[:16]
     stem = _shortened(key.rpartition("/")[2].removesuffix(".json"))
-    return f"{TRASH}/{now.strftime(_TIME)}-{mark}-{stem}.json"
+    return f"{TRASH}/{now.strftime(_TIME)}-{secrets.token_hex(8)}-{stem}.json"
 
 
-def discard(
-    store: StateStore,
-    key: str,
-    blob: Blob,
-    delete: Callable[[str, Version], object],
-    *,
-    now: datetime,
-) -> None:
-    """Put a copy of a session into the trash, then delete the session.
+def move_to_trash(transfer: Transfer, key: str, blob: Blob, *, now: datetime) -> None:
+    """Move a session into the trash.
 
     Args:
-        store: Where both lie.
+        transfer: Moves it.
         key: The session's key.
         blob: What it is.
-        delete: Deletes it if it is still of that version.
         now: The present.
 
     Raises:
-        ConflictError: It has changed, and the copy is removed again; or it is gone.
+        ConflictError: It has changed, or is gone.
     """
-    copy = trash_key(key, blob.version, now)
-    copied = _put_copy(store, copy, blob.data)
-    try:
-        delete(key, blob.version)
-    except ConflictError:
-        # Where it is gone, this delete may have done it after all: then the copy is all there is.
-        if store.get(key) is not None:
-            store.delete(copy, expect=copied if store.capabilities.conditional_delete else ANY)
-        raise
-
-
-def _put_copy(store: StateStore, copy: str, data: bytes) -> Version:
-    if not store.capabilities.conditional_put:
-        return store.put(copy, data)
-    try:
-        return store.put(copy, data, expect=ABSENT)
-    except ConflictError:
-        # The same plan, carried out before and cut short.
-        there = store.get(copy)
-        if there is None or there.data != data:
-            raise
-        return there.version
+    transfer.move(key, blob, trash_key(key, now))
 
 
 def list_trash(store: StateStore) -> list[Trashed]:
@@ -137,41 +107,43 @@ def list_trash(store: StateStore) -> list[Trashed]:
     return found
 
 
-def restore(store: StateStore, name: str) -> Session:
+def restore(transfer: Transfer, name: str) -> Session:
     """Put the newest copy of a session back, if there is no session of that id.
 
     Args:
-        store: Where both lie.
+        transfer: Puts it.
         name: Its id, or what `Trashed.stem` says.
 
     Raises:
         NotFoundError: There is no copy.
         ConflictError: There is such a session; nothing was changed.
         CorruptDataError: The copy is not this session; it stays where it is.
+        UnsupportedError: A newer version of statekeep wrote it; it stays where it is.
     """
+    store = transfer.store
     trashed, blob = _find(store, name)
     try:
         session = read_trashed(trashed.key, blob.data)
-    except CorruptDataError as error:
-        raise CorruptDataError(
+    except (CorruptDataError, UnsupportedError) as error:
+        raise type(error)(
             f"{error.message}; it stays in the trash", key=trashed.key, store=store
         ) from None
     key = session_key(session.id)
-    conditional = store.capabilities.conditional_put
     try:
-        version = store.put(key, blob.data, expect=ABSENT if conditional else ANY)
+        version = transfer.put_new(key, blob.data)
     except ConflictError as error:
         raise ConflictError(
             "there is a session of this id; delete it first, or leave the copy in the trash",
             key=key,
             store=store,
+            landed=error.landed,
         ) from error
     try:
         store.delete(trashed.key)
     except StateStoreError as error:
         # It is restored; the copy goes with the trash.
         _logger.warning("the copy %s stays in the trash: %s", trashed.key, error)
-    session.expect_version(version)
+    session.version = version
     return session
 
 
@@ -189,6 +161,7 @@ def read_trashed(key: str, data: bytes) -> Session:
 
     Raises:
         CorruptDataError: It is no session, or not the one that its name says.
+        UnsupportedError: A newer version of statekeep wrote it.
     """
     session = Session.from_json(data)
     match = _NAME.fullmatch(key)

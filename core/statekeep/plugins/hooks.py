@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from statekeep.events import Event
-    from statekeep.protocol import StateStore
-    from statekeep.retention import PruningStrategy
-    from statekeep.urls import StoreURL
+    from statekeep.observe.events import Event
+    from statekeep.retention.types import PruningStrategy
+    from statekeep.store.protocol import StateStore
+    from statekeep.store.urls import StoreURL
 
 __all__ = ["BackendSpec", "HookSpecs", "PrunerSpec", "hookimpl"]
 
@@ -28,10 +28,6 @@ PROJECT = "statekeep"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of its name."""
-
-
-def _nothing_else(scheme: str) -> bool:  # noqa: ARG001
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +40,6 @@ class BackendSpec:
         config: A pydantic model of its options (``extra="forbid"``); URL queries and keyword
             arguments go through it.
         factory: Makes the store. It opens no connection and touches nothing.
-        serves: Whether it opens URLs of another scheme, too, that no backend is named after. Only
-            asked of our own ``fsspec``.
         nests: Whether ``/x`` after a location names an empty place of its own below it; then
             ``statekeep conformance`` can work in a scratch place below a URL.
     """
@@ -54,7 +48,6 @@ class BackendSpec:
     summary: str
     config: type[BaseModel]
     factory: Callable[[StoreURL, Any], StateStore]
-    serves: Callable[[str], bool] = _nothing_else
     nests: bool = False
 
 

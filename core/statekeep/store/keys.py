@@ -16,15 +16,13 @@ from statekeep.errors import InvalidKeyError
 
 __all__ = [
     "CACHE",
-    "LOCKS",
     "MAX_SESSION_ID",
-    "PROBES",
     "QUARANTINE",
     "RESERVED",
     "SESSIONS",
     "STAMP",
-    "TEMPORARY_SUFFIX",
     "TRASH",
+    "WRITTEN_BY",
     "Kind",
     "check_key",
     "check_prefix",
@@ -43,6 +41,9 @@ Kind = Literal["json", "md"]
 SESSIONS = "sessions"
 """The category of the sessions."""
 
+WRITTEN_BY = {SESSIONS: "Sessions", "journals": "Journals", "blobs": "Blobs"}
+"""Categories that hold no plain documents, each with what writes there."""
+
 RESERVED = ".statekeep"
 """The category of statekeep itself."""
 
@@ -55,20 +56,15 @@ STAMP = f"{RESERVED}/retention.json"
 TRASH = f"{RESERVED}/trash"
 """Where pruned sessions wait."""
 
-LOCKS = f"{RESERVED}/locks"
-"""Where a backend may keep its locks; no key is ever there."""
-
 QUARANTINE = f"{RESERVED}/quarantine"
 """Where a repair puts what it moves aside."""
 
-PROBES = f"{RESERVED}/probe-"
-"""Begins the keys by which a backend finds out what its server can do; they last a moment."""
-
-TEMPORARY_SUFFIX = ".tmp"
-"""Ends the names of files that are being written; no key ends so."""
-
 MAX_SESSION_ID = 512
 """Characters that a session id may have."""
+
+# What no key is, so that a backend can keep it for itself.
+_LOCKS = f"{RESERVED}/locks/"
+_UNFINISHED = ".tmp"
 
 _MAX_SEGMENT = 255
 """Bytes of the longest name that common filesystems and object stores can hold."""
@@ -93,8 +89,8 @@ def check_key(key: str) -> None:
     if len(key) <= _MAX_SEGMENT and _is_plain(key):
         return
     rule = _broken_rule(key)
-    if rule is None and key.endswith(TEMPORARY_SUFFIX):
-        rule = f"must not end with {TEMPORARY_SUFFIX!r}, which marks unfinished writes"
+    if rule is None and key.endswith(_UNFINISHED):
+        rule = f"must not end with {_UNFINISHED!r}, which marks unfinished writes"
     if rule:
         raise InvalidKeyError(f"not a legal key: {rule}", key=key)
 
@@ -113,14 +109,14 @@ def is_key(text: str) -> bool:
     """Tell whether `check_key` accepts it."""
     if len(text) <= _MAX_SEGMENT and _is_plain(text):
         return True
-    return _broken_rule(text) is None and not text.endswith(TEMPORARY_SUFFIX)
+    return _broken_rule(text) is None and not text.endswith(_UNFINISHED)
 
 
 def _broken_rule(key: str) -> str | None:
     if _UNSAFE.search(key):
         return "no NUL, backslash or lone surrogate is allowed"
-    if key[0:1] == "." and f"{key}/".casefold().startswith(LOCKS + "/"):
-        return f"{LOCKS!r} is reserved for the store's own locks"
+    if key[0:1] == "." and f"{key}/".casefold().startswith(_LOCKS):
+        return f"{_LOCKS!r} is reserved for the store's own locks"
     for segment in key.split("/"):
         if segment in {"", ".", ".."}:
             return f"no segment may be {segment!r}"

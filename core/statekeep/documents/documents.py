@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from statekeep.codec import check_json_value, decode_json, encode_json, explain
 from statekeep.errors import ConflictError, CorruptDataError, InvalidDocumentError, InvalidKeyError
-from statekeep.events import (
+from statekeep.format.json import check_json_value, decode_json, encode_json, explain
+from statekeep.format.version import refuse_newer
+from statekeep.observe.emitter import Emitter
+from statekeep.observe.events import (
     ConflictDetected,
     ConflictRetried,
     DocumentDeleted,
     DocumentSaved,
-    Event,
     Observer,
-    notify,
 )
-from statekeep.keys import (
-    SESSIONS,
+from statekeep.store.keys import (
+    WRITTEN_BY,
     Kind,
     document_key,
     document_prefix,
@@ -29,8 +29,7 @@ from statekeep.keys import (
     is_key,
     parse_document_key,
 )
-from statekeep.operations import operation
-from statekeep.protocol import (
+from statekeep.store.protocol import (
     ABSENT,
     ANY,
     Blob,
@@ -40,7 +39,8 @@ from statekeep.protocol import (
     Version,
     compare,
 )
-from statekeep.retrying import apply, retry_on_conflict
+from statekeep.store.retrying import apply, retry_on_conflict
+from statekeep.store.transfer import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,10 +48,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Document", "DocumentInfo", "Documents"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-_PATIENCE = timedelta(seconds=30)
+_TIMEOUT = timedelta(seconds=30)
 _KINDS: tuple[Kind, ...] = ("json", "md")
 
 
@@ -93,8 +92,8 @@ class Documents:
     """The documents of a store, by category and name.
 
     A category is one or more segments (``specs/v1``), or ``.`` for the root. ``plan.json`` and
-    ``plan.md`` are two documents of one name. The category ``sessions`` can be read here, but not
-    written. Safe under threads. It does not close the store.
+    ``plan.md`` are two documents of one name. The categories ``sessions``, ``journals`` and
+    ``blobs`` can be read here, but not written. Safe under threads. It does not close the store.
 
     Args:
         store: Where they lie.
@@ -111,14 +110,14 @@ class Documents:
 
     def __init__(self, store: StateStore, *, observers: Iterable[Observer] = ()) -> None:
         self._store = store
-        self._observers = tuple(observers)
+        self._emitter = Emitter(store, observers, "Documents")
+        self._transfer = Transfer(store, "last-writer-wins")
 
     @property
     def store(self) -> StateStore:
         """The store below."""
         return self._store
 
-    @operation("category", "name")
     def save_json(
         self,
         category: str,
@@ -146,17 +145,18 @@ class Documents:
             InvalidDocumentError: JSON cannot hold the value; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
-        key = document_key(category, name, "json")
-        self._refuse_sessions(category)
-        try:
-            if type is not None or isinstance(value, BaseModel):
-                data = _encode_as(value, value.__class__ if type is None else type)
-            else:
-                check_json_value(value)
-                data = encode_json(value)
-        except InvalidDocumentError as error:
-            raise InvalidDocumentError(error.message, key=key, store=self._store) from None
-        return self._save(key, category, name, "json", data, expect)
+        with self._emitter.operation("save_json", f"{category}/{name}"):
+            key = document_key(category, name, "json")
+            self._refuse_others(category)
+            try:
+                if type is not None or isinstance(value, BaseModel):
+                    data = _encode_as(value, value.__class__ if type is None else type)
+                else:
+                    check_json_value(value)
+                    data = encode_json(value)
+            except InvalidDocumentError as error:
+                raise InvalidDocumentError(error.message, key=key, store=self._store) from None
+            return self._save(key, category, name, "json", data, expect)
 
     @overload
     def load_json(self, category: str, name: str) -> Document[Any] | None: ...
@@ -164,7 +164,6 @@ class Documents:
     def load_json(self, category: str, name: str, *, type: type[T]) -> Document[T] | None: ...
     @overload
     def load_json(self, category: str, name: str, *, type: Any) -> Document[Any] | None: ...  # noqa: ANN401
-    @operation("category", "name")
     def load_json(
         self,
         category: str,
@@ -186,13 +185,13 @@ class Documents:
             CorruptDataError: It is not JSON, or not of that type.
             InvalidKeyError: The name or the category is not legal.
         """
-        key = document_key(category, name, "json")
-        blob = self._store.get(key)
-        if blob is None:
-            return None
-        return Document(self._read_json(key, blob, type), blob.version, blob.modified)
+        with self._emitter.operation("load_json", f"{category}/{name}"):
+            key = document_key(category, name, "json")
+            blob = self._store.get(key)
+            if blob is None:
+                return None
+            return Document(self._read_json(key, blob, type), blob.version, blob.modified)
 
-    @operation("category", "name")
     def save_markdown(
         self, category: str, name: str, text: str, *, expect: Expect = ANY
     ) -> Version:
@@ -212,17 +211,17 @@ class Documents:
             InvalidDocumentError: It is no text that UTF-8 can hold; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
-        key = document_key(category, name, "md")
-        self._refuse_sessions(category)
-        try:
-            data = text.encode()
-        except (UnicodeEncodeError, AttributeError) as error:
-            raise InvalidDocumentError(
-                f"Markdown is text that UTF-8 can hold: {error}", key=key, store=self._store
-            ) from None
-        return self._save(key, category, name, "md", data, expect)
+        with self._emitter.operation("save_markdown", f"{category}/{name}"):
+            key = document_key(category, name, "md")
+            self._refuse_others(category)
+            try:
+                data = text.encode()
+            except (UnicodeEncodeError, AttributeError) as error:
+                raise InvalidDocumentError(
+                    f"Markdown is text that UTF-8 can hold: {error}", key=key, store=self._store
+                ) from None
+            return self._save(key, category, name, "md", data, expect)
 
-    @operation("category", "name")
     def load_markdown(self, category: str, name: str) -> Document[str] | None:
         """Read a Markdown document.
 
@@ -233,13 +232,13 @@ class Documents:
             CorruptDataError: It is not UTF-8.
             InvalidKeyError: The name or the category is not legal.
         """
-        key = document_key(category, name, "md")
-        blob = self._store.get(key)
-        if blob is None:
-            return None
-        return Document(self._read_text(key, blob), blob.version, blob.modified)
+        with self._emitter.operation("load_markdown", f"{category}/{name}"):
+            key = document_key(category, name, "md")
+            blob = self._store.get(key)
+            if blob is None:
+                return None
+            return Document(self._read_text(key, blob), blob.version, blob.modified)
 
-    @operation("category", "name")
     def update(
         self,
         category: str,
@@ -248,9 +247,12 @@ class Documents:
         *,
         kind: Kind = "json",
         type: Any = None,  # noqa: A002, ANN401
-        timeout: timedelta = _PATIENCE,
+        timeout: timedelta = _TIMEOUT,
     ) -> Document[Any]:
         """Load, change and save, again and again until nobody came between.
+
+        Unlike that of `Sessions.update`, the function returns the new value: a value may be a
+        number or a text, which cannot be changed in place.
 
         Args:
             category: Where.
@@ -298,15 +300,15 @@ class Documents:
                 )
             return Document(value, version, None)
 
-        return retry_on_conflict(attempt, timeout, self._retry)
+        with self._emitter.operation("update", f"{category}/{name}"):
+            return retry_on_conflict(attempt, timeout, self._retry)
 
-    @operation("category")
     def list(self, category: str | None = None) -> tuple[DocumentInfo, ...]:
         """List documents without reading them.
 
         Args:
-            category: Only those directly in this category; None for all categories but
-                ``sessions``.
+            category: Only those directly in this category; None for all that can be written
+                here.
 
         Returns:
             Sorted by category, name and kind.
@@ -314,21 +316,21 @@ class Documents:
         Raises:
             InvalidKeyError: The category is not legal.
         """
-        prefix = document_prefix(category) if category is not None else ""
-        wanted = prefix or "."
-        found = {}
-        for entry in self._store.scan(prefix):
-            if (parsed := parse_document_key(entry.key)) is None:
-                continue
-            if category is None:
-                if parsed[0].split("/")[0] == SESSIONS:
+        with self._emitter.operation("list", category):
+            prefix = document_prefix(category) if category is not None else ""
+            wanted = prefix or "."
+            found = {}
+            for entry in self._store.scan(prefix):
+                if (parsed := parse_document_key(entry.key)) is None:
                     continue
-            elif parsed[0] != wanted:
-                continue
-            found[parsed] = DocumentInfo(*parsed, size=entry.size, modified=entry.modified)
-        return tuple(found[place] for place in sorted(found))
+                if category is None:
+                    if parsed[0].split("/")[0] in WRITTEN_BY:
+                        continue
+                elif parsed[0] != wanted:
+                    continue
+                found[parsed] = DocumentInfo(*parsed, size=entry.size, modified=entry.modified)
+            return tuple(found[place] for place in sorted(found))
 
-    @operation("category", "name")
     def delete(
         self, category: str, name: str, *, kind: Kind | None = None, expect: ExpectSeen = ANY
     ) -> bool:
@@ -348,38 +350,39 @@ class Documents:
             InvalidKeyError: The name or the category is not legal, or both kinds exist and none
                 was named; nothing was changed.
         """
-        self._refuse_sessions(category)
-        stem = document_key(category, name, kind or "md").rpartition(".")[0]
-        kinds = _KINDS if kind is None else (kind,)
-        # The longest Markdown names are too long for a JSON document, which then is not there.
-        keys = {each: f"{stem}.{each}" for each in kinds if is_key(f"{stem}.{each}")}
+        with self._emitter.operation("delete", f"{category}/{name}"):
+            self._refuse_others(category)
+            stem = document_key(category, name, kind or "md").rpartition(".")[0]
+            kinds = _KINDS if kind is None else (kind,)
+            # The longest Markdown names are too long for a JSON document, which then is not there.
+            keys = {each: f"{stem}.{each}" for each in kinds if is_key(f"{stem}.{each}")}
 
-        def attempt() -> Kind | None:
-            there = {each: blob for each, key in keys.items() if (blob := self._store.get(key))}
-            if len(there) > 1:
-                raise InvalidKeyError(
-                    f"{name!r} is both a JSON and a Markdown document; say which with kind=",
-                    key=f"{stem}.*",
-                    store=self._store,
-                )
-            try:
-                for each, blob in there.items():
-                    wanted = expect
-                    if expect is ANY and self._store.capabilities.conditional_delete:
-                        wanted = blob.version
-                    self._store.delete(keys[each], expect=wanted)
-                    return each
-                compare(None, expect, key=f"{stem}.{kind or '*'}", store=self._store)
-            except ConflictError as error:
-                self._notify(ConflictDetected, error.key or stem)
-                raise
-            return None
+            def attempt() -> Kind | None:
+                there = {each: blob for each, key in keys.items() if (blob := self._store.get(key))}
+                if len(there) > 1:
+                    raise InvalidKeyError(
+                        f"{name!r} is both a JSON and a Markdown document; say which with kind=",
+                        key=f"{stem}.*",
+                        store=self._store,
+                    )
+                try:
+                    for each, blob in there.items():
+                        if expect is ANY:
+                            self._transfer.delete_seen(keys[each], blob.version)
+                        else:
+                            self._store.delete(keys[each], expect=expect)
+                        return each
+                    compare(None, expect, key=f"{stem}.{kind or '*'}", store=self._store)
+                except ConflictError as error:
+                    self._emitter.emit(ConflictDetected, error.key or stem)
+                    raise
+                return None
 
-        timeout = _PATIENCE if expect is ANY else timedelta(0)
-        deleted = retry_on_conflict(attempt, timeout, self._retry)
-        if deleted:
-            self._notify(DocumentDeleted, category, name, deleted)
-        return deleted is not None
+            timeout = _TIMEOUT if expect is ANY else timedelta(0)
+            deleted = retry_on_conflict(attempt, timeout, self._retry)
+            if deleted:
+                self._emitter.emit(DocumentDeleted, category, name, deleted)
+            return deleted is not None
 
     def _save(
         self, key: str, category: str, name: str, kind: Kind, data: bytes, expect: Expect
@@ -387,20 +390,24 @@ class Documents:
         try:
             version = self._store.put(key, data, expect=expect)
         except ConflictError:
-            self._notify(ConflictDetected, key)
+            self._emitter.emit(ConflictDetected, key)
             raise
-        self._notify(DocumentSaved, category, name, kind, version)
+        self._emitter.emit(DocumentSaved, category, name, kind, version)
         return version
 
-    def _refuse_sessions(self, category: str) -> None:
-        if is_below(document_prefix(category), SESSIONS):
-            raise InvalidKeyError(
-                f"the category {SESSIONS!r} is written through Sessions",
-                key=category,
-                store=self._store,
-            )
+    def _refuse_others(self, category: str) -> None:
+        for other, writer in WRITTEN_BY.items():
+            if is_below(document_prefix(category), other):
+                raise InvalidKeyError(
+                    f"the category {other!r} is written through {writer}",
+                    key=category,
+                    store=self._store,
+                    landed="no",
+                )
 
     def _read_json(self, key: str, blob: Blob, type: Any) -> Any:  # noqa: A002, ANN401
+        if key.split("/", maxsplit=1)[0] in WRITTEN_BY:
+            refuse_newer(blob.data, key=key, store=self._store)
         try:
             value = decode_json(blob.data)
             return value if type is None else _adapter(type).validate_json(blob.data)
@@ -422,13 +429,7 @@ class Documents:
             ) from None
 
     def _retry(self, error: ConflictError, retry: int) -> None:
-        self._notify(ConflictRetried, error.key, retry)
-
-    def _notify(
-        self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        if self._observers:
-            notify(self._observers, event(str(self._store), *args, **kwargs))
+        self._emitter.emit(ConflictRetried, error.key, retry)
 
 
 def _adapter(type: Any) -> TypeAdapter[Any]:  # noqa: A002, ANN401

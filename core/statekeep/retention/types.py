@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from statekeep.errors import StateStoreError
-    from statekeep.listing import Problem
-    from statekeep.protocol import Version
-    from statekeep.summaries import SessionSummary
+    from statekeep.format.record import Problem
+    from statekeep.format.summary import SessionSummary
+    from statekeep.store.protocol import Version
 
 __all__ = [
     "PlannedVictim",
+    "Protected",
+    "PruneFailure",
     "PrunePlan",
     "PruneReport",
     "PruneThrottle",
     "PruningStrategy",
     "Retention",
-    "Undeleted",
     "Victim",
-    "Withheld",
 ]
 
 
@@ -95,7 +95,7 @@ class PlannedVictim:
 
 
 @dataclass(frozen=True, slots=True)
-class Withheld:
+class Protected:
     """A session that no strategy gets to see, and why."""
 
     summary: SessionSummary
@@ -110,7 +110,7 @@ class PrunePlan:
         store: The store it was made for.
         now: The time it was made for.
         victims: What would be deleted.
-        withheld: What was kept from the strategy.
+        protected: What was kept from the strategy.
         kept: How many sessions the strategy saw and left alone.
         problems: What cannot be read, and so is never pruned.
     """
@@ -118,13 +118,13 @@ class PrunePlan:
     store: str
     now: datetime
     victims: tuple[PlannedVictim, ...]
-    withheld: tuple[Withheld, ...]
+    protected: tuple[Protected, ...]
     kept: int
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Undeleted:
+class PruneFailure:
     """A victim of which a prune cannot say that it deleted it, and the error it met."""
 
     victim: PlannedVictim
@@ -137,19 +137,19 @@ class PruneReport:
 
     Attributes:
         pruned: Deleted by this prune.
-        spared: Saved or deleted by someone else since the plan, so left alone.
+        skipped: Saved or deleted by someone else since the plan, so left alone.
         unknown: The store did not answer: deleted or not.
         failed: The store refused.
         swept: Leftovers of killed writers that were removed.
-        emptied: Sessions that were in the trash for long enough, and were deleted for good.
+        purged: Sessions that were in the trash for long enough, and were deleted for good.
     """
 
     pruned: tuple[PlannedVictim, ...]
-    spared: tuple[PlannedVictim, ...]
-    unknown: tuple[Undeleted, ...]
-    failed: tuple[Undeleted, ...]
+    skipped: tuple[PlannedVictim, ...]
+    unknown: tuple[PruneFailure, ...]
+    failed: tuple[PruneFailure, ...]
     swept: int = 0
-    emptied: int = 0
+    purged: int = 0
 
 
 class PruneThrottle:

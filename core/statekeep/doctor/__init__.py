@@ -1,0 +1,27 @@
+"""The doctor: says what is wrong in a store, and moves it out of the way.
+
+What a backend alone can see (leftovers of killed writers, links, locks) it finds through the power
+`statekeep.store.SupportsInspect`; nothing here knows a backend.
+"""
+
+from statekeep.doctor.diagnosis import diagnose
+from statekeep.doctor.findings import (
+    Diagnosis,
+    Finding,
+    FindingKind,
+    Repaired,
+    RepairFailure,
+    RepairReport,
+)
+from statekeep.doctor.repair import repair
+
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "FindingKind",
+    "RepairFailure",
+    "RepairReport",
+    "Repaired",
+    "diagnose",
+    "repair",
+]

@@ -1,0 +1,132 @@
+"""What the doctor finds, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from statekeep.errors import StateStoreError
+    from statekeep.store.powers import Anomaly, RepairAction
+    from statekeep.store.protocol import Version
+
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "FindingKind",
+    "RepairFailure",
+    "RepairReport",
+    "Repaired",
+]
+
+FindingKind = Literal[
+    "closed folder",
+    "collision",
+    "corrupt document",
+    "corrupt session",
+    "leftover",
+    "lock",
+    "misplaced session",
+    "newer format",
+    "no document",
+    "no key",
+    "retention stamp",
+    "summary index",
+    "trash",
+    "unreadable",
+]
+"""What a finding is about; the guide "The doctor" describes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong in a store, or worth knowing.
+
+    Attributes:
+        kind: What it is about.
+        place: Its key; for what is no document, where it lies.
+        reason: What is wrong, for a person.
+        action: What `repair` would do: ``"move"`` it to quarantine, or ``"remove"`` it because it
+            holds nothing; None for what only a person can decide.
+        harmless: Whether it is only worth knowing.
+        version: The document that was seen; None for what is no document or cannot be read.
+        anomaly: For what is no document, what the backend said of it.
+    """
+
+    kind: FindingKind
+    place: str
+    reason: str
+    action: RepairAction | None = None
+    harmless: bool = False
+    version: Version | None = None
+    anomaly: Anomaly | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found in a store.
+
+    Attributes:
+        store: The store, as it names itself.
+        examined: How many sessions and documents were read.
+        quarantined: How many documents lie in quarantine since earlier repairs.
+        findings: Everything that was found, by place.
+    """
+
+    store: str
+    examined: int
+    quarantined: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """What is wrong."""
+        return tuple(each for each in self.findings if not each.harmless)
+
+    @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """What is only worth knowing."""
+        return tuple(each for each in self.findings if each.harmless)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A finding that was dealt with, and where it is now; None if it was removed."""
+
+    finding: Finding
+    to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepairFailure:
+    """A finding that could not be dealt with, and the error that was met."""
+
+    finding: Finding
+    error: StateStoreError
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair did.
+
+    Attributes:
+        repaired: Moved to quarantine or removed.
+        skipped: Changed by someone since it was seen, so left alone.
+        failed: The store refused or did not answer; what was to be moved may be in both places.
+        left: Findings that have no action.
+    """
+
+    repaired: tuple[Repaired, ...]
+    skipped: tuple[Finding, ...]
+    failed: tuple[RepairFailure, ...]
+    left: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing that is wrong is left."""
+        return not (self.skipped or self.failed or any(not each.harmless for each in self.left))

@@ -1,0 +1,40 @@
+"""Which format a document is in. What is newer than this version knows is refused by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from statekeep.errors import UnsupportedError
+
+__all__ = ["KNOWN_FORMAT", "newer_format", "refuse_newer"]
+
+KNOWN_FORMAT: Final = 1
+"""The newest format that this version reads and writes."""
+
+_BEGINNING: Final = b'{"statekeep":'
+# So many digits say enough, however many follow.
+_is_marked = re.compile(rb'\{"statekeep":([0-9]{1,18})').match
+
+
+def newer_format(data: bytes) -> int | None:
+    """The format of a document that a newer version of statekeep wrote; None for any other."""
+    if data.startswith(_BEGINNING) and (match := _is_marked(data)):
+        number = int(match[1])
+        return number if number > KNOWN_FORMAT else None
+    return None
+
+
+def refuse_newer(data: bytes, *, key: str | None = None, store: object = None) -> None:
+    """Refuse to read, replace or delete what a newer version of statekeep wrote.
+
+    Raises:
+        UnsupportedError: It is in a newer format; the message says which.
+    """
+    if number := newer_format(data):
+        raise UnsupportedError(
+            f"it is in format {number} and this version of statekeep knows {KNOWN_FORMAT}; "
+            "upgrade statekeep",
+            key=key,
+            store=store,
+        )

@@ -1,0 +1,42 @@
+"""Collections: where heads lie that are listed together, and how one is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from statekeep.format.record import read_record
+from statekeep.store.keys import CACHE, SESSIONS, is_session_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from statekeep.format.record import HeadRecord
+    from statekeep.store.protocol import Blob
+
+__all__ = ["SESSION_HEADS", "Collection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Heads that are listed together.
+
+    Attributes:
+        prefix: Below which they lie.
+        index: The key of their persisted index. The number in it is that of its format, so that
+            older and newer versions of statekeep can share a store.
+        holds: Whether the head of something lies at a key.
+        read: Reads from the document at a key what a listing needs. Raises `CorruptDataError`
+            for what is no head, `UnsupportedError` for one in a newer format.
+    """
+
+    prefix: str
+    index: str
+    holds: Callable[[str], bool]
+    read: Callable[[str, Blob], HeadRecord]
+
+
+SESSION_HEADS: Final = Collection(
+    SESSIONS, f"{CACHE}/summaries-3.jsonl", is_session_key, read_record
+)
+"""The sessions of a store."""

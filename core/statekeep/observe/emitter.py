@@ -1,0 +1,120 @@
+"""One emitter for everything that observers hear of: events, and how each operation ended."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from datetime import timedelta
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+from statekeep.observe.events import OperationFinished, notify
+from statekeep.timestamps import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from statekeep.observe.events import Event, Observer
+    from statekeep.store.protocol import StateStore
+
+__all__ = ["Emitter", "count_request"]
+
+P = ParamSpec("P")
+
+_UNOBSERVED = nullcontext()
+
+
+class _Running:
+    """An operation that has not ended, and the requests sent for it."""
+
+    __slots__ = ("counting", "emitter", "requests")
+
+    def __init__(self, emitter: Emitter) -> None:
+        self.emitter = emitter
+        self.requests = 0
+        self.counting = Lock()
+
+
+_running: ContextVar[_Running | None] = ContextVar("statekeep_operation", default=None)
+
+
+class Emitter:
+    """Tells observers what happens on a store. Without observers it costs next to nothing.
+
+    Args:
+        store: Where it happens.
+        observers: Who is told, after the fact, in the thread in which it happens.
+        owner: Whose operations they are: ``"Sessions"``.
+    """
+
+    __slots__ = ("_observers", "_owner", "_store")
+
+    def __init__(self, store: StateStore, observers: Iterable[Observer], owner: str) -> None:
+        self._store = store
+        self._observers = tuple(observers)
+        self._owner = owner
+
+    def emit(
+        self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Tell of an event.
+
+        Args:
+            event: Its class.
+            args: Its fields after `Event.store`.
+            kwargs: Its fields by name.
+        """
+        if self._observers:
+            notify(self._observers, event(str(self._store), *args, **kwargs))
+
+    def operation(self, name: str, subject: str | None = None) -> AbstractContextManager[None]:
+        """The block of an operation: when it ends, observers are told how, and what it cost.
+
+        An operation inside another of the same emitter is part of that one.
+
+        Args:
+            name: The method's.
+            subject: What it is about, if it is about one thing.
+        """
+        if not self._observers:
+            return _UNOBSERVED
+        outer = _running.get()
+        if outer is not None and outer.emitter is self:
+            return _UNOBSERVED
+        return self._observed(f"{self._owner}.{name}", subject)
+
+    @contextmanager
+    def _observed(self, operation: str, subject: str | None) -> Iterator[None]:
+        running = _Running(self)
+        token = _running.set(running)
+        outcome = "ok"
+        started_at, start = utc_now(), perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            duration = timedelta(seconds=perf_counter() - start)
+            _running.reset(token)
+            self.emit(
+                OperationFinished,
+                operation,
+                subject,
+                outcome,
+                started_at,
+                duration,
+                running.requests,
+            )
+
+
+def count_request() -> None:
+    """Say that a store sends a request for the operation that runs; for backends.
+
+    It may be called from a thread of the backend that has the caller's context variables.
+    """
+    if (running := _running.get()) is not None:
+        with running.counting:
+            running.requests += 1

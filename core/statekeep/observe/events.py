@@ -1,0 +1,175 @@
+"""What observers are told, after the fact."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from statekeep.store.keys import Kind
+    from statekeep.store.protocol import Version
+
+__all__ = [
+    "ConflictDetected",
+    "ConflictRetried",
+    "DocumentDeleted",
+    "DocumentSaved",
+    "Event",
+    "Observer",
+    "OperationFinished",
+    "ProblemFound",
+    "PruneFailed",
+    "PruneFinished",
+    "SessionDeleted",
+    "SessionRestored",
+    "SessionSaved",
+    "notify",
+]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened in a store.
+
+    Attributes:
+        store: The store, as it names itself.
+    """
+
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSaved(Event):
+    """A session was stored; `created` says whether it was not there before."""
+
+    session_id: str
+    user_id: str
+    version: Version
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDeleted(Event):
+    """A session was deleted by a call or, if `pruned`, by retention.
+
+    If `trashed`, a copy is in the trash.
+    """
+
+    session_id: str
+    pruned: bool
+    trashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRestored(Event):
+    """A session was put back from the trash."""
+
+    session_id: str
+    user_id: str
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSaved(Event):
+    """A document was stored."""
+
+    category: str
+    name: str
+    kind: Kind
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDeleted(Event):
+    """A document was deleted."""
+
+    category: str
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictDetected(Event):
+    """A write found something else than it expected and changed nothing."""
+
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRetried(Event):
+    """An operation that met a conflict begins anew; `retry` counts from 1."""
+
+    key: str | None
+    retry: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFound(Event):
+    """A listing met a document that cannot be read."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PruneFinished(Event):
+    """A prune came to its end; the numbers are those of `PruneReport`."""
+
+    pruned: int
+    skipped: int
+    unknown: int
+    failed: int
+    swept: int
+    purged: int
+
+
+@dataclass(frozen=True, slots=True)
+class PruneFailed(Event):
+    """A background prune came to nothing; the next one tries again."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFinished(Event):
+    """A method of `Sessions` or `Documents` that works on the store has ended.
+
+    What it did by calling other methods of the same object is part of it and not told of again.
+
+    Attributes:
+        store: The store, as it names itself.
+        operation: Class and method: ``"Sessions.save"``; ``"Sessions.prune_in_background"``.
+        subject: The session's id, or the document's category and name (``"specs/v1/parser"``);
+            None where it was about all, or about a new session.
+        outcome: ``"ok"``, or the name of the error's class.
+        started_at: When it began (UTC).
+        duration: How long it took.
+        requests: How many requests the store sent for it, repetitions included; 0 where the
+            store sends none, or does not count.
+    """
+
+    operation: str
+    subject: str | None
+    outcome: str
+    started_at: datetime
+    duration: timedelta
+    requests: int
+
+
+Observer = Callable[[Event], None]
+"""Takes events. What it raises is logged and stops neither the caller nor other observers."""
+
+
+def notify(observers: Iterable[Observer], event: Event) -> None:
+    """Tell each observer by itself."""
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception:
+            _logger.exception("observer %r failed on %r", observer, event)

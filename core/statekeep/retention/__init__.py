@@ -1,0 +1,33 @@
+"""Retention: what is deleted, when, and where it waits for a while.
+
+Here live the types that a pruning strategy works with, plans and their execution, the background
+and the trash. The strategies themselves are plugins.
+"""
+
+from statekeep.format.summary import FOREVER
+from statekeep.retention.trash import Trashed
+from statekeep.retention.types import (
+    PlannedVictim,
+    Protected,
+    PruneFailure,
+    PrunePlan,
+    PruneReport,
+    PruneThrottle,
+    PruningStrategy,
+    Retention,
+    Victim,
+)
+
+__all__ = [
+    "FOREVER",
+    "PlannedVictim",
+    "Protected",
+    "PruneFailure",
+    "PrunePlan",
+    "PruneReport",
+    "PruneThrottle",
+    "PruningStrategy",
+    "Retention",
+    "Trashed",
+    "Victim",
+]

@@ -1,0 +1,100 @@
+"""Planning a prune: what is protected is kept from the strategy, which chooses among the rest."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from statekeep.errors import PluginError
+from statekeep.retention.types import PlannedVictim, Protected, PrunePlan, Victim
+from statekeep.timestamps import from_nanoseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from statekeep.format.record import HeadRecord, IndexSnapshot
+    from statekeep.format.summary import SessionSummary
+    from statekeep.retention.types import PruningStrategy
+
+__all__ = ["make_plan"]
+
+
+def make_plan(
+    snapshot: IndexSnapshot,
+    strategy: PruningStrategy,
+    *,
+    store: str,
+    now: datetime,
+    protect: Iterable[str],
+    min_idle: timedelta,
+) -> PrunePlan:
+    """Ask a strategy about everything that is not protected.
+
+    Raises:
+        PluginError: The strategy failed, or named a session that it was not shown.
+    """
+    if isinstance(protect, str):
+        raise TypeError("protect is a collection of ids, not one")
+    if min_idle < timedelta(0):
+        raise ValueError("min_idle must not be negative")
+    protect = frozenset(protect)
+    offered: dict[str, tuple[HeadRecord, SessionSummary]] = {}
+    protected: list[Protected] = []
+    for record in snapshot.records:
+        summary = record.summary()
+        modified = snapshot.modified[record.key]
+        if reason := _protection(summary, modified, now=now, protect=protect, min_idle=min_idle):
+            protected.append(Protected(summary, reason))
+        else:
+            offered[summary.id] = record, summary
+    victims: dict[str, PlannedVictim] = {}
+    for victim in _selected(strategy, [summary for _, summary in offered.values()], now):
+        chosen = offered.get(victim.summary.id)
+        if chosen is None:
+            raise PluginError(
+                f"the strategy {strategy!r} chose {victim.summary.id!r}, which it was not shown; "
+                "nothing was pruned"
+            )
+        record, summary = chosen
+        victims[record.id] = PlannedVictim(summary, victim.reason, record.key, record.version)
+    return PrunePlan(
+        store=store,
+        now=now,
+        victims=tuple(victims.values()),
+        protected=tuple(protected),
+        kept=len(offered) - len(victims),
+        problems=snapshot.problems,
+    )
+
+
+def _selected(
+    strategy: PruningStrategy, summaries: Sequence[SessionSummary], now: datetime
+) -> list[Victim]:
+    try:
+        victims = list(strategy.select(summaries, now))
+    except Exception as error:
+        raise PluginError(f"the strategy {strategy!r} failed: {error!r}") from error
+    for victim in victims:
+        if not isinstance(victim, Victim):
+            raise PluginError(f"the strategy {strategy!r} gave {victim!r}, which is no Victim")
+    return victims
+
+
+def _protection(
+    summary: SessionSummary,
+    modified_ns: int | None,
+    *,
+    now: datetime,
+    protect: frozenset[str],
+    min_idle: timedelta,
+) -> str | None:
+    if summary.pinned_until is not None and summary.pinned_until > now:
+        return "pinned"
+    if summary.id in protect:
+        return "protected"
+    if min_idle:
+        modified = from_nanoseconds(modified_ns)
+        if now - max(summary.updated_at, modified or summary.updated_at) < min_idle:
+            return f"changed within {min_idle}"
+    return None

@@ -1,0 +1,207 @@
+"""Pruning: a plan is made from an index, and carried out on the condition of each version seen."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from contextvars import copy_context
+from dataclasses import replace
+from datetime import timedelta
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from statekeep.errors import ConflictError, StateStoreError
+from statekeep.observe.events import PruneFinished, SessionDeleted
+from statekeep.retention.planning import make_plan
+from statekeep.retention.trash import empty_trash, move_to_trash
+from statekeep.retention.types import PlannedVictim, PruneFailure, PrunePlan, PruneReport
+from statekeep.store.powers import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+    from datetime import datetime
+    from typing import Protocol
+
+    from statekeep.format.record import IndexSnapshot
+    from statekeep.observe.emitter import Emitter
+    from statekeep.retention.types import PruningStrategy
+    from statekeep.store.transfer import Transfer
+
+    class Index(Protocol):
+        """What knows the heads of a collection."""
+
+        def read(self, *, times: bool) -> IndexSnapshot:
+            """Give the heads as they are now."""
+            ...
+
+
+__all__ = ["Pruner"]
+
+_logger = logging.getLogger(__name__)
+
+_WORKERS = 16
+_STALE = timedelta(hours=1)
+_UNTOUCHED: Final = object()
+
+
+class Pruner:
+    """Plans prunes of a collection and carries them out.
+
+    Args:
+        index: Knows the heads of the collection.
+        transfer: Deletes and moves them.
+        emitter: Tells observers.
+    """
+
+    def __init__(self, index: Index, transfer: Transfer, emitter: Emitter) -> None:
+        self._index = index
+        self._transfer = transfer
+        self._store = transfer.store
+        self._emitter = emitter
+
+    def plan(
+        self,
+        strategy: PruningStrategy,
+        *,
+        now: datetime,
+        protect: Iterable[str],
+        min_idle: timedelta,
+    ) -> PrunePlan:
+        """Say what a prune would delete; see `Sessions.plan_prune`."""
+        return make_plan(
+            self._index.read(times=True),
+            strategy,
+            store=str(self._store),
+            now=now,
+            protect=protect,
+            min_idle=min_idle,
+        )
+
+    def execute(
+        self,
+        plan: PrunePlan,
+        *,
+        trash: timedelta | None,
+        now: datetime,
+        progress: Callable[[int], object] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> PruneReport:
+        """Delete what a plan names and report what became of each victim; then tidy the store.
+
+        Observers hear of the report even if the prune is interrupted.
+
+        Args:
+            plan: The plan.
+            trash: How long victims stay in the trash; None to delete them at once.
+            now: The present.
+            progress: Told after each victim how many are done.
+            stop: Asked before each victim whether to leave it and the rest alone.
+        """
+        outcomes: dict[str, StateStoreError | None] = {}
+
+        def prune_one(victim: PlannedVictim) -> None:
+            if stop():
+                return
+            try:
+                self._delete(victim, trashed=trash is not None, now=now)
+            except StateStoreError as error:
+                outcomes[victim.key] = error
+            else:
+                outcomes[victim.key] = None
+
+        swept = purged = 0
+        try:
+            workers = _WORKERS if self._store.capabilities.remote else 1
+            with closing(_do_all(prune_one, plan.victims, workers)) as done:
+                for count in done:
+                    if progress:
+                        progress(count)
+            if not stop():
+                swept = _tidy("leftovers", lambda: sweep(self._store, older_than=_STALE))
+                if trash is not None:
+                    in_use = None in outcomes.values()
+                    purged = _tidy(
+                        "the trash",
+                        lambda: empty_trash(self._store, older_than=trash, now=now, in_use=in_use),
+                    )
+        finally:
+            report = replace(_report(plan, outcomes), swept=swept, purged=purged)
+            self._emitter.emit(
+                PruneFinished,
+                pruned=len(report.pruned),
+                skipped=len(report.skipped),
+                unknown=len(report.unknown),
+                failed=len(report.failed),
+                swept=swept,
+                purged=purged,
+            )
+        return report
+
+    def _delete(self, victim: PlannedVictim, *, trashed: bool, now: datetime) -> None:
+        if trashed:
+            blob = self._store.get(victim.key)
+            if blob is None or blob.version != victim.version:
+                raise ConflictError(
+                    "it has changed since it was read",
+                    key=victim.key,
+                    store=self._store,
+                    landed="no",
+                )
+            move_to_trash(self._transfer, victim.key, blob, now=now)
+        else:
+            self._transfer.delete_seen(victim.key, victim.version)
+        self._emitter.emit(SessionDeleted, victim.summary.id, pruned=True, trashed=trashed)
+
+
+def _do_all(
+    work: Callable[[PlannedVictim], None], victims: Sequence[PlannedVictim], workers: int
+) -> Generator[int]:
+    """Do work for each, and say after each how many are done."""
+    pool = None
+    if workers > 1:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not always needed
+
+        pool = ThreadPoolExecutor(workers, "statekeep-prune")
+    # So that observers in the threads of the pool see the caller's context variables.
+    context = copy_context()
+    # In batches, because the interpreter does not end before all that was handed to a pool has.
+    batches = (
+        victims[start : start + 4 * workers] for start in range(0, len(victims), 4 * workers)
+    )
+    try:
+        done = chain.from_iterable(
+            (pool.map if pool else map)(lambda victim: context.copy().run(work, victim), batch)
+            for batch in batches
+        )
+        for count, _ in enumerate(done, start=1):
+            yield count
+    finally:
+        if pool:
+            pool.shutdown(cancel_futures=True)
+
+
+def _tidy(what: str, remove: Callable[[], int]) -> int:
+    try:
+        return remove()
+    except StateStoreError as error:
+        # What was pruned must be reported, whatever becomes of the rest.
+        _logger.warning("%s could not be removed: %s", what, error)
+        return 0
+
+
+def _report(plan: PrunePlan, outcomes: dict[str, StateStoreError | None]) -> PruneReport:
+    pruned: list[PlannedVictim] = []
+    skipped: list[PlannedVictim] = []
+    unknown: list[PruneFailure] = []
+    failed: list[PruneFailure] = []
+    for victim in plan.victims:
+        match outcomes.get(victim.key, _UNTOUCHED):
+            case None:
+                pruned.append(victim)
+            case ConflictError(landed="no"):
+                skipped.append(victim)
+            case StateStoreError(landed="no") as error:
+                failed.append(PruneFailure(victim, error))
+            case StateStoreError() as error:
+                unknown.append(PruneFailure(victim, error))
+    return PruneReport(tuple(pruned), tuple(skipped), tuple(unknown), tuple(failed))

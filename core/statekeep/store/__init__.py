@@ -1,0 +1,72 @@
+"""What a backend fulfils, and what may be built on it.
+
+Here live the protocol, the optional powers, keys and URLs, wrappers, and what is written once for
+stores that lack a condition. What a document means (a session, a listing, a trash) does not.
+
+The names below are public; modules that are not imported here are internal.
+"""
+
+from statekeep.store.keys import check_key, check_prefix, is_key
+from statekeep.store.powers import (
+    Anomaly,
+    RepairAction,
+    SupportsDeleteMany,
+    SupportsGetMany,
+    SupportsInspect,
+    SupportsSweep,
+    delete_many,
+    get_many,
+    inspect,
+    power,
+    sweep,
+)
+from statekeep.store.protocol import (
+    ABSENT,
+    ANY,
+    Blob,
+    Capabilities,
+    Entry,
+    Expect,
+    ExpectSeen,
+    StateStore,
+    Version,
+    check_expectation,
+    compare,
+    content_version,
+)
+from statekeep.store.transfer import ConflictPolicy
+from statekeep.store.urls import StoreURL
+from statekeep.store.wrapper import StoreWrapper, TransformingStore
+
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "Anomaly",
+    "Blob",
+    "Capabilities",
+    "ConflictPolicy",
+    "Entry",
+    "Expect",
+    "ExpectSeen",
+    "RepairAction",
+    "StateStore",
+    "StoreURL",
+    "StoreWrapper",
+    "SupportsDeleteMany",
+    "SupportsGetMany",
+    "SupportsInspect",
+    "SupportsSweep",
+    "TransformingStore",
+    "Version",
+    "check_expectation",
+    "check_key",
+    "check_prefix",
+    "compare",
+    "content_version",
+    "delete_many",
+    "get_many",
+    "inspect",
+    "is_key",
+    "power",
+    "sweep",
+]

@@ -1,0 +1,222 @@
+"""Optional powers of a store, each with what is done where a store lacks it.
+
+A power is a small protocol. `power` says whether a store has it, and is the only place that asks:
+a wrapper answers for what it wraps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast, runtime_checkable
+
+from statekeep.errors import AccessDeniedError, CorruptDataError, StateStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import timedelta
+
+    from statekeep.store.protocol import Blob, StateStore
+
+__all__ = [
+    "Anomaly",
+    "RepairAction",
+    "SupportsDeleteMany",
+    "SupportsGetMany",
+    "SupportsInspect",
+    "SupportsSweep",
+    "delete_many",
+    "get_many",
+    "inspect",
+    "power",
+    "sweep",
+]
+
+P = TypeVar("P")
+
+
+@runtime_checkable
+class SupportsGetMany(Protocol):
+    """A store that reads many documents faster than one after the other."""
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
+        """See the function `get_many`."""
+        ...
+
+
+@runtime_checkable
+class SupportsDeleteMany(Protocol):
+    """A store that deletes many documents faster than one after the other."""
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See the function `delete_many`."""
+        ...
+
+
+@runtime_checkable
+class SupportsSweep(Protocol):
+    """A store in which a killed writer can leave something behind."""
+
+    def sweep(self, *, older_than: timedelta) -> int:
+        """Remove leftovers of unfinished writes.
+
+        Args:
+            older_than: Only what was last written longer ago; younger ones may be in use.
+
+        Returns:
+            How many were removed. What this process may not see or remove stays.
+        """
+        ...
+
+
+RepairAction = Literal["move", "remove"]
+"""What a repair does with what it finds: move it to quarantine, or remove what holds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """Something in a store that is no document, as the backend found it.
+
+    Attributes:
+        kind: What it is, in a word.
+        place: Where, relative to the store, as printable text.
+        reason: What is wrong with it, for a person.
+        action: What `SupportsInspect.repair` would do; None if nothing would be safe.
+        harmless: Whether it is only worth knowing.
+        identity: How the backend knows it again; nobody else's business.
+    """
+
+    kind: Literal["closed folder", "leftover", "lock", "no document", "no key"]
+    place: str
+    reason: str
+    action: RepairAction | None
+    harmless: bool = False
+    identity: object = None
+
+
+@runtime_checkable
+class SupportsInspect(Protocol):
+    """A store in which there can be what no scan shows, because it is no document."""
+
+    def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
+        """Look for what is no document. Changes nothing, and needs no right to write.
+
+        Args:
+            older_than: Leftovers of unfinished writes count only if they were last written longer
+                ago; younger ones may be in use.
+
+        Raises:
+            UnavailableError: The store did not answer.
+            AccessDeniedError: The store refused.
+        """
+        ...
+
+    def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:
+        """Do what the action of an anomaly says, if it is still what was seen.
+
+        Args:
+            anomaly: What `inspect` of this store found; it has an action.
+            quarantine: A prefix under which there is nothing yet. What is moved goes below it.
+
+        Returns:
+            Where it went, or None if it was removed.
+
+        Raises:
+            ConflictError: It has changed, or is gone.
+            CorruptDataError: Something that is no document is in the way.
+            UnavailableError: No room or no answer.
+            AccessDeniedError: The store refused.
+        """
+        ...
+
+
+def power(store: StateStore, protocol: type[P]) -> P | None:
+    """The store as one that has a power, or None if it lacks it.
+
+    A store says so by having the protocol's methods. One whose powers are not told by its methods,
+    such as a wrapper, has a method ``power`` that takes the protocol and answers instead.
+
+    Args:
+        store: Any store.
+        protocol: `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep` or `SupportsInspect`.
+
+    Example:
+        >>> from statekeep import open_store
+        >>> with open_store("memory:") as store:
+        ...     power(store, SupportsSweep) is None
+        True
+    """
+    if (answer := getattr(store, "power", None)) is not None:
+        return cast("P | None", answer(protocol))
+    return store if isinstance(store, protocol) else None
+
+
+def get_many(
+    store: StateStore, keys: Iterable[str]
+) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
+    """Read many documents, at once where the store can.
+
+    Args:
+        store: Where they lie.
+        keys: Which.
+
+    Yields:
+        Each key with its document, None where there is none, or the error where this one cannot
+        be read (`AccessDeniedError`, `CorruptDataError`); in any order.
+
+    Raises:
+        InvalidKeyError, UnavailableError: As `StateStore.get`.
+    """
+    if able := power(store, SupportsGetMany):
+        yield from able.get_many(keys)
+        return
+    for key in keys:
+        try:
+            yield key, store.get(key)
+        except (AccessDeniedError, CorruptDataError) as error:
+            yield key, error
+
+
+def delete_many(store: StateStore, keys: Iterable[str]) -> None:
+    """Delete many documents, whatever they are by now, at once where the store can.
+
+    Args:
+        store: Where they lie.
+        keys: Which.
+
+    Raises:
+        InvalidKeyError, UnavailableError, AccessDeniedError: As `StateStore.delete`; some may be
+            deleted already.
+    """
+    if able := power(store, SupportsDeleteMany):
+        able.delete_many(keys)
+        return
+    for key in keys:
+        store.delete(key)
+
+
+def sweep(store: StateStore, *, older_than: timedelta) -> int:
+    """Remove leftovers of unfinished writes and give how many; 0 where there can be none.
+
+    Args:
+        store: Where they may lie.
+        older_than: As `SupportsSweep.sweep`.
+
+    Raises:
+        UnavailableError, AccessDeniedError: The store did not answer, or refused.
+    """
+    able = power(store, SupportsSweep)
+    return able.sweep(older_than=older_than) if able else 0
+
+
+def inspect(store: StateStore, *, older_than: timedelta) -> Iterator[Anomaly]:
+    """Look for what is no document; nothing where a store can hold nothing else.
+
+    Args:
+        store: Where to look.
+        older_than: As `SupportsInspect.inspect`.
+
+    Raises:
+        UnavailableError, AccessDeniedError: As `SupportsInspect.inspect`.
+    """
+    if able := power(store, SupportsInspect):
+        yield from able.inspect(older_than=older_than)

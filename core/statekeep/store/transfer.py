@@ -1,0 +1,130 @@
+"""Writing and deleting on a condition, moving, and what is done where a store keeps none.
+
+Sessions, the trash, the doctor and background retention all write through here, so what happens on
+a store without conditions is decided once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from statekeep.errors import StateStoreError, UnavailableError, UnsupportedError
+from statekeep.store.protocol import ABSENT, compare
+
+if TYPE_CHECKING:
+    from statekeep.store.protocol import Blob, StateStore, Version
+
+__all__ = ["ConflictPolicy", "Transfer"]
+
+_logger = logging.getLogger(__name__)
+
+ConflictPolicy = Literal["detect", "last-writer-wins"]
+"""Whether a write that meets another's is refused, or replaces it."""
+
+_YOUNG = 600.0
+"""Seconds for which a copy may be relied on: the source is deleted only while it is younger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Conditional writes to a store, under one policy for where it keeps no conditions.
+
+    With ``"detect"`` a condition that the store does not keep is an `UnsupportedError`. With
+    ``"last-writer-wins"`` the store is looked at before, and what happens between that look and
+    the write is lost.
+
+    Attributes:
+        store: Where everything lies.
+        policy: What to do where the store keeps no conditions.
+    """
+
+    store: StateStore
+    policy: ConflictPolicy = "detect"
+
+    def put_new(self, key: str, data: bytes) -> Version:
+        """Write a document where there is none.
+
+        Raises:
+            ConflictError: There is one; nothing was changed.
+            UnsupportedError: The store cannot create only, and the policy wants it to.
+        """
+        if self.policy == "detect" or self.store.capabilities.conditional_put:
+            try:
+                return self.store.put(key, data, expect=ABSENT)
+            except UnsupportedError as error:
+                # Some find out at the first condition that they keep none.
+                if not self._falls_back(error, claimed=self.store.capabilities.conditional_put):
+                    raise
+        there = self.store.get(key)
+        compare(there.version if there else None, ABSENT, key=key, store=self.store)
+        return self.store.put(key, data)
+
+    def put_seen(self, key: str, data: bytes, version: Version) -> Version:
+        """Write a document over the one that was seen; the last writer's wins over any.
+
+        Raises:
+            ConflictError: Something else is there; nothing was changed.
+            UnsupportedError: The store cannot compare and swap, and the policy wants it to.
+        """
+        if self.policy == "detect":
+            return self.store.put(key, data, expect=version)
+        return self.store.put(key, data)
+
+    def delete_seen(self, key: str, version: Version) -> None:
+        """Delete a document if it is the one that was seen.
+
+        Raises:
+            ConflictError: It has changed, or is gone; nothing was changed.
+            UnsupportedError: The store cannot delete on a condition, and the policy wants it to.
+        """
+        if self.policy == "detect" or self.store.capabilities.conditional_delete:
+            try:
+                self.store.delete(key, expect=version)
+            except UnsupportedError as error:
+                if not self._falls_back(error, claimed=self.store.capabilities.conditional_delete):
+                    raise
+            else:
+                return
+        there = self.store.get(key)
+        compare(there.version if there else None, version, key=key, store=self.store)
+        self.store.delete(key)
+
+    def move(self, key: str, blob: Blob, to: str) -> None:
+        """Put a copy of a document elsewhere, then delete it where it was.
+
+        Whoever dies in between leaves it in both places; it is never in none. The copy is taken
+        back only if the delete certainly did not land: after a lost answer it may be all there is.
+
+        Args:
+            key: Where the document lies.
+            blob: What it is; only that is deleted.
+            to: A key that belongs to this attempt alone.
+
+        Raises:
+            ConflictError: It has changed, or is gone.
+            UnavailableError: The store did not answer; it may be in both places.
+        """
+        begun = time.monotonic()
+        copy = self.put_new(to, blob.data)
+        try:
+            if time.monotonic() - begun >= _YOUNG:
+                raise UnavailableError(
+                    "copying it took too long; retry", key=key, store=self.store, landed="no"
+                )
+            self.delete_seen(key, blob.version)
+        except StateStoreError as error:
+            if error.landed == "no":
+                self._take_back(to, copy)
+            raise
+
+    def _take_back(self, key: str, version: Version) -> None:
+        try:
+            self.delete_seen(key, version)
+        except StateStoreError as error:
+            _logger.warning("the copy %s is left behind: %s", key, error)
+
+    def _falls_back(self, error: UnsupportedError, *, claimed: bool) -> bool:
+        return self.policy != "detect" and not claimed and error.landed == "no"

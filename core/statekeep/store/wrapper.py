@@ -1,0 +1,234 @@
+"""Stores around a store: bases for those who observe, limit, route or transform."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from statekeep.errors import (
+    CorruptDataError,
+    InvalidDocumentError,
+    StateStoreError,
+    UnsupportedError,
+)
+from statekeep.store import powers
+from statekeep.store.powers import (
+    SupportsDeleteMany,
+    SupportsGetMany,
+    SupportsInspect,
+    SupportsSweep,
+    power,
+)
+from statekeep.store.protocol import ANY, Blob, Capabilities, Entry, Expect, ExpectSeen, StateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import timedelta
+
+    from statekeep.store.powers import Anomaly
+    from statekeep.store.protocol import Version
+
+__all__ = ["StoreWrapper", "TransformingStore"]
+
+P = TypeVar("P")
+
+# Each power by its methods, and the member of every store that it is a faster way of, if any.
+_POWERS: Final[dict[type, tuple[tuple[str, ...], str | None]]] = {
+    SupportsDeleteMany: (("delete_many",), "delete"),
+    SupportsGetMany: (("get_many",), "get"),
+    SupportsInspect: (("inspect", "repair"), None),
+    SupportsSweep: (("sweep",), None),
+}
+
+
+class StoreWrapper(StateStore):
+    """A store that forwards every member and every power to another; subclass it.
+
+    It has the powers of the store inside, with one exception that keeps an override from being
+    bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
+    likewise `delete` and `delete_many`. Override both to keep the power. A subclass that has a
+    power of its own, which the store inside lacks, overrides that power's methods.
+
+    Closing it closes the store inside.
+
+    Args:
+        inner: The store inside.
+
+    Example:
+        >>> from statekeep import Sessions, open_store
+        >>> class ReadCounter(StoreWrapper):
+        ...     reads = 0
+        ...
+        ...     def get(self, key):
+        ...         self.reads += 1
+        ...         return super().get(key)
+        ...
+        ...     def get_many(self, keys):
+        ...         for each in super().get_many(keys):
+        ...             self.reads += 1
+        ...             yield each
+        >>> with ReadCounter(open_store("memory:")) as store:
+        ...     _ = Sessions(store).get_or_create("ada", "s")
+        ...     store.reads
+        1
+    """
+
+    def __init__(self, inner: StateStore) -> None:
+        self._inner = inner
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._inner})"
+
+    @property
+    def inner(self) -> StateStore:
+        """The store inside."""
+        return self._inner
+
+    def power(self, protocol: type[P]) -> P | None:
+        """The store as one that has a power, or None; see `statekeep.store.power`."""
+        if not isinstance(self, protocol):
+            return None
+        methods, member = _POWERS.get(protocol, ((), None))
+        if not methods or any(map(self._overrides, methods)):
+            return self  # its own
+        if member is not None and self._overrides(member):
+            return None  # it would bypass the override
+        return self if power(self._inner, protocol) else None
+
+    def _overrides(self, name: str) -> bool:
+        forwards = (getattr(StoreWrapper, name), getattr(TransformingStore, name))
+        return getattr(type(self), name) not in forwards
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `StateStore.capabilities`."""
+        return self._inner.capabilities
+
+    def get(self, key: str) -> Blob | None:
+        """See `StateStore.get`."""
+        return self._inner.get(key)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        """See `StateStore.put`."""
+        return self._inner.put(key, data, expect=expect)
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        """See `StateStore.delete`."""
+        self._inner.delete(key, expect=expect)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        """See `StateStore.scan`."""
+        return self._inner.scan(prefix)
+
+    def close(self) -> None:
+        """See `StateStore.close`."""
+        self._inner.close()
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
+        """See `SupportsGetMany`."""
+        return powers.get_many(self._inner, keys)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See `SupportsDeleteMany`."""
+        powers.delete_many(self._inner, keys)
+
+    def sweep(self, *, older_than: timedelta) -> int:
+        """See `SupportsSweep`."""
+        return powers.sweep(self._inner, older_than=older_than)
+
+    def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
+        """See `SupportsInspect`."""
+        return powers.inspect(self._inner, older_than=older_than)
+
+    def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:
+        """See `SupportsInspect`."""
+        able = power(self._inner, SupportsInspect)
+        if able is None:
+            raise UnsupportedError("this store repairs nothing", key=anomaly.place, store=self)
+        return able.repair(anomaly, quarantine)
+
+
+class TransformingStore(StoreWrapper):
+    """A store that keeps other bytes than those it is given; subclass it.
+
+    `encode` and `decode` are all that a subclass writes. Whatever carries bytes goes through them:
+    `get`, `put` and `get_many`. Versions, fingerprints, times and `Entry.size` are those of the
+    bytes inside.
+
+    Args:
+        inner: The store inside.
+
+    Example:
+        >>> import zlib
+        >>> from statekeep import open_store
+        >>> class CompressingStore(TransformingStore):
+        ...     def encode(self, key, data):
+        ...         return zlib.compress(data)
+        ...
+        ...     def decode(self, key, data):
+        ...         return zlib.decompress(data)
+        >>> with CompressingStore(open_store("memory:")) as store:
+        ...     version = store.put("notes/a.md", b"a" * 1000)
+        ...     len(store.inner.get("notes/a.md").data), len(store.get("notes/a.md").data)
+        (17, 1000)
+    """
+
+    @abstractmethod
+    def encode(self, key: str, data: bytes) -> bytes:
+        """Turn a document into what is stored.
+
+        Args:
+            key: Where it is put.
+            data: The document.
+
+        Raises:
+            Exception: It cannot be stored; `put` then raises `InvalidDocumentError`.
+        """
+
+    @abstractmethod
+    def decode(self, key: str, data: bytes) -> bytes:
+        """Turn what is stored into the document; what `encode` made of it, it gives back.
+
+        Args:
+            key: Where it lies.
+            data: What is stored.
+
+        Raises:
+            Exception: `encode` did not make this; `get` then raises `CorruptDataError`.
+        """
+
+    def get(self, key: str) -> Blob | None:
+        """See `StateStore.get`."""
+        blob = self._inner.get(key)
+        return None if blob is None else self._decoded(key, blob)
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        """See `StateStore.put`."""
+        try:
+            encoded = self.encode(key, bytes(data))
+        except StateStoreError:
+            raise
+        except Exception as error:
+            raise InvalidDocumentError(
+                f"{type(self).__name__} cannot encode it: {error!r}", key=key, store=self
+            ) from error
+        return self._inner.put(key, encoded, expect=expect)
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
+        """See `SupportsGetMany`."""
+        for key, blob in powers.get_many(self._inner, keys):
+            try:
+                yield key, self._decoded(key, blob) if isinstance(blob, Blob) else blob
+            except CorruptDataError as error:
+                yield key, error
+
+    def _decoded(self, key: str, blob: Blob) -> Blob:
+        try:
+            return replace(blob, data=self.decode(key, blob.data))
+        except StateStoreError:
+            raise
+        except Exception as error:
+            raise CorruptDataError(
+                f"{type(self).__name__} cannot decode it: {error!r}", key=key, store=self
+            ) from error
