@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,11 @@ from statekeep.cli.errors import EXIT_CODES
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
 from statekeep.config.opening import open_store
 from statekeep.doctor import diagnose
-from statekeep.doctor import repair as execute
+from statekeep.doctor import repair as repair_store
 from statekeep.errors import CorruptDataError
+from statekeep.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from statekeep.doctor import Diagnosis, Finding, RepairReport
     from statekeep.store.protocol import StateStore
 
@@ -46,7 +45,7 @@ def doctor(
             diagnosis = diagnose(opened, progress=show)
         report = _repair(opened, diagnosis) if repair else None
     if as_json:
-        output.print_json(_as_json(diagnosis, report))
+        output.print_json(views.diagnosis(diagnosis, report))
     else:
         _print(diagnosis, report)
     if not (diagnosis if report is None else report).healthy:
@@ -55,7 +54,7 @@ def doctor(
 
 def _repair(store: StateStore, diagnosis: Diagnosis) -> RepairReport:
     with output.bar("repairing", len(diagnosis.findings)) as show:
-        return execute(store, diagnosis, progress=show)
+        return repair_store(store, diagnosis, progress=show)
 
 
 def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
@@ -90,36 +89,4 @@ def _outcomes(report: RepairReport) -> dict[Finding, str]:
         **{each.finding: f"now {each.to}" if each.to else "removed" for each in report.repaired},
         **dict.fromkeys(report.skipped, "has changed meanwhile, so left alone"),
         **{each.finding: f"failed: {each.error}" for each in report.failed},
-    }
-
-
-def _as_json(diagnosis: Diagnosis, report: RepairReport | None) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "store": diagnosis.store,
-        "examined": diagnosis.examined,
-        "quarantined": diagnosis.quarantined,
-        "problems": _findings(diagnosis.problems),
-        "remarks": _findings(diagnosis.remarks),
-        "healthy": (diagnosis if report is None else report).healthy,
-    }
-    if report:
-        result["repaired"] = [{**_finding(each.finding), "to": each.to} for each in report.repaired]
-        result["skipped"] = _findings(report.skipped)
-        result["failed"] = [
-            {**_finding(each.finding), "error": str(each.error)} for each in report.failed
-        ]
-        result["left"] = _findings(report.left)
-    return result
-
-
-def _findings(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    return [_finding(each) for each in findings]
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.kind,
-        "place": finding.place,
-        "reason": finding.reason,
-        "action": finding.action,
     }

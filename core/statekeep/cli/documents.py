@@ -11,12 +11,12 @@ import typer
 from statekeep.cli import output
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
 from statekeep.config.opening import open_store
-from statekeep.documents.documents import Documents
+from statekeep.documents import Documents
 from statekeep.errors import InvalidKeyError, NotFoundError
-from statekeep.timestamps import format_timestamp
+from statekeep.views import views
 
 if TYPE_CHECKING:
-    from statekeep.documents.documents import Document
+    from statekeep.documents import Document
 
 __all__ = ["app"]
 
@@ -41,18 +41,7 @@ def list_documents(
             found = Documents(opened).list(category)
         where = str(opened)
     if as_json:
-        output.print_json(
-            [
-                {
-                    "category": each.category,
-                    "name": each.name,
-                    "kind": each.kind,
-                    "size": each.size,
-                    "modified": each.modified and format_timestamp(each.modified),
-                }
-                for each in found
-            ]
-        )
+        output.print_json(views.documents(found))
     elif found:
         output.print_table(
             ["CATEGORY", "NAME", "KIND", "SIZE", "MODIFIED"],

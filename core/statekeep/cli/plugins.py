@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from statekeep.cli import output
 from statekeep.cli.options import AsJson
 from statekeep.config.opening import installed_plugins
+from statekeep.views import views
 
 if TYPE_CHECKING:
     from statekeep.plugins.loader import PluginInfo
@@ -19,7 +19,7 @@ def plugins(as_json: AsJson = False) -> None:
     """List the installed backends, pruning strategies and observers, with their options."""
     found = installed_plugins().list()
     if as_json:
-        output.print_json([asdict(each) for each in found])
+        output.print_json(views.plugins(found))
         return
     output.print_table(
         ["GROUP", "NAME", "DISTRIBUTION", "STATUS", "OPTIONS", "WHAT"],

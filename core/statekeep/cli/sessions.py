@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,21 +15,12 @@ from statekeep.config.opening import load_pruner, open_sessions
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.store.keys import session_key
 from statekeep.timestamps import format_timestamp, parse_timestamp
+from statekeep.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from statekeep.format.record import Problem
     from statekeep.format.session import Session
-    from statekeep.format.summary import SessionSummary
-    from statekeep.retention.types import (
-        PlannedVictim,
-        Protected,
-        PruneFailure,
-        PrunePlan,
-        PruneReport,
-    )
-    from statekeep.sessions.sessions import Sessions
+    from statekeep.retention import PrunePlan, PruneReport
+    from statekeep.sessions import Sessions
 
 __all__ = ["app"]
 
@@ -80,13 +70,7 @@ def list_sessions(
         )
         where = str(sessions.store)
     if as_json:
-        output.print_json(
-            {
-                "sessions": [_summary(summary) for summary in listing],
-                "problems": _problems(listing.problems),
-                "cursor": listing.cursor,
-            }
-        )
+        output.print_json(views.listing(listing))
         return
     if listing.summaries:
         output.print_table(
@@ -118,7 +102,7 @@ def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False)
         if session is None:
             raise _no_such(session_id, sessions.store)
     if as_json:
-        output.print_json(orjson.loads(session.to_json()))
+        output.print_json(views.session(session))
         return
     _print_session(session)
 
@@ -239,22 +223,12 @@ def prune(
         with output.waiting("reading the sessions"):
             plan = sessions.plan_prune(chosen, protect=set(protect or ()), min_idle=idle)
         if dry_run:
-            result: dict[str, Any] = {"would_prune": _victims(plan.victims), "kept": plan.kept}
+            result = views.prune_plan(plan)
             unsure = False
         else:
             report = _prune(sessions, plan, kept)
-            result = {
-                "pruned": _victims(report.pruned),
-                "skipped": _victims(report.skipped),
-                "unknown": _prune_failures(report.unknown),
-                "failed": _prune_failures(report.failed),
-                "kept": plan.kept,
-                "swept": report.swept,
-                "purged": report.purged,
-            }
+            result = views.prune_report(plan, report)
             unsure = bool(report.unknown or report.failed)
-    result["protected"] = _protected(plan.protected)
-    result["problems"] = _problems(plan.problems)
     if as_json:
         output.print_json(result)
     else:
@@ -318,33 +292,6 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _no_such(session_id: str, store: object) -> NotFoundError:
     return NotFoundError("no such session", key=session_key(session_id), store=store)
-
-
-def _summary(summary: SessionSummary) -> dict[str, Any]:
-    until = summary.pinned_until
-    return {
-        **summary.to_dict(),
-        "size": summary.size,
-        "pinned_until": None if until is None else format_timestamp(until),
-        "last_phase": summary.last_phase,
-        "last_evaluation": summary.last_evaluation,
-    }
-
-
-def _problems(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    return [asdict(problem) for problem in problems]
-
-
-def _victims(victims: Iterable[PlannedVictim]) -> list[dict[str, str]]:
-    return [{"id": victim.summary.id, "reason": victim.reason} for victim in victims]
-
-
-def _protected(protected: Iterable[Protected]) -> list[dict[str, str]]:
-    return [{"id": each.summary.id, "reason": each.reason} for each in protected]
-
-
-def _prune_failures(undeleted: Iterable[PruneFailure]) -> list[dict[str, str]]:
-    return [{"id": each.victim.summary.id, "error": str(each.error)} for each in undeleted]
 
 
 def _print_session(session: Session) -> None:

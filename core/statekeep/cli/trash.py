@@ -10,7 +10,7 @@ import typer
 from statekeep.cli import output
 from statekeep.cli.options import AsJson, StoreUrl, settings_for
 from statekeep.config.opening import open_sessions
-from statekeep.timestamps import format_timestamp
+from statekeep.views import views
 
 __all__ = ["app"]
 
@@ -24,17 +24,7 @@ def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
         trash = sessions.list_trash()
         where = str(sessions.store)
     if as_json:
-        output.print_json(
-            [
-                {
-                    "key": each.key,
-                    "stem": each.stem,
-                    "trashed_at": format_timestamp(each.trashed_at),
-                    "size": each.size,
-                }
-                for each in trash
-            ]
-        )
+        output.print_json(views.trash(trash))
     elif trash:
         output.print_table(
             ["FILE", "TRASHED", "SIZE"],

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import pluggy
 from pydantic import BaseModel, PydanticUserError
 
+from statekeep._version import __version__
 from statekeep.errors import (
     ConfigError,
     PluginConflictError,
@@ -27,6 +28,7 @@ from statekeep.errors import (
     PluginNotFoundError,
     StateStoreError,
 )
+from statekeep.plugins.builtin import missing_from
 from statekeep.plugins.hooks import PROJECT, BackendSpec, HookSpecs, PrunerSpec
 
 if TYPE_CHECKING:
@@ -91,10 +93,12 @@ class Plugins:
         self._manager.add_hookspecs(HookSpecs)
         self._registering = threading.Lock()
         installed = entry_points()  # once, because it reads the metadata of every distribution
-        self._found: dict[Group, list[EntryPoint]] = {
-            group: sorted(installed.select(group=f"{PROJECT}.{group}"), key=_place)
-            for group in _GROUPS
-        }
+        self._found: dict[Group, list[EntryPoint]] = {}
+        for group in _GROUPS:
+            found = [*installed.select(group=f"{PROJECT}.{group}")]
+            ours = {entry.name for entry in found if _is_ours(entry)}
+            found += missing_from(f"{PROJECT}.{group}", ours)
+            self._found[group] = sorted(found, key=_place)
 
     def backend(self, name: str, distribution: str | None = None) -> BackendSpec:
         """The backend of that URL scheme.
@@ -350,8 +354,10 @@ def _version_of(entry: EntryPoint) -> str:
 
 @cache  # a distribution parses all its metadata each time it is asked
 def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
+    if distribution is None:
+        return PROJECT, __version__  # a built-in that no metadata names
     # What a failed uninstallation leaves has entry points, but neither name nor version.
-    about = {} if distribution is None else distribution.metadata.json
+    about = distribution.metadata.json
     return str(about.get("name", "an unknown distribution")), str(about.get("version", ""))
 
 

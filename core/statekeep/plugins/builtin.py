@@ -1,0 +1,49 @@
+"""The entry points of statekeep's own distribution, for where its metadata is missing.
+
+Frozen programs, vendored and slimmed copies have the code but not the metadata that lists it.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from importlib.util import find_spec
+from typing import Final
+
+__all__ = ["BUILTIN", "missing_from"]
+
+BUILTIN: Final = {
+    "statekeep.backends": {
+        "file": "statekeep_backends.local",
+        "fsspec": "statekeep_backends.filesystem",
+        "memory": "statekeep_backends.memory",
+        "s3": "statekeep_backends.s3",
+    },
+    "statekeep.observers": {"otel": "statekeep_plugins.telemetry"},
+    "statekeep.pruners": dict.fromkeys(
+        (
+            "any-of",
+            "keep-last-per-phase",
+            "max-per-user",
+            "max-sessions",
+            "total-bytes",
+            "ttl",
+            "ttl+count",
+        ),
+        "statekeep_plugins.pruners",
+    ),
+}
+"""By group, each name and its module: what pyproject.toml says, too."""
+
+
+def missing_from(group: str, found: set[str]) -> list[EntryPoint]:
+    """The built-in entry points of a group that the metadata does not name, if their code is there.
+
+    Args:
+        group: ``statekeep.backends`` and the like.
+        found: The names that our own distribution gives.
+    """
+    return [
+        EntryPoint(name, module, group)
+        for name, module in BUILTIN.get(group, {}).items()
+        if name not in found and find_spec(module.partition(".")[0])
+    ]

@@ -1,0 +1,165 @@
+"""What machines are given: one function for each kind of result, each giving dicts and lists."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from statekeep.timestamps import format_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from statekeep.doctor import Diagnosis, Finding, RepairReport
+    from statekeep.documents import DocumentInfo
+    from statekeep.format.record import Problem
+    from statekeep.format.session import Session
+    from statekeep.format.summary import SessionSummary
+    from statekeep.heads.pages import Listing
+    from statekeep.plugins.loader import PluginInfo
+    from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
+
+__all__ = [
+    "diagnosis",
+    "documents",
+    "listing",
+    "plugins",
+    "prune_plan",
+    "prune_report",
+    "session",
+    "summary",
+    "trash",
+]
+
+
+def session(value: Session) -> Any:  # noqa: ANN401 - the JSON of a session
+    """A session, as its file has it."""
+    return orjson.loads(value.to_json())
+
+
+def summary(value: SessionSummary) -> dict[str, Any]:
+    """What a listing says of a session: the original's fields, then ours."""
+    return {
+        **value.to_dict(),
+        "size": value.size,
+        "pinned_until": _time(value.pinned_until),
+        "last_phase": value.last_phase,
+        "last_evaluation": value.last_evaluation,
+    }
+
+
+def listing(value: Listing) -> dict[str, Any]:
+    """One page of sessions."""
+    return {
+        "sessions": [summary(each) for each in value],
+        "problems": _problems(value.problems),
+        "cursor": value.cursor,
+    }
+
+
+def documents(values: Iterable[DocumentInfo]) -> list[dict[str, Any]]:
+    """A listing of documents."""
+    return [
+        {
+            "category": each.category,
+            "name": each.name,
+            "kind": each.kind,
+            "size": each.size,
+            "modified": _time(each.modified),
+        }
+        for each in values
+    ]
+
+
+def trash(values: Iterable[Trashed]) -> list[dict[str, Any]]:
+    """What is in the trash."""
+    return [
+        {
+            "key": each.key,
+            "stem": each.stem,
+            "trashed_at": _time(each.trashed_at),
+            "size": each.size,
+        }
+        for each in values
+    ]
+
+
+def prune_plan(plan: PrunePlan) -> dict[str, Any]:
+    """What a prune would do."""
+    return {"would_prune": _victims(plan.victims), "kept": plan.kept, **_left_alone(plan)}
+
+
+def prune_report(plan: PrunePlan, report: PruneReport) -> dict[str, Any]:
+    """What became of a plan."""
+    return {
+        "pruned": _victims(report.pruned),
+        "skipped": _victims(report.skipped),
+        "unknown": _failures(report.unknown),
+        "failed": _failures(report.failed),
+        "kept": plan.kept,
+        "swept": report.swept,
+        "purged": report.purged,
+        **_left_alone(plan),
+    }
+
+
+def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str, Any]:
+    """What the doctor found and, after a repair, what became of it."""
+    result: dict[str, Any] = {
+        "store": value.store,
+        "examined": value.examined,
+        "quarantined": value.quarantined,
+        "problems": _findings(value.problems),
+        "remarks": _findings(value.remarks),
+        "healthy": (value if report is None else report).healthy,
+    }
+    if report is not None:
+        result["repaired"] = [{**_finding(each.finding), "to": each.to} for each in report.repaired]
+        result["skipped"] = _findings(report.skipped)
+        result["failed"] = [
+            {**_finding(each.finding), "error": str(each.error)} for each in report.failed
+        ]
+        result["left"] = _findings(report.left)
+    return result
+
+
+def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:
+    """What is installed."""
+    return [asdict(each) for each in values]
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_timestamp(moment)
+
+
+def _left_alone(plan: PrunePlan) -> dict[str, Any]:
+    protected = [{"id": each.summary.id, "reason": each.reason} for each in plan.protected]
+    return {"protected": protected, "problems": _problems(plan.problems)}
+
+
+def _problems(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    return [asdict(each) for each in problems]
+
+
+def _victims(victims: Iterable[PlannedVictim]) -> list[dict[str, str]]:
+    return [{"id": each.summary.id, "reason": each.reason} for each in victims]
+
+
+def _failures(failures: Iterable[PruneFailure]) -> list[dict[str, str]]:
+    return [{"id": each.victim.summary.id, "error": str(each.error)} for each in failures]
+
+
+def _findings(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [_finding(each) for each in findings]
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "place": finding.place,
+        "reason": finding.reason,
+        "action": finding.action,
+    }
