@@ -68,7 +68,7 @@ def _make_file_named(name: bytes) -> Callable[[Path], object]:
 
 
 # What is made where, what it is found as, and whether it is moved or removed.
-ODDITIES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
+ANOMALIES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
     "a FIFO": ("specs/x.json", os.mkfifo, "no document", "move"),
     "a socket": ("x.md", _make_socket, "no document", "move"),
     "an empty folder": ("sessions/x.json", lambda path: path.mkdir(), "no document", "remove"),
@@ -141,11 +141,11 @@ def _state(base: Path) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("anomaly", ODDITIES)
+@pytest.mark.parametrize("anomaly", ANOMALIES)
 def test_what_is_no_document_is_found_and_put_out_of_the_way(
     store: StateStore, base: Path, anomaly: str, tmp_path: Path
 ) -> None:
-    place, make, kind, action = ODDITIES[anomaly]
+    place, make, kind, action = ANOMALIES[anomaly]
     (tmp_path / "outside").write_text("outside")
     with unchanged(base):
         make(base / place)
@@ -174,8 +174,8 @@ def test_what_is_no_document_is_found_and_put_out_of_the_way(
 
 def _state_without(base: Path, diagnosis: Diagnosis) -> set[Any]:
     (finding,) = diagnosis.findings
-    mark: Any = finding.anomaly.identity if finding.anomaly else None
-    return {(path, found) for path, found in _state(base).items() if found[0] != mark.inode}
+    identity: Any = finding.anomaly.identity if finding.anomaly else None
+    return {(path, found) for path, found in _state(base).items() if found[0] != identity.inode}
 
 
 def test_a_folder_in_the_place_of_a_session_is_left_to_a_person(
@@ -272,7 +272,7 @@ assert type(failed.error).__name__ == "AccessDeniedError", failed
 
 
 class TestLocks:
-    def test_that_nobody_gives_back_are_a_problem_without_a_action(
+    def test_that_nobody_gives_back_are_a_problem_without_an_action(
         self, store: StateStore, base: Path
     ) -> None:
         (lock, *_) = sorted((base / ".statekeep/locks").iterdir())
@@ -303,7 +303,7 @@ class TestLocks:
             assert diagnose(patient).healthy
         store.put("specs/a.md", b"")
 
-    def test_that_cannot_be_opened_are_a_problem_without_a_action(
+    def test_that_cannot_be_opened_are_a_problem_without_an_action(
         self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (lock, *_) = sorted((base / ".statekeep/locks").iterdir())
@@ -332,9 +332,7 @@ with LocalDiskStore(sys.argv[1])._locked("specs/a.md"):
 
 
 class TestOurOwnFolders:
-    @pytest.mark.parametrize(
-        "make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")]
-    )
+    @pytest.mark.parametrize("make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")])
     def test_something_in_the_way_of_the_locks_is_moved(
         self, tmp_path: Path, make: Callable[[Path], object]
     ) -> None:
@@ -350,9 +348,7 @@ class TestOurOwnFolders:
             assert diagnose(store).findings == ()
             store.put("a.md", b"")
 
-    @pytest.mark.parametrize(
-        "make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")]
-    )
+    @pytest.mark.parametrize("make", [_make_file, os.mkfifo, lambda path: path.symlink_to("/tmp")])
     @pytest.mark.parametrize("place", [".statekeep", ".statekeep/quarantine"])
     def test_something_in_the_way_of_quarantine_is_left_to_a_person(
         self, tmp_path: Path, make: Callable[[Path], object], place: str
@@ -434,16 +430,16 @@ class TestARaceWithOthers:
         store, anomaly = seen
         rename = os.rename
 
-        def mend_first(old: str, new: str) -> None:
+        def restore_first(old: str, new: str) -> None:
             (base / "specs/x.json").unlink()
             (base / "specs/x.json").write_text("1")
             rename(old, new)
             if taken_again:
                 (base / "specs/x.json").write_text("2")
 
-        monkeypatch.setattr(os, "rename", mend_first)
+        monkeypatch.setattr(os, "rename", restore_first)
         with pytest.raises(Exception, match="has changed"):
-            store.mend(anomaly, f"{QUARANTINE}/here")
+            store.repair(anomaly, f"{QUARANTINE}/here")
         # Whoever was last has the name, and nothing is lost.
         assert (base / "specs/x.json").read_text() == ("2" if taken_again else "1")
         moved = base / QUARANTINE / "here/specs/x.json"
@@ -460,7 +456,7 @@ class TestARaceWithOthers:
 
         monkeypatch.setattr(os, "rename", fail)
         with unchanged(base), pytest.raises(Exception, match="No space"):
-            store.mend(anomaly, f"{QUARANTINE}/here")
+            store.repair(anomaly, f"{QUARANTINE}/here")
         assert not (base / QUARANTINE).exists()
 
     def test_what_lies_in_quarantine_is_never_overwritten(self, base: Path, seen: Any) -> None:
@@ -468,7 +464,7 @@ class TestARaceWithOthers:
         (base / QUARANTINE / "here/specs").mkdir(parents=True)
         (base / QUARANTINE / "here/specs/x.json").write_text("older")
         with unchanged(base), pytest.raises(Exception, match="exists"):
-            store.mend(anomaly, f"{QUARANTINE}/here")
+            store.repair(anomaly, f"{QUARANTINE}/here")
 
 
 def test_what_is_moved_survives_a_power_cut(

@@ -29,8 +29,8 @@ __all__ = [
     "is_document",
     "is_leftover",
     "is_older",
+    "is_settled",
     "link",
-    "list_folder",
     "make_folders",
     "open_below",
     "read_document",
@@ -238,7 +238,7 @@ def is_older(status: os.stat_result, age: timedelta) -> bool:
 
 
 def fingerprint(status: os.stat_result) -> str:
-    """A mark that changes when a file does, unless it did so within one step of the clock."""
+    """A text that changes when a file does, unless it did so within one step of the clock."""
     # Packed, because that takes a third of the time of writing out four numbers.
     return _pack(
         status.st_ino,
@@ -249,33 +249,22 @@ def fingerprint(status: os.stat_result) -> str:
 
 
 def fingerprint_if_settled(status: os.stat_result, now_ns: int) -> str | None:
-    """The mark of a file if no later change can have the same; None if it is too young.
+    """The fingerprint of a file if no later change can have the same; None if it is too young.
 
     Args:
         status: Its status.
         now_ns: The time just before the status was read; nanoseconds since 1970.
     """
-    return fingerprint(status) if _is_settled(status, now_ns) else None
+    return fingerprint(status) if is_settled(status, now_ns) else None
 
 
-def list_folder(folder: str) -> list[os.DirEntry[str]]:
-    """What is in a folder, and also what is replaced meanwhile.
+def is_settled(status: os.stat_result, now_ns: int) -> bool:
+    """Whether a status was old enough for a later change to show in it.
 
-    Who keeps on replacing a file during the few milliseconds may hide it, on tmpfs only.
+    Args:
+        status: The status.
+        now_ns: The time just before it was read; nanoseconds since 1970.
     """
-    now = time.time_ns()
-    with os.scandir(folder) as entries:
-        found = list(entries)
-    if not _is_settled(os.stat(folder), now):  # noqa: PTH116
-        # On tmpfs a file that is replaced changes its place among the others, perhaps to one that
-        # was passed already.
-        names = {entry.name for entry in found}
-        with os.scandir(folder) as entries:
-            found += [entry for entry in entries if entry.name not in names]
-    return found
-
-
-def _is_settled(status: os.stat_result, now_ns: int) -> bool:
     # What was changed in this very step of the clock may be changed again in it, with neither its
     # times nor its size telling.
     return max(status.st_mtime_ns, status.st_ctime_ns) + _CLOCK_GRAIN_NS < now_ns

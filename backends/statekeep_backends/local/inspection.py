@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ from statekeep_backends.local.files import (
     sync_names_of,
 )
 from statekeep_backends.local.locks import is_free, is_lock_name
+from statekeep_backends.local.walking import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from statekeep.store import RepairAction
 
-__all__ = ["ChangedError", "inspect_folder", "inspect_locks", "repair"]
+__all__ = ["ChangedError", "FileIdentity", "inspect_folder", "inspect_locks", "repair"]
 
 _PAUSE = 0.01
 _OUR_FOLDERS = {SESSIONS, RESERVED, CACHE, LOCKS, QUARANTINE, TRASH}
@@ -56,7 +58,9 @@ class ChangedError(Exception):
     """What lies there is not what was seen."""
 
 
-class _Mark(NamedTuple):
+class FileIdentity(NamedTuple):
+    """By what something is known again before it is moved or removed."""
+
     path: str
     inode: int
     mode: int
@@ -69,32 +73,17 @@ def inspect_folder(base: str, older_than: timedelta) -> Iterator[Anomaly]:
         base: The store's folder.
         older_than: Only leftovers that were last written longer ago.
     """
-    folders = [base]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(folder) as entries:
-                found = list(entries)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            if folder == base:
-                raise
-            if os.path.basename(folder) != "lost+found":  # noqa: PTH119 - is fsck's, on any volume
-                reason = f"it may not be entered ({error.strerror}); what it holds is not known"
-                yield Anomaly("closed folder", _shown(folder, base), reason, None)
-            continue
-        for entry in found:
+    for folder in walk(base):
+        # `lost+found` is fsck's, on any volume, and closed to everybody else.
+        if folder.closed and os.path.basename(folder.path) != "lost+found":  # noqa: PTH119
+            reason = f"it may not be entered ({folder.closed.strerror}); what it holds is not known"
+            yield Anomaly("closed folder", _shown(folder.path, base), reason, None)
+        in_quarantine = f"{folder.path}/".startswith(f"{base}/{QUARANTINE}/")
+        for entry in chain(folder.folders, folder.files, folder.others):
             anomaly = None
-            if entry.is_dir(follow_symlinks=False):
-                if entry.path != f"{base}/{LOCKS}":
-                    folders.append(entry.path)
-                anomaly = _inspect_subfolder(entry, base)
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    anomaly = _inspect_file(entry, base, older_than)
-            aside = entry.path.startswith(f"{base}/{QUARANTINE}/")
-            if anomaly and (anomaly.kind == "leftover" or not aside):
+            with contextlib.suppress(FileNotFoundError):
+                anomaly = _inspect(entry, base, older_than)
+            if anomaly and (anomaly.kind == "leftover" or not in_quarantine):
                 yield anomaly
 
 
@@ -112,7 +101,7 @@ def inspect_locks(base: str, patience: float) -> Iterator[Anomaly]:
         if is_lock_name(entry.name) and entry.is_file(follow_symlinks=False):
             held.append(entry)
         else:
-            yield _oddity("lock", entry, base, "no lock file, and in the way of one", "move")
+            yield _anomaly("lock", entry, base, "no lock file, and in the way of one", "move")
     deadline = time.monotonic() + patience
     while held:
         for entry in list(held):
@@ -124,7 +113,7 @@ def inspect_locks(base: str, patience: float) -> Iterator[Anomaly]:
             except OSError as error:
                 held.remove(entry)
                 reason = f"it cannot be taken ({error.strerror}), so writers fail"
-                yield _oddity("lock", entry, base, reason, None)
+                yield _anomaly("lock", entry, base, reason, None)
         if time.monotonic() >= deadline:
             break
         time.sleep(_PAUSE if held else 0)
@@ -133,16 +122,16 @@ def inspect_locks(base: str, patience: float) -> Iterator[Anomaly]:
             f"for {patience} seconds it was held whenever it was tried, and then writers give up; "
             "end or wake the process that holds it, and leave the file alone"
         )
-        yield _oddity("lock", entry, base, reason, None)
+        yield _anomaly("lock", entry, base, reason, None)
 
 
-def repair(base: str, anomaly: Anomaly, aside: str, *, sync: bool) -> str | None:
-    """Move something aside or remove it, if it is still what was seen.
+def repair(base: str, anomaly: Anomaly, quarantine: str, *, sync: bool) -> str | None:
+    """Move something to quarantine or remove it, if it is still what was seen.
 
     Args:
         base: The store's folder.
         anomaly: What was seen.
-        aside: Below which prefix it goes.
+        quarantine: Below which prefix it goes.
         sync: Whether that shall survive a power cut.
 
     Returns:
@@ -151,19 +140,25 @@ def repair(base: str, anomaly: Anomaly, aside: str, *, sync: bool) -> str | None
     Raises:
         ChangedError: It is not what was seen.
     """
-    mark = anomaly.identity
-    if not isinstance(mark, _Mark) or _mark(mark.path) != mark:
+    identity = anomaly.identity
+    if not isinstance(identity, FileIdentity) or _identify(identity.path) != identity:
         raise ChangedError
-    folder = os.path.dirname(mark.path)  # noqa: PTH120
+    folder = os.path.dirname(identity.path)  # noqa: PTH120
     to = None
     if anomaly.action == "remove":
-        _remove(mark)
+        _remove(identity)
     else:
-        to = f"{aside}/{_as_key(mark.path[len(base) + 1 :])}"
-        _move(mark, f"{base}/{to}", sync=sync)
+        to = f"{quarantine}/{_as_key(identity.path[len(base) + 1 :])}"
+        _move(identity, f"{base}/{to}", sync=sync)
     if sync:
         sync_folder(folder)
     return to
+
+
+def _inspect(entry: os.DirEntry[str], base: str, older_than: timedelta) -> Anomaly | None:
+    if entry.is_dir(follow_symlinks=False):
+        return _inspect_subfolder(entry, base)
+    return _inspect_file(entry, base, older_than)
 
 
 def _inspect_subfolder(entry: os.DirEntry[str], base: str) -> Anomaly | None:
@@ -172,11 +167,11 @@ def _inspect_subfolder(entry: os.DirEntry[str], base: str) -> Anomaly | None:
     with contextlib.suppress(OSError), os.scandir(entry.path) as entries:
         if next(entries, None) is None:
             reason = "an empty folder named like a document"
-            return _oddity("no document", entry, base, reason, "remove")
+            return _anomaly("no document", entry, base, reason, "remove")
     reason = "a folder named like a document, with something in it"
     # It may well be a category; among the sessions there are none.
     harmless = not entry.path.startswith(f"{base}/{SESSIONS}/")
-    return _oddity("no document", entry, base, reason, None, harmless=harmless)
+    return _anomaly("no document", entry, base, reason, None, harmless=harmless)
 
 
 def _inspect_file(entry: os.DirEntry[str], base: str, older_than: timedelta) -> Anomaly | None:
@@ -184,28 +179,28 @@ def _inspect_file(entry: os.DirEntry[str], base: str, older_than: timedelta) -> 
     key = entry.path[len(base) + 1 :]
     if key in _OUR_FOLDERS:
         reason = "no folder, and in the way of one of ours, so that writing fails"
-        return _oddity("no document", entry, base, reason, "move" if key == LOCKS else None)
+        return _anomaly("no document", entry, base, reason, "move" if key == LOCKS else None)
     if stat.S_ISLNK(status.st_mode):
         target = _printable(os.readlink(entry.path))  # noqa: PTH115
         reason = f"a link to {target!r}; no link is followed"
-        return _oddity("no document", entry, base, reason, "move")
+        return _anomaly("no document", entry, base, reason, "move")
     if not stat.S_ISREG(status.st_mode):
         if not _is_named_like_a_document(entry.name):
             return None
         what = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
-        return _oddity("no document", entry, base, f"{what} named like a document", "move")
+        return _anomaly("no document", entry, base, f"{what} named like a document", "move")
     if is_leftover(entry.name):
         if not is_older(status, older_than):
             return None
-        return _oddity("leftover", entry, base, "of a write that was never finished", "remove")
+        return _anomaly("leftover", entry, base, "of a write that was never finished", "remove")
     if is_key(key):
         return None
     if _is_named_like_a_document(entry.name):
-        return _oddity("no key", entry, base, _broken_rule(key), "move")
-    return _oddity("no key", entry, base, _broken_rule(key), None, harmless=True)
+        return _anomaly("no key", entry, base, _broken_rule(key), "move")
+    return _anomaly("no key", entry, base, _broken_rule(key), None, harmless=True)
 
 
-def _oddity(
+def _anomaly(
     kind: Literal["leftover", "lock", "no document", "no key"],
     entry: os.DirEntry[str],
     base: str,
@@ -215,45 +210,45 @@ def _oddity(
     harmless: bool = False,
 ) -> Anomaly:
     place = _shown(entry.path, base)
-    return Anomaly(kind, place, reason, action, harmless, _mark(entry.path))
+    return Anomaly(kind, place, reason, action, harmless, _identify(entry.path))
 
 
-def _mark(path: str) -> _Mark | None:
+def _identify(path: str) -> FileIdentity | None:
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return _Mark(path, status.st_ino, status.st_mode)
+    return FileIdentity(path, status.st_ino, status.st_mode)
 
 
-def _remove(mark: _Mark) -> None:
+def _remove(identity: FileIdentity) -> None:
     try:
-        if stat.S_ISDIR(mark.mode):
-            os.rmdir(mark.path)  # noqa: PTH106 - fails if there is something in it by now
+        if stat.S_ISDIR(identity.mode):
+            os.rmdir(identity.path)  # noqa: PTH106 - fails if there is something in it by now
         else:
-            os.unlink(mark.path)  # noqa: PTH108
+            os.unlink(identity.path)  # noqa: PTH108
     except OSError as error:
         if error.errno not in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}:
             raise
         raise ChangedError from None
 
 
-def _move(mark: _Mark, to: str, *, sync: bool) -> None:
+def _move(identity: FileIdentity, to: str, *, sync: bool) -> None:
     folder = os.path.dirname(to)  # noqa: PTH120
     made = make_folders(folder)
     try:
         if os.path.lexists(to):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), to)
-        os.rename(mark.path, to)  # noqa: PTH104
+        os.rename(identity.path, to)  # noqa: PTH104
     except BaseException as error:
         remove_folders(made)
         if isinstance(error, FileNotFoundError):
             raise ChangedError from None
         raise
-    if _mark(to) != mark._replace(path=to):
+    if _identify(to) != identity._replace(path=to):
         # Someone has put a document there in this very moment: give it its name back.
         with contextlib.suppress(OSError):
-            link(to, mark.path)
+            link(to, identity.path)
         raise ChangedError
     if sync:
         sync_folder(folder)

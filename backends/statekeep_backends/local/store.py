@@ -14,10 +14,9 @@ import logging
 import os
 import stat
 import sys
-from itertools import chain
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from statekeep.errors import (
     AccessDeniedError,
@@ -53,7 +52,6 @@ from statekeep_backends.local.files import (
     is_leftover,
     is_older,
     link,
-    list_folder,
     read_document,
     read_file,
     sync_folder,
@@ -66,19 +64,20 @@ from statekeep_backends.local.inspection import (
     repair,
 )
 from statekeep_backends.local.locks import locked
+from statekeep_backends.local.walking import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import timedelta
+
+    from statekeep_backends.local.walking import Folder
 
 __all__ = ["Durability", "LocalDiskStore"]
 
 _logger = logging.getLogger(__name__)
 
 Durability = Literal["fsync", "rename"]
-
-T = TypeVar("T")
 
 
 class LocalDiskStore(StateStore):
@@ -189,11 +188,10 @@ class LocalDiskStore(StateStore):
         """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere."""
         swept = 0
         try:
-            for found in chain.from_iterable(self._walk(self._base, _leftover)):
-                with contextlib.suppress(OSError):
-                    if is_older(found.stat(follow_symlinks=False), older_than):
-                        os.unlink(found.path)  # noqa: PTH108
-                        swept += 1
+            for folder in self._walk():
+                for file in folder.files:
+                    if is_leftover(file.name):
+                        swept += _remove_if_older(file, older_than)
         except OSError as error:
             self._fail(error, None)
         return swept
@@ -224,59 +222,35 @@ class LocalDiskStore(StateStore):
         return f"{self._base}/{key}"
 
     def _scan(self, prefix: str) -> Iterator[Entry]:
-        skip = len(self._base) + 1
-
-        def visit(file: os.DirEntry[str]) -> Entry | None:
-            key = file.path[skip:]
-            if not is_key(key):
-                if not key.endswith(TEMPORARY_SUFFIX):
-                    self._warn_of(key, "is no legal key")
-                return None
-            try:
-                return _entry(key, file.stat(follow_symlinks=False))
-            except FileNotFoundError:
-                return None
-
         try:
             if prefix and not self._is_reached(f"{prefix}/x"):
                 if os.path.lexists(self._path(prefix)):
                     self._warn_of(prefix, "is no folder")
                 return
-            start = self._path(prefix) if prefix else self._base
-            yield from chain.from_iterable(self._walk(start, visit))
+            for folder in self._walk(prefix):
+                yield from self._entries(folder.files)
         except OSError as error:
             self._fail(error, prefix or None)
 
-    def _walk(self, start: str, visit: Callable[[os.DirEntry[str]], T | None]) -> Iterator[list[T]]:
-        """What a visit to each regular file gave, folder by folder."""
-        # A stack, because folders can be nested deeper than Python recurses.
-        folders = [start]
-        while folders:
-            folder = folders.pop()
-            try:
-                found = list_folder(folder)
-            except FileNotFoundError:
-                continue
-            except NotADirectoryError:
-                if folder == self._base:
-                    raise  # a store that is no folder any more must not pass for an empty one
-                continue
-            except OSError as error:
-                if folder == start:
-                    raise
-                # Somebody else's, a `lost+found` for one; it must not hide the rest.
-                self._warn_of(
-                    folder.removeprefix(f"{self._base}/"), f"is closed ({error.strerror})"
-                )
-                continue
-            seen = []
-            for entry in found:
-                if entry.is_file(follow_symlinks=False):
-                    if (what := visit(entry)) is not None:
-                        seen.append(what)
-                elif entry.is_dir(follow_symlinks=False) and entry.path != self._path(LOCKS):
-                    folders.append(entry.path)
-            yield seen
+    def _entries(self, files: list[os.DirEntry[str]]) -> list[Entry]:
+        skip = len(self._base) + 1
+        entries = []
+        for file in files:
+            key = file.path[skip:]
+            if is_key(key):
+                with contextlib.suppress(FileNotFoundError):
+                    entries.append(_entry(key, file.stat(follow_symlinks=False)))
+            elif not key.endswith(TEMPORARY_SUFFIX):
+                self._warn_of(key, "is no legal key")
+        return entries
+
+    def _walk(self, prefix: str = "") -> Iterator[Folder]:
+        for folder in walk(self._base, prefix):
+            if folder.closed:
+                # Somebody else's, a `lost+found` for one.
+                key = folder.path.removeprefix(f"{self._base}/")
+                self._warn_of(key, f"is closed ({folder.closed.strerror})")
+            yield folder
 
     def _warn_of(self, key: str, why: str) -> None:
         if key not in self._warned_of:
@@ -384,5 +358,11 @@ def _entry(key: str, status: os.stat_result) -> Entry:
     return Entry(key, status.st_size, status.st_mtime_ns, fingerprint(status))
 
 
-def _leftover(file: os.DirEntry[str]) -> os.DirEntry[str] | None:
-    return file if is_leftover(file.name) else None
+def _remove_if_older(file: os.DirEntry[str], age: timedelta) -> bool:
+    try:
+        if not is_older(file.stat(follow_symlinks=False), age):
+            return False
+        os.unlink(file.path)  # noqa: PTH108
+    except OSError:
+        return False
+    return True
