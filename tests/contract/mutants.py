@@ -279,11 +279,41 @@ class LosesWhatIsMissingFromMany(StoreWrapper):
         return ((key, blob) for key in keys if (blob := self.get(key)) is not None)
 
 
-class CachesMarks(StoreWrapper):
-    def scan_marks(self, prefix: str = "") -> Iterator[tuple[str, str | None]]:
-        if not hasattr(self, "_marks"):
-            self._marks = [(entry.key, entry.fingerprint) for entry in self.scan()]
-        return iter([mark for mark in self._marks if mark[0].startswith(prefix)])
+class SaysNoOfWhatLanded(StoreWrapper):
+    """Puts on a condition that does not hold, and says that nothing landed."""
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        try:
+            return super().put(key, data, expect=expect)
+        except ConflictError:
+            super().put(key, data)
+            raise
+
+
+class BlamesReads(StoreWrapper):
+    """Says of reads, too, what may have landed."""
+
+    def get(self, key: str) -> Blob | None:
+        try:
+            return super().get(key)
+        except InvalidKeyError as error:
+            error.landed = "no"
+            raise
+
+
+class KeepsAVersionForOtherBytes(StoreWrapper):
+    """Gives the version of a document's first bytes to all that have their length."""
+
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._versions: dict[tuple[str, int], Version] = {}
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        if blob is None:
+            return None
+        version = self._versions.setdefault((key, len(blob.data)), blob.version)
+        return replace(blob, version=version)
 
 
 class SweepsDocumentsAway(StoreWrapper):

@@ -18,8 +18,9 @@ from statekeep import (
     UnavailableError,
     open_store,
 )
-from statekeep import doctor as module
 from statekeep.doctor import Diagnosis, diagnose, repair
+from statekeep.doctor import diagnosis as module
+from statekeep.doctor import repairs as repair_module
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.index import CachedRecords, encode_index
 from statekeep.retention.trash import trash_key
@@ -210,20 +211,6 @@ def test_a_stamp_whose_age_may_well_be_is_none(
     memory.put(STAMP, b"{}")
     monkeypatch.setattr(module, "utc_now", lambda: utc_now() + clock)
     assert diagnose(memory).findings == ()
-
-
-def test_a_question_to_the_server_that_outlived_its_asker_is_removed(
-    memory: StateStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sound = fill(memory)
-    memory.put(".statekeep/probe-0123456789abcdef.json", b"")
-    assert diagnose(memory).healthy  # it may be of this very moment
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "utc_now", lambda: utc_now() + 2 * HOUR)
-        diagnosis = diagnose(memory)
-    assert kinds(diagnosis) == [("leftover", ".statekeep/probe-0123456789abcdef.json")]
-    assert repair(memory, diagnosis).healthy
-    assert everything(memory) == sound
 
 
 class TestWhatIsLeftToAPerson:
@@ -451,9 +438,9 @@ def test_an_old_repair_is_never_overwritten(memory: StateStore) -> None:
 def test_a_second_writer_at_the_same_place_in_quarantine_is_not_overwritten(
     store: StateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "secrets", SimpleNamespace(token_hex=lambda _: "same"))
+    monkeypatch.setattr(repair_module, "secrets", SimpleNamespace(token_hex=lambda _: "same"))
     now = utc_now()
-    monkeypatch.setattr(module, "utc_now", lambda: now)
+    monkeypatch.setattr(repair_module, "utc_now", lambda: now)
     reports = []
     for n in range(2):
         store.put("sessions/x.json", b"%d" % n)

@@ -32,7 +32,9 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.MatchesHalfSegments: {"a prefix matches whole segments"},
     mutants.DeletesTrees: {"deleting deletes a key and never a tree"},
     mutants.CachesListings: {"a scan is never cached"},
-    mutants.CachesMarks: {"marks are those of a scan"},
+    mutants.SaysNoOfWhatLanded: {"an error of a write says what may have landed"},
+    mutants.BlamesReads: {"an error of a write says what may have landed"},
+    mutants.KeepsAVersionForOtherBytes: {"equal versions mean equal bytes"},
     mutants.KeepsTheCallersBuffer: {"the callers buffer is not kept"},
     mutants.ChecksThenWrites: {
         "of racing creators one wins",

@@ -430,7 +430,7 @@ class TestTrouble:
 
         def refuse_eight(key: str, **kwargs: Any) -> None:
             if key == "sessions/8.json":
-                raise AccessDeniedError("not yours", key=key)
+                raise AccessDeniedError("not yours", key=key, landed="no")
             delete(key, **kwargs)
 
         monkeypatch.setattr(store, "delete", refuse_eight)

@@ -13,7 +13,7 @@ from statekeep.doctor.findings import (
     RepairFailure,
     RepairReport,
 )
-from statekeep.doctor.repair import repair
+from statekeep.doctor.repairs import repair
 
 __all__ = [
     "Diagnosis",

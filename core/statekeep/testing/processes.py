@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from statekeep import ConflictError, Session, Sessions, StateStore, open_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from statekeep import ConflictError, Session, Sessions, StateStore
 
 __all__ = ["in_processes", "increment", "increment_at", "take_part", "update_often", "write_at"]
 
 R = TypeVar("R")
+Opener = Callable[[str], StateStore]
 
 _ATTEMPTS = 1000
 
@@ -57,28 +56,28 @@ def increment(store: StateStore, key: str, times: int) -> None:
             raise AssertionError(f"{_ATTEMPTS} conflicts in a row: nobody ever wins")
 
 
-def increment_at(location: str, key: str, times: int) -> None:
+def increment_at(open_client: Opener, location: str, key: str, times: int) -> None:
     """Count up with a client of this process."""
-    with open_store(location) as store:
+    with open_client(location) as store:
         increment(store, key, times)
 
 
-def write_at(location: str, key: str, data: bytes) -> list[str]:
+def write_at(open_client: Opener, location: str, key: str, data: bytes) -> list[str]:
     """Write with a client of this process, and tell which keys it sees."""
-    with open_store(location) as store:
+    with open_client(location) as store:
         store.put(key, data)
         return [entry.key for entry in store.scan()]
 
 
-def update_often(location: str, worker: int, times: int) -> None:
+def update_often(open_client: Opener, location: str, worker: int, times: int) -> None:
     """Add messages to the session ``s``."""
-    with open_store(location) as store:
+    with open_client(location) as store:
         _update_often(Sessions(store), worker, times)
 
 
-def take_part(location: str, worker: int, times: int) -> str:
+def take_part(open_client: Opener, location: str, worker: int, times: int) -> str:
     """Get or create the session ``s`` and add messages to it; tell which session it was."""
-    with open_store(location) as store:
+    with open_client(location) as store:
         sessions = Sessions(store)
         session = sessions.get_or_create("ada", "s")
         _update_often(sessions, worker, times)
