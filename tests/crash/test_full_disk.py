@@ -1,4 +1,4 @@
-"""A disk without room, at each single step of a write.
+"""A disk without room, or one that fails otherwise, at each single step of a write.
 
 The steps are not listed here but recorded: whatever a write does, each of its system calls fails
 once.
@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,14 @@ from statekeep import (
     load_pruner,
     open_store,
 )
+from statekeep.store import content_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 NEEDS_ROOM = ("open", "write", "fsync", "close", "mkdir", "link", "replace", "unlink")
+CAN_FAIL = (*NEEDS_ROOM, "fstat", "lstat", "read", "flock")
 PUBLISHES = ("link", "replace", "unlink")
 OLD, NEW = b"old", b"new content"
 
@@ -45,29 +48,42 @@ WRITES: dict[str, tuple[Callable[[StateStore], object], bytes | None, bytes | No
     "the first document of a deep category": (lambda store: store.put("x/y/z.md", NEW), None, NEW),
     "another document": (lambda store: store.put("a.md", NEW), OLD, NEW),
     "a version seen": (
-        lambda store: store.put("a.md", NEW, expect=_version(store, "a.md")),
+        lambda store: store.put("a.md", NEW, expect=content_version(OLD)),
         OLD,
         NEW,
     ),
     "a deletion": (lambda store: store.delete("a.md"), OLD, None),
+    "the deletion of a version seen": (
+        lambda store: store.delete("a.md", expect=content_version(OLD)),
+        OLD,
+        None,
+    ),
 }
 
 
-def _version(store: StateStore, key: str) -> Any:
-    blob = store.get(key)
-    assert blob
-    return blob.version
-
-
 class Disk:
-    """Records the system calls of this thread that may need room; lets one of them fail."""
+    """Records some system calls of this thread, and lets one of them fail.
 
-    def __init__(self, patch: pytest.MonkeyPatch, fail_at: int | None = None) -> None:
+    A call that fails does nothing, unless it has its effect before.
+    """
+
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        fail_at: int | None = None,
+        *,
+        of: Sequence[str] = NEEDS_ROOM,
+        number: int = errno.ENOSPC,
+        has_effect: bool = False,
+    ) -> None:
         self.calls: list[str] = []
         self._fail_at = fail_at
+        self._number = number
+        self._has_effect = has_effect
         self._thread = threading.get_ident()
-        for name in NEEDS_ROOM:
-            patch.setattr(os, name, self._wrap(name, getattr(os, name)))
+        for name in of:
+            module: Any = fcntl if name == "flock" else os
+            patch.setattr(module, name, self._wrap(name, getattr(module, name)))
 
     def _wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -78,7 +94,9 @@ class Disk:
             if name == "close":
                 call(*args, **kwargs)  # the descriptor is gone even if that fails
             if fails:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if self._has_effect and name != "close":
+                    call(*args, **kwargs)
+                raise OSError(self._number, os.strerror(self._number))
             if name == "write":
                 # As much as there is room for: the rest takes another call.
                 return call(args[0], bytes(args[1])[:4])
@@ -143,6 +161,60 @@ def test_leaves_the_old_content_and_nothing_else(
         assert tree(base) == after, (step, call)
 
 
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize(
+    ("number", "has_effect"),
+    [(errno.ENOSPC, False), (errno.EROFS, False), (errno.EIO, False), (errno.EIO, True)],
+)
+@pytest.mark.parametrize("what", WRITES)
+def test_an_error_says_what_may_have_landed(
+    make_store: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    number: int,
+    has_effect: bool,
+    links: bool,
+) -> None:
+    write, old, _ = WRITES[what]
+    if not links:
+        monkeypatch.setattr(os, "link", _refuse_link)
+    store, base = make_store(old)
+    with monkeypatch.context() as patch:
+        disk = Disk(patch, of=CAN_FAIL)
+        write(store)
+    after = _documents(base)
+    said = set()
+    for step, call in enumerate(disk.calls):
+        store, base = make_store(old)
+        before = _documents(base)
+        with monkeypatch.context() as patch:
+            Disk(patch, step, of=CAN_FAIL, number=number, has_effect=has_effect)
+            try:
+                write(store)
+            except StateStoreError as caught:
+                error = caught
+            else:
+                # It could do without, or the call had another answer to give than that error.
+                assert _documents(base) == after, (step, call)
+                continue
+        assert _documents(base) in (before, after), (step, call)
+        # Nobody knows what a call did that failed with an error of the disk.
+        in_doubt = number == errno.EIO and call in PUBLISHES
+        certain = _documents(base) == before and not in_doubt
+        assert error.landed == ("no" if certain else "unknown"), (step, call)
+        assert ("may have landed" in str(error)) == (error.landed == "unknown")
+        said.add(error.landed)
+    assert said == {"no", "unknown"}
+
+
+def _documents(base: Path) -> dict[str, bytes]:
+    return {name: data for name, data in tree(base).items() if not name.endswith(".tmp")}
+
+
+def _refuse_link(*_: object) -> None:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
 def test_what_is_recorded_is_all_that_a_write_does(
     make_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,8 +260,7 @@ def test_a_prune_that_cannot_delete_says_so(
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", fail)
         report = sessions.prune(plan)
-    assert len(report.unknown) == 2
-    assert all(isinstance(each.error, StateStoreError) for each in report.unknown)
+    assert [each.error.landed for each in report.failed] == ["no", "no"]
     assert tree(base) == before
     assert len(sessions.prune(plan).pruned) == 2
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import GOLDEN, tree
 
-from statekeep import Documents, Session, Sessions, StateStore, open_store
+from statekeep import (
+    ConflictError,
+    CorruptDataError,
+    Documents,
+    Session,
+    Sessions,
+    StateStore,
+    open_store,
+)
 from statekeep.doctor import Diagnosis, diagnose, repair
 from statekeep.store.keys import QUARANTINE
 from statekeep_backends.local import LocalDiskStore
@@ -445,6 +454,55 @@ class TestARaceWithOthers:
         moved = base / QUARANTINE / "here/specs/x.json"
         assert moved.exists() == taken_again
         assert not taken_again or moved.read_text() == "1"
+
+    def test_what_is_replaced_in_the_last_moment_stays_in_quarantine_without_hard_links(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch, seen: Any
+    ) -> None:
+        store, anomaly = seen
+        rename = os.rename
+
+        def restore_first(old: str, new: str) -> None:
+            (base / "specs/x.json").unlink()
+            (base / "specs/x.json").write_text("1")
+            rename(old, new)
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+        monkeypatch.setattr(os, "rename", restore_first)
+        monkeypatch.setattr(os, "link", refuse)
+        with pytest.raises(ConflictError):
+            store.repair(anomaly, f"{QUARANTINE}/here")
+        assert (base / QUARANTINE / "here/specs/x.json").read_text() == "1"
+
+    def test_what_is_replaced_while_it_is_listed_is_seen(
+        self, store: StateStore, monkeypatch: pytest.MonkeyPatch, seen: Any
+    ) -> None:
+        assert seen
+        scandir = os.scandir
+        listed = []
+
+        @contextmanager
+        def replace(path: Any) -> Iterator[list[os.DirEntry[str]]]:
+            """As tmpfs does it: what is replaced comes where the scan was already."""
+            with scandir(path) as entries:
+                found = [each for each in entries if each.name != "x.json" or path in listed]
+            listed.append(path)
+            yield found
+
+        monkeypatch.setattr(os, "scandir", replace)
+        assert isinstance(store, LocalDiskStore)
+        found = store.inspect(older_than=timedelta(hours=1))
+        assert [each.place for each in found] == ["specs/x.json"]
+
+    def test_a_store_that_is_no_folder_any_more_does_not_pass_for_an_empty_one(
+        self, store: StateStore, base: Path
+    ) -> None:
+        shutil.rmtree(base)
+        base.write_text("a file")
+        assert isinstance(store, LocalDiskStore)
+        with pytest.raises(CorruptDataError):
+            list(store.inspect(older_than=timedelta(hours=1)))
 
     def test_what_cannot_be_moved_leaves_no_empty_folder(
         self, base: Path, monkeypatch: pytest.MonkeyPatch, seen: Any

@@ -37,8 +37,9 @@ from statekeep import (
     open_store,
 )
 from statekeep.retention import Victim
-from statekeep.store import Entry
+from statekeep.store import Capabilities, Entry, is_key
 from statekeep_backends.local import LocalDiskStore, files
+from statekeep_backends.local.files import LOCKS, TEMPORARY_SUFFIX
 from statekeep_backends.local.locks import STRIPES
 
 if TYPE_CHECKING:
@@ -156,8 +157,9 @@ class TestWhatIsNoDocument:
         self, store: StateStore, obstacle: Path, expect: Any, tmp_path: Path
     ) -> None:
         kind = os.lstat(obstacle).st_mode
-        with pytest.raises((CorruptDataError, ConflictError)):
+        with pytest.raises((CorruptDataError, ConflictError)) as refused:
             store.put("sessions/x.json", b"new", expect=expect)
+        assert refused.value.landed == "no"
         if expect != "0" * 64:
             with pytest.raises(CorruptDataError, match="in the way"):
                 store.put("sessions/x.json", b"new", expect=expect)
@@ -254,8 +256,9 @@ class TestTemporaryFiles:
         store.put("a/b.md", b"2", expect=version)
         store.put("a/b.md", b"3")
         for expect in (ABSENT, version):
-            with pytest.raises(ConflictError):
+            with pytest.raises(ConflictError) as refused:
                 store.put("a/b.md", b"4", expect=expect)
+            assert refused.value.landed == "no"
         assert list(tree(base)) == ["a/b.md"]
 
     def test_old_ones_are_removed_by_the_next_prune_and_nothing_else(
@@ -332,6 +335,9 @@ class TestFailedWrites:
             assert caught.value.key == key
             assert caught.value.store == str(base)
             assert isinstance(caught.value.__cause__, OSError)
+            # Of an I/O error of the rename itself nobody knows.
+            doubtful = call in {"replace", "link"} and number in {errno.EIO, errno.EMFILE}
+            assert caught.value.landed == ("unknown" if doubtful else "no")
             after = sorted(path for path in base.rglob("*") if "locks" not in str(path))
             assert after == before
             assert tree(base) == {"a/old.md": b"old"}
@@ -450,10 +456,12 @@ class TestLocks:
         store.put("a.md", b"old")
         with _all_stripes_held(base):
             started = time.monotonic()
-            with pytest.raises(UnavailableError, match="another writer"):
+            with pytest.raises(UnavailableError, match="another writer") as refused:
                 store.put("a.md", b"new")
-            with pytest.raises(UnavailableError):
+            assert refused.value.landed == "no"
+            with pytest.raises(UnavailableError) as refused:
                 store.delete("a.md")
+            assert refused.value.landed == "no"
             assert time.monotonic() - started < 5
             blob = store.get("a.md")  # readers do not lock
             assert blob
@@ -524,9 +532,27 @@ class TestAFilesystemWithoutHardLinks:
 
     def test_creates_once_all_the_same(self, store: StateStore, base: Path) -> None:
         store.put("a/b.md", b"1", expect=ABSENT)
-        with pytest.raises(ConflictError):
+        with pytest.raises(ConflictError) as refused:
             store.put("a/b.md", b"2", expect=ABSENT)
+        assert refused.value.landed == "no"
         assert tree(base) == {"a/b.md": b"1"}
+
+    def test_does_not_replace_what_it_cannot_see(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("a.md", b"1")
+        lstat = os.lstat
+
+        def fail(path: Any) -> os.stat_result:
+            if str(path) == str(base / "a.md"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return lstat(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "lstat", fail)
+            with pytest.raises(UnavailableError):
+                store.put("a.md", b"2", expect=ABSENT)
+        assert tree(base) == {"a.md": b"1"}
 
     def test_of_racing_creators_one_wins(self, store: StateStore) -> None:
         gate = threading.Barrier(8)
@@ -552,6 +578,24 @@ class TestAFilesystemWithoutHardLinks:
         os.mkfifo(base / "a.md")
         with pytest.raises(CorruptDataError):
             store.put("a.md", b"", expect=ABSENT)
+
+
+def test_what_is_deleted_while_another_creates_it_is_a_conflict(
+    store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("a.md", b"1")
+    link = os.link
+
+    def delete_afterwards(old: str, new: str) -> None:
+        try:
+            link(old, new)
+        finally:
+            (base / "a.md").unlink()
+
+    monkeypatch.setattr(os, "link", delete_afterwards)
+    with pytest.raises(ConflictError) as refused:
+        store.put("a.md", b"2", expect=ABSENT)
+    assert refused.value.landed == "no"
 
 
 def test_a_folder_removed_by_a_failing_writer_is_made_again(
@@ -781,6 +825,17 @@ LocalDiskStore(sys.argv[1]).put("a.md", b"second")
         assert os.path.lexists(base / name)
 
 
+@pytest.mark.parametrize("name", [LOCKS, f"{LOCKS}/07", "a/x" + TEMPORARY_SUFFIX])
+def test_what_the_store_has_for_itself_is_no_key(name: str) -> None:
+    assert not is_key(name)
+
+
+def test_promises_everything_and_needs_no_network(store: StateStore) -> None:
+    assert store.capabilities == Capabilities(
+        conditional_put=True, conditional_delete=True, shared=True, remote=False
+    )
+
+
 class TestTheFirstWrite:
     def test_is_durable_up_to_the_folder_that_was_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -803,6 +858,27 @@ class TestTheFirstWrite:
             steps.clear()
             store.put("sessions/t.json", b"{}", expect=ABSENT)
         assert steps == ["fsync file", "link", f"fsync {base / 'sessions'}"]
+
+    def test_that_could_not_be_made_durable_does_not_pass_for_durable_later(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (base / "sessions").mkdir(parents=True)
+        fsync = os.fsync
+
+        def fail(descriptor: int) -> None:
+            if os.readlink(f"/proc/self/fd/{descriptor}") == str(base):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(descriptor)
+
+        with open_store(base) as store:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", fail)
+                with pytest.raises(UnavailableError, match="may have landed"):
+                    store.put("sessions/s.json", b"{}", expect=ABSENT)
+            steps = _record_steps(monkeypatch)
+            store.put("sessions/t.json", b"{}", expect=ABSENT)
+        assert f"fsync {base}" in steps
+        assert f"fsync {base.parent}" in steps
 
     def test_that_expects_something_makes_nothing(self, store: StateStore, base: Path) -> None:
         with pytest.raises(ConflictError):

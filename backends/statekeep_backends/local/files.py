@@ -17,8 +17,9 @@ from statekeep.store import Blob, content_version
 from statekeep.timestamps import from_nanoseconds, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import timedelta
+
+    from statekeep_backends.local.effect import Effect
 
 __all__ = [
     "LOCKS",
@@ -28,6 +29,7 @@ __all__ = [
     "fingerprint_if_settled",
     "is_document",
     "is_leftover",
+    "is_obstacle",
     "is_older",
     "is_settled",
     "link",
@@ -61,7 +63,7 @@ _pack = struct.Struct(">QQQQ").pack
 _CLOCK_GRAIN_NS = 2_000_000_000
 
 
-class LinksUnsupportedError(Exception):
+class LinksUnsupportedError(OSError):
     """The filesystem has no hard links."""
 
 
@@ -103,18 +105,21 @@ def read_file(path: str) -> tuple[bytes, os.stat_result] | None:
     return b"".join(chunks), status
 
 
-def write_file(
-    path: str, data: bytes, publish: Callable[[str, str], object], *, sync: bool
-) -> None:
-    """Write a file under another name, then publish it under its own.
+def write_file(path: str, data: bytes, effect: Effect, *, create: bool, sync: bool) -> None:
+    """Write a file under another name, then give it its own.
 
     If anything fails before that, nothing is left: no temporary file and no new folder.
 
     Args:
         path: Its name.
         data: Its content.
-        publish: `os.replace` or `link`.
+        effect: Is told when it gets its name.
+        create: Whether that must be free; otherwise what is there is replaced.
         sync: Whether it shall survive a power cut, but for its name: see `sync_folder`.
+
+    Raises:
+        FileExistsError: It was to be created, and the name is taken.
+        LinksUnsupportedError: It was to be created, and the filesystem cannot do that in one step.
     """
     folder = os.path.dirname(path)  # noqa: PTH120
     temporary = f"{folder}/.statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
@@ -129,7 +134,13 @@ def write_file(
                 _flush(descriptor)
         finally:
             os.close(descriptor)
-        publish(temporary, path)
+        with effect:
+            if create:
+                link(temporary, path)
+            else:
+                os.replace(temporary, path)  # noqa: PTH105
+        if create:
+            os.unlink(temporary)  # noqa: PTH108
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
@@ -139,20 +150,19 @@ def write_file(
         sync_names_of(made)
 
 
-def link(temporary: str, path: str) -> None:
-    """Give a file its name, if that is free.
+def link(path: str, to: str) -> None:
+    """Give a file another name as well, if that is free.
 
     Raises:
         FileExistsError: It is not.
         LinksUnsupportedError: The filesystem cannot do that.
     """
     try:
-        os.link(temporary, path)
+        os.link(path, to)
     except OSError as error:
         if error.errno in _NO_LINKS:
-            raise LinksUnsupportedError from error
+            raise LinksUnsupportedError(error.errno, error.strerror) from error
         raise
-    os.unlink(temporary)  # noqa: PTH108
 
 
 def sync_folder(folder: str) -> None:
@@ -221,10 +231,14 @@ def remove_folders(folders: list[str]) -> None:
 
 def is_document(path: str) -> bool:
     """Whether there is a regular file, and not by a link."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return False
+    mode = _mode(path)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def is_obstacle(path: str) -> bool:
+    """Whether there is something else than a regular file."""
+    mode = _mode(path)
+    return mode is not None and not stat.S_ISREG(mode)
 
 
 def is_leftover(name: str) -> bool:
@@ -268,6 +282,13 @@ def is_settled(status: os.stat_result, now_ns: int) -> bool:
     # What was changed in this very step of the clock may be changed again in it, with neither its
     # times nor its size telling.
     return max(status.st_mtime_ns, status.st_ctime_ns) + _CLOCK_GRAIN_NS < now_ns
+
+
+def _mode(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_mode
+    except FileNotFoundError:
+        return None
 
 
 def _flush(descriptor: int) -> None:

@@ -249,6 +249,7 @@ def _move(identity: FileIdentity, to: str, *, sync: bool) -> None:
         # Someone has put a document there in this very moment: give it its name back.
         with contextlib.suppress(OSError):
             link(to, identity.path)
+            os.unlink(to)  # noqa: PTH108
         raise ChangedError
     if sync:
         sync_folder(folder)

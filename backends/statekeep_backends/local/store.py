@@ -24,6 +24,7 @@ from statekeep.errors import (
     ConflictError,
     CorruptDataError,
     InvalidKeyError,
+    StateStoreError,
     UnavailableError,
 )
 from statekeep.store import (
@@ -43,6 +44,7 @@ from statekeep.store import (
     content_version,
     is_key,
 )
+from statekeep_backends.local.effect import Effect
 from statekeep_backends.local.files import (
     LOCKS,
     TEMPORARY_SUFFIX,
@@ -50,8 +52,8 @@ from statekeep_backends.local.files import (
     fingerprint,
     is_document,
     is_leftover,
+    is_obstacle,
     is_older,
-    link,
     read_document,
     read_file,
     sync_folder,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
+    from statekeep_backends.local.effect import Landed
     from statekeep_backends.local.walking import Folder
 
 __all__ = ["Durability", "LocalDiskStore"]
@@ -143,38 +146,40 @@ class LocalDiskStore(StateStore):
         check_key(key)
         path = self._path(key)
         version = content_version(data)
+        effect = Effect()
         try:
             self._refuse_links(key)
             if expect is ABSENT:
-                self._create(key, path, data)
+                self._create(key, path, data, effect)
             else:
                 if expect is not ANY and not is_document(path):
                     compare(None, expect, key=key, store=self)
                 with self._locked(key):
                     self._compare(key, path, expect)
-                    write_file(path, data, os.replace, sync=self._sync)
+                    write_file(path, data, effect, create=False, sync=self._sync)
             if self._sync:
                 self._sync_name(path)
         except OSError as error:
-            self._fail(error, key)
+            self._fail(error, key, effect.landed)
         return version
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
         check_key(key)
         path = self._path(key)
+        effect = Effect()
         try:
             if not self._is_reached(key) or not is_document(path):
                 compare(None, expect, key=key, store=self)
                 return
             with self._locked(key):
                 self._compare(key, path, expect)
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError), effect:
                     os.unlink(path)  # noqa: PTH108
                 if self._sync:
                     sync_folder(os.path.dirname(path))  # noqa: PTH120
         except OSError as error:
-            self._fail(error, key)
+            self._fail(error, key, effect.landed)
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`."""
@@ -261,41 +266,45 @@ class LocalDiskStore(StateStore):
         folder = os.path.dirname(path)  # noqa: PTH120
         sync_folder(folder)
         # Who made the folder may have died before its own name was safe; once is enough.
+        synced = []
         while folder not in self._durable:
-            self._durable.add(folder)
             outer = os.path.dirname(folder)  # noqa: PTH120
             sync_folder(outer)
+            synced.append(folder)
             if folder == self._base:
-                return
+                break
             folder = outer
+        # Not before all of it has succeeded: others rely on it at once.
+        self._durable.update(synced)
 
-    def _create(self, key: str, path: str, data: bytes) -> None:
+    def _create(self, key: str, path: str, data: bytes, effect: Effect) -> None:
         try:
-            write_file(path, data, link, sync=self._sync)
+            write_file(path, data, effect, create=True, sync=self._sync)
         except FileExistsError:
             self._refuse_existing(key, path)
         except LinksUnsupportedError:
             # Every creator on such a filesystem takes the lock instead.
             with self._locked(key):
-                if os.path.lexists(path):
+                if is_document(path) or is_obstacle(path):
                     self._refuse_existing(key, path)
-                write_file(path, data, os.replace, sync=self._sync)
+                write_file(path, data, effect, create=False, sync=self._sync)
 
     def _refuse_existing(self, key: str, path: str) -> NoReturn:
-        if not is_document(path):
+        if is_obstacle(path):
             self._refuse_obstacle(key)
-        raise ConflictError("it exists already", key=key, store=self) from None
+        raise ConflictError("it exists already", key=key, store=self, landed="no") from None
 
     def _refuse_obstacle(self, key: str) -> NoReturn:
         raise CorruptDataError(
             "a folder, a link or a special file is in the way; move it elsewhere",
             key=key,
             store=self,
+            landed="no",
         ) from None
 
     def _compare(self, key: str, path: str, expect: Expect) -> None:
         if expect is ANY:
-            if os.path.lexists(path) and not is_document(path):
+            if is_obstacle(path):
                 self._refuse_obstacle(key)
             return
         current = read_file(path)
@@ -327,31 +336,28 @@ class LocalDiskStore(StateStore):
         self._refuse_links(f"{LOCKS}/x")
         return locked(self._path(LOCKS), key, self._lock_timeout, sync=self._sync)
 
-    def _fail(self, error: OSError, key: str | None) -> NoReturn:
-        reason = error.strerror or str(error)
+    def _fail(self, error: OSError, key: str | None, landed: Landed | None = None) -> NoReturn:
         if key is None and isinstance(error.filename, str):
             key = error.filename.removeprefix(f"{self._base}/")
-        match error.errno:
-            case errno.EACCES | errno.EPERM | errno.EROFS:
-                raise AccessDeniedError(
-                    f"{reason}; see to whom the folder belongs, or choose another",
-                    key=key,
-                    store=self,
-                ) from error
-            case errno.ENAMETOOLONG:
-                raise InvalidKeyError(
-                    "too long for this filesystem", key=key, store=self
-                ) from error
-            case errno.ENOTDIR | errno.EISDIR | errno.ELOOP:
-                raise CorruptDataError(
-                    f"something that is no document is in the way: {reason}", key=key, store=self
-                ) from error
-            case errno.ENOSPC | errno.EDQUOT:
-                raise UnavailableError(
-                    f"{reason}; free some room and retry", key=key, store=self
-                ) from error
-            case _:
-                raise UnavailableError(f"{reason}; retry later", key=key, store=self) from error
+        kind, advice = _meaning(error)
+        reason = error.strerror or str(error)
+        if landed == "unknown":
+            reason = f"{reason}, and what was asked for may have landed"
+        raise kind(f"{reason}; {advice}", key=key, store=self, landed=landed) from error
+
+
+def _meaning(error: OSError) -> tuple[type[StateStoreError], str]:
+    match error.errno:
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return AccessDeniedError, "see to whom the folder belongs, or choose another"
+        case errno.ENAMETOOLONG:
+            return InvalidKeyError, "it is too long for this filesystem"
+        case errno.ENOTDIR | errno.EISDIR | errno.ELOOP:
+            return CorruptDataError, "something that is no document is in the way"
+        case errno.ENOSPC | errno.EDQUOT:
+            return UnavailableError, "free some room and retry"
+        case _:
+            return UnavailableError, "retry later"
 
 
 def _entry(key: str, status: os.stat_result) -> Entry:

@@ -1,0 +1,54 @@
+"""What a failed write or delete can say of what may have landed."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Effect", "Landed"]
+
+Landed = Literal["no", "unknown"]
+
+# What says that a system call did nothing. Not ENOENT, with which a repeated call finds its own
+# effect, and not EIO and the like, after which nobody knows.
+_REFUSALS = {
+    errno.EACCES,
+    errno.EBUSY,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.EMLINK,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOSYS,
+    errno.ENOTDIR,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EXDEV,
+}
+
+
+class Effect:
+    """The one system call by which a write or a delete lands; to be used around it.
+
+    Attributes:
+        landed: What an error that is met now has to say.
+    """
+
+    def __init__(self) -> None:
+        self.landed: Landed = "no"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if not (isinstance(error, OSError) and error.errno in _REFUSALS):
+            self.landed = "unknown"
