@@ -23,7 +23,6 @@ from statekeep import (
     Session,
     Sessions,
     StateStore,
-    doctor,
     load_pruner,
     open_store,
 )
@@ -221,7 +220,9 @@ def clean_up(store: StateStore, location: str, monkeypatch: pytest.MonkeyPatch) 
             assert sessions.prune(load_pruner("ttl")).swept == len(leftovers)
         assert not list(base.rglob("*.tmp"))
     else:
-        monkeypatch.setattr(doctor, "utc_now", lambda: utc_now() + timedelta(hours=2))
+        monkeypatch.setattr(
+            "statekeep_backends.s3.store.utc_now", lambda: utc_now() + timedelta(hours=2)
+        )
         diagnosis = diagnose(store)
         assert {each.kind for each in diagnosis.findings} <= {"leftover"}
         assert repair(store, diagnosis).healthy
@@ -232,7 +233,7 @@ STEPS = ("open", "write", "fsync", "close", "mkdir", "link", "replace", "rename"
 OLD, NEW = b'"old"', b'"new content"'
 
 # What is done to `a.json`, which is there before unless it is created, and what it is after.
-DEEDS: dict[str, tuple[Callable[[StateStore], object], bytes | None, bytes | None]] = {
+WRITES: dict[str, tuple[Callable[[StateStore], object], bytes | None, bytes | None]] = {
     "create": (lambda store: store.put("a.json", NEW, expect=ABSENT), None, NEW),
     "put the first": (lambda store: store.put("a.json", NEW), None, NEW),
     "replace": (lambda store: store.put("a.json", NEW), OLD, NEW),
@@ -248,7 +249,7 @@ def _version(store: StateStore) -> Any:
     return blob.version
 
 
-def _do_until(step: int, deed: Callable[[], object]) -> bool:
+def _do_until(step: int, write: Callable[[], object]) -> bool:
     """Do it in a child that is killed before that system call; tell whether it was."""
     child = os.fork()
     if child == 0:
@@ -269,7 +270,7 @@ def _do_until(step: int, deed: Callable[[], object]) -> bool:
         try:
             for name in STEPS:
                 setattr(os, name, count(getattr(os, name)))
-            deed()
+            write()
             os._exit(0)
         finally:
             os._exit(1)
@@ -280,11 +281,11 @@ def _do_until(step: int, deed: Callable[[], object]) -> bool:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("durability", ["fsync", "rename"])
-@pytest.mark.parametrize("what", DEEDS)
+@pytest.mark.parametrize("what", WRITES)
 def test_a_kill_at_any_step_leaves_the_old_or_the_new(
     tmp_path: Path, what: str, durability: str
 ) -> None:
-    deed, old, new = DEEDS[what]
+    write, old, new = WRITES[what]
     seen = []
     for step in range(1000):
         base = tmp_path / str(step)
@@ -292,7 +293,7 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new(
             store.put("b.md", b"untouched")
             if old is not None:
                 store.put("a.json", old)
-            killed = _do_until(step, lambda store=store: deed(store))  # type: ignore[misc]
+            killed = _do_until(step, lambda store=store: write(store))  # type: ignore[misc]
             blob = store.get("a.json")
             seen.append(blob.data if blob else None)
             assert seen[-1] in {old, new}
