@@ -1,5 +1,6 @@
-"""What observers are told, after the fact."""
+"""What observers are told, after the fact; and how a backend makes its requests known to them."""
 
+from statekeep.observe.emitter import count_request
 from statekeep.observe.events import (
     ConflictDetected,
     ConflictRetried,
@@ -30,4 +31,5 @@ __all__ = [
     "SessionDeleted",
     "SessionRestored",
     "SessionSaved",
+    "count_request",
 ]

@@ -128,7 +128,7 @@ def test_an_empty_store_is_healthy(store: StateStore) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_what_cannot_be_read_is_found_and_moved_aside(memory: StateStore, damage: str) -> None:
+def test_what_cannot_be_read_is_found_and_moved_to_quarantine(memory: StateStore, damage: str) -> None:
     sound = fill(memory)
     key, data, kind = DAMAGE[damage]
     sound.pop(key, None)

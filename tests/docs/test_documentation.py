@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import wrappers
 from sybil import Document
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
@@ -142,6 +143,12 @@ def test_every_setting_is_described() -> None:
     for name in Settings.model_fields:
         assert f"`{name}" in described
         assert f"`STATEKEEP_{name.upper()}" in described
+
+
+def test_the_wrappers_that_are_shown_are_those_that_the_kit_runs_over() -> None:
+    page = (ROOT / "docs" / "wrappers.md").read_text()
+    for wrapper in (wrappers.ReadCounter, wrappers.CompressingStore):
+        assert inspect.getsource(wrapper).replace("  # noqa: ARG002", "") in page
 
 
 def test_every_exit_code_is_described() -> None:

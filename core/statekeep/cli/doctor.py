@@ -81,7 +81,7 @@ def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
         said.append(f"{len(report.repaired)} repaired")
     output.print_text(", ".join(said))
     if report is None and any(each.action for each in diagnosis.findings):
-        output.note("--repair moves aside what cannot be read, and deletes no document")
+        output.note("--repair moves what cannot be read to quarantine, and deletes no document")
 
 
 def _outcomes(report: RepairReport) -> dict[Finding, str]:

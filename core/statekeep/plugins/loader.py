@@ -324,7 +324,7 @@ class Plugins:
     def _broken(self, entry: EntryPoint, why: str) -> PluginLoadError:
         return PluginLoadError(
             f"the plugin {entry.name!r} ({entry.value}) of {_name_of(entry)} "
-            f"{_version_of(entry)} is broken: {why}; mend or uninstall the distribution"
+            f"{_version_of(entry)} is broken: {why}; repair or uninstall the distribution"
         )
 
 

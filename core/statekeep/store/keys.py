@@ -57,7 +57,7 @@ TRASH = f"{RESERVED}/trash"
 """Where pruned sessions wait."""
 
 QUARANTINE = f"{RESERVED}/quarantine"
-"""Where a repair puts what it moves aside."""
+"""Where a repair puts what it moves."""
 
 MAX_SESSION_ID = 512
 """Characters that a session id may have."""
