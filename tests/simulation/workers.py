@@ -1,0 +1,305 @@
+"""What workers do: each step of each is drawn from the seed before anybody begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from simulation.model import NOTE, Operation, Policy
+from simulation.rules import PERIOD
+from simulation.scheduler import Crash, Process
+from statekeep import Documents, NotFoundError, Session, Sessions
+from statekeep.doctor import diagnose, repair
+from statekeep.retention import Retention, Victim
+from statekeep.store.keys import session_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from simulation.model import Act
+    from simulation.scheduler import Scheduler
+    from simulation.store import SimulatedStore
+    from statekeep import SessionSummary
+    from statekeep.retention import PrunePlan
+
+__all__ = ["ACTS", "Step", "Worker", "draw_policy"]
+
+_USER = "ada"
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_MONTH = timedelta(days=30)
+_ABOUT_ALL = {"empty", "list", "plan", "prune", "repair"}
+
+ACTS: Final[dict[Act, int]] = {
+    "create": 5,
+    "update": 6,
+    "save": 4,
+    "load": 1,
+    "delete": 2,
+    "discard": 2,
+    "restore": 4,
+    "list": 1,
+    "plan": 2,
+    "prune": 5,
+    "empty": 1,
+    "pin": 1,
+    "unpin": 1,
+    "note": 1,
+    "plant": 1,
+    "repair": 1,
+}
+"""What a worker does, and how often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that one worker is to do.
+
+    Attributes:
+        number: Which of the history.
+        worker: Which worker.
+        act: What.
+        at: When, at the earliest, in microseconds since the beginning.
+        seed: From which all else of it is drawn.
+        calm: Whether nothing goes wrong with its calls.
+    """
+
+    number: int
+    worker: int
+    act: Act
+    at: int
+    seed: int
+    calm: bool = False
+
+
+class Worker:
+    """A process that does its steps one after the other; if it dies, another goes on.
+
+    Args:
+        name: Its name.
+        steps: What it does.
+        clocks: By how many microseconds its clock is ahead; it is set from one to another.
+        retention: What it goes by when it prunes in the background; None if it does not.
+        ids: Of which sessions it takes one.
+        scheduler: Runs it.
+        store: Where it works.
+        begin: Told of each operation.
+        hear: Told what each operation gave back or raised.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        steps: Sequence[Step],
+        *,
+        clocks: Sequence[int],
+        retention: Policy | None,
+        ids: Sequence[str],
+        scheduler: Scheduler[Operation],
+        store: SimulatedStore,
+        begin: Callable[[Operation], object],
+        hear: Callable[[Operation, object], object],
+    ) -> None:
+        self._name = name
+        self._steps = steps
+        self._clocks = clocks
+        self._retention = retention
+        self._ids = ids
+        self._scheduler = scheduler
+        self._store = store
+        self._begin = begin
+        self._hear = hear
+        self._open()
+
+    def start(self) -> None:
+        """Let it begin, when the scheduler runs."""
+        self._scheduler.start(self._process, Operation(self._name, "load", Random(0)), self._work)
+
+    def _open(self) -> None:
+        self._process = Process(self._clocks[0])
+        retention = None
+        if (policy := self._retention) is not None:
+            retention = Retention(
+                _Strategy(policy, self._scheduler),
+                every=PERIOD,
+                trash=policy.trash,
+                min_idle=policy.min_idle,
+            )
+        self._sessions = Sessions(self._store, retention=retention)
+        self._documents = Documents(self._store)
+        self._held: dict[str, Session] = {}
+        self._planned: tuple[PrunePlan, Operation] | None = None
+
+    def _work(self) -> None:
+        task = self._scheduler.current
+        for step in self._steps:
+            task.operation = operation = Operation(
+                self._name, step.act, Random(step.seed), step.calm, background=self._background
+            )
+            try:
+                self._scheduler.sleep(max(0, step.at - self._scheduler.now))
+                self._do(operation, f"{self._name}.{step.number}")
+            except Crash:
+                self._open()
+                task.process = self._process
+        self._sessions.close()
+
+    def _background(self) -> Operation:
+        assert self._retention is not None
+        saving = self._scheduler.current.operation
+        chance = Random(saving.chance.random())
+        operation = Operation(
+            self._name, "background", chance, saving.calm, policy=self._retention
+        )
+        self._begin(operation)
+        return operation
+
+    def _do(self, operation: Operation, message: str) -> None:
+        """Do one thing.
+
+        Args:
+            operation: What.
+            message: What nobody else writes.
+        """
+        if operation.chance.random() < 0.2:
+            self._process.offset = operation.chance.choice(self._clocks)
+        session_id = operation.chance.choice(self._ids)
+        operation.subject = "" if operation.act in _ABOUT_ALL else session_key(session_id)
+        self._draw_policy(operation)
+        self._begin(operation)
+        try:
+            result = getattr(self, f"_{operation.act}")(operation, session_id, message)
+        except Exception as error:  # noqa: BLE001 - the rules judge it
+            result = error
+        self._hear(operation, result)
+
+    def _draw_policy(self, operation: Operation) -> None:
+        chance = operation.chance
+        match operation.act:
+            case "plan":
+                operation.policy = draw_policy(chance)
+            case "prune":
+                operation.policy = draw_policy(chance)
+                # By a plan that was made before, if there is one.
+                if self._planned is not None and chance.random() < 0.5:
+                    planning = self._planned[1]
+                    operation.policy = replace(planning.policy, trash=operation.policy.trash)
+                    operation.planned = planning.planned
+                    operation.has_plan = True
+            case "empty":
+                operation.policy = Policy(trash=chance.choice([timedelta(0), _HOUR, _DAY, _MONTH]))
+
+    def _create(self, operation: Operation, session_id: str, message: str) -> object:
+        session = self._held[session_id] = self._sessions.get_or_create(_USER, session_id)
+        return session
+
+    def _load(self, operation: Operation, session_id: str, message: str) -> object:
+        session = self._sessions.load(session_id)
+        if session is not None:
+            self._held[session_id] = session
+        return session
+
+    def _save(self, operation: Operation, session_id: str, message: str) -> object:
+        """Save what was loaded, perhaps long ago."""
+        session = self._held.get(session_id) or self._sessions.load(session_id)
+        if session is None:
+            return None
+        self._held[session_id] = session
+        session.add_user_message(message)
+        self._sessions.save(session)
+        return session
+
+    def _update(self, operation: Operation, session_id: str, message: str) -> object:
+        """Add a message, and come back if the session is gone."""
+
+        def change(session: Session) -> None:
+            session.add_user_message(message)
+
+        try:
+            session = self._sessions.update(session_id, change)
+        except NotFoundError:
+            self._sessions.get_or_create(_USER, session_id)
+            session = self._sessions.update(session_id, change)
+        self._held[session_id] = session
+        return session
+
+    def _pin(self, operation: Operation, session_id: str, message: str) -> object:
+        return self._sessions.pin(session_id)
+
+    def _unpin(self, operation: Operation, session_id: str, message: str) -> object:
+        return self._sessions.unpin(session_id)
+
+    def _delete(self, operation: Operation, session_id: str, message: str) -> object:
+        return self._sessions.delete(session_id)
+
+    def _discard(self, operation: Operation, session_id: str, message: str) -> object:
+        return self._sessions.delete(session_id, trash=True)
+
+    def _restore(self, operation: Operation, session_id: str, message: str) -> object:
+        return self._sessions.restore(session_id)
+
+    def _list(self, operation: Operation, session_id: str, message: str) -> object:
+        return self._sessions.list()
+
+    def _plan(self, operation: Operation, session_id: str, message: str) -> object:
+        policy = operation.policy
+        plan = self._sessions.plan_prune(
+            _Strategy(policy, self._scheduler), min_idle=policy.min_idle
+        )
+        self._planned = plan, operation
+        return plan
+
+    def _prune(self, operation: Operation, session_id: str, message: str) -> object:
+        policy = operation.policy
+        if operation.has_plan and self._planned is not None:
+            return self._sessions.prune(self._planned[0], trash=policy.trash)
+        return self._sessions.prune(
+            _Strategy(policy, self._scheduler), min_idle=policy.min_idle, trash=policy.trash
+        )
+
+    def _empty(self, operation: Operation, session_id: str, message: str) -> object:
+        assert operation.policy.trash is not None
+        return self._sessions.empty_trash(older_than=operation.policy.trash)
+
+    def _note(self, operation: Operation, session_id: str, message: str) -> object:
+        """Add to a document."""
+        operation.subject = NOTE
+        category, _, name = NOTE.removesuffix(".json").partition("/")
+        return self._documents.update(category, name, lambda value: [*(value or []), message])
+
+    def _plant(self, operation: Operation, session_id: str, message: str) -> object:
+        """Leave something that is no session where one might be."""
+        self._store.plant(session_key(session_id), f"{{damaged by {message}".encode())
+        return None
+
+    def _repair(self, operation: Operation, session_id: str, message: str) -> object:
+        return repair(self._store, diagnose(self._store))
+
+
+def draw_policy(chance: Random) -> Policy:
+    """Draw what a prune goes by."""
+    return Policy(
+        ttl=chance.choice([None, None, None, _HOUR, 2 * _DAY]),
+        keep=chance.choice([0, 0, 1]),
+        min_idle=chance.choice([timedelta(0), timedelta(0), _HOUR]),
+        # Not less than a day, so that no prune takes its own copies for what it may empty.
+        trash=chance.choice([None, _DAY, 7 * _DAY, _MONTH]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Strategy:
+    """Chooses by a policy, and tells the operation that runs that it plans."""
+
+    policy: Policy
+    scheduler: Scheduler[Operation]
+
+    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+        self.scheduler.current.operation.plan()
+        ttl = self.policy.ttl
+        for summary in summaries[self.policy.keep :]:
+            if ttl is None or now - summary.updated_at > ttl:
+                yield Victim(summary, "chosen")
