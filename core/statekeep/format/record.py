@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from statekeep.errors import CorruptDataError, InvalidKeyError
-from statekeep.format.session import Session
+from statekeep.format.session import Session, remember_version
 from statekeep.format.summary import SessionSummary, read_summary
 from statekeep.store.keys import session_key
 from statekeep.timestamps import from_microseconds, to_microseconds
@@ -110,7 +110,7 @@ def decode_session(key: str, blob: Blob) -> Session:
     """
     session = Session.from_json(blob.data)
     _check_place(key, session.id)
-    session.version = blob.version
+    remember_version(session, blob.version)
     return session
 
 

@@ -15,14 +15,14 @@ from statekeep.errors import (
     UnsupportedError,
 )
 from statekeep.format.record import decode_session
-from statekeep.format.session import Session
+from statekeep.format.session import Session, remember_version
 from statekeep.format.version import refuse_newer
 from statekeep.retention.trash import move_to_trash
 from statekeep.store.keys import session_key
 from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
-    from statekeep.store.protocol import Blob
+    from statekeep.store.protocol import Blob, Version
     from statekeep.store.transfer import Transfer
 
 __all__ = ["SessionRepository"]
@@ -45,11 +45,11 @@ class SessionRepository:
         blob = self._store.get(key)
         return None if blob is None else self._decode(key, blob, user_id)
 
-    def save(self, session: Session, *, overwrite: bool) -> bool:
+    def save(self, session: Session, *, overwrite: bool) -> tuple[Version, bool]:
         """Store a session; see `Sessions.save`.
 
         Returns:
-            Whether it was created.
+            Its version, and whether it was created.
         """
         key = session_key(session.id)
         try:
@@ -60,8 +60,9 @@ class SessionRepository:
             ) from None
         if overwrite:
             created = not self._is_there_for(session.id)
-            session.version = self._store.put(key, data)
-            return created
+            version = self._store.put(key, data)
+            remember_version(session, version)
+            return version, created
         seen = session.version
         try:
             if seen is None:
@@ -79,8 +80,8 @@ class SessionRepository:
                 store=self._store,
                 landed=error.landed,
             ) from error
-        session.version = version
-        return seen is None
+        remember_version(session, version)
+        return version, seen is None
 
     def delete(self, session_id: str, user_id: str | None, *, trash: bool) -> bool:
         """Delete a session; see `Sessions.delete`.

@@ -166,11 +166,10 @@ class Sessions:
         """
         with self._emitter.operation("save", session.id):
             try:
-                created = self._repository.save(session, overwrite=overwrite)
+                version, created = self._repository.save(session, overwrite=overwrite)
             except ConflictError as error:
                 self._emitter.emit(ConflictDetected, error.key)
                 raise
-            version = cast("Version", session.version)
             self._emitter.emit(SessionSaved, session.id, session.user_id, version, created)
             if self._background:
                 self._background.saved(session.id)

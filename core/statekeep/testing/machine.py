@@ -211,7 +211,7 @@ class StateStoreMachine(RuleBasedStateMachine):
 
     def _is_of_equal_bytes(self, key: str, expect: Expect) -> bool:
         known = self._versions[key]
-        return expect in known and known.get(expect) == self._documents.get(key)  # type: ignore[arg-type]
+        return expect in known and known.get(expect) == self._documents.get(key)
 
     def _former(self, key: str, age: int) -> Version:
         known = [NO_SUCH_VERSION, *self._versions[key]]
