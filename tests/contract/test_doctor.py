@@ -16,6 +16,7 @@ from statekeep import (
     StateStore,
     StateStoreError,
     UnavailableError,
+    Version,
     open_store,
 )
 from statekeep.doctor import Diagnosis, diagnose, repair
@@ -23,7 +24,8 @@ from statekeep.doctor import diagnosis as module
 from statekeep.doctor import repairs as repair_module
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.index import CachedRecords, encode_index
-from statekeep.retention.trash import trash_key
+from statekeep.retention.copies import copy_key
+from statekeep.store import Blob
 from statekeep.store.keys import QUARANTINE, STAMP, TRASH
 from statekeep.timestamps import utc_now
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 HOUR = timedelta(hours=1)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 SESSION = Session.new("ada", "elsewhere").to_json()
-TRASHED = trash_key("sessions/elsewhere.json", NOW)
+BLOB = Blob(SESSION, Version("v"), NOW)
+TRASHED = copy_key("sessions/elsewhere.json", BLOB, NOW)
 DAMAGE = {
     "a session that is empty": ("sessions/x.json", b"", "corrupt session"),
     "a session cut in the middle": ("sessions/x.json", SESSION[:-9], "corrupt session"),
@@ -51,7 +54,7 @@ DAMAGE = {
     "a retention stamp that is no JSON": (STAMP, b"{", "retention stamp"),
     "trash that is no session": (TRASHED, SESSION[:-9], "trash"),
     "trash under another name": (
-        trash_key("sessions/x.json", NOW),
+        copy_key("sessions/x.json", BLOB, NOW),
         SESSION,
         "trash",
     ),
@@ -128,7 +131,9 @@ def test_an_empty_store_is_healthy(store: StateStore) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_what_cannot_be_read_is_found_and_moved_to_quarantine(memory: StateStore, damage: str) -> None:
+def test_what_cannot_be_read_is_found_and_moved_to_quarantine(
+    memory: StateStore, damage: str
+) -> None:
     sound = fill(memory)
     key, data, kind = DAMAGE[damage]
     sound.pop(key, None)

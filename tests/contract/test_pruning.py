@@ -378,7 +378,11 @@ class TestMistakes:
 
     def test_a_plan_has_its_own_conditions(self, sessions: Sessions) -> None:
         plan = sessions.plan_prune(load_pruner("ttl"), now=NOW)
-        for condition in ({"min_idle": HOUR}, {"protect": ["1"]}, {"now": NOW}):
+        for condition in (
+            {"min_idle": HOUR},
+            {"protect": ["1"]},
+            {"now": NOW, "trust_clock": True},
+        ):
             with pytest.raises(TypeError, match="plan_prune"):
                 sessions.prune(plan, **condition)
 

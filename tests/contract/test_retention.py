@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,18 +15,20 @@ import pytest
 from support import facts
 
 from statekeep import (
+    ANY,
     ConfigError,
     Retention,
     Session,
     Sessions,
     StateStore,
+    Version,
     load_pruner,
     open_sessions,
     open_store,
 )
 from statekeep.events import Event, PruneFailed, PruneFinished, SessionDeleted
 from statekeep.format import session as session_module
-from statekeep.retention import background as background_module
+from statekeep.retention import stamp as stamp_module
 from statekeep.sessions import sessions as sessions_module
 from statekeep.store.keys import STAMP, session_key
 from statekeep_backends import memory as memory_module
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
     from statekeep import SessionSummary
     from statekeep.retention import Victim
-    from statekeep.store import Entry
+    from statekeep.store import Entry, Expect
 
 HOUR = timedelta(hours=1)
 YEAR = timedelta(days=365)
@@ -193,7 +196,7 @@ class TestWhatLives:
         age(store, "old", YEAR)
         now = datetime.now(UTC)
         age(store, "pinned", YEAR, pin=(now + HOUR).isoformat())
-        for module in (background_module, sessions_module, session_module):
+        for module in (stamp_module, sessions_module, session_module):
             monkeypatch.setattr(module, "utc_now", lambda: datetime.now(UTC) + skew)
         for _ in range(2):
             with Sessions(store, retention=ttl()) as sessions:
@@ -412,15 +415,15 @@ def test_a_negative_time_is_refused(name: str) -> None:
         ttl(**{name: timedelta(seconds=-1)})
 
 
-def test_a_day(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Two workers save every ten minutes; sessions live for six hours, then three in the trash."""
+def test_two_days(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Two workers save every ten minutes; sessions live six hours, then 27 in the trash."""
     caplog.set_level(logging.ERROR)
     now = datetime(2026, 1, 1, tzinfo=UTC)
 
     def clock() -> float:
         return now.timestamp()
 
-    for module in (background_module, sessions_module, session_module, memory_module):
+    for module in (stamp_module, sessions_module, session_module, memory_module):
         monkeypatch.setattr(module, "utc_now", lambda: now)
     monkeypatch.setattr(time, "monotonic", clock)
     strategy = load_pruner("ttl", ttl_hours=6)
@@ -435,7 +438,7 @@ def test_a_day(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     born: dict[str, datetime] = {}
     workers[0].get_or_create("ada", "pinned")
     workers[0].pin("pinned", until=now + timedelta(hours=20))
-    for minute in range(0, 24 * 60, 10):
+    for minute in range(0, 48 * 60, 10):
         now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
         for number, worker in enumerate(workers):
             name = f"{minute}-{number}"
@@ -443,7 +446,7 @@ def test_a_day(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
             wait(worker)
             born[name] = now
     prunes = [moment for moment, event in events if isinstance(event, PruneFinished)]
-    assert len(prunes) == 24
+    assert len(prunes) == 48
     assert all(later - sooner >= HOUR for sooner, later in pairwise(prunes))
     deleted = {
         event.session_id: moment for moment, event in events if isinstance(event, SessionDeleted)
@@ -455,4 +458,59 @@ def test_a_day(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     assert all(now - born[name] <= 7 * HOUR for name in left)
     trash = workers[0].list_trash()
     assert trash
-    assert all(now - each.trashed_at <= 4 * HOUR for each in trash)
+    assert all(now - each.trashed_at <= 28 * HOUR for each in trash)
+    assert len(trash) < len(deleted)
+
+
+class FarAway(MemoryStore):
+    """A store with a clock of its own, which is right."""
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        version = super().put(key, data, expect=expect)
+        self._blobs[key] = replace(self._blobs[key], modified=datetime.now(UTC))
+        return version
+
+
+@pytest.mark.parametrize("skew", [YEAR, -YEAR])
+class TestAWrongClockOfAWorker:
+    """The store's is right: nothing goes that should not, in the foreground as from cron."""
+
+    @pytest.fixture
+    def store(self, skew: timedelta, monkeypatch: pytest.MonkeyPatch) -> FarAway:
+        for module in (stamp_module, sessions_module, session_module, memory_module):
+            monkeypatch.setattr(module, "utc_now", lambda: datetime.now(UTC) + skew)
+        store = FarAway()
+        age(store, "live", HOUR)
+        age(store, "old", 2 * YEAR)
+        return store
+
+    def test_a_prune_deletes_what_is_old(self, store: FarAway) -> None:
+        report = Sessions(store).prune(load_pruner("ttl"))
+        assert [each.summary.id for each in report.pruned] == ["old"]
+        assert ids(store) == {"live"}
+
+    def test_a_plan_that_was_shown_is_narrowed(self, store: FarAway, skew: timedelta) -> None:
+        sessions = Sessions(store)
+        plan = sessions.plan_prune(load_pruner("ttl"))
+        report = sessions.prune(plan)
+        assert "live" in ids(store)
+        if skew > timedelta(0):
+            assert {each.summary.id for each in plan.victims} == {"live", "old"}
+            assert [each.summary.id for each in report.skipped] == ["live"]
+            assert [each.summary.id for each in report.pruned] == ["old"]
+
+    def test_the_trash_is_not_emptied_too_soon(self, store: FarAway) -> None:
+        sessions = Sessions(store)
+        sessions.prune(load_pruner("max-sessions", max_sessions=1), trash=timedelta(days=7))
+        sessions.prune(load_pruner("max-sessions", max_sessions=1), trash=timedelta(days=7))
+        assert sessions.empty_trash(older_than=timedelta(days=7)) == 0
+        assert len(sessions.list_trash()) == 1
+
+    def test_is_trusted_if_the_caller_says_so(self, store: FarAway) -> None:
+        sessions = Sessions(store)
+        late = datetime.now(UTC) + YEAR
+        with pytest.raises(ValueError, match="trust_clock"):
+            sessions.prune(load_pruner("ttl"), now=late)
+        assert ids(store) == {"live", "old"}
+        sessions.prune(load_pruner("ttl"), now=late, trust_clock=True)
+        assert ids(store) == set()

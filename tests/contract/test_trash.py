@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ from statekeep import (
     Session,
     Sessions,
     StateStore,
+    UnavailableError,
     Version,
     load_pruner,
     open_store,
 )
 from statekeep.events import Event, PruneFinished, SessionDeleted, SessionRestored
-from statekeep.retention.trash import trash_key
+from statekeep.retention.copies import copy_key, copy_of, stems_of
 from statekeep.store import Blob, Expect, ExpectSeen, check_key
 from statekeep.store.keys import TRASH, session_key
 from statekeep_backends.memory import MemoryStore
@@ -29,8 +31,25 @@ from statekeep_backends.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 IDS = ["plain", "slack:C1/17.5", "../../etc/passwd", "😀" * 100, "é" * 125, "x" * 250]
+
+
+@dataclass
+class Clock:
+    """The clock of a machine, and so of a store in its memory."""
+
+    now: datetime
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(datetime.now(UTC))
+    for module in ("statekeep_backends.memory", "statekeep.sessions.sessions"):
+        monkeypatch.setattr(f"{module}.utc_now", lambda: clock.now)
+    return clock
 
 
 def age(store: StateStore, session_id: str, by: timedelta) -> Session:
@@ -60,8 +79,8 @@ class TestPruningIntoTheTrash:
         assert trashed.size == len(before.to_json())
         assert abs(datetime.now(UTC) - trashed.trashed_at) < timedelta(minutes=1)
         restored = sessions.restore("old")
-        assert restored == before
-        assert sessions.list_trash() == []
+        assert restored.metadata.pop("statekeep.restored")
+        assert restored.to_json() == before.to_json()
         restored.add_user_message("again")
         sessions.save(restored)
 
@@ -90,38 +109,46 @@ class TestPruningIntoTheTrash:
         assert len(report.skipped) == 1
         assert places(store) == (1, 0)
 
-    def test_empties_it_of_what_was_there_for_so_long(
-        self, store: StateStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_empties_it_a_day_after_what_was_asked_for(self, clock: Clock) -> None:
         events: list[Event] = []
+        store = MemoryStore()
         sessions = Sessions(store, observers=[events.append])
         age(store, "a", 2 * WEEK)
         assert sessions.prune(load_pruner("ttl"), trash=WEEK).purged == 0
-        # Whatever the strategy takes for the present.
-        later = datetime.now(UTC) + WEEK + timedelta(minutes=1)
-        assert sessions.prune(load_pruner("ttl"), trash=WEEK, now=later).purged == 0
-        monkeypatch.setattr("statekeep.sessions.sessions.utc_now", lambda: later)
+        clock.now += WEEK + DAY - timedelta(minutes=1)
         age(store, "b", 2 * WEEK)
         report = sessions.prune(load_pruner("ttl"), trash=WEEK)
         assert (len(report.pruned), report.purged) == (1, 0)
+        clock.now += timedelta(minutes=1)
         report = sessions.prune(load_pruner("ttl"), trash=WEEK)
-        assert (len(report.pruned), report.purged) == (0, 2)
+        assert (len(report.pruned), report.purged) == (0, 1)
         told = [event.purged for event in events if isinstance(event, PruneFinished)]
-        assert told == [0, 0, 0, 2]
-        assert places(store) == (0, 0)
+        assert told == [0, 0, 1]
+        assert places(store) == (0, 1)
 
-    def test_does_not_empty_it_too_soon_because_a_clock_is_fast(
-        self, store: StateStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_adds_no_second_copy_within_a_day(self, clock: Clock) -> None:
+        class Refusing(MemoryStore):
+            answers = False
+
+            def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+                if key.startswith("sessions/") and not self.answers:
+                    raise UnavailableError("no answer", key=key, store=self)
+                super().delete(key, expect=expect)
+
+        store = Refusing()
         sessions = Sessions(store)
-        age(store, "pruned before", 2 * WEEK)
-        sessions.prune(load_pruner("ttl"), trash=WEEK)
-        age(store, "pruned now", timedelta(0))
-        in_a_year = datetime.now(UTC) + timedelta(days=365)
-        monkeypatch.setattr("statekeep.sessions.sessions.utc_now", lambda: in_a_year)
-        report = sessions.prune(load_pruner("ttl"), trash=WEEK)
-        assert (len(report.pruned), report.purged) == (1, 0)
-        assert {each.stem for each in sessions.list_trash()} == {"pruned before", "pruned now"}
+        for n in range(3):
+            age(store, str(n), 2 * WEEK)
+        for _ in range(5):
+            report = sessions.prune(load_pruner("ttl"), trash=WEEK)
+            assert len(report.unknown) == 3
+            assert places(store) == (3, 3)
+        store.answers = True
+        clock.now += DAY - timedelta(minutes=1)
+        assert len(sessions.prune(load_pruner("ttl"), trash=WEEK).unknown) == 3
+        clock.now += timedelta(minutes=1)
+        assert len(sessions.prune(load_pruner("ttl"), trash=WEEK).pruned) == 3
+        assert places(store) == (0, 6)
 
     def test_for_less_than_no_time_is_refused_before_anything_is_done(
         self, store: StateStore
@@ -156,8 +183,10 @@ class TestDeletingIntoTheTrash:
         created = sessions.get_or_create("ada", session_id)
         assert sessions.delete(session_id, trash=True)
         assert places(store) == (0, 1)
-        assert sessions.restore(session_id) == created
-        assert places(store) == (1, 0)
+        restored = sessions.restore(session_id)
+        assert restored.metadata.pop("statekeep.restored")
+        assert restored.to_json() == created.to_json()
+        assert places(store) == (1, 1)
 
     def test_bypasses_it_unless_asked(self, store: StateStore) -> None:
         sessions = Sessions(store)
@@ -209,24 +238,83 @@ class TestRestoring:
         store.put(f"{TRASH}/99999999T999999.999999Z-{'0' * 16}-x.json", b"x")
         assert Sessions(store).list_trash() == []
 
-    def test_gives_the_newest_of_several(self, store: StateStore) -> None:
+    def test_gives_the_newest_state_whichever_copy_came_last(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        older = sessions.get_or_create("ada", "s")
+        older.add_user_message("first")
+        sessions.save(older)
+        seen = store.get(session_key("s"))
+        assert seen
+        sessions.update("s", lambda session: session.add_user_message("second"))
+        sessions.delete("s", trash=True)
+        late = copy_key(session_key("s"), seen, datetime.now(UTC) + HOUR)
+        store.put(late, seen.data)
+        restored = sessions.restore("s")
+        assert [each.content for each in restored.user_messages] == ["first", "second"]
+
+    def test_of_equal_times_gives_what_was_written_last(self, store: StateStore) -> None:
+        session = Session.new("ada", "s")
+        now = datetime.now(UTC)
+        for phase, hours in (("newest", 3), ("older", 2), ("oldest", 1)):
+            session.metadata["phase"] = phase
+            blob = Blob(session.to_json(), Version(phase), now + hours * HOUR)
+            store.put(copy_key(session_key("s"), blob, now - hours * HOUR), blob.data)
+        assert Sessions(store).restore("s").get_metadata("phase") == "newest"
+
+    def test_gives_the_copy_that_was_chosen(self, store: StateStore) -> None:
         sessions = Sessions(store)
         for text in ("first", "second"):
             session = sessions.get_or_create("ada", "s")
             session.add_user_message(text)
             sessions.save(session)
             sessions.delete("s", trash=True)
-        assert sessions.restore("s").user_messages[0].content == "second"
+        copies = sorted(sessions.list_trash(), key=lambda each: str(each.updated_at))
+        restored = sessions.restore("s", copy=copies[0].key)
+        assert restored.user_messages[0].content == "first"
         sessions.delete("s")
-        names = sorted(entry.key for entry in store.scan(TRASH))
-        assert len(names) == 1
+        with pytest.raises(NotFoundError):
+            sessions.restore("s", copy="no such copy")
+
+    def test_cannot_be_undone_by_a_delete_that_was_on_its_way(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        version = sessions.save(Session.new("ada", "s"))
+        sessions.delete("s", trash=True)
+        sessions.restore("s")
+        with pytest.raises(ConflictError):
+            store.delete(session_key("s"), expect=version)
+        assert sessions.load("s")
+
+    def test_keeps_a_young_copy_and_removes_an_old_one(self, clock: Clock) -> None:
+        store = MemoryStore()
+        sessions = Sessions(store)
+        for age_of_copy, left in ((HOUR - timedelta(seconds=1), 1), (HOUR, 0)):
+            sessions.get_or_create("ada", "s")
+            sessions.delete("s", trash=True)
+            clock.now += age_of_copy
+            sessions.restore("s")
+            assert places(store) == (1, left)
+            sessions.delete("s")
+            sessions.empty_trash()
+
+    def test_takes_copies_under_the_names_of_before(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        for session_id in IDS:
+            stem = max(stems_of(session_id), key=len)
+            session = Session.new("ada", session_id)
+            store.put(f"{TRASH}/20240131T120000.000000Z-{'0' * 16}-{stem}.json", session.to_json())
+        assert {each.id for each in sessions.list_trash()} == {*IDS}
+        for session_id in IDS:
+            assert sessions.restore(session_id).id == session_id
+        assert sessions.empty_trash() == len(IDS)
 
     def test_leaves_a_copy_alone_that_is_no_session(self, store: StateStore) -> None:
-        key = trash_key(session_key("s"), datetime.now(UTC))
-        store.put(key, b"garbage")
+        blob = Blob(b"garbage", Version("v"), None)
+        store.put(copy_key(session_key("s"), blob, datetime.now(UTC)), blob.data)
         with pytest.raises(CorruptDataError):
             Sessions(store).restore("s")
         assert places(store) == (0, 1)
+        (unreadable,) = Sessions(store).list_trash()
+        assert (unreadable.stem, unreadable.id, unreadable.updated_at) == ("s", None, None)
 
 
 class TestEmptying:
@@ -249,10 +337,15 @@ class TestEmptying:
 def test_every_key_of_the_trash_is_legal_and_its_own(session_id: str) -> None:
     now = datetime(2024, 1, 31, tzinfo=UTC)
     key = session_key(session_id)
-    keys = {trash_key(key, now) for _ in range(3)}
+    blob = Blob(b"x", Version("v"), now + HOUR)
+    keys = {copy_key(key, blob, now) for _ in range(3)}
     assert len(keys) == 3
     for each in keys:
         check_key(each)
+        copy = copy_of(each, None, 1)
+        assert copy is not None
+        assert (copy.trashed_at, copy.modified) == (now, now + HOUR)
+        assert copy.stem in stems_of(session_id)
 
 
 class KilledError(BaseException):
@@ -291,7 +384,9 @@ class Mortal(MemoryStore):
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(1, 4))
 @pytest.mark.parametrize("way", ["prune", "delete", "restore"])
-def test_whoever_dies_at_any_step_leaves_it_somewhere(way: str, step: int, after: bool) -> None:
+def test_whoever_dies_at_any_step_leaves_it_somewhere(
+    way: str, step: int, after: bool, clock: Clock
+) -> None:
     store = Mortal()
     sessions = Sessions(store)
     age(store, "s", 2 * WEEK)
@@ -313,7 +408,8 @@ def test_whoever_dies_at_any_step_leaves_it_somewhere(way: str, step: int, after
     session = sessions.load("s")
     assert session
     assert session.user_messages[0].content == "Hello"
-    # And the next one finishes the work.
+    # And the next one finishes the work, a day later if a copy is there.
+    clock.now += DAY
     sessions.prune(load_pruner("ttl"), trash=WEEK)
     assert places(store)[0] == 0
     assert places(store)[1] >= 1
@@ -337,9 +433,11 @@ def test_the_budget_on_s3_is_three_requests_for_each_victim(moto_url: str) -> No
         plan = sessions.plan_prune(load_pruner("ttl"))
         proxy.count()
         sessions.prune(plan, trash=timedelta(days=3650))
-        assert sorted(proxy.count()) == sorted(["GET", "PUT", "DELETE"] * 2 + ["LIST"])
+        stamp, listing, emptying = ["PUT", "GET"], ["LIST"], ["LIST"]
+        victims = ["GET", "PUT", "DELETE"] * 2
+        assert sorted(proxy.count()) == sorted(stamp + listing + victims + emptying)
         sessions.restore("a")
-        assert proxy.count() == ["LIST", "GET", "PUT", "DELETE"]
+        assert proxy.count() == ["GET", "LIST", "GET", "PUT", "GET"]
         sessions.delete("a", trash=True)
         assert proxy.count() == ["GET", "PUT", "DELETE"]
         sessions.empty_trash()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +26,10 @@ from statekeep.observe.emitter import count_request
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from statekeep import Version
-    from statekeep.store import Blob, Expect, ExpectSeen
+    from statekeep.store import Blob, Capabilities, Expect, ExpectSeen
 
 S = "sessions/s.json"
 
@@ -179,10 +181,11 @@ class TestOperations:
         heard: list[str] = []
 
         class Slow(Counting):
-            """Deletes many at once."""
+            """Far away, so that a prune deletes many at once."""
 
-            def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
-                return ((key, self.get(key)) for key in keys)
+            @property
+            def capabilities(self) -> Capabilities:
+                return replace(super().capabilities, remote=True)
 
             def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
                 count_request()
@@ -191,11 +194,18 @@ class TestOperations:
         store = Slow()
         for name in "abcd":
             Sessions(store).save(Session.new("ada", name))
-        observers = [lambda _: heard.append(caller.get()), place.events.append]
+
+        def note(_: Event) -> None:
+            heard.append(caller.get())
+            threads.add(threading.current_thread())
+
+        observers = [note, place.events.append]
+        threads: set[threading.Thread] = set()
         caller.set("me")
         Sessions(store, observers=observers).prune(load_pruner("max-sessions", max_sessions=1))
         assert heard == ["me"] * 5
-        assert place.operations[0].requests == 4 + 3
+        assert len(threads) > 1
+        assert place.operations[0].requests == 4 + 3 + 1  # and the stamp
 
     @pytest.mark.parametrize("name", CALLS)
     def test_build_no_event_that_nobody_hears(

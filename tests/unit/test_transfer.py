@@ -17,7 +17,6 @@ from statekeep import (
     open_store,
 )
 from statekeep.store import Capabilities, Expect, ExpectSeen, StoreWrapper
-from statekeep.store import transfer as module
 from statekeep.store.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ class TestMoving:
         self, store: StateStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = itertools.count(step=600)
-        monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+        monkeypatch.setattr("statekeep.store.transfer.time.monotonic", lambda: next(clock))
         with pytest.raises(UnavailableError) as caught:
             Transfer(store).move(KEY, _put(store), COPY)  # type: ignore[arg-type]
         assert caught.value.landed == "no"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from statekeep.errors import PluginError
@@ -10,35 +9,25 @@ from statekeep.retention.types import PlannedVictim, Protected, PrunePlan, Victi
 from statekeep.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
 
     from statekeep.format.record import HeadRecord, IndexSnapshot
     from statekeep.format.summary import SessionSummary
-    from statekeep.retention.types import PruningStrategy
+    from statekeep.retention.types import PruneRequest, PruningStrategy
 
 __all__ = ["make_plan"]
 
 
 def make_plan(
-    snapshot: IndexSnapshot,
-    strategy: PruningStrategy,
-    *,
-    store: str,
-    now: datetime,
-    protect: Iterable[str],
-    min_idle: timedelta,
+    snapshot: IndexSnapshot, request: PruneRequest, *, store: str, now: datetime
 ) -> PrunePlan:
     """Ask a strategy about everything that is not protected.
 
     Raises:
         PluginError: The strategy failed, or named a session that it was not shown.
     """
-    if isinstance(protect, str):
-        raise TypeError("protect is a collection of ids, not one")
-    if min_idle < timedelta(0):
-        raise ValueError("min_idle must not be negative")
-    protect = frozenset(protect)
+    strategy, protect, min_idle = request.strategy, request.protect, request.min_idle
     offered: dict[str, tuple[HeadRecord, SessionSummary]] = {}
     protected: list[Protected] = []
     for record in snapshot.records:
@@ -65,6 +54,7 @@ def make_plan(
         protected=tuple(protected),
         kept=len(offered) - len(victims),
         problems=snapshot.problems,
+        request=request,
     )
 
 

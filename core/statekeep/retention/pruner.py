@@ -11,20 +11,22 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from statekeep.errors import ConflictError, StateStoreError
+from statekeep.format.summary import FOREVER
 from statekeep.observe.events import PruneFinished, SessionDeleted
 from statekeep.retention.planning import make_plan
-from statekeep.retention.trash import empty_trash, move_to_trash
+from statekeep.retention.stamp import Stamp
+from statekeep.retention.trash import empty_trash, move_to_trash, young_copies
 from statekeep.retention.types import PlannedVictim, PruneFailure, PrunePlan, PruneReport
 from statekeep.store.powers import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from datetime import datetime
     from typing import Protocol
 
     from statekeep.format.record import IndexSnapshot
     from statekeep.observe.emitter import Emitter
-    from statekeep.retention.types import PruningStrategy
+    from statekeep.retention.types import PruneRequest
     from statekeep.store.transfer import Transfer
 
     class Index(Protocol):
@@ -41,6 +43,8 @@ _logger = logging.getLogger(__name__)
 
 _WORKERS = 16
 _STALE = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
 _UNTOUCHED: Final = object()
 
 
@@ -58,31 +62,52 @@ class Pruner:
         self._transfer = transfer
         self._store = transfer.store
         self._emitter = emitter
+        self._stamp = Stamp(transfer)
 
-    def plan(
+    def plan(self, request: PruneRequest, *, now: datetime) -> PrunePlan:
+        """Say what a prune would delete."""
+        snapshot = self._index.read(times=True)
+        return make_plan(snapshot, request, store=str(self._store), now=now)
+
+    def prune(
         self,
-        strategy: PruningStrategy,
+        plan: PrunePlan,
         *,
-        now: datetime,
-        protect: Iterable[str],
-        min_idle: timedelta,
-    ) -> PrunePlan:
-        """Say what a prune would delete; see `Sessions.plan_prune`."""
-        return make_plan(
-            self._index.read(times=True),
-            strategy,
-            store=str(self._store),
-            now=now,
-            protect=protect,
-            min_idle=min_idle,
-        )
+        ours: bool,
+        trust_clock: bool,
+        trash: timedelta | None,
+        progress: Callable[[int], object] | None,
+    ) -> PruneReport:
+        """Carry out a plan by the store's clock.
+
+        Args:
+            plan: The plan.
+            ours: Whether nobody has seen it, so that another may take its place. Otherwise it is
+                only narrowed.
+            trust_clock: Go by the time of the plan all the same.
+            trash: How long victims stay in the trash; None to delete them at once.
+            progress: Told after each victim how many are done.
+        """
+        spare: frozenset[str] = frozenset()
+        present = plan.now
+        if plan.victims or trash is not None:
+            present = self._stamp.write()
+            if abs(present - plan.now) > _MINUTE and not trust_clock:
+                anew = self.plan(plan.request, now=present)
+                if ours:
+                    plan = anew
+                else:
+                    chosen = {victim.key for victim in anew.victims}
+                    spare = frozenset({victim.key for victim in plan.victims} - chosen)
+        return self.execute(plan, present=present, trash=trash, spare=spare, progress=progress)
 
     def execute(
         self,
         plan: PrunePlan,
         *,
+        present: datetime,
         trash: timedelta | None,
-        now: datetime,
+        spare: frozenset[str] = frozenset(),
         progress: Callable[[int], object] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> PruneReport:
@@ -92,22 +117,34 @@ class Pruner:
 
         Args:
             plan: The plan.
+            present: The present by the store's clock.
             trash: How long victims stay in the trash; None to delete them at once.
-            now: The present.
+            spare: Keys of victims that are left alone.
             progress: Told after each victim how many are done.
             stop: Asked before each victim whether to leave it and the rest alone.
         """
         outcomes: dict[str, StateStoreError | None] = {}
+        young: frozenset[str] = frozenset()
+        if trash is not None and plan.victims:
+            young = young_copies(self._store, present)
 
         def prune_one(victim: PlannedVictim) -> None:
             if stop():
                 return
             try:
-                self._delete(victim, trashed=trash is not None, now=now)
+                if victim.key in spare:
+                    raise self._conflict(victim, "by the store's clock it is not chosen")
+                if trash is None:
+                    self._transfer.delete_seen(victim.key, victim.version)
+                else:
+                    self._move(victim, present, young)
             except StateStoreError as error:
                 outcomes[victim.key] = error
             else:
                 outcomes[victim.key] = None
+                self._emitter.emit(
+                    SessionDeleted, victim.summary.id, pruned=True, trashed=trash is not None
+                )
 
         swept = purged = 0
         try:
@@ -119,11 +156,7 @@ class Pruner:
             if not stop():
                 swept = _tidy("leftovers", lambda: sweep(self._store, older_than=_STALE))
                 if trash is not None:
-                    in_use = None in outcomes.values()
-                    purged = _tidy(
-                        "the trash",
-                        lambda: empty_trash(self._store, older_than=trash, now=now, in_use=in_use),
-                    )
+                    purged = _tidy("the trash", lambda: self._purge(trash, present))
         finally:
             report = replace(_report(plan, outcomes), swept=swept, purged=purged)
             self._emitter.emit(
@@ -137,20 +170,27 @@ class Pruner:
             )
         return report
 
-    def _delete(self, victim: PlannedVictim, *, trashed: bool, now: datetime) -> None:
-        if trashed:
-            blob = self._store.get(victim.key)
-            if blob is None or blob.version != victim.version:
-                raise ConflictError(
-                    "it has changed since it was read",
-                    key=victim.key,
-                    store=self._store,
-                    landed="no",
-                )
-            move_to_trash(self._transfer, victim.key, blob, now=now)
-        else:
-            self._transfer.delete_seen(victim.key, victim.version)
-        self._emitter.emit(SessionDeleted, victim.summary.id, pruned=True, trashed=trashed)
+    def empty_trash(self, older_than: timedelta) -> int:
+        """Delete for good what has been in the trash for so long, by the store's clock."""
+        if older_than < timedelta(0):
+            raise ValueError("older_than must not be negative")
+        # What is older than no time at all is so by any clock.
+        present = self._stamp.write() if older_than else FOREVER
+        return empty_trash(self._store, older_than=older_than, now=present)
+
+    def _purge(self, trash: timedelta, present: datetime) -> int:
+        # A day later than asked for: a copy may be all there is of a victim whose delete is still
+        # on its way.
+        return empty_trash(self._store, older_than=trash + _DAY, now=present)
+
+    def _move(self, victim: PlannedVictim, present: datetime, young: frozenset[str]) -> None:
+        blob = self._store.get(victim.key)
+        if blob is None or blob.version != victim.version:
+            raise self._conflict(victim, "it has changed since it was read")
+        move_to_trash(self._transfer, victim.key, blob, now=present, young=young)
+
+    def _conflict(self, victim: PlannedVictim, why: str) -> ConflictError:
+        return ConflictError(why, key=victim.key, store=self._store, landed="no")
 
 
 def _do_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,7 @@ __all__ = [
     "PruneFailure",
     "PrunePlan",
     "PruneReport",
+    "PruneRequest",
     "PruneThrottle",
     "PruningStrategy",
     "Retention",
@@ -103,6 +104,32 @@ class Protected:
 
 
 @dataclass(frozen=True, slots=True)
+class PruneRequest:
+    """What a plan is made from.
+
+    Attributes:
+        strategy: Chooses the victims.
+        protect: Ids that it does not see, besides the pinned ones.
+        min_idle: Sessions changed within this time it does not see either.
+
+    Raises:
+        ValueError: The idle time is negative.
+        TypeError: What is protected is no collection of ids.
+    """
+
+    strategy: PruningStrategy
+    protect: frozenset[str] = frozenset()
+    min_idle: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.protect, str):
+            raise TypeError("protect is a collection of ids, not one")
+        object.__setattr__(self, "protect", frozenset(self.protect))
+        if self.min_idle < timedelta(0):
+            raise ValueError("min_idle must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
 class PrunePlan:
     """What a prune would do. It reads and changes nothing; `Sessions.prune` carries it out.
 
@@ -113,6 +140,7 @@ class PrunePlan:
         protected: What was kept from the strategy.
         kept: How many sessions the strategy saw and left alone.
         problems: What cannot be read, and so is never pruned.
+        request: What was asked for: it is asked again if the store's clock says another time.
     """
 
     store: str
@@ -121,6 +149,7 @@ class PrunePlan:
     protected: tuple[Protected, ...]
     kept: int
     problems: tuple[Problem, ...]
+    request: PruneRequest = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +166,10 @@ class PruneReport:
 
     Attributes:
         pruned: Deleted by this prune.
-        skipped: Saved or deleted by someone else since the plan, so left alone.
+        skipped: Saved or deleted by someone else since the plan, or not old enough by the store's
+            clock; left alone.
         unknown: The store did not answer: deleted or not.
-        failed: The store refused.
+        failed: The store refused; not deleted.
         swept: Leftovers of killed writers that were removed.
         purged: Sessions that were in the trash for long enough, and were deleted for good.
     """

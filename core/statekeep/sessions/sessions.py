@@ -23,8 +23,8 @@ from statekeep.observe.events import (
 )
 from statekeep.retention.background import BackgroundPruner
 from statekeep.retention.pruner import Pruner
-from statekeep.retention.trash import Trashed, empty_trash, list_trash, restore
-from statekeep.retention.types import PrunePlan, PruneReport, PruningStrategy, Retention
+from statekeep.retention.trash import Trashed, list_trash, restore
+from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.sessions.repository import SessionRepository
 from statekeep.store.keys import session_key
 from statekeep.store.retrying import apply, retry_on_conflict
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
+    from statekeep.retention.types import PruneReport, PruningStrategy, Retention
     from statekeep.store.protocol import StateStore, Version
 
 __all__ = ["Sessions"]
@@ -277,14 +278,17 @@ class Sessions:
                 self._emitter.emit(SessionDeleted, session_id, pruned=False, trashed=trash)
             return deleted
 
-    def restore(self, session_id: str) -> Session:
-        """Put back the copy of a session that came into the trash last.
+    def restore(self, session_id: str, *, copy: str | None = None) -> Session:
+        """Put back the newest state of a session that is in the trash.
 
-        It keeps its `updated_at`, so a strategy that went by that chooses it again; pin it, or
-        change it.
+        That is the one with the greatest `updated_at`, whichever came into the trash last. The
+        session keeps its `updated_at`, so a strategy that went by that chooses it again; pin it,
+        or change it. Its metadata says that it was restored (``statekeep.restored``). The copy
+        stays in the trash for an hour, or until the trash is emptied.
 
         Args:
             session_id: Which; or what `Trashed.stem` says.
+            copy: The `Trashed.key` of the copy to take instead.
 
         Returns:
             The session as stored.
@@ -296,13 +300,13 @@ class Sessions:
             InvalidKeyError: The id is not legal.
         """
         with self._emitter.operation("restore", session_id):
-            session = restore(self._transfer, session_id)
+            session = restore(self._transfer, session_id, copy)
             version = cast("Version", session.version)
             self._emitter.emit(SessionRestored, session.id, session.user_id, version)
             return session
 
     def list_trash(self) -> Sequence[Trashed]:
-        """List what is in the trash, the newest first. Reads no sessions."""
+        """List what is in the trash, the newest first. Reads every copy."""
         with self._emitter.operation("list_trash"):
             return list_trash(self._store)
 
@@ -310,13 +314,13 @@ class Sessions:
         """Delete for good what is in the trash.
 
         Args:
-            older_than: Only what has been there for so long.
+            older_than: Only what has been there for so long, by the store's clock.
 
         Returns:
             How many copies were deleted.
         """
         with self._emitter.operation("empty_trash"):
-            return empty_trash(self._store, older_than=older_than, now=utc_now())
+            return self._pruner.empty_trash(older_than)
 
     def list(
         self,
@@ -412,8 +416,9 @@ class Sessions:
             ValueError: The present is naive, or the idle time negative.
         """
         present = utc_now() if now is None else to_utc(now)
+        request = PruneRequest(strategy, _ids(protect), min_idle)
         with self._emitter.operation("plan_prune"):
-            return self._pruner.plan(strategy, now=present, protect=protect, min_idle=min_idle)
+            return self._pruner.plan(request, now=present)
 
     def prune(
         self,
@@ -423,19 +428,26 @@ class Sessions:
         protect: Iterable[str] = (),
         min_idle: timedelta = timedelta(0),
         trash: timedelta | None = None,
+        trust_clock: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> PruneReport:
         """Delete what a plan names, each session only if it is still the one that was seen.
+
+        It goes by the store's clock: it writes a stamp, takes the date that the store gave it for
+        the present, and plans anew if the plan's time is more than a minute off. A plan that was
+        given is only narrowed: victims that are not chosen then are skipped. Where the store's
+        clock is the machine's (memory, a disk) or none (plain fsspec), that changes nothing.
 
         Leftovers of killed writers that are older than an hour are removed as well.
 
         Args:
             plan: A plan, or a strategy to make one from.
-            now: As in `plan_prune`; only together with a strategy.
+            now: As in `plan_prune`; only together with a strategy and `trust_clock`.
             protect: As in `plan_prune`; only together with a strategy.
             min_idle: As in `plan_prune`; only together with a strategy.
             trash: Put the victims into the trash, and delete for good what has been there for so
-                long; None to delete the victims at once and leave the trash alone.
+                long and a day; None to delete the victims at once and leave the trash alone.
+            trust_clock: Go by the time of the plan, whatever the store's clock says.
             progress: Called after each victim with how many are done.
 
         Returns:
@@ -444,10 +456,16 @@ class Sessions:
 
         Raises:
             PluginError: As `plan_prune`.
-            ValueError: The plan was made for another store, or `trash` is negative.
+            ValueError: The plan was made for another store, `trash` is negative, or `now` is given
+                without `trust_clock`.
         """
         if trash is not None and trash < timedelta(0):
             raise ValueError("trash must not be negative")
+        if now is not None and not trust_clock:
+            raise ValueError(
+                "a prune goes by the store's clock; now= is for plan_prune, or say trust_clock=True"
+            )
+        ours = not isinstance(plan, PrunePlan)
         with self._emitter.operation("prune"):
             if not isinstance(plan, PrunePlan):
                 plan = self.plan_prune(plan, now=now, protect=protect, min_idle=min_idle)
@@ -457,8 +475,15 @@ class Sessions:
                 )
             elif plan.store != str(self._store):
                 raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
-            # The strategy's present may be any; the trash goes by the real one.
-            return self._pruner.execute(plan, trash=trash, now=utc_now(), progress=progress)
+            return self._pruner.prune(
+                plan, ours=ours, trust_clock=trust_clock, trash=trash, progress=progress
+            )
 
     def _retry(self, error: ConflictError, retry: int) -> None:
         self._emitter.emit(ConflictRetried, error.key, retry)
+
+
+def _ids(protect: Iterable[str]) -> frozenset[str]:
+    if isinstance(protect, str):
+        raise TypeError("protect is a collection of ids, not one")
+    return frozenset(protect)

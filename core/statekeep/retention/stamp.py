@@ -1,0 +1,93 @@
+"""The stamp: one document that says when the last prune began, and what time it is in the store.
+
+Whoever prunes writes it. What the store then gives as its date is the present that counts, so that
+a worker whose clock is wrong deletes nothing that it should not.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from typing import TYPE_CHECKING
+
+from statekeep.errors import ConflictError, CorruptDataError
+from statekeep.format.json import decode_json, encode_json
+from statekeep.store.keys import STAMP
+from statekeep.timestamps import format_timestamp, parse_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from statekeep.store.protocol import Blob
+    from statekeep.store.transfer import Transfer
+
+__all__ = ["Stamp"]
+
+
+class Stamp:
+    """The stamp of a store.
+
+    Args:
+        transfer: Writes it.
+    """
+
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._store = transfer.store
+
+    def write(self) -> datetime:
+        """Write the stamp, and give the present as the store has it.
+
+        Where the store does not date what is written, that is the machine's.
+        """
+        self._store.put(STAMP, _new_stamp())
+        return self._date()
+
+    def claim(self, every: timedelta) -> datetime | None:
+        """Write the stamp if the last prune was long enough ago.
+
+        Nobody renews or releases it, so whoever dies holds nothing up for longer than a period.
+
+        Returns:
+            The present as the store has it, or None if it is not this process's turn.
+        """
+        blob = self._store.get(STAMP)
+        if blob is not None and not _is_due(blob, every):
+            return None
+        try:
+            if blob is None:
+                self._transfer.put_new(STAMP, _new_stamp())
+            else:
+                self._transfer.put_seen(STAMP, _new_stamp(), blob.version)
+        except ConflictError:
+            return None
+        return self._date()
+
+    def _date(self) -> datetime:
+        blob = self._store.get(STAMP)
+        return (blob and blob.modified) or utc_now()
+
+
+def _new_stamp() -> bytes:
+    # The nonce, because equal bytes could be an equal version, and two could claim it.
+    return encode_json(
+        {
+            "claimed_at": format_timestamp(utc_now()),
+            "claimed_by": f"{platform.node()}:{os.getpid()}",
+            "nonce": secrets.token_hex(16),
+        }
+    )
+
+
+def _is_due(blob: Blob, every: timedelta) -> bool:
+    last = blob.modified or _claimed_at(blob)
+    # A stamp of the far future is one of another clock; waiting for it might take years.
+    return last is None or abs(utc_now() - last) >= every
+
+
+def _claimed_at(blob: Blob) -> datetime | None:
+    try:
+        return parse_timestamp(decode_json(blob.data)["claimed_at"])
+    except (CorruptDataError, ValueError, TypeError, KeyError):
+        return None
