@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from statekeep._text import printable
+
 __all__ = [
     "AccessDeniedError",
     "ConfigError",
@@ -71,7 +73,9 @@ class StateStoreError(Exception):
         where = [f"key {self.key!r}"] if self.key is not None else []
         if self.store is not None:
             where.append(f"store {self.store}")
-        return f"{self.message} [{', '.join(where)}]" if where else self.message
+        said = f"{self.message} [{', '.join(where)}]" if where else self.message
+        # Names and answers of servers are in it, which must not forge a line of a log.
+        return printable(said)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments would be lost on the way between processes.

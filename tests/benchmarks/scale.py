@@ -22,7 +22,7 @@ from statekeep import ANY, Sessions, StateStore, Version, load_pruner, open_stor
 from statekeep.events import Event, OperationFinished
 from statekeep.format.record import HeadRecord
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.index import CachedRecords, encode_index
+from statekeep.heads.records import CachedRecords, encode_index
 from statekeep.store import Blob, Capabilities, Entry, Expect, ExpectSeen
 from statekeep.store.keys import session_key
 

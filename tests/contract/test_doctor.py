@@ -23,7 +23,7 @@ from statekeep.doctor import Diagnosis, diagnose, repair
 from statekeep.doctor import diagnosis as module
 from statekeep.doctor import repairs as repair_module
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.index import CachedRecords, encode_index
+from statekeep.heads.records import CachedRecords, encode_index
 from statekeep.retention.copies import copy_key
 from statekeep.store import Blob
 from statekeep.store.keys import QUARANTINE, STAMP, TRASH

@@ -28,10 +28,12 @@ from statekeep import (
     load_pruner,
     open_store,
 )
+from statekeep.doctor import diagnose
 from statekeep.format.record import decode_session
 from statekeep.heads import index as index_module
+from statekeep.heads import records as records_module
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.index import decode_index
+from statekeep.heads.records import decode_index
 from statekeep.store.keys import SESSIONS, session_key
 from statekeep_backends.local import files
 from statekeep_backends.memory import MemoryStore
@@ -44,6 +46,22 @@ if TYPE_CHECKING:
     from statekeep.store import Blob, Expect
 
 INDEX = SESSION_HEADS.index
+RIGHT_TYPES: list[set[type[Any]]] = [
+    {str},  # key
+    {str},  # fingerprint
+    {str, type(None)},  # version, None if it is the fingerprint
+    {str},  # id
+    {str},  # user_id
+    {int},  # message_count
+    {str, type(None)},  # active_seed_id
+    {str, type(None)},  # project_id
+    {int},  # created_at
+    {int},  # updated_at
+    {int},  # size
+    {int, type(None)},  # pinned_until
+    {str, type(None)},  # last_phase
+    {bool, type(None)},  # last_evaluation
+]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -51,7 +69,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """The index is used for the smallest store, for the youngest file, and has many lines."""
     monkeypatch.setattr(index_module, "_FEW", 0)
-    monkeypatch.setattr(index_module, "_ROWS", 2)
+    monkeypatch.setattr(records_module, "_ROWS", 2)
     monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
 
 
@@ -283,7 +301,7 @@ class TestReads:
                 os.utime(path, (0, 0))
             sessions = Sessions(store)
             sessions.list(limit=1)
-            sessions._index._cached = index_module.CachedRecords()
+            sessions._index._cached = records_module.CachedRecords()
             gc.collect()
             tracemalloc.start()
             try:
@@ -395,6 +413,53 @@ class TestADamagedIndex:
         described = json.loads(header) | {"crc32": zlib.crc32(body)}
         store.put(INDEX, json.dumps(described).encode() + b"\n" + body)
         self._is_made_anew(store, caplog)
+
+    @pytest.mark.parametrize("place", range(14))
+    @pytest.mark.parametrize("value", [5, "5", True, None, [], {}, 1.5, 2**63])
+    def test_of_another_type_is_made_anew(
+        self, store: StateStore, place: int, value: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        header, problems, line = self._data(store).split(b"\n")
+        columns = json.loads(line)
+        too_late = value == 2**63 and place in {8, 9, 11}
+        if type(value) in RIGHT_TYPES[place] and not too_late:
+            return
+        columns[place][0] = value
+        self._forge(store, header, problems, columns)
+        self._is_made_anew(store, caplog)
+
+    def test_that_names_a_document_twice_is_made_anew(
+        self, store: StateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        header, problems, line = self._data(store).split(b"\n")
+        columns = [[*column, column[-1]] for column in json.loads(line)]
+        self._forge(store, header, problems, columns)
+        self._is_made_anew(store, caplog)
+
+    def test_in_another_order_is_made_anew(
+        self, store: StateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        header, problems, line = self._data(store).split(b"\n")
+        self._forge(store, header, problems, [column[::-1] for column in json.loads(line)])
+        self._is_made_anew(store, caplog)
+
+    @pytest.mark.parametrize(
+        "row", [[None, "sessions/x.json", "v", "why"], ["m", 5, "v", "why"], ["m", "k", 5, "why"],
+                ["m", "k", "v", None], ["m", "k", "v"], ["m", "k", "v", "why", "more"], 5, {}],
+    )  # fmt: skip
+    def test_with_another_problem_is_made_anew(
+        self, store: StateStore, row: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        header, _, line = self._data(store).split(b"\n")
+        self._forge(store, header, json.dumps([row]).encode(), json.loads(line))
+        self._is_made_anew(store, caplog)
+
+    @staticmethod
+    def _forge(store: StateStore, header: bytes, problems: bytes, columns: list[Any]) -> None:
+        body = problems + b"\n" + json.dumps(columns).encode()
+        described = json.loads(header) | {"crc32": zlib.crc32(body)}
+        store.put(INDEX, json.dumps(described).encode() + b"\n" + body)
+        assert [each.kind for each in diagnose(store).problems] == ["summary index"]
 
     def test_of_a_store_that_cannot_be_written_is_no_error(
         self, caplog: pytest.LogCaptureFixture

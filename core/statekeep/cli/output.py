@@ -8,7 +8,6 @@ rich is imported where it is used: it costs more than the rest of the command li
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from statekeep._text import printable
 from statekeep.format.summary import FOREVER
 from statekeep.timestamps import format_timestamp, utc_now
 
@@ -36,12 +36,10 @@ __all__ = [
     "print_json",
     "print_table",
     "print_text",
-    "printable",
     "size",
     "waiting",
 ]
 
-_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PIPED_WIDTH = 10_000
 PATIENCE = timedelta(seconds=0.5)
 """What takes less time is not worth showing progress for."""
@@ -63,22 +61,6 @@ def _print(console: Console, text: str, style: str = "") -> None:
     from rich.text import Text
 
     console.print(Text(text, style=style), soft_wrap=True)
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    r"""Show control and direction characters instead of obeying them.
-
-    Args:
-        text: What was stored.
-        keep: Those that may stay.
-
-    >>> printable("\x1b[2J")
-    '\\x1b[2J'
-    """
-    return _CONTROL.sub(
-        lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(),
-        text,
-    )
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401

@@ -16,7 +16,7 @@ from statekeep.format.record import decode_session
 from statekeep.format.session import Session
 from statekeep.format.version import refuse_newer
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.index import decode_index
+from statekeep.heads.records import decode_index
 from statekeep.retention.trash import read_trashed
 from statekeep.store.keys import (
     QUARANTINE,

@@ -7,121 +7,29 @@ fingerprint under which the document was read; it can be deleted at any time.
 from __future__ import annotations
 
 import logging
-import zlib
-from dataclasses import dataclass, field
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-import orjson
-
+from statekeep._text import printable
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
 from statekeep.format.record import HeadRecord, IndexSnapshot, Problem, sort_newest_first
+from statekeep.heads.records import CachedRecords, decode_index, encode_index
 from statekeep.observe.events import ProblemFound
 from statekeep.store.powers import get_many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-    from typing import Any
+    from collections.abc import Iterable, Mapping, Sized
 
     from statekeep.heads.collection import Collection
     from statekeep.observe.emitter import Emitter
     from statekeep.store.protocol import StateStore, Version
 
-__all__ = ["CachedRecords", "SummaryIndex", "decode_index", "encode_index"]
+__all__ = ["SummaryIndex"]
 
 _logger = logging.getLogger(__name__)
 
-_FORMAT = "statekeep summaries 3"
-_ROWS = 10_000
-"""Records in a line, so that no more than these are in memory twice while they are read."""
 # So many documents are read about as fast as the index.
 _FEW = 16
-_KEY, _FINGERPRINT, _VERSION = map(HeadRecord._fields.index, ("key", "fingerprint", "version"))
-_REPEATED = [
-    *map(HeadRecord._fields.index, ("user_id", "active_seed_id", "project_id", "last_phase"))
-]
-
-
-class PersistedRecords:
-    """Records by columns, as they are persisted; each is made when it is come to.
-
-    Most who list want a page, and two of the columns are enough to confirm all.
-
-    Args:
-        blocks: The columns of some records each, in the order of `HeadRecord`.
-    """
-
-    __slots__ = ("_blocks",)
-
-    def __init__(self, blocks: Sequence[Sequence[Sequence[Any]]]) -> None:
-        self._blocks = blocks
-
-    def __len__(self) -> int:
-        return sum(len(columns[_KEY]) for columns in self._blocks)
-
-    def __iter__(self) -> Iterator[HeadRecord]:
-        for columns in self._blocks:
-            # As `HeadRecord._make` does it, but without a call of Python's for each of thousands.
-            yield from map(partial(tuple.__new__, HeadRecord), zip(*columns, strict=True))
-
-    def fingerprints(self) -> dict[str, str | None]:
-        """The fingerprints by key."""
-        fingerprints: dict[str, str | None] = {}
-        for columns in self._blocks:
-            fingerprints.update(zip(columns[_KEY], columns[_FINGERPRINT], strict=True))
-        return fingerprints
-
-
-@dataclass(frozen=True, slots=True)
-class CachedRecords:
-    """What was read of some documents. Never changed, only replaced, so threads may share it.
-
-    Attributes:
-        records: Newest first.
-        problems: Each with the fingerprint under which it was found.
-    """
-
-    records: list[HeadRecord] | PersistedRecords = field(default_factory=list)
-    problems: list[tuple[str | None, Problem]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.records) + len(self.problems)
-
-    def fingerprints(self) -> dict[str, str | None]:
-        """Of which documents, each with the fingerprint under which it was read."""
-        if isinstance(self.records, PersistedRecords):
-            fingerprints = self.records.fingerprints()
-        else:
-            fingerprints = {record.key: record.fingerprint for record in self.records}
-        fingerprints.update({problem.key: fingerprint for fingerprint, problem in self.problems})
-        return fingerprints
-
-    def retain_matching(self, fingerprints: Mapping[str, str | None]) -> CachedRecords:
-        """What is still so, as the fingerprints of a scan say."""
-        if self.fingerprints() == fingerprints:
-            return self
-        get = fingerprints.get
-        return CachedRecords(
-            [record for record in self.records if get(record.key) == record.fingerprint],
-            [each for each in self.problems if get(each[1].key) == each[0]],
-        )
-
-    def cacheable(self) -> CachedRecords:
-        """What may be used again: the store gave a fingerprint with it."""
-        return CachedRecords(
-            [record for record in self.records if record.fingerprint is not None],
-            [each for each in self.problems if each[0] is not None],
-        )
-
-    def __add__(self, other: CachedRecords) -> CachedRecords:
-        if not self:
-            return other
-        if not other:
-            return self
-        records = [*self.records, *other.records]
-        sort_newest_first(records)
-        return CachedRecords(records, self.problems + other.problems)
 
 
 class SummaryIndex:
@@ -190,7 +98,8 @@ class SummaryIndex:
         self._reported = {problem.key: problem.version for problem in problems}
         for problem in problems:
             if problem.key not in reported or reported[problem.key] != problem.version:
-                _logger.warning("%s on %s: %s", problem.key, self._store, problem.reason)
+                reason = printable(problem.reason)
+                _logger.warning("%r on %s: %s", problem.key, self._store, reason)
                 self._emitter.emit(ProblemFound, problem.key, problem.reason)
 
     def _read(self, keys: Iterable[str]) -> CachedRecords:
@@ -227,61 +136,6 @@ class SummaryIndex:
             self._store.put(self._collection.index, encode_index(known))
         except StateStoreError as error:
             _logger.debug("the index cannot be written: %s", error)
-
-
-def encode_index(known: CachedRecords) -> bytes:
-    """Write what is known: a line about the others, one of problems, and records by columns."""
-    problems = [
-        [fingerprint, problem.key, problem.version, problem.reason]
-        for fingerprint, problem in known.problems
-    ]
-    lines = [orjson.dumps(problems)]
-    records = [*known.records]
-    for start in range(0, len(records), _ROWS):
-        columns = [*zip(*records[start : start + _ROWS], strict=True)]
-        pairs = zip(columns[_FINGERPRINT], columns[_VERSION], strict=True)
-        columns[_VERSION] = tuple([None if mark == version else version for mark, version in pairs])
-        lines.append(orjson.dumps(columns))
-    body = b"\n".join(lines)
-    return orjson.dumps({"format": _FORMAT, "crc32": zlib.crc32(body)}) + b"\n" + body
-
-
-def decode_index(data: bytes) -> CachedRecords:
-    """Read what `encode_index` wrote.
-
-    Raises:
-        CorruptDataError: It is damaged, or something else.
-    """
-    lines = _lines(data)
-    try:
-        described, start = orjson.loads(next(lines)), data.find(b"\n") + 1
-        if described != {"format": _FORMAT, "crc32": zlib.crc32(memoryview(data)[start:])}:
-            raise CorruptDataError("damaged, or no index")
-        problems = [(mark, Problem(*rest)) for mark, *rest in orjson.loads(next(lines))]
-        blocks = []
-        # Thousands of sessions have few users, projects and phases.
-        shared: dict[str | None, str | None] = {}
-        for line in lines:
-            columns = orjson.loads(line)
-            if len(columns) != len(HeadRecord._fields) or len({*map(len, columns)}) != 1:
-                raise CorruptDataError("damaged, or no index")
-            for place in _REPEATED:
-                columns[place] = [*map(shared.setdefault, columns[place], columns[place])]
-            pairs = zip(columns[_FINGERPRINT], columns[_VERSION], strict=True)
-            columns[_VERSION] = [version or mark for mark, version in pairs]
-            blocks.append(columns)
-    except (orjson.JSONDecodeError, StopIteration, TypeError, ValueError, KeyError):
-        raise CorruptDataError("damaged, or no index") from None
-    return CachedRecords(PersistedRecords(blocks), problems)
-
-
-def _lines(data: bytes) -> Iterator[memoryview]:
-    view = memoryview(data)
-    start = 0
-    while (end := data.find(b"\n", start)) >= 0:
-        yield view[start:end]
-        start = end + 1
-    yield view[start:]
 
 
 def _missing(known: CachedRecords, found: Mapping[str, str | None]) -> list[str]:

@@ -130,7 +130,7 @@ def list_trash(store: StateStore) -> list[Trashed]:
             try:
                 session = read_trashed(key, blob.data)
             except (CorruptDataError, UnsupportedError) as error:
-                _logger.debug("%s on %s: %s", key, store, error.message)
+                _logger.debug("%r on %s: %s", key, store, error)
         found.append(_trashed(copy, session))
     found.sort(key=lambda each: (each.trashed_at, each.key), reverse=True)
     return found
@@ -236,7 +236,7 @@ def _remove_if_old(store: StateStore, key: str, copy: Copy) -> None:
         if live is not None and (live.modified or utc_now()) - copy.trashed_at >= _HOUR:
             store.delete(copy.key)
     except StateStoreError as error:
-        _logger.warning("the copy %s stays in the trash: %s", copy.key, error)
+        _logger.warning("the copy %r stays in the trash: %s", copy.key, error)
 
 
 def read_trashed(key: str, data: bytes) -> Session:

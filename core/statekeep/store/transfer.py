@@ -124,7 +124,7 @@ class Transfer:
         try:
             self.delete_seen(key, version)
         except StateStoreError as error:
-            _logger.warning("the copy %s is left behind: %s", key, error)
+            _logger.warning("the copy %r is left behind: %s", key, error)
 
     def _falls_back(self, error: UnsupportedError, *, claimed: bool) -> bool:
         return self.policy != "detect" and not claimed and error.landed == "no"
