@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -19,7 +19,8 @@ from statekeep import (
     Version,
     open_store,
 )
-from statekeep.doctor import Diagnosis, diagnose, repair
+from statekeep.doctor import Diagnosis, repair
+from statekeep.doctor import diagnose as diagnose_sessions
 from statekeep.doctor import diagnosis as module
 from statekeep.doctor import repairs as repair_module
 from statekeep.heads.collection import SESSION_HEADS
@@ -60,6 +61,11 @@ DAMAGE = {
     ),
     "trash that has no name of ours": (f"{TRASH}/elsewhere.json", SESSION, "trash"),
 }
+
+
+def diagnose(store: StateStore, **more: Any) -> Diagnosis:
+    """Documents are taken for statekeep's own here, too."""
+    return diagnose_sessions(store, documents=True, **more)
 
 
 @pytest.fixture
@@ -119,7 +125,7 @@ def kinds(diagnosis: Diagnosis) -> list[tuple[str, str]]:
 def test_a_sound_store_is_healthy_and_stays_as_it_is(store: StateStore) -> None:
     sound = fill(store)
     diagnosis = diagnose(store)
-    assert diagnosis == Diagnosis(str(store), 7, 0, ())
+    assert diagnosis == Diagnosis(str(store), True, 7, 0, ())
     assert diagnosis.healthy
     report = repair(store, diagnosis)
     assert report.healthy
@@ -127,7 +133,7 @@ def test_a_sound_store_is_healthy_and_stays_as_it_is(store: StateStore) -> None:
 
 
 def test_an_empty_store_is_healthy(store: StateStore) -> None:
-    assert diagnose(store) == Diagnosis(str(store), 0, 0, ())
+    assert diagnose(store) == Diagnosis(str(store), True, 0, 0, ())
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -335,8 +341,8 @@ def test_a_crash_leaves_a_document_in_one_place_or_in_both(
     memory: StateStore, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     sound = fill(memory)
-    for call in ("put", "delete"):
-        memory.put("sessions/x.json", b"{")
+    for call, data in (("put", b"{"), ("delete", b"{{")):
+        memory.put("sessions/x.json", data)
         original = getattr(memory, call)
 
         def die(*args: Any, original: Any = original, **kwargs: Any) -> Any:
@@ -348,12 +354,83 @@ def test_a_crash_leaves_a_document_in_one_place_or_in_both(
             patch.setattr(memory, call, die)
             with pytest.raises(Died):
                 repair(memory, diagnose(memory))
-        found = [data for key, (data, _) in everything(memory).items() if key.endswith("/x.json")]
-        assert b"{" in found
-        assert repair(memory, diagnose(memory)).healthy
-        assert b"{" in in_quarantine(memory).values()
+        found = [there for key, (there, _) in everything(memory).items() if key.endswith("/x.json")]
+        assert data in found
+        with monkeypatch.context() as patch:
+            # A copy may be one of a repair that is still under way, for a day.
+            patch.setattr(repair_module, "utc_now", lambda: utc_now() + 25 * HOUR)
+            assert repair(memory, diagnose(memory)).healthy
+        assert data in in_quarantine(memory).values()
         assert outside(memory) == sound
         assert diagnose(memory).healthy
+
+
+def test_no_second_copy_comes_into_quarantine_within_a_day(
+    memory: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.put("sessions/x.json", b"{")
+    delete = memory.delete
+
+    def no_answer(key: str, **expect: Any) -> None:
+        if key == "sessions/x.json":
+            raise UnavailableError("no answer", key=key)
+        delete(key, **expect)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "delete", no_answer)
+        for _ in range(3):
+            report = repair(memory, diagnose(memory))
+            assert [each.finding.place for each in report.failed] == ["sessions/x.json"]
+            assert len(in_quarantine(memory)) == 1
+    assert "less than a day ago" in repair(memory, diagnose(memory)).failed[0].error.message
+    monkeypatch.setattr(repair_module, "utc_now", lambda: utc_now() + 25 * HOUR)
+    assert repair(memory, diagnose(memory)).healthy
+
+
+class TestAFolderOfSomebodyElse:
+    """`statekeep doctor --repair` in a project's folder."""
+
+    THEIRS: ClassVar = {
+        "README.md": "Gr\xfc\xdfe".encode("latin-1"),
+        "tsconfig.json": b"{ // a comment\n}",
+        "sessions/theirs.json": b"[1, 2",
+        "src/app.py": b"pass",
+    }
+
+    def test_is_left_as_it_is(self, memory: StateStore) -> None:
+        for key, data in self.THEIRS.items():
+            memory.put(key, data)
+        for documents in (False, True):
+            diagnosis = diagnose_sessions(memory, documents=documents)
+            assert not diagnosis.is_store
+            assert diagnosis.healthy
+            assert {each.place for each in diagnosis.remarks} == self.THEIRS.keys() - {"src/app.py"}
+            report = repair(memory, diagnosis)
+            assert (report.repaired, report.failed) == ((), ())
+            assert {entry.key for entry in memory.scan()} == self.THEIRS.keys()
+
+    def test_that_holds_a_store_has_its_sessions_repaired_and_no_more(
+        self, memory: StateStore
+    ) -> None:
+        for key, data in self.THEIRS.items():
+            memory.put(key, data)
+        Sessions(memory).get_or_create("ada", "s")
+        diagnosis = diagnose_sessions(memory)
+        assert diagnosis.is_store
+        assert kinds(diagnosis) == [
+            ("corrupt document", "README.md"),
+            ("corrupt session", "sessions/theirs.json"),
+            ("corrupt document", "tsconfig.json"),
+        ]
+        assert [each.place for each in diagnosis.problems] == ["sessions/theirs.json"]
+        report = repair(memory, diagnosis)
+        assert [each.finding.place for each in report.repaired] == ["sessions/theirs.json"]
+
+    def test_has_its_documents_repaired_if_told(self, memory: StateStore) -> None:
+        Sessions(memory).get_or_create("ada", "s")
+        memory.put("specs/x.json", b"{")
+        report = repair(memory, diagnose_sessions(memory, documents=True))
+        assert [each.finding.place for each in report.repaired] == ["specs/x.json"]
 
 
 def test_what_the_store_refuses_is_reported_and_the_rest_repaired(

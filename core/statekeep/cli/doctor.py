@@ -31,6 +31,10 @@ def doctor(
             help="Move what cannot be read into .statekeep/quarantine, and remove leftovers.",
         ),
     ] = False,
+    documents: Annotated[
+        bool,
+        typer.Option("--documents", help="Take documents that cannot be read for damage, too."),
+    ] = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +46,7 @@ def doctor(
     logging.disable(logging.WARNING)
     with open_store(settings_for(store)) as opened:
         with output.bar("examining") as show:
-            diagnosis = diagnose(opened, progress=show)
+            diagnosis = diagnose(opened, documents=documents, progress=show)
         report = _repair(opened, diagnosis) if repair else None
     if as_json:
         output.print_json(views.diagnosis(diagnosis, report))
@@ -80,6 +84,8 @@ def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
     if report:
         said.append(f"{len(report.repaired)} repaired")
     output.print_text(", ".join(said))
+    if not diagnosis.is_store and diagnosis.findings:
+        output.note(f"{diagnosis.store} holds nothing of statekeep's, so nothing is repaired there")
     if report is None and any(each.action for each in diagnosis.findings):
         output.note("--repair moves what cannot be read to quarantine, and deletes no document")
 

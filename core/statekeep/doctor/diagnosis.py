@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from statekeep.heads.records import decode_index
 from statekeep.retention.trash import read_trashed
 from statekeep.store.keys import (
     QUARANTINE,
+    RESERVED,
     SESSIONS,
     STAMP,
     TRASH,
@@ -44,12 +46,17 @@ _LONG = timedelta(days=7)
 
 
 def diagnose(
-    store: StateStore, *, progress: Callable[[int, int], object] | None = None
+    store: StateStore,
+    *,
+    documents: bool = False,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Diagnosis:
     """Read everything in a store and say what is wrong. Changes nothing.
 
     Args:
         store: Any store; one that can only be read will do.
+        documents: Take documents that cannot be read for damage that `repair` moves. Otherwise
+            they are only remarked on: in a folder that others use too, most are not statekeep's.
         progress: Called after each document with how many are read, and of how many.
 
     Returns:
@@ -69,29 +76,39 @@ def diagnose(
     """
     # By key, because a folder that is written while it is scanned may name a file twice.
     keys = dict.fromkeys(entry.key for entry in store.scan())
-    documents = [key for key in keys if parse_document_key(key) or key.split("/")[0] in WRITTEN_BY]
+    examined = [key for key in keys if parse_document_key(key) or key.split("/")[0] in WRITTEN_BY]
     own = [key for key in keys if key in {STAMP, SESSION_HEADS.index} or _is_below(key, TRASH)]
-    findings = [*_collisions(documents)]
-    for done, (key, blob) in enumerate(get_many(store, [*documents, *own]), start=1):
+    findings = [*_collisions(examined)]
+    # A session that cannot be read is nobody's proof, if most of what lies there is another's.
+    is_store = len(examined) + len(own) == len(keys) or any(
+        key.split("/")[0] == RESERVED for key in keys
+    )
+    for done, (key, blob) in enumerate(get_many(store, [*examined, *own]), start=1):
         if isinstance(blob, StateStoreError):
             findings.append(Finding("unreadable", key, blob.message))
-        elif blob is not None and (finding := _examine(key, blob)):
-            findings.append(finding)
+        elif blob is not None:
+            if finding := _examine(key, blob, documents=documents):
+                findings.append(finding)
+            elif is_session_key(key):
+                is_store = True
         if progress:
-            progress(done, len(documents) + len(own))
+            progress(done, len(examined) + len(own))
     findings += [
         Finding(each.kind, each.place, each.reason, each.action, each.harmless, anomaly=each)
         for each in inspect(store, older_than=_STALE)
     ]
+    if not is_store:
+        findings = [replace(each, action=None, harmless=True) for each in findings]
     return Diagnosis(
         store=str(store),
-        examined=len(documents),
+        is_store=is_store,
+        examined=len(examined),
         quarantined=sum(_is_below(key, QUARANTINE) for key in keys),
         findings=tuple(sorted(findings, key=lambda finding: (finding.place, finding.kind))),
     )
 
 
-def _examine(key: str, blob: Blob) -> Finding | None:
+def _examine(key: str, blob: Blob, *, documents: bool) -> Finding | None:
     if key == STAMP:
         return _examine_stamp(key, blob)
     if _is_below(key, TRASH) or key.split("/", maxsplit=1)[0] in WRITTEN_BY:
@@ -107,9 +124,11 @@ def _examine(key: str, blob: Blob) -> Finding | None:
         return _examine_session(key, blob)
     if parse_document_key(key) is None:
         return None
-    return _unless_sound(
-        "corrupt document", key, blob, decode_json if key.endswith(".json") else _decode_text
-    )
+    decode = decode_json if key.endswith(".json") else _decode_text
+    finding = _unless_sound("corrupt document", key, blob, decode)
+    if finding is None or documents:
+        return finding
+    return replace(finding, action=None, harmless=True)
 
 
 def _unless_sound(

@@ -68,12 +68,14 @@ class Diagnosis:
 
     Attributes:
         store: The store, as it names itself.
+        is_store: Whether there is anything of statekeep's. What is no store is not repaired.
         examined: How many sessions and documents were read.
         quarantined: How many documents lie in quarantine since earlier repairs.
         findings: Everything that was found, by place.
     """
 
     store: str
+    is_store: bool
     examined: int
     quarantined: int
     findings: tuple[Finding, ...]

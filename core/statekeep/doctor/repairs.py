@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from statekeep.doctor.findings import Repaired, RepairFailure, RepairReport
-from statekeep.errors import ConflictError, StateStoreError
+from statekeep.errors import ConflictError, StateStoreError, UnavailableError
 from statekeep.store.keys import QUARANTINE
 from statekeep.store.powers import SupportsInspect, power
 from statekeep.store.transfer import Transfer
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from statekeep.doctor.findings import Diagnosis, Finding
-    from statekeep.store.protocol import StateStore
+    from statekeep.store.protocol import Blob, Entry, StateStore
 
 __all__ = ["repair"]
+
+_DAY = timedelta(days=1)
+_DEPTH = QUARANTINE.count("/") + 2  # the folder of a repair, and then the old key
 
 
 def repair(
@@ -27,7 +32,7 @@ def repair(
     *,
     progress: Callable[[int], object] | None = None,
 ) -> RepairReport:
-    """Move to quarantine what a diagnosis found, each thing only if it is still what was seen.
+    """Move what a diagnosis found to quarantine, if it is still what was seen.
 
     What is moved goes below ``.statekeep/quarantine``, under its old name and in a new place for
     each repair. A document is first copied and then deleted, so a crash leaves it in one place or
@@ -57,8 +62,9 @@ def repair(
         raise ValueError(f"the diagnosis was made for {diagnosis.store}, not for {store}")
     moment = format_timestamp(utc_now().replace(microsecond=0)).replace(":", "")
     quarantine = f"{QUARANTINE}/{moment}-{secrets.token_hex(4)}"
-    # Where the store keeps no conditions, a look before is the best there is.
+    # Where the store honours no conditions, a look before is the best there is.
     transfer = Transfer(store, "last-writer-wins")
+    quarantined = _Quarantined(store)
     repaired: list[Repaired] = []
     skipped: list[Finding] = []
     failed: list[RepairFailure] = []
@@ -68,7 +74,9 @@ def repair(
             left.append(finding)
         else:
             try:
-                repaired.append(Repaired(finding, _repair_one(transfer, finding, quarantine)))
+                repaired.append(
+                    Repaired(finding, _repair_one(transfer, finding, quarantine, quarantined))
+                )
             except ConflictError:
                 skipped.append(finding)
             except StateStoreError as error:
@@ -78,7 +86,35 @@ def repair(
     return RepairReport(tuple(repaired), tuple(skipped), tuple(failed), tuple(left))
 
 
-def _repair_one(transfer: Transfer, finding: Finding, quarantine: str) -> str | None:
+class _Quarantined:
+    """What came into quarantine within a day; listed when first asked."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    def holds(self, key: str, blob: Blob) -> bool:
+        """Whether an earlier attempt to move this very document may still be under way."""
+        return any(
+            entry.size == len(blob.data)
+            and entry.key.split("/", _DEPTH)[-1] == key
+            and (copy := self._store.get(entry.key)) is not None
+            and copy.data == blob.data
+            for entry in self._young
+        )
+
+    @cached_property
+    def _young(self) -> list[Entry]:
+        now = utc_now()
+        return [
+            entry
+            for entry in self._store.scan(QUARANTINE)
+            if entry.modified is None or now - entry.modified < _DAY
+        ]
+
+
+def _repair_one(
+    transfer: Transfer, finding: Finding, quarantine: str, quarantined: _Quarantined
+) -> str | None:
     store = transfer.store
     if finding.anomaly is not None and (able := power(store, SupportsInspect)):
         return able.repair(finding.anomaly, quarantine)
@@ -88,6 +124,14 @@ def _repair_one(transfer: Transfer, finding: Finding, quarantine: str) -> str | 
     if finding.action == "remove":
         transfer.delete_seen(finding.place, blob.version)
         return None
+    if quarantined.holds(finding.place, blob):
+        # Another copy for each attempt would pile up while the delete is refused or unanswered.
+        raise UnavailableError(
+            "a copy of it came into quarantine less than a day ago; it is tried again after that",
+            key=finding.place,
+            store=store,
+            landed="unknown",
+        )
     to = f"{quarantine}/{finding.place}"
     transfer.move(finding.place, blob, to)
     return to

@@ -172,7 +172,7 @@ def decode_index(data: bytes) -> CachedRecords:
         for line in lines:
             columns = orjson.loads(line)
             pairs = zip(columns[_FINGERPRINT], columns[_VERSION], strict=True)
-            columns[_VERSION] = [version or mark for mark, version in pairs]
+            columns[_VERSION] = [mark if version is None else version for mark, version in pairs]
             _check_columns(columns)
             for place in _REPEATED:
                 columns[place] = [*map(shared.setdefault, columns[place], columns[place])]

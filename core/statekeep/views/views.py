@@ -110,6 +110,7 @@ def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str,
     """What the doctor found and, after a repair, what became of it."""
     result: dict[str, Any] = {
         "store": value.store,
+        "is_store": value.is_store,
         "examined": value.examined,
         "quarantined": value.quarantined,
         "problems": _findings(value.problems),
