@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,12 +11,14 @@ from statekeep import StateStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent == Path(__file__).parent and "process" in item.name:
-            item.add_marker("slow")
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        if given.get("backend") == "seaweedfs+s3fs":
+            item.add_marker("rest")
 
 
 @pytest.fixture(params=["memory", "local", "moto+s3fs", "seaweedfs+obstore"])

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from statekeep.testing.conformance import Conformance
 
-pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "statekeep.cli", "conformance"]
 
 

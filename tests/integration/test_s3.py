@@ -157,7 +157,7 @@ class TestBudgets:
         assert list(store.scan()) == []
         assert proxy.count() == ["LIST"]
 
-    @pytest.mark.slow
+    @pytest.mark.rest
     @each_server_and_client_once
     def test_of_a_scan_one_for_each_thousand(
         self, store: StateStore, proxy: Proxy, direct: StateStore
@@ -418,7 +418,7 @@ class TestALostAnswer:
         assert [entry.key for entry in store.scan()] == [KEY]
         assert proxy.count() == ["LIST", "LIST"]
 
-    @pytest.mark.slow
+    @pytest.mark.rest
     @each_server_and_client_once
     def test_loses_no_update_among_many_processes(
         self, proxy: Proxy, direct: StateStore, s3_place: str, s3_client: str
