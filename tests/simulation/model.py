@@ -202,6 +202,13 @@ class Operation:
         """Whether it moves sessions into the trash."""
         return self.act == "discard" or (self.prunes and self.policy.trash is not None)
 
+    def empties(self, effect: Effect) -> bool:
+        """Whether it deletes a copy because of its age.
+
+        It then has listed it, which nobody does who takes back a copy of his own.
+        """
+        return self.policy.trash is not None and effect.key in self.reads
+
     def deleted(self, key: str) -> bool:
         """Whether it deleted what lay at a key."""
         return any(effect.key == key and effect.after is None for effect in self.effects)
@@ -299,12 +306,9 @@ class Model:
             elif any(by.made(key) and is_copy_of(key, effect.key) for key in self.emptied):
                 # Someone emptied the trash of the copy meanwhile, as if the move had come first.
                 self.given_up |= gone
-        elif by.act == "empty" or (by.policy.trash is not None and not self._is_own_copy(effect)):
+        elif by.empties(effect):
             self.emptied.add(effect.key)
             self.given_up |= gone - self.live_facts()
-
-    def _is_own_copy(self, effect: Effect) -> bool:
-        return effect.before is not None and effect.before.by is effect.by
 
     def live_facts(self) -> frozenset[str]:
         """The facts in live sessions."""

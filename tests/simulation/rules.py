@@ -9,7 +9,7 @@ from simulation.clocks import DAY, as_datetime
 from simulation.model import NOTE, Finding, is_copy, is_copy_of, is_session, read_state
 from statekeep import Listing, Session, StateStoreError
 from statekeep.documents import Document
-from statekeep.store.keys import STAMP, TRASH, session_key
+from statekeep.store.keys import STAMP, session_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def a_wrong_clock_deletes_nothing_young(
                 return f"{by.who} pruned {effect.key}, which was updated {idle} ago"
         if age + _CLOCKS_DIFFER < by.policy.min_idle:
             return f"{by.who} pruned {effect.key}, which was written {age} ago"
-    elif effect.key.startswith(f"{TRASH}/") and by.policy.trash is not None and before.by is not by:
+    elif is_copy(effect.key) and by.policy.trash is not None and by.empties(effect):
         if age + _CLOCKS_DIFFER < by.policy.trash:
             return f"{by.act} of {by.who} emptied the trash of {effect.key}, {age} old"
     return None
@@ -248,7 +248,8 @@ def a_report_is_true(model: Model) -> Iterator[str]:
 def what_was_deleted_stays_deleted(model: Model) -> Iterator[str]:
     """What was deleted for good does not come back through a move that ran at the same time.
 
-    Unless there was trouble with a call of someone who wrote or moved it, or it was restored.
+    Unless there was trouble with a call of that move, a client sent twice what created it, or it
+    was restored at some time.
     """
     there = model.facts()
     for key, facts in model.deleted:
@@ -258,10 +259,12 @@ def what_was_deleted_stays_deleted(model: Model) -> Iterator[str]:
 
 
 def _may_bring_back(operation: Operation, key: str) -> bool:
+    created = sum(effect.key == key and effect.before is None for effect in operation.effects)
     if operation.act == "restore":
-        return operation.subject == key
-    return operation.act not in {"list", "load", "plan"} and any(
-        each == key or is_copy_of(each, key) for each in operation.troubled
+        return created > 0
+    return created > 1 or (
+        operation.moves
+        and any(each == key or is_copy_of(each, key) for each in operation.troubled)
     )
 
 

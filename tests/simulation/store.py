@@ -39,7 +39,7 @@ _PAGE = 4
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """How likely each thing goes wrong with a call.
+    """How likely each thing goes wrong with a call that writes; with one that reads, less often.
 
     Attributes:
         refused: The store says no, and nothing lands.
@@ -62,9 +62,9 @@ class Trouble:
     killed_after: float = 0.0
     killed_late: float = 0.0
 
-    def draw(self, chance: Random) -> str | None:
+    def draw(self, chance: Random, *, writes: bool) -> str | None:
         """What goes wrong with one call, if anything."""
-        drawn = chance.random()
+        drawn = chance.random() * (1 if writes else _READS_ARE_SAFER)
         for name in _TROUBLES:
             drawn -= getattr(self, name)
             if drawn < 0:
@@ -72,6 +72,7 @@ class Trouble:
         return None
 
 
+_READS_ARE_SAFER = 8
 _TROUBLES = tuple(field.name for field in fields(Trouble))
 
 CALM: Final = Trouble()
@@ -238,7 +239,7 @@ class SimulatedStore(StateStore):
         if key not in self.documents:
             self._put(self._scheduler.current.operation, key, data, ANY)
 
-    def _begin(self, key: str) -> str | None:
+    def _begin(self, key: str, *, writes: bool) -> str | None:
         """Let others run for as long as a call takes, and say what goes wrong with it."""
         operation = self._scheduler.current.operation
         self.calls += 1
@@ -252,14 +253,14 @@ class SimulatedStore(StateStore):
         if self.kind.steps and operation.chance.random() < 0.05:
             self._set_by = operation.chance.choice([-self.kind.steps, 0, self.kind.steps])
             self._say(f"the store's clock is {self._set_by / SECOND:g} s ahead")
-        trouble = self._trouble.draw(operation.chance)
+        trouble = self._trouble.draw(operation.chance, writes=writes)
         if trouble is not None:
             operation.troubled.add(key)
         return trouble
 
     def _ask(self, call: str, key: str) -> None:
         """Make a call that changes nothing."""
-        trouble = self._begin(key)
+        trouble = self._begin(key, writes=False)
         if trouble is None:
             return
         self._say(f"{call} {key}: {trouble}")
@@ -271,7 +272,7 @@ class SimulatedStore(StateStore):
     def _write(
         self, call: str, key: str, effect: Callable[[], Stored | None]
     ) -> Stored | None:
-        trouble = self._begin(key)
+        trouble = self._begin(key, writes=True)
         scheduler = self._scheduler
         if trouble is None:
             return self._send(call, effect)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
-from simulation.model import NOTE, Operation, Policy
+from simulation.model import NOTE, Act, Operation, Policy
 from simulation.rules import PERIOD
 from simulation.scheduler import Crash, Process
 from statekeep import Documents, NotFoundError, Session, Sessions
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from simulation.model import Act
     from simulation.scheduler import Scheduler
     from simulation.store import SimulatedStore
     from statekeep import SessionSummary
@@ -33,25 +32,8 @@ _DAY = timedelta(days=1)
 _MONTH = timedelta(days=30)
 _ABOUT_ALL = {"empty", "list", "plan", "prune", "repair"}
 
-ACTS: Final[dict[Act, int]] = {
-    "create": 5,
-    "update": 6,
-    "save": 4,
-    "load": 1,
-    "delete": 2,
-    "discard": 2,
-    "restore": 4,
-    "list": 1,
-    "plan": 2,
-    "prune": 5,
-    "empty": 1,
-    "pin": 1,
-    "unpin": 1,
-    "note": 1,
-    "plant": 1,
-    "repair": 1,
-}
-"""What a worker does, and how often."""
+ACTS: Final = tuple(act for act in get_args(Act) if act != "background")
+"""What a worker does when it is told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,13 +262,15 @@ class Worker:
 
 
 def draw_policy(chance: Random) -> Policy:
-    """Draw what a prune goes by."""
+    """Draw what a prune goes by: mostly it takes all that there is."""
+    trash = chance.choice([None, timedelta(0), _DAY, _DAY, _MONTH])
+    if chance.random() < 0.6:
+        return Policy(trash=trash)
     return Policy(
-        ttl=chance.choice([None, None, None, _HOUR, 2 * _DAY]),
-        keep=chance.choice([0, 0, 1]),
-        min_idle=chance.choice([timedelta(0), timedelta(0), _HOUR]),
-        # Not less than a day, so that no prune takes its own copies for what it may empty.
-        trash=chance.choice([None, _DAY, 7 * _DAY, _MONTH]),
+        ttl=chance.choice([None, _HOUR, 2 * _DAY]),
+        keep=chance.choice([0, 1]),
+        min_idle=chance.choice([timedelta(0), _HOUR]),
+        trash=trash,
     )
 
 
