@@ -15,7 +15,7 @@ from simulation.workers import ACTS, Step, Worker, draw_policy
 from statekeep.errors import StateStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from simulation.model import Act
     from simulation.store import Effect
@@ -126,14 +126,14 @@ def _draw_trouble(chance: Random) -> Trouble:
 
 
 def _draw_clocks(chance: Random, workers: int) -> tuple[tuple[int, ...], ...]:
-    right = [(0,)] * workers
+    clocks: list[tuple[int, ...]] = [(0,)] * workers
     match chance.choice(["right", "right", "one is wrong", "all are a little wrong"]):
         case "one is wrong":
-            right[0] = chance.choice([(_YEAR,), (-_YEAR,), (0, _YEAR), (0, -_YEAR)])
+            clocks[0] = chance.choice([(_YEAR,), (-_YEAR,), (0, _YEAR), (0, -_YEAR)])
         case "all are a little wrong":
             far = chance.choice([SECOND, MINUTE, 2 * HOUR])
-            right = [(chance.randint(-far, far), chance.randint(-far, far)) for _ in right]
-    return tuple(right)
+            clocks = [(chance.randint(-far, far), chance.randint(-far, far)) for _ in clocks]
+    return tuple(clocks)
 
 
 def _draw_steps(chance: Random, workers: int) -> Iterator[Step]:
@@ -171,7 +171,7 @@ def run(plan: Plan) -> History:
 
     def begin(operation: Operation) -> None:
         model.begin(operation)
-        about = operation.subject if operation.policy == Policy() else operation.policy
+        about: object = operation.policy if operation.goes_by_policy else operation.subject
         offset = scheduler.current.process.offset
         clock = f", its clock {offset / SECOND:+g} s" if offset else ""
         trace.append(

@@ -7,17 +7,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from statekeep.retention import PruneReport
 from statekeep.format.summary import PIN
+from statekeep.retention import PruneReport
 from statekeep.store.keys import QUARANTINE, SESSIONS, TRASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from random import Random
 
-    from simulation.store import Stored, Effect, SimulatedStore
+    from simulation.store import Effect, SimulatedStore, Stored
 
 __all__ = [
     "NOTE",
@@ -198,16 +198,21 @@ class Operation:
         return self.act in {"background", "prune"}
 
     @property
+    def goes_by_policy(self) -> bool:
+        """Whether it goes by a policy."""
+        return self.prunes or self.act in {"empty", "plan"}
+
+    @property
     def moves(self) -> bool:
         """Whether it moves sessions into the trash."""
         return self.act == "discard" or (self.prunes and self.policy.trash is not None)
 
-    def empties(self, effect: Effect) -> bool:
-        """Whether it deletes a copy because of its age.
+    def empties(self, copy: str) -> bool:
+        """Whether it is because of its age that it deletes a copy.
 
         It then has listed it, which nobody does who takes back a copy of his own.
         """
-        return self.policy.trash is not None and effect.key in self.reads
+        return self.policy.trash is not None and copy in self.reads
 
     def deleted(self, key: str) -> bool:
         """Whether it deleted what lay at a key."""
@@ -256,6 +261,11 @@ class Model:
         self.deleted: list[tuple[str, frozenset[str]]] = []
         self.sources: dict[str, int] = {}
         self._places: Counter[str] = Counter()
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether the store has a right clock and shows it."""
+        return self.store.kind.dated and not self.store.kind.steps
 
     def begin(self, operation: Operation) -> None:
         """An operation begins."""
@@ -306,7 +316,7 @@ class Model:
             elif any(by.made(key) and is_copy_of(key, effect.key) for key in self.emptied):
                 # Someone emptied the trash of the copy meanwhile, as if the move had come first.
                 self.given_up |= gone
-        elif by.empties(effect):
+        elif by.empties(effect.key):
             self.emptied.add(effect.key)
             self.given_up |= gone - self.live_facts()
 

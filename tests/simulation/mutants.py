@@ -92,7 +92,7 @@ def _rely_on_an_equal_copy(transfer: Transfer, key: str, blob: Blob, to: str) ->
     _move(transfer, key, blob, to)
 
 
-def _save_over_anything(transfer: Transfer, key: str, data: bytes, version: Version) -> Version:
+def _save_over_anything(transfer: Transfer, key: str, data: bytes, _: Version) -> Version:
     return transfer.store.put(key, data)
 
 
@@ -100,7 +100,7 @@ def _create_over_anything(transfer: Transfer, key: str, data: bytes) -> Version:
     return transfer.store.put(key, data)
 
 
-def _delete_anything(transfer: Transfer, key: str, version: Version) -> None:
+def _delete_anything(transfer: Transfer, key: str, _: Version) -> None:
     transfer.store.delete(key)
 
 
@@ -116,6 +116,13 @@ def _believe_a_lost_delete(transfer: Transfer, key: str, version: Version) -> No
         transfer.store.delete(key, expect=version)
     except ConflictError:
         return
+
+
+def _raise_what_nobody_expects(transfer: Transfer, key: str, version: Version) -> None:
+    try:
+        transfer.store.delete(key, expect=version)
+    except ConflictError:
+        raise KeyError(key) from None
 
 
 def _protect_nothing(*_: object, **__: object) -> None:
@@ -157,6 +164,12 @@ MUTANTS = (
     Mutant(Transfer, "put_new", _create_over_anything, rules.no_update_is_overwritten),
     Mutant(Transfer, "delete_seen", _delete_anything, rules.a_prune_spares_what_was_saved),
     Mutant(Transfer, "delete_seen", _believe_a_lost_delete, rules.a_delete_is_true),
+    Mutant(
+        Transfer,
+        "delete_seen",
+        _raise_what_nobody_expects,
+        rules.only_what_is_documented_is_raised,
+    ),
     Mutant(planning, "_protection", _protect_nothing, rules.a_pinned_session_is_not_pruned),
     Mutant(pruner, "_report", _report_what_is_unknown_as_pruned, rules.a_report_is_true),
     Mutant(pruner, "_report", _report_what_is_unknown_as_skipped, rules.a_report_is_true),

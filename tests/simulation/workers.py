@@ -30,7 +30,6 @@ _USER = "ada"
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _MONTH = timedelta(days=30)
-_ABOUT_ALL = {"empty", "list", "plan", "prune", "repair"}
 
 ACTS: Final = tuple(act for act in get_args(Act) if act != "background")
 """What a worker does when it is told to."""
@@ -133,9 +132,7 @@ class Worker:
         assert self._retention is not None
         saving = self._scheduler.current.operation
         chance = Random(saving.chance.random())
-        operation = Operation(
-            self._name, "background", chance, saving.calm, policy=self._retention
-        )
+        operation = Operation(self._name, "background", chance, saving.calm, policy=self._retention)
         self._begin(operation)
         return operation
 
@@ -148,12 +145,13 @@ class Worker:
         """
         if operation.chance.random() < 0.2:
             self._process.offset = operation.chance.choice(self._clocks)
-        session_id = operation.chance.choice(self._ids)
-        operation.subject = "" if operation.act in _ABOUT_ALL else session_key(session_id)
+        self._operation, self._message = operation, message
+        self._id = operation.chance.choice(self._ids)
+        operation.subject = NOTE if operation.act == "note" else session_key(self._id)
         self._draw_policy(operation)
         self._begin(operation)
         try:
-            result = getattr(self, f"_{operation.act}")(operation, session_id, message)
+            result = getattr(self, f"_{operation.act}")()
         except Exception as error:  # noqa: BLE001 - the rules judge it
             result = error
         self._hear(operation, result)
@@ -174,90 +172,89 @@ class Worker:
             case "empty":
                 operation.policy = Policy(trash=chance.choice([timedelta(0), _HOUR, _DAY, _MONTH]))
 
-    def _create(self, operation: Operation, session_id: str, message: str) -> object:
-        session = self._held[session_id] = self._sessions.get_or_create(_USER, session_id)
+    def _create(self) -> object:
+        session = self._held[self._id] = self._sessions.get_or_create(_USER, self._id)
         return session
 
-    def _load(self, operation: Operation, session_id: str, message: str) -> object:
-        session = self._sessions.load(session_id)
+    def _load(self) -> object:
+        session = self._sessions.load(self._id)
         if session is not None:
-            self._held[session_id] = session
+            self._held[self._id] = session
         return session
 
-    def _save(self, operation: Operation, session_id: str, message: str) -> object:
+    def _save(self) -> object:
         """Save what was loaded, perhaps long ago."""
-        session = self._held.get(session_id) or self._sessions.load(session_id)
+        session = self._held.get(self._id) or self._sessions.load(self._id)
         if session is None:
             return None
-        self._held[session_id] = session
-        session.add_user_message(message)
+        self._held[self._id] = session
+        session.add_user_message(self._message)
         self._sessions.save(session)
         return session
 
-    def _update(self, operation: Operation, session_id: str, message: str) -> object:
-        """Add a message, and come back if the session is gone."""
+    def _update(self) -> object:
+        """Add a self._message, and come back if the session is gone."""
 
         def change(session: Session) -> None:
-            session.add_user_message(message)
+            session.add_user_message(self._message)
 
         try:
-            session = self._sessions.update(session_id, change)
+            session = self._sessions.update(self._id, change)
         except NotFoundError:
-            self._sessions.get_or_create(_USER, session_id)
-            session = self._sessions.update(session_id, change)
-        self._held[session_id] = session
+            self._sessions.get_or_create(_USER, self._id)
+            session = self._sessions.update(self._id, change)
+        self._held[self._id] = session
         return session
 
-    def _pin(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.pin(session_id)
+    def _pin(self) -> object:
+        return self._sessions.pin(self._id)
 
-    def _unpin(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.unpin(session_id)
+    def _unpin(self) -> object:
+        return self._sessions.unpin(self._id)
 
-    def _delete(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.delete(session_id)
+    def _delete(self) -> object:
+        return self._sessions.delete(self._id)
 
-    def _discard(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.delete(session_id, trash=True)
+    def _discard(self) -> object:
+        return self._sessions.delete(self._id, trash=True)
 
-    def _restore(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.restore(session_id)
+    def _restore(self) -> object:
+        return self._sessions.restore(self._id)
 
-    def _list(self, operation: Operation, session_id: str, message: str) -> object:
+    def _list(self) -> object:
         return self._sessions.list()
 
-    def _plan(self, operation: Operation, session_id: str, message: str) -> object:
-        policy = operation.policy
+    def _plan(self) -> object:
+        policy = self._operation.policy
         plan = self._sessions.plan_prune(
             _Strategy(policy, self._scheduler), min_idle=policy.min_idle
         )
-        self._planned = plan, operation
+        self._planned = plan, self._operation
         return plan
 
-    def _prune(self, operation: Operation, session_id: str, message: str) -> object:
-        policy = operation.policy
-        if operation.has_plan and self._planned is not None:
+    def _prune(self) -> object:
+        policy = self._operation.policy
+        if self._operation.has_plan and self._planned is not None:
             return self._sessions.prune(self._planned[0], trash=policy.trash)
         return self._sessions.prune(
             _Strategy(policy, self._scheduler), min_idle=policy.min_idle, trash=policy.trash
         )
 
-    def _empty(self, operation: Operation, session_id: str, message: str) -> object:
-        assert operation.policy.trash is not None
-        return self._sessions.empty_trash(older_than=operation.policy.trash)
+    def _empty(self) -> object:
+        assert self._operation.policy.trash is not None
+        return self._sessions.empty_trash(older_than=self._operation.policy.trash)
 
-    def _note(self, operation: Operation, session_id: str, message: str) -> object:
+    def _note(self) -> object:
         """Add to a document."""
-        operation.subject = NOTE
         category, _, name = NOTE.removesuffix(".json").partition("/")
-        return self._documents.update(category, name, lambda value: [*(value or []), message])
+        return self._documents.update(category, name, lambda value: [*(value or []), self._message])
 
-    def _plant(self, operation: Operation, session_id: str, message: str) -> object:
+    def _plant(self) -> object:
         """Leave something that is no session where one might be."""
-        self._store.plant(session_key(session_id), f"{{damaged by {message}".encode())
+        self._store.plant(session_key(self._id), f"{{damaged by {self._message}".encode())
         return None
 
-    def _repair(self, operation: Operation, session_id: str, message: str) -> object:
+    def _repair(self) -> object:
         return repair(self._store, diagnose(self._store))
 
 
