@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulation import rules
 from simulation.clocks import DAY, HOUR, MINUTE, SECOND, simulated
-from simulation.model import Finding, Model, Operation, Policy
+from simulation.model import Finding, Model
 from simulation.scheduler import Scheduler
 from simulation.store import CALM, Kind, SimulatedStore, Trouble
 from simulation.workers import ACTS, Step, Worker, draw_policy
@@ -17,7 +17,7 @@ from statekeep.errors import StateStoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from simulation.model import Act
+    from simulation.operations import Act, Operation, Policy
     from simulation.store import Effect
 
 __all__ = ["History", "Plan", "draw", "replay", "run", "shrink"]
@@ -156,18 +156,22 @@ def run(plan: Plan) -> History:
     """Let a history happen, and judge it. The same plan gives the same history."""
     scheduler: Scheduler[Operation] = Scheduler()
     trace: list[str] = []
+    remarks: list[str] = []
     broken: dict[str, Finding] = {}
 
     def say(text: str, indent: str = "    ") -> None:
         operation = scheduler.current.operation
         who = f"{operation.who}{'*' if operation.act == 'background' else ''}"
         trace.append(f"{scheduler.now / SECOND:>14.6f} s  {who:<3}{indent}{text}")
+        trace.extend(remarks)
+        remarks.clear()
 
     def find(findings: Iterable[Finding]) -> None:
         for finding in findings:
             if finding.rule not in broken:
                 broken[finding.rule] = finding
-                trace.append(f"{'!':>16}  {finding.rule}: {finding.text}")
+                # The line about what broke it comes first.
+                remarks.append(f"{'!':>16}  {finding.rule}: {finding.text}")
 
     def begin(operation: Operation) -> None:
         model.begin(operation)
@@ -179,8 +183,8 @@ def run(plan: Plan) -> History:
         )
 
     def hear(operation: Operation, result: object) -> None:
-        say(f"-> {_brief(result)}", "  ")
         find(rules.after_operation(model, operation, result))
+        say(f"-> {_brief(result)}", "  ")
 
     def on_effect(effect: Effect) -> None:
         find(rules.after_effect(model, effect))
@@ -204,7 +208,7 @@ def run(plan: Plan) -> History:
         scheduler.run()
     find(Finding("workers_end_well", repr(error)) for error in scheduler.broken)
     find(rules.at_the_end(model))
-    return History(plan, tuple(broken.values()), tuple(trace), store.calls)
+    return History(plan, tuple(broken.values()), (*trace, *remarks), store.calls)
 
 
 def replay(seed: int) -> History:

@@ -7,16 +7,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from simulation.clocks import DAY, as_datetime
-from simulation.model import NOTE, Finding, is_copy, is_copy_of, is_session, read_state
+from simulation.model import Finding
+from simulation.states import NOTE, is_copy, is_copy_of, is_session, read_state
 from statekeep import Listing, Session, StateStoreError
+from statekeep.doctor import RepairReport
 from statekeep.documents import Document
+from statekeep.retention import PruneReport
 from statekeep.store.keys import STAMP, session_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from simulation.model import Model, Operation
+    from simulation.model import Model
+    from simulation.operations import Operation
     from simulation.store import Effect, Stored
 
 __all__ = ["EXPECTED_FAILURES", "NAMES", "PERIOD", "after_effect", "after_operation", "at_the_end"]
@@ -275,20 +279,29 @@ def only_what_is_documented_is_raised(answer: Answer) -> str | None:
 def a_report_is_true(model: Model) -> Iterator[str]:
     """What a prune says that it deleted it did delete, and the rest it names `unknown`."""
     for operation in model.operations:
-        report = operation.report
-        if report is None:
-            continue
-        deleted = {
-            effect.key
-            for effect in operation.effects
-            if is_session(effect.key) and not effect.after
-        }
-        pruned = {victim.key for victim in report.pruned}
-        unknown = {failure.victim.key for failure in report.unknown}
-        if not pruned <= deleted:
-            yield f"{operation.who} reported {_all(pruned - deleted)} as pruned"
-        if not deleted <= pruned | unknown:
-            yield f"{operation.who} did not report {_all(deleted - pruned - unknown)} as pruned"
+        if isinstance(report := operation.report, PruneReport):
+            pruned = {victim.key for victim in report.pruned}
+            unknown = {failure.victim.key for failure in report.unknown}
+            yield from _differences(operation, pruned, unknown)
+
+
+def a_repair_report_is_true(model: Model) -> Iterator[str]:
+    """What a repair says that it moved it did move, and the rest it names `failed`."""
+    for operation in model.operations:
+        if isinstance(report := operation.report, RepairReport):
+            moved = {each.finding.place for each in report.repaired}
+            failed = {each.finding.place for each in report.failed}
+            yield from _differences(operation, moved, failed)
+
+
+def _differences(operation: Operation, told: set[str], unclear: set[str]) -> Iterator[str]:
+    effects = operation.effects
+    deleted = {effect.key for effect in effects if is_session(effect.key) and not effect.after}
+    told = {key for key in told if is_session(key)}
+    if not told <= deleted:
+        yield f"{operation.act} of {operation.who} did not delete {_all(told - deleted)}"
+    if not deleted <= told | unclear:
+        yield f"{operation.act} of {operation.who} is silent on {_all(deleted - told - unclear)}"
 
 
 def what_was_deleted_stays_deleted(model: Model) -> Iterator[str]:
@@ -331,7 +344,7 @@ _AFTER_OPERATION: Final = (
     a_listing_is_complete,
     only_what_is_documented_is_raised,
 )
-_AT_THE_END: Final = (a_report_is_true, what_was_deleted_stays_deleted)
+_AT_THE_END: Final = (a_report_is_true, a_repair_report_is_true, what_was_deleted_stays_deleted)
 
 NAMES: Final = frozenset(
     rule.__name__ for rule in (*_AFTER_EFFECT, *_AFTER_OPERATION, *_AT_THE_END)
@@ -341,6 +354,7 @@ NAMES: Final = frozenset(
 EXPECTED_FAILURES: Final[frozenset[str]] = frozenset(
     rule.__name__
     for rule in (
+        a_repair_report_is_true,
         a_restored_session_stays,
         a_wrong_clock_deletes_nothing_young,
         restore_brings_back_the_newest,

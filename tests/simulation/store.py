@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
-    from simulation.model import Operation
+    from simulation.operations import Operation
     from simulation.scheduler import Scheduler
     from statekeep.store import Expect, ExpectSeen
 

@@ -7,9 +7,10 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final, get_args
 
-from simulation.model import NOTE, Act, Operation, Policy
+from simulation.operations import Act, Operation, Policy
 from simulation.rules import PERIOD
 from simulation.scheduler import Crash, Process
+from simulation.states import NOTE
 from statekeep import Documents, NotFoundError, Session, Sessions
 from statekeep.doctor import diagnose, repair
 from statekeep.retention import Retention, Victim
