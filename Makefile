@@ -1,46 +1,68 @@
 # The two commands of the README are `make demo` and `make test`; each sets up what it needs.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 
-.PHONY: demo test lint types smoke bench clean
+# uv takes seconds where pip takes minutes. It does not read pip's configuration; where that is
+# needed to reach the packages, pip installs them.
+install = $(1)/bin/pip install --quiet uv \
+	&& $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) \
+	|| $(1)/bin/pip install --quiet $(2)
 
-demo: .venv/.cli
+.PHONY: demo test test-rest prove quick lint types smoke bench clean
+
+demo: $(VENV)/.cli
 	$(BIN)/statekeep demo
 
-test: .venv/.test
-	$(BIN)/pytest
+# All but what takes long: a few minutes.
+test: $(VENV)/.test
+	$(BIN)/pytest -m "not rest"
 
-lint: .venv/.test
+# What takes long, and ten times as many rounds of whatever counts rounds.
+test-rest: $(VENV)/.test
+	$(BIN)/pytest -m "rest or scaled" --scale 0.1 --timeout 1200
+
+# What is promised to hold thousands of times, that often: some hours.
+prove: $(VENV)/.test
+	$(BIN)/pytest -m scaled --scale 1 --timeout 0
+
+# What does without servers; to see whether another Python runs it, too:
+# make quick PYTHON=python3.13 VENV=.venv-3.13
+quick: $(VENV)/.test
+	$(BIN)/pytest -m "not rest" -k "not moto and not seaweedfs" tests/unit tests/contract tests/plugins
+
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: .venv/.test
+types: $(VENV)/.test
 	$(BIN)/mypy
 
-smoke: .venv/.test
-	$(BIN)/python tests/smoke/wheel.py
+smoke: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python tests/smoke/wheel.py
 
 bench: .venv-bench/.done
 	PYTHONPATH=tests .venv-bench/bin/python -m benchmarks $(BENCH)
 
 clean:
-	rm -rf .venv .venv-bench build dist
+	rm -rf .venv .venv-* build dist
 
-.venv:
+$(VENV):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "statekeep needs Python 3.11 or newer; name one with PYTHON=...")'
-	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	$(PYTHON) -m venv $@ || { rm -rf $@; exit 1; }
 
-.venv/.cli: pyproject.toml | .venv
-	$(BIN)/pip install --quiet --editable '.[cli]'
+$(VENV)/.cli: pyproject.toml | $(VENV)
+	$(call install,$(VENV),--editable '.[cli]')
 	touch $@
 
-.venv/.test: pyproject.toml | .venv
-	$(BIN)/pip install --quiet --editable '.[test]'
-	touch $@ .venv/.cli
+$(VENV)/.test: pyproject.toml | $(VENV)
+	$(call install,$(VENV),--editable '.[test]')
+	touch $@ $(VENV)/.cli
 
 # A venv of its own, because nobody else needs what statekeep is compared with.
+COMPARED := --editable '.[cli,obstore,s3]' --requirement tests/benchmarks/requirements.txt
 .venv-bench/.done: pyproject.toml tests/benchmarks/requirements.txt
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet --editable '.[cli,obstore,s3]' --requirement tests/benchmarks/requirements.txt
+	$(call install,.venv-bench,$(COMPARED))
 	touch $@

@@ -15,6 +15,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+EVERY_DAY = [("moto", "s3fs"), ("seaweedfs", "obstore")]
+"""Each server and each client of S3 once."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--scale",
+        type=float,
+        default=0.01,
+        help="which part of their rounds the scaled tests run; 1 is what they promise",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "rounds" in getattr(item, "fixturenames", ()):
+            item.add_marker("scaled")
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        server, client = given.get("s3_endpoint"), given.get("s3_client")
+        if server and client and (server, client) not in EVERY_DAY:
+            item.add_marker("rest")
+
+
+@pytest.fixture(scope="session")
+def rounds(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """Gives how often to do what is promised to hold so often: as many as ``--scale`` asks for."""
+    scale: float = request.config.getoption("scale")
+    return lambda promised: max(1, round(promised * scale))
+
+
 @pytest.fixture(autouse=True)
 def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in os.environ:

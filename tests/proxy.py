@@ -1,4 +1,4 @@
-"""A proxy before an S3 server that counts requests and loses, refuses or delays answers."""
+"""A proxy before an S3 server that counts requests, and loses, refuses or delays them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+CUT = "cut"
+"""Close the connection instead of forwarding the request."""
+
 DROP = "drop"
 """Forward the request and close the connection instead of answering."""
 
@@ -23,19 +26,38 @@ HALF = "half"
 
 
 @dataclass
+class Late:
+    """Forward the request and answer this status and code instead of what the server says."""
+
+    status: int
+    code: str
+
+
+@dataclass
 class Request:
+    """What a client sent; `status` is what the server behind said, 0 if it was not asked."""
+
     method: str
     path: str
     query: dict[str, list[str]]
-    agent: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+
+    @property
+    def agent(self) -> str:
+        return self.headers.get("user-agent", "")
+
+    @property
+    def changed_something(self) -> bool:
+        return self.method in {"PUT", "POST", "DELETE"} and 200 <= self.status < 300
 
     def __str__(self) -> str:
         return "LIST" if "list-type" in self.query else self.method
 
 
-Fault = str | tuple[int, str] | bytes | float | None
-"""What to do to a request: `DROP` or `HALF`, or answer a status and a code instead, or 200 and a
-body, or wait for so many seconds."""
+Fault = str | tuple[int, str] | Late | bytes | float | None
+"""What to do to a request: `CUT`, `DROP`, `HALF` or `Late`, or answer a status and a code instead
+of forwarding it, or 200 and a body, or wait for so many seconds."""
 
 
 @dataclass
@@ -103,31 +125,37 @@ class Proxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 split = urlsplit(self.path)
                 query = parse_qs(split.query, keep_blank_values=True)
-                agent = self.headers.get("User-Agent", "")
-                request = Request(self.command, split.path, query, agent)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = Request(self.command, split.path, query, headers)
                 proxy.requests.append(request)
                 fault = proxy.fault(request)
+                if fault == CUT:
+                    self.close_connection = True
+                    return
                 if isinstance(fault, float):
                     time.sleep(fault)
                 if isinstance(fault, tuple):
-                    status, code = fault
-                    self.answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {})
+                    self.answer_error(*fault)
                     return
                 if isinstance(fault, bytes):
                     self.answer(200, fault, {})
                     return
                 connection = http.client.HTTPConnection(urlsplit(proxy.target).netloc)
-                kept = {
+                passed_on = {
                     name: value
                     for name, value in self.headers.items()
                     if name.lower() not in proxy.drop_headers
                 }
-                connection.request(self.command, self.path, body, kept)
+                connection.request(self.command, self.path, body, passed_on)
                 answer = connection.getresponse()
                 data = answer.read()
                 connection.close()
+                request.status = answer.status
                 if fault == DROP:
                     self.close_connection = True
+                    return
+                if isinstance(fault, Late):
+                    self.answer_error(fault.status, fault.code)
                     return
                 sent = len(data)
                 if fault == HALF:
@@ -138,6 +166,9 @@ class Proxy:
             def do_CONNECT(self) -> None:
                 proxy.requests.append(Request("CONNECT", self.path, {}))
                 self.answer(403, b"", {})
+
+            def answer_error(self, status: int, code: str) -> None:
+                self.answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {})
 
             def answer(
                 self, status: int, data: bytes, headers: dict[str, str], sent: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ from statekeep.errors import (
     ConfigError,
     CorruptDataError,
     PluginNotFoundError,
+    StateStoreError,
     UnavailableError,
     UnsupportedError,
 )
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from statekeep.store import StoreURL
 
 __all__ = ["FilesystemConfig", "FilesystemStore"]
+
+Landed = Literal["no", "unknown"]
 
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "generation", "ino")
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
@@ -84,14 +87,19 @@ class FilesystemStore(StateStore):
     @property
     def capabilities(self) -> Capabilities:
         """No conditions; fsspec's ``memory:`` is each process's own."""
-        shared = not self._url.startswith("memory:")
-        return Capabilities(conditional_put=False, conditional_delete=False, shared=shared)
+        scheme = self._url.partition(":")[0]
+        return Capabilities(
+            conditional_put=False,
+            conditional_delete=False,
+            shared=scheme != "memory",
+            remote=scheme not in {"file", "local", "memory"},
+        )
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`."""
         check_key(key)
+        filesystem, base = self._open(key)
         try:
-            filesystem, base = self._open()
             data = bytes(filesystem.cat_file(f"{base}/{key}"))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
@@ -105,31 +113,33 @@ class FilesystemStore(StateStore):
         check_key(key)
         self._refuse_conditions(expect, key)
         data = bytes(data)
+        filesystem, base = self._open(key, landed="no")
+        path = f"{base}/{key}"
         try:
-            filesystem, base = self._open()
-            path = f"{base}/{key}"
             try:
                 filesystem.pipe_file(path, data)
             except FileNotFoundError:
                 filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
                 filesystem.pipe_file(path, data)
         except Exception as error:  # noqa: BLE001
-            self._fail(error, key)
+            self._fail(error, key, "unknown")
         return content_version(data)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
         check_key(key)
         self._refuse_conditions(expect, key)
+        filesystem, base = self._open(key, landed="no")
+        path = f"{base}/{key}"
+        landed: Landed = "no"
         try:
-            filesystem, base = self._open()
-            path = f"{base}/{key}"
             if filesystem.isfile(path):  # some delete a whole folder of that name
+                landed = "unknown"
                 filesystem.rm_file(path)
         except FileNotFoundError:
             return
         except Exception as error:  # noqa: BLE001
-            self._fail(error, key)
+            self._fail(error, key, landed)
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`."""
@@ -143,14 +153,11 @@ class FilesystemStore(StateStore):
 
     def connect(self) -> None:
         """Set up the driver; says at once if it is not installed or wrongly configured."""
-        try:
-            self._open()
-        except Exception as error:  # noqa: BLE001
-            self._fail(error, None)
+        self._open()
 
     def _scan(self, prefix: str) -> Iterator[Entry]:
+        filesystem, base = self._open(prefix or None)
         try:
-            filesystem, base = self._open()
             filesystem.invalidate_cache()
             start = f"{base}/{prefix}" if prefix else base
             found = filesystem.find(start, detail=True)
@@ -172,39 +179,48 @@ class FilesystemStore(StateStore):
                 "this filesystem cannot compare and swap; use another backend, or last-writer-wins",
                 key=key,
                 store=self,
+                landed="no",
             )
 
-    def _open(self) -> tuple[AbstractFileSystem, str]:
-        with self._lock:
-            if self._opened is None or self._pid != os.getpid():
-                from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra
+    def _open(
+        self, key: str | None = None, landed: Landed | None = None
+    ) -> tuple[AbstractFileSystem, str]:
+        try:
+            with self._lock:
+                if self._opened is None or self._pid != os.getpid():
+                    from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra
 
-                options = {"skip_instance_cache": True, "use_listings_cache": False}
-                filesystem, base = url_to_fs(self._url, **options, **self._options)
-                self._opened = filesystem, base.rstrip("/")
-                self._pid = os.getpid()
-            return self._opened
+                    options = {"skip_instance_cache": True, "use_listings_cache": False}
+                    filesystem, base = url_to_fs(self._url, **options, **self._options)
+                    self._opened = filesystem, base.rstrip("/")
+                    self._pid = os.getpid()
+                return self._opened
+        except Exception as error:  # noqa: BLE001
+            self._fail(error, key, landed)
 
-    def _fail(self, error: Exception, key: str | None) -> NoReturn:
+    def _fail(self, error: Exception, key: str | None, landed: Landed | None = None) -> NoReturn:
+        failed = self._translate(error, key)
+        failed.landed = landed
+        raise failed from error
+
+    def _translate(self, error: Exception, key: str | None) -> StateStoreError:
         match error:
             case PermissionError():
-                raise AccessDeniedError(f"refused: {error}", key=key, store=self) from error
+                return AccessDeniedError(f"refused: {error}", key=key, store=self)
             case IsADirectoryError() | NotADirectoryError():
-                raise CorruptDataError(
+                return CorruptDataError(
                     "a folder or a file is in the way; move it elsewhere", key=key, store=self
-                ) from error
+                )
             case ImportError():
-                raise ConfigError(
+                return ConfigError(
                     f"the driver of this filesystem is not installed: {error}", store=self
-                ) from error
+                )
             case TypeError() | ValueError():
-                raise ConfigError(
-                    f"the filesystem is configured wrongly: {error}", store=self
-                ) from error
+                return ConfigError(f"the filesystem is configured wrongly: {error}", store=self)
             case _:
-                raise UnavailableError(
+                return UnavailableError(
                     f"the filesystem failed ({error!r}); retry later", key=key, store=self
-                ) from error
+                )
 
 
 def _modified(info: Mapping[str, Any]) -> datetime | None:
@@ -229,7 +245,7 @@ def _fingerprint(info: Mapping[str, Any]) -> str | None:
     return "-".join([*marks, *times, str(info.get("size"))]) if marks or times else None
 
 
-def _serves(scheme: str) -> bool:
+def _is_known(scheme: str) -> bool:
     try:
         from fsspec import available_protocols  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
@@ -238,7 +254,7 @@ def _serves(scheme: str) -> bool:
 
 
 def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
-    if not _serves(url.scheme):
+    if not _is_known(url.scheme):
         raise PluginNotFoundError(
             f"fsspec does not know {url.scheme!r}, or is not installed: "
             "pip install 'statekeep[fsspec]'"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from benchmarks.adapters import Subject
     from benchmarks.conversations import Size
-    from benchmarks.subjects import Subject
 
 __all__ = ["Bench", "Entry", "Plan", "Row"]
 

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import floors, peers
+from benchmarks import baselines, peers
+from benchmarks.adapters import Statekeep
 from benchmarks.bench import Entry, folder
 from benchmarks.operations import (
     fill,
@@ -17,7 +18,6 @@ from benchmarks.operations import (
     save_and_load,
     save_and_load_together,
 )
-from benchmarks.subjects import Statekeep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +30,11 @@ _MEMORY = Entry("statekeep, memory", Statekeep, "statekeep")
 _RENAME = Entry("statekeep, rename", partial(Statekeep, durability="rename"), "statekeep", "no")
 _FSYNC = Entry("statekeep, fsync", partial(Statekeep, durability="fsync"), "statekeep", "yes")
 _FLOORS = [
-    Entry("bare calls", floors.BareFiles, "floor", "no"),
-    Entry("bare orjson", floors.OrjsonFiles, "floor", "no"),
-    Entry("bare json", floors.JsonFiles, "floor", "no"),
+    Entry("bare calls", baselines.BareFiles, "floor", "no"),
+    Entry("bare orjson", baselines.OrjsonFiles, "floor", "no"),
+    Entry("bare json", baselines.JsonFiles, "floor", "no"),
 ]
-_FSYNC_FLOOR = Entry("bare calls, fsync", partial(floors.BareFiles, fsync=True), "floor", "yes")
+_FSYNC_FLOOR = Entry("bare calls, fsync", partial(baselines.BareFiles, fsync=True), "floor", "yes")
 _PEERS = [
     Entry("strands-agents, files", peers.StrandsFiles, "peer", "no"),
     Entry("openai-agents, SQLite", peers.OpenAIAgents, "peer", "yes"),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from benchmarks.adapters import Bucket, Subject
 from benchmarks.conversations import as_dict, session, text
-from benchmarks.subjects import Bucket, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

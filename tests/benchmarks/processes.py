@@ -25,8 +25,8 @@ from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from typing import TYPE_CHECKING, Any, Self
 
+from benchmarks.adapters import Subject, in_threads
 from benchmarks.conversations import SMALL, ids
-from benchmarks.subjects import Subject, in_threads
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import servers
 from proxy import Proxy
 
-from benchmarks import floors, peers
+from benchmarks import baselines, peers
+from benchmarks.adapters import Bucket, StatekeepBucket
 from benchmarks.bench import Entry
 from benchmarks.conversations import SMALL, as_json, ids
 from benchmarks.operations import (
@@ -23,7 +24,6 @@ from benchmarks.operations import (
     save_and_load,
     save_and_load_together,
 )
-from benchmarks.subjects import Bucket, StatekeepBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ _STATEKEEP = [
     Entry(f"statekeep, {client}", partial(StatekeepBucket, client=client), "statekeep")
     for client in ("s3fs", "obstore")
 ]
-_FLOOR = Entry("bare boto3", floors.BareBucket, "floor")
+_FLOOR = Entry("bare boto3", baselines.BareBucket, "floor")
 _PEERS = [
     Entry("strands-agents, S3", peers.StrandsBucket, "peer"),
     Entry("py-key-value, S3", peers.KeyValueBucket, "peer"),

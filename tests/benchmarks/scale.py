@@ -29,8 +29,8 @@ from statekeep.store.keys import session_key
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import servers
 
+from benchmarks.adapters import in_threads
 from benchmarks.conversations import SMALL, Size, as_json, ids
-from benchmarks.subjects import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

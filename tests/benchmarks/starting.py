@@ -9,8 +9,8 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
+from benchmarks.adapters import Statekeep
 from benchmarks.bench import Entry
-from benchmarks.subjects import Statekeep
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench, Kind

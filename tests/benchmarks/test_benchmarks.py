@@ -87,7 +87,7 @@ def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
     assert page.read_text().count(render(again)) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.rest
 def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody's")  # would disturb it, so it must not matter
     results = measure(replace(_plan(tmp_path), rounds=1), ["buckets", "requests"])
@@ -103,7 +103,7 @@ def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert _row(results, "requests", "save", name, "10 x 200").rounds == [1]
 
 
-@pytest.mark.slow
+@pytest.mark.rest
 def test_it_measures_very_many() -> None:
     lines = [line.strip("| ").split(" | ") for line in scale.on_a_server(200)]
     # LIST, GET of the index, GET of each that is unknown, PUT of the index; and asking the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,12 +11,19 @@ from statekeep import StateStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+KITS = {"test_sessions.py", "test_stores.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What holds on every store is tried on S3 with one pair each day, the kits with two."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and "process" in item.name:
-            item.add_marker("slow")
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        backend = given.get("backend")
+        if backend == "seaweedfs+s3fs" or (backend == "moto+s3fs" and item.path.name not in KITS):
+            item.add_marker("rest")
 
 
 @pytest.fixture(params=["memory", "local", "moto+s3fs", "seaweedfs+obstore"])

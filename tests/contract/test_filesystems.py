@@ -17,6 +17,7 @@ from statekeep import (
     ConfigError,
     Sessions,
     StateStore,
+    StateStoreError,
     UnavailableError,
     UnsupportedError,
     open_store,
@@ -50,10 +51,12 @@ def test_what_is_not_claimed_is_refused_and_changes_nothing(store: StateStore) -
     assert not store.capabilities.conditional_delete
     version = store.put(KEY, b"old")
     for expect in (ABSENT, version):
-        with pytest.raises(UnsupportedError, match="last-writer-wins"):
+        with pytest.raises(UnsupportedError, match="last-writer-wins") as caught:
             store.put(KEY, b"new", expect=expect)
-    with pytest.raises(UnsupportedError):
+        assert caught.value.landed == "no"
+    with pytest.raises(UnsupportedError) as caught:
         store.delete(KEY, expect=version)
+    assert caught.value.landed == "no"
     blob = store.get(KEY)
     assert blob is not None
     assert blob.data == b"old"
@@ -142,6 +145,58 @@ def test_no_exception_of_a_driver_escapes(
         for operation in operations:
             with pytest.raises(error):
                 operation()
+
+
+@pytest.mark.parametrize("raised", [PermissionError("no"), OSError("late"), ValueError("wrong")])
+def test_what_a_driver_did_before_it_failed_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    def fail_late(function: Callable[..., object]) -> Callable[..., None]:
+        def call(*args: object) -> None:
+            function(*args)
+            raise raised
+
+        return call
+
+    with open_store(f"fsspec+file://{tmp_path}") as store:
+        assert isinstance(store, FilesystemStore)
+        store.put(KEY, b"x")
+        filesystem, _ = store._open()
+        for name in ("pipe_file", "rm_file"):
+            monkeypatch.setattr(filesystem, name, fail_late(getattr(filesystem, name)))
+        for write in (lambda: store.put(KEY, b"y"), lambda: store.delete(KEY)):
+            with pytest.raises(StateStoreError) as caught:
+                write()
+            assert caught.value.landed == "unknown"
+        monkeypatch.setattr(filesystem, "isfile", fail_late(filesystem.isfile))
+        with pytest.raises(StateStoreError) as caught:
+            store.delete(KEY)
+        assert caught.value.landed == "no"
+
+
+@pytest.mark.parametrize("raised", [ImportError("no driver"), FileNotFoundError("no key file")])
+def test_a_driver_that_cannot_be_set_up_did_nothing(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    store.close()
+    monkeypatch.setattr("fsspec.core.url_to_fs", fail)
+    for write in (lambda: store.put(KEY, b"x"), lambda: store.delete(KEY)):
+        with pytest.raises(StateStoreError) as caught:
+            write()
+        assert caught.value.landed == "no"
+    for read in (lambda: store.get(KEY), lambda: list(store.scan())):
+        with pytest.raises(StateStoreError) as caught:
+            read()
+        assert caught.value.landed is None
+
+
+def test_what_is_on_this_machine_is_not_remote(store: StateStore) -> None:
+    assert not store.capabilities.remote
+    assert FilesystemStore("sftp://host/path").capabilities.remote
+    assert not FilesystemStore("local:///path").capabilities.remote
 
 
 @given(st.binary(max_size=2000))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from statekeep.retention import PruningStrategy
     from statekeep.store import StoreWrapper
 
+pytestmark = pytest.mark.rest
+
 STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.CreatesOverWhatIsThere: {
         "a put keeps its condition or refuses it",

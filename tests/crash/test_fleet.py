@@ -48,7 +48,7 @@ def location(
     return f"{make_s3_place(endpoint)}?endpoint_url={endpoint}&retries=20"
 
 
-@pytest.mark.slow
+@pytest.mark.rest
 def test_a_fleet_prunes_once_and_deletes_nothing_that_lives(location: str) -> None:
     with open_store(location) as store:
         for n in range(FLEET):
@@ -74,7 +74,7 @@ def test_a_fleet_prunes_once_and_deletes_nothing_that_lives(location: str) -> No
     assert all(session_id.startswith(("idle-", "waking-")) for session_id in pruned)
 
 
-@pytest.mark.slow
+@pytest.mark.rest
 def test_what_a_killed_pruner_left_is_pruned_in_the_next_period(location: str) -> None:
     with open_store(location) as store:
         for n in range(60):

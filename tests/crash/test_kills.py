@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import tree
-from toil import SHARED, is_whole, toil
+from workload import SHARED, is_whole, work_until_killed
 
 from statekeep import (
     ABSENT,
@@ -43,14 +43,14 @@ class Killer:
     def __init__(self, location: str, notes: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
         # What a writer needs is there when it is forked, so that it does not die while importing.
-        self._context.set_forkserver_preload(["toil", "statekeep_backends.s3.store"])
+        self._context.set_forkserver_preload(["workload", "statekeep_backends.s3.store"])
         self._location = location
         self._notes = notes
         self._writers = [self._start(worker) for worker in range(WRITERS)]
 
     def _start(self, worker: int) -> ForkServerProcess:
         arguments = (self._location, worker, random.getrandbits(32), str(self._notes))
-        process = self._context.Process(target=toil, args=arguments)
+        process = self._context.Process(target=work_until_killed, args=arguments)
         process.start()
         return process
 
@@ -141,7 +141,6 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{place}?endpoint_url={endpoint}"
 
 
-@pytest.mark.slow
 def test_nothing_is_torn_and_nothing_acknowledged_is_lost(
     location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,34 +19,77 @@ from statekeep import Documents, Session, Sessions, open_store
 from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+# Importing takes longer than the command; so it is done once, and each command runs in a fork.
+_FORKS = """
+import json, os, sys
+import rich.status, rich.table
+import statekeep.cli.app, statekeep.config.settings, statekeep.plugins.loader
+import statekeep_backends.local.store
+for line in sys.stdin:
+    folder, environment, arguments, *outputs = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        for descriptor, path in zip((0, 1, 2), (os.devnull, *outputs)):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
+        sys.argv[1:] = arguments
+        statekeep.cli.main()
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 
 
 class Shell:
     """Runs ``statekeep`` in a folder, as a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, outputs: Path, forks: subprocess.Popen[str]) -> None:
         self.folder = folder
+        self._outputs = [outputs / "stdout", outputs / "stderr"]
+        self._forks = forks
 
     def __call__(
         self, *arguments: str, code: int = 0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        ended = subprocess.run(
-            [sys.executable, "-m", "statekeep.cli", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "NO_COLOR": "1", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
+        assert self._forks.stdin
+        assert self._forks.stdout
+        asked = [
+            str(self.folder),
+            {**os.environ, "NO_COLOR": "1", **environment},
+            arguments,
+            *map(str, self._outputs),
+        ]
+        print(json.dumps(asked), file=self._forks.stdin, flush=True)
+        ended = subprocess.CompletedProcess(
+            arguments,
+            int(self._forks.stdout.readline()),
+            *(path.read_text() for path in self._outputs),
         )
         assert ended.returncode == code, ended.stderr
         assert "Traceback" not in ended.stderr
         return ended
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", _FORKS],
+        env={**os.environ, "NO_COLOR": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+
+
 @pytest.fixture
-def shell(empty_folder: Path) -> Shell:
-    return Shell(empty_folder)
+def shell(empty_folder: Path, tmp_path: Path, forks: subprocess.Popen[str]) -> Shell:
+    return Shell(empty_folder, tmp_path, forks)
 
 
 @pytest.fixture

@@ -16,12 +16,11 @@ from statekeep import ConfigError, open_store
 from statekeep.testing.conformance import check_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from statekeep.testing.conformance import Conformance
 
-pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "statekeep.cli", "conformance"]
 
 
@@ -125,6 +124,15 @@ def test_a_store_that_cannot_be_used_is_no_broken_store() -> None:
     assert conformance("nonsense://x").returncode == 2
 
 
+@pytest.fixture
+def _ctrl_c_works() -> Iterator[None]:
+    """Even where tests run in the background of a shell, which has their children ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_works")
 def test_after_ctrl_c_nothing_is_left(empty_folder: Path) -> None:
     place = empty_folder / "deep" / "state"
     process = subprocess.Popen([*COMMAND, str(place)], stdout=subprocess.PIPE, text=True)

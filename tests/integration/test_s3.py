@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from itertools import product
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import servers
-from proxy import DROP, HALF, Fault, Proxy, Request
+from proxy import CUT, DROP, HALF, Fault, Late, Proxy, Request
 from support import each_server_and_client_once
 
 from statekeep import (
@@ -28,14 +31,21 @@ from statekeep import (
     load_pruner,
     open_store,
 )
+from statekeep.doctor import diagnose, repair
 from statekeep.events import Event, OperationFinished
-from statekeep.store import delete_many, get_many
+from statekeep.retention import Retention
+from statekeep.store import SupportsInspect, Version, delete_many, get_many, inspect, power
 from statekeep.testing.processes import in_processes, update_often
+from statekeep.timestamps import utc_now
+from statekeep_backends.s3 import requests
+from statekeep_backends.s3 import store as store_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 KEY = "notes/plan.json"
+HOUR = timedelta(hours=1)
+NO_SUCH_VERSION = Version("no such version")
 
 
 @pytest.fixture
@@ -52,7 +62,7 @@ def options(proxy: Proxy, s3_client: str) -> dict[str, Any]:
 
 @pytest.fixture
 def store(s3_place: str, options: dict[str, Any]) -> Iterator[StateStore]:
-    """A store behind the proxy that does not ask first whether conditions are kept."""
+    """A store behind the proxy that does not ask first whether conditions are honoured."""
     with open_store(s3_place, **options, conditional="yes") as store:
         yield store
 
@@ -157,7 +167,7 @@ class TestBudgets:
         assert list(store.scan()) == []
         assert proxy.count() == ["LIST"]
 
-    @pytest.mark.slow
+    @pytest.mark.rest
     @each_server_and_client_once
     def test_of_a_scan_one_for_each_thousand(
         self, store: StateStore, proxy: Proxy, direct: StateStore
@@ -276,9 +286,10 @@ class TestBudgets:
         with open_store(s3_place, **options) as store:
             Sessions(store)
             assert store.capabilities.conditional_put
+            assert store.capabilities.remote
         assert proxy.count() == []
 
-    def test_a_server_is_asked_once_whether_it_keeps_conditions(
+    def test_a_server_is_asked_once_whether_it_honours_conditions(
         self, proxy: Proxy, s3_place: str, options: dict[str, Any]
     ) -> None:
         with open_store(s3_place, **options) as store:
@@ -418,7 +429,7 @@ class TestALostAnswer:
         assert [entry.key for entry in store.scan()] == [KEY]
         assert proxy.count() == ["LIST", "LIST"]
 
-    @pytest.mark.slow
+    @pytest.mark.rest
     @each_server_and_client_once
     def test_loses_no_update_among_many_processes(
         self, proxy: Proxy, direct: StateStore, s3_place: str, s3_client: str
@@ -442,6 +453,328 @@ class TestALostAnswer:
         said = [message.content for message in session.user_messages]
         # None is lost. One may be there twice, if another replaced it before it was read back.
         assert set(said) == {f"{worker}-{n}" for worker in range(8) for n in range(times)}
+
+
+def put_new(store: StateStore, _: Version) -> None:
+    store.put(KEY, b"mine", expect=ABSENT)
+
+
+def put_over(store: StateStore, version: Version) -> None:
+    store.put(KEY, b"mine", expect=version)
+
+
+def put_any(store: StateStore, _: Version) -> None:
+    store.put(KEY, b"mine")
+
+
+def delete_seen(store: StateStore, version: Version) -> None:
+    store.delete(KEY, expect=version)
+
+
+def delete_any(store: StateStore, _: Version) -> None:
+    store.delete(KEY)
+
+
+def delete_several(store: StateStore, _: Version) -> None:
+    delete_many(store, [KEY, "other.md"])
+
+
+ON_A_CONDITION = [put_new, put_over, delete_seen]
+WRITES = [*ON_A_CONDITION, put_any, delete_any, delete_several]
+
+
+def _landed(write: Callable[[], None]) -> str | None:
+    """What an error says of a write; None if there is none."""
+    try:
+        write()
+    except StateStoreError as error:
+        assert error.landed is not None  # noqa: PT017
+        return error.landed
+    return None
+
+
+class _Sequence:
+    """Faults of the first requests that write; `used` are those that came to it."""
+
+    def __init__(
+        self, faults: list[str], meanwhile: bytes | None, asked: str, direct: StateStore
+    ) -> None:
+        self._faults, self._meanwhile, self._asked, self._direct = faults, meanwhile, asked, direct
+        self.used: list[str] = []
+
+    def __call__(self, request: Request) -> Fault:
+        if request.method == "HEAD":
+            return TestWhatLanded.FAULTS[self._asked]
+        if self.used and self._meanwhile:
+            self._direct.put(KEY, self._meanwhile)
+        self.used.append(self._faults[len(self.used)])
+        return TestWhatLanded.FAULTS[self.used[-1]]
+
+
+class TestWhatLanded(AnyServer):
+    """`landed` says "no" where that is certain, and nowhere else."""
+
+    FAULTS: ClassVar[dict[str, Fault]] = {
+        "none": None,
+        "throttled": (503, "SlowDown"),
+        "denied": (403, "AccessDenied"),
+        "cut": CUT,
+        "dropped": DROP,
+        "failed": Late(500, "InternalError"),
+    }
+    CERTAIN: ClassVar = {"none", "throttled", "denied"}
+    FINAL: ClassVar = {"none", "denied"}
+
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(requests, "_FIRST_PAUSE", 0)
+
+    @pytest.fixture
+    def store(self, s3_place: str, options: dict[str, Any]) -> Iterator[StateStore]:
+        with open_store(s3_place, **options, conditional="yes", retries=1) as store:
+            yield store
+
+    @pytest.mark.rest
+    @each_server_and_client_once
+    @pytest.mark.parametrize("write", WRITES)
+    def test_is_said_after_any_two_faults(
+        self,
+        store: StateStore,
+        direct: StateStore,
+        proxy: Proxy,
+        write: Callable[[StateStore, Version], None],
+    ) -> None:
+        conditional = write in ON_A_CONDITION
+        for there, first, second, (meanwhile, asked) in product(
+            [None if write is put_new else b"seen", b"another's"] if conditional else [b"seen"],
+            self.FAULTS,
+            self.FAULTS,
+            [(None, "none"), (b"another's, too", "none"), (None, "cut")][: 3 if conditional else 1],
+        ):
+            if first in self.FINAL and second != "none":
+                continue  # there is no second request
+            seen = direct.put(KEY, b"seen")
+            if there is None:
+                direct.delete(KEY)
+            else:
+                direct.put(KEY, there)
+            proxy.fault = faults = _Sequence([first, second], meanwhile, asked, direct)
+            proxy.count()
+            landed = _landed(lambda: write(store, seen))  # noqa: B023
+            if landed is not None:
+                certain = self.CERTAIN.issuperset(faults.used)
+                assert landed == ("no" if certain else "unknown"), vars(faults)
+            if landed == "no":
+                assert not any(each.changed_something for each in proxy.requests)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            (403, "AccessDenied"),
+            (404, "NoSuchBucket"),
+            (301, "PermanentRedirect"),
+            (400, "InvalidRequest"),
+            (400, "KeyTooLongError"),
+            (409, "OperationAborted"),
+            (429, "TooManyRequests"),
+            (501, "NotImplemented"),
+            (503, "SlowDown"),
+            (507, "InsufficientStorage"),
+        ],
+    )
+    def test_is_no_if_the_server_refused(
+        self, store: StateStore, proxy: Proxy, answer: tuple[int, str]
+    ) -> None:
+        proxy.fault = lambda request: None if request.method == "HEAD" else answer
+        for write in (put_new, delete_seen, delete_several):
+            assert _landed(lambda: write(store, NO_SUCH_VERSION)) == "no"  # noqa: B023
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            CUT,
+            DROP,
+            0.5,
+            (400, "RequestTimeout"),
+            (408, ""),
+            (500, ""),
+            (502, ""),
+            (503, ""),
+            (503, "ServiceUnavailable"),
+            (504, ""),
+            (520, ""),
+        ],
+    )
+    def test_is_unknown_if_the_server_said_nothing_of_it(
+        self, s3_place: str, options: dict[str, Any], proxy: Proxy, answer: Fault
+    ) -> None:
+        proxy.fault = lambda _: answer
+        options |= {"retries": 0, "conditional": "yes"}
+        if isinstance(answer, float):
+            options["read_timeout"] = answer / 5
+        with open_store(s3_place, **options) as store:
+            for write in (put_new, delete_seen, delete_several):
+                assert _landed(lambda: write(store, NO_SUCH_VERSION)) == "unknown"  # noqa: B023
+
+    def test_is_unknown_though_what_the_server_says_next_is_that_it_cannot(
+        self, store: StateStore, proxy: Proxy
+    ) -> None:
+        answers: list[Fault] = [DROP, (501, "NotImplemented")]
+        proxy.fault = lambda _: answers.pop(0)
+        with pytest.raises(UnsupportedError) as caught:
+            store.put(KEY, b"x", expect=ABSENT)
+        assert caught.value.landed == "unknown"
+
+    def test_is_unknown_of_a_write_that_another_has_replaced(
+        self, store: StateStore, direct: StateStore, proxy: Proxy
+    ) -> None:
+        def replace(request: Request) -> Fault:
+            if len(proxy.requests) == 1:
+                return DROP
+            if request.method == "PUT":
+                blob = direct.get(KEY)
+                assert blob
+                direct.put(KEY, b"another's", expect=blob.version)
+            return None
+
+        proxy.fault = replace
+        with pytest.raises(ConflictError) as caught:
+            store.put(KEY, b"mine", expect=ABSENT)
+        assert caught.value.landed == "unknown"
+
+    @pytest.mark.parametrize("conditional", ["auto", "no"])
+    @pytest.mark.parametrize("answer", [DROP, (500, ""), (501, "NotImplemented")])
+    def test_is_no_if_it_was_never_sent(
+        self,
+        s3_place: str,
+        options: dict[str, Any],
+        proxy: Proxy,
+        conditional: str,
+        answer: Fault,
+    ) -> None:
+        proxy.fault = lambda _: answer
+        with open_store(s3_place, **options, conditional=conditional, retries=0) as store:
+            for write in ON_A_CONDITION:
+                assert _landed(lambda: write(store, NO_SUCH_VERSION)) == "no"  # noqa: B023
+        assert not any(each.path.endswith(KEY) for each in proxy.requests)
+
+    def test_is_no_of_a_bulk_delete_only_if_its_first_request_was_refused(
+        self, store: StateStore, direct: StateStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store_module, "PAGE", 2)
+        keys = [f"a/{n}.md" for n in range(4)]
+        for refused, landed in ((1, "no"), (2, "unknown")):
+            for key in keys:
+                direct.put(key, b"x")
+            proxy.count()
+            faults: list[Fault] = [*[None] * (refused - 1), (403, "AccessDenied")]
+            proxy.fault = lambda _, faults=faults: faults.pop(0)  # type: ignore[misc]
+            with pytest.raises(AccessDeniedError) as caught:
+                delete_many(store, keys)
+            assert caught.value.landed == landed
+            assert [entry.key for entry in direct.scan()] == keys[2 * (refused - 1) :]
+
+    def test_is_unknown_if_a_bulk_delete_left_one(
+        self, store: StateStore, proxy: Proxy, s3_place: str
+    ) -> None:
+        name = f"{s3_place.split('/', 3)[3]}/{KEY}"
+        said = f"<Key>{name}</Key><Code>AccessDenied</Code><Message>no</Message>"
+        proxy.fault = lambda _: f"<DeleteResult><Error>{said}</Error></DeleteResult>".encode()
+        with pytest.raises(AccessDeniedError) as caught:
+            delete_many(store, ["other.md", KEY])
+        assert caught.value.landed == "unknown"
+
+    @pytest.mark.parametrize("answer", [CUT, (403, "AccessDenied"), (503, "SlowDown")])
+    def test_is_not_said_of_reads(self, store: StateStore, proxy: Proxy, answer: Fault) -> None:
+        proxy.fault = lambda _: answer
+        reads: list[Callable[[], object]] = [
+            lambda: store.get(KEY),
+            lambda: list(store.scan()),
+            lambda: list(inspect(store, older_than=timedelta(0))),
+        ]
+        for read in reads:
+            with pytest.raises(StateStoreError) as caught:
+                read()
+            assert caught.value.landed is None
+
+
+class TestProbes:
+    """What asks a server whether it honours conditions, and stays if who asks is killed."""
+
+    PROBE = ".statekeep/probe-0123456789abcdef.json"
+
+    @pytest.fixture
+    def left(self, direct: StateStore) -> StateStore:
+        for key in (self.PROBE, f"x/{self.PROBE}", ".statekeep/probes.json", ".statekeep/trash/p",
+                    KEY):  # fmt: skip
+            direct.put(key, b"")
+        return direct
+
+    @pytest.fixture
+    def later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As if two hours had passed."""
+        monkeypatch.setattr(store_module, "utc_now", lambda: utc_now() + 2 * HOUR)
+
+    def test_are_no_documents(self, left: StateStore) -> None:
+        keys = {f"x/{self.PROBE}", ".statekeep/probes.json", ".statekeep/trash/p", KEY}
+        assert {entry.key for entry in left.scan()} == keys
+        assert self.PROBE not in {entry.key for entry in left.scan(".statekeep")}
+
+    @pytest.mark.usefixtures("left")
+    def test_that_are_young_may_be_in_use(self, store: StateStore) -> None:
+        assert list(inspect(store, older_than=HOUR)) == []
+        assert [each.place for each in inspect(store, older_than=-HOUR)] == [self.PROBE]
+
+    @pytest.mark.usefixtures("left", "later")
+    def test_that_are_old_are_found_by_one_listing(
+        self, store: StateStore, proxy: Proxy, s3_client: str
+    ) -> None:
+        (anomaly,) = inspect(store, older_than=HOUR)
+        assert (anomaly.kind, anomaly.place) == ("leftover", self.PROBE)
+        assert anomaly.action == "remove"
+        # obstore has to ask whether what is empty is a folder's marker.
+        assert proxy.count() == ["LIST", *["HEAD"] * (s3_client == "obstore")]
+
+    @pytest.mark.usefixtures("later")
+    def test_are_found_among_many(self, left: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("with_s3fs", "with_obstore"):
+            monkeypatch.setattr(f"statekeep_backends.s3.{module}.PAGE", 2)
+        for n in range(4):
+            left.put(f"{self.PROBE[:-5]}{n}.json", b"")
+            left.put(f".statekeep/a{n}.md", b"")
+        assert len(list(inspect(left, older_than=HOUR))) == 5
+
+    @pytest.mark.usefixtures("later")
+    def test_are_removed_and_nothing_else(self, left: StateStore) -> None:
+        before = {entry.key for entry in left.scan()}
+        (anomaly,) = inspect(left, older_than=HOUR)
+        able = power(left, SupportsInspect)
+        assert able
+        assert able.repair(anomaly, "quarantine") is None
+        assert left.get(self.PROBE) is None
+        assert {entry.key for entry in left.scan()} == before
+        with pytest.raises(ConflictError):
+            able.repair(anomaly, "quarantine")
+
+    @pytest.mark.usefixtures("later")
+    def test_that_are_written_anew_stay(self, left: StateStore) -> None:
+        (anomaly,) = inspect(left, older_than=HOUR)
+        left.put(self.PROBE, b"something else")
+        able = power(left, SupportsInspect)
+        assert able
+        with pytest.raises(ConflictError):
+            able.repair(anomaly, "quarantine")
+        assert left.get(self.PROBE)
+
+    @pytest.mark.usefixtures("later")
+    def test_are_removed_by_the_doctor(self, store: StateStore) -> None:
+        store.put(self.PROBE, b"")
+        diagnosis = diagnose(store)
+        assert [(each.kind, each.place) for each in diagnosis.problems] == [
+            ("leftover", self.PROBE)
+        ]
+        assert repair(store, diagnosis).healthy
+        assert diagnose(store).healthy
 
 
 class TestThrottling(AnyServer):
@@ -496,8 +829,9 @@ class TestErrors(AnyServer):
             monkeypatch.delenv(name)
         with open_store(s3_place, **options) as store:
             for operation in _operations(store):
-                with pytest.raises(AccessDeniedError, match="AWS_ACCESS_KEY_ID"):
+                with pytest.raises(AccessDeniedError, match="AWS_ACCESS_KEY_ID") as caught:
                     operation()
+                assert caught.value.landed != "unknown"
 
     def test_of_wrong_credentials(
         self,
@@ -679,35 +1013,42 @@ class TestNeighbours:
             assert sessions.delete(session_id)
 
 
-class TestAServerWithoutConditions:
-    @pytest.fixture
-    def careless(self, moto_url: str) -> Iterator[Proxy]:
-        headers = frozenset({"if-match", "if-none-match"})
+@pytest.fixture(params=["ignores", "rejects"])
+def careless(request: pytest.FixtureRequest, moto_url: str) -> Iterator[Proxy]:
+    """Before a server that ignores, or does not know, what a request says of conditions."""
+    headers = frozenset({"if-match", "if-none-match"})
+    if request.param == "ignores":
         with Proxy(moto_url, drop_headers=headers) as proxy:
             yield proxy
+    else:
+        with Proxy(moto_url) as proxy:
+            proxy.fault = lambda request: (
+                (501, "NotImplemented") if headers & request.headers.keys() else None
+            )
+            yield proxy
 
+
+class TestAServerWithoutConditions(AnyServer):
     @pytest.fixture
     def options(self, careless: Proxy, s3_client: str) -> dict[str, Any]:
         return {"endpoint_url": careless.url, "client": s3_client}
 
-    @pytest.fixture
-    def place(self, moto_url: str, make_s3_place: Any) -> str:
-        place: str = make_s3_place(moto_url)
-        return place
-
-    def test_is_found_out_and_refused(self, place: str, options: dict[str, Any]) -> None:
-        with open_store(place, **options) as store:
+    def test_is_found_out_and_refused(self, s3_place: str, options: dict[str, Any]) -> None:
+        with open_store(s3_place, **options) as store:
             store.put(KEY, b"1")
             with pytest.raises(UnsupportedError, match="condition of a put"):
                 store.put(KEY, b"2", expect=ABSENT)
             with pytest.raises(UnsupportedError, match="condition of a delete"):
-                store.delete(KEY, expect="x")  # type: ignore[arg-type]
+                store.delete(KEY, expect=NO_SUCH_VERSION)
             assert not store.capabilities.conditional_put
             assert not store.capabilities.conditional_delete
             assert [entry.key for entry in store.scan()] == [KEY]
+            assert list(inspect(store, older_than=-HOUR)) == []
 
-    def test_works_as_last_writer_wins(self, place: str, options: dict[str, Any]) -> None:
-        with open_store(place, **options, conditional="no") as store:
+    def test_that_is_known_needs_last_writer_wins(
+        self, s3_place: str, options: dict[str, Any]
+    ) -> None:
+        with open_store(s3_place, **options, conditional="no") as store:
             with pytest.raises(UnsupportedError, match="last-writer-wins"):
                 Sessions(store)
             sessions = Sessions(store, conflicts="last-writer-wins")
@@ -715,9 +1056,124 @@ class TestAServerWithoutConditions:
             sessions.update("s", lambda session: session.add_user_message("x"))
             assert sessions.delete("s")
 
+    @pytest.mark.parametrize("careless", ["ignores"], indirect=True)
     def test_can_be_trusted_at_ones_own_risk(
-        self, careless: Proxy, place: str, options: dict[str, Any]
+        self, careless: Proxy, s3_place: str, options: dict[str, Any]
     ) -> None:
-        with open_store(place, **options, conditional="yes") as store:
+        with open_store(s3_place, **options, conditional="yes") as store:
             store.put(KEY, b"1", expect=ABSENT)
             assert careless.count() == ["PUT"]
+
+    def test_lets_the_doctor_remove_what_asked_it(
+        self,
+        s3_place: str,
+        options: dict[str, Any],
+        direct: StateStore,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(store_module, "utc_now", lambda: utc_now() + 2 * HOUR)
+        direct.put(TestProbes.PROBE, b"")
+        with open_store(s3_place, **options) as store:
+            report = repair(store, diagnose(store))
+            assert report.healthy
+            assert len(report.repaired) == 1
+        assert direct.get(TestProbes.PROBE) is None
+
+
+class TestTheFirstCallOnAServerWithoutConditions(AnyServer):
+    """A client finds out at its first condition that none is honoured: in midst of any call."""
+
+    @pytest.fixture
+    def store(
+        self, s3_place: str, careless: Proxy, s3_client: str, direct: StateStore
+    ) -> Iterator[StateStore]:
+        """A fresh client of a place in which there is an old session."""
+        Sessions(direct).save(_of_last_month("old"))
+        with open_store(s3_place, endpoint_url=careless.url, client=s3_client) as store:
+            yield store
+
+    @pytest.fixture
+    def sessions(self, store: StateStore) -> Sessions:
+        return Sessions(store, conflicts="last-writer-wins")
+
+    def test_may_get_or_create(self, sessions: Sessions, direct: StateStore) -> None:
+        sessions.get_or_create("ada", "new")
+        assert Sessions(direct).load("new")
+
+    def test_may_create_with_a_random_id(self, sessions: Sessions, direct: StateStore) -> None:
+        assert Sessions(direct).load(sessions.get_or_create("ada").id)
+
+    def test_may_save_a_new_session(self, sessions: Sessions, direct: StateStore) -> None:
+        sessions.save(Session.new("ada", "new"))
+        assert Sessions(direct).load("new")
+
+    def test_may_save_a_new_session_where_there_is_one(self, sessions: Sessions) -> None:
+        with pytest.raises(ConflictError, match="exists already"):
+            sessions.save(Session.new("ada", "old"))
+
+    def test_may_save_what_was_loaded(self, sessions: Sessions, direct: StateStore) -> None:
+        session = sessions.load("old")
+        assert session
+        session.add_user_message("hello")
+        sessions.save(session)
+        saved = Sessions(direct).load("old")
+        assert saved
+        assert saved.user_messages
+
+    def test_may_update(self, sessions: Sessions, direct: StateStore) -> None:
+        sessions.update("old", lambda session: session.add_user_message("hello"))
+        saved = Sessions(direct).load("old")
+        assert saved
+        assert saved.user_messages
+
+    def test_may_delete(self, sessions: Sessions, direct: StateStore) -> None:
+        assert sessions.delete("old")
+        assert list(direct.scan()) == []
+
+    def test_may_delete_into_the_trash(self, sessions: Sessions, direct: StateStore) -> None:
+        assert sessions.delete("old", trash=True)
+        assert Sessions(direct).load("old") is None
+        assert len(Sessions(direct).list_trash()) == 1
+
+    def test_may_restore(self, sessions: Sessions, direct: StateStore) -> None:
+        Sessions(direct).delete("old", trash=True)
+        sessions.restore("old")
+        assert Sessions(direct).load("old")
+        assert Sessions(direct).list_trash() == []
+
+    def test_may_prune(self, sessions: Sessions, direct: StateStore) -> None:
+        assert len(sessions.prune(load_pruner("ttl")).pruned) == 1
+        assert list(direct.scan()) == []
+
+    def test_may_prune_into_the_trash(self, sessions: Sessions, direct: StateStore) -> None:
+        Sessions(direct).save(_of_last_month("older"))
+        report = sessions.prune(load_pruner("ttl"), trash=timedelta(days=1))
+        assert len(report.pruned) == 2
+        assert len(Sessions(direct).list_trash()) == 2
+        assert Sessions(direct).list().summaries == ()
+
+    def test_may_prune_in_the_background(self, store: StateStore, direct: StateStore) -> None:
+        retention = Retention(load_pruner("ttl"), trash=HOUR, min_idle=0 * HOUR)
+        sessions = Sessions(store, conflicts="last-writer-wins", retention=retention)
+        with closing(sessions):
+            sessions.save(Session.new("ada", "new"), overwrite=True)
+        assert direct.get(".statekeep/retention.json")
+        assert [each.id for each in Sessions(direct).list().summaries] == ["new"]
+        assert len(Sessions(direct).list_trash()) == 1
+
+    def test_may_delete_a_document(self, store: StateStore, direct: StateStore) -> None:
+        direct.put(KEY, b"{}")
+        assert Documents(store).delete("notes", "plan")
+        assert direct.get(KEY) is None
+
+    def test_may_repair(self, store: StateStore, direct: StateStore) -> None:
+        direct.put("sessions/broken.json", b"{")
+        report = repair(store, diagnose(store))
+        assert report.healthy
+        assert len(report.repaired) == 1
+        assert direct.get("sessions/broken.json") is None
+
+
+def _of_last_month(session_id: str) -> Session:
+    past = utc_now() - timedelta(days=31)
+    return Session(id=session_id, user_id="ada", created_at=past, updated_at=past)

@@ -179,7 +179,7 @@ class TestObstoreAlone:
         with open_store(s3_place, endpoint_url=proxy.url, client="obstore") as store:
             yield store
 
-    def test_keeps_the_condition_of_a_put(self, store: StateStore) -> None:
+    def test_honours_the_condition_of_a_put(self, store: StateStore) -> None:
         version = store.put(KEY, b"1", expect=ABSENT)
         store.put(KEY, b"2", expect=version)
         with pytest.raises(ConflictError):
@@ -508,9 +508,10 @@ class TestTls:
     ) -> None:
         with (
             open_store(s3_place, endpoint_url=proxy.url, client=s3_client) as store,
-            pytest.raises(ConfigError, match="certificate"),
+            pytest.raises(ConfigError, match="certificate") as caught,
         ):
-            store.get(KEY)
+            store.put(KEY, b"x")
+        assert caught.value.landed == "no"
         assert proxy.count() == []
 
     def test_with_a_certificate_that_the_environment_trusts_is_used(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from installing import UV, check, install, make_venv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -125,7 +126,8 @@ def environment(
 @pytest.fixture(scope="session")
 def programs(wheels: dict[str, Path], make_once: MakeOnce) -> Path:
     """The programs of a virtual environment that has statekeep and nothing it does not declare."""
-    folder = make_once("venv", lambda folder: install(folder, f"{wheels['statekeep']}[cli]"))
+    wanted = f"{wheels['statekeep']}[cli]"
+    folder = make_once("venv", lambda folder: install(make_venv(folder), wanted))
     return folder / "bin"
 
 
@@ -138,7 +140,7 @@ def distributions(
     for project in _projects():
         folder = tmp_path_factory.mktemp(project.name)
         wheel = wheels[f"{project.name}-statekeep"]
-        _check([*_PIP, "install", "--no-deps", "--no-index", "--target", folder, wheel])
+        check([*UV, "pip", "install", "--no-deps", "--no-index", "--target", folder, wheel])
         folders[project.name] = folder
     return folders
 
@@ -169,36 +171,14 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
 
 
 def _build(folder: Path) -> None:
-    # Without isolation, which would install the build backend once for each of them. The copies
-    # keep what a build leaves behind out of the checkout; that of statekeep leaves nothing.
-    backend = folder / "backend"
-    _check([*_PIP, "install", "--target", backend, "hatchling"])
+    # Copies keep what a build leaves behind out of the checkout; that of statekeep leaves nothing.
     projects = [*_projects(), EXAMPLE]
     copies = [shutil.copytree(each, folder / "sources" / each.name) for each in projects]
-    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", folder)
-    _check([*_PIP, "wheel", *options, _CHECKOUT, *copies], PYTHONPATH=str(backend))
-
-
-def install(folder: Path, *wanted: str) -> None:
-    """Make a virtual environment and install into it."""
-    _check([sys.executable, "-m", "venv", "--without-pip", folder])
-    # Compiling what is never imported would take longer than all else.
-    _check([*_PIP, "--python", folder / "bin" / "python", "install", "--no-compile", *wanted])
-
-
-_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    # Without isolation, which would install the build backend once for each of them.
+    options = ("--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder)
+    for project in (_CHECKOUT, *copies):
+        check([*UV, "build", *options, project])
 
 
 def _projects() -> list[Path]:
     return sorted(path.parent for path in _DISTRIBUTIONS.glob("*/pyproject.toml"))
-
-
-def _check(command: Iterable[str | Path], **variables: str) -> None:
-    done = subprocess.run(
-        list(command),
-        env={**os.environ, **variables},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from plugins.conftest import Environment
 
-pytestmark = pytest.mark.slow
 
 BROKEN = {
     ("backends", "absent"): "No module named 'broken_statekeep.absent'",

@@ -7,14 +7,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from plugins.conftest import EXAMPLE, Environment, install
+from installing import install, make_venv
+from plugins.conftest import EXAMPLE, Environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from plugins.conftest import MakeOnce
 
-pytestmark = pytest.mark.slow
 
 GUIDE = EXAMPLE.parents[1] / "write-a-backend.md"
 
@@ -23,7 +23,7 @@ GUIDE = EXAMPLE.parents[1] / "write-a-backend.md"
 def example(wheels: dict[str, Path], make_once: MakeOnce, tmp_path: Path) -> Environment:
     """Its tests, and an environment into which its wheel was installed."""
     wanted = (f"{wheels['statekeep']}[cli]", f"{wheels['statekeep-sqlite']}[test]")
-    venv = make_once("example", lambda folder: install(folder, *wanted))
+    venv = make_once("example", lambda folder: install(make_venv(folder), *wanted))
     shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
     shutil.copy(EXAMPLE / "pyproject.toml", tmp_path)
     return Environment(venv / "bin", (), tmp_path)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plugins.conftest import Environment
 
-pytestmark = pytest.mark.slow
 
 PROGRAM = """
 with open_sessions() as sessions:

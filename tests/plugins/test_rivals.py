@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from plugins.conftest import Environment
 
-pytestmark = pytest.mark.slow
 
 ACME = "acme:box.db?tenant=blue&timeout=5"
 

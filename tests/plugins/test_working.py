@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from plugins.conftest import Environment
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_backend_opens_by_its_scheme_with_options_from_the_query(
     environment: Callable[..., Environment],

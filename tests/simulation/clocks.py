@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from simulation.model import Operation
+    from simulation.operations import Operation
     from simulation.scheduler import Scheduler, Task
 
 __all__ = ["DAY", "HOUR", "MINUTE", "SECOND", "as_datetime", "simulated"]

@@ -1,214 +1,20 @@
-"""What is known of a history from outside: who does what, what landed, what was acknowledged."""
+"""What is known of a history from outside: who did what, what landed, what was acknowledged."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import lru_cache
-from random import Random
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from simulation.states import holds_facts, is_copy, is_copy_of, is_session, read_state
+from statekeep.doctor import RepairReport
 from statekeep.retention import PruneReport
-from statekeep.format.summary import PIN
-from statekeep.store.keys import QUARANTINE, SESSIONS, TRASH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from simulation.operations import Operation
+    from simulation.store import Effect, SimulatedStore
 
-    from simulation.store import Stored, Effect, SimulatedStore
-
-__all__ = [
-    "NOTE",
-    "Act",
-    "Finding",
-    "Model",
-    "Operation",
-    "Policy",
-    "Read",
-    "State",
-    "is_copy",
-    "is_copy_of",
-    "is_session",
-    "read_state",
-]
-
-NOTE = "notes/log.json"
-"""The one document that is no session: a list of texts."""
-
-Act = Literal[
-    "background",
-    "create",
-    "delete",
-    "discard",
-    "empty",
-    "list",
-    "load",
-    "note",
-    "pin",
-    "plan",
-    "plant",
-    "prune",
-    "repair",
-    "restore",
-    "save",
-    "unpin",
-    "update",
-]
-"""What a worker does; to discard is to delete into the trash."""
-
-
-class State(NamedTuple):
-    """What a document says.
-
-    Attributes:
-        facts: What must not be lost: each message, and for a session that it was created.
-        updated_at: When a session says that it was updated; None for what is no session.
-        pinned: Whether a session is pinned for ever.
-    """
-
-    facts: frozenset[str]
-    updated_at: datetime | None
-    pinned: bool
-
-
-@lru_cache(maxsize=4096)
-def read_state(data: bytes) -> State:
-    """Read a document without the library. What cannot be read is a fact as it is."""
-    try:
-        fields = json.loads(data)
-    except ValueError:
-        return State(frozenset({data.decode()}), None, pinned=False)
-    if isinstance(fields, list):
-        return State(frozenset(fields), None, pinned=False)
-    return State(
-        frozenset(
-            {
-                f"{fields['id']} created at {fields['created_at']}",
-                *(message["content"] for message in fields["user_messages"]),
-            }
-        ),
-        datetime.fromisoformat(fields["updated_at"]),
-        pinned=fields["metadata"].get(PIN) is True,
-    )
-
-
-def is_session(key: str) -> bool:
-    """Whether a live session lies there."""
-    return key.startswith(f"{SESSIONS}/")
-
-
-def is_copy(key: str) -> bool:
-    """Whether a copy lies there, in the trash or in quarantine."""
-    return key.startswith((f"{TRASH}/", f"{QUARANTINE}/"))
-
-
-def is_copy_of(copy: str, key: str) -> bool:
-    """Whether a copy of what lies, or lay, at a key lies at another, by its name."""
-    return is_copy(copy) and copy.endswith((f"-{key.partition('/')[2]}", f"/{key}"))
-
-
-def _counts(key: str) -> bool:
-    return is_session(key) or is_copy(key) or key == NOTE
-
-
-class Read(NamedTuple):
-    """What an operation read at a key, and after which effect."""
-
-    document: Stored | None
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a prune, or whoever empties the trash, goes by.
-
-    Attributes:
-        ttl: What was updated within this time is not chosen; None if that does not matter.
-        keep: How many of the newest that remain are not chosen either.
-        min_idle: What was written within this time is not chosen.
-        trash: How long copies stay in the trash; None if there is none.
-    """
-
-    ttl: timedelta | None = None
-    keep: int = 0
-    min_idle: timedelta = timedelta(0)
-    trash: timedelta | None = None
-
-    def __str__(self) -> str:
-        """All of it in a few words."""
-        return f"ttl {self.ttl}, keep {self.keep}, min_idle {self.min_idle}, trash {self.trash}"
-
-
-@dataclass(slots=True)
-class Operation:
-    """One thing that a worker does.
-
-    Attributes:
-        who: The worker.
-        act: What.
-        chance: Draws all that is left to chance in it.
-        calm: Whether nothing goes wrong with its calls.
-        began: The number of the last effect before it.
-        subject: The key that it is about, if it is about one.
-        copies_then: The copies that there were when it began.
-        policy: What it goes by.
-        reads: What it read last, by key.
-        planned: What its plan was made from, by key.
-        has_plan: Whether it was given its plan.
-        effects: What it did.
-        troubled: The keys of calls that something went wrong with.
-        report: What a prune reported.
-        background: Makes the operation of a thread that the library starts in it.
-    """
-
-    who: str
-    act: Act
-    chance: Random
-    calm: bool = True
-    began: int = 0
-    subject: str = ""
-    copies_then: Mapping[str, Stored] = field(default_factory=dict)
-    policy: Policy = Policy()
-    reads: dict[str, Read] = field(default_factory=dict)
-    planned: dict[str, Read] = field(default_factory=dict)
-    has_plan: bool = False
-    effects: list[Effect] = field(default_factory=list)
-    troubled: set[str] = field(default_factory=set)
-    report: PruneReport | None = None
-    background: Callable[[], Operation] | None = None
-
-    def read(self, key: str, document: Stored | None, number: int) -> None:
-        """Take note of what it read."""
-        self.reads[key] = Read(document, number)
-
-    def plan(self) -> None:
-        """Take note that a plan is made from what was read until now."""
-        if not self.has_plan:
-            self.planned = dict(self.reads)
-
-    def seen(self, key: str) -> Read | None:
-        """What it goes by when it deletes what lies at a key."""
-        return (self.planned if self.prunes else self.reads).get(key)
-
-    @property
-    def prunes(self) -> bool:
-        """Whether it prunes."""
-        return self.act in {"background", "prune"}
-
-    @property
-    def moves(self) -> bool:
-        """Whether it moves sessions into the trash."""
-        return self.act == "discard" or (self.prunes and self.policy.trash is not None)
-
-    def deleted(self, key: str) -> bool:
-        """Whether it deleted what lay at a key."""
-        return any(effect.key == key and effect.after is None for effect in self.effects)
-
-    def made(self, key: str) -> bool:
-        """Whether what lies at a key was put there by it, and by nobody else."""
-        return any(effect.key == key and effect.before is None for effect in self.effects)
+__all__ = ["Finding", "Model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +56,11 @@ class Model:
         self.sources: dict[str, int] = {}
         self._places: Counter[str] = Counter()
 
+    @property
+    def tells_time(self) -> bool:
+        """Whether the store has a right clock and shows it."""
+        return self.store.kind.dated and not self.store.kind.steps
+
     def begin(self, operation: Operation) -> None:
         """An operation begins."""
         operation.began = self.store.effects
@@ -265,7 +76,7 @@ class Model:
             The facts that are nowhere any more, and that nobody was entitled to delete.
         """
         effect.by.effects.append(effect)
-        if not _counts(effect.key):
+        if not holds_facts(effect.key):
             return frozenset()
         gone = read_state(effect.before.data).facts if effect.before else frozenset()
         come = read_state(effect.after.data).facts if effect.after else frozenset()
@@ -284,7 +95,7 @@ class Model:
 
     def hear(self, operation: Operation, result: object) -> None:
         """Take note of what an operation gave back."""
-        if isinstance(result, PruneReport):
+        if isinstance(result, PruneReport | RepairReport):
             operation.report = result
         if operation.act == "delete" and result is True:
             for effect in operation.effects:
@@ -299,12 +110,9 @@ class Model:
             elif any(by.made(key) and is_copy_of(key, effect.key) for key in self.emptied):
                 # Someone emptied the trash of the copy meanwhile, as if the move had come first.
                 self.given_up |= gone
-        elif by.act == "empty" or (by.policy.trash is not None and not self._is_own_copy(effect)):
+        elif by.empties(effect.key):
             self.emptied.add(effect.key)
             self.given_up |= gone - self.live_facts()
-
-    def _is_own_copy(self, effect: Effect) -> bool:
-        return effect.before is not None and effect.before.by is effect.by
 
     def live_facts(self) -> frozenset[str]:
         """The facts in live sessions."""

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from simulation.model import is_copy
-from statekeep.errors import ConflictError, StateStoreError
-from statekeep.retention import background, planning, pruner, trash
-from statekeep.store.protocol import ABSENT, ANY
+from simulation import rules
+from statekeep.doctor import Finding, diagnosis
+from statekeep.errors import ConflictError, StateStoreError, UnavailableError
+from statekeep.heads import index
+from statekeep.retention import background, planning, pruner
+from statekeep.store.protocol import content_version
 from statekeep.store.transfer import Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from statekeep.store.protocol import Blob, StateStore, Version
+    from statekeep.retention import PruneReport
+    from statekeep.store.protocol import Blob, Version
 
-__all__ = ["MUTANTS"]
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A mistake.
+
+    Attributes:
+        where: The class or module in which it is made.
+        name: What is replaced there.
+        mistake: By what; its name says what is wrong.
+        rule: The rule that it breaks.
+    """
+
+    where: object
+    name: str
+    mistake: Callable[..., Any]
+    rule: Callable[..., Any]
+
+    def __str__(self) -> str:
+        return self.mistake.__name__.strip("_")
+
+    def made(self) -> AbstractContextManager[object]:
+        """Make the mistake for as long as a block runs."""
+        return mock.patch.object(self.where, self.name, self.mistake)
+
+
+_move = Transfer.move
+_report = pruner._report
+_missing = index._missing
 
 
 def _take_back_if_something_is_there(transfer: Transfer, key: str, blob: Blob, to: str) -> None:
@@ -52,20 +83,16 @@ def _delete_before_the_copy(transfer: Transfer, key: str, blob: Blob, to: str) -
 
 
 def _rely_on_an_equal_copy(transfer: Transfer, key: str, blob: Blob, to: str) -> None:
-    stem = key.rpartition("/")[2]
     for entry in transfer.store.scan(to.rpartition("/")[0]):
-        if entry.key.endswith(f"-{stem}") and entry.size == len(blob.data):
-            there = transfer.store.get(entry.key)
-            if there is not None and there.data == blob.data:
+        if entry.key.endswith(f"-{key.rpartition('/')[2]}"):
+            copy = transfer.store.get(entry.key)
+            if copy is not None and copy.data == blob.data:
                 transfer.delete_seen(key, blob.version)
                 return
     _move(transfer, key, blob, to)
 
 
-_move = Transfer.move
-
-
-def _save_over_anything(transfer: Transfer, key: str, data: bytes, version: Version) -> Version:
+def _save_over_anything(transfer: Transfer, key: str, data: bytes, _: Version) -> Version:
     return transfer.store.put(key, data)
 
 
@@ -73,9 +100,83 @@ def _create_over_anything(transfer: Transfer, key: str, data: bytes) -> Version:
     return transfer.store.put(key, data)
 
 
-def _delete_anything(transfer: Transfer, key: str, version: Version) -> None:
+def _delete_anything(transfer: Transfer, key: str, _: Version) -> None:
     transfer.store.delete(key)
+
+
+def _believe_a_lost_save(transfer: Transfer, key: str, data: bytes, version: Version) -> Version:
+    try:
+        return transfer.store.put(key, data, expect=version)
+    except UnavailableError:
+        return content_version(data)
+
+
+def _believe_a_lost_delete(transfer: Transfer, key: str, version: Version) -> None:
+    try:
+        transfer.store.delete(key, expect=version)
+    except ConflictError:
+        return
+
+
+def _raise_what_nobody_expects(transfer: Transfer, key: str, version: Version) -> None:
+    try:
+        transfer.store.delete(key, expect=version)
+    except ConflictError:
+        raise KeyError(key) from None
 
 
 def _protect_nothing(*_: object, **__: object) -> None:
     return None
+
+
+def _report_what_is_unknown_as_pruned(*args: Any) -> PruneReport:
+    report = _report(*args)
+    unknown = tuple(failure.victim for failure in report.unknown)
+    return replace(report, pruned=report.pruned + unknown, unknown=())
+
+
+def _report_what_is_unknown_as_skipped(*args: Any) -> PruneReport:
+    report = _report(*args)
+    unknown = tuple(failure.victim for failure in report.unknown)
+    return replace(report, skipped=report.skipped + unknown, unknown=())
+
+
+def _always_due(*_: object) -> bool:
+    return True
+
+
+def _overlook_the_last(*args: Any) -> list[str]:
+    return _missing(*args)[:-1]
+
+
+def _suspect_everything(key: str, blob: Blob) -> Finding:
+    return Finding("corrupt session", key, "it looks odd", "move", version=blob.version)
+
+
+MUTANTS = (
+    Mutant(Transfer, "move", _take_back_if_something_is_there, rules.nothing_vanishes),
+    Mutant(Transfer, "move", _take_back_whatever_happened, rules.nothing_vanishes),
+    Mutant(Transfer, "move", _delete_before_the_copy, rules.nothing_vanishes),
+    Mutant(Transfer, "move", _rely_on_an_equal_copy, rules.nothing_vanishes),
+    Mutant(Transfer, "move", _never_take_back, rules.what_was_deleted_stays_deleted),
+    Mutant(Transfer, "put_seen", _save_over_anything, rules.no_update_is_overwritten),
+    Mutant(Transfer, "put_seen", _believe_a_lost_save, rules.what_was_acknowledged_is_stored),
+    Mutant(Transfer, "put_new", _create_over_anything, rules.no_update_is_overwritten),
+    Mutant(Transfer, "delete_seen", _delete_anything, rules.a_prune_spares_what_was_saved),
+    Mutant(Transfer, "delete_seen", _believe_a_lost_delete, rules.a_delete_is_true),
+    Mutant(
+        Transfer,
+        "delete_seen",
+        _raise_what_nobody_expects,
+        rules.only_what_is_documented_is_raised,
+    ),
+    Mutant(planning, "_protection", _protect_nothing, rules.a_pinned_session_is_not_pruned),
+    Mutant(pruner, "_report", _report_what_is_unknown_as_pruned, rules.a_report_is_true),
+    Mutant(pruner, "_report", _report_what_is_unknown_as_skipped, rules.a_report_is_true),
+    Mutant(
+        background.BackgroundPruner, "_is_due", _always_due, rules.one_background_prune_a_period
+    ),
+    Mutant(index, "_missing", _overlook_the_last, rules.a_listing_is_complete),
+    Mutant(diagnosis, "_examine_session", _suspect_everything, rules.a_repair_spares_what_is_sound),
+)
+"""Each mistake, and the rule that finds it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from simulation.clocks import MINUTE, SECOND, as_datetime
 from statekeep import ANY, ConflictError, UnavailableError, Version
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
-    from simulation.model import Operation
+    from simulation.operations import Operation
     from simulation.scheduler import Scheduler
     from statekeep.store import Expect, ExpectSeen
 
-__all__ = ["CALM", "Stored", "Effect", "Kind", "SimulatedStore", "Trouble"]
+__all__ = ["CALM", "Effect", "Kind", "SimulatedStore", "Stored", "Trouble"]
 
 _PAUSES = (SECOND // 50, SECOND // 5, 2 * SECOND, MINUTE)
 """What is late, or sent again, is so by at most one of these."""
@@ -39,7 +39,7 @@ _PAGE = 4
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """How likely each thing goes wrong with a call.
+    """How likely each thing goes wrong with a call that writes; with one that reads, less often.
 
     Attributes:
         refused: The store says no, and nothing lands.
@@ -62,9 +62,9 @@ class Trouble:
     killed_after: float = 0.0
     killed_late: float = 0.0
 
-    def draw(self, chance: Random) -> str | None:
+    def draw(self, chance: Random, *, writes: bool) -> str | None:
         """What goes wrong with one call, if anything."""
-        drawn = chance.random()
+        drawn = chance.random() * (1 if writes else _READS_ARE_SAFER)
         for name in _TROUBLES:
             drawn -= getattr(self, name)
             if drawn < 0:
@@ -72,6 +72,7 @@ class Trouble:
         return None
 
 
+_READS_ARE_SAFER = 8
 _TROUBLES = tuple(field.name for field in fields(Trouble))
 
 CALM: Final = Trouble()
@@ -191,7 +192,7 @@ class SimulatedStore(StateStore):
         self._ask("get", key)
         document = self.documents.get(key)
         self._scheduler.current.operation.read(key, document, self.effects)
-        self._say(f"get {key}: {self._label(document and document.version)}")
+        self._say(f"get {key}: {self._label(_version(document))}")
         if document is None:
             return None
         dated = as_datetime(document.moment) if self.kind.dated else None
@@ -238,7 +239,7 @@ class SimulatedStore(StateStore):
         if key not in self.documents:
             self._put(self._scheduler.current.operation, key, data, ANY)
 
-    def _begin(self, key: str) -> str | None:
+    def _begin(self, key: str, *, writes: bool) -> str | None:
         """Let others run for as long as a call takes, and say what goes wrong with it."""
         operation = self._scheduler.current.operation
         self.calls += 1
@@ -252,14 +253,14 @@ class SimulatedStore(StateStore):
         if self.kind.steps and operation.chance.random() < 0.05:
             self._set_by = operation.chance.choice([-self.kind.steps, 0, self.kind.steps])
             self._say(f"the store's clock is {self._set_by / SECOND:g} s ahead")
-        trouble = self._trouble.draw(operation.chance)
+        trouble = self._trouble.draw(operation.chance, writes=writes)
         if trouble is not None:
             operation.troubled.add(key)
         return trouble
 
     def _ask(self, call: str, key: str) -> None:
         """Make a call that changes nothing."""
-        trouble = self._begin(key)
+        trouble = self._begin(key, writes=False)
         if trouble is None:
             return
         self._say(f"{call} {key}: {trouble}")
@@ -268,10 +269,8 @@ class SimulatedStore(StateStore):
         if trouble != "resent":
             raise UnavailableError(trouble, key=key, store=self)
 
-    def _write(
-        self, call: str, key: str, effect: Callable[[], Stored | None]
-    ) -> Stored | None:
-        trouble = self._begin(key)
+    def _write(self, call: str, key: str, effect: Callable[[], Stored | None]) -> Stored | None:
+        trouble = self._begin(key, writes=True)
         scheduler = self._scheduler
         if trouble is None:
             return self._send(call, effect)
@@ -281,9 +280,10 @@ class SimulatedStore(StateStore):
         if trouble == "resent":
             return self._resend(call, key, effect)
         if trouble in {"late", "killed_late"}:
-            chance = scheduler.current.operation.chance
-            delay = int(chance.random() * chance.choice(_PAUSES))
-            scheduler.later(delay, lambda: self._send_unanswered(f"late: {call}", effect))
+            by = scheduler.current.operation
+            delay = int(by.chance.random() * by.chance.choice(_PAUSES))
+            late = f"late, by {by.who}: {call}"
+            scheduler.later(delay, lambda: self._send_unanswered(late, effect))
         if trouble in {"lost_after", "killed_after"}:
             self._send_unanswered(call, effect)
         if trouble.startswith("killed"):
@@ -296,7 +296,7 @@ class SimulatedStore(StateStore):
         except ConflictError:
             self._say(f"{call}: conflict")
             raise
-        self._say(f"{call}: {self._label(document and document.version)}")
+        self._say(f"{call}: {self._label(_version(document))}")
         return document
 
     def _send_unanswered(self, call: str, effect: Callable[[], Stored | None]) -> Stored | None:
@@ -305,9 +305,7 @@ class SimulatedStore(StateStore):
         except ConflictError:
             return None
 
-    def _resend(
-        self, call: str, key: str, effect: Callable[[], Stored | None]
-    ) -> Stored | None:
+    def _resend(self, call: str, key: str, effect: Callable[[], Stored | None]) -> Stored | None:
         """Send it, lose the answer, send it again, and report what the store says to that.
 
         A put that finds itself there has landed, as on S3, where each has a nonce.
@@ -328,7 +326,7 @@ class SimulatedStore(StateStore):
 
     def _put(self, by: Operation, key: str, data: bytes, expect: Expect) -> Stored:
         before = self.documents.get(key)
-        compare(before and before.version, expect, key=key, store=self)
+        compare(_version(before), expect, key=key, store=self)
         self.effects += 1
         number = self.effects
         version = Version(str(number)) if self.kind.counted else content_version(data)
@@ -340,7 +338,7 @@ class SimulatedStore(StateStore):
 
     def _delete(self, by: Operation, key: str, expect: ExpectSeen) -> None:
         before = self.documents.get(key)
-        compare(before and before.version, expect, key=key, store=self)
+        compare(_version(before), expect, key=key, store=self)
         if before is None:
             return
         self.effects += 1
@@ -355,6 +353,10 @@ class SimulatedStore(StateStore):
         if version is None:
             return "nothing"
         return self._labels.setdefault(version, f"v{len(self._labels) + 1}")
+
+
+def _version(document: Stored | None) -> Version | None:
+    return None if document is None else document.version
 
 
 def _latency(chance: Random) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
-from simulation.model import NOTE, Operation, Policy
+from simulation.operations import Act, Operation, Policy
 from simulation.rules import PERIOD
 from simulation.scheduler import Crash, Process
+from simulation.states import NOTE
 from statekeep import Documents, NotFoundError, Session, Sessions
 from statekeep.doctor import diagnose, repair
 from statekeep.retention import Retention, Victim
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from simulation.model import Act
     from simulation.scheduler import Scheduler
     from simulation.store import SimulatedStore
     from statekeep import SessionSummary
@@ -31,27 +31,9 @@ _USER = "ada"
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _MONTH = timedelta(days=30)
-_ABOUT_ALL = {"empty", "list", "plan", "prune", "repair"}
 
-ACTS: Final[dict[Act, int]] = {
-    "create": 5,
-    "update": 6,
-    "save": 4,
-    "load": 1,
-    "delete": 2,
-    "discard": 2,
-    "restore": 4,
-    "list": 1,
-    "plan": 2,
-    "prune": 5,
-    "empty": 1,
-    "pin": 1,
-    "unpin": 1,
-    "note": 1,
-    "plant": 1,
-    "repair": 1,
-}
-"""What a worker does, and how often."""
+ACTS: Final = tuple(act for act in get_args(Act) if act != "background")
+"""What a worker does when it is told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +133,7 @@ class Worker:
         assert self._retention is not None
         saving = self._scheduler.current.operation
         chance = Random(saving.chance.random())
-        operation = Operation(
-            self._name, "background", chance, saving.calm, policy=self._retention
-        )
+        operation = Operation(self._name, "background", chance, saving.calm, policy=self._retention)
         self._begin(operation)
         return operation
 
@@ -166,12 +146,13 @@ class Worker:
         """
         if operation.chance.random() < 0.2:
             self._process.offset = operation.chance.choice(self._clocks)
-        session_id = operation.chance.choice(self._ids)
-        operation.subject = "" if operation.act in _ABOUT_ALL else session_key(session_id)
+        self._operation, self._message = operation, message
+        self._id = operation.chance.choice(self._ids)
+        operation.subject = NOTE if operation.act == "note" else session_key(self._id)
         self._draw_policy(operation)
         self._begin(operation)
         try:
-            result = getattr(self, f"_{operation.act}")(operation, session_id, message)
+            result = getattr(self, f"_{operation.act}")()
         except Exception as error:  # noqa: BLE001 - the rules judge it
             result = error
         self._hear(operation, result)
@@ -192,101 +173,102 @@ class Worker:
             case "empty":
                 operation.policy = Policy(trash=chance.choice([timedelta(0), _HOUR, _DAY, _MONTH]))
 
-    def _create(self, operation: Operation, session_id: str, message: str) -> object:
-        session = self._held[session_id] = self._sessions.get_or_create(_USER, session_id)
+    def _create(self) -> object:
+        session = self._held[self._id] = self._sessions.get_or_create(_USER, self._id)
         return session
 
-    def _load(self, operation: Operation, session_id: str, message: str) -> object:
-        session = self._sessions.load(session_id)
+    def _load(self) -> object:
+        session = self._sessions.load(self._id)
         if session is not None:
-            self._held[session_id] = session
+            self._held[self._id] = session
         return session
 
-    def _save(self, operation: Operation, session_id: str, message: str) -> object:
+    def _save(self) -> object:
         """Save what was loaded, perhaps long ago."""
-        session = self._held.get(session_id) or self._sessions.load(session_id)
+        session = self._held.get(self._id) or self._sessions.load(self._id)
         if session is None:
             return None
-        self._held[session_id] = session
-        session.add_user_message(message)
+        self._held[self._id] = session
+        session.add_user_message(self._message)
         self._sessions.save(session)
         return session
 
-    def _update(self, operation: Operation, session_id: str, message: str) -> object:
-        """Add a message, and come back if the session is gone."""
+    def _update(self) -> object:
+        """Add a self._message, and come back if the session is gone."""
 
         def change(session: Session) -> None:
-            session.add_user_message(message)
+            session.add_user_message(self._message)
 
         try:
-            session = self._sessions.update(session_id, change)
+            session = self._sessions.update(self._id, change)
         except NotFoundError:
-            self._sessions.get_or_create(_USER, session_id)
-            session = self._sessions.update(session_id, change)
-        self._held[session_id] = session
+            self._sessions.get_or_create(_USER, self._id)
+            session = self._sessions.update(self._id, change)
+        self._held[self._id] = session
         return session
 
-    def _pin(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.pin(session_id)
+    def _pin(self) -> object:
+        return self._sessions.pin(self._id)
 
-    def _unpin(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.unpin(session_id)
+    def _unpin(self) -> object:
+        return self._sessions.unpin(self._id)
 
-    def _delete(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.delete(session_id)
+    def _delete(self) -> object:
+        return self._sessions.delete(self._id)
 
-    def _discard(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.delete(session_id, trash=True)
+    def _discard(self) -> object:
+        return self._sessions.delete(self._id, trash=True)
 
-    def _restore(self, operation: Operation, session_id: str, message: str) -> object:
-        return self._sessions.restore(session_id)
+    def _restore(self) -> object:
+        return self._sessions.restore(self._id)
 
-    def _list(self, operation: Operation, session_id: str, message: str) -> object:
+    def _list(self) -> object:
         return self._sessions.list()
 
-    def _plan(self, operation: Operation, session_id: str, message: str) -> object:
-        policy = operation.policy
+    def _plan(self) -> object:
+        policy = self._operation.policy
         plan = self._sessions.plan_prune(
             _Strategy(policy, self._scheduler), min_idle=policy.min_idle
         )
-        self._planned = plan, operation
+        self._planned = plan, self._operation
         return plan
 
-    def _prune(self, operation: Operation, session_id: str, message: str) -> object:
-        policy = operation.policy
-        if operation.has_plan and self._planned is not None:
+    def _prune(self) -> object:
+        policy = self._operation.policy
+        if self._operation.has_plan and self._planned is not None:
             return self._sessions.prune(self._planned[0], trash=policy.trash)
         return self._sessions.prune(
             _Strategy(policy, self._scheduler), min_idle=policy.min_idle, trash=policy.trash
         )
 
-    def _empty(self, operation: Operation, session_id: str, message: str) -> object:
-        assert operation.policy.trash is not None
-        return self._sessions.empty_trash(older_than=operation.policy.trash)
+    def _empty(self) -> object:
+        assert self._operation.policy.trash is not None
+        return self._sessions.empty_trash(older_than=self._operation.policy.trash)
 
-    def _note(self, operation: Operation, session_id: str, message: str) -> object:
+    def _note(self) -> object:
         """Add to a document."""
-        operation.subject = NOTE
         category, _, name = NOTE.removesuffix(".json").partition("/")
-        return self._documents.update(category, name, lambda value: [*(value or []), message])
+        return self._documents.update(category, name, lambda value: [*(value or []), self._message])
 
-    def _plant(self, operation: Operation, session_id: str, message: str) -> object:
+    def _plant(self) -> object:
         """Leave something that is no session where one might be."""
-        self._store.plant(session_key(session_id), f"{{damaged by {message}".encode())
+        self._store.plant(session_key(self._id), f"{{damaged by {self._message}".encode())
         return None
 
-    def _repair(self, operation: Operation, session_id: str, message: str) -> object:
+    def _repair(self) -> object:
         return repair(self._store, diagnose(self._store))
 
 
 def draw_policy(chance: Random) -> Policy:
-    """Draw what a prune goes by."""
+    """Draw what a prune goes by: mostly it takes all that there is."""
+    trash = chance.choice([None, timedelta(0), _DAY, _DAY, _MONTH])
+    if chance.random() < 0.6:
+        return Policy(trash=trash)
     return Policy(
-        ttl=chance.choice([None, None, None, _HOUR, 2 * _DAY]),
-        keep=chance.choice([0, 0, 1]),
-        min_idle=chance.choice([timedelta(0), timedelta(0), _HOUR]),
-        # Not less than a day, so that no prune takes its own copies for what it may empty.
-        trash=chance.choice([None, _DAY, 7 * _DAY, _MONTH]),
+        ttl=chance.choice([None, _HOUR, 2 * _DAY]),
+        keep=chance.choice([0, 1]),
+        min_idle=chance.choice([timedelta(0), _HOUR]),
+        trash=trash,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import venv
 import zipfile
 from pathlib import Path
+
+from installing import install, make_venv
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -33,9 +34,8 @@ def main() -> None:
         for package in packages:
             assert f"{package}/py.typed" in names, package
 
-        venv.create(scratch / "venv", with_pip=True)
-        python = scratch / "venv" / "bin" / "python"
-        run(python, "-m", "pip", "install", "--quiet", wheel, cwd=scratch)
+        python = make_venv(scratch / "venv")
+        install(python, str(wheel))
         consumer = scratch / "consumer.py"
         consumer.write_text((HERE / "consumer.py").read_text())
         print(run(python, consumer, cwd=scratch), end="")
@@ -46,7 +46,7 @@ def main() -> None:
         assert bare.returncode == 1, bare
         assert "pip install 'statekeep[cli]'" in bare.stderr, bare
 
-        run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli]", "mypy", cwd=scratch)
+        install(python, f"{wheel}[cli]", "mypy")
         print(run(command, "demo", cwd=scratch), end="")
         run(python, "-m", "mypy", "--strict", "consumer.py", cwd=scratch)
     print("the wheel is good")

@@ -243,8 +243,10 @@ class LocalDiskStore(StateStore):
         for file in files:
             key = file.path[skip:]
             if is_key(key):
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     entries.append(_entry(key, file.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue
             elif not key.endswith(TEMPORARY_SUFFIX):
                 self._warn_of(key, "is no legal key")
         return entries

@@ -62,6 +62,7 @@ def make(kind: Kind, bucket: str, config: S3Config) -> Client:
                 NOT_SUPPORTED,
                 "obstore cannot be used in a child that was forked after it was; start processes "
                 f"by spawn, or use s3fs in them: {GET_S3FS}",
+                unsent=True,
             )
     from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415
 

@@ -80,7 +80,12 @@ _KNOWN = MISSING | PRECONDITION_FAILED | DENIED | WRONG_REGION | RETRYABLE | {"N
 NO_ANSWER = "no answer"
 NO_CREDENTIALS = "no credentials"
 MISCONFIGURED = "misconfigured"
-NOT_SUPPORTED = "unable"
+NOT_SUPPORTED = "not supported"
+
+# A server that throttles, or lacks a feature or room, says so before it does anything.
+_REFUSED = {"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "501", "507"}
+# Clients' errors by their status, but the server cannot know how far the request came.
+_TIMED_OUT = {"RequestTimeout", "408"}
 
 
 class Failure(Exception):  # noqa: N818 - it never leaves this backend
@@ -91,12 +96,20 @@ class Failure(Exception):  # noqa: N818 - it never leaves this backend
             or `NOT_SUPPORTED`: what the client cannot do.
         message: What the server or the library says.
         status: The status of the answer; it is the code where S3's is none that we know.
+        unsent: Whether it is certain that nothing was sent.
+
+    Attributes:
+        refused: Whether it is certain that nothing was done: the answer says so, or nothing was
+            sent. Any other failure may have come after the effect.
     """
 
-    def __init__(self, code: str, message: str = "", status: str = "") -> None:
+    def __init__(
+        self, code: str, message: str = "", status: str = "", *, unsent: bool = False
+    ) -> None:
         vague = code not in _KNOWN and status in _KNOWN
         self.code = (status if vague else code) or status
         self.message = message
+        self.refused = unsent or _is_refusal(code, status)
         super().__init__(f"{self.code}: {message}" if message else self.code)
 
 
@@ -203,12 +216,19 @@ class Client(Protocol):
         ...
 
     async def page(self, start: str, more: object | None) -> Page:
-        """LIST of the names that begin so; ``start`` is empty or ends with a slash."""
+        """LIST of the names that begin so."""
         ...
 
     def close(self) -> None:
         """Close the connections."""
         ...
+
+
+def _is_refusal(code: str, status: str) -> bool:
+    if _TIMED_OUT & {code, status}:
+        return False
+    # A code alone may be one object's in a bulk delete, of which others are gone.
+    return status[:1] in {"3", "4"} or (status[:1] == "5" and bool(_REFUSED & {code, status}))
 
 
 def is_aws(endpoint_url: str) -> bool:

@@ -34,7 +34,7 @@ class S3Config(BaseModel):
     """Where the bucket's name stands in the URL of a request."""
 
     conditional: Literal["auto", "yes", "no"] = "auto"
-    """Whether the server keeps conditions; ``auto`` trusts AWS and asks any other once."""
+    """Whether the server honours conditions; ``auto`` trusts AWS and asks any other once."""
 
     connect_timeout: PositiveFloat = 5.0
     """Seconds."""

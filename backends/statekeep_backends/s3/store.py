@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from statekeep.errors import AccessDeniedError, ConflictError, InvalidKeyError, UnsupportedError
+from statekeep.errors import (
+    AccessDeniedError,
+    ConflictError,
+    InvalidKeyError,
+    StateStoreError,
+    UnsupportedError,
+)
 from statekeep.store import (
     ANY,
+    Anomaly,
     Blob,
     Capabilities,
     Entry,
@@ -22,29 +30,30 @@ from statekeep.store import (
     compare,
     is_key,
 )
-from statekeep.timestamps import to_nanoseconds
+from statekeep.store.transfer import Transfer
+from statekeep.timestamps import to_nanoseconds, utc_now
 from statekeep_backends.s3.client import (
     MISSING,
-    NO_ANSWER,
     PAGE,
     PRECONDITION_FAILED,
-    RETRYABLE,
     Failure,
 )
 from statekeep_backends.s3.config import S3Config
 from statekeep_backends.s3.extras import GET_S3FS, is_installed
 from statekeep_backends.s3.requests import Requests
 
-_PROBES = ".statekeep/probe-"
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import timedelta
 
-    from statekeep_backends.s3.client import Client, Head, Page, Refusal
+    from statekeep_backends.s3.client import Head, Object, Page
+    from statekeep_backends.s3.requests import Call
 
 __all__ = ["S3Store"]
 
 _MAX_KEY = 1024
+# Objects by which a server is asked whether it honours conditions.
+_PROBES = ".statekeep/probe-"
 _NONCE = "statekeep-nonce"
 _IMPOSSIBLE = Version('"00000000000000000000000000000000"')
 _ANY_BYTES = "application/octet-stream"
@@ -71,12 +80,14 @@ class S3Store(StateStore):
         self._prefix = f"{prefix}/" if prefix else ""
         self._config = config or S3Config()
         self._requests = Requests(bucket, self._config, self)
-        self._keeps: dict[str, bool] = {}
+        # Of puts and of deletes, as far as it is known.
+        self._honours_conditions: dict[str, bool] = {}
         if self._config.conditional != "auto":
-            self._keeps = dict.fromkeys(("put", "delete"), self._config.conditional == "yes")
+            trusted = self._config.conditional == "yes"
+            self._honours_conditions = dict.fromkeys(("put", "delete"), trusted)
         self._lacks_s3fs = self._requests.kind == "obstore" and not is_installed("s3fs")
         if self._lacks_s3fs:
-            self._keeps["delete"] = False
+            self._honours_conditions["delete"] = False
 
     def __repr__(self) -> str:
         where = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
@@ -84,57 +95,72 @@ class S3Store(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All, unless the server or the client is known not to keep conditions."""
+        """All, unless the server or the client is known not to honour conditions."""
         return Capabilities(
-            conditional_put=self._keeps.get("put", True),
-            conditional_delete=self._keeps.get("delete", True),
+            conditional_put=self._honours_conditions.get("put", True),
+            conditional_delete=self._honours_conditions.get("delete", True),
             shared=True,
+            remote=True,
         )
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`. One request."""
-        return self._requests.run(key, self._get, self._name(key))
+        return self._requests.read(key, self._get, self._name(key))
 
-    def get_many(
-        self, keys: Iterable[str]
-    ) -> Iterator[tuple[str, Blob | AccessDeniedError | None]]:
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`. One request each, many at once."""
         wanted = [(key, self._name(key)) for key in keys]
         # In batches, so that no more than these are in memory at a time.
         batch = 8 * self._config.max_concurrency
         for start in range(0, len(wanted), batch):
             part = wanted[start : start + batch]
-            yield from self._requests.run(None, self._get_all, part)
+            yield from self._requests.read(None, self._get_all, part)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`. One request, and after a conflict one more."""
         name = self._name(key)
         if expect is not ANY:
             check_expectation(expect)
-            self._ask_once("put", key)
-        return self._requests.run(key, self._put, key, name, bytes(data), expect)
+            self._refuse_condition("put", key)
+        return self._requests.write(key, self._put, key, name, bytes(data), expect)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`. One request, and after a lost answer one more."""
         name = self._name(key)
         if expect is not ANY:
             check_expectation(expect)
-            self._ask_once("delete", key)
-        self._requests.run(key, self._delete, key, name, expect)
+            self._refuse_condition("delete", key)
+        self._requests.write(key, self._delete, key, name, expect)
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`. One request for each 1000."""
-        keys_of = {self._name(key): key for key in keys}
-        names = list(keys_of)
-        for start in range(0, len(names), PAGE):
-            for refusal in self._requests.run(None, self._drop, names[start : start + PAGE]):
-                failure = Failure(refusal.code, refusal.message)
-                raise self._requests.translate(failure, keys_of.get(refusal.name))
+        self._requests.write(None, self._delete_many, {self._name(key): key for key in keys})
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`. One request for each 1000 documents."""
         check_prefix(prefix)
         return self._scan(f"{self._prefix}{prefix}/" if prefix else self._prefix)
+
+    def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
+        """See `SupportsInspect.inspect`. One request, and with obstore one for each leftover."""
+        before = utc_now() - older_than
+        for found in self._list(self._prefix + _PROBES):
+            if found.modified < before:
+                yield Anomaly(
+                    "leftover",
+                    found.name[len(self._prefix) :],
+                    "it asked the server whether it honours conditions, and who asked was killed",
+                    "remove",
+                    identity=found.etag,
+                )
+
+    def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
+        """See `SupportsInspect.repair`. Only a leftover that is still what was seen is removed."""
+        # Where no conditions are honoured, a look before is the best there is.
+        Transfer(self, "last-writer-wins").delete_seen(
+            anomaly.place, Version(str(anomaly.identity))
+        )
+        return None
 
     def close(self) -> None:
         """See `StateStore.close`."""
@@ -149,9 +175,9 @@ class S3Store(StateStore):
             )
         return name
 
-    async def _get(self, client: Client, name: str) -> Blob | None:
+    async def _get(self, call: Call, name: str) -> Blob | None:
         try:
-            found = await self._requests.send_with_retry(client, lambda: client.get(name))
+            found = await call.send_with_retry(lambda: call.client.get(name))
         except Failure as failure:
             if failure.code in MISSING:
                 return None
@@ -159,148 +185,148 @@ class S3Store(StateStore):
         return Blob(found.data, found.version, found.modified, found.version)
 
     async def _get_all(
-        self, client: Client, wanted: list[tuple[str, str]]
-    ) -> list[tuple[str, Blob | AccessDeniedError | None]]:
-        async def get(each: tuple[str, str]) -> tuple[str, Blob | AccessDeniedError | None]:
+        self, call: Call, wanted: list[tuple[str, str]]
+    ) -> list[tuple[str, Blob | StateStoreError | None]]:
+        async def get(each: tuple[str, str]) -> tuple[str, Blob | StateStoreError | None]:
             key, name = each
             try:
-                return key, await self._get(client, name)
+                return key, await self._get(call, name)
             except Failure as failure:
                 error = self._requests.translate(failure, key)
                 if isinstance(error, AccessDeniedError):
                     return key, error
                 raise error from failure
 
-        return await client.map(get, wanted)
+        return await call.client.map(get, wanted)
 
-    async def _put(
-        self, client: Client, key: str, name: str, data: bytes, expect: Expect
-    ) -> Version:
+    async def _put(self, call: Call, key: str, name: str, data: bytes, expect: Expect) -> Version:
         nonce = secrets.token_hex(16)
         metadata = {} if expect is ANY else {_NONCE: nonce}
         kind = mimetypes.guess_type(key)[0] or _ANY_BYTES
         try:
-            return await self._requests.send_with_retry(
-                client, lambda: client.put(name, data, expect, kind, metadata)
+            return await call.write_with_retry(
+                lambda: call.client.put(name, data, expect, kind, metadata)
             )
         except Failure as failure:
             if expect is not ANY and failure.code in PRECONDITION_FAILED:
-                return await self._landed(client, key, name, nonce)
+                return await self._read_back(call, key, name, nonce)
             if expect is not ANY and failure.code in MISSING:
                 compare(None, expect, key=key, store=self)
             raise
 
-    async def _landed(self, client: Client, key: str, name: str, nonce: str) -> Version:
+    async def _read_back(self, call: Call, key: str, name: str, nonce: str) -> Version:
+        """The version of one's own write, if that is what is there."""
         # A write whose answer was lost is sent again, and then fails because of itself. Only the
-        # nonce tells whose it is: another writer may have written equal bytes.
-        found = await self._head(client, name)
+        # nonce tells whose it is: another writer may have written equal bytes. Another's nonce
+        # tells nothing: after a lost answer, that writer may have replaced what had landed.
+        found = await self._head(call, name)
         if found is not None and found.metadata.get(_NONCE) == nonce:
             return found.version
         raise ConflictError(
             "it exists already, has changed or is gone; reload and retry", key=key, store=self
         )
 
-    async def _delete(self, client: Client, key: str, name: str, expect: ExpectSeen) -> None:
-        answer_lost = False
-
-        async def attempt() -> None:
-            nonlocal answer_lost
-            try:
-                await client.delete(name, expect)
-            except Failure as failure:
-                # A server that fails may have deleted it before.
-                answer_lost = answer_lost or failure.code in RETRYABLE | {NO_ANSWER}
-                raise
-
+    async def _delete(self, call: Call, key: str, name: str, expect: ExpectSeen) -> None:
         try:
-            await self._requests.send_with_retry(client, attempt)
+            await call.write_with_retry(lambda: call.client.delete(name, expect))
         except Failure as failure:
             if failure.code in MISSING and expect is ANY:
                 return
             if failure.code not in MISSING | PRECONDITION_FAILED:
                 raise
-            if answer_lost and await self._head(client, name) is None:
+            if call.landed == "unknown" and await self._head(call, name) is None:
                 return  # as asked, and most likely by the request whose answer was lost
             raise ConflictError(
                 "it has changed or is gone; reload and retry", key=key, store=self
             ) from failure
 
-    async def _drop(self, client: Client, names: list[str]) -> list[Refusal]:
-        return await self._requests.send_with_retry(client, lambda: client.delete_many(names))
+    async def _delete_many(self, call: Call, keys: dict[str, str]) -> None:
+        names = list(keys)
+        for start in range(0, len(names), PAGE):
+            request = partial(call.client.delete_many, names[start : start + PAGE])
+            for refusal in await call.write_with_retry(request):
+                failure = Failure(refusal.code, refusal.message)
+                raise self._requests.translate(failure, keys.get(refusal.name))
 
-    async def _head(self, client: Client, name: str) -> Head | None:
+    async def _head(self, call: Call, name: str) -> Head | None:
         try:
-            return await self._requests.send_with_retry(client, lambda: client.head(name))
+            return await call.send_with_retry(lambda: call.client.head(name))
         except Failure as failure:
             if failure.code in MISSING:
                 return None
             raise
 
     def _scan(self, start: str) -> Iterator[Entry]:
+        for found in self._list(start):
+            key = found.name[len(self._prefix) :]
+            if is_key(key) and not key.startswith(_PROBES):
+                yield Entry(key, found.size, to_nanoseconds(found.modified), found.etag)
+
+    def _list(self, start: str) -> Iterator[Object]:
         more: object | None = None
         while True:
-            page = self._requests.run(start or None, self._page, start, more)
-            for found in page.objects:
-                key = found.name[len(self._prefix) :]
-                if is_key(key):
-                    yield Entry(key, found.size, to_nanoseconds(found.modified), found.etag)
+            page = self._requests.read(start or None, self._page, start, more)
+            yield from page.objects
             if page.more is None:
                 return
             more = page.more
 
-    async def _page(self, client: Client, start: str, more: object | None) -> Page:
-        return await self._requests.send_with_retry(client, lambda: client.page(start, more))
+    async def _page(self, call: Call, start: str, more: object | None) -> Page:
+        return await call.send_with_retry(lambda: call.client.page(start, more))
 
-    def _ask_once(self, what: Literal["put", "delete"], key: str) -> None:
-        """Refuse a condition that would not be kept; find out, if need be."""
-        if what not in self._keeps:
+    def _refuse_condition(self, what: Literal["put", "delete"], key: str) -> None:
+        """Refuse a condition that would not be honoured; find out, if need be."""
+        if what not in self._honours_conditions:
             if self._requests.once.acquire(blocking=False):
                 try:
-                    self._learn(what, key)
+                    self._find_out(what, key)
                 finally:
                     self._requests.once.release()
             else:
                 with self._requests.once:
                     pass  # another thread is asking
                 # If it got no answer, those who waited ask all at once, not one by one.
-                self._learn(what, key)
-        if not self._keeps[what]:
+                self._find_out(what, key)
+        if not self._honours_conditions[what]:
             who, instead = "this server", "use another server"
             if what == "delete" and self._lacks_s3fs:
                 who, instead = "obstore without s3fs", GET_S3FS
             raise UnsupportedError(
-                f"{who} does not keep the condition of a {what}; {instead}, or last-writer-wins",
+                f"{who} does not honour the condition of a {what}; {instead}, or last-writer-wins",
                 key=key,
                 store=self,
+                landed="no",
             )
 
-    def _learn(self, what: Literal["put", "delete"], key: str) -> None:
-        if what not in self._keeps:
-            probe = f"{self._prefix}{_PROBES}{secrets.token_hex(8)}.json"
-            self._keeps[what] = self._requests.run(key, self._ask, what, probe)
+    def _find_out(self, what: Literal["put", "delete"], key: str) -> None:
+        if what in self._honours_conditions:
+            return
+        probe = f"{self._prefix}{_PROBES}{secrets.token_hex(8)}.json"
+        try:
+            self._honours_conditions[what] = self._requests.write(key, self._ask, what, probe)
+        except StateStoreError as error:
+            error.landed = "no"  # what was to be written has not been sent
+            raise
 
-    async def _ask(self, client: Client, what: Literal["put", "delete"], probe: str) -> bool:
+    async def _ask(self, call: Call, what: Literal["put", "delete"], probe: str) -> bool:
         """Make a conditional request that must fail, and see whether it does."""
+        client, send = call.client, call.write_with_retry
         if await client.on_aws():
             return True
-
-        send_with_retry = self._requests.send_with_retry
         if what == "delete":
-            await send_with_retry(client, lambda: client.put(probe, b"", ANY, _ANY_BYTES, {}))
+            await send(lambda: client.put(probe, b"", ANY, _ANY_BYTES, {}))
         try:
             if what == "put":
-                await send_with_retry(
-                    client, lambda: client.put(probe, b"", _IMPOSSIBLE, _ANY_BYTES, {})
-                )
+                await send(lambda: client.put(probe, b"", _IMPOSSIBLE, _ANY_BYTES, {}))
             else:
-                await send_with_retry(client, lambda: client.delete(probe, _IMPOSSIBLE))
+                await send(lambda: client.delete(probe, _IMPOSSIBLE))
         except Failure as failure:
-            keeps = failure.code in MISSING | PRECONDITION_FAILED
-            if not keeps and failure.code not in {"NotImplemented", "501"}:
+            honours = failure.code in MISSING | PRECONDITION_FAILED
+            if not honours and failure.code not in {"NotImplemented", "501"}:
                 raise
         else:
-            keeps = False
-        # One that keeps conditions has not made what it was asked to replace.
-        if not (keeps and what == "put"):
-            await send_with_retry(client, lambda: client.delete(probe, ANY))
-        return keeps
+            honours = False
+        # One that honours conditions has not made what it was asked to replace.
+        if not (honours and what == "put"):
+            await send(lambda: client.delete(probe, ANY))
+        return honours

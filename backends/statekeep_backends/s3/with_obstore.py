@@ -78,7 +78,7 @@ class ObstoreClient(Client):
             self._bucket = _open(bucket, config, self._environment, bulk_delete=False)
             self._bulk = _open(bucket, config, self._environment, bulk_delete=True)
         except Exception as error:
-            raise Failure(MISCONFIGURED, str(error)) from error
+            raise Failure(MISCONFIGURED, str(error), unsent=True) from error
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
@@ -162,7 +162,9 @@ class ObstoreClient(Client):
     async def page(self, start: str, more: object | None) -> Page:
         if more is not None and not isinstance(more, _Place):
             return self._page_of_s3fs(start, more)
-        place = more or _Place()
+        # It lists whole folders only.
+        folder = start[: start.rfind("/") + 1]
+        place = more or _Place(start if folder != start else None)
         # A listing that broke cannot be read any further; another one begins where it was.
         listing, place.listing = place.listing, None
         begun = listing is not None
@@ -170,7 +172,9 @@ class ObstoreClient(Client):
         try:
             with self._failures():
                 if listing is None:
-                    listing = obstore.list(self._bucket, start, offset=place.after, chunk_size=PAGE)
+                    listing = obstore.list(
+                        self._bucket, folder, offset=place.after, chunk_size=PAGE
+                    )
                 found = next(listing, [])
         except Failure as failure:
             if not isinstance(failure.__cause__, InvalidPathError | ValueError):
@@ -185,8 +189,9 @@ class ObstoreClient(Client):
             for each in map(_object, found)
             if each.name.startswith(start) and (each.size or await self._is_there(each))
         }
-        more = _Place(found[-1]["path"], listing) if len(found) == PAGE else None
-        return Page(list(objects.values()), more)
+        if len(found) < PAGE or (folder != start and not found[-1]["path"].startswith(start)):
+            return Page(list(objects.values()), None)
+        return Page(list(objects.values()), _Place(found[-1]["path"], listing))
 
     def close(self) -> None:
         # Connections end with these; the client itself may live on in some traceback.
@@ -209,7 +214,7 @@ class ObstoreClient(Client):
 
     def _instead(self, of: str) -> Client:
         if not is_installed("s3fs"):
-            raise Failure(NOT_SUPPORTED, f"obstore cannot {of}; s3fs can: {GET_S3FS}")
+            raise Failure(NOT_SUPPORTED, f"obstore cannot {of}; s3fs can: {GET_S3FS}", unsent=True)
         from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415 - only if needed
 
         with self._lock:
@@ -282,13 +287,13 @@ _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 
 
 def _translate(error: Exception, bucket: str) -> Failure:
-    """Say in our words what an exception of obstore means."""
+    """Translate an exception of obstore."""
     said, _, source = str(error).partition("\n\nDebug source:\n")
     url = _URL.search(source)
     if isinstance(error, UnauthenticatedError) and url is None:
-        return Failure(NO_CREDENTIALS, said)
+        return Failure(NO_CREDENTIALS, said, unsent=True)
     if url and bucket not in url[1]:
-        return Failure(NO_CREDENTIALS, f"{url[1]} gives none")
+        return Failure(NO_CREDENTIALS, f"{url[1]} gives none", unsent=True)
     if status := _STATUS.search(source):
         body = _BODY.search(source, status.end())
         text = body[1] if body else ""
@@ -297,14 +302,18 @@ def _translate(error: Exception, bucket: str) -> Failure:
     if refused := _REFUSED.search(source):
         return Failure(refused[1], refused[2])
     if "inner: BareRedirect" in source:
-        return Failure("PermanentRedirect")
-    if _TLS.search(source):
-        return Failure(MISCONFIGURED, "no TLS, or no certificate that is trusted")
+        return Failure("PermanentRedirect", status="301")
+    if broken := _TLS.search(source):
+        # A certificate is looked at before anything is sent; a broken message may come later.
+        unsent = broken[1].startswith("InvalidCertificate")
+        return Failure(MISCONFIGURED, "no TLS, or no certificate that is trusted", unsent=unsent)
     if lost := _LOST.search(source):
         return Failure(NO_ANSWER, lost[1])
     if isinstance(error, TypeError | ValueError):
         return Failure(
-            NOT_SUPPORTED, "obstore takes no control characters in a key; use client=s3fs"
+            NOT_SUPPORTED,
+            "obstore takes no control characters in a key; use client=s3fs",
+            unsent=True,
         )
     return Failure(NOT_SUPPORTED, said)
 

@@ -103,9 +103,7 @@ class S3fsClient(Client):
             raise
 
     async def on_aws(self) -> bool:
-        with _failures():
-            client = await self._filesystem.set_session()
-        return is_aws(client.meta.endpoint_url)
+        return is_aws((await self._connect()).meta.endpoint_url)
 
     async def get(self, name: str) -> Content:
         with _failures():
@@ -163,9 +161,13 @@ class S3fsClient(Client):
         sync(self._filesystem.loop, self._close)
 
     async def _call(self, operation: str, **arguments: Any) -> Any:
-        client = await self._filesystem.set_session()
+        client = await self._connect()
         count_request()
         return await getattr(client, operation)(Bucket=self._bucket, **arguments)
+
+    async def _connect(self) -> Any:
+        with _failures(unsent=True):
+            return await self._filesystem.set_session()
 
     async def _close(self) -> None:
         if self._filesystem._s3 is not None:  # noqa: SLF001 - its own close() waits 0.1 s only
@@ -229,8 +231,12 @@ def _parse_timestamp(value: object) -> datetime:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
-    """Say in our words what an exception of the libraries means."""
+def _failures(*, unsent: bool = False) -> Iterator[None]:
+    """Translate the exceptions of the libraries.
+
+    Args:
+        unsent: Whether nothing is sent yet.
+    """
     try:
         yield
     except ClientError as error:
@@ -238,10 +244,10 @@ def _failures() -> Iterator[None]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
         raise Failure(str(said.get("Code", "")), said.get("Message", ""), str(status)) from error
     except _NO_CREDENTIALS as error:
-        raise Failure(NO_CREDENTIALS, str(error)) from error
-    except botocore.exceptions.SSLError as error:
-        raise Failure(MISCONFIGURED, str(error)) from error
+        raise Failure(NO_CREDENTIALS, str(error), unsent=True) from error
+    except botocore.exceptions.SSLError as error:  # of the handshake
+        raise Failure(MISCONFIGURED, str(error), unsent=True) from error
     except _LOST as error:
-        raise Failure(NO_ANSWER, type(error).__name__) from error
+        raise Failure(NO_ANSWER, type(error).__name__, unsent=unsent) from error
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
-        raise Failure(MISCONFIGURED, str(error)) from error
+        raise Failure(MISCONFIGURED, str(error), unsent=unsent) from error

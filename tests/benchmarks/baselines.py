@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import orjson
 from blake3 import blake3
 
+from benchmarks.adapters import Bucket, Subject, in_threads
 from benchmarks.conversations import as_dict, as_json, text
-from benchmarks.subjects import Bucket, Subject, in_threads
 
 if TYPE_CHECKING:
     from benchmarks.conversations import Size

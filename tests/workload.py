@@ -44,8 +44,8 @@ def _seal(n: int, padding: str) -> str:
     return hashlib.sha256(f"{n}{padding}".encode()).hexdigest()
 
 
-def toil(location: str, worker: int, seed: int, notes: str) -> None:
-    """Work until killed.
+def work_until_killed(location: str, worker: int, seed: int, notes: str) -> None:
+    """Do what a writer may do, in any order, until killed.
 
     Args:
         location: The store's URL.

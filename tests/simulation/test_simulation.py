@@ -1,0 +1,91 @@
+"""Many workers on one store, with all that can go wrong: no history breaks a promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulation import rules
+from simulation.history import History, replay, shrink
+from simulation.mutants import MUTANTS, Mutant
+
+HISTORIES = int(os.environ.get("HISTORIES", "200"))
+"""How many histories are tried."""
+
+_BATCH = 100
+_ENOUGH = 6000
+"""In so many histories each mistake is found, most in a hundredth of them."""
+
+_DIGEST = """
+import hashlib
+from simulation.history import replay
+print(hashlib.sha256("".join(str(replay(seed)) for seed in range(30)).encode()).hexdigest())
+"""
+
+
+def _find(rule: str) -> History:
+    for seed in range(_ENOUGH):
+        history = replay(seed)
+        if history.breaks(rule):
+            return history
+    pytest.fail(f"{rule} is not broken in {_ENOUGH} histories")
+
+
+@pytest.mark.parametrize("first", range(0, HISTORIES, _BATCH))
+def test_no_history_breaks_a_rule(first: int) -> None:
+    for seed in range(first, min(first + _BATCH, HISTORIES)):
+        history = replay(seed)
+        if history.unexpected:
+            pytest.fail(f"{shrink(history, history.unexpected[0].rule)}", pytrace=False)
+
+
+@pytest.mark.parametrize("rule", sorted(rules.EXPECTED_FAILURES))
+def test_what_is_known_to_be_broken_is_found(rule: str) -> None:
+    _find(rule)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_mistake_is_found(mutant: Mutant) -> None:
+    with mutant.made():
+        _find(mutant.rule.__name__)
+
+
+def test_each_rule_is_seen_broken() -> None:
+    assert {mutant.rule.__name__ for mutant in MUTANTS} | rules.EXPECTED_FAILURES == rules.NAMES
+
+
+def test_a_seed_replays() -> None:
+    for seed in range(30):
+        assert str(replay(seed)) == str(replay(seed))
+
+
+def test_a_seed_replays_in_another_process() -> None:
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", _DIGEST],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": number,
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+            },
+            check=True,
+            capture_output=True,
+        ).stdout
+        for number in "12"
+    }
+    assert len(digests) == 1
+
+
+def test_a_history_is_made_smaller() -> None:
+    mutant = MUTANTS[0]
+    rule = mutant.rule.__name__
+    with mutant.made():
+        history = _find(rule)
+        smaller = shrink(history, rule)
+        assert smaller.breaks(rule)
+        assert len(smaller.plan.steps) < len(history.plan.steps)
+        assert str(smaller) == str(shrink(history, rule))
