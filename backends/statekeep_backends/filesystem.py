@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +23,7 @@ from statekeep.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statekeep.plugins import BackendSpec, hookimpl
+from statekeep.plugins import BackendSpec, hookimpl, is_allowed
 from statekeep.store import (
     ANY,
     Blob,
@@ -253,7 +254,22 @@ def _is_known(scheme: str) -> bool:
     return scheme in available_protocols()
 
 
+def _refuse_forbidden(scheme: str) -> None:
+    """Refuse a driver of a distribution that is not on the allow-list.
+
+    fsspec has entry points of its own, and what comes by them replaces even its own drivers.
+    """
+    for driver in entry_points(group="fsspec.specs", name=scheme):
+        owner = "an unknown distribution" if driver.dist is None else driver.dist.name
+        if not is_allowed(owner):
+            raise ConfigError(
+                f"{owner} offers {scheme!r} to fsspec, but is not on the allow-list "
+                "STATEKEEP_PLUGINS"
+            )
+
+
 def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
+    _refuse_forbidden(url.scheme)
     if not _is_known(url.scheme):
         raise PluginNotFoundError(
             f"fsspec does not know {url.scheme!r}, or is not installed: "

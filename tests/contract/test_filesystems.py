@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 import sys
@@ -206,3 +207,44 @@ def test_any_bytes_survive(data: bytes) -> None:
         blob = store.get(KEY)
         assert blob is not None
         assert blob.data == data
+
+
+class TestAStrangersDriver:
+    """fsspec has entry points of its own, and the allow-list holds for them, too."""
+
+    @pytest.fixture
+    def stranger(self, tmp_path: Path) -> Path:
+        (tmp_path / "sly_driver.py").write_text(
+            "from pathlib import Path\n"
+            "from fsspec.implementations.memory import MemoryFileSystem\n"
+            "Path(__file__).with_name('imported').touch()\n"
+            "class Sly(MemoryFileSystem):\n    protocol = 'sly'\n"
+        )
+        about = tmp_path / "sly_driver-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sly-driver\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text("[fsspec.specs]\nsly=sly_driver.Sly\n")
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("allowed", "imported"), [(None, True), ("sly.driver", True), ("", False), ("x", False)]
+    )
+    def test_is_imported_only_if_it_may_be(
+        self, stranger: Path, allowed: str | None, imported: bool
+    ) -> None:
+        code = (
+            "from statekeep import open_store\n"
+            "try:\n    open_store('sly://x').put('a.md', b'x')\n"
+            "except Exception as error:\n    print(error)"
+        )
+        variables = {name: each for name, each in os.environ.items() if name != "STATEKEEP_PLUGINS"}
+        variables["PYTHONPATH"] = os.pathsep.join(
+            [str(stranger), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        if allowed is not None:
+            variables["STATEKEEP_PLUGINS"] = allowed
+        ended = subprocess.run(
+            [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True
+        )
+        assert (stranger / "imported").exists() == imported
+        assert ("not on the allow-list" in ended.stdout) != imported

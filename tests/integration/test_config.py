@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -196,3 +198,25 @@ def test_a_file_that_cannot_be_read_is_named(empty_folder: Path, file: str, text
 
 def test_settings_do_not_show_what_may_be_secret() -> None:
     assert "hunter2" not in repr(load_settings(url="s3://b", options={"x": "hunter2"}))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://user:hunter2@127.0.0.1:9000",
+        "https://hunter2@s3.example.com",
+        "HTTPS://:hunter2@s3.example.com/x",
+        "postgresql://user:hunter2@db/x",
+    ],
+)
+def test_a_secret_in_an_option_is_refused_and_not_shown(value: str) -> None:
+    ways: list[Callable[[], object]] = [
+        lambda: open_store("s3://bucket", endpoint_url=value),
+        lambda: open_store(load_settings(url="s3://bucket", options={"endpoint_url": value})),
+        lambda: open_store(f"s3://bucket?endpoint_url={quote(value, safe='')}"),
+    ]
+    for way in ways:
+        with pytest.raises(ConfigError, match="a password") as caught:
+            way()
+        assert "hunter2" not in str(caught.value)
+        assert caught.value.__cause__ is None

@@ -139,10 +139,17 @@ def delete(
 
 
 @app.command()
-def restore(session_id: SessionId, store: StoreUrl = None) -> None:
+def restore(
+    session_id: SessionId,
+    copy: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="This copy; see 'trash list'. Else the newest state."),
+    ] = None,
+    store: StoreUrl = None,
+) -> None:
     """Put a session back that is in the trash."""
     with open_sessions(settings_for(store)) as sessions:
-        session = sessions.restore(session_id)
+        session = sessions.restore(session_id, copy=copy)
     output.print_text(f"restored {session.id}")
 
 
@@ -186,7 +193,9 @@ def prune(
     ] = None,
     min_idle: Annotated[
         float | None,
-        typer.Option(metavar="HOURS", min=0, help="Only sessions unchanged for so long."),
+        typer.Option(
+            metavar="HOURS", min=0, help="Only sessions unchanged for so long; else a minute."
+        ),
     ] = None,
     trash: Annotated[
         float | None,
@@ -201,7 +210,9 @@ def prune(
     """
     settings = settings_for(store)
     configured = settings.retention
-    idle = timedelta(0) if configured is None else configured.min_idle or timedelta(0)
+    idle = timedelta(minutes=1)
+    if configured is not None and configured.min_idle is not None:
+        idle = configured.min_idle
     if min_idle is not None:
         idle = _duration(hours=min_idle)
     kept = None if configured is None else configured.trash

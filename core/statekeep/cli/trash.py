@@ -27,8 +27,18 @@ def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
         output.print_json(views.trash(trash))
     elif trash:
         output.print_table(
-            ["FILE", "TRASHED", "SIZE"],
-            ([each.stem, output.ago(each.trashed_at), output.size(each.size)] for each in trash),
+            ["ID", "USER", "UPDATED", "TRASHED", "SIZE", "COPY"],
+            (
+                [
+                    each.stem if each.id is None else each.id,
+                    each.user_id or "",
+                    output.ago(each.updated_at),
+                    output.ago(each.trashed_at),
+                    output.size(each.size),
+                    each.key,
+                ]
+                for each in trash
+            ),
         )
     else:
         output.note(f"nothing in the trash of {where}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from statekeep.retention.types import PruningStrategy
     from statekeep.store.protocol import StateStore
 
+_USER_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
 _FALLBACK = "fsspec"  # opens the schemes that no backend is named after
 
 __all__ = [
@@ -209,7 +211,19 @@ def settings_for(url_or_config: str | Settings | None) -> Settings:
 
 
 def _make_store(spec: BackendSpec, url: StoreURL, options: Mapping[str, Any]) -> StateStore:
-    return spec.factory(url, _configure(spec.config, options, f"the backend {spec.name!r}"))
+    whose = f"the backend {spec.name!r}"
+    _refuse_secrets(options, whose)
+    return spec.factory(url, _configure(spec.config, options, whose))
+
+
+def _refuse_secrets(options: Mapping[str, Any], whose: str) -> None:
+    # A store names itself by its options in errors and logs.
+    for name, value in options.items():
+        if isinstance(value, str) and _USER_IN_URL.match(value):
+            raise ConfigError(
+                f"wrong options for {whose}: {name} holds a user or a password; give credentials "
+                "by the environment, never in a URL"
+            )
 
 
 def _configure(model: type[BaseModel], options: Mapping[str, Any], whose: str) -> BaseModel:
@@ -223,17 +237,14 @@ def _configure(model: type[BaseModel], options: Mapping[str, Any], whose: str) -
 
 
 def installed_plugins() -> Plugins:
-    """The plugins of this environment, as far as the allow-list ``STATEKEEP_PLUGINS`` goes.
+    """The plugins of this environment, as far as the allow-list ``STATEKEEP_PLUGINS`` goes."""
+    from statekeep.plugins.allow_list import allowed_distributions  # noqa: PLC0415 - with pluggy
 
-    It names distributions, with commas; empty allows none but ours, and without it all are.
-    """
-    return _plugins(os.environ.get("STATEKEEP_PLUGINS"))
+    return _plugins(allowed_distributions())
 
 
 @lru_cache(maxsize=8)
-def _plugins(allow_list: str | None) -> Plugins:
+def _plugins(allowed: frozenset[str] | None) -> Plugins:
     from statekeep.plugins.loader import Plugins  # noqa: PLC0415 - reads the installed distributions
 
-    if allow_list is None:
-        return Plugins()
-    return Plugins(allowed=filter(None, map(str.strip, allow_list.split(","))))
+    return Plugins(allowed)

@@ -62,8 +62,8 @@ class RetentionSettings(BaseModel):
     """How long pruned sessions stay in the trash; by default they are deleted at once."""
 
     min_idle: Duration | None = None
-    """Sessions changed within this time are not pruned; by default none is skipped for that, in
-    the background those of the last hour."""
+    """Sessions changed within this time are not pruned; by default those of the last hour in the
+    background, of the last minute by ``statekeep sessions prune``, and none by a program."""
 
 
 class Settings(BaseSettings):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-import re
 import threading
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,6 +27,7 @@ from statekeep.errors import (
     PluginNotFoundError,
     StateStoreError,
 )
+from statekeep.plugins.allow_list import normal_name
 from statekeep.plugins.builtin import missing_from
 from statekeep.plugins.hooks import PROJECT, BackendSpec, HookSpecs, PrunerSpec
 
@@ -88,7 +88,7 @@ class Plugins:
     """
 
     def __init__(self, allowed: Iterable[str] | None = None) -> None:
-        self._allowed = None if allowed is None else {_normal(name) for name in allowed}
+        self._allowed = None if allowed is None else {normal_name(name) for name in allowed}
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HookSpecs)
         self._registering = threading.Lock()
@@ -176,14 +176,18 @@ class Plugins:
         )
 
     def _may_load(self, entry: EntryPoint) -> bool:
-        return self._allowed is None or _is_ours(entry) or _normal(_name_of(entry)) in self._allowed
+        return (
+            self._allowed is None
+            or _is_ours(entry)
+            or normal_name(_name_of(entry)) in self._allowed
+        )
 
     def _choose(self, group: Group, name: str, distribution: str | None) -> EntryPoint:
         named = [
             entry
             for entry in self._found[group]
             if entry.name.lower() == name.lower()
-            and (distribution is None or _normal(_name_of(entry)) == _normal(distribution))
+            and (distribution is None or normal_name(_name_of(entry)) == normal_name(distribution))
         ]
         allowed = [entry for entry in named if self._may_load(entry)]
         if not allowed:
@@ -362,11 +366,7 @@ def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
 
 
 def _is_ours(entry: EntryPoint) -> bool:
-    return _normal(_name_of(entry)) == PROJECT
-
-
-def _normal(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+    return normal_name(_name_of(entry)) == PROJECT
 
 
 def _place(entry: EntryPoint) -> tuple[str, str]:

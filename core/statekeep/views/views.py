@@ -82,6 +82,9 @@ def trash(values: Iterable[Trashed]) -> list[dict[str, Any]]:
             "stem": each.stem,
             "trashed_at": _time(each.trashed_at),
             "size": each.size,
+            "id": each.id,
+            "user_id": each.user_id,
+            "updated_at": _time(each.updated_at),
         }
         for each in values
     ]
