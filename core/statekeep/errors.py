@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+Landed = Literal["no", "unknown"]
+"""What became of a write that failed: it certainly did not land, or that is not known."""
+
+
 class StateStoreError(Exception):
     """The root of every error that statekeep raises on purpose.
 
@@ -61,7 +65,7 @@ class StateStoreError(Exception):
         *,
         key: str | None = None,
         store: object = None,
-        landed: Literal["no", "unknown"] | None = None,
+        landed: Landed | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -87,7 +91,7 @@ def _rebuild(
     message: str,
     key: str | None,
     store: str | None,
-    landed: Literal["no", "unknown"] | None,
+    landed: Landed | None,
 ) -> StateStoreError:
     return cls(message, key=key, store=store, landed=landed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import boto3
@@ -24,15 +25,16 @@ if TYPE_CHECKING:
     from statekeep import StateStore
 
 EVERYTHING = Capabilities(conditional_put=True, conditional_delete=True, shared=True)
+FAR_AWAY = replace(EVERYTHING, remote=True)
 CLAIMS = {
     "memory": Capabilities(conditional_put=True, conditional_delete=True, shared=False),
     "local": EVERYTHING,
     "local, renaming": EVERYTHING,
     "fsspec's memory": Capabilities(conditional_put=False, conditional_delete=False, shared=False),
     "fsspec's files": Capabilities(conditional_put=False, conditional_delete=False, shared=True),
-    "moto+s3fs": EVERYTHING,
-    "seaweedfs+s3fs": EVERYTHING,
-    "seaweedfs+obstore": EVERYTHING,
+    "moto+s3fs": FAR_AWAY,
+    "seaweedfs+s3fs": FAR_AWAY,
+    "seaweedfs+obstore": FAR_AWAY,
 }
 every_backend = pytest.mark.parametrize("backend", CLAIMS)
 

@@ -218,6 +218,13 @@ class TestSessions:
         shell("sessions", "unpin", "s1", "--store", store_url)
         prune = ["sessions", "prune", "--store", store_url, "--strategy", "max-sessions", "--set",
                  "max_sessions=2"]  # fmt: skip
+        fresh = json.loads(shell(*prune, "--json").stdout)
+        assert fresh["pruned"] == []
+        assert {each["reason"] for each in fresh["protected"]} == {
+            "pinned",
+            "changed within 0:01:00",
+        }
+        prune += ["--min-idle", "0"]
         dry = shell(*prune, "--dry-run").stdout
         assert "2 would be pruned, 3 kept" in dry
         assert "pinned" in dry
@@ -232,7 +239,7 @@ class TestSessions:
         asked = shell("sessions", "prune", "--store", store_url, code=2).stderr
         assert "--strategy" in asked
         (shell.folder / "statekeep.toml").write_text(
-            '[retention]\nstrategy = "ttl"\noptions = {ttl_hours = 212}\n'
+            '[retention]\nstrategy = "ttl"\noptions = {ttl_hours = 212}\nmin_idle = 0\n'
         )
         pruned = json.loads(shell("sessions", "prune", "--store", store_url, "--json").stdout)
         assert [each["id"] for each in pruned["pruned"]] == ["s1", "s0"]
@@ -240,7 +247,7 @@ class TestSessions:
     def test_wait_in_the_trash_and_come_back(self, shell: Shell, store_url: str) -> None:
         place = ["--store", store_url]
         prune = ["sessions", "prune", *place, "--strategy", "max-sessions", "--set",
-                 "max_sessions=3", "--trash", "7"]  # fmt: skip
+                 "max_sessions=3", "--trash", "7", "--min-idle", "0"]  # fmt: skip
         assert "2 pruned" in shell(*prune).stdout
         shell("sessions", "delete", "s4", "--trash", *place)
         listed = json.loads(shell("trash", "list", "--json", *place).stdout)
@@ -249,12 +256,15 @@ class TestSessions:
         assert "s1" in shell("trash", "list", *place).stdout
         assert "restored s1" in shell("sessions", "restore", "s1", *place).stdout
         assert "s1" in shell("sessions", "show", "s1", *place).stdout
+        assert "there is a session" in shell("sessions", "restore", "s1", *place, code=4).stderr
         assert (
             "no such session in the trash"
-            in shell("sessions", "restore", "s1", *place, code=3).stderr
+            in shell("sessions", "restore", "s9", *place, code=3).stderr
         )
+        copy = next(each["key"] for each in listed if each["id"] == "s0")
+        assert "restored s0" in shell("sessions", "restore", "s0", "--copy", copy, *place).stdout
         assert "0 deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
-        assert "2 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert "3 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
         assert "nothing in the trash" in shell("trash", "list", *place).stderr
 
     def test_are_pruned_into_the_configured_trash_by_a_command_alone(
@@ -358,7 +368,8 @@ def test_plugins_are_listed_with_their_options(shell: Shell) -> None:
 
 def test_progress_is_for_terminals_only(shell: Shell, store_url: str) -> None:
     arguments = [sys.executable, "-m", "statekeep.cli", "sessions", "prune", "--store", store_url,
-                 "--strategy", "max-sessions", "--set", "max_sessions=1"]  # fmt: skip
+                 "--strategy", "max-sessions", "--set", "max_sessions=1",
+                 "--min-idle", "0"]  # fmt: skip
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         arguments,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -11,6 +11,9 @@ import pytest
 from statekeep import ConfigError, Session, Sessions, open_sessions, open_store
 from statekeep.config import load_settings
 from statekeep.errors import PluginNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class TestOpeningAStore:

@@ -12,6 +12,7 @@ from statekeep.errors import (
     CorruptDataError,
     InvalidDocumentError,
     OwnershipError,
+    StateStoreError,
     UnsupportedError,
 )
 from statekeep.format.record import decode_session
@@ -22,6 +23,7 @@ from statekeep.store.keys import session_key
 from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
+    from statekeep.errors import Landed
     from statekeep.store.protocol import Blob, Version
     from statekeep.store.transfer import Transfer
 
@@ -69,10 +71,10 @@ class SessionRepository:
                 version = self._transfer.put_new(key, data)
             else:
                 if self._transfer.policy != "detect":
-                    self._refuse_newer(key)
+                    self._refuse_newer(key, landed="no")
                 version = self._transfer.put_seen(key, data, seen)
         except ConflictError as error:
-            self._refuse_newer(key)
+            self._refuse_newer(key, landed=error.landed)
             what = "exists already" if seen is None else "was saved or deleted since it was loaded"
             raise ConflictError(
                 f"the session {what}; load it again, or let update() do so",
@@ -113,13 +115,19 @@ class SessionRepository:
             )
         return session
 
-    def _refuse_newer(self, key: str) -> None:
-        if blob := self._store.get(key):
-            try:
+    def _refuse_newer(self, key: str, *, landed: Landed | None) -> None:
+        """Look at what lies where a write is to go, or did not.
+
+        Args:
+            key: Where.
+            landed: What is known of the write.
+        """
+        try:
+            if blob := self._store.get(key):
                 refuse_newer(blob.data, key=key, store=self._store)
-            except UnsupportedError as error:
-                error.landed = "no"
-                raise
+        except StateStoreError as error:
+            error.landed = landed
+            raise
 
     def _is_there_for(self, session_id: str) -> bool:
         """Whether something lies at the key of a session that may be overwritten.
