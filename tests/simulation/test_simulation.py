@@ -14,7 +14,7 @@ from simulation.history import History, replay, shrink
 from simulation.mutants import MUTANTS, Mutant
 
 HISTORIES = int(os.environ.get("HISTORIES", "200"))
-"""How many histories are tried."""
+"""How many histories are tried: set the environment variable to try more."""
 
 _BATCH = 100
 _ENOUGH = 6000
