@@ -9,7 +9,7 @@ install = $(1)/bin/pip install --quiet uv \
 	&& $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) \
 	|| $(1)/bin/pip install --quiet $(2)
 
-.PHONY: demo test test-rest prove quick lint types smoke bench clean
+.PHONY: demo test test-rest prove simulate quick lint types smoke bench clean
 
 demo: $(VENV)/.cli
 	$(BIN)/statekeep demo
@@ -25,6 +25,11 @@ test-rest: $(VENV)/.test
 # What is promised to hold thousands of times, that often: some hours.
 prove: $(VENV)/.test
 	$(BIN)/pytest -m scaled --scale 1 --timeout 0
+
+# As many simulated histories as wished: make simulate HISTORIES=100000
+HISTORIES ?= 20000
+simulate: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m simulation $(HISTORIES)
 
 # What does without servers; to see whether another Python runs it, too:
 # make quick PYTHON=python3.13 VENV=.venv-3.13

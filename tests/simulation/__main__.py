@@ -19,11 +19,11 @@ def main() -> int:
     if chosen.seed is not None:
         history = replay(chosen.seed)
         print(shrink(history, chosen.shrink) if chosen.shrink else history)  # noqa: T201
-        return bool(history.unexpected)
+        return bool(history.findings)
     for seed in range(chosen.first, chosen.first + chosen.histories):
         history = replay(seed)
-        if history.unexpected:
-            print(shrink(history, history.unexpected[0].rule))  # noqa: T201
+        if history.findings:
+            print(shrink(history, history.findings[0].rule))  # noqa: T201
             return 1
     return 0
 

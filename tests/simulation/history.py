@@ -75,11 +75,6 @@ class History:
     trace: tuple[str, ...]
     calls: int
 
-    @property
-    def unexpected(self) -> tuple[Finding, ...]:
-        """The rules that it broke and that are not known to be broken."""
-        return tuple(each for each in self.findings if each.rule not in rules.EXPECTED_FAILURES)
-
     def breaks(self, rule: str) -> bool:
         """Whether it breaks a rule."""
         return any(finding.rule == rule for finding in self.findings)

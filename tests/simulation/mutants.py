@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from simulation import rules
-from statekeep.doctor import Finding, diagnosis
+from statekeep.doctor import Finding, diagnosis, repairs
 from statekeep.errors import ConflictError, StateStoreError, UnavailableError
 from statekeep.heads import index
-from statekeep.retention import background, planning, pruner
+from statekeep.retention import planning, pruner, stamp, trash
 from statekeep.store.protocol import content_version
 from statekeep.store.transfer import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
+    from statekeep import Session
     from statekeep.retention import PruneReport
-    from statekeep.store.protocol import Blob, Version
+    from statekeep.retention.copies import Copy
+    from statekeep.store.protocol import Blob, StateStore, Version
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -51,6 +54,8 @@ class Mutant:
 _move = Transfer.move
 _report = pruner._report
 _missing = index._missing
+_newest = trash._newest
+_write_stamp = stamp.Stamp.write
 
 
 def _take_back_if_something_is_there(transfer: Transfer, key: str, blob: Blob, to: str) -> None:
@@ -153,7 +158,49 @@ def _suspect_everything(key: str, blob: Blob) -> Finding:
     return Finding("corrupt session", key, "it looks odd", "move", version=blob.version)
 
 
+def _restore_what_came_last(store: StateStore, key: str, candidates: list[Copy]) -> Any:
+    return _newest(store, key, [max(candidates, key=lambda copy: copy.trashed_at)])
+
+
+def _restore_the_very_bytes(session: Session) -> bytes:
+    return session.to_json()
+
+
+def _trust_the_clock_of_the_worker(of: stamp.Stamp) -> datetime:
+    _write_stamp(of)
+    now: datetime = vars(stamp)["utc_now"]()  # the simulated one
+    return now
+
+
+def _forget_what_is_in_the_trash(*_: object) -> frozenset[str]:
+    return frozenset()
+
+
+def _forget_what_is_in_quarantine(*_: object) -> bool:
+    return False
+
+
+def _call_any_conflict_left_alone(error: StateStoreError) -> bool:
+    return isinstance(error, ConflictError)
+
+
 MUTANTS = (
+    Mutant(trash, "_newest", _restore_what_came_last, rules.restore_brings_back_the_newest),
+    Mutant(trash, "_as_restored", _restore_the_very_bytes, rules.a_restored_session_stays),
+    Mutant(
+        stamp.Stamp,
+        "write",
+        _trust_the_clock_of_the_worker,
+        rules.a_wrong_clock_deletes_nothing_young,
+    ),
+    Mutant(pruner, "young_copies", _forget_what_is_in_the_trash, rules.the_trash_does_not_pile_up),
+    Mutant(
+        repairs._Quarantined,
+        "holds",
+        _forget_what_is_in_quarantine,
+        rules.the_trash_does_not_pile_up,
+    ),
+    Mutant(repairs, "_is_left_alone", _call_any_conflict_left_alone, rules.a_repair_report_is_true),
     Mutant(Transfer, "move", _take_back_if_something_is_there, rules.nothing_vanishes),
     Mutant(Transfer, "move", _take_back_whatever_happened, rules.nothing_vanishes),
     Mutant(Transfer, "move", _delete_before_the_copy, rules.nothing_vanishes),
@@ -173,9 +220,7 @@ MUTANTS = (
     Mutant(planning, "_protection", _protect_nothing, rules.a_pinned_session_is_not_pruned),
     Mutant(pruner, "_report", _report_what_is_unknown_as_pruned, rules.a_report_is_true),
     Mutant(pruner, "_report", _report_what_is_unknown_as_skipped, rules.a_report_is_true),
-    Mutant(
-        background.BackgroundPruner, "_is_due", _always_due, rules.one_background_prune_a_period
-    ),
+    Mutant(stamp, "_is_due", _always_due, rules.one_background_prune_a_period),
     Mutant(index, "_missing", _overlook_the_last, rules.a_listing_is_complete),
     Mutant(diagnosis, "_examine_session", _suspect_everything, rules.a_repair_spares_what_is_sound),
 )

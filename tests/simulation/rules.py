@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulation.operations import Operation
     from simulation.store import Effect, Stored
 
-__all__ = ["EXPECTED_FAILURES", "NAMES", "PERIOD", "after_effect", "after_operation", "at_the_end"]
+__all__ = ["NAMES", "PERIOD", "after_effect", "after_operation", "at_the_end"]
 
 PERIOD: Final = timedelta(minutes=5)
 """The least time between two background prunes in all simulated fleets."""
@@ -352,18 +352,6 @@ NAMES: Final = frozenset(
     rule.__name__ for rule in (*_AFTER_EFFECT, *_AFTER_OPERATION, *_AT_THE_END)
 )
 """The names of all rules."""
-
-EXPECTED_FAILURES: Final[frozenset[str]] = frozenset(
-    rule.__name__
-    for rule in (
-        a_repair_report_is_true,
-        a_restored_session_stays,
-        a_wrong_clock_deletes_nothing_young,
-        restore_brings_back_the_newest,
-        the_trash_does_not_pile_up,
-    )
-)
-"""Rules that the library is known to break. A rule that it no longer breaks has to go from here."""
 
 
 def after_effect(model: Model, effect: Effect) -> Iterator[Finding]:

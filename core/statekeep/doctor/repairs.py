@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from statekeep.doctor.findings import Repaired, RepairFailure, RepairReport
@@ -77,13 +76,19 @@ def repair(
                 repaired.append(
                     Repaired(finding, _repair_one(transfer, finding, quarantine, quarantined))
                 )
-            except ConflictError:
-                skipped.append(finding)
             except StateStoreError as error:
-                failed.append(RepairFailure(finding, error))
+                if _is_left_alone(error):
+                    skipped.append(finding)
+                else:
+                    failed.append(RepairFailure(finding, error))
         if progress:
             progress(done)
     return RepairReport(tuple(repaired), tuple(skipped), tuple(failed), tuple(left))
+
+
+def _is_left_alone(error: StateStoreError) -> bool:
+    # A conflict that answers a second request may be one's own doing.
+    return isinstance(error, ConflictError) and error.landed == "no"
 
 
 class _Quarantined:
@@ -91,6 +96,7 @@ class _Quarantined:
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
+        self._young: list[Entry] | None = None
 
     def holds(self, key: str, blob: Blob) -> bool:
         """Whether an earlier attempt to move this very document may still be under way."""
@@ -99,17 +105,18 @@ class _Quarantined:
             and entry.key.split("/", _DEPTH)[-1] == key
             and (copy := self._store.get(entry.key)) is not None
             and copy.data == blob.data
-            for entry in self._young
+            for entry in self._entries()
         )
 
-    @cached_property
-    def _young(self) -> list[Entry]:
-        now = utc_now()
-        return [
-            entry
-            for entry in self._store.scan(QUARANTINE)
-            if entry.modified is None or now - entry.modified < _DAY
-        ]
+    def _entries(self) -> list[Entry]:
+        if self._young is None:
+            now = utc_now()
+            self._young = [
+                entry
+                for entry in self._store.scan(QUARANTINE)
+                if entry.modified is None or now - entry.modified < _DAY
+            ]
+        return self._young
 
 
 def _repair_one(
@@ -120,7 +127,9 @@ def _repair_one(
         return able.repair(finding.anomaly, quarantine)
     blob = store.get(finding.place)
     if blob is None or blob.version != finding.version:
-        raise ConflictError("it has changed or is gone", key=finding.place, store=store)
+        raise ConflictError(
+            "it has changed or is gone", key=finding.place, store=store, landed="no"
+        )
     if finding.action == "remove":
         transfer.delete_seen(finding.place, blob.version)
         return None

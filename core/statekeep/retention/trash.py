@@ -168,14 +168,18 @@ def restore(transfer: Transfer, name: str, chosen: str | None = None) -> Session
                 return restore(transfer, _read(store, copy, blob).id, chosen)
         raise NotFoundError("no such session in the trash", key=key, store=store)
     copy, session = _newest(store, key, candidates)
-    session.metadata[RESTORED] = secrets.token_hex(16)
     try:
-        version = transfer.put_new(key, session.to_json())
+        version = transfer.put_new(key, _as_restored(session))
     except ConflictError as error:
         raise _live(store, key, error) from error
     remember_version(session, version)
     _remove_if_old(store, key, copy)
     return session
+
+
+def _as_restored(session: Session) -> bytes:
+    session.metadata[RESTORED] = secrets.token_hex(16)
+    return session.to_json()
 
 
 def _refuse_if_live(store: StateStore, key: str) -> None:
