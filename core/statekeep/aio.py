@@ -198,17 +198,17 @@ class AsyncSessions(_Async[Sessions]):
             return stack.enter_context(open_sessions(settings)), settings.async_workers
 
         # One thread, so that closing comes after opening even if nobody waited for that.
-        keeper, pid = ThreadPoolExecutor(1, "statekeep-open"), os.getpid()
+        opener, pid = ThreadPoolExecutor(1, "statekeep-open"), os.getpid()
         try:
             made = cls.__new__(cls)
-            _Async.__init__(made, *await _result_of(keeper.submit(enter)))
+            _Async.__init__(made, *await _result_of(opener.submit(enter)))
             stack.callback(made._threads.shutdown)  # noqa: SLF001 - its own
             yield made
         finally:
             if pid != os.getpid():
-                keeper = ThreadPoolExecutor(1, "statekeep-open")  # a fork takes no threads along
-            closing = keeper.submit(stack.close)
-            keeper.shutdown(wait=False)
+                opener = ThreadPoolExecutor(1, "statekeep-open")  # a fork takes no threads along
+            closing = opener.submit(stack.close)
+            opener.shutdown(wait=False)
             await _end_of(closing)
 
     load = _hop(Sessions.load)

@@ -1,4 +1,8 @@
-"""The command line. Needs the extra ``cli``."""
+"""The command line. Needs the extra ``cli``.
+
+Here live commands and how results look to a person. What they do is in the library, and what
+machines are given is in `statekeep.views`.
+"""
 
 from __future__ import annotations
 

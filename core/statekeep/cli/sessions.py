@@ -215,9 +215,9 @@ def prune(
         idle = configured.min_idle
     if min_idle is not None:
         idle = _duration(hours=min_idle)
-    kept = None if configured is None else configured.trash
+    trash_for = None if configured is None else configured.trash
     if trash is not None:
-        kept = _duration(days=trash)
+        trash_for = _duration(days=trash)
     given: dict[str, str] = {}
     for name, value in map(_assignment, options or ()):
         if given.setdefault(name, value) != value:
@@ -237,7 +237,7 @@ def prune(
             result = views.prune_plan(plan)
             unsure = False
         else:
-            report = _prune(sessions, plan, kept)
+            report = _prune(sessions, plan, trash_for)
             result = views.prune_report(plan, report)
             unsure = bool(report.unknown or report.failed)
     if as_json:

@@ -88,7 +88,7 @@ class Pruner:
             trash: How long victims stay in the trash; None to delete them at once.
             progress: Told after each victim how many are done.
         """
-        spare: frozenset[str] = frozenset()
+        skip: frozenset[str] = frozenset()
         present = plan.now
         if plan.victims or trash is not None:
             present = self._stamp.write()
@@ -98,8 +98,8 @@ class Pruner:
                     plan = anew
                 else:
                     chosen = {victim.key for victim in anew.victims}
-                    spare = frozenset({victim.key for victim in plan.victims} - chosen)
-        return self.execute(plan, present=present, trash=trash, spare=spare, progress=progress)
+                    skip = frozenset({victim.key for victim in plan.victims} - chosen)
+        return self.execute(plan, present=present, trash=trash, skip=skip, progress=progress)
 
     def execute(
         self,
@@ -107,7 +107,7 @@ class Pruner:
         *,
         present: datetime,
         trash: timedelta | None,
-        spare: frozenset[str] = frozenset(),
+        skip: frozenset[str] = frozenset(),
         progress: Callable[[int], object] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> PruneReport:
@@ -119,7 +119,7 @@ class Pruner:
             plan: The plan.
             present: The present by the store's clock.
             trash: How long victims stay in the trash; None to delete them at once.
-            spare: Keys of victims that are left alone.
+            skip: Keys of victims that are left alone.
             progress: Told after each victim how many are done.
             stop: Asked before each victim whether to leave it and the rest alone.
         """
@@ -132,7 +132,7 @@ class Pruner:
             if stop():
                 return
             try:
-                if victim.key in spare:
+                if victim.key in skip:
                     raise self._conflict(victim, "by the store's clock it is not chosen")
                 if trash is None:
                     self._transfer.delete_seen(victim.key, victim.version)

@@ -7,7 +7,7 @@ class TestMine(StateStoreContract):
         return f"mine:{tmp_path}"
 ```
 
-See "Prove a plugin" (docs/conformance.md).
+See "Prove a plugin" (docs/conformance.md). The tests of statekeep itself do not live here.
 """
 
 from __future__ import annotations
