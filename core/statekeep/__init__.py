@@ -12,8 +12,8 @@ with open_store("./state") as store:
 
 What most programs need is here. The rest is in `statekeep.store` (the protocol, powers, wrappers),
 `statekeep.retention`, `statekeep.documents`, `statekeep.doctor`, `statekeep.events`,
-`statekeep.errors`, `statekeep.plugins`, `statekeep.config` and `statekeep.testing`. Other modules
-are internal.
+`statekeep.errors`, `statekeep.plugins`, `statekeep.config`, `statekeep.timestamps` and
+`statekeep.testing`. Other modules are internal.
 """
 
 from importlib import import_module
