@@ -8,7 +8,8 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import pytest
 
@@ -19,17 +20,34 @@ from statekeep import (
     InvalidKeyError,
     SessionSummary,
     StateStore,
+    StateStoreError,
+    UnavailableError,
     UnsupportedError,
     Version,
     open_store,
 )
 from statekeep.retention import PruningStrategy, Victim
-from statekeep.store import Blob, Capabilities, Entry, Expect, ExpectSeen, StoreWrapper, compare
+from statekeep.store import (
+    Blob,
+    Capabilities,
+    Entry,
+    Expect,
+    ExpectSeen,
+    StoreWrapper,
+    compare,
+    delete_many,
+    get_many,
+)
 from statekeep.testing import PrunerContract, SessionsContract, StateStoreContract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
+
+    from statekeep.testing import LossyPlace
+
+T = TypeVar("T")
 
 
 class Sound(StoreWrapper):
@@ -338,6 +356,279 @@ class ClosesForAll(StoreWrapper):
         self._closed.add(str(self._inner))
 
 
+PAGE = 1000
+
+
+class DropsTheLastOfAPage(StoreWrapper):
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        return (each for n, each in enumerate(super().scan(prefix), 1) if n % PAGE)
+
+
+class RepeatsTheFirstOfAPage(StoreWrapper):
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        for n, entry in enumerate(super().scan(prefix), 1):
+            yield entry
+            if n % PAGE == 0:
+                yield entry
+
+
+class EndsAfterTwoPages(StoreWrapper):
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        return islice(super().scan(prefix), 2 * PAGE)
+
+
+class CountsInsteadOfNaming(StoreWrapper):
+    """Begins each page after so many documents, not after the last of the page before."""
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        done = 0
+        while page := self._sorted(prefix)[done : done + PAGE]:
+            yield from page
+            done += len(page)
+
+    def _sorted(self, prefix: str) -> list[Entry]:
+        return sorted(super().scan(prefix), key=lambda entry: entry.key)
+
+
+class DeletesOnePageOfMany(StoreWrapper):
+    def delete_many(self, keys: Iterable[str]) -> None:
+        super().delete_many(islice(keys, PAGE))
+
+
+class CutsAtAMebibyte(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        return super().put(key, data[: 2**20], expect=expect)
+
+
+class LosesTheLastPart(StoreWrapper):
+    """Sends what is large in parts of five mebibytes, and forgets what is left."""
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        part = 5 * 2**20
+        whole = len(data) // part * part if len(data) > part else len(data)
+        return super().put(key, data[:whole], expect=expect)
+
+
+class MixesUpParts(StoreWrapper):
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        if blob is None or len(blob.data) < 5 * 2**20:
+            return blob
+        half = len(blob.data) // 2
+        return replace(blob, data=blob.data[half:] + blob.data[:half])
+
+
+class KeepsTheFirstTime(StoreWrapper):
+    """Says of a document for ever when it was first written."""
+
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._times: dict[str, datetime | None] = {}
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        return blob and replace(blob, modified=self._times.setdefault(key, blob.modified))
+
+
+class ListsTheFirstTime(StoreWrapper):
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._times: dict[str, int | None] = {}
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        for entry in super().scan(prefix):
+            first = self._times.setdefault(entry.key, entry.modified_ns)
+            yield replace(entry, modified_ns=first)
+
+
+class GoesBackInTime(StoreWrapper):
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._reads = 0
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        if blob is None or blob.modified is None:
+            return blob
+        self._reads += 1
+        return replace(blob, modified=blob.modified - timedelta(seconds=self._reads))
+
+
+class CountsNoRequest(StoreWrapper):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, remote=True)
+
+
+class TakesSilenceForNothing(StoreWrapper):
+    """Reads a place that does not answer as an empty one."""
+
+    def get(self, key: str) -> Blob | None:
+        with suppress(UnavailableError):
+            return super().get(key)
+        return None
+
+
+class TakesABrokenListingForItsEnd(StoreWrapper):
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        with suppress(UnavailableError):
+            yield from super().scan(prefix)
+
+
+class TakesSilenceForNothingAmongMany(StoreWrapper):
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
+        wanted = list(keys)
+        try:
+            yield from list(super().get_many(wanted))
+        except UnavailableError:
+            yield from ((key, None) for key in wanted)
+
+
+class BelievesInWrites(StoreWrapper):
+    """Acknowledges what nobody answered."""
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        with suppress(UnavailableError):
+            super().delete(key, expect=expect)
+
+
+class SendsAgainByItself(StoreWrapper):
+    """As most client libraries do; what it meets then is its own."""
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        try:
+            return super().put(key, data, expect=expect)
+        except UnavailableError:
+            return super().put(key, data, expect=expect)
+
+
+class SendsAgainAndComparesBytes(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        try:
+            return super().put(key, data, expect=expect)
+        except UnavailableError:
+            blob = super().get(key)
+            if blob is None or blob.data != data:
+                raise
+            return blob.version
+
+
+class SaysNoOfALostDelete(StoreWrapper):
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        try:
+            super().delete(key, expect=expect)
+        except UnavailableError as error:
+            error.landed = "no"
+            raise
+
+
+class SaysNoOfALostPut(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        try:
+            return super().put(key, data, expect=expect)
+        except UnavailableError as error:
+            error.landed = "no"
+            raise
+
+
+class ComparesBeforeTheLock(StoreWrapper):
+    """Takes the lock for the write alone; who waited for it writes over what came meanwhile."""
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        if expect is ABSENT:
+            return super().put(key, data, expect=expect)
+        if expect is not ANY:
+            blob = self.get(key)
+            compare(blob.version if blob else None, expect, key=key, store=self)
+        return super().put(key, data)
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        if expect is not ANY:
+            blob = self.get(key)
+            compare(blob.version if blob else None, expect, key=key, store=self)
+        super().delete(key)
+
+
+class _Line:
+    """A way to a store that loses an answer when it is told to."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self._left = -1
+
+    def drop(self, passed: int) -> None:
+        self._left = passed
+
+    @property
+    def dropped(self) -> bool:
+        return self._left < 0
+
+    def loses(self) -> bool:
+        self._left -= 1
+        return self._left == -1
+
+
+class _OverALine(StoreWrapper):
+    """Does what it is told, and loses answers to it."""
+
+    def __init__(self, inner: StateStore, line: _Line) -> None:
+        super().__init__(inner)
+        self._line = line
+
+    def get(self, key: str) -> Blob | None:
+        return self._answer(lambda: super(_OverALine, self).get(key))
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        return self._answer(lambda: super(_OverALine, self).put(key, data, expect=expect))
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+        self._answer(lambda: super(_OverALine, self).delete(key, expect=expect))
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        yield from self._answer(lambda: list(super(_OverALine, self).scan(prefix)))
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
+        yield from self._answer(lambda: list(get_many(self.inner, keys)))
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        self._answer(lambda: delete_many(self.inner, keys))
+
+    def _answer(self, call: Callable[[], T]) -> T:
+        refusal = None
+        try:
+            answer = call()
+        except StateStoreError as error:
+            refusal = error
+        if self._line.loses():
+            raise UnavailableError("no answer", store=self)
+        if refusal is not None:
+            raise refusal
+        return answer
+
+
+class _Nowhere(StateStore):
+    """Does not answer."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(conditional_put=True, conditional_delete=True, shared=True)
+
+    def get(self, key: str) -> Blob | None:
+        raise UnavailableError("no answer", key=key, store="nowhere")
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:  # noqa: ARG002
+        raise UnavailableError("no answer", key=key, store="nowhere")
+
+    def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:  # noqa: ARG002
+        raise UnavailableError("no answer", key=key, store="nowhere")
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:  # noqa: ARG002
+        raise UnavailableError("no answer", store="nowhere")
+
+    def close(self) -> None:
+        pass
+
+
 class _Strategy:
     """Chooses sessions without a user message, and does that well."""
 
@@ -434,6 +725,36 @@ class _Clients:
 
 
 class TestStore(_Clients, StateStoreContract):
+    @pytest.fixture
+    def other(self, location: str, mutant: type[StoreWrapper]) -> Iterator[StateStore]:
+        with mutant(open_store(location)) as store:
+            yield store
+
+    @pytest.fixture
+    def dropping(self, location: str) -> LossyPlace:
+        return _Line(location)
+
+    @pytest.fixture
+    def lossy(self, dropping: _Line, mutant: type[StoreWrapper]) -> Iterator[StateStore]:
+        with mutant(_OverALine(open_store(dropping.location), dropping)) as store:
+            yield store
+
+    @pytest.fixture
+    def nowhere(self, mutant: type[StoreWrapper]) -> Iterator[StateStore]:
+        with mutant(_Nowhere()) as store:
+            yield store
+
+
+class TestStoreOnDisk(StateStoreContract):
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return str(tmp_path / "store")
+
+    @pytest.fixture
+    def store(self, location: str, mutant: type[StoreWrapper]) -> Iterator[StateStore]:
+        with mutant(open_store(location)) as store:
+            yield store
+
     @pytest.fixture
     def other(self, location: str, mutant: type[StoreWrapper]) -> Iterator[StateStore]:
         with mutant(open_store(location)) as store:

@@ -56,13 +56,15 @@ def _print(found: Conformance) -> None:
     output.print_text(f"It claims: {', '.join(claimed) or 'no more than every store must do'}")
     holds, broken = _those(found, "holds"), _those(found, "broken")
     _print_group("What holds", holds, "green")
-    unclaimed = _those(found, "not claimed")
-    for reason in dict.fromkeys(each.reason for each in unclaimed):
-        alike = [each for each in unclaimed if each.reason == reason]
-        _print_group(reason.capitalize(), alike)
-    _print_group("Not tested, because that takes more than a URL", _those(found, "not tested"))
+    untested = _those(found, "not tested")
+    for group in (_those(found, "not claimed"), untested):
+        for reason in dict.fromkeys(each.reason for each in group):
+            alike = [each for each in group if each.reason == reason]
+            _print_group(f"{reason[:1].upper()}{reason[1:]}", alike)
     _print_group("What it breaks", broken, "red")
     output.print_text()
+    if untested:
+        output.print_text(f"{len(untested)} promises were not tested; above is why.")
     if broken:
         output.print_text(f"It breaks {len(broken)} of {len(holds) + len(broken)} promises.", "red")
     else:

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from statekeep.testing.answers import LossyPlace
     from statekeep.testing.faults import Fault, FaultyStore
     from statekeep.testing.hostile import hostile_ids, hostile_names
     from statekeep.testing.machine import StateStoreMachine
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Fault",
     "FaultyStore",
+    "LossyPlace",
     "PrunerContract",
     "SessionsContract",
     "StateStoreContract",
@@ -38,6 +40,7 @@ __all__ = [
 _HOMES = {
     "Fault": "faults",
     "FaultyStore": "faults",
+    "LossyPlace": "answers",
     "PrunerContract": "pruners",
     "SessionsContract": "sessions",
     "StateStoreContract": "store",
@@ -45,16 +48,18 @@ _HOMES = {
     "hostile_ids": "hostile",
     "hostile_names": "hostile",
 }
+# Where assertions are; pytest can only explain those of modules that it was told of before.
+EXPLAINED = ("answers", "checks", "machine", "pruners", "scanning", "sessions", "store")
 
 
 def __getattr__(name: str) -> object:
-    # Imported when asked for: pytest can only explain the assertions of modules that it was told
-    # of before, and what runs in other processes should not have to wait for pytest.
+    # Imported when asked for, because what runs in other processes should not wait for pytest.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = f"{__name__}.{_HOMES[name]}"
-    if "pytest" in sys.modules and home not in sys.modules:
-        sys.modules["pytest"].register_assert_rewrite(home)
+    if "pytest" in sys.modules:
+        modules = {f"{__name__}.{each}" for each in EXPLAINED} - sys.modules.keys()
+        sys.modules["pytest"].register_assert_rewrite(*sorted(modules))
     try:
         return getattr(import_module(home), name)
     except ModuleNotFoundError as error:

@@ -123,9 +123,9 @@ class StateStoreMachine(RuleBasedStateMachine):
     def get_many(self, keys: set[str]) -> None:
         for client in self._clients:
             found = dict(get_many(client, keys))
-            assert set(found) == keys
+            assert set(found) == keys, f"a get of many of {sorted(keys)} gives {sorted(found)}"
             for key, blob in found.items():
-                assert not isinstance(blob, Exception), blob
+                assert not isinstance(blob, Exception), f"{key!r} cannot be read: {blob!r}"
                 self._compare(key, blob)
 
     @rule()
@@ -146,13 +146,14 @@ class StateStoreMachine(RuleBasedStateMachine):
         expected = {key: data for key, data in self._documents.items() if key.startswith(below)}
         for client in self._clients:
             entries = list(client.scan(prefix))
-            assert sorted((entry.key, entry.size) for entry in entries) == sorted(
-                (key, self.size_of(key, data)) for key, data in expected.items()
-            )
+            found = sorted((entry.key, entry.size) for entry in entries)
+            sizes = sorted((key, self.size_of(key, data)) for key, data in expected.items())
+            assert found == sizes, f"a scan of {prefix!r} gives {found}, and there is {sizes}"
             for entry in entries:
                 if entry.fingerprint is not None:
                     data = expected[entry.key]
-                    assert self._fingerprints.get((entry.key, entry.fingerprint), data) == data
+                    known = self._fingerprints.get((entry.key, entry.fingerprint), data)
+                    assert known == data, "a scan gives a fingerprint of other bytes"
 
     def _put(self, client: int, key: str, data: bytes, expect: Expect) -> None:
         store = self._clients[client]
@@ -228,7 +229,8 @@ class StateStoreMachine(RuleBasedStateMachine):
         )
 
     def _compare(self, key: str, blob: Blob | None) -> None:
-        assert (None if blob is None else blob.data) == self._documents.get(key)
+        found, expected = (None if blob is None else blob.data), self._documents.get(key)
+        assert found == expected, f"{key!r} should hold {expected!r} and holds {found!r}"
         if blob is not None:
             self._learn(key, blob.data, blob.version)
             if blob.fingerprint is not None:

@@ -46,57 +46,73 @@ class PrunerContract:
     def test_it_chooses_from_what_it_is_shown(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             victims = list(strategy.select(listing, _NOW))
-            assert all(isinstance(victim, Victim) for victim in victims)
-            assert {victim.summary for victim in victims} <= set(listing)
+            for victim in victims:
+                assert isinstance(victim, Victim), f"it chooses {victim!r}, which is no Victim"
+                known = victim.summary in listing
+                assert known, f"it chooses {victim.summary!r}, which it was not shown"
 
     def test_it_chooses_each_at_most_once(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
-            ids = _chosen(strategy, listing)
-            assert len(set(ids)) == len(ids)
+            _each_once(_chosen(strategy, listing))
 
     def test_it_gives_a_reason(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
-            assert all(victim.reason.strip() for victim in strategy.select(listing, _NOW))
+            for victim in strategy.select(listing, _NOW):
+                assert victim.reason.strip(), f"it gives no reason for {victim.summary.id!r}"
 
     def test_it_chooses_the_same_again(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             first = list(strategy.select(listing, _NOW))
-            assert list(strategy.select(deepcopy(listing), _NOW)) == first
+            again = list(strategy.select(deepcopy(listing), _NOW))
+            assert again == first, (
+                f"of the same {len(listing)} it chooses {len(first)} and then {len(again)}, "
+                "or others, or for other reasons"
+            )
 
     def test_it_chooses_nothing_more_from_what_it_left(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             gone = set(_chosen(strategy, listing))
             left = [summary for summary in listing if summary.id not in gone]
-            assert _chosen(strategy, left) == []
+            more = _chosen(strategy, left)
+            assert more == [], f"from the {len(left)} that it left it chooses {len(more)} more"
 
     def test_it_chooses_nothing_from_nothing(self, strategy: PruningStrategy) -> None:
-        assert list(strategy.select([], _NOW)) == []
+        victims = list(strategy.select([], _NOW))
+        assert victims == [], f"from an empty listing it chooses {victims}"
 
     def test_it_leaves_the_listing_as_it_was(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             before = deepcopy(listing)
             list(strategy.select(listing, _NOW))
-            assert listing == before
+            assert listing == before, (
+                f"a listing of {len(before)} has {len(listing)} after it, or others"
+            )
 
     def test_it_takes_any_present(self, strategy: PruningStrategy) -> None:
         for now in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
             for listing in _listings():
-                ids = [victim.summary.id for victim in strategy.select(listing, now)]
-                assert len(set(ids)) == len(ids)
+                _each_once([victim.summary.id for victim in strategy.select(listing, now)])
 
     def test_its_victims_come_in_the_order_of_the_listing(self, strategy: PruningStrategy) -> None:
         if not self.in_order:
             pytest.skip("not promised: in_order")
         for listing in _listings():
             ids = _chosen(strategy, listing)
-            assert ids == [summary.id for summary in listing if summary.id in set(ids)]
+            ordered = [summary.id for summary in listing if summary.id in set(ids)]
+            assert ids == ordered, f"its {len(ids)} victims come in another order than listed"
 
     def test_the_order_of_the_listing_does_not_matter(self, strategy: PruningStrategy) -> None:
         if not self.for_any_order:
             pytest.skip("not promised: for_any_order")
         for listing in _listings():
             for order in (listing[::-1], sorted(listing, key=lambda summary: summary.id)):
-                assert set(_chosen(strategy, order)) == set(_chosen(strategy, listing))
+                others = set(_chosen(strategy, order)) ^ set(_chosen(strategy, listing))
+                assert not others, f"in another order of the listing {len(others)} fare otherwise"
+
+
+def _each_once(ids: list[str]) -> None:
+    twice = sorted({each for each in ids if ids.count(each) > 1})
+    assert not twice, f"it chooses {twice[:3]} more than once"
 
 
 def _chosen(strategy: PruningStrategy, listing: list[SessionSummary]) -> list[str]:

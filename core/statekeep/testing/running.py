@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from statekeep.testing import EXPLAINED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,7 +19,6 @@ __all__ = ["Outcome", "Verdict", "run"]
 Verdict = Literal["holds", "not claimed", "not tested", "broken"]
 
 _LONGEST_REASON = 200
-_CONTRACTS = ("store", "machine", "sessions", "pruners")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class _Recorder:
         self._total = 0
 
     def pytest_configure(self) -> None:
-        for name in _CONTRACTS:
+        for name in EXPLAINED:
             pytest.register_assert_rewrite(f"statekeep.testing.{name}")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

@@ -46,6 +46,7 @@ from statekeep.testing.processes import in_processes, take_part
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from statekeep.heads.pages import Listing
     from statekeep.store import Blob, ConflictPolicy
 
 __all__ = ["SessionsContract"]
@@ -133,21 +134,21 @@ class SessionsContract:
         session = Session.new("ada", "s")
         session.add_user_message("hello")
         sessions.save(session)
-        assert others.load("s") == session
+        _is(others, "s", session)
 
     def test_what_is_not_there_is_none(self, sessions: Sessions) -> None:
-        assert sessions.load("s") is None
+        _is_gone(sessions, "s")
 
     def test_any_id_is_a_name_and_never_a_path(self, sessions: Sessions, store: StateStore) -> None:
         ids = hostile_ids()
         for session_id in ids:
             sessions.save(Session.new("ada", session_id))
         assert sorted(summary.id for summary in sessions.list()) == sorted(ids)
-        assert _keys(store) == sorted(map(session_key, ids))
+        _holds_only(store, sorted(map(session_key, ids)))
         for session_id in ids:
             assert _load(sessions, session_id).id == session_id
             assert sessions.delete(session_id)
-        assert _keys(store) == []
+        _holds_only(store, [])
 
     def test_what_is_no_id_is_refused_everywhere(self, sessions: Sessions) -> None:
         for session_id in ("", "x" * 513, "\ud83d"):
@@ -178,7 +179,7 @@ class SessionsContract:
         mine.add_user_message("mine")
         with pytest.raises(ConflictError, match="since it was loaded"):
             sessions.save(mine)
-        assert sessions.load("s") == theirs
+        _is(sessions, "s", theirs)
 
     @pytest.mark.usefixtures("_detects")
     def test_a_deleted_session_is_not_brought_back(
@@ -188,7 +189,7 @@ class SessionsContract:
         others.delete("s")
         with pytest.raises(ConflictError):
             sessions.save(session)
-        assert sessions.load("s") is None
+        _is_gone(sessions, "s")
 
     @pytest.mark.usefixtures("_detects")
     def test_a_session_may_travel_with_its_version(self, sessions: Sessions) -> None:
@@ -206,8 +207,8 @@ class SessionsContract:
         for n in range(3):
             session.add_user_message(str(n))
             versions.append(sessions.save(session))
-        assert len(set(versions)) == 3
-        assert session.version == versions[-1]
+        assert len(set(versions)) == 3, f"three states of a session have the versions {versions}"
+        assert session.version == versions[-1], "a save does not leave its version at the session"
 
     def test_overwriting_replaces_what_is_there(
         self, sessions: Sessions, others: Sessions, store: StateStore
@@ -215,10 +216,10 @@ class SessionsContract:
         sessions.save(Session.new("eve", "s"))
         session = Session.new("ada", "s")
         sessions.save(session, overwrite=True)
-        assert others.load("s") == session
+        _is(others, "s", session)
         store.put(session_key("s"), b"garbage")
         sessions.save(session, overwrite=True)
-        assert others.load("s") == session
+        _is(others, "s", session)
 
     def test_overwriting_never_replaces_another_session(
         self, sessions: Sessions, store: StateStore
@@ -248,9 +249,9 @@ class SessionsContract:
         sessions.save(mine)
         theirs.add_user_message("theirs")
         sessions.save(theirs)
-        assert _said(_load(sessions, "s")) == ["theirs"]
+        _says(_load(sessions, "s"), ["theirs"])
         sessions.update("s", _say("more"))
-        assert _said(_load(sessions, "s")) == ["theirs", "more"]
+        _says(_load(sessions, "s"), ["theirs", "more"])
         assert sessions.delete("s")
         assert not sessions.delete("s")
 
@@ -301,7 +302,7 @@ class SessionsContract:
     def test_a_new_session_is_made_and_stored(self, sessions: Sessions, others: Sessions) -> None:
         session = sessions.get_or_create("ada", "s")
         assert (session.id, session.user_id) == ("s", "ada")
-        assert others.load("s") == session
+        _is(others, "s", session)
 
     def test_a_random_id_is_made_if_none_is_given(self, sessions: Sessions) -> None:
         one, two = sessions.get_or_create("ada"), sessions.get_or_create("ada")
@@ -323,15 +324,16 @@ class SessionsContract:
 
             with ThreadPoolExecutor(50) as pool:
                 got = list(pool.map(race, range(50)))
-        assert all(session == got[0] for session in got)
+        others = [session for session in got if session != got[0]]
+        assert not others, f"of 50 that raced {len(others)} got another session than the first"
 
     # updating
 
     def test_an_update_changes_what_is_stored(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         updated = sessions.update("s", _say("hello"))
-        assert sessions.load("s") == updated
-        assert _said(updated) == ["hello"]
+        _is(sessions, "s", updated)
+        _says(updated, ["hello"])
 
     def test_an_update_needs_a_session(self, sessions: Sessions) -> None:
         with pytest.raises(NotFoundError):
@@ -366,8 +368,8 @@ class SessionsContract:
             seen.append(len(session.user_messages))
             session.add_user_message("mine")
 
-        assert _said(sessions.update("s", change)) == ["theirs", "mine"]
-        assert seen == [0, 1]
+        _says(sessions.update("s", change), ["theirs", "mine"])
+        assert seen == [0, 1], f"the change saw {seen} messages, instead of none and then theirs"
 
     @pytest.mark.usefixtures("_detects")
     def test_an_update_gives_up_after_its_timeout(
@@ -380,14 +382,14 @@ class SessionsContract:
 
         with pytest.raises(ConflictError):
             sessions.update("s", interfere, timeout=timedelta(0))
-        assert _said(_load(sessions, "s")) == ["theirs"]
+        _says(_load(sessions, "s"), ["theirs"])
 
     @pytest.mark.usefixtures("_detects")
     def test_of_fifty_updates_at_once_none_is_lost(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda n: sessions.update("s", _say(str(n))), range(50)))
-        assert sorted(map(int, _said(_load(sessions, "s")))) == list(range(50))
+        _none_is_lost(_load(sessions, "s"), map(str, range(50)))
 
     @pytest.mark.usefixtures("_detects", "_shared")
     def test_processes_that_race_get_one_session_and_lose_no_update(
@@ -397,17 +399,18 @@ class SessionsContract:
         created = in_processes(
             take_part, [(self.open, location, n, updates) for n in range(workers)]
         )
-        assert len(set(created)) == 1
-        said = _said(_load(sessions, "s"))
-        assert sorted(said) == sorted(f"{w}-{n}" for w in range(workers) for n in range(updates))
+        times = set(created)
+        assert len(times) == 1, f"processes that raced created {len(times)} sessions under one id"
+        updated = (f"{w}-{n}" for w in range(workers) for n in range(updates))
+        _none_is_lost(_load(sessions, "s"), updated)
 
     # deleting
 
     def test_a_delete_says_whether_there_was_one(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
-        assert sessions.delete("s") is True
-        assert sessions.delete("s") is False
-        assert sessions.load("s") is None
+        assert sessions.delete("s") is True, "the delete of a session says there was none"
+        assert sessions.delete("s") is False, "the delete of nothing says there was a session"
+        _is_gone(sessions, "s")
 
     def test_a_delete_leaves_documents_alone(self, sessions: Sessions, store: StateStore) -> None:
         keys = ["outside.json", "sessions/s.md", "specs/secret.json"]
@@ -415,7 +418,7 @@ class SessionsContract:
             store.put(key, b"{}")
         for session_id in ("../specs/secret", "../outside", "s", "specs/secret"):
             assert sessions.delete(session_id) is False
-        assert _keys(store) == keys
+        _holds_only(store, keys)
 
     def test_a_delete_deletes_what_was_saved_meanwhile_too(
         self, sessions: Sessions, store: StateStore, others: Sessions, conflicts: ConflictPolicy
@@ -423,7 +426,7 @@ class SessionsContract:
         sessions.get_or_create("ada", "s")
         busy = _BusyStore(store, lambda: others.update("s", _say("x")))
         assert Sessions(busy, conflicts=conflicts).delete("s") is True
-        assert sessions.load("s") is None
+        _is_gone(sessions, "s")
 
     # files that are no sound sessions
 
@@ -433,13 +436,13 @@ class SessionsContract:
         store.put("specs/victim.json", b'"precious"')
         store.put("sessions/planted.json", Session.new("eve", "../specs/victim").to_json())
         listing = sessions.list()
-        assert len(listing) == 0
-        assert [problem.key for problem in listing.problems] == ["sessions/planted.json"]
+        _lists(listing, [])
+        _reports(listing, ["sessions/planted.json"])
         with pytest.raises(CorruptDataError, match="does not belong here"):
             sessions.load("planted")
         with pytest.raises(CorruptDataError):
             sessions.delete("planted")
-        assert sessions.load("../specs/victim") is None
+        _is_gone(sessions, "../specs/victim")
         assert store.get("specs/victim.json")
         assert store.get("sessions/planted.json")
 
@@ -449,8 +452,8 @@ class SessionsContract:
         session = sessions.get_or_create("ada", "s")
         store.put("sessions/copy of s.json", session.to_json())
         listing = sessions.list()
-        assert [summary.id for summary in listing] == ["s"]
-        assert [problem.key for problem in listing.problems] == ["sessions/copy of s.json"]
+        _lists(listing, ["s"])
+        _reports(listing, ["sessions/copy of s.json"])
         assert sessions.delete("s")
         assert store.get("sessions/copy of s.json")
 
@@ -472,8 +475,8 @@ class SessionsContract:
                 assert caught.value.key == "sessions/s.json"
                 assert caught.value.store == str(store)
             blob = store.get("sessions/s.json")
-            assert blob is not None
-            assert blob.data == data
+            assert blob is not None, "a corrupt file is gone"
+            assert blob.data == data, f"a corrupt file was changed to {blob.data!r}"
 
     @pytest.mark.usefixtures("_creates")
     def test_a_new_session_does_not_replace_a_corrupt_file(
@@ -490,7 +493,8 @@ class SessionsContract:
             for data in (b"{", b"[", b"["):
                 store.put("sessions/s.json", data)
                 sessions.list()
-        assert len(caplog.records) == 2
+        warnings = len(caplog.records)
+        assert warnings == 2, f"two kinds of damage, seen three times, were logged {warnings} times"
         assert "sessions/s.json" in caplog.text
 
     def test_problems_are_sorted_by_key(self, sessions: Sessions, store: StateStore) -> None:
@@ -505,7 +509,7 @@ class SessionsContract:
         store.put("sessions/sub/s.json", session.to_json())
         store.put("sessions/s.txt", b"")
         listing = sessions.list()
-        assert [summary.id for summary in listing] == ["s"]
+        _lists(listing, ["s"])
         assert listing.problems == ()
 
     # listing
@@ -515,20 +519,24 @@ class SessionsContract:
     ) -> None:
         for session_id, hours in (("old", 0), ("b", 1), ("a", 1), ("new", 2)):
             _put_session(store, session_id, _START + hours * _HOUR)
-        assert [summary.id for summary in sessions.list()] == ["new", "a", "b", "old"]
+        _lists(sessions.list(), ["new", "a", "b", "old"])
 
     def test_a_listing_of_nothing_is_empty(self, sessions: Sessions) -> None:
         listing = sessions.list()
         assert (listing.summaries, listing.problems, listing.cursor) == ((), (), None)
 
     def test_a_listing_is_fresh(self, sessions: Sessions, others: Sessions) -> None:
-        assert len(sessions.list()) == 0
+        _lists(sessions.list(), [])
         others.get_or_create("ada", "s")
-        assert [summary.message_count for summary in sessions.list()] == [0]
-        others.update("s", _say("hello"))
-        assert [summary.message_count for summary in sessions.list()] == [1]
+        for messages in (0, 1):
+            (listed,) = sessions.list()
+            assert listed.message_count == messages, (
+                f"a listing says {listed.message_count} messages after another worker stored "
+                f"{messages}: what it knows of the session is old"
+            )
+            others.update("s", _say("hello"))
         others.delete("s")
-        assert len(sessions.list()) == 0
+        _lists(sessions.list(), [])
 
     def test_a_listing_is_filtered(self, sessions: Sessions, store: StateStore) -> None:
         for n in range(6):
@@ -567,8 +575,8 @@ class SessionsContract:
                 cursor = listing.cursor
                 if cursor is None:
                     break
-                assert len(listing) == limit
-            assert tuple(paged) == whole
+                assert len(listing) == limit, f"a page of {limit} that is not the last is shorter"
+            assert tuple(paged) == whole, f"pages of {limit} together differ from the whole list"
 
     def test_a_page_goes_on_where_the_last_ended_whatever_was_deleted(
         self, sessions: Sessions, store: StateStore
@@ -578,7 +586,7 @@ class SessionsContract:
         first = sessions.list(limit=3)
         sessions.delete(first.summaries[-1].id)
         second = sessions.list(limit=3, cursor=first.cursor)
-        assert [summary.id for summary in second] == ["2", "1", "0"]
+        _lists(second, ["2", "1", "0"])
 
     def test_a_false_cursor_and_a_page_of_nothing_are_refused(self, sessions: Sessions) -> None:
         coded = [base64.b64encode(text).decode() for text in (b"{}", b"[1,2]")]
@@ -604,13 +612,14 @@ class SessionsContract:
             "1": "protected",
         }
         assert [victim.summary.id for victim in plan.victims] == ["3", "2"]
-        assert [summary.id for summary in sessions.list()] == ["3", "2", "1", "0"]
+        _lists(sessions.list(), ["3", "2", "1", "0"])
         report = sessions.prune(plan)
-        assert report.pruned == plan.victims
-        assert (report.skipped, report.unknown, report.failed) == ((), (), ())
+        assert report.pruned == plan.victims, f"a prune that nobody disturbed reports {report}"
+        others = (report.skipped, report.unknown, report.failed)
+        assert others == ((), (), ()), f"a prune that nobody disturbed reports {report}"
         listing = sessions.list()
-        assert [summary.id for summary in listing] == ["1", "0"]
-        assert [problem.key for problem in listing.problems] == ["sessions/bad.json"]
+        _lists(listing, ["1", "0"])
+        _reports(listing, ["sessions/bad.json"])
         assert store.get("notes/plan.md")
 
     @pytest.mark.usefixtures("_detects")
@@ -624,10 +633,12 @@ class SessionsContract:
         others.pin("pinned")
         others.delete("deleted")
         report = sessions.prune(plan)
-        assert [victim.summary.id for victim in report.pruned] == ["old"]
-        skipped = {victim.summary.id for victim in report.skipped}
-        assert skipped == {"saved", "pinned", "deleted"}
-        assert {summary.id for summary in sessions.list()} == {"saved", "pinned"}
+        pruned = sorted(victim.summary.id for victim in report.pruned)
+        assert pruned == ["old"], f"{pruned} were pruned, where only 'old' had not changed"
+        skipped = sorted(victim.summary.id for victim in report.skipped)
+        assert skipped == ["deleted", "pinned", "saved"], f"a prune reports {skipped} as skipped"
+        left = sorted(summary.id for summary in sessions.list())
+        assert left == ["pinned", "saved"], f"a prune left {left}, and two had changed"
 
     @pytest.mark.usefixtures("_detects")
     def test_two_prunes_at_once_together_report_what_vanished(
@@ -639,15 +650,17 @@ class SessionsContract:
         with ThreadPoolExecutor(2) as pool:
             prunes = [pool.submit(sessions.prune, plan), pool.submit(sessions.prune, plan)]
         pruned = [victim.summary.id for each in prunes for victim in each.result().pruned]
-        assert sorted(pruned) == list("01234567")
-        assert len(others.list()) == 0
+        assert sorted(pruned) == list("01234567"), (
+            f"two prunes of eight sessions together report {sorted(pruned)}"
+        )
+        _lists(others.list(), [])
 
     def test_a_pin_does_not_move_the_time_of_the_session(self, sessions: Sessions) -> None:
         before = sessions.get_or_create("ada", "s")
         after = sessions.pin("s")
-        assert after.updated_at == before.updated_at
-        assert after.version != before.version
-        assert _load(sessions, "s") == after
+        assert after.updated_at == before.updated_at, "a pin moved the time of the session"
+        assert after.version != before.version, "a pinned session has the version of before"
+        _is(sessions, "s", after)
         assert sessions.unpin("s").metadata == {}
 
     # the trash
@@ -658,7 +671,7 @@ class SessionsContract:
         for session_id in ("s", "../../x"):
             session = sessions.get_or_create("ada", session_id)
             assert sessions.delete(session_id, trash=True)
-            assert sessions.load(session_id) is None
+            _is_gone(sessions, session_id)
             (copy,) = (each for each in others.list_trash() if each.id == session_id)
             assert (copy.user_id, copy.updated_at) == ("ada", session.updated_at)
             restored = others.restore(session_id)
@@ -676,7 +689,7 @@ class SessionsContract:
         newer = sessions.get_or_create("ada", "s")
         with pytest.raises(ConflictError):
             sessions.restore("s")
-        assert sessions.load("s") == newer
+        _is(sessions, "s", newer)
         assert len(sessions.list_trash()) == 1
 
     @pytest.mark.usefixtures("_detects")
@@ -688,18 +701,21 @@ class SessionsContract:
         plan = sessions.plan_prune(_Everything())
         others.update("saved", _say("alive"))
         report = sessions.prune(plan, trash=timedelta(days=1))
-        assert [victim.summary.id for victim in report.skipped] == ["saved"]
-        assert [trashed.stem for trashed in others.list_trash()] == ["old"]
-        assert [summary.id for summary in sessions.list()] == ["saved"]
+        skipped = [victim.summary.id for victim in report.skipped]
+        assert skipped == ["saved"], f"a prune reports {skipped} as skipped"
+        trash = [trashed.stem for trashed in others.list_trash()]
+        assert trash == ["old"], f"the trash holds {trash}, and only 'old' was pruned"
+        _lists(sessions.list(), ["saved"])
 
     def test_the_trash_is_emptied_when_it_is_time(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         sessions.delete("s", trash=True)
         report = sessions.prune(_Everything(), trash=timedelta(0))
         assert report.purged == 0, "a copy stays for a day at least"
-        assert sessions.empty_trash(older_than=timedelta(days=1)) == 0
-        assert sessions.empty_trash() == 1
-        assert sessions.list_trash() == []
+        young = sessions.empty_trash(older_than=timedelta(days=1))
+        assert young == 0, "a copy was deleted that is not a day old"
+        assert sessions.empty_trash() == 1, "the one copy was not deleted"
+        assert sessions.list_trash() == [], "a copy is still there that was deleted"
 
     # events
 
@@ -803,6 +819,42 @@ def _put_session(
     times = {"created_at": updated_at, "updated_at": updated_at}
     session = Session.model_validate({"id": session_id, "user_id": user_id, **times, **more})
     store.put(session_key(session_id), session.to_json())
+
+
+def _is(sessions: Sessions, session_id: str, expected: Session) -> None:
+    found = _load(sessions, session_id)
+    assert found == expected, f"{session_id!r} is another state than the one that was stored"
+
+
+def _is_gone(sessions: Sessions, session_id: str) -> None:
+    assert sessions.load(session_id) is None, f"{session_id!r} should not be there, and is"
+
+
+def _says(session: Session, expected: list[str]) -> None:
+    found = _said(session)
+    assert found == expected, f"{session.id!r} should say {expected} and says {found}"
+
+
+def _none_is_lost(session: Session, expected: Iterable[str]) -> None:
+    wanted, found = sorted(expected), sorted(_said(session))
+    lost = len(set(wanted) - set(found))
+    assert not lost, f"of {len(wanted)} updates that were acknowledged {lost} are lost"
+    assert found == wanted, f"{len(wanted)} updates left {len(found)} messages: some happened twice"
+
+
+def _lists(listing: Iterable[SessionSummary], expected: list[str]) -> None:
+    found = [summary.id for summary in listing]
+    assert found == expected, f"the sessions are listed as {found}, and are {expected}"
+
+
+def _reports(listing: Listing, expected: list[str]) -> None:
+    found = [problem.key for problem in listing.problems]
+    assert found == expected, f"the listing reports {found} as problems, and they are {expected}"
+
+
+def _holds_only(store: StateStore, expected: list[str]) -> None:
+    found = _keys(store)
+    assert found == expected, f"the store holds {found}, where {expected} is expected"
 
 
 def _say(text: str) -> Callable[[Session], object]:

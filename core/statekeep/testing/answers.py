@@ -1,0 +1,254 @@
+"""What a store promises where answers are lost or none comes, as tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from statekeep import ABSENT, ANY, ConflictError, StateStore, StateStoreError
+from statekeep.observe.emitter import Emitter
+from statekeep.observe.events import Event, OperationFinished
+from statekeep.store import Blob, delete_many, get_many
+from statekeep.testing.checks import holds, is_gone, lists, read, refusal, shown
+from statekeep.testing.claims import claims
+from statekeep.testing.fixtures import StoreFixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from statekeep.store import Expect, ExpectSeen
+
+__all__ = ["AnswersContract", "LossyPlace"]
+
+KEY = "notes/plan.json"
+# More than any operation on one document may need.
+_MOST_REQUESTS = 50
+
+
+class LossyPlace(Protocol):
+    """A way to a location on which answers can be lost; a proxy before its server, say."""
+
+    @property
+    def location(self) -> str:
+        """The URL of the location, by this way."""
+        ...
+
+    def drop(self, passed: int) -> None:
+        """Let so many answers through, then lose one: what was asked for is done all the same.
+
+        What was asked for before is forgotten.
+        """
+        ...
+
+    @property
+    def dropped(self) -> bool:
+        """Whether that answer has been lost by now."""
+        ...
+
+
+class AnswersContract(StoreFixtures):
+    """The part of `StateStoreContract` that is about answers that do not come."""
+
+    @pytest.fixture
+    def unreachable(self) -> str:
+        """The URL of a place that does not answer, or refuses; optional."""
+        pytest.skip("not given: a place that does not answer (the fixture `unreachable`)")
+
+    @pytest.fixture
+    def nowhere(self, unreachable: str) -> Iterator[StateStore]:
+        """A client on a place that does not answer."""
+        with self.open(unreachable) as store:
+            yield store
+
+    @pytest.fixture
+    def dropping(self) -> LossyPlace:
+        """A way to the location on which answers can be lost; optional.
+
+        Override it if the store is reached over a network. Most client libraries send again by
+        themselves what was not answered, and then meet their own write.
+        """
+        pytest.skip("not given: a way on which answers are lost (the fixture `dropping`)")
+
+    @pytest.fixture
+    def lossy(self, dropping: LossyPlace) -> Iterator[StateStore]:
+        """A client on the location whose answers can be lost."""
+        with self.open(dropping.location) as store:
+            yield store
+
+    # where nothing answers
+
+    def test_what_does_not_answer_does_not_pass_for_empty(self, nowhere: StateStore) -> None:
+        reads: dict[str, Callable[[], object]] = {
+            "a get": lambda: nowhere.get(KEY),
+            "a scan": lambda: list(nowhere.scan()),
+            "a scan of a prefix": lambda: list(nowhere.scan("notes")),
+            "a get of many": lambda: _raised(dict(get_many(nowhere, [KEY, "notes/more.json"]))),
+        }
+        for name, operation in reads.items():
+            error, given = None, None
+            try:
+                given = operation()
+            except StateStoreError as caught:
+                error = caught
+            assert error is not None, (
+                f"{name} of a place that does not answer gave {given!r}, as if nothing were there"
+            )
+            assert error.store, f"the error of {name} does not name the store: {error!r}"
+
+    def test_what_does_not_answer_acknowledges_nothing(self, nowhere: StateStore) -> None:
+        writes: dict[str, Callable[[], object]] = {
+            "a put": lambda: nowhere.put(KEY, b"x"),
+            "a put that creates": lambda: nowhere.put(KEY, b"x", expect=ABSENT),
+            "a delete": lambda: nowhere.delete(KEY),
+            "a delete of many": lambda: delete_many(nowhere, [KEY, "notes/more.json"]),
+        }
+        for name, operation in writes.items():
+            error = refusal(operation)
+            assert error is not None, f"{name} was acknowledged by a place that does not answer"
+            assert error.store, f"the error of {name} does not name the store: {error!r}"
+
+    # where an answer is lost
+
+    def test_a_put_whose_answer_is_lost_is_no_conflict(
+        self, store: StateStore, lossy: StateStore, dropping: LossyPlace
+    ) -> None:
+        conditional = claims(lossy, "conditional_put")
+        for what in ("creates", "replaces") if conditional else ("writes",):
+            for number in _each_answer(dropping, f"a put that {what}"):
+                key, data = f"notes/{what}-{number}.json", b"new %d" % number
+                expect: Expect = ABSENT if what == "creates" else ANY
+                if what == "replaces":
+                    expect = store.put(key, b"old")
+                try:
+                    version = lossy.put(key, data, expect=expect)
+                except ConflictError as error:
+                    pytest.fail(
+                        f"a put that {what}, whose answer was lost, met a conflict though nobody "
+                        "else wrote: it was sent again and met itself; mark each write to know it "
+                        f"again, or send nothing again ({error!r})"
+                    )
+                except StateStoreError as error:
+                    _may_say_no(error, f"a put that {what}", landed=_holds_now(store, key, data))
+                else:
+                    holds(store, data, key)
+                    assert read(store, key).version == version, (
+                        "a put whose answer was lost gave another version than is there"
+                    )
+
+    @pytest.mark.usefixtures("_conditional_put")
+    def test_a_put_that_came_too_late_is_refused_though_its_answer_is_lost(
+        self, store: StateStore, lossy: StateStore, dropping: LossyPlace
+    ) -> None:
+        claims(lossy, "conditional_put")
+        for number in _each_answer(dropping, "a put that comes too late"):
+            key = f"notes/{number}.json"
+            version = store.put(key, b"old")
+            # Equal bytes: who compares those takes another's write for its own.
+            store.put(key, b"equal", expect=version)
+            error = refusal(lambda: lossy.put(key, b"equal", expect=version))  # noqa: B023
+            assert error is not None, (
+                "a put on a version that was replaced before was acknowledged after its answer "
+                "was lost: it took another's equal bytes for its own"
+            )
+
+    def test_a_delete_whose_answer_is_lost_does_not_deny_it(
+        self, store: StateStore, lossy: StateStore, dropping: LossyPlace
+    ) -> None:
+        ways = ["a delete", "a delete of many"]
+        if claims(lossy, "conditional_delete"):
+            ways.append("a delete on a condition")
+        for what in ways:
+            for number in _each_answer(dropping, what):
+                key = f"notes/{number}.json"
+                version = store.put(key, b"x")
+                expect: ExpectSeen = version if what == "a delete on a condition" else ANY
+                try:
+                    if what == "a delete of many":
+                        delete_many(lossy, [key])
+                    else:
+                        lossy.delete(key, expect=expect)
+                except StateStoreError as error:
+                    _may_say_no(error, what, landed=store.get(key) is None)
+                else:
+                    is_gone(store, key)
+
+    def test_a_read_whose_answer_is_lost_does_not_find_nothing(
+        self, store: StateStore, lossy: StateStore, dropping: LossyPlace
+    ) -> None:
+        keys = ["notes/a.json", KEY]
+        for key in keys:
+            store.put(key, b"x")
+        lossy.get(KEY)
+        for _ in _each_answer(dropping, "a get"):
+            refusal(lambda: holds(lossy, b"x", KEY))
+        for _ in _each_answer(dropping, "a scan"):
+            refusal(lambda: lists(lossy, keys, when=" whose answer was lost"))
+        for _ in _each_answer(dropping, "a get of many"):
+            found: dict[str, Blob | StateStoreError | None] = {}
+            if refusal(lambda: found.update(get_many(lossy, keys))):  # noqa: B023
+                continue
+            absent = [key for key in keys if found.get(key) is None]
+            assert not absent, f"a get of many, whose answer was lost, says {absent} is not there"
+
+    # what observers hear
+
+    def test_a_store_that_is_far_away_counts_its_requests(self, store: StateStore) -> None:
+        if not store.capabilities.remote:
+            pytest.skip("not claimed: remote")
+        operations: dict[str, Callable[[], object]] = {
+            "a put": lambda: store.put(KEY, b"x"),
+            "a get": lambda: store.get(KEY),
+            "a get of many": lambda: dict(get_many(store, [KEY, "notes/more.json"])),
+            "a scan": lambda: list(store.scan()),
+            "a delete": lambda: store.delete(KEY),
+            "a delete of many": lambda: delete_many(store, [KEY, "notes/more.json"]),
+        }
+        silent = [name for name, each in operations.items() if not _requests(store, each)]
+        assert not silent, (
+            f"observers hear of no request of {', '.join(silent)}; call "
+            "statekeep.events.count_request() before each, with the caller's context variables"
+        )
+
+
+def _each_answer(lossy: LossyPlace, what: str) -> Iterator[int]:
+    """Lose the first answer in the first turn, the second in the next, until no more come."""
+    for number in range(_MOST_REQUESTS):
+        lossy.drop(number)
+        yield number
+        if not lossy.dropped:
+            assert number, f"no answer to {what} was lost; the fixture `dropping` does nothing"
+            return
+    pytest.fail(f"{what} takes more than {_MOST_REQUESTS} requests")
+
+
+def _may_say_no(error: StateStoreError, what: str, *, landed: bool) -> None:
+    assert error.landed in {"no", "unknown"}, (
+        f"the error of {what} does not say what may have landed: {error!r}"
+    )
+    assert not (landed and error.landed == "no"), (
+        f"{what} landed and its answer was lost, and the error says that nothing landed: {error!r}"
+    )
+
+
+def _holds_now(store: StateStore, key: str, data: bytes) -> bool:
+    blob = store.get(key)
+    return blob is not None and blob.data == data
+
+
+def _raised(found: dict[str, Blob | StateStoreError | None]) -> dict[str, str | None]:
+    """Raise the first error among what a get of many gave; else give it for a message."""
+    for blob in found.values():
+        if isinstance(blob, StateStoreError):
+            raise blob
+    return {
+        key: shown(blob.data) if isinstance(blob, Blob) else None for key, blob in found.items()
+    }
+
+
+def _requests(store: StateStore, operation: Callable[[], object]) -> int:
+    """How many requests an observer hears of."""
+    events: list[Event] = []
+    with Emitter(store, [events.append], "contract").operation("asked"):
+        operation()
+    return sum(event.requests for event in events if isinstance(event, OperationFinished))

@@ -1,0 +1,58 @@
+"""What the contract of stores needs: a place, and clients on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from statekeep import StateStore, open_store
+from statekeep.testing.claims import claims
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["StoreFixtures"]
+
+
+class StoreFixtures:
+    """A place and two clients on it; `location` is overridden."""
+
+    @pytest.fixture
+    def location(self) -> str:
+        """The URL of an empty place, a new one for each test."""
+        raise NotImplementedError("override the fixture `location` with the URL of an empty place")
+
+    open: Callable[[str], StateStore] = staticmethod(open_store)
+    """Opens a client; a function of a module, for a store that no URL opens, such as a layer."""
+
+    def size_of(self, key: str, data: bytes) -> int:  # noqa: ARG002
+        """What a scan says of the size of a document; for a store that keeps other bytes."""
+        return len(data)
+
+    @pytest.fixture
+    def store(self, location: str) -> Iterator[StateStore]:
+        """A client on the location."""
+        with self.open(location) as store:
+            yield store
+
+    @pytest.fixture
+    def other(self, location: str) -> Iterator[StateStore]:
+        """A second client on the same location."""
+        with self.open(location) as store:
+            yield store
+
+    @pytest.fixture
+    def _conditional_put(self, store: StateStore) -> None:
+        if not claims(store, "conditional_put"):
+            pytest.skip("not claimed: conditional_put")
+
+    @pytest.fixture
+    def _conditional_delete(self, store: StateStore) -> None:
+        if not claims(store, "conditional_delete"):
+            pytest.skip("not claimed: conditional_delete")
+
+    @pytest.fixture
+    def _shared(self, store: StateStore) -> None:
+        if not store.capabilities.shared:
+            pytest.skip("not claimed: shared")
