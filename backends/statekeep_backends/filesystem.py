@@ -102,7 +102,10 @@ class FilesystemStore(StateStore):
         filesystem, base = self._open(key)
         try:
             data = bytes(filesystem.cat_file(f"{base}/{key}"))
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        except NotADirectoryError:
+            self._refuse_base_in_a_file(filesystem, base, key)
             return None
         except Exception as error:  # noqa: BLE001 - drivers raise what they like
             self._fail(error, key)
@@ -137,6 +140,8 @@ class FilesystemStore(StateStore):
             if filesystem.isfile(path):  # some delete a whole folder of that name
                 landed = "unknown"
                 filesystem.rm_file(path)
+            elif not filesystem.exists(base):
+                self._refuse_base_in_a_file(filesystem, base, key)
         except FileNotFoundError:
             return
         except Exception as error:  # noqa: BLE001
@@ -162,16 +167,37 @@ class FilesystemStore(StateStore):
             filesystem.invalidate_cache()
             start = f"{base}/{prefix}" if prefix else base
             found = filesystem.find(start, detail=True)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
+            found = {}
+        except NotADirectoryError:
+            self._refuse_base_in_a_file(filesystem, base, prefix or None)
             return
         except Exception as error:  # noqa: BLE001
             self._fail(error, prefix or None)
+        if not found:
+            self._refuse_base_in_a_file(filesystem, base, prefix or None)
         below = f"{prefix}/" if prefix else ""
         for path, info in found.items():
             key = path[len(base) + 1 :]
             if is_key(key) and key.startswith(below):
                 written = to_nanoseconds(_modified(info))
                 yield Entry(key, info.get("size") or 0, written, _fingerprint(info))
+
+    def _refuse_base_in_a_file(
+        self, filesystem: AbstractFileSystem, base: str, key: str | None
+    ) -> None:
+        """Tell a store that is not there yet, which is empty, from one that cannot be."""
+        try:
+            folder = base
+            while folder.strip("/") and not filesystem.exists(folder):
+                folder = folder.rpartition("/")[0]
+            is_folder = not folder.strip("/") or filesystem.isdir(folder)
+        except Exception as error:  # noqa: BLE001
+            self._fail(error, key)
+        if not is_folder:
+            raise UnavailableError(
+                f"{folder!r} is no folder, so there can be no store below it", key=key, store=self
+            )
 
     def _refuse_conditions(self, expect: Expect, key: str) -> None:
         check_expectation(expect)

@@ -137,7 +137,8 @@ class TestACopyOfAnotherState:
     def test_is_found_out_if_it_is_accepted(self, store: StateStore, location: str) -> None:
         def holds_the_key(self: repairs._Quarantined, key: str, blob: Blob) -> bool:
             return any(
-                entry.size == len(blob.data) and entry.key.endswith(key) for entry in self._young
+                entry.size == len(blob.data) and entry.key.endswith(key)
+                for entry in self._entries()
             )
 
         with (

@@ -184,7 +184,7 @@ def test_docstring_examples_are_true() -> None:
     modules = sorted((ROOT / "core" / "statekeep").rglob("*.py"))
     named = [str(path) for path in modules if ">>> " in path.read_text()]
     assert len(named) > 4
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "--doctest-modules", "-p", "no:cacheprovider",
-               "--import-mode=prepend", *named]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "--doctest-modules",
+               "-p", "no:cacheprovider", "--import-mode=prepend", *named]  # fmt: skip
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout

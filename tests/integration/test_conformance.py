@@ -69,8 +69,13 @@ def test_machines_get_json_and_what_is_there_stays_as_it_is(empty_folder: Path) 
     assert ended.returncode == 0
     found = json.loads(ended.stdout)
     assert found["store"] == str(empty_folder / "state")
-    assert found["claims"] == {"conditional_put": True, "conditional_delete": True, "shared": True}
-    assert {each["verdict"] for each in found["outcomes"]} == {"holds", "not tested"}
+    assert found["claims"] == {
+        "conditional_put": True,
+        "conditional_delete": True,
+        "shared": True,
+        "remote": False,
+    }
+    assert {each["verdict"] for each in found["outcomes"]} == {"holds", "not claimed", "not tested"}
     assert everything_in(empty_folder) == before
     with open_store("state") as store:
         assert [entry.key for entry in store.scan()] == ["sessions/s.json"]
