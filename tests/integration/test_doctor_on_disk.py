@@ -58,7 +58,8 @@ def store(base: Path) -> Iterator[StateStore]:
         )
         documents.save_json("specs/v1", "limits", {"tokens": 4096})
         documents.save_markdown("specs/v1", "limits", "# Limits\n")
-        (base / "empty").mkdir()
+        for name in ("empty", "journals", "blobs"):
+            (base / name).mkdir()
         yield store
 
 
@@ -78,8 +79,8 @@ def _make_file_named(name: bytes) -> Callable[[Path], object]:
 
 # What is made where, what it is found as, and whether it is moved or removed.
 ANOMALIES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
-    "a FIFO": ("specs/x.json", os.mkfifo, "no document", "move"),
-    "a socket": ("x.md", _make_socket, "no document", "move"),
+    "a FIFO": ("sessions/x.json", os.mkfifo, "no document", "move"),
+    "a socket": ("journals/x.json", _make_socket, "no document", "move"),
     "an empty folder": ("sessions/x.json", lambda path: path.mkdir(), "no document", "remove"),
     "a dangling link": (
         "sessions/x.json",
@@ -87,7 +88,12 @@ ANOMALIES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
         "no document",
         "move",
     ),
-    "a link to itself": ("x.json", lambda path: path.symlink_to(path.name), "no document", "move"),
+    "a link to itself": (
+        "blobs/x.json",
+        lambda path: path.symlink_to(path.name),
+        "no document",
+        "move",
+    ),
     "a link to a document": (
         "sessions/x.json",
         lambda path: path.symlink_to("s.json"),
@@ -95,26 +101,36 @@ ANOMALIES: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
         "move",
     ),
     "a link out of the store": (
-        "specs/x.md",
+        "sessions/x.md",
         lambda path: path.symlink_to("../../../outside"),
         "no document",
         "move",
     ),
-    "a category that is a link": ("deep", lambda path: path.symlink_to("/"), "no document", "move"),
+    "a folder that is a link": (
+        "journals/deep",
+        lambda path: path.symlink_to("/"),
+        "no document",
+        "move",
+    ),
     "a link that is no text": (
-        "x",
+        ".statekeep/x",
         lambda path: path.symlink_to(os.fsdecode(b"\xff")),
         "no document",
         "move",
     ),
-    "a name that is not UTF-8": ("specs/\\xff.md", _make_file_named(b"\xff.md"), "no key", "move"),
+    "a name that is not UTF-8": (
+        "sessions/\\xff.md",
+        _make_file_named(b"\xff.md"),
+        "no key",
+        "move",
+    ),
     "a long name that is not UTF-8": (
-        "specs/" + "\\xff" * 250 + ".json",
+        "blobs/" + "\\xff" * 250 + ".json",
         _make_file_named(b"\xff" * 250 + b".json"),
         "no key",
         "move",
     ),
-    "a backslash in a name": ("specs/a\\b.md", _make_file, "no key", "move"),
+    "a backslash in a name": ("sessions/a\\b.md", _make_file, "no key", "move"),
     "an old leftover of ours": (f"sessions/{OURS}", _make_file, "leftover", "remove"),
     "an old leftover of the original": (f"specs/v1/{THEIRS}", _make_file, "leftover", "remove"),
     "a stranger among the locks": (".statekeep/locks/notes.txt", _make_file, "lock", "move"),
@@ -199,6 +215,52 @@ def test_a_folder_in_the_place_of_a_session_is_left_to_a_person(
         assert repair(store, diagnosis).left == (finding,)
 
 
+class TestAProjectThatIsTakenForAStore:
+    @pytest.fixture
+    def project(self, store: StateStore, base: Path) -> Path:
+        assert list(store.scan())
+        (base / ".venv/bin").mkdir(parents=True)
+        (base / ".venv/bin/python").symlink_to(sys.executable)
+        (base / "node_modules/.bin").mkdir(parents=True)
+        (base / "node_modules/.bin/tsc").symlink_to("../typescript/bin/tsc")
+        (base / "node_modules/linked").symlink_to("../elsewhere")
+        (base / "fixtures/package.json").mkdir(parents=True)
+        _make_socket(base / "fixtures/agent.json")
+        os.mkfifo(base / "pipe.md")
+        _make_file_named("Lies mich für später.md".encode("latin-1"))(base / "x")
+        _make_file(base / "a\\b.md")
+        return base
+
+    def test_is_left_as_it_is(self, store: StateStore, project: Path) -> None:
+        with unchanged(project):
+            diagnosis = diagnose(store)
+            assert diagnosis.healthy
+            assert {(each.place, each.action) for each in diagnosis.remarks} == {
+                (".venv/bin/python", None),
+                ("Lies mich f\\xfcr sp\\xe4ter.md", None),
+                ("a\\b.md", None),
+                ("fixtures/agent.json", None),
+                ("fixtures/package.json", None),
+                ("node_modules/.bin/tsc", None),
+                ("node_modules/linked", None),
+                ("pipe.md", None),
+            }
+            report = repair(store, diagnosis)
+        assert report.healthy
+        assert report.repaired == ()
+        assert not (project / QUARANTINE).exists()
+
+    def test_loses_only_what_the_writers_of_documents_left(
+        self, store: StateStore, project: Path
+    ) -> None:
+        _make_file(project / "node_modules" / OURS)
+        diagnosis = diagnose(store)
+        assert [(each.place, each.action) for each in diagnosis.problems] == [
+            (f"node_modules/{OURS}", "remove")
+        ]
+        assert [each.to for each in repair(store, diagnosis).repaired] == [None]
+
+
 class TestWhatIsNoProblem:
     def test_a_category_named_like_a_document(self, store: StateStore, base: Path) -> None:
         Documents(store).save_markdown("specs.md", "plan", "# Plan\n")
@@ -266,7 +328,7 @@ assert [each.place for each in diagnosis.findings] == ["sessions/bad.json"], dia
 assert type(failed.error).__name__ == "AccessDeniedError", failed
 """
     # Not below pytest's own folders, which other users may not enter.
-    with TemporaryDirectory() as name, open_store(name) as store:
+    with TemporaryDirectory() as name, open_store(name, mode="0644") as store:
         base = Path(name)
         Sessions(store).get_or_create("ada", "s")
         store.put("sessions/bad.json", b"{")
@@ -319,7 +381,7 @@ class TestLocks:
         open_file = os.open
 
         def refuse(path: Any, *args: Any, **kwargs: Any) -> int:
-            if str(path) == str(lock):
+            if path == lock.name:
                 raise PermissionError(errno.EACCES, "Permission denied", str(path))
             return open_file(path, *args, **kwargs)
 
@@ -365,15 +427,16 @@ class TestOurOwnFolders:
         base = tmp_path / "fresh"
         (base / place).parent.mkdir(parents=True)
         make(base / place)
-        (base / "x.json").write_text("{")
+        (base / "sessions").mkdir()
+        (base / "sessions/x.json").write_text("{")
         with open_store(base) as store, unchanged(base):
             diagnosis = diagnose(store)
             assert [(each.place, each.action) for each in diagnosis.problems] == [
                 (place, None),
-                ("x.json", "move"),
+                ("sessions/x.json", "move"),
             ]
             report = repair(store, diagnosis)
-        assert [each.finding.place for each in report.failed] == ["x.json"]
+        assert [each.finding.place for each in report.failed] == ["sessions/x.json"]
 
 
 class TestClosedFolders:
@@ -382,7 +445,7 @@ class TestClosedFolders:
         scandir = os.scandir
 
         def refuse(path: Any) -> Any:
-            if str(path).endswith(("closed", "lost+found")):
+            if os.readlink(f"/proc/self/fd/{path}").endswith(("closed", "lost+found")):
                 raise PermissionError(errno.EACCES, "Permission denied", str(path))
             return scandir(path)
 
@@ -391,13 +454,14 @@ class TestClosedFolders:
     def test_are_a_problem_because_nobody_knows_what_they_hold(
         self, store: StateStore, base: Path
     ) -> None:
+        (base / "sessions/closed").mkdir()
         (base / "specs/closed").mkdir()
-        (finding,) = diagnose(store).problems
-        assert (finding.kind, finding.place, finding.action) == (
-            "closed folder",
-            "specs/closed",
-            None,
-        )
+        diagnosis = diagnose(store)
+        assert [(each.kind, each.place, each.action) for each in diagnosis.problems] == [
+            ("closed folder", "sessions/closed", None)
+        ]
+        # Outside of our own folders it may be anybody's.
+        assert [each.place for each in diagnosis.remarks] == ["specs/closed"]
 
     def test_but_not_the_one_that_every_disk_has(self, store: StateStore, base: Path) -> None:
         (base / "lost+found").mkdir()
@@ -407,7 +471,7 @@ class TestClosedFolders:
 class TestARaceWithOthers:
     @pytest.fixture
     def seen(self, store: StateStore, base: Path) -> tuple[LocalDiskStore, Anomaly]:
-        os.mkfifo(base / "specs/x.json")
+        os.mkfifo(base / "sessions/x.json")
         (finding,) = diagnose(store).findings
         assert isinstance(store, LocalDiskStore)
         assert finding.anomaly
@@ -420,16 +484,16 @@ class TestARaceWithOthers:
         (base / "sessions/y.json").mkdir()
         (base / "sessions/z.json").mkdir()
         diagnosis = diagnose(store)
-        (base / "specs/x.json").unlink()
-        Documents(store).save_json("specs", "x", 1)
+        (base / "sessions/x.json").unlink()
+        store.put("sessions/x.json", Session.new("ada", "x").to_json())
         (base / "sessions/y.json/used").touch()
         (base / "sessions/z.json").rmdir()
         with unchanged(base):
             report = repair(store, diagnosis)
         assert [each.place for each in report.skipped] == [
+            "sessions/x.json",
             "sessions/y.json",
             "sessions/z.json",
-            "specs/x.json",
         ]
 
     @pytest.mark.parametrize("taken_again", [False, True])
@@ -439,19 +503,19 @@ class TestARaceWithOthers:
         store, anomaly = seen
         rename = os.rename
 
-        def restore_first(old: str, new: str) -> None:
-            (base / "specs/x.json").unlink()
-            (base / "specs/x.json").write_text("1")
-            rename(old, new)
+        def restore_first(old: str, new: str, **folders: int) -> None:
+            (base / "sessions/x.json").unlink()
+            (base / "sessions/x.json").write_text("1")
+            rename(old, new, **folders)
             if taken_again:
-                (base / "specs/x.json").write_text("2")
+                (base / "sessions/x.json").write_text("2")
 
         monkeypatch.setattr(os, "rename", restore_first)
         with pytest.raises(Exception, match="has changed"):
             store.repair(anomaly, f"{QUARANTINE}/here")
         # Whoever was last has the name, and nothing is lost.
-        assert (base / "specs/x.json").read_text() == ("2" if taken_again else "1")
-        moved = base / QUARANTINE / "here/specs/x.json"
+        assert (base / "sessions/x.json").read_text() == ("2" if taken_again else "1")
+        moved = base / QUARANTINE / "here/sessions/x.json"
         assert moved.exists() == taken_again
         assert not taken_again or moved.read_text() == "1"
 
@@ -461,19 +525,20 @@ class TestARaceWithOthers:
         store, anomaly = seen
         rename = os.rename
 
-        def restore_first(old: str, new: str) -> None:
-            (base / "specs/x.json").unlink()
-            (base / "specs/x.json").write_text("1")
-            rename(old, new)
+        def restore_first(old: str, new: str, **folders: int) -> None:
+            (base / "sessions/x.json").unlink()
+            (base / "sessions/x.json").write_text("1")
+            rename(old, new, **folders)
 
-        def refuse(*_: object) -> None:
+        def refuse(*_: object, **__: object) -> None:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
         monkeypatch.setattr(os, "rename", restore_first)
         monkeypatch.setattr(os, "link", refuse)
-        with pytest.raises(ConflictError):
+        with pytest.raises(ConflictError) as caught:
             store.repair(anomaly, f"{QUARANTINE}/here")
-        assert (base / QUARANTINE / "here/specs/x.json").read_text() == "1"
+        assert caught.value.landed == "unknown"
+        assert (base / QUARANTINE / "here/sessions/x.json").read_text() == "1"
 
     def test_what_is_replaced_while_it_is_listed_is_seen(
         self, store: StateStore, monkeypatch: pytest.MonkeyPatch, seen: Any
@@ -485,15 +550,16 @@ class TestARaceWithOthers:
         @contextmanager
         def replace(path: Any) -> Iterator[list[os.DirEntry[str]]]:
             """As tmpfs does it: what is replaced comes where the scan was already."""
+            name = os.readlink(f"/proc/self/fd/{path}")
             with scandir(path) as entries:
-                found = [each for each in entries if each.name != "x.json" or path in listed]
-            listed.append(path)
+                found = [each for each in entries if each.name != "x.json" or name in listed]
+            listed.append(name)
             yield found
 
         monkeypatch.setattr(os, "scandir", replace)
         assert isinstance(store, LocalDiskStore)
         found = store.inspect(older_than=timedelta(hours=1))
-        assert [each.place for each in found] == ["specs/x.json"]
+        assert [each.place for each in found] == ["sessions/x.json"]
 
     def test_a_store_that_is_no_folder_any_more_does_not_pass_for_an_empty_one(
         self, store: StateStore, base: Path
@@ -509,7 +575,7 @@ class TestARaceWithOthers:
     ) -> None:
         store, anomaly = seen
 
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(os, "rename", fail)
@@ -519,8 +585,8 @@ class TestARaceWithOthers:
 
     def test_what_lies_in_quarantine_is_never_overwritten(self, base: Path, seen: Any) -> None:
         store, anomaly = seen
-        (base / QUARANTINE / "here/specs").mkdir(parents=True)
-        (base / QUARANTINE / "here/specs/x.json").write_text("older")
+        (base / QUARANTINE / "here/sessions").mkdir(parents=True)
+        (base / QUARANTINE / "here/sessions/x.json").write_text("older")
         with unchanged(base), pytest.raises(Exception, match="exists"):
             store.repair(anomaly, f"{QUARANTINE}/here")
 
@@ -528,7 +594,7 @@ class TestARaceWithOthers:
 def test_what_is_moved_survives_a_power_cut(
     store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.mkfifo(base / "specs/x.json")
+    os.mkfifo(base / "sessions/x.json")
     synced: list[str] = []
     fsync = os.fsync
 
@@ -544,7 +610,7 @@ def test_what_is_moved_survives_a_power_cut(
         assert str(folder) in synced
         if folder == base / ".statekeep":
             break
-    assert str(base / "specs") in synced
+    assert str(base / "sessions") in synced
 
 
 class TestTheCommand:
@@ -570,7 +636,7 @@ class TestTheCommand:
     ) -> None:
         (base / "sessions/bad.json").write_text("{")
         _make_file(base / "specs" / OURS)
-        _make_file_named(b"\xff\x1b[2J.md")(base / "specs/x")
+        _make_file_named(b"\xff\x1b[2J.md")(base / "sessions/x")
         with unchanged(base):
             said = self.run(base, code=7)
         for word in ("sessions/bad.json", "corrupt session", OURS, "3 problems found", "move it"):
@@ -590,19 +656,19 @@ class TestTheCommand:
         store.put("sessions/bad.json", b"{")
         (base / "specs/kept.json").mkdir()
         (base / "specs/kept.json/file").touch()
-        (base / "specs/x.json").mkdir()
+        (base / "sessions/x.json").mkdir()
         found = json.loads(self.run(base, "--json", code=7).stdout)
         assert (found["examined"], found["healthy"]) == (4, False)
         assert [each["place"] for each in found["problems"]] == [
             "sessions/bad.json",
-            "specs/x.json",
+            "sessions/x.json",
         ]
         assert [each["place"] for each in found["remarks"]] == ["specs/kept.json"]
         repaired = json.loads(self.run(base, "--json", "--repair").stdout)
         assert repaired["healthy"]
         assert [(each["place"], each["to"] is None) for each in repaired["repaired"]] == [
             ("sessions/bad.json", False),
-            ("specs/x.json", True),
+            ("sessions/x.json", True),
         ]
         assert [each["place"] for each in repaired["left"]] == ["specs/kept.json"]
         assert (repaired["skipped"], repaired["failed"]) == ([], [])

@@ -13,7 +13,6 @@ import time
 from array import array
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -38,7 +37,7 @@ from statekeep import (
 )
 from statekeep.retention import Victim
 from statekeep.store import Capabilities, Entry, is_key
-from statekeep_backends.local import LocalDiskStore, files
+from statekeep_backends.local import LocalDiskStore, files, listing
 from statekeep_backends.local.files import LOCKS, TEMPORARY_SUFFIX
 from statekeep_backends.local.locks import STRIPES
 
@@ -360,8 +359,9 @@ class TestFailedWrites:
             store.put("a.md", b"new" * 1000)
         assert tree(base) == {"a.md": b"old"}
 
-    def test_a_read_only_folder_can_be_read(self, store: StateStore, base: Path) -> None:
-        Sessions(store).save(Session.new("ada", "s"))
+    def test_a_read_only_folder_can_be_read(self, base: Path) -> None:
+        with open_store(base, mode="0644") as store:
+            Sessions(store).save(Session.new("ada", "s"))
         script = """
 import os, sys
 from statekeep import AccessDeniedError, Session, Sessions
@@ -428,19 +428,23 @@ class TestDurability:
         assert steps == ["link", "replace"]
 
 
+def _path_of(folder: int) -> str:
+    return os.readlink(f"/proc/self/fd/{folder}")
+
+
 def _record_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     steps: list[str] = []
     fsync, replace, link = os.fsync, os.replace, os.link
 
     def record_fsync(descriptor: int) -> None:
-        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        target = _path_of(descriptor)
         steps.append("fsync file" if target.endswith(".tmp") else f"fsync {target}")
         fsync(descriptor)
 
-    def record(name: str, call: Callable[[str, str], None]) -> Callable[[str, str], None]:
-        def recorded(old: str, new: str) -> None:
+    def record(name: str, call: Callable[..., None]) -> Callable[..., None]:
+        def recorded(old: str, new: str, **folders: int) -> None:
             steps.append(name)
-            call(old, new)
+            call(old, new, **folders)
 
         return recorded
 
@@ -525,7 +529,7 @@ class _all_stripes_held:  # noqa: N801 - used as a function
 class TestAFilesystemWithoutHardLinks:
     @pytest.fixture(autouse=True)
     def _no_links(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(*_: object) -> None:
+        def refuse(*_: object, **__: object) -> None:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
         monkeypatch.setattr(os, "link", refuse)
@@ -543,10 +547,10 @@ class TestAFilesystemWithoutHardLinks:
         store.put("a.md", b"1")
         lstat = os.lstat
 
-        def fail(path: Any) -> os.stat_result:
-            if str(path) == str(base / "a.md"):
+        def fail(path: Any, **folder: int) -> os.stat_result:
+            if path == "a.md":
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return lstat(path)
+            return lstat(path, **folder)
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "lstat", fail)
@@ -586,9 +590,9 @@ def test_what_is_deleted_while_another_creates_it_is_a_conflict(
     store.put("a.md", b"1")
     link = os.link
 
-    def delete_afterwards(old: str, new: str) -> None:
+    def delete_afterwards(old: str, new: str, **how: Any) -> None:
         try:
-            link(old, new)
+            link(old, new, **how)
         finally:
             (base / "a.md").unlink()
 
@@ -657,7 +661,7 @@ class TestWhatOthersDo:
                 raise OSError(errno.EIO, "Input/output error")
 
         def refuse(path: Any) -> Any:
-            if not str(path).endswith("lost+found"):
+            if not _path_of(path).endswith("lost+found"):
                 return scandir(path)
             if opens:
                 return Broken()
@@ -701,31 +705,6 @@ class TestWhatOthersDo:
         assert blob
         assert blob.data == b"before"
 
-    def test_a_session_that_is_replaced_meanwhile_is_listed(
-        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        sessions = Sessions(store)
-        for name in "abc":
-            sessions.save(Session.new("ada", name))
-        scandir = os.scandir
-        listed = []
-
-        @contextmanager
-        def replace(path: Any) -> Iterator[list[os.DirEntry[str]]]:
-            """As tmpfs does it: what is replaced comes where the scan was already."""
-            with scandir(path) as entries:
-                found = sorted(entries, key=attrgetter("name"))
-            listed.append(path)
-            yield [each for each in found if len(listed) != 1 or each.name != "b.json"]
-
-        monkeypatch.setattr(os, "scandir", replace)
-        assert {summary.id for summary in sessions.list()} == {*"abc"}
-        assert listed == [f"{base}/sessions"] * 2
-        listed.append("no longer the first")
-        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)  # nothing has changed for longer than that
-        assert {summary.id for summary in sessions.list()} == {*"abc"}
-        assert len(listed) == 4
-
     def test_a_file_may_vanish_while_it_is_listed_or_deleted(
         self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -743,9 +722,9 @@ class TestWhatOthersDo:
             assert [entry.key for entry in store.scan()] == ["b.md"]
         unlink = os.unlink
 
-        def vanish_first(path: Any) -> None:
-            unlink(path)
-            unlink(path)
+        def vanish_first(path: Any, **folder: int) -> None:
+            unlink(path, **folder)
+            unlink(path, **folder)
 
         monkeypatch.setattr(os, "unlink", vanish_first)
         store.delete("b.md")
@@ -762,7 +741,7 @@ class TestWhatOthersDo:
         assert blob.data == b"0123456789"
 
     def test_locks_made_by_another_user_can_be_taken(self, base: Path) -> None:
-        with open_store(base) as store:
+        with open_store(base, mode="0644") as store:
             store.put("a.md", b"first")
         for folder in (base, base / ".statekeep", base / ".statekeep" / "locks"):
             folder.chmod(0o777)
@@ -776,7 +755,7 @@ import os, sys
 from statekeep_backends.local import LocalDiskStore
 if os.geteuid() == 0:
     os.setuid(65534)
-LocalDiskStore(sys.argv[1]).put("a.md", b"second")
+LocalDiskStore(sys.argv[1], mode="0644").put("a.md", b"second")
 """
         subprocess.run([sys.executable, "-c", script, str(base)], check=True)
         assert tree(base) == {"a.md": b"second"}
@@ -825,6 +804,122 @@ LocalDiskStore(sys.argv[1]).put("a.md", b"second")
         assert os.path.lexists(base / name)
 
 
+class TestAListingWhileOthersWrite:
+    """As on tmpfs and btrfs, where what is replaced comes where the reader was already."""
+
+    @pytest.fixture(params=["at once", "piece by piece"])
+    def looks(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[list[str]]:
+        """Notes each look at a folder, and lets the first miss what ``hidden`` names."""
+        if request.param == "piece by piece":
+            monkeypatch.setattr(listing, "_reader", lambda: None)
+        looks: list[str] = []
+        scandir: Callable[[int], Any] = os.scandir
+        at_once = listing._read_at_once
+
+        @contextmanager
+        def miss(folder: Any) -> Iterator[list[os.DirEntry[str]]]:
+            with scandir(folder) as entries:
+                found = list(entries)
+            looks.append(_path_of(folder))
+            yield [each for each in found if len(looks) > 1 or not each.name.startswith("hidden")]
+
+        def note(folder: int, seen: Any) -> set[str] | None:
+            if (names := at_once(folder, seen)) is not None:
+                looks.append(_path_of(folder))
+            return names
+
+        monkeypatch.setattr(os, "scandir", miss)
+        monkeypatch.setattr(listing, "_read_at_once", note)
+        return looks
+
+    def test_shows_what_has_just_been_replaced(
+        self, store: StateStore, base: Path, looks: list[str]
+    ) -> None:
+        for name in ("a", "hidden", "z"):
+            store.put(f"notes/{name}.md", b"x")
+        (base / "notes/hidden folder").mkdir()
+        store.put("notes/hidden folder/b.md", b"x")
+        entries = {entry.key: entry for entry in store.scan("notes")}
+        assert {*entries} == {
+            "notes/a.md",
+            "notes/hidden folder/b.md",
+            "notes/hidden.md",
+            "notes/z.md",
+        }
+        assert looks[:2] == [f"{base}/notes"] * 2
+        assert entries["notes/hidden.md"].size == 1
+        looks[:] = ["no longer the first"]
+        assert {entry.key: entry for entry in store.scan("notes")} == entries
+
+    def test_looks_once_at_a_folder_that_is_quiet(
+        self, store: StateStore, looks: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("notes/a.md", b"x")
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+        assert [entry.key for entry in store.scan("notes")] == ["notes/a.md"]
+        assert len(looks) == 1
+
+    def test_looks_again_while_the_folder_changes_but_not_for_ever(
+        self,
+        store: StateStore,
+        base: Path,
+        looks: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        store.put("notes/hidden.md", b"x")
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+        fstat = os.fstat
+
+        def change(descriptor: int) -> os.stat_result:
+            (base / "new").write_text("y")
+            (base / "new").replace(base / "notes/other.md")
+            time.sleep(0.01)
+            return fstat(descriptor)
+
+        monkeypatch.setattr(os, "fstat", change)
+        keys = [entry.key for entry in store.scan("notes")]
+        assert sorted(keys) == ["notes/hidden.md", "notes/other.md"]
+        assert len(looks) == 4
+
+    def test_does_not_show_what_is_gone(
+        self, store: StateStore, base: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("a", "hidden", "z"):
+            store.put(f"notes/{name}.md", b"x")
+        united, late = listing._united, listing._look_at
+
+        def remove(*args: Any) -> Any:
+            found = united(*args)
+            (base / "notes/a.md").unlink(missing_ok=True)
+            return found
+
+        def remove_too(folder: int, names: set[str]) -> Any:
+            (base / "notes/hidden.md").unlink(missing_ok=True)
+            return late(folder, names)
+
+        monkeypatch.setattr(listing, "_united", remove)
+        monkeypatch.setattr(listing, "_look_at", remove_too)
+        keys = {entry.key for entry in store.scan("notes")}
+        assert "notes/z.md" in keys
+        assert "notes/a.md" not in keys
+        assert looks
+
+    def test_needs_no_more_than_one_call_if_there_is_room(self, base: Path) -> None:
+        base.mkdir()
+        names = {f"{n:x}" * 8 for n in range(3000)} | {"ß" * 100, os.fsdecode(b"\xff")}
+        for name in names:
+            (base / name).touch()
+        folder = os.open(base, os.O_RDONLY)
+        at_once = listing._read_at_once(folder, listing._read(folder))
+        if listing._reader() is not None:
+            assert at_once == names
+            # Otherwise it is no listing of one moment.
+            assert listing._read_at_once(folder, []) is None
+        os.close(folder)
+
+
 @pytest.mark.parametrize("name", [LOCKS, f"{LOCKS}/07", "a/x" + TEMPORARY_SUFFIX])
 def test_what_the_store_has_for_itself_is_no_key(name: str) -> None:
     assert not is_key(name)
@@ -866,7 +961,7 @@ class TestTheFirstWrite:
         fsync = os.fsync
 
         def fail(descriptor: int) -> None:
-            if os.readlink(f"/proc/self/fd/{descriptor}") == str(base):
+            if _path_of(descriptor) == str(base):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             fsync(descriptor)
 
@@ -891,11 +986,11 @@ class TestTheFirstWrite:
         mkdir = os.mkdir
         removed: list[str] = []
 
-        def remove_parent(path: Any, *args: Any) -> None:
-            if str(path).endswith("/a/b") and not removed:
+        def remove_parent(path: Any, *args: Any, **folder: int) -> None:
+            if path == "b" and not removed:
                 removed.append(path)
                 (base / "a").rmdir()
-            mkdir(path, *args)
+            mkdir(path, *args, **folder)
 
         monkeypatch.setattr(os, "mkdir", remove_parent)
         store.put("a/b/c.md", b"x", expect=ABSENT)

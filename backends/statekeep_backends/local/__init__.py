@@ -26,6 +26,9 @@ class LocalDiskConfig(BaseModel):
     lock_timeout: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     """Seconds to wait for another writer."""
 
+    mode: str = "private"
+    """Who may read new files: ``private`` (0600), or an octal text such as ``0640``."""
+
 
 def _open(url: StoreURL, config: LocalDiskConfig) -> LocalDiskStore:
     return LocalDiskStore(url.path, **config.model_dump())

@@ -1,20 +1,20 @@
-"""Single files and folders: read whole, written whole or not at all."""
+"""Single files in an open folder: read whole, written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
 import stat
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from statekeep.store import Blob, content_version
 from statekeep.timestamps import from_nanoseconds, utc_now
+from statekeep_backends.local.flushes import flush
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -24,22 +24,19 @@ if TYPE_CHECKING:
 __all__ = [
     "LOCKS",
     "TEMPORARY_SUFFIX",
+    "FolderGoneError",
     "LinksUnsupportedError",
+    "New",
     "fingerprint",
     "fingerprint_if_settled",
     "is_document",
     "is_leftover",
-    "is_obstacle",
     "is_older",
     "is_settled",
     "link",
-    "make_folders",
-    "open_below",
+    "look_at",
     "read_document",
     "read_file",
-    "remove_folders",
-    "sync_folder",
-    "sync_names_of",
     "write_file",
 ]
 
@@ -55,8 +52,12 @@ _LEFTOVER = re.compile(
     r"|.*\.[0-9]+\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp",
     re.DOTALL,
 )
+# O_NONBLOCK, because opening a FIFO would wait for its writer.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_PRIVATE = 0o600
+_GROUP = 0o070
 _64_BITS = 2**64 - 1
 _pack = struct.Struct(">QQQQ").pack
 # Of the filesystems in use the coarsest clock has steps of two seconds.
@@ -67,10 +68,41 @@ class LinksUnsupportedError(OSError):
     """The filesystem has no hard links."""
 
 
-def read_document(path: str) -> Blob | None:
+class FolderGoneError(OSError):
+    """Someone has removed the folder in which a file was to be written."""
+
+
+class New(NamedTuple):
+    """How a file is to be written.
+
+    Attributes:
+        mode: Its mode, if nothing is replaced.
+        sync: Whether its content shall survive a power cut.
+        replaced: The status of the file that it replaces; its mode is kept.
+    """
+
+    mode: int
+    sync: bool
+    replaced: os.stat_result | None = None
+
+
+def look_at(folder: int, name: str) -> os.stat_result | None:
+    """The status of what has a name, without following it; None if there is nothing."""
+    try:
+        return os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+
+
+def is_document(status: os.stat_result | None) -> bool:
+    """Whether there is a regular file."""
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def read_document(folder: int, name: str) -> Blob | None:
     """Read a document; None if there is no regular file."""
     now = time.time_ns()
-    if (found := read_file(path)) is None:
+    if (found := read_file(folder, name)) is None:
         return None
     data, status = found
     return Blob(
@@ -81,12 +113,10 @@ def read_document(path: str) -> Blob | None:
     )
 
 
-def read_file(path: str) -> tuple[bytes, os.stat_result] | None:
+def read_file(folder: int, name: str) -> tuple[bytes, os.stat_result] | None:
     """Read a file whole, with its status; None if there is no regular file."""
-    # O_NONBLOCK, because opening a FIFO would wait for its writer.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(name, _READ, dir_fd=folder)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -105,52 +135,58 @@ def read_file(path: str) -> tuple[bytes, os.stat_result] | None:
     return b"".join(chunks), status
 
 
-def write_file(path: str, data: bytes, effect: Effect, *, create: bool, sync: bool) -> None:
-    """Write a file under another name, then give it its own.
+def write_file(
+    folder: int, name: str, data: bytes, effect: Effect, new: New, *, create: bool
+) -> None:
+    """Write a file under another name, then give it its own. Its folder is not flushed.
 
-    If anything fails before that, nothing is left: no temporary file and no new folder.
+    If anything fails before that, no temporary file is left.
 
     Args:
-        path: Its name.
+        folder: The open folder.
+        name: Its name.
         data: Its content.
         effect: Is told when it gets its name.
-        create: Whether that must be free; otherwise what is there is replaced.
-        sync: Whether it shall survive a power cut, but for its name: see `sync_folder`.
+        new: How.
+        create: Whether its name must be free; otherwise what has it is replaced.
 
     Raises:
         FileExistsError: It was to be created, and the name is taken.
         LinksUnsupportedError: It was to be created, and the filesystem cannot do that in one step.
+        FolderGoneError: There is no such folder any more, and nothing was written.
     """
-    folder = os.path.dirname(path)  # noqa: PTH120
-    temporary = f"{folder}/.statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-    made: list[str] = []
+    temporary = f".statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     try:
-        descriptor = open_below(folder, temporary, _NEW, made)
+        try:
+            # Never wider than the file that it replaces.
+            mode = _PRIVATE if new.replaced else new.mode
+            descriptor = os.open(temporary, _NEW, mode, dir_fd=folder)
+        except FileNotFoundError as error:
+            raise FolderGoneError(error.errno, error.strerror) from error
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]
-            if sync:
-                _flush(descriptor)
+            if new.replaced:
+                _keep_mode(descriptor, new.replaced)
+            if new.sync:
+                flush(descriptor)
         finally:
             os.close(descriptor)
         with effect:
             if create:
-                link(temporary, path)
+                link(folder, temporary, folder, name)
             else:
-                os.replace(temporary, path)  # noqa: PTH105
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         if create:
-            os.unlink(temporary)  # noqa: PTH108
+            os.unlink(temporary, dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
-        remove_folders(made)
+            os.unlink(temporary, dir_fd=folder)
         raise
-    if sync:
-        sync_names_of(made)
 
 
-def link(path: str, to: str) -> None:
+def link(folder: int, name: str, to_folder: int, to: str) -> None:
     """Give a file another name as well, if that is free.
 
     Raises:
@@ -158,87 +194,11 @@ def link(path: str, to: str) -> None:
         LinksUnsupportedError: The filesystem cannot do that.
     """
     try:
-        os.link(path, to)
+        os.link(name, to, src_dir_fd=folder, dst_dir_fd=to_folder, follow_symlinks=False)
     except OSError as error:
         if error.errno in _NO_LINKS:
             raise LinksUnsupportedError(error.errno, error.strerror) from error
         raise
-
-
-def sync_folder(folder: str) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _flush(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a filesystem that does not flush folders
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def sync_names_of(folders: list[str]) -> None:
-    """Make the names of folders survive a power cut."""
-    for folder in reversed(folders):
-        sync_folder(os.path.dirname(folder))  # noqa: PTH120
-
-
-def open_below(folder: str, path: str, flags: int, made: list[str]) -> int:
-    """Open a file to be created in a folder that may have to be made first.
-
-    Args:
-        folder: The folder.
-        path: The file in it.
-        flags: How to open it.
-        made: Gets the folders that were made, also if all fails then.
-    """
-    for _ in range(100):
-        try:
-            return os.open(path, flags, 0o666)
-        except FileNotFoundError:
-            # The folder is new, or another writer that failed has just removed it again.
-            made += make_folders(folder)
-    raise OSError(errno.ENOENT, "the folder vanishes again and again")
-
-
-def make_folders(folder: str) -> list[str]:
-    """Make a folder and what leads to it; give those that were made, the outermost first."""
-    made: list[str] = []
-    missing = []
-    while not os.path.isdir(folder):  # noqa: PTH112
-        missing.append(folder)
-        folder = os.path.dirname(folder)  # noqa: PTH120
-    for each in reversed(missing):
-        try:
-            os.mkdir(each)  # noqa: PTH102
-        except FileExistsError:
-            continue
-        except FileNotFoundError:
-            break  # another writer that failed has removed its parent again
-        except BaseException:
-            remove_folders(made)
-            raise
-        made.append(each)
-    return made
-
-
-def remove_folders(folders: list[str]) -> None:
-    """Take back folders that were made for nothing, unless someone has written there meanwhile."""
-    for each in reversed(folders):
-        with contextlib.suppress(OSError):
-            os.rmdir(each)  # noqa: PTH106
-
-
-def is_document(path: str) -> bool:
-    """Whether there is a regular file, and not by a link."""
-    mode = _mode(path)
-    return mode is not None and stat.S_ISREG(mode)
-
-
-def is_obstacle(path: str) -> bool:
-    """Whether there is something else than a regular file."""
-    mode = _mode(path)
-    return mode is not None and not stat.S_ISREG(mode)
 
 
 def is_leftover(name: str) -> bool:
@@ -284,16 +244,12 @@ def is_settled(status: os.stat_result, now_ns: int) -> bool:
     return max(status.st_mtime_ns, status.st_ctime_ns) + _CLOCK_GRAIN_NS < now_ns
 
 
-def _mode(path: str) -> int | None:
-    try:
-        return os.lstat(path).st_mode
-    except FileNotFoundError:
-        return None
-
-
-def _flush(descriptor: int) -> None:
-    # On macOS fsync() leaves the data in the drive's own cache.
-    if full_sync := getattr(fcntl, "F_FULLFSYNC", None):
-        fcntl.fcntl(descriptor, full_sync)
-    else:
-        os.fsync(descriptor)
+def _keep_mode(descriptor: int, replaced: os.stat_result) -> None:
+    mode = stat.S_IMODE(replaced.st_mode) & 0o777
+    if mode == _PRIVATE:
+        return
+    if os.fstat(descriptor).st_gid != replaced.st_gid:
+        mode &= ~_GROUP  # they are others by now
+    # Some filesystems have no modes to give; what is kept then is what the file has: less.
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, mode)

@@ -1,16 +1,14 @@
-"""What lies in a folder and is no document, and how to get it out of the way."""
+"""What lies in a folder and is no document."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import os
 import stat
 import time
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import quote
 
 from statekeep.errors import InvalidKeyError
 from statekeep.store import Anomaly, check_key, is_key
@@ -20,6 +18,7 @@ from statekeep.store.keys import (
     RESERVED,
     SESSIONS,
     TRASH,
+    WRITTEN_BY,
     parse_document_key,
 )
 from statekeep_backends.local.files import (
@@ -27,25 +26,25 @@ from statekeep_backends.local.files import (
     TEMPORARY_SUFFIX,
     is_leftover,
     is_older,
-    link,
-    make_folders,
-    remove_folders,
-    sync_folder,
-    sync_names_of,
+    look_at,
 )
+from statekeep_backends.local.folders import TO_READ, NotAFolderError
 from statekeep_backends.local.locks import is_free, is_lock_name
-from statekeep_backends.local.walking import walk
+from statekeep_backends.local.walking import Contents, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
     from statekeep.store import RepairAction
+    from statekeep_backends.local.folders import Folders
+    from statekeep_backends.local.listing import Found
 
-__all__ = ["ChangedError", "FileIdentity", "inspect_folder", "inspect_locks", "repair"]
+__all__ = ["FileIdentity", "identify", "inspect_folder", "inspect_locks"]
 
 _PAUSE = 0.01
-_OUR_FOLDERS = {SESSIONS, RESERVED, CACHE, LOCKS, QUARANTINE, TRASH}
+_OURS = {*WRITTEN_BY, RESERVED}
+_OUR_FOLDERS = {*_OURS, CACHE, LOCKS, QUARANTINE, TRASH}
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -54,66 +53,109 @@ _KINDS = {
 }
 
 
-class ChangedError(Exception):
-    """What lies there is not what was seen."""
-
-
 class FileIdentity(NamedTuple):
-    """By what something is known again before it is moved or removed."""
+    """By what something is known again before it is moved or removed.
+
+    Attributes:
+        path: Where it is, relative to the base.
+        inode: Its number.
+        mode: Its mode, and with that what it is.
+    """
 
     path: str
     inode: int
     mode: int
 
 
-def inspect_folder(base: str, older_than: timedelta) -> Iterator[Anomaly]:
+def inspect_folder(folders: Folders, older_than: timedelta) -> Iterator[Anomaly]:
     """Find what is no document, except among the locks; in quarantine, leftovers only.
 
+    Outside the folders that are ours there may be anything, a whole project for one: what is no
+    document there is only a remark, but for leftovers, whose names say what they are.
+
     Args:
-        base: The store's folder.
+        folders: Those of the store.
         older_than: Only leftovers that were last written longer ago.
     """
-    for folder in walk(base):
+    for contents in walk(folders):
         # `lost+found` is fsck's, on any volume, and closed to everybody else.
-        if folder.closed and os.path.basename(folder.path) != "lost+found":  # noqa: PTH119
-            reason = f"it may not be entered ({folder.closed.strerror}); what it holds is not known"
-            yield Anomaly("closed folder", _shown(folder.path, base), reason, None)
-        in_quarantine = f"{folder.path}/".startswith(f"{base}/{QUARANTINE}/")
-        for entry in chain(folder.folders, folder.files, folder.others):
+        if contents.closed and os.path.basename(contents.path) != "lost+found":  # noqa: PTH119
+            reason = (
+                f"it may not be entered ({contents.closed.strerror}); what it holds is not known"
+            )
+            harmless = not _is_ours(contents.path)
+            yield Anomaly("closed folder", _printable(contents.path), reason, None, harmless)
+        in_quarantine = f"{contents.path}/".startswith(f"{QUARANTINE}/")
+        for entry in chain(contents.folders, contents.files, contents.others):
             anomaly = None
             with contextlib.suppress(FileNotFoundError):
-                anomaly = _inspect(entry, base, older_than)
-            if anomaly and (anomaly.kind == "leftover" or not in_quarantine):
+                anomaly = _inspect(entry, contents, older_than)
+            if anomaly is None:
+                continue
+            if anomaly.kind == "leftover":
+                yield anomaly
+            elif not _is_ours(contents.path_of(entry.name)):
+                yield replace(anomaly, action=None, harmless=True)
+            elif not in_quarantine:
                 yield anomaly
 
 
-def inspect_locks(base: str, patience: float) -> Iterator[Anomaly]:
+def inspect_locks(folders: Folders, patience: float) -> Iterator[Anomaly]:
     """Find what is no lock among the locks, and locks that somebody does not give back.
 
     Args:
-        base: The store's folder, with a folder for locks.
+        folders: Those of the store.
         patience: Seconds after which a writer would have given up.
     """
-    held: list[os.DirEntry[str]] = []
-    with os.scandir(f"{base}/{LOCKS}") as entries:
-        found = list(entries)
+    try:
+        folder = folders.find(LOCKS, TO_READ)
+    except NotAFolderError:
+        return  # which `inspect_folder` has told
+    if folder is None:
+        return
+    try:
+        yield from _inspect_locks(folder, patience)
+    finally:
+        os.close(folder)
+
+
+def identify(folder: int, path: str) -> FileIdentity | None:
+    """Tell by what something is known again; None if it is gone.
+
+    Args:
+        folder: The open folder that holds it.
+        path: Where it is, relative to the base.
+    """
+    status = look_at(folder, path.rpartition("/")[2])
+    return status and FileIdentity(path, status.st_ino, status.st_mode)
+
+
+def _is_ours(path: str) -> bool:
+    return path.partition("/")[0] in _OURS
+
+
+def _inspect_locks(folder: int, patience: float) -> Iterator[Anomaly]:
+    held: list[Found] = []
+    with os.scandir(folder) as entries:
+        found: list[Found] = list(entries)
+    contents = Contents(LOCKS, folder, found, [], [])
     for entry in found:
         if is_lock_name(entry.name) and entry.is_file(follow_symlinks=False):
             held.append(entry)
         else:
-            yield _anomaly("lock", entry, base, "no lock file, and in the way of one", "move")
+            yield _anomaly("lock", entry, contents, "no lock file, and in the way of one", "move")
     deadline = time.monotonic() + patience
     while held:
         for entry in list(held):
             try:
-                if is_free(entry.path):
+                if is_free(folder, entry.name):
                     held.remove(entry)
             except FileNotFoundError:
                 held.remove(entry)
             except OSError as error:
                 held.remove(entry)
                 reason = f"it cannot be taken ({error.strerror}), so writers fail"
-                yield _anomaly("lock", entry, base, reason, None)
+                yield _anomaly("lock", entry, contents, reason, None)
         if time.monotonic() >= deadline:
             break
         time.sleep(_PAUSE if held else 0)
@@ -122,138 +164,79 @@ def inspect_locks(base: str, patience: float) -> Iterator[Anomaly]:
             f"for {patience} seconds it was held whenever it was tried, and then writers give up; "
             "end or wake the process that holds it, and leave the file alone"
         )
-        yield _anomaly("lock", entry, base, reason, None)
+        yield _anomaly("lock", entry, contents, reason, None)
 
 
-def repair(base: str, anomaly: Anomaly, quarantine: str, *, sync: bool) -> str | None:
-    """Move something to quarantine or remove it, if it is still what was seen.
-
-    Args:
-        base: The store's folder.
-        anomaly: What was seen.
-        quarantine: Below which prefix it goes.
-        sync: Whether that shall survive a power cut.
-
-    Returns:
-        Where it went, relative to the base; None if it was removed.
-
-    Raises:
-        ChangedError: It is not what was seen.
-    """
-    identity = anomaly.identity
-    if not isinstance(identity, FileIdentity) or _identify(identity.path) != identity:
-        raise ChangedError
-    folder = os.path.dirname(identity.path)  # noqa: PTH120
-    to = None
-    if anomaly.action == "remove":
-        _remove(identity)
-    else:
-        to = f"{quarantine}/{_as_key(identity.path[len(base) + 1 :])}"
-        _move(identity, f"{base}/{to}", sync=sync)
-    if sync:
-        sync_folder(folder)
-    return to
-
-
-def _inspect(entry: os.DirEntry[str], base: str, older_than: timedelta) -> Anomaly | None:
+def _inspect(entry: Found, contents: Contents, older_than: timedelta) -> Anomaly | None:
     if entry.is_dir(follow_symlinks=False):
-        return _inspect_subfolder(entry, base)
-    return _inspect_file(entry, base, older_than)
+        return _inspect_subfolder(entry, contents)
+    return _inspect_file(entry, contents, older_than)
 
 
-def _inspect_subfolder(entry: os.DirEntry[str], base: str) -> Anomaly | None:
+def _inspect_subfolder(entry: Found, contents: Contents) -> Anomaly | None:
     if not _is_named_like_a_document(entry.name):
         return None
-    with contextlib.suppress(OSError), os.scandir(entry.path) as entries:
-        if next(entries, None) is None:
-            reason = "an empty folder named like a document"
-            return _anomaly("no document", entry, base, reason, "remove")
+    if _is_empty(contents.folder, entry.name):
+        reason = "an empty folder named like a document"
+        return _anomaly("no document", entry, contents, reason, "remove")
     reason = "a folder named like a document, with something in it"
-    # It may well be a category; among the sessions there are none.
-    harmless = not entry.path.startswith(f"{base}/{SESSIONS}/")
-    return _anomaly("no document", entry, base, reason, None, harmless=harmless)
+    # Among the sessions there are no categories.
+    harmless = contents.path != SESSIONS and not contents.path.startswith(f"{SESSIONS}/")
+    return _anomaly("no document", entry, contents, reason, None, harmless=harmless)
 
 
-def _inspect_file(entry: os.DirEntry[str], base: str, older_than: timedelta) -> Anomaly | None:
+def _is_empty(folder: int, name: str) -> bool:
+    try:
+        inner = os.open(name, TO_READ, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        with os.scandir(inner) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
+    finally:
+        os.close(inner)
+
+
+def _inspect_file(entry: Found, contents: Contents, older_than: timedelta) -> Anomaly | None:
     status = entry.stat(follow_symlinks=False)
-    key = entry.path[len(base) + 1 :]
+    key = contents.path_of(entry.name)
     if key in _OUR_FOLDERS:
         reason = "no folder, and in the way of one of ours, so that writing fails"
-        return _anomaly("no document", entry, base, reason, "move" if key == LOCKS else None)
+        return _anomaly("no document", entry, contents, reason, "move" if key == LOCKS else None)
     if stat.S_ISLNK(status.st_mode):
-        target = _printable(os.readlink(entry.path))  # noqa: PTH115
+        target = _printable(os.readlink(entry.name, dir_fd=contents.folder))
         reason = f"a link to {target!r}; no link is followed"
-        return _anomaly("no document", entry, base, reason, "move")
+        return _anomaly("no document", entry, contents, reason, "move")
     if not stat.S_ISREG(status.st_mode):
         if not _is_named_like_a_document(entry.name):
             return None
         what = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
-        return _anomaly("no document", entry, base, f"{what} named like a document", "move")
+        return _anomaly("no document", entry, contents, f"{what} named like a document", "move")
     if is_leftover(entry.name):
         if not is_older(status, older_than):
             return None
-        return _anomaly("leftover", entry, base, "of a write that was never finished", "remove")
+        return _anomaly("leftover", entry, contents, "of a write that was never finished", "remove")
     if is_key(key):
         return None
     if _is_named_like_a_document(entry.name):
-        return _anomaly("no key", entry, base, _broken_rule(key), "move")
-    return _anomaly("no key", entry, base, _broken_rule(key), None, harmless=True)
+        return _anomaly("no key", entry, contents, _broken_rule(key), "move")
+    return _anomaly("no key", entry, contents, _broken_rule(key), None, harmless=True)
 
 
 def _anomaly(
     kind: Literal["leftover", "lock", "no document", "no key"],
-    entry: os.DirEntry[str],
-    base: str,
+    entry: Found,
+    contents: Contents,
     reason: str,
     action: RepairAction | None,
     *,
     harmless: bool = False,
 ) -> Anomaly:
-    place = _shown(entry.path, base)
-    return Anomaly(kind, place, reason, action, harmless, _identify(entry.path))
-
-
-def _identify(path: str) -> FileIdentity | None:
-    try:
-        status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return FileIdentity(path, status.st_ino, status.st_mode)
-
-
-def _remove(identity: FileIdentity) -> None:
-    try:
-        if stat.S_ISDIR(identity.mode):
-            os.rmdir(identity.path)  # noqa: PTH106 - fails if there is something in it by now
-        else:
-            os.unlink(identity.path)  # noqa: PTH108
-    except OSError as error:
-        if error.errno not in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-        raise ChangedError from None
-
-
-def _move(identity: FileIdentity, to: str, *, sync: bool) -> None:
-    folder = os.path.dirname(to)  # noqa: PTH120
-    made = make_folders(folder)
-    try:
-        if os.path.lexists(to):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), to)
-        os.rename(identity.path, to)  # noqa: PTH104
-    except BaseException as error:
-        remove_folders(made)
-        if isinstance(error, FileNotFoundError):
-            raise ChangedError from None
-        raise
-    if _identify(to) != identity._replace(path=to):
-        # Someone has put a document there in this very moment: give it its name back.
-        with contextlib.suppress(OSError):
-            link(to, identity.path)
-            os.unlink(to)  # noqa: PTH108
-        raise ChangedError
-    if sync:
-        sync_folder(folder)
-        sync_names_of(made)
+    path = contents.path_of(entry.name)
+    identity = identify(contents.folder, path)
+    return Anomaly(kind, _printable(path), reason, action, harmless, identity)
 
 
 def _is_named_like_a_document(name: str) -> bool:
@@ -270,22 +253,6 @@ def _broken_rule(key: str) -> str:
     except InvalidKeyError as error:
         return error.message
     raise AssertionError(key)  # pragma: no cover - it is asked for illegal keys only
-
-
-def _as_key(path: str) -> str:
-    """The same path, with what no key may contain encoded."""
-    return "/".join(
-        segment if is_key(segment) else _encoded(os.fsencode(segment))
-        for segment in path.split("/")
-    )
-
-
-def _encoded(name: bytes) -> str:
-    return f"{quote(name)[:160]}~{hashlib.sha256(name).hexdigest()}"
-
-
-def _shown(path: str, base: str) -> str:
-    return _printable(path[len(base) + 1 :])
 
 
 def _printable(text: str) -> str:

@@ -13,10 +13,13 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from statekeep_backends.local.files import open_below, remove_folders, sync_names_of
+from statekeep_backends.local.files import LOCKS
+from statekeep_backends.local.folders import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from statekeep_backends.local.folders import Folders
 
 __all__ = ["STRIPES", "is_free", "is_lock_name", "locked"]
 
@@ -32,30 +35,24 @@ _held: set[int] = set()
 
 
 @contextmanager
-def locked(folder: str, key: str, timeout: float, *, sync: bool) -> Iterator[None]:
+def locked(folders: Folders, key: str, timeout: float) -> Iterator[None]:
     """Hold the lock of a key.
 
     Args:
-        folder: Where the lock files are; it is made, unless there is no room.
+        folders: Those of the store; that of the locks is made, unless there is no room.
         key: Whose lock; several keys share one.
         timeout: Seconds to wait for another writer.
-        sync: Whether the folder's name shall survive a power cut.
 
     Raises:
         TimeoutError: It was in vain.
         OSError: The lock cannot be opened.
     """
-    made: list[str] = []
     # Folded, because on some volumes two keys are one file.
     folded = unicodedata.normalize("NFC", key).casefold().encode()
-    path = f"{folder}/{zlib.crc32(folded) % STRIPES:02x}"
+    name = f"{zlib.crc32(folded) % STRIPES:02x}"
     deadline = time.monotonic() + timeout
     while True:
-        try:
-            descriptor = open_below(folder, path, _FLAGS, made)
-        except BaseException:
-            remove_folders(made)
-            raise
+        descriptor = _open(folders, name)
         _held.add(descriptor)
         try:
             if not _lock(descriptor, deadline):
@@ -65,8 +62,6 @@ def locked(folder: str, key: str, timeout: float, *, sync: bool) -> Iterator[Non
             if os.fstat(descriptor).st_nlink == 0:
                 continue  # removed meanwhile: the others lock its successor
             try:
-                if sync:
-                    sync_names_of(made)
                 yield
             finally:
                 # Not left to close(): a child forked meanwhile has the same lock open.
@@ -82,13 +77,17 @@ def is_lock_name(name: str) -> bool:
     return name in _NAMES
 
 
-def is_free(path: str) -> bool:
+def is_free(folder: int, name: str) -> bool:
     """Whether nobody holds a lock file in this moment.
+
+    Args:
+        folder: The open folder of the locks.
+        name: Its name.
 
     Raises:
         OSError: It cannot be opened or locked.
     """
-    descriptor = os.open(path, _FLAGS & ~os.O_CREAT)
+    descriptor = os.open(name, _FLAGS & ~os.O_CREAT, dir_fd=folder)
     _held.add(descriptor)
     try:
         # Shared, so that two who ask do not hold each other up.
@@ -102,6 +101,23 @@ def is_free(path: str) -> bool:
         _held.discard(descriptor)
         os.close(descriptor)
     return True
+
+
+def _open(folders: Folders, name: str) -> int:
+    made: list[str] = []
+    try:
+        for _ in range(ATTEMPTS):
+            folder = folders.make(LOCKS, made)
+            try:
+                # Another writer that failed may have taken back the folder meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    return os.open(name, _FLAGS, folders.modes.file, dir_fd=folder)
+            finally:
+                os.close(folder)
+        raise OSError(errno.ENOENT, "the folder of the locks vanishes again and again")
+    except BaseException:
+        folders.take_back(made)
+        raise
 
 
 def _lock(descriptor: int, deadline: float) -> bool:

@@ -3,7 +3,7 @@
 Writes go to a temporary file in the same folder and are renamed, so readers never lock and never
 see half a document. What creates links the temporary file to its name, which fails if the name is
 taken; every other write and delete holds an advisory lock. Below the base no symbolic link is
-followed, and only regular files are documents.
+followed, nor one that takes the place of a folder meanwhile, and only regular files are documents.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import errno
 import logging
 import os
-import stat
 import sys
 from math import inf
 from pathlib import Path
@@ -46,26 +45,32 @@ from statekeep.store import (
 )
 from statekeep_backends.local.effect import Effect
 from statekeep_backends.local.files import (
-    LOCKS,
     TEMPORARY_SUFFIX,
+    FolderGoneError,
     LinksUnsupportedError,
+    New,
     fingerprint,
     is_document,
     is_leftover,
-    is_obstacle,
     is_older,
+    look_at,
     read_document,
     read_file,
-    sync_folder,
     write_file,
 )
-from statekeep_backends.local.inspection import (
-    ChangedError,
-    inspect_folder,
-    inspect_locks,
-    repair,
+from statekeep_backends.local.flushes import flush_names
+from statekeep_backends.local.folders import (
+    ATTEMPTS,
+    TO_PASS,
+    TO_READ,
+    Folders,
+    NoFolderError,
+    NotAFolderError,
 )
+from statekeep_backends.local.inspection import inspect_folder, inspect_locks
 from statekeep_backends.local.locks import locked
+from statekeep_backends.local.modes import Modes
+from statekeep_backends.local.repairing import ChangedError, repair
 from statekeep_backends.local.walking import walk
 
 if TYPE_CHECKING:
@@ -74,11 +79,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from statekeep_backends.local.effect import Landed
-    from statekeep_backends.local.walking import Folder
+    from statekeep_backends.local.listing import Found
+    from statekeep_backends.local.walking import Contents
 
 __all__ = ["Durability", "LocalDiskStore"]
 
 _logger = logging.getLogger(__name__)
+_LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX") - 1
 
 Durability = Literal["fsync", "rename"]
 
@@ -94,6 +101,9 @@ class LocalDiskStore(StateStore):
         durability: ``"fsync"``: what a call has acknowledged survives a power cut. ``"rename"``:
             it survives the death of the process, not of the machine; much faster.
         lock_timeout: Seconds to wait for another writer.
+        mode: Of new files, before the umask takes its part: ``"private"`` (0600), or an octal text
+            such as ``"0640"``; folders can be entered by who may read the files. What is replaced
+            keeps its mode.
 
     Raises:
         ConfigError: The path is something else than a folder, an option is wrong, or Python does
@@ -106,6 +116,7 @@ class LocalDiskStore(StateStore):
         *,
         durability: Durability = "fsync",
         lock_timeout: float = 10.0,
+        mode: str = "private",
     ) -> None:
         if durability not in get_args(Durability):
             raise ConfigError(f"durability is 'fsync' or 'rename', not {durability!r}")
@@ -118,9 +129,10 @@ class LocalDiskStore(StateStore):
             )
         # Not abspath(), which takes `link/..` for the folder that the link is in.
         self._base = str(Path(path).absolute())
-        self._sync = durability == "fsync"
+        self._folders = Folders(self._base, Modes.parse(mode), sync=durability == "fsync")
+        # Longer paths could be written, step by step, but no other program could name them.
+        self._room = _LONGEST_PATH - len(os.fsencode(self._base)) - 1
         self._lock_timeout = lock_timeout
-        self._durable: set[str] = set()
         self._warned_of: set[str] = set()
         if os.path.lexists(self._base) and not os.path.isdir(self._base):  # noqa: PTH112
             raise ConfigError(f"{self._base} is no folder; a store is one")
@@ -136,48 +148,50 @@ class LocalDiskStore(StateStore):
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`."""
         check_key(key)
+        path, _, name = key.rpartition("/")
         try:
-            return read_document(self._path(key)) if self._is_reached(key) else None
+            if (folder := self._folders.find(path)) is None:
+                return None
+            try:
+                return read_document(folder, name)
+            finally:
+                os.close(folder)
+        except NotAFolderError:
+            return None
         except OSError as error:
             self._fail(error, key)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
         check_key(key)
-        path = self._path(key)
         version = content_version(data)
         effect = Effect()
         try:
-            self._refuse_links(key)
-            if expect is ABSENT:
-                self._create(key, path, data, effect)
-            else:
-                if expect is not ANY and not is_document(path):
-                    compare(None, expect, key=key, store=self)
-                with self._locked(key):
-                    self._compare(key, path, expect)
-                    write_file(path, data, effect, create=False, sync=self._sync)
-            if self._sync:
-                self._sync_name(path)
+            if len(key) * 4 > self._room < len(key.encode()):
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            for _ in range(ATTEMPTS):
+                # Another writer that failed may take back a folder that we rely on.
+                with contextlib.suppress(FolderGoneError):
+                    self._put(key, data, expect, effect)
+                    return version
+            raise OSError(errno.ENOENT, "the folder vanishes again and again")
+        except NoFolderError:
+            compare(None, expect, key=key, store=self)
+            raise
+        except NotAFolderError as error:
+            self._refuse_obstacle(str(error.filename), effect.landed)
         except OSError as error:
             self._fail(error, key, effect.landed)
-        return version
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
         check_key(key)
-        path = self._path(key)
         effect = Effect()
         try:
-            if not self._is_reached(key) or not is_document(path):
+            if not self._delete(key, expect, effect):
                 compare(None, expect, key=key, store=self)
-                return
-            with self._locked(key):
-                self._compare(key, path, expect)
-                with contextlib.suppress(FileNotFoundError), effect:
-                    os.unlink(path)  # noqa: PTH108
-                if self._sync:
-                    sync_folder(os.path.dirname(path))  # noqa: PTH120
+        except NotAFolderError as error:  # in the place of the locks
+            self._refuse_obstacle(str(error.filename))
         except OSError as error:
             self._fail(error, key, effect.landed)
 
@@ -187,16 +201,16 @@ class LocalDiskStore(StateStore):
         return self._scan(prefix)
 
     def close(self) -> None:
-        """See `StateStore.close`. Nothing stays open between calls."""
+        """See `StateStore.close`. Nothing stays open but a scan that is not read to its end."""
 
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere."""
         swept = 0
         try:
-            for folder in self._walk():
-                for file in folder.files:
+            for contents in self._walk():
+                for file in contents.files:
                     if is_leftover(file.name):
-                        swept += _remove_if_older(file, older_than)
+                        swept += _remove_if_older(contents.folder, file, older_than)
         except OSError as error:
             self._fail(error, None)
         return swept
@@ -204,9 +218,8 @@ class LocalDiskStore(StateStore):
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
         """See `SupportsInspect.inspect`."""
         try:
-            yield from inspect_folder(self._base, older_than)
-            if self._is_reached(f"{LOCKS}/x"):
-                yield from inspect_locks(self._base, self._lock_timeout)
+            yield from inspect_folder(self._folders, older_than)
+            yield from inspect_locks(self._folders, self._lock_timeout)
         except OSError as error:
             self._fail(error, None)
 
@@ -214,34 +227,82 @@ class LocalDiskStore(StateStore):
         """See `SupportsInspect.repair`."""
         check_key(quarantine)
         try:
-            self._refuse_links(f"{quarantine}/x")
-            return repair(self._base, anomaly, quarantine, sync=self._sync)
-        except ChangedError:
+            return repair(self._folders, anomaly, quarantine)
+        except ChangedError as error:
             raise ConflictError(
-                "it has changed or is gone; look again", key=anomaly.place, store=self
+                "it has changed or is gone; look again",
+                key=anomaly.place,
+                store=self,
+                landed=error.landed,
             ) from None
+        except NotAFolderError as error:
+            self._refuse_obstacle(str(error.filename), None)
         except OSError as error:
             self._fail(error, anomaly.place)
 
-    def _path(self, key: str) -> str:
-        return f"{self._base}/{key}"
+    def _put(self, key: str, data: bytes, expect: Expect, effect: Effect) -> None:
+        path, _, name = key.rpartition("/")
+        make = expect is ANY or expect is ABSENT
+        with self._folders.writing(path, make=make) as folder:
+            if expect is ABSENT:
+                self._create(key, folder, data, effect)
+            else:
+                if not make and not is_document(look_at(folder, name)):
+                    compare(None, expect, key=key, store=self)
+                with self._locked(key):
+                    new = self._new(self._compare(key, folder, expect))
+                    write_file(folder, name, data, effect, new, create=False)
+            self._folders.flush(path, folder)
+
+    def _create(self, key: str, folder: int, data: bytes, effect: Effect) -> None:
+        name = key.rpartition("/")[2]
+        try:
+            write_file(folder, name, data, effect, self._new(), create=True)
+        except FileExistsError:
+            self._refuse_existing(key, look_at(folder, name))
+        except LinksUnsupportedError:
+            # Every creator on such a filesystem takes the lock instead.
+            with self._locked(key):
+                if status := look_at(folder, name):
+                    self._refuse_existing(key, status)
+                write_file(folder, name, data, effect, self._new(), create=False)
+
+    def _delete(self, key: str, expect: Expect, effect: Effect) -> bool:
+        """Tell whether there was something."""
+        path, _, name = key.rpartition("/")
+        try:
+            folder = self._folders.find(path, TO_READ if self._folders.sync else TO_PASS)
+        except NotAFolderError:
+            return False
+        if folder is None:
+            return False
+        try:
+            if not is_document(look_at(folder, name)):
+                return False
+            with self._locked(key):
+                self._compare(key, folder, expect)
+                with contextlib.suppress(FileNotFoundError), effect:
+                    os.unlink(name, dir_fd=folder)
+                if self._folders.sync:
+                    flush_names(folder)
+        finally:
+            os.close(folder)
+        return True
 
     def _scan(self, prefix: str) -> Iterator[Entry]:
         try:
-            if prefix and not self._is_reached(f"{prefix}/x"):
-                if os.path.lexists(self._path(prefix)):
-                    self._warn_of(prefix, "is no folder")
-                return
-            for folder in self._walk(prefix):
-                yield from self._entries(folder.files)
+            for contents in self._walk(prefix):
+                yield from self._entries(contents)
+        except NotAFolderError:
+            self._warn_of(prefix, "is no folder")
         except OSError as error:
             self._fail(error, prefix or None)
 
-    def _entries(self, files: list[os.DirEntry[str]]) -> list[Entry]:
-        skip = len(self._base) + 1
+    def _entries(self, contents: Contents) -> list[Entry]:
+        outer = f"{contents.path}/" if contents.path else ""
         entries = []
-        for file in files:
-            key = file.path[skip:]
+        for file in contents.files:
+            key = outer + file.name
             if is_key(key):
                 try:
                     entries.append(_entry(key, file.stat(follow_symlinks=False)))
@@ -251,92 +312,49 @@ class LocalDiskStore(StateStore):
                 self._warn_of(key, "is no legal key")
         return entries
 
-    def _walk(self, prefix: str = "") -> Iterator[Folder]:
-        for folder in walk(self._base, prefix):
-            if folder.closed:
+    def _walk(self, prefix: str = "") -> Iterator[Contents]:
+        for contents in walk(self._folders, prefix):
+            if contents.closed:
                 # Somebody else's, a `lost+found` for one.
-                key = folder.path.removeprefix(f"{self._base}/")
-                self._warn_of(key, f"is closed ({folder.closed.strerror})")
-            yield folder
+                self._warn_of(contents.path, f"is closed ({contents.closed.strerror})")
+            yield contents
 
     def _warn_of(self, key: str, why: str) -> None:
         if key not in self._warned_of:
             self._warned_of.add(key)
             _logger.warning("%r in %s %s, so not listed", key, self, why)
 
-    def _sync_name(self, path: str) -> None:
-        folder = os.path.dirname(path)  # noqa: PTH120
-        sync_folder(folder)
-        # Who made the folder may have died before its own name was safe; once is enough.
-        synced = []
-        while folder not in self._durable:
-            outer = os.path.dirname(folder)  # noqa: PTH120
-            sync_folder(outer)
-            synced.append(folder)
-            if folder == self._base:
-                break
-            folder = outer
-        # Not before all of it has succeeded: others rely on it at once.
-        self._durable.update(synced)
+    def _new(self, replaced: os.stat_result | None = None) -> New:
+        return New(self._folders.modes.file, self._folders.sync, replaced)
 
-    def _create(self, key: str, path: str, data: bytes, effect: Effect) -> None:
-        try:
-            write_file(path, data, effect, create=True, sync=self._sync)
-        except FileExistsError:
-            self._refuse_existing(key, path)
-        except LinksUnsupportedError:
-            # Every creator on such a filesystem takes the lock instead.
-            with self._locked(key):
-                if is_document(path) or is_obstacle(path):
-                    self._refuse_existing(key, path)
-                write_file(path, data, effect, create=False, sync=self._sync)
-
-    def _refuse_existing(self, key: str, path: str) -> NoReturn:
-        if is_obstacle(path):
+    def _refuse_existing(self, key: str, status: os.stat_result | None) -> NoReturn:
+        # Nothing is there any more if it was deleted meanwhile: a conflict like any other.
+        if status and not is_document(status):
             self._refuse_obstacle(key)
         raise ConflictError("it exists already", key=key, store=self, landed="no") from None
 
-    def _refuse_obstacle(self, key: str) -> NoReturn:
+    def _refuse_obstacle(self, key: str, landed: Landed | None = "no") -> NoReturn:
         raise CorruptDataError(
             "a folder, a link or a special file is in the way; move it elsewhere",
             key=key,
             store=self,
-            landed="no",
+            landed=landed,
         ) from None
 
-    def _compare(self, key: str, path: str, expect: Expect) -> None:
+    def _compare(self, key: str, folder: int, expect: Expect) -> os.stat_result | None:
+        """Give the status of the document that is there."""
+        name = key.rpartition("/")[2]
         if expect is ANY:
-            if is_obstacle(path):
+            status = look_at(folder, name)
+            if status and not is_document(status):
                 self._refuse_obstacle(key)
-            return
-        current = read_file(path)
-        compare(current and content_version(current[0]), expect, key=key, store=self)
-
-    def _is_reached(self, key: str) -> bool:
-        """Whether all that leads to a key are folders."""
-        path = self._base
-        for segment in key.split("/")[:-1]:
-            path = f"{path}/{segment}"
-            try:
-                if not stat.S_ISDIR(os.lstat(path).st_mode):
-                    return False
-            except FileNotFoundError:
-                return False
-        return True
-
-    def _refuse_links(self, key: str) -> None:
-        path = self._base
-        for segment in key.split("/")[:-1]:
-            path = f"{path}/{segment}"
-            try:
-                if not stat.S_ISDIR(os.lstat(path).st_mode):
-                    self._refuse_obstacle(path[len(self._base) + 1 :])
-            except FileNotFoundError:
-                return
+            return status
+        found = read_file(folder, name)
+        compare(found and content_version(found[0]), expect, key=key, store=self)
+        return found and found[1]
 
     def _locked(self, key: str) -> AbstractContextManager[None]:
-        self._refuse_links(f"{LOCKS}/x")
-        return locked(self._path(LOCKS), key, self._lock_timeout, sync=self._sync)
+        return locked(self._folders, key, self._lock_timeout)
 
     def _fail(self, error: OSError, key: str | None, landed: Landed | None = None) -> NoReturn:
         if key is None and isinstance(error.filename, str):
@@ -366,11 +384,11 @@ def _entry(key: str, status: os.stat_result) -> Entry:
     return Entry(key, status.st_size, status.st_mtime_ns, fingerprint(status))
 
 
-def _remove_if_older(file: os.DirEntry[str], age: timedelta) -> bool:
+def _remove_if_older(folder: int, file: Found, age: timedelta) -> bool:
     try:
         if not is_older(file.stat(follow_symlinks=False), age):
             return False
-        os.unlink(file.path)  # noqa: PTH108
+        os.unlink(file.name, dir_fd=folder)
     except OSError:
         return False
     return True

@@ -1,0 +1,255 @@
+"""The folders of a store: opened one step at a time, made, taken back, flushed.
+
+Who may write in a store can put a link in the place of a folder at any moment, also between a
+check and its use. So below the base no path of more than one step is given to the system: each
+folder is opened in the one before it, and not if it is a link; what is in it is reached from its
+descriptor. The base itself is trusted, and may be a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from statekeep_backends.local.flushes import Flushes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from statekeep_backends.local.modes import Modes
+
+__all__ = [
+    "ATTEMPTS",
+    "TO_PASS",
+    "TO_READ",
+    "Folders",
+    "NoFolderError",
+    "NotAFolderError",
+    "Trail",
+]
+
+ATTEMPTS = 100
+"""How often to make a folder anew that others take back."""
+
+_FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+TO_READ = _FOLDER | os.O_RDONLY
+"""Opens a folder to list or to flush it."""
+
+TO_PASS = _FOLDER | getattr(os, "O_PATH", os.O_RDONLY)
+"""Opens a folder that perhaps may be entered, but not read."""
+
+_NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
+_TRAIL = 16
+
+
+class NotAFolderError(NotADirectoryError):
+    """A link, or something else, is in the place of a folder, which is its `filename`."""
+
+
+class NoFolderError(Exception):
+    """There is no such folder."""
+
+
+class Folders:
+    """The folders of one store. Those it gives are open descriptors, for the caller to close.
+
+    Args:
+        base: The store's folder.
+        modes: Those of what is made.
+        sync: Whether what is written shall survive a power cut.
+    """
+
+    def __init__(self, base: str, modes: Modes, *, sync: bool) -> None:
+        self.base = base
+        self.modes = modes
+        self.sync = sync
+        self._flushes = Flushes(self)
+
+    def open(self, path: str, flags: int = TO_PASS) -> int:
+        """Open a folder.
+
+        Args:
+            path: Relative to the base; empty for the base itself.
+            flags: What for: `TO_PASS` or `TO_READ`.
+
+        Raises:
+            FileNotFoundError: There is nothing.
+            NotAFolderError: There, or on the way, is something else.
+            NotADirectoryError: The base is something else.
+        """
+        if not path:
+            return os.open(self.base, flags & ~os.O_NOFOLLOW)
+        steps = path.split("/")
+        last = len(steps) - 1
+        descriptor = self._enter(steps, 0, TO_PASS if last else flags, None)
+        for n in range(1, last + 1):
+            outer = descriptor
+            try:
+                descriptor = self._enter(steps, n, flags if n == last else TO_PASS, outer)
+            finally:
+                os.close(outer)
+        return descriptor
+
+    def open_in(self, outer: int, path: str) -> int:
+        """Open a folder to read it, in the open one that holds it.
+
+        Args:
+            outer: The one that holds it.
+            path: Relative to the base.
+        """
+        steps = path.split("/")
+        return self._enter(steps, len(steps) - 1, TO_READ, outer)
+
+    def find(self, path: str, flags: int = TO_PASS) -> int | None:
+        """Open a folder; None if there is nothing.
+
+        Raises:
+            NotAFolderError: There, or on the way, is something else.
+        """
+        try:
+            return self.open(path, flags)
+        except FileNotFoundError:
+            return None
+
+    def make(self, path: str, made: list[str], flags: int = TO_PASS) -> int:
+        """Open a folder, and make it first if need be, with all that leads to it.
+
+        Args:
+            path: Relative to the base.
+            made: Gets those that were made, the outermost first, also if all fails then.
+            flags: What for.
+        """
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                return self.open(path, flags)
+            # Another writer that failed may take back what leads there.
+            with contextlib.suppress(FileNotFoundError):
+                self._make(path, made)
+        raise OSError(errno.ENOENT, "the folder vanishes again and again")
+
+    @contextmanager
+    def writing(self, path: str, *, make: bool) -> Iterator[int]:
+        """Open a folder to write in it; if that fails, what had to be made is taken back.
+
+        Args:
+            path: Relative to the base.
+            make: Whether to make it if need be.
+
+        Raises:
+            NoFolderError: It is not there, and was not to be made.
+        """
+        made: list[str] = []
+        flags = TO_READ if self.sync else TO_PASS
+        try:
+            if make:
+                folder = self.make(path, made, flags)
+            elif (found := self.find(path, flags)) is not None:
+                folder = found
+            else:
+                raise NoFolderError
+            try:
+                yield folder
+            finally:
+                os.close(folder)
+        except BaseException:
+            self.take_back(made)
+            raise
+
+    def take_back(self, made: list[str]) -> None:
+        """Remove folders that were made for nothing, unless someone has written there meanwhile."""
+        for each in reversed(made):
+            with contextlib.suppress(OSError):
+                if os.path.isabs(each):  # noqa: PTH117
+                    os.rmdir(each)  # noqa: PTH106
+                    continue
+                outer, _, name = each.rpartition("/")
+                folder = self.open(outer)
+                try:
+                    os.rmdir(name, dir_fd=folder)
+                finally:
+                    os.close(folder)
+
+    def flush(self, path: str, folder: int) -> None:
+        """Make the names in a folder survive a power cut, and those that lead there.
+
+        Args:
+            path: Relative to the base.
+            folder: The folder, opened to be read.
+        """
+        if self.sync:
+            self._flushes.flush(path, folder)
+
+    def _enter(self, steps: list[str], n: int, flags: int, outer: int | None) -> int:
+        try:
+            if outer is None:
+                # The base and one step: it is of the last step of a path that the flags speak.
+                return os.open(f"{self.base}/{steps[n]}", flags)
+            return os.open(steps[n], flags, dir_fd=outer)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER or not os.path.isdir(self.base):  # noqa: PTH112
+                raise
+            place = "/".join(steps[: n + 1])
+            raise NotAFolderError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place) from error
+
+    def _make(self, path: str, made: list[str]) -> None:
+        self._make_base(made)
+        descriptor = self.open("")
+        steps = path.split("/") if path else []
+        try:
+            for n, name in enumerate(steps):
+                outer = descriptor
+                try:
+                    descriptor = self._enter(steps, n, TO_PASS, outer)
+                except FileNotFoundError:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, self.modes.folder, dir_fd=outer)
+                        made.append("/".join(steps[: n + 1]))
+                    descriptor = self._enter(steps, n, TO_PASS, outer)
+                os.close(outer)
+        finally:
+            os.close(descriptor)
+
+    def _make_base(self, made: list[str]) -> None:
+        missing = []
+        folder = self.base
+        while not os.path.isdir(folder):  # noqa: PTH112
+            missing.append(folder)
+            folder = os.path.dirname(folder)  # noqa: PTH120
+        for each in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(each, self.modes.folder)  # noqa: PTH102
+                made.append(each)
+                self._flushes.made_outside.add(each)
+
+
+class Trail:
+    """Opens folders in the order of a walk, each in its parent. Few of them stay open."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._opened: list[tuple[str, int]] = []
+
+    def enter(self, path: str) -> int:
+        """Open a folder to read it, until another one is asked for that is not below it."""
+        outer = path.rpartition("/")[0]
+        if not path:
+            self.close()
+            descriptor = self._folders.open("", TO_READ)
+        else:
+            while self._opened and self._opened[-1][0] != outer:
+                os.close(self._opened.pop()[1])
+            if not self._opened:
+                self._opened.append((outer, self._folders.open(outer)))
+            descriptor = self._folders.open_in(self._opened[-1][1], path)
+        self._opened.append((path, descriptor))
+        if len(self._opened) > _TRAIL:
+            os.close(self._opened.pop(0)[1])
+        return descriptor
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self._opened:
+            os.close(self._opened.pop()[1])
