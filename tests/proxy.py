@@ -34,6 +34,15 @@ class Late:
 
 
 @dataclass
+class Answer:
+    """Answer so instead of forwarding the request."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Request:
     """What a client sent; `status` is what the server behind said, 0 if it was not asked."""
 
@@ -55,9 +64,9 @@ class Request:
         return "LIST" if "list-type" in self.query else self.method
 
 
-Fault = str | tuple[int, str] | Late | bytes | float | None
+Fault = str | tuple[int, str] | Answer | Late | bytes | float | None
 """What to do to a request: `CUT`, `DROP`, `HALF` or `Late`, or answer a status and a code instead
-of forwarding it, or 200 and a body, or wait for so many seconds."""
+of forwarding it, or 200 and a body, or an `Answer`, or wait for so many seconds."""
 
 
 @dataclass
@@ -139,6 +148,9 @@ class Proxy:
                     return
                 if isinstance(fault, bytes):
                     self.answer(200, fault, {})
+                    return
+                if isinstance(fault, Answer):
+                    self.answer(fault.status, fault.body, fault.headers)
                     return
                 connection = http.client.HTTPConnection(urlsplit(proxy.target).netloc)
                 passed_on = {

@@ -95,7 +95,6 @@ class TestChoice:
             ({}, ("obstore",), "s3fs"),
             ({"client": "s3fs"}, (), "s3fs"),
             ({"client": "obstore"}, ("s3fs", "botocore"), "obstore"),
-            ({"conditional": "no"}, ("s3fs", "botocore"), "obstore"),
         ],
     )
     def test_is_obstore_where_nothing_is_lost_by_it(
@@ -129,7 +128,8 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("options", "missing", "why"),
         [
-            ({}, ("s3fs",), r"statekeep\[s3\]'; obstore alone cannot delete on a condition"),
+            ({}, ("s3fs",), r"statekeep\[s3\]'; obstore alone can neither list nor delete"),
+            ({"conditional": "no"}, ("s3fs",), r"statekeep\[s3\]'; obstore alone can neither list"),
             ({}, ("s3fs", "obstore"), r"pip install 'statekeep\[s3\]'$"),
             ({"client": "s3fs"}, ("s3fs",), r"pip install 'statekeep\[s3\]'"),
             ({"client": "obstore"}, ("obstore",), r"pip install 'statekeep\[obstore\]'"),
@@ -155,14 +155,15 @@ class TestChoice:
         script = (
             f"store = open_store('{s3_place}?endpoint_url={s3_endpoint}&client=obstore')\n"
             "store.put('a.md', b'x', expect=store.put('a.md', b''))\n"
-            "store.get('a.md'); list(store.scan()); store.delete('a.md')"
+            "store.get('a.md'); delete_many(store, ['a.md'])"
         )
         assert _imported_by(script) == {"obstore"}
 
 
 def _imported_by(script: str) -> set[str]:
     command = (
-        f"import sys; from statekeep import open_store\n{script}\n"
+        f"import sys; from statekeep import open_store; from statekeep.store import delete_many\n"
+        f"{script}\n"
         "print(*{m.split('.')[0] for m in sys.modules})"
     )
     ended = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True)
@@ -195,7 +196,21 @@ class TestObstoreAlone:
         with pytest.raises(UnsupportedError, match=r"pip install 'statekeep\[s3\]'"):
             store.delete(KEY, expect=version)
         assert proxy.count() == []
-        assert [entry.key for entry in store.scan()] == [KEY]
+        assert store.get(KEY)
+
+    def test_deletes_in_a_way_whose_answer_it_reads(self, store: StateStore, proxy: Proxy) -> None:
+        store.put(KEY, b"1")
+        proxy.count()
+        store.delete(KEY)
+        assert proxy.count() == ["POST"]
+        assert store.get(KEY) is None
+
+    def test_refuses_to_list_and_says_what_to_install(
+        self, store: StateStore, proxy: Proxy
+    ) -> None:
+        with pytest.raises(UnsupportedError, match=r"cannot list.*pip install 'statekeep\[s3\]'"):
+            list(store.scan())
+        assert proxy.count() == []
 
     def test_serves_sessions_that_detect_no_conflicts(self, store: StateStore) -> None:
         with pytest.raises(UnsupportedError, match="delete on a condition"):
@@ -203,13 +218,6 @@ class TestObstoreAlone:
         sessions = Sessions(store, conflicts="last-writer-wins")
         sessions.get_or_create("ada", "s")
         assert sessions.delete("s")
-
-    def test_refuses_to_list_what_it_does_not_take(
-        self, store: StateStore, s3_place: str, bucket: Any
-    ) -> None:
-        bucket(s3_place, "notes//odd.md")
-        with pytest.raises(UnsupportedError, match=r"pip install 'statekeep\[s3\]'"):
-            list(store.scan())
 
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_refuses_to_hang_in_a_forked_child(self, store: StateStore) -> None:
@@ -302,8 +310,7 @@ class TestForeignNames:
         bucket: Callable[[str, str], None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        for module in ("with_s3fs", "with_obstore"):
-            monkeypatch.setattr(f"statekeep_backends.s3.{module}.PAGE", 3)
+        monkeypatch.setattr("statekeep_backends.s3.with_s3fs.PAGE", 3)
         keys = [f"{n}.md" for n in range(8)]
         for key in keys:
             store.put(key, b"x")
@@ -313,7 +320,7 @@ class TestForeignNames:
     @pytest.mark.parametrize("s3_client", ["obstore"], indirect=True)
     def test_with_control_characters_obstore_refuses(self, store: StateStore) -> None:
         key = "notes/a\nb.md"
-        for operation in (store.get, lambda key: store.put(key, b"x"), store.delete,
+        for operation in (store.get, lambda key: store.put(key, b"x"),
                           lambda key: delete_many(store, [key])):  # fmt: skip
             with pytest.raises(UnsupportedError, match="use client=s3fs"):
                 operation(key)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from statekeep.errors import ConfigError
 from statekeep.plugins import BackendSpec, hookimpl
 from statekeep_backends.s3.config import S3Config
+from statekeep_backends.s3.names import split
 from statekeep_backends.s3.store import S3Store
 
 if TYPE_CHECKING:
@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 
 def _open(url: StoreURL, config: S3Config) -> S3Store:
-    if not url.location.startswith("//"):
-        raise ConfigError("write s3://bucket or s3://bucket/prefix")
-    bucket, _, prefix = url.location[2:].partition("/")
-    if not bucket:
-        raise ConfigError("the URL names no bucket; write s3://bucket/prefix")
-    return S3Store(bucket, prefix.strip("/"), config)
+    return S3Store(*split(url.location), config)
 
 
 @hookimpl

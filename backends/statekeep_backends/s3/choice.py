@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import ConfigError
-from statekeep_backends.s3.client import NOT_SUPPORTED, Failure
 from statekeep_backends.s3.extras import GET_OBSTORE, GET_S3FS, is_installed
+from statekeep_backends.s3.failures import NOT_SUPPORTED, Failure
 
 if TYPE_CHECKING:
     from statekeep_backends.s3.client import Client
@@ -20,28 +20,30 @@ Kind = Literal["s3fs", "obstore"]
 _ONLY_BOTOCORE_KNOWS = ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT")
 
 
-def choose(config: S3Config) -> Kind:
-    """Choose a client for a configuration.
+def choose(bucket: str, config: S3Config) -> Kind:
+    """Choose a client for a bucket and a configuration.
 
-    ``auto`` is obstore where nothing is lost by it, else s3fs: obstore cannot delete on a
-    condition, so it needs s3fs beside it, or that no conditions are asked for.
+    ``auto`` is obstore where nothing is lost by it, else s3fs: obstore can neither list nor delete
+    on a condition, so it needs s3fs beside it.
 
     Raises:
         ConfigError: The one that is asked for is not installed, or cannot do what else is.
     """
     if config.client == "obstore":
-        if why_not := _why_not_obstore(config):
+        if why_not := _why_not_obstore(bucket, config):
             raise ConfigError(f"s3: obstore cannot be the client: {why_not}")
         return "obstore"
-    loses_nothing = is_installed("s3fs") or config.conditional == "no"
-    if config.client == "auto" and loses_nothing and _why_not_obstore(config) is None:
-        return "obstore"
     if not is_installed("s3fs"):
-        alone = "; obstore alone cannot delete on a condition, and is used with client=obstore"
+        alone = (
+            "; obstore alone can neither list nor delete on a condition, and is used with "
+            "client=obstore"
+        )
         raise ConfigError(
             f"s3: needs packages that are not installed (s3fs): {GET_S3FS}"
             + (alone if is_installed("obstore") else "")
         )
+    if config.client == "auto" and _why_not_obstore(bucket, config) is None:
+        return "obstore"
     return "s3fs"
 
 
@@ -69,9 +71,11 @@ def make(kind: Kind, bucket: str, config: S3Config) -> Client:
     return S3fsClient(bucket, config)
 
 
-def _why_not_obstore(config: S3Config) -> str | None:
+def _why_not_obstore(bucket: str, config: S3Config) -> str | None:
     if not is_installed("obstore"):
         return f"it is not installed; {GET_OBSTORE}"
+    if bucket.startswith("arn:"):
+        return "it takes no access points; use client=s3fs"
     profile = config.profile or os.environ.get("AWS_PROFILE")
     if profile and not is_installed("botocore"):
         return f"a profile needs botocore, which is not installed; {GET_S3FS}"

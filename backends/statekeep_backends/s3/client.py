@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,20 +15,10 @@ if TYPE_CHECKING:
     from statekeep.store import Expect, ExpectSeen, Version
 
 __all__ = [
-    "DENIED",
-    "MISCONFIGURED",
-    "MISSING",
-    "NOT_SUPPORTED",
-    "NO_ANSWER",
-    "NO_CREDENTIALS",
     "PAGE",
-    "PRECONDITION_FAILED",
-    "RETRYABLE",
-    "WRONG_REGION",
-    "After",
+    "SEND_BEFORE",
     "Client",
     "Content",
-    "Failure",
     "Head",
     "Object",
     "Page",
@@ -40,77 +32,8 @@ T = TypeVar("T")
 PAGE = 1000
 """Objects of one LIST and of one bulk delete: the most that S3 allows."""
 
-MISSING = {"NoSuchKey", "NotFound", "404"}
-PRECONDITION_FAILED = {"PreconditionFailed", "412"}
-DENIED = {
-    "AccessDenied",
-    "AllAccessDisabled",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidToken",
-    "SignatureDoesNotMatch",
-    "401",
-    "403",
-}
-WRONG_REGION = {
-    "AuthorizationHeaderMalformed",
-    "IllegalLocationConstraintException",
-    "PermanentRedirect",
-    "301",
-}
-RETRYABLE = {
-    "ConditionalRequestConflict",
-    "InternalError",
-    "OperationAborted",
-    "RequestTimeout",
-    "ServiceUnavailable",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
-    "409",
-    "429",
-    "500",
-    "502",
-    "503",
-    "504",
-}
-_KNOWN = MISSING | PRECONDITION_FAILED | DENIED | WRONG_REGION | RETRYABLE | {"NoSuchBucket"}
-
-NO_ANSWER = "no answer"
-NO_CREDENTIALS = "no credentials"
-MISCONFIGURED = "misconfigured"
-NOT_SUPPORTED = "not supported"
-
-# A server that throttles, or lacks a feature or room, says so before it does anything.
-_REFUSED = {"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "501", "507"}
-# Clients' errors by their status, but the server cannot know how far the request came.
-_TIMED_OUT = {"RequestTimeout", "408"}
-
-
-class Failure(Exception):  # noqa: N818 - it never leaves this backend
-    """A request that did not do what it was sent for.
-
-    Args:
-        code: S3's code for it, or `NO_ANSWER`, `NO_CREDENTIALS`, `MISCONFIGURED`
-            or `NOT_SUPPORTED`: what the client cannot do.
-        message: What the server or the library says.
-        status: The status of the answer; it is the code where S3's is none that we know.
-        unsent: Whether it is certain that nothing was sent.
-
-    Attributes:
-        refused: Whether it is certain that nothing was done: the answer says so, or nothing was
-            sent. Any other failure may have come after the effect.
-    """
-
-    def __init__(
-        self, code: str, message: str = "", status: str = "", *, unsent: bool = False
-    ) -> None:
-        vague = code not in _KNOWN and status in _KNOWN
-        self.code = (status if vague else code) or status
-        self.message = message
-        self.refused = unsent or _is_refusal(code, status)
-        super().__init__(f"{self.code}: {message}" if message else self.code)
+SEND_BEFORE: ContextVar[float] = ContextVar("SEND_BEFORE", default=math.inf)
+"""The moment, by `time.monotonic`, after which no client may send what the call wants sent."""
 
 
 class Content(NamedTuple):
@@ -118,7 +41,7 @@ class Content(NamedTuple):
 
     data: bytes
     version: Version
-    modified: datetime
+    modified: datetime | None
 
 
 class Head(NamedTuple):
@@ -142,22 +65,11 @@ class Page(NamedTuple):
 
     Attributes:
         objects: What it lists.
-        more: What to give for the next page, None if there is none: whatever a client of this
-            kind can go on from, or `After`.
+        more: What to give for the next page, None if there is none.
     """
 
     objects: list[Object]
-    more: object | None
-
-
-class After(NamedTuple):
-    """A place in a listing that any client can go on from.
-
-    Attributes:
-        name: The last object that was listed.
-    """
-
-    name: str
+    more: str | None
 
 
 class Refusal(NamedTuple):
@@ -215,20 +127,17 @@ class Client(Protocol):
         """POST of a bulk delete; at most `PAGE` names."""
         ...
 
-    async def page(self, start: str, more: object | None) -> Page:
+    async def page(self, start: str, more: str | None) -> Page:
         """LIST of the names that begin so."""
+        ...
+
+    async def renew(self) -> None:
+        """Look for credentials anew, because those at hand have expired."""
         ...
 
     def close(self) -> None:
         """Close the connections."""
         ...
-
-
-def _is_refusal(code: str, status: str) -> bool:
-    if _TIMED_OUT & {code, status}:
-        return False
-    # A code alone may be one object's in a bulk delete, of which others are gone.
-    return status[:1] in {"3", "4"} or (status[:1] == "5" and bool(_REFUSED & {code, status}))
 
 
 def is_aws(endpoint_url: str) -> bool:

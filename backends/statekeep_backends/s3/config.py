@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
 
 __all__ = ["S3Config"]
 
@@ -36,6 +36,18 @@ class S3Config(BaseModel):
     conditional: Literal["auto", "yes", "no"] = "auto"
     """Whether the server honours conditions; ``auto`` trusts AWS and asks any other once."""
 
+    sse: Literal["AES256", "aws:kms"] | None = None
+    """How the server encrypts what is written; by default as the bucket says."""
+
+    sse_kms_key_id: str | None = None
+    """The key for ``aws:kms``: an id, an ARN or an alias."""
+
+    storage_class: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
+    """The storage class of what is written; by default as the server says."""
+
+    checksum: bool = True
+    """Send a checksum (a CRC) with each write; buckets with object lock refuse those without."""
+
     connect_timeout: PositiveFloat = 5.0
     """Seconds."""
 
@@ -56,3 +68,16 @@ class S3Config(BaseModel):
             if url.scheme not in {"http", "https"} or not url.hostname:
                 raise ValueError("an endpoint begins with http:// or https://, and a host")
         return given
+
+    @field_validator("storage_class")
+    @classmethod
+    def _can_be_read(cls, given: str | None) -> str | None:
+        if given in {"GLACIER", "DEEP_ARCHIVE"}:
+            raise ValueError("what is archived cannot be read; GLACIER_IR can")
+        return given
+
+    @model_validator(mode="after")
+    def _has_a_use_for_its_key(self) -> Self:
+        if self.sse_kms_key_id is not None and self.sse != "aws:kms":
+            raise ValueError("sse_kms_key_id needs sse=aws:kms")
+        return self

@@ -5,46 +5,36 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from statekeep.errors import (
-    AccessDeniedError,
-    ConfigError,
-    InvalidKeyError,
-    StateStoreError,
-    UnavailableError,
-    UnsupportedError,
-)
+from statekeep.errors import StateStoreError, UnavailableError
 from statekeep_backends.s3.choice import choose, make
-from statekeep_backends.s3.client import (
-    DENIED,
-    MISCONFIGURED,
-    NO_ANSWER,
-    NO_CREDENTIALS,
-    NOT_SUPPORTED,
-    RETRYABLE,
-    WRONG_REGION,
-    Failure,
-)
+from statekeep_backends.s3.client import SEND_BEFORE
+from statekeep_backends.s3.errors import to_error
+from statekeep_backends.s3.failures import NO_ANSWER, Failure, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from statekeep_backends.s3.choice import Kind
+    from statekeep_backends.s3.choice import Kind as KindOfClient
     from statekeep_backends.s3.client import Client
     from statekeep_backends.s3.config import S3Config
 
-__all__ = ["Call", "Requests"]
+__all__ = ["Call", "Requests", "begin_anew"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Landed = Literal["no", "unknown"]
 
-_SIGN_IN = (
-    "sign in the usual AWS ways: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role"
-)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+_LAST_SENT = 540.0
+"""Seconds after the beginning of a call in which its writes and deletes may be sent.
+
+Moves rely on it that none is sent ten minutes after it; a connection may take a while, too.
+"""
 
 
 class Call:
@@ -71,15 +61,22 @@ class Call:
         Raises:
             Failure: The last one, or the first that does not pass by waiting.
         """
-        for tries in range(self._retries):
+        tries, renewed = 0, False
+        while True:
             try:
                 return await request()
             except Failure as failure:
-                if failure.code not in RETRYABLE | {NO_ANSWER}:
+                if failure.kind is Kind.EXPIRED and not renewed:
+                    renewed = True
+                    await self.client.renew()
+                    continue
+                if not failure.kind.passes or tries >= self._retries:
                     raise
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**tries)
+                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**tries)
+                if time.monotonic() + pause >= SEND_BEFORE.get():
+                    raise
+            tries += 1
             await self.client.pause(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
-        return await request()
 
     async def write_with_retry(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Send a request that changes something, and keep account of what may have landed.
@@ -91,6 +88,8 @@ class Call:
         async def attempt() -> T:
             before, self.landed = self.landed, "unknown"
             try:
+                if time.monotonic() >= SEND_BEFORE.get():
+                    raise Failure(NO_ANSWER, "getting ready took too long", unsent=True)
                 return await request()
             except Failure as failure:
                 if failure.refused:
@@ -98,6 +97,11 @@ class Call:
                 raise
 
         return await self.send_with_retry(attempt)
+
+
+def begin_anew() -> None:
+    """Give the requests that follow as much time as if their call began now."""
+    SEND_BEFORE.set(time.monotonic() + _LAST_SENT)
 
 
 class Requests:
@@ -120,7 +124,7 @@ class Requests:
         self._bucket = bucket
         self._config = config
         self._store = store
-        self.kind: Kind = choose(config)
+        self.kind: KindOfClient = choose(bucket, config)
         self._lock = threading.Lock()
         self.once = threading.Lock()
         self._client: Client | None = None
@@ -139,12 +143,25 @@ class Requests:
     def write(
         self,
         key: str | None,
+        begun: float,
         operation: Callable[Concatenate[Call, P], Coroutine[Any, Any, T]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run an operation that changes something; its errors say what may have landed."""
-        return self._run(key, Call(self._config.retries, "no"), operation, *args, **kwargs)
+        """Run an operation that changes something; its errors say what may have landed.
+
+        Args:
+            key: The document concerned.
+            begun: When the caller asked for it, by `time.monotonic`.
+            operation: What to run.
+            args: For the operation.
+            kwargs: For the operation.
+        """
+        token = SEND_BEFORE.set(begun + _LAST_SENT)
+        try:
+            return self._run(key, Call(self._config.retries, "no"), operation, *args, **kwargs)
+        finally:
+            SEND_BEFORE.reset(token)
 
     def close(self) -> None:
         """Close the connections."""
@@ -157,36 +174,9 @@ class Requests:
         self, failure: Failure, key: str | None, landed: Landed | None = None
     ) -> StateStoreError:
         """The error that a failure is for the caller."""
-        error = self._translate(failure, key)
+        error = to_error(failure, key=key, bucket=self._bucket, store=self._store)
         error.landed = landed
         return error
-
-    def _translate(self, failure: Failure, key: str | None) -> StateStoreError:
-        code, said, store = failure.code, str(failure), self._store
-        if code == NO_ANSWER:
-            said = f"no answer ({failure.message})"
-            return UnavailableError(f"{said}; retry later", key=key, store=store)
-        if code in RETRYABLE:
-            return UnavailableError(f"S3 asks to wait ({said}); retry later", key=key, store=store)
-        if code in DENIED:
-            return AccessDeniedError(f"S3 refuses ({said}); {_SIGN_IN}", key=key, store=store)
-        if code == NO_CREDENTIALS:
-            return AccessDeniedError(f"{said}; {_SIGN_IN}", key=key, store=store)
-        if code == "NoSuchBucket":
-            return ConfigError(
-                f"there is no bucket {self._bucket!r}; create it, or mend the URL", store=store
-            )
-        if code in WRONG_REGION:
-            return ConfigError(
-                f"the bucket is elsewhere ({said}); set the option region", store=store
-            )
-        if code == MISCONFIGURED:
-            return ConfigError(f"S3 is configured wrongly: {failure.message}", store=store)
-        if code == "KeyTooLongError":
-            return InvalidKeyError("too long for this server", key=key, store=store)
-        if code == NOT_SUPPORTED:
-            return UnsupportedError(failure.message, key=key, store=store)
-        return UnsupportedError(f"the server refuses ({said})", key=key, store=store)
 
     def _run(
         self,
@@ -228,11 +218,11 @@ _living: weakref.WeakSet[Requests] = weakref.WeakSet()
 _of_parents: list[Client | None] = []
 
 
-def _begin_anew() -> None:
+def _forget_parents() -> None:
     # Kept, because a client that is closed or collected in a child takes its connections out of
     # the event loop, which at that depth is still the parent's: that would wait in vain.
     _of_parents.extend([requests.reset_after_fork() for requests in _living])
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_forget_parents)

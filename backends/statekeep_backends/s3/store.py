@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -32,15 +33,12 @@ from statekeep.store import (
 )
 from statekeep.store.transfer import Transfer
 from statekeep.timestamps import to_nanoseconds, utc_now
-from statekeep_backends.s3.client import (
-    MISSING,
-    PAGE,
-    PRECONDITION_FAILED,
-    Failure,
-)
+from statekeep_backends.s3.client import PAGE
 from statekeep_backends.s3.config import S3Config
 from statekeep_backends.s3.extras import GET_S3FS, is_installed
-from statekeep_backends.s3.requests import Requests
+from statekeep_backends.s3.failures import Failure, Kind
+from statekeep_backends.s3.names import check_bucket
+from statekeep_backends.s3.requests import Requests, begin_anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,16 +63,18 @@ class S3Store(StateStore):
     Nothing is sent before the first operation.
 
     Args:
-        bucket: The bucket; it must exist.
+        bucket: The bucket, which must exist, or the ARN of an access point.
         prefix: Segments joined by ``/``; empty for the whole bucket.
         config: Options.
 
     Raises:
         InvalidKeyError: The prefix could not be part of a key.
-        ConfigError: The client that is asked for is not installed, or cannot do what else is.
+        ConfigError: No bucket can have that name; or the client that is asked for is not
+            installed, or cannot do what else is.
     """
 
     def __init__(self, bucket: str, prefix: str = "", config: S3Config | None = None) -> None:
+        check_bucket(bucket)
         check_prefix(prefix)
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
@@ -118,23 +118,24 @@ class S3Store(StateStore):
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`. One request, and after a conflict one more."""
-        name = self._name(key)
+        name, begun = self._name(key), time.monotonic()
         if expect is not ANY:
             check_expectation(expect)
-            self._refuse_condition("put", key)
-        return self._requests.write(key, self._put, key, name, bytes(data), expect)
+            self._refuse_condition("put", key, begun)
+        return self._requests.write(key, begun, self._put, key, name, bytes(data), expect)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`. One request, and after a lost answer one more."""
-        name = self._name(key)
+        name, begun = self._name(key), time.monotonic()
         if expect is not ANY:
             check_expectation(expect)
-            self._refuse_condition("delete", key)
-        self._requests.write(key, self._delete, key, name, expect)
+            self._refuse_condition("delete", key, begun)
+        self._requests.write(key, begun, self._delete, key, name, expect)
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`. One request for each 1000."""
-        self._requests.write(None, self._delete_many, {self._name(key): key for key in keys})
+        named = {self._name(key): key for key in keys}
+        self._requests.write(None, time.monotonic(), self._delete_many, named)
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`. One request for each 1000 documents."""
@@ -142,7 +143,7 @@ class S3Store(StateStore):
         return self._scan(f"{self._prefix}{prefix}/" if prefix else self._prefix)
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
-        """See `SupportsInspect.inspect`. One request, and with obstore one for each leftover."""
+        """See `SupportsInspect.inspect`. One request."""
         before = utc_now() - older_than
         for found in self._list(self._prefix + _PROBES):
             if found.modified < before:
@@ -179,7 +180,7 @@ class S3Store(StateStore):
         try:
             found = await call.send_with_retry(lambda: call.client.get(name))
         except Failure as failure:
-            if failure.code in MISSING:
+            if failure.kind is Kind.MISSING:
                 return None
             raise
         return Blob(found.data, found.version, found.modified, found.version)
@@ -208,9 +209,9 @@ class S3Store(StateStore):
                 lambda: call.client.put(name, data, expect, kind, metadata)
             )
         except Failure as failure:
-            if expect is not ANY and failure.code in PRECONDITION_FAILED:
+            if expect is not ANY and failure.kind is Kind.PRECONDITION_FAILED:
                 return await self._read_back(call, key, name, nonce)
-            if expect is not ANY and failure.code in MISSING:
+            if expect is not ANY and failure.kind is Kind.MISSING:
                 compare(None, expect, key=key, store=self)
             raise
 
@@ -230,9 +231,9 @@ class S3Store(StateStore):
         try:
             await call.write_with_retry(lambda: call.client.delete(name, expect))
         except Failure as failure:
-            if failure.code in MISSING and expect is ANY:
+            if failure.kind is Kind.MISSING and expect is ANY:
                 return
-            if failure.code not in MISSING | PRECONDITION_FAILED:
+            if failure.kind not in {Kind.MISSING, Kind.PRECONDITION_FAILED}:
                 raise
             if call.landed == "unknown" and await self._head(call, name) is None:
                 return  # as asked, and most likely by the request whose answer was lost
@@ -244,6 +245,7 @@ class S3Store(StateStore):
         names = list(keys)
         for start in range(0, len(names), PAGE):
             request = partial(call.client.delete_many, names[start : start + PAGE])
+            begin_anew()  # nothing waits for the end of all of them
             for refusal in await call.write_with_retry(request):
                 failure = Failure(refusal.code, refusal.message)
                 raise self._requests.translate(failure, keys.get(refusal.name))
@@ -252,7 +254,7 @@ class S3Store(StateStore):
         try:
             return await call.send_with_retry(lambda: call.client.head(name))
         except Failure as failure:
-            if failure.code in MISSING:
+            if failure.kind is Kind.MISSING:
                 return None
             raise
 
@@ -263,30 +265,31 @@ class S3Store(StateStore):
                 yield Entry(key, found.size, to_nanoseconds(found.modified), found.etag)
 
     def _list(self, start: str) -> Iterator[Object]:
-        more: object | None = None
+        more: str | None = None
+        key = start[len(self._prefix) :].rstrip("/") or None
         while True:
-            page = self._requests.read(start or None, self._page, start, more)
+            page = self._requests.read(key, self._page, start, more)
             yield from page.objects
             if page.more is None:
                 return
             more = page.more
 
-    async def _page(self, call: Call, start: str, more: object | None) -> Page:
+    async def _page(self, call: Call, start: str, more: str | None) -> Page:
         return await call.send_with_retry(lambda: call.client.page(start, more))
 
-    def _refuse_condition(self, what: Literal["put", "delete"], key: str) -> None:
+    def _refuse_condition(self, what: Literal["put", "delete"], key: str, begun: float) -> None:
         """Refuse a condition that would not be honoured; find out, if need be."""
         if what not in self._honours_conditions:
             if self._requests.once.acquire(blocking=False):
                 try:
-                    self._find_out(what, key)
+                    self._find_out(what, key, begun)
                 finally:
                     self._requests.once.release()
             else:
                 with self._requests.once:
                     pass  # another thread is asking
                 # If it got no answer, those who waited ask all at once, not one by one.
-                self._find_out(what, key)
+                self._find_out(what, key, begun)
         if not self._honours_conditions[what]:
             who, instead = "this server", "use another server"
             if what == "delete" and self._lacks_s3fs:
@@ -298,12 +301,14 @@ class S3Store(StateStore):
                 landed="no",
             )
 
-    def _find_out(self, what: Literal["put", "delete"], key: str) -> None:
+    def _find_out(self, what: Literal["put", "delete"], key: str, begun: float) -> None:
         if what in self._honours_conditions:
             return
         probe = f"{self._prefix}{_PROBES}{secrets.token_hex(8)}.json"
         try:
-            self._honours_conditions[what] = self._requests.write(key, self._ask, what, probe)
+            self._honours_conditions[what] = self._requests.write(
+                key, begun, self._ask, what, probe
+            )
         except StateStoreError as error:
             error.landed = "no"  # what was to be written has not been sent
             raise
@@ -321,8 +326,8 @@ class S3Store(StateStore):
             else:
                 await send(lambda: client.delete(probe, _IMPOSSIBLE))
         except Failure as failure:
-            honours = failure.code in MISSING | PRECONDITION_FAILED
-            if not honours and failure.code not in {"NotImplemented", "501"}:
+            honours = failure.kind in {Kind.MISSING, Kind.PRECONDITION_FAILED}
+            if not honours and failure.kind is not Kind.NOT_IMPLEMENTED:
                 raise
         else:
             honours = False

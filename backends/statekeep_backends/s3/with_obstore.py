@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import threading
@@ -9,44 +10,39 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import InvalidPathError, UnauthenticatedError
+from obstore.exceptions import UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
 from statekeep import __version__
 from statekeep.observe.emitter import count_request
 from statekeep.store import ABSENT, ANY, Version
-from statekeep_backends.s3.client import (
-    MISCONFIGURED,
-    MISSING,
-    NO_ANSWER,
-    NO_CREDENTIALS,
-    NOT_SUPPORTED,
-    PAGE,
-    After,
-    Client,
-    Content,
-    Failure,
-    Head,
-    Object,
-    Page,
-    Refusal,
-    is_aws,
-)
+from statekeep_backends.s3.answers import not_s3
+from statekeep_backends.s3.client import Client, Content, Head, Page, Refusal, is_aws
 from statekeep_backends.s3.environment import Environment
 from statekeep_backends.s3.extras import GET_S3FS, is_installed
+from statekeep_backends.s3.failures import (
+    MISCONFIGURED,
+    NO_ANSWER,
+    NO_CREDENTIALS,
+    NOT_S3,
+    NOT_SUPPORTED,
+    REDIRECTED,
+    Failure,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
-    from obstore import ListStream, ObjectMeta, PutMode
+    from obstore import PutMode
     from obstore.store import ClientConfig
+    from obstore.store import S3Config as Options
 
     from statekeep.store import Expect, ExpectSeen
     from statekeep_backends.s3.config import S3Config
@@ -73,10 +69,13 @@ class ObstoreClient(Client):
         self._config = config
         self._lock = threading.Lock()
         self._s3fs: Client | None = None
+        self._renewed = -_RENEWED_FOR
+        self._open()
+
+    def _open(self) -> None:
         try:
-            self._environment = Environment.read(config)
-            self._bucket = _open(bucket, config, self._environment, bulk_delete=False)
-            self._bulk = _open(bucket, config, self._environment, bulk_delete=True)
+            self._environment = Environment.read(self._config)
+            self._bucket = _open(self._name, self._config, self._environment)
         except Exception as error:
             raise Failure(MISCONFIGURED, str(error), unsent=True) from error
 
@@ -117,12 +116,17 @@ class ObstoreClient(Client):
             answer = obstore.get(self._bucket, name)
             data = bytes(answer.bytes())
             meta = answer.meta
-        return Content(data, _version(meta["e_tag"]), meta["last_modified"])
+        modified = meta["last_modified"]
+        return Content(
+            data,
+            _version(meta["e_tag"], "GET", data),
+            modified if modified > _NEVER else None,
+        )
 
     async def head(self, name: str) -> Head:
         with self._request():
             answer = obstore.get(self._bucket, name, options={"head": True})
-            return Head(_version(answer.meta["e_tag"]), answer.attributes)
+        return Head(_version(answer.meta["e_tag"], "HEAD"), answer.attributes)
 
     async def put(
         self, name: str, data: bytes, expect: Expect, kind: str, metadata: Mapping[str, str]
@@ -131,86 +135,59 @@ class ObstoreClient(Client):
         if expect is not ANY:
             mode = "create" if expect is ABSENT else {"e_tag": expect}
         attributes = {"Content-Type": kind, **metadata}
+        if self._config.storage_class is not None:
+            attributes["Storage-Class"] = self._config.storage_class
         with self._request():
             answer = obstore.put(
                 self._bucket, name, data, attributes=attributes, mode=mode, use_multipart=False
             )
-        return _version(answer["e_tag"])
+        return _version(answer["e_tag"], "PUT")
 
     async def delete(self, name: str, expect: ExpectSeen) -> None:
-        if expect is not ANY:
+        # obstore takes any answer to a DELETE for one. To a bulk delete it does not.
+        if expect is not ANY or is_installed("s3fs"):
             s3fs = self._instead("delete on a condition")
             s3fs.run(s3fs.delete(name, expect))
             return
-        with self._request():
-            obstore.delete(self._bucket, name)
+        for refusal in await self.delete_many([name]):
+            failure = Failure(refusal.code, refusal.message)
+            failure.refused = not failure.kind.passes
+            raise failure
 
     async def delete_many(self, names: Sequence[str]) -> list[Refusal]:
         try:
             with self._request():
-                obstore.delete(self._bulk, list(names))
+                obstore.delete(self._bucket, list(names))
         except Failure as failure:
-            if failure.code == "200":
-                return []  # obstore takes a key with "SlowDown" in it for an error of that name
             said = str(failure.__cause__)
+            if failure.code == "" and _IN_A_KEY.search(said):
+                return []  # obstore takes a key with "SlowDown" in it for an error of that name
             refused = [name for name in names if f"request failed for key {name}: " in said]
             if not refused:
                 raise
             return [Refusal(max(refused, key=len), failure.code, failure.message)]
         return []
 
-    async def page(self, start: str, more: object | None) -> Page:
-        if more is not None and not isinstance(more, _Place):
-            return self._page_of_s3fs(start, more)
-        # It lists whole folders only.
-        folder = start[: start.rfind("/") + 1]
-        place = more or _Place(start if folder != start else None)
-        # A listing that broke cannot be read any further; another one begins where it was.
-        listing, place.listing = place.listing, None
-        begun = listing is not None
-        found: Sequence[ObjectMeta] | None = None
-        try:
-            with self._failures():
-                if listing is None:
-                    listing = obstore.list(
-                        self._bucket, folder, offset=place.after, chunk_size=PAGE
-                    )
-                found = next(listing, [])
-        except Failure as failure:
-            if not isinstance(failure.__cause__, InvalidPathError | ValueError):
-                raise
-            return self._page_of_s3fs(start, place.after and After(place.after))
-        finally:
-            if not (begun and found == []):  # at its end it sends nothing
-                count_request()
-        # By name: a folder's marker and a document may have the same one here.
-        objects = {
-            each.name: each
-            for each in map(_object, found)
-            if each.name.startswith(start) and (each.size or await self._is_there(each))
-        }
-        if len(found) < PAGE or (folder != start and not found[-1]["path"].startswith(start)):
-            return Page(list(objects.values()), None)
-        return Page(list(objects.values()), _Place(found[-1]["path"], listing))
+    async def page(self, start: str, more: str | None) -> Page:
+        # obstore finds an empty listing in any document, and does not say where a page ends.
+        s3fs = self._instead("list")
+        return s3fs.run(s3fs.page(start, more))
+
+    async def renew(self) -> None:
+        with self._lock:
+            begun = time.monotonic()
+            if begun - self._renewed >= _RENEWED_FOR:  # else another thread did, just now
+                self._open()
+                self._renewed = begun
+            s3fs = self._s3fs
+        if s3fs is not None:
+            s3fs.run(s3fs.renew())
 
     def close(self) -> None:
         # Connections end with these; the client itself may live on in some traceback.
-        del self._bucket, self._bulk
+        del self._bucket
         if self._s3fs is not None:
             self._s3fs.close()
-
-    async def _is_there(self, empty: Object) -> bool:
-        """Tell an empty object from a folder's marker, whose slash obstore leaves out."""
-        try:
-            return (await self.head(empty.name)).version == empty.etag
-        except Failure as failure:
-            if failure.code in MISSING:
-                return False
-            raise
-
-    def _page_of_s3fs(self, start: str, more: object | None) -> Page:
-        s3fs = self._instead("list a name with an empty segment, a dot or a control character")
-        return s3fs.run(s3fs.page(start, more))
 
     def _instead(self, of: str) -> Client:
         if not is_installed("s3fs"):
@@ -266,24 +243,28 @@ def _abandon(calls: list[Future[T]]) -> None:
     calls.clear()
 
 
-@dataclass(slots=True)
-class _Place:
-    """How far a listing has come, and the listing itself, which knows whether there is more."""
-
-    after: str | None = None
-    listing: ListStream[Sequence[ObjectMeta]] | None = None
-
-
 # What obstore shows of an error is Rust's own rendering of it, one field a line. Names of objects
 # and answers of servers are escaped and quoted there, so that none can be taken for a field.
 _STATUS = re.compile(r"^ +status: (\d+),$", re.MULTILINE)
 _BODY = re.compile(r'^ +(?:body: )?"(.*)",$', re.MULTILINE)
 _URL = re.compile(r"^ +(\w+://\S+),$", re.MULTILINE)
 _LOST = re.compile(r"^ +(?:source: )?HttpError \{\n +kind: (\w+),$", re.MULTILINE)
-_REFUSED = re.compile(r'^ +code: "(\w+)",\n +message: "(.*)",$', re.MULTILINE)
+_WHY = re.compile(r'^ +(?:message|error): "(.*)",$', re.MULTILINE)
+_REFUSED = re.compile(r'^ +code: "([\w.]+)",\n +message: "(.*)",$', re.MULTILINE)
 _TLS = re.compile(r"^ +error: (Invalid(?:Certificate|Message)\()", re.MULTILINE)
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STRANGE = re.compile(r"^    source: (?:Invalid\w+Response|Metadata|Header) \{$", re.MULTILINE)
+_CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
+# An answer of status 200 that has something of an error, but is the result of a bulk delete.
+_IN_A_KEY = re.compile(
+    r'^ +status: 200,\n +body: "(?:<\?xml[^>]*>)?(?:\\n|\s)*<(?:\w+:)?DeleteResult', re.MULTILINE
+)
+
+_NEVER = datetime.fromtimestamp(0, UTC)
+"""What obstore makes of an answer that says not when it was written."""
+
+_RENEWED_FOR = 30.0
+"""Seconds in which credentials are looked for once."""
 
 
 def _translate(error: Exception, bucket: str) -> Failure:
@@ -295,20 +276,24 @@ def _translate(error: Exception, bucket: str) -> Failure:
     if url and bucket not in url[1]:
         return Failure(NO_CREDENTIALS, f"{url[1]} gives none", unsent=True)
     if status := _STATUS.search(source):
-        body = _BODY.search(source, status.end())
-        text = body[1] if body else ""
-        code, message = _CODE.search(text), _MESSAGE.search(text)
-        return Failure(code[1] if code else "", message[1] if message else "", status[1])
+        failure = _of_status(status[1], source[status.end() :])
+        if failure.kind is Kind.REDIRECTED and url:
+            return Failure(REDIRECTED, f"{status[1]} from {url[1]}", "300")
+        return failure
     if refused := _REFUSED.search(source):
         return Failure(refused[1], refused[2])
     if "inner: BareRedirect" in source:
         return Failure("PermanentRedirect", status="301")
+    if "source: TooManyRedirects" in source:
+        return Failure(REDIRECTED, f"from {url[1] if url else 'there'}, on and on", "300")
     if broken := _TLS.search(source):
         # A certificate is looked at before anything is sent; a broken message may come later.
         unsent = broken[1].startswith("InvalidCertificate")
         return Failure(MISCONFIGURED, "no TLS, or no certificate that is trusted", unsent=unsent)
     if lost := _LOST.search(source):
-        return Failure(NO_ANSWER, lost[1])
+        return Failure(NO_ANSWER, _what_happened(lost[1], source[lost.end() :]))
+    if _STRANGE.search(source):
+        return Failure(NOT_S3, said.removeprefix("Generic S3 error: "))
     if isinstance(error, TypeError | ValueError):
         return Failure(
             NOT_SUPPORTED,
@@ -318,17 +303,30 @@ def _translate(error: Exception, bucket: str) -> Failure:
     return Failure(NOT_SUPPORTED, said)
 
 
-def _object(found: ObjectMeta) -> Object:
-    return Object(found["path"], found["size"], found["last_modified"], found["e_tag"] or "")
+def _of_status(status: str, source: str) -> Failure:
+    body = _BODY.search(source)
+    text = body[1].replace("\\n", " ").replace('\\"', '"') if body else ""
+    code, message = _CODE.search(text), _MESSAGE.search(text)
+    failure = Failure(code[1] if code else "", html.unescape(message[1]) if message else "", status)
+    if failure.kind is Kind.MISSING and text.strip() and not code:
+        return not_s3("that there is nothing", text.encode())
+    return failure
 
 
-def _version(etag: str | None) -> Version:
-    if etag is None:
-        raise Failure(NOT_SUPPORTED, "the server sends no ETag")
+def _what_happened(kind: str, source: str) -> str:
+    if kind == "Timeout" or "TimedOut" in source:
+        return f"{kind}: timed out"
+    why = _WHY.search(source)
+    return f"{kind}: {why[1]}" if why else kind
+
+
+def _version(etag: str | None, method: str, body: bytes = b"") -> Version:
+    if not etag:
+        raise not_s3(f"the answer to {method} has no ETag", body)
     return Version(etag)
 
 
-def _open(bucket: str, config: S3Config, environment: Environment, *, bulk_delete: bool) -> Bucket:
+def _open(bucket: str, config: S3Config, environment: Environment) -> Bucket:
     server = urlsplit(environment.endpoint_url)
     virtual = config.addressing_style == "virtual" or (
         config.addressing_style == "auto"
@@ -345,17 +343,24 @@ def _open(bucket: str, config: S3Config, environment: Environment, *, bulk_delet
     if environment.ca_bundle:
         options["root_certificate"] = Path(environment.ca_bundle).read_bytes()
     endpoint = server._replace(netloc=f"{bucket}.{server.netloc}") if virtual else server
+    # All that an environment variable could say otherwise.
+    said: Options = {
+        "aws_endpoint_url_s3": endpoint.geturl().rstrip("/"),
+        "conditional_put": "etag",
+        "disable_bulk_delete": False,
+        "region": environment.region,
+        "skip_signature": config.anon,
+        "virtual_hosted_style_request": virtual,
+    }
+    if config.checksum:
+        said["checksum_algorithm"] = "CRC64NVME"
+    if config.sse is not None:
+        said["server_side_encryption"] = config.sse
+    if config.sse_kms_key_id is not None:
+        said["sse_kms_key_id"] = config.sse_kms_key_id
     return Bucket(
         bucket,
-        # All that an environment variable could say otherwise.
-        config={
-            "aws_endpoint_url_s3": endpoint.geturl().rstrip("/"),
-            "conditional_put": "etag",
-            "disable_bulk_delete": not bulk_delete,
-            "region": environment.region,
-            "skip_signature": config.anon,
-            "virtual_hosted_style_request": virtual,
-        },
+        config=said,
         client_options=options,
         credential_provider=environment.credentials,
         # Sending again is decided elsewhere: it must be known that an answer was lost.

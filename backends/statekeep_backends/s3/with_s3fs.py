@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from base64 import b64encode
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
 
 import aiohttp
 import botocore.exceptions
+import botocore.parsers
 import botocore.utils
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
+from botocore.handlers import _handle_200_error
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
@@ -21,20 +28,25 @@ from statekeep import __version__
 from statekeep.observe.emitter import count_request
 from statekeep.store import ABSENT, ANY, Version
 from statekeep.timestamps import to_utc
+from statekeep_backends.s3.answers import not_s3, read_deletion, read_listing
 from statekeep_backends.s3.client import (
-    MISCONFIGURED,
-    NO_ANSWER,
-    NO_CREDENTIALS,
     PAGE,
-    After,
+    SEND_BEFORE,
     Client,
     Content,
-    Failure,
     Head,
-    Object,
     Page,
     Refusal,
     is_aws,
+)
+from statekeep_backends.s3.failures import (
+    MISCONFIGURED,
+    NO_ANSWER,
+    NO_CREDENTIALS,
+    NOT_S3,
+    REDIRECTED,
+    Failure,
+    Kind,
 )
 
 if TYPE_CHECKING:
@@ -51,11 +63,17 @@ T = TypeVar("T")
 _LOST = (
     aiohttp.ClientError,
     botocore.exceptions.ConnectionError,
+    botocore.exceptions.FlexibleChecksumError,
     botocore.exceptions.HTTPClientError,
     botocore.exceptions.IncompleteReadError,
     botocore.exceptions.ResponseStreamingError,
     asyncio.TimeoutError,
     ConnectionError,
+)
+_TIMED_OUT = (
+    botocore.exceptions.ConnectTimeoutError,
+    botocore.exceptions.ReadTimeoutError,
+    TimeoutError,
 )
 _NO_CREDENTIALS = (
     botocore.exceptions.CredentialRetrievalError,
@@ -63,6 +81,15 @@ _NO_CREDENTIALS = (
     botocore.exceptions.PartialCredentialsError,
     botocore.exceptions.TokenRetrievalError,
 )
+
+
+_RAW = "statekeep: as it came"
+_READ_HERE = {"DeleteObjects", "ListObjectsV2"}
+_NO_CONTENT = 204
+_NO_SUCCESS = 300
+
+_RENEWED_FOR = 30.0
+"""Seconds in which credentials are looked for once."""
 
 
 class S3fsClient(Client):
@@ -73,8 +100,11 @@ class S3fsClient(Client):
 
     def __init__(self, bucket: str, config: S3Config) -> None:
         self._bucket = bucket
-        self._at_once = config.max_concurrency
+        self._config = config
         self._filesystem = _make_filesystem(config)
+        self._previous: S3FileSystem | None = None
+        self._renewed = -_RENEWED_FOR
+        self._added = _parameters_of_writes(config)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = sync(self._filesystem.loop, lambda: coroutine)
@@ -86,7 +116,7 @@ class S3fsClient(Client):
     async def map(
         self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A]
     ) -> list[T]:
-        free = asyncio.Semaphore(self._at_once)
+        free = asyncio.Semaphore(self._config.max_concurrency)
 
         async def call(item: A) -> T:
             async with free:
@@ -110,55 +140,62 @@ class S3fsClient(Client):
             answer = await self._call("get_object", Key=name)
             async with answer["Body"] as body:
                 data = await body.read()
-        return Content(data, Version(answer["ETag"]), to_utc(answer["LastModified"]))
+        modified = answer.get("LastModified")
+        return Content(data, _version(answer, "GET", data), modified and to_utc(modified))
 
     async def head(self, name: str) -> Head:
         with _failures():
             answer = await self._call("head_object", Key=name)
-        return Head(Version(answer["ETag"]), answer["Metadata"])
+        return Head(_version(answer, "HEAD"), answer.get("Metadata", {}))
 
     async def put(
         self, name: str, data: bytes, expect: Expect, kind: str, metadata: Mapping[str, str]
     ) -> Version:
-        condition: dict[str, str] = {}
+        more = dict(self._added)
         if expect is not ANY:
-            condition = {"IfNoneMatch": "*"} if expect is ABSENT else {"IfMatch": expect}
+            more |= {"IfNoneMatch": "*"} if expect is ABSENT else {"IfMatch": expect}
+        if self._config.checksum:
+            more["ChecksumCRC32"] = b64encode(crc32(data).to_bytes(4, "big")).decode()
         with _failures():
             answer = await self._call(
-                "put_object", Key=name, Body=data, ContentType=kind, Metadata=metadata, **condition
+                "put_object", Key=name, Body=data, ContentType=kind, Metadata=metadata, **more
             )
-        return Version(answer["ETag"])
+        return _version(answer, "PUT")
 
     async def delete(self, name: str, expect: ExpectSeen) -> None:
         condition = {} if expect is ANY else {"IfMatch": expect}
         with _failures():
-            await self._call("delete_object", Key=name, **condition)
+            answer = await self._call("delete_object", Key=name, **condition)
+        status = answer["ResponseMetadata"]["HTTPStatusCode"]
+        if status != _NO_CONTENT:
+            raise not_s3(f"a DELETE was answered by status {status}", answer[_RAW])
 
     async def delete_many(self, names: Sequence[str]) -> list[Refusal]:
         objects = [{"Key": name} for name in names]
         with _failures():
             answer = await self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        return [
-            Refusal(error.get("Key", ""), error.get("Code", ""), error.get("Message", ""))
-            for error in answer.get("Errors", ())
-        ]
+        return read_deletion(answer[_RAW])
 
-    async def page(self, start: str, more: object | None) -> Page:
-        place: dict[str, object] = {}
-        if isinstance(more, After):
-            place = {"StartAfter": more.name}
-        elif more is not None:
-            place = {"ContinuationToken": more}
+    async def page(self, start: str, more: str | None) -> Page:
+        place = {} if more is None else {"ContinuationToken": more}
         with _failures():
             answer = await self._call("list_objects_v2", Prefix=start, MaxKeys=PAGE, **place)
-        objects = [
-            Object(found["Key"], found["Size"], to_utc(found["LastModified"]), found["ETag"])
-            for found in answer.get("Contents", ())
-        ]
-        return Page(objects, answer["NextContinuationToken"] if answer["IsTruncated"] else None)
+        return read_listing(answer[_RAW], self._bucket, start)
+
+    async def renew(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed < _RENEWED_FOR:
+            return  # by another thread, just now
+        # Requests that are under way keep theirs until the next time.
+        ended, self._previous = self._previous, self._filesystem
+        self._filesystem, self._renewed = _make_filesystem(self._config), now
+        if ended is not None:
+            await _close(ended)
 
     def close(self) -> None:
-        sync(self._filesystem.loop, self._close)
+        for filesystem in (self._filesystem, self._previous):
+            if filesystem is not None:
+                sync(filesystem.loop, _close, filesystem)
 
     async def _call(self, operation: str, **arguments: Any) -> Any:
         client = await self._connect()
@@ -169,23 +206,66 @@ class S3fsClient(Client):
         with _failures(unsent=True):
             return await self._filesystem.set_session()
 
-    async def _close(self) -> None:
-        if self._filesystem._s3 is not None:  # noqa: SLF001 - its own close() waits 0.1 s only
-            await self._filesystem._s3creator.__aexit__(None, None, None)  # noqa: SLF001
-
 
 class _SendOnce(AIOHTTPSession):  # type: ignore[misc]
-    """Sends each request once.
+    """Sends each request once, and to the server that it is for.
 
     The HTTP library would send it again, unasked, when a kept connection breaks before the
-    answer; then it could not be known that an answer was lost.
+    answer; then it could not be known that an answer was lost. And it would follow redirects.
     """
 
     async def _get_session(self, proxy_url: str | None) -> Any:
         session = await super()._get_session(proxy_url)
         with suppress(AttributeError):
             session._retry_connection = False  # noqa: SLF001
+        if not isinstance(session._request, partial):  # noqa: SLF001
+            session._request = partial(session._request, allow_redirects=False)  # noqa: SLF001
         return session
+
+
+async def _close(filesystem: S3FileSystem) -> None:
+    if filesystem._s3 is not None:  # noqa: SLF001 - its own close() waits 0.1 s only
+        await filesystem._s3creator.__aexit__(None, None, None)  # noqa: SLF001
+
+
+def _parameters_of_writes(config: S3Config) -> dict[str, str]:
+    said = {
+        "ServerSideEncryption": config.sse,
+        "SSEKMSKeyId": config.sse_kms_key_id,
+        "StorageClass": config.storage_class,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _version(answer: Mapping[str, Any], method: str, body: bytes = b"") -> Version:
+    if not answer.get("ETag"):
+        raise not_s3(f"the answer to {method} has no ETag", body or answer.get(_RAW, b""))
+    return Version(answer["ETag"])
+
+
+def _refuse_late(**_: object) -> None:
+    # Between the beginning of a call and this, credentials may have been waited for.
+    if time.monotonic() >= SEND_BEFORE.get():
+        raise Failure(NO_ANSWER, "getting ready took too long", unsent=True)
+
+
+def _follow_no_further(params: Mapping[str, Any], **_: object) -> None:
+    # botocore asks by HEAD where a bucket is, and asks the same if that is redirected, for ever.
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _keep_answer(
+    operation_model: Any,
+    response_dict: dict[str, Any],
+    customized_response_dict: dict[str, Any],
+    **_: object,
+) -> None:
+    """Give the answer back as it came: botocore finds an empty listing in any document."""
+    body = response_dict["body"]
+    if isinstance(body, bytes):
+        customized_response_dict[_RAW] = body
+        if response_dict["status_code"] < _NO_SUCCESS and operation_model.name in _READ_HERE:
+            response_dict["body"] = b""
 
 
 def _make_filesystem(config: S3Config) -> S3FileSystem:
@@ -199,11 +279,17 @@ def _make_filesystem(config: S3Config) -> S3FileSystem:
         # Short, because botocore composes its own anew for each request.
         "user_agent": f"statekeep/{__version__} (s3fs)",
     }
+    # That of a write is given with it, in a header; botocore's own comes behind the body, in a
+    # form that many other servers do not know.
+    options["request_checksum_calculation"] = "when_required"
     if config.endpoint_url is not None:
-        # Many other servers do not know the checksums that AWS's clients add by now.
-        options["request_checksum_calculation"] = "when_required"
         options["response_checksum_validation"] = "when_required"
     session = AioSession(profile=config.profile)
+    # It makes status 500 of 200 where the body is no XML. What S3 did not answer is told here.
+    session.unregister("before-parse.s3.*", _handle_200_error)
+    session.register("before-call.s3.HeadBucket", _follow_no_further)
+    session.register("before-parse.s3", _keep_answer)
+    session.register("before-send.s3", _refuse_late)
     parsers = session.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=_parse_timestamp)
     return S3FileSystem(
@@ -240,14 +326,43 @@ def _failures(*, unsent: bool = False) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        said = error.response.get("Error", {})
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
-        raise Failure(str(said.get("Code", "")), said.get("Message", ""), str(status)) from error
+        raise _failure_of(error.response) from error
+    except botocore.parsers.ResponseParserError as error:
+        raise Failure(NOT_S3, str(error)) from error
     except _NO_CREDENTIALS as error:
         raise Failure(NO_CREDENTIALS, str(error), unsent=True) from error
     except botocore.exceptions.SSLError as error:  # of the handshake
         raise Failure(MISCONFIGURED, str(error), unsent=True) from error
     except _LOST as error:
-        raise Failure(NO_ANSWER, type(error).__name__, unsent=unsent) from error
+        raise Failure(NO_ANSWER, _what_happened(error), unsent=unsent) from error
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise Failure(MISCONFIGURED, str(error), unsent=unsent) from error
+
+
+def _failure_of(answer: Mapping[str, Any]) -> Failure:
+    said, meta, raw = answer.get("Error", {}), answer.get("ResponseMetadata", {}), answer.get(_RAW)
+    failure = Failure(
+        str(said.get("Code", "")), said.get("Message", ""), str(meta.get("HTTPStatusCode", ""))
+    )
+    if failure.kind is Kind.MISSING and raw and b"<Code>" not in raw:
+        return not_s3("that there is nothing", raw)
+    headers = meta.get("HTTPHeaders", {})
+    if failure.kind is Kind.REDIRECTED:
+        where = headers.get("location", "nowhere")
+        return Failure(REDIRECTED, f"{meta['HTTPStatusCode']} to {where}", "300")
+    if failure.kind is Kind.ELSEWHERE and (region := headers.get("x-amz-bucket-region")):
+        return Failure(failure.code, f"{failure.message} in {region}", "300")
+    return failure
+
+
+def _what_happened(error: BaseException) -> str:
+    """The name of the exception, and what the system said, which the libraries wrap."""
+    name, inner = type(error).__name__, error
+    if isinstance(error, botocore.exceptions.BotoCoreError):
+        inner = getattr(error, "kwargs", {}).get("error") or error
+    if isinstance(error, _TIMED_OUT):
+        return f"{name}: timed out"
+    said = getattr(inner, "os_error", None) or inner
+    number, text = getattr(said, "errno", None) or 0, getattr(said, "strerror", None)
+    # asyncio puts words of its own there, but not where a name is not found.
+    return f"{name}: {os.strerror(number) if number > 0 else text or said}"

@@ -1,0 +1,170 @@
+"""What an answer that is no success means: which kind, whether to ask again, what was done."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+__all__ = [
+    "MISCONFIGURED",
+    "NOT_S3",
+    "NOT_SUPPORTED",
+    "NO_ANSWER",
+    "NO_CREDENTIALS",
+    "REDIRECTED",
+    "Failure",
+    "Kind",
+]
+
+
+class Kind(Enum):
+    """What a failure is, by what has to be done next."""
+
+    MISSING = auto()
+    PRECONDITION_FAILED = auto()
+    BUSY = auto()
+    FAILED = auto()
+    NO_ANSWER = auto()
+    NOT_S3 = auto()
+    FULL = auto()
+    SIGN_IN = auto()
+    EXPIRED = auto()
+    DENIED = auto()
+    ARCHIVED = auto()
+    CLOCK = auto()
+    ELSEWHERE = auto()
+    REDIRECTED = auto()
+    NO_BUCKET = auto()
+    BAD_BUCKET = auto()
+    ENCRYPTION = auto()
+    STORAGE_CLASS = auto()
+    KEY_TOO_LONG = auto()
+    TOO_LARGE = auto()
+    NOT_IMPLEMENTED = auto()
+    NO_CREDENTIALS = auto()
+    MISCONFIGURED = auto()
+    NOT_SUPPORTED = auto()
+    REFUSED = auto()
+
+    @property
+    def passes(self) -> bool:
+        """Whether it may pass by waiting, so that the request is sent again."""
+        return self in {Kind.BUSY, Kind.FAILED, Kind.NO_ANSWER, Kind.NOT_S3}
+
+
+NO_ANSWER = "no answer"
+NO_CREDENTIALS = "no credentials"
+MISCONFIGURED = "misconfigured"
+NOT_SUPPORTED = "not supported"
+NOT_S3 = "not S3"
+REDIRECTED = "redirected"
+
+_KINDS = {
+    Kind.MISSING: "NoSuchKey NotFound",
+    Kind.PRECONDITION_FAILED: "PreconditionFailed",
+    Kind.BUSY: "BandwidthLimitExceeded ConditionalRequestConflict OperationAborted "
+    "RequestLimitExceeded SlowDown TooManyRequests",
+    # Of the last three it is the network that altered the body, or cut it.
+    Kind.FAILED: "InternalError RequestTimeout ServiceUnavailable "
+    "BadDigest IncompleteBody XAmzContentChecksumMismatch",
+    Kind.FULL: "InsufficientStorage QuotaExceeded StorageFull XMinioStorageFull",
+    Kind.SIGN_IN: "InvalidAccessKeyId InvalidClientTokenId InvalidToken MissingAuthenticationToken "
+    "SignatureDoesNotMatch UnrecognizedClientException",
+    Kind.EXPIRED: "ExpiredToken ExpiredTokenException TokenRefreshRequired",
+    Kind.DENIED: "AccessDenied AllAccessDisabled",
+    Kind.ARCHIVED: "InvalidObjectState",
+    Kind.CLOCK: "RequestTimeTooSkewed",
+    Kind.ELSEWHERE: "AuthorizationHeaderMalformed IllegalLocationConstraintException "
+    "IncorrectEndpoint PermanentRedirect TemporaryRedirect",
+    Kind.NO_BUCKET: "NoSuchBucket NoSuchAccessPoint",
+    Kind.BAD_BUCKET: "InvalidAccessPoint InvalidAccessPointAliasError InvalidBucketName",
+    Kind.ENCRYPTION: "InvalidEncryptionAlgorithmError",
+    Kind.STORAGE_CLASS: "InvalidStorageClass",
+    Kind.KEY_TOO_LONG: "KeyTooLongError",
+    Kind.TOO_LARGE: "EntityTooLarge MaxMessageLengthExceeded",
+    Kind.NOT_IMPLEMENTED: "NotImplemented",
+}
+_OURS = {
+    NO_ANSWER: Kind.NO_ANSWER,
+    NO_CREDENTIALS: Kind.NO_CREDENTIALS,
+    MISCONFIGURED: Kind.MISCONFIGURED,
+    NOT_SUPPORTED: Kind.NOT_SUPPORTED,
+    NOT_S3: Kind.NOT_S3,
+    REDIRECTED: Kind.REDIRECTED,
+}
+_BY_CODE = _OURS | {code: kind for kind, codes in _KINDS.items() for code in codes.split()}
+_BY_STATUS = {
+    "304": Kind.NOT_S3,  # nothing was asked for on this condition
+    "401": Kind.DENIED,
+    "403": Kind.DENIED,
+    "408": Kind.FAILED,
+    "412": Kind.PRECONDITION_FAILED,
+    "413": Kind.TOO_LARGE,
+    "429": Kind.BUSY,
+    "501": Kind.NOT_IMPLEMENTED,
+    "507": Kind.FULL,
+}
+# What means this only if S3 gives no code of its own: with one, it is about something else.
+_BARE = {"404": Kind.MISSING, "409": Kind.BUSY}
+
+# A server that throttles, or lacks a feature or room, says so before it does anything.
+_BEFORE_THE_EFFECT = {Kind.FULL, Kind.NOT_IMPLEMENTED}
+# Clients' errors by their status, but the server cannot know how far the request came.
+_TIMED_OUT = {"RequestTimeout", "408"}
+
+
+class Failure(Exception):  # noqa: N818 - it never leaves this backend
+    """A request that did not do what it was sent for.
+
+    Args:
+        code: S3's code for it, or one of those that this module names.
+        message: What the server or the library says.
+        status: The status of the answer.
+        unsent: Whether it is certain that nothing was sent.
+
+    Attributes:
+        kind: What it is.
+        message: What was said, on one line.
+        refused: Whether it is certain that nothing was done: the answer says so, or nothing was
+            sent. Any other failure may have come after the effect.
+    """
+
+    def __init__(
+        self, code: str, message: str = "", status: str = "", *, unsent: bool = False
+    ) -> None:
+        self.code = code = "" if code == status else code
+        self.kind = _kind_of(code, status)
+        self.message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+        self.refused = unsent or self._is_refusal(status)
+        name = "" if code in _OURS else code or status
+        super().__init__(": ".join(filter(None, [name, self.message])) or code)
+
+    def _is_refusal(self, status: str) -> bool:
+        if self.kind is Kind.NOT_S3 or _TIMED_OUT & {self.code, status}:
+            return False
+        if status[:1] == "5":
+            return self.kind in _BEFORE_THE_EFFECT or _throttles(self.code)
+        # A code alone may be one object's in a bulk delete, of which others are gone.
+        return status[:1] in {"3", "4"}
+
+
+def _throttles(code: str) -> bool:
+    return "Throttl" in code or code in {"SlowDown", "TooManyRequests", "RequestLimitExceeded"}
+
+
+def _kind_of(code: str, status: str) -> Kind:
+    if kind := _BY_CODE.get(code):
+        return kind
+    if _throttles(code):
+        return Kind.BUSY
+    if code.startswith("KMS."):
+        return Kind.ENCRYPTION
+    if kind := _BY_STATUS.get(status):
+        return kind
+    if not code and (kind := _BARE.get(status)):
+        return kind
+    if status[:1] == "4" or not status:
+        return Kind.REFUSED
+    if status[:1] == "3":
+        return Kind.REDIRECTED
+    # Whatever else: what nobody has listed may have had its effect, and may pass.
+    return Kind.NOT_S3 if status[:1] in {"1", "2"} else Kind.FAILED

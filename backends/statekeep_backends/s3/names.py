@@ -1,0 +1,74 @@
+"""Names of buckets, and where in a URL they end."""
+
+from __future__ import annotations
+
+import re
+
+from statekeep.errors import ConfigError
+
+__all__ = ["check_bucket", "split"]
+
+_ARN = re.compile(
+    r"arn:[\w-]+:s3[\w-]*:[\w-]*:\d{12}:(?:outpost[:/][\w-]+[:/])?accesspoint[:/][\w.-]+"
+)
+_LONGEST = 63
+
+
+def split(location: str) -> tuple[str, str]:
+    """Part what follows ``s3:`` into a bucket, or the ARN of an access point, and a prefix.
+
+    Raises:
+        ConfigError: It names no bucket, or holds what no name may.
+    """
+    if not location.startswith("//"):
+        raise ConfigError("write s3://bucket or s3://bucket/prefix")
+    if not location.isprintable():
+        raise ConfigError(f"the URL holds a character that cannot be seen: {location!r}")
+    rest = location[2:]
+    if arn := _ARN.match(rest):
+        bucket, after = arn[0], rest[arn.end() :]
+        if after[:1] not in {"", "/"}:
+            raise ConfigError(f"{after[0]!r} stands in the name of the access point: {rest!r}")
+    else:
+        bucket, _, after = rest.partition("/")
+    if not bucket:
+        raise ConfigError("the URL names no bucket; write s3://bucket/prefix")
+    check_bucket(bucket)
+    return bucket, after.strip("/")
+
+
+def check_bucket(bucket: str) -> None:
+    """Refuse what can be no bucket's name and no access point's ARN.
+
+    Raises:
+        ConfigError: It names what is odd.
+    """
+    if _ARN.fullmatch(bucket):
+        return
+    if bucket.startswith("arn:"):
+        raise ConfigError(
+            f"{bucket!r} is not the ARN of an access point, which is written "
+            "arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME"
+        )
+    if "@" in bucket:
+        raise ConfigError(
+            f"the bucket is named {bucket!r}, with a user before '@'; credentials come by the "
+            "environment, never in a URL"
+        )
+    if ":" in bucket:
+        raise ConfigError(
+            f"the bucket is named {bucket!r}, with a port; a server is named by the option "
+            "endpoint_url"
+        )
+    if odd := re.search(r"[^a-z0-9.-]", bucket):
+        raise ConfigError(
+            f"the bucket is named {bucket!r}, with {odd[0]!r} in it; a name has lower-case "
+            "letters, digits, hyphens and dots"
+        )
+    if bucket[0] in ".-" or bucket[-1] in ".-" or ".." in bucket:
+        raise ConfigError(
+            f"the bucket is named {bucket!r}; a name begins and ends with a letter or a digit, "
+            "and has no two dots together"
+        )
+    if len(bucket) > _LONGEST:
+        raise ConfigError(f"the name of the bucket is longer than {_LONGEST} characters")
