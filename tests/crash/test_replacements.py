@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
+import subprocess
+import sys
+import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from support import tree
 
 from statekeep import (
+    ABSENT,
     ConflictError,
     CorruptDataError,
     NotFoundError,
@@ -21,10 +28,16 @@ from statekeep import (
     open_store,
 )
 from statekeep.doctor import diagnose, repair
+from statekeep.store import content_version
+from statekeep.store.keys import QUARANTINE
+from statekeep_backends.local import LocalDiskStore
+from statekeep_backends.local.files import LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from statekeep_backends.local.store import Durability
 
 REPLACEMENTS: dict[str, Callable[[Path], object]] = {
     "garbage": lambda path: path.write_bytes(b"\xff{"),
@@ -137,3 +150,134 @@ class TestTheFolderItself:
             with pytest.raises(StateStoreError, match=r"Not a directory|in the way"):
                 attempt()
         assert base.read_text() == "a file"
+
+
+OLD_LEFTOVER = ".statekeep-0123456789abcdef.tmp"
+SECRET = b"what lies outside"
+OLD_VERSION = content_version(b"inside")
+SWAPPED = ("sessions", "specs/v1", ".statekeep", LOCKS, "specs")
+
+
+# A process of its own, which waits for no thread of ours.
+SWAP = """
+import ctypes, os, random, sys, time
+swaps, *names = sys.argv[1:]
+pairs = list(zip(names[::2], names[1::2]))
+exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+for _ in range(int(swaps)):
+    one, other = random.choice(pairs)
+    for _ in range(2):
+        if exchange:
+            exchange(-100, os.fsencode(one), -100, os.fsencode(other), 2)
+        else:
+            os.rename(one, one + ".spare")
+            os.rename(other, one)
+            os.rename(one + ".spare", other)
+        time.sleep(random.random() * 0.0001)
+"""
+
+
+class Attack:
+    """Everything that a store does, of several threads, while folders are swapped for links."""
+
+    def __init__(
+        self, store: LocalDiskStore, inside: dict[str, int], swapper: subprocess.Popen[bytes]
+    ) -> None:
+        self._store, self._swapper = store, swapper
+        self._inside = inside
+        self.seen: list[object] = []
+        self.errors: list[BaseException] = []
+
+    def run(self) -> None:
+        doings = (self._read, self._write, self._delete, self._look, self._repair)
+        threads = [threading.Thread(target=self._repeat, args=(each,)) for each in doings]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _repeat(self, do: Callable[[str], object]) -> None:
+        try:
+            while self._swapper.poll() is None:
+                for folder in ("sessions", "specs/v1"):
+                    with contextlib.suppress(StateStoreError):
+                        do(folder)
+        except BaseException as error:  # noqa: BLE001 - the test shows it
+            self.errors.append(error)
+
+    def _read(self, folder: str) -> None:
+        for name in ("x.json", "secret.json"):
+            if (blob := self._store.get(f"{folder}/{name}")) and blob.data == SECRET:
+                self.seen.append(blob)
+
+    def _write(self, folder: str) -> None:
+        for name, expect in (("x", None), ("secret", None), ("new", ABSENT), ("x", OLD_VERSION)):
+            with contextlib.suppress(StateStoreError):
+                key = f"{folder}/{name}.json"
+                self._store.put(key, b"inside", **({} if expect is None else {"expect": expect}))
+
+    def _delete(self, folder: str) -> None:
+        for name in ("x", "secret", "new"):
+            with contextlib.suppress(StateStoreError):
+                self._store.delete(f"{folder}/{name}.json")
+
+    def _look(self, folder: str) -> None:
+        entries = [*self._store.scan(), *self._store.scan(folder)]
+        self.seen += [entry for entry in entries if entry.size == len(SECRET)]
+        self._store.sweep(older_than=timedelta(hours=1))
+
+    def _repair(self, folder: str) -> None:
+        with contextlib.suppress(OSError):
+            os.mkfifo("fifo.json", dir_fd=self._inside[folder])
+        for anomaly in self._store.inspect(older_than=timedelta(hours=1)):
+            if "evil" in anomaly.place:
+                self.seen.append(anomaly)
+            if anomaly.place not in SWAPPED and anomaly.action:
+                with contextlib.suppress(StateStoreError):
+                    self._store.repair(anomaly, f"{QUARANTINE}/{random.getrandbits(32)}")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("durability", ["fsync", "rename"])
+def test_a_link_in_the_place_of_a_folder_never_leads_outside(
+    tmp_path: Path, rounds: Callable[[int], int], durability: Durability
+) -> None:
+    base, outside = tmp_path / "store", tmp_path / "outside"
+    for folder in SWAPPED:
+        (base / folder).mkdir(parents=True, exist_ok=True)
+        (outside / folder).mkdir(parents=True, exist_ok=True)
+    for folder in ("sessions", "specs/v1"):
+        for name in ("x.json", "secret.json", "evil\\.json", OLD_LEFTOVER):
+            (outside / folder / name).write_bytes(SECRET)
+            os.utime(outside / folder / name, (0, 0))
+        (outside / folder / "evil.json").mkdir()
+    (outside / LOCKS / "evil lock").touch()
+    before = _everything(outside)
+    pairs = []
+    for number, folder in enumerate(SWAPPED):
+        link = tmp_path / f"link-{number}"
+        link.symlink_to(outside / folder)
+        pairs += [str(base / folder), str(link)]
+    inside = {folder: os.open(base / folder, os.O_RDONLY) for folder in SWAPPED}
+    swaps = str(rounds(1_000_000))
+    with (
+        LocalDiskStore(base, durability=durability, lock_timeout=1) as store,
+        subprocess.Popen([sys.executable, "-c", SWAP, swaps, *pairs]) as swapper,
+    ):
+        attack = Attack(store, inside, swapper)
+        attack.run()
+    for descriptor in inside.values():
+        os.close(descriptor)
+    assert swapper.returncode == 0
+    assert attack.errors == []
+    assert attack.seen == []
+    assert _everything(outside) == before
+
+
+def _everything(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The times of folders tell that something was made there, or taken away."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in (folder, *folder.rglob("*")):
+        status = path.lstat()
+        found[str(path)] = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from array import array
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -27,6 +29,7 @@ from statekeep import (
     CorruptDataError,
     Documents,
     InvalidKeyError,
+    NotFoundError,
     Session,
     Sessions,
     StateStore,
@@ -804,18 +807,189 @@ LocalDiskStore(sys.argv[1], mode="0644").put("a.md", b"second")
         assert os.path.lexists(base / name)
 
 
+class TestModes:
+    @pytest.fixture(autouse=True, params=[0o022, 0o077, 0o000])
+    def umask(self, request: pytest.FixtureRequest) -> Iterator[int]:
+        before = os.umask(request.param)
+        yield request.param
+        os.umask(before)
+
+    @pytest.mark.parametrize(
+        ("mode", "file", "folder"),
+        [("private", 0o600, 0o700), ("0640", 0o640, 0o750), ("666", 0o666, 0o777)],
+    )
+    def test_of_all_that_is_new(
+        self, tmp_path: Path, umask: int, mode: str, file: int, folder: int
+    ) -> None:
+        base = tmp_path / "new" / "store"
+        with open_store(f"file:{base}?mode={mode}") as store:
+            store.put("a/b.md", b"x", expect=ABSENT)
+            store.put("c/d.md", b"x")
+        made = [base.parent, *base.parent.rglob("*")]
+        assert {_mode(path) for path in made if path.is_file()} == {file & ~umask}
+        assert {_mode(path) for path in made if path.is_dir()} == {folder & ~umask}
+        assert {path.name for path in made} >= {"locks", "b.md", "d.md"}
+
+    @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664, 0o400, 0o640])
+    @pytest.mark.parametrize("option", ["private", "0644"])
+    def test_of_what_is_replaced_stays(
+        self, base: Path, mode: int, option: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with open_store(base, mode=option) as store:
+            version = store.put("a.md", b"1")
+            (base / "a.md").chmod(mode)
+            unfinished = []
+            replace = os.replace
+
+            def look(old: str, new: str, **folders: int) -> None:
+                unfinished.append(_mode(base / old))
+                replace(old, new, **folders)
+
+            monkeypatch.setattr(os, "replace", look)
+            version = store.put("a.md", b"2", expect=version)
+            assert _mode(base / "a.md") == mode
+            store.put("a.md", b"3")
+            assert _mode(base / "a.md") == mode
+            assert unfinished == [mode, mode]
+            store.delete("a.md")
+
+    def test_give_nothing_to_another_group(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lstat = os.lstat
+
+        def of_another_group(path: Any, **folder: int) -> os.stat_result:
+            values = list(lstat(path, **folder))
+            values[5] += 1
+            return os.stat_result(values)
+
+        with open_store(base) as store:
+            store.put("a.md", b"1")
+            (base / "a.md").chmod(0o640)
+            monkeypatch.setattr(os, "lstat", of_another_group)
+            store.put("a.md", b"2")
+            monkeypatch.undo()
+        assert _mode(base / "a.md") == 0o600
+
+    def test_of_an_unfinished_file_is_never_wider_than_its_document(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("a.md", b"1")
+        (base / "a.md").chmod(0o400)
+        write = os.write
+        seen = []
+
+        def look(descriptor: int, data: Any) -> int:
+            seen.append(os.fstat(descriptor).st_mode & 0o077)
+            return write(descriptor, data)
+
+        monkeypatch.setattr(os, "write", look)
+        store.put("a.md", b"2")
+        store.put("b.md", b"2", expect=ABSENT)
+        assert seen == [0, 0]
+
+    def test_that_a_filesystem_does_not_have_are_done_without(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        store.put("a.md", b"1")
+        (base / "a.md").chmod(0o644)
+        monkeypatch.setattr(os, "fchmod", refuse)
+        store.put("a.md", b"2")
+        assert tree(base) == {"a.md": b"2"}
+
+    @pytest.mark.parametrize("mode", ["", "public", "0755", "0440", "640x", "0o640", "4640", 0o640])
+    def test_that_make_no_sense_are_refused(self, base: Path, mode: Any) -> None:
+        with pytest.raises(ConfigError, match="mode"):
+            open_store(base, mode=mode)
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+class TestRacesWithADelete:
+    @pytest.fixture(params=["hard links", "no hard links"], autouse=True)
+    def _links(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+        if request.param == "no hard links":
+            monkeypatch.setattr(os, "link", refuse)
+
+    @pytest.mark.parametrize(
+        ("what", "promised"), [("documents", 300_000), ("sessions", 50_000), ("restores", 10_000)]
+    )
+    def test_creating_succeeds_or_conflicts(
+        self, base: Path, rounds: Callable[[int], int], what: str, promised: int
+    ) -> None:
+        errors: list[BaseException] = []
+        outcomes: list[bool] = []
+
+        def create(store: StateStore, n: int) -> None:
+            if what == "documents":
+                store.put("a/b.md", b"%d" % n, expect=ABSENT)
+            elif what == "sessions":
+                Sessions(store).get_or_create("ada", "s")
+            else:
+                Sessions(store).restore("s")
+
+        def delete(store: StateStore) -> None:
+            if what == "documents":
+                store.delete("a/b.md")
+            elif what == "sessions":
+                Sessions(store).delete("s")
+            else:
+                Sessions(store).delete("s", trash=True)
+
+        def repeat(do: Callable[[StateStore, int], None]) -> None:
+            with open_store(base, durability="rename") as store:
+                try:
+                    for n in range(rounds(promised)):
+                        try:
+                            do(store, n)
+                            outcomes.append(True)
+                        except (ConflictError, NotFoundError):
+                            outcomes.append(False)
+                except BaseException as error:  # noqa: BLE001 - the test shows it
+                    errors.append(error)
+
+        with open_store(base, durability="rename") as store:
+            Sessions(store).get_or_create("ada", "s")
+        doings: list[Callable[[StateStore, int], None]] = [create, create, lambda s, _: delete(s)]
+        threads = [threading.Thread(target=repeat, args=(each,)) for each in doings]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert {*outcomes} >= {True}
+
+
+REPLACE = """
+import random, sys
+from statekeep_backends.local import LocalDiskStore
+base, seed, count = sys.argv[1:]
+random.seed(seed)
+names = random.sample(range(5000), int(count))
+with LocalDiskStore(base, durability="rename") as store:
+    while True:
+        store.put(f"sessions/{random.choice(names)}.json", b"x")
+"""
+
+
 class TestAListingWhileOthersWrite:
     """As on tmpfs and btrfs, where what is replaced comes where the reader was already."""
 
     @pytest.fixture(params=["at once", "piece by piece"])
-    def looks(
-        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-    ) -> Iterator[list[str]]:
+    def looks(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """Notes each look at a folder, and lets the first miss what ``hidden`` names."""
         if request.param == "piece by piece":
             monkeypatch.setattr(listing, "_reader", lambda: None)
         looks: list[str] = []
-        scandir: Callable[[int], Any] = os.scandir
+        scandir: Any = os.scandir
         at_once = listing._read_at_once
 
         @contextmanager
@@ -906,6 +1080,31 @@ class TestAListingWhileOthersWrite:
         assert "notes/a.md" not in keys
         assert looks
 
+    @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no tmpfs")  # noqa: PTH112
+    @pytest.mark.parametrize("count", [3, 5000])
+    def test_misses_no_session_that_is_saved_again_and_again(
+        self, rounds: Callable[[int], int], count: int
+    ) -> None:
+        with (
+            TemporaryDirectory(dir="/dev/shm") as base,
+            open_store(base, durability="rename") as store,
+        ):
+            for n in range(5000):
+                store.put(f"sessions/{n}.json", b"x")
+            writers = [
+                subprocess.Popen([sys.executable, "-c", REPLACE, base, str(seed), str(count)])
+                for seed in range(2)
+            ]
+            try:
+                time.sleep(1)
+                for _ in range(rounds(2000)):
+                    keys = {entry.key for entry in store.scan("sessions")}
+                    assert len(keys) == 5000
+            finally:
+                for writer in writers:
+                    writer.kill()
+                    writer.wait()
+
     def test_needs_no_more_than_one_call_if_there_is_room(self, base: Path) -> None:
         base.mkdir()
         names = {f"{n:x}" * 8 for n in range(3000)} | {"ß" * 100, os.fsdecode(b"\xff")}
@@ -974,6 +1173,50 @@ class TestTheFirstWrite:
             store.put("sessions/t.json", b"{}", expect=ABSENT)
         assert f"fsync {base}" in steps
         assert f"fsync {base.parent}" in steps
+
+    def test_after_which_a_folder_is_made_anew_makes_that_durable(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        steps = _record_steps(monkeypatch)
+        with open_store(base) as store:
+            store.put("a/b/c.md", b"x", expect=ABSENT)
+            for gone, flushed in (("a/b", {"a"}), ("a", {"a", "."}), (".", {"a", ".", ".."})):
+                # The new one often gets the number of the old one's inode.
+                shutil.rmtree(base / gone)
+                (base / "a/b").mkdir(parents=True)
+                for n, expected in enumerate([flushed | {"a/b"}, {"a/b"}]):
+                    steps.clear()
+                    store.put(f"a/b/{n}.md", b"x", expect=ABSENT)
+                    assert set(steps) - {"fsync file", "link"} == {
+                        f"fsync {(base / each).resolve()}" for each in expected
+                    }
+
+    @pytest.mark.parametrize("folder", ["new/store/a/b", "new/store/a", "new/store", "new", "."])
+    def test_that_failed_to_make_a_folder_durable_leaves_that_to_the_next(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+    ) -> None:
+        base = tmp_path / "new" / "store"
+        refused = str((tmp_path / folder).resolve())
+        fsync = os.fsync
+
+        def fail(descriptor: int) -> None:
+            if _path_of(descriptor) == refused:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(descriptor)
+
+        with open_store(base) as store:
+            for n in range(2):
+                with monkeypatch.context() as patch:
+                    patch.setattr(os, "fsync", fail)
+                    with pytest.raises(UnavailableError) as caught:
+                        store.put(f"a/b/{n}.md", b"x", expect=ABSENT)
+                    assert caught.value.landed == "unknown"
+            steps = _record_steps(monkeypatch)
+            store.put("a/b/next.md", b"x", expect=ABSENT)
+            assert f"fsync {refused}" in steps
+            steps.clear()
+            store.put("a/b/last.md", b"x", expect=ABSENT)
+            assert steps == ["fsync file", "link", f"fsync {base / 'a/b'}"]
 
     def test_that_expects_something_makes_nothing(self, store: StateStore, base: Path) -> None:
         with pytest.raises(ConflictError):
