@@ -1181,7 +1181,6 @@ class TestTheFirstWrite:
         with open_store(base) as store:
             store.put("a/b/c.md", b"x", expect=ABSENT)
             for gone, flushed in (("a/b", {"a"}), ("a", {"a", "."}), (".", {"a", ".", ".."})):
-                # The new one often gets the number of the old one's inode.
                 shutil.rmtree(base / gone)
                 (base / "a/b").mkdir(parents=True)
                 for n, expected in enumerate([flushed | {"a/b"}, {"a/b"}]):
@@ -1190,6 +1189,24 @@ class TestTheFirstWrite:
                     assert set(steps) - {"fsync file", "link"} == {
                         f"fsync {(base / each).resolve()}" for each in expected
                     }
+
+    def test_after_which_a_folder_gets_the_number_of_its_predecessor_makes_that_durable(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with open_store(base) as store:
+            store.put("a/b.md", b"x")
+            number = (base / "a").stat().st_ino
+            shutil.rmtree(base / "a")
+            for n in range(1000):
+                (base / "a").mkdir()
+                if (base / "a").stat().st_ino == number:
+                    break
+                (base / "a").rename(base / f"other-{n}")
+            else:
+                pytest.skip("this filesystem gives no number away again")
+            steps = _record_steps(monkeypatch)
+            store.put("a/b.md", b"x")
+        assert f"fsync {base}" in steps
 
     @pytest.mark.parametrize("folder", ["new/store/a/b", "new/store/a", "new/store", "new", "."])
     def test_that_failed_to_make_a_folder_durable_leaves_that_to_the_next(

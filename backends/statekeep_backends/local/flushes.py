@@ -57,7 +57,7 @@ class Flushes:
         outer = self._folders.open("", _FOLDER)
         try:
             identity = _identify(outer)
-            if self._durable.get("") != identity or self.made_outside:
+            if self._durable.get("") != identity:
                 self._flush_outside()
                 durable[""] = identity
             steps = path.split("/") if path else []
