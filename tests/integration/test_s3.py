@@ -208,7 +208,7 @@ class TestBudgets:
         plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=1))
         proxy.count()
         sessions.prune(plan)
-        assert proxy.count() == ["DELETE"]
+        assert proxy.count() == ["PUT", "GET", "DELETE"]  # the stamp, its date, the victim
         assert sessions.delete("s")
         assert proxy.count() == ["GET", "DELETE"]
         assert not sessions.delete("s")
@@ -1135,11 +1135,11 @@ class TestTheFirstCallOnAServerWithoutConditions(AnyServer):
         Sessions(direct).delete("old", trash=True)
         sessions.restore("old")
         assert Sessions(direct).load("old")
-        assert Sessions(direct).list_trash() == []
+        assert [each.id for each in Sessions(direct).list_trash()] == ["old"]
 
     def test_may_prune(self, sessions: Sessions, direct: StateStore) -> None:
         assert len(sessions.prune(load_pruner("ttl")).pruned) == 1
-        assert list(direct.scan()) == []
+        assert list(direct.scan("sessions")) == []
 
     def test_may_prune_into_the_trash(self, sessions: Sessions, direct: StateStore) -> None:
         Sessions(direct).save(_of_last_month("older"))

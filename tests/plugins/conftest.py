@@ -32,6 +32,9 @@ _BEFORE = """
 import json, os, sys
 from pathlib import Path
 from statekeep import *
+from statekeep.config import load_settings
+from statekeep.errors import *
+from statekeep.retention import Victim
 
 def tell(value):
     print(json.dumps(value))

@@ -115,6 +115,7 @@ tell("made")
         "--dry-run",
         "--json",
         STATEKEEP_URL="./data",
+        STATEKEEP_RETENTION__MIN_IDLE="0",
         STATEKEEP_RETENTION__STRATEGY="any-of",
         STATEKEEP_RETENTION__OPTIONS__STRATEGIES=(
             '[{"strategy": "acme-statekeep:odd", "options": {"at_least": 3}},'
@@ -135,6 +136,7 @@ def test_the_command_line_uses_a_deployments_backend_strategy_and_observer(
     deployment = {
         "STATEKEEP_URL": "acme://box.db",
         "STATEKEEP_OPTIONS": '{"tenant": "blue"}',
+        "STATEKEEP_RETENTION__MIN_IDLE": "0",
         "STATEKEEP_RETENTION__STRATEGY": "odd",
         "STATEKEEP_RETENTION__OPTIONS": '{"at_least": 3}',
         "STATEKEEP_OBSERVERS": "recorder",
