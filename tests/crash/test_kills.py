@@ -238,7 +238,7 @@ WRITES: dict[str, tuple[Callable[[StateStore], object], bytes | None, bytes | No
     "replace": (lambda store: store.put("a.json", NEW), OLD, NEW),
     "swap": (lambda store: store.put("a.json", NEW, expect=_version(store)), OLD, NEW),
     "delete": (lambda store: store.delete("a.json", expect=_version(store)), OLD, None),
-    "repair": (lambda store: repair(store, diagnose(store)), b"{", None),
+    "repair": (lambda store: repair(store, diagnose(store, documents=True)), b"{", None),
 }
 
 
