@@ -447,7 +447,8 @@ class TestALostAnswer:
         location = f"{s3_place}?endpoint_url={proxy.url}&client={s3_client}&retries=20"
         # moto's server, which goes with s3fs here, answers one request at a time.
         times = 50 if s3_client == "obstore" else 10
-        in_processes(update_often, [(location, worker, times) for worker in range(8)])
+        tasks = [(open_store, location, worker, times) for worker in range(8)]
+        in_processes(update_often, tasks)
         session = Sessions(direct).load("s")
         assert session
         said = [message.content for message in session.user_messages]

@@ -529,6 +529,7 @@ class TestTimeToSend:
         self, store: StateStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(store_module, "PAGE", 1)
-        proxy.fault = lambda _: self.SECONDS / 2
+        monkeypatch.setattr(requests, "_LAST_SENT", 2.0)
+        proxy.fault = lambda _: 0.5
         delete_many(store, [f"{n}.md" for n in range(5)])
         assert proxy.count() == ["POST"] * 5

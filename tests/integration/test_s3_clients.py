@@ -40,6 +40,7 @@ from statekeep import (
 )
 from statekeep.store import Blob, delete_many, get_many
 from statekeep_backends.s3 import environment, with_s3fs
+from statekeep_backends.s3.names import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -479,6 +480,156 @@ class TestConfiguration:
         ):
             store.put(KEY, b"x")
         assert [(request.method, request.path) for request in proxy.requests] == [("CONNECT", host)]
+
+
+class TestWhatIsWritten:
+    """Options for what the server does with it, whichever client and server."""
+
+    @pytest.fixture(params=["moto", "seaweedfs"])
+    def s3_endpoint(self, request: pytest.FixtureRequest) -> str:
+        url: str = request.getfixturevalue(f"{request.param}_url")
+        return url
+
+    def test_has_a_checksum_unless_told_otherwise(
+        self, proxy: Proxy, s3_place: str, s3_client: str
+    ) -> None:
+        options = {"endpoint_url": proxy.url, "client": s3_client}
+        for checksum in (True, False):
+            with open_store(s3_place, **options, checksum=checksum) as store:
+                version = store.put(KEY, b"x" * 100_000)
+                store.put(KEY, b"", expect=version)
+                blob = store.get(KEY)
+                delete_many(store, [KEY])
+            assert blob
+            assert blob.data == b""
+            sent = [each for each in proxy.requests if each.method == "PUT" and KEY in each.path]
+            assert len(sent) == 2
+            for request in sent:
+                found = {name for name in request.headers if name.startswith("x-amz-checksum-crc")}
+                assert bool(found) == checksum
+            proxy.requests.clear()
+
+    def test_is_sent_again_if_it_arrived_altered(
+        self, proxy: Proxy, s3_place: str, s3_client: str
+    ) -> None:
+        proxy.fault = lambda request: (
+            (400, "BadDigest") if request.method == "PUT" and len(proxy.requests) == 1 else None
+        )
+        options = {"endpoint_url": proxy.url, "client": s3_client, "conditional": "yes"}
+        with open_store(s3_place, **options) as store:
+            store.put(KEY, b"x", expect=ABSENT)
+        assert proxy.count() == ["PUT", "PUT"]
+
+
+class TestAtRest:
+    @pytest.mark.parametrize(
+        ("options", "found"),
+        [
+            ({"sse": "AES256"}, {"ServerSideEncryption": "AES256"}),
+            ({"sse": "aws:kms"}, {"ServerSideEncryption": "aws:kms"}),
+            (
+                {"sse": "aws:kms", "sse_kms_key_id": "alias/agents"},
+                {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/agents"},
+            ),
+            ({"storage_class": "STANDARD_IA"}, {"StorageClass": "STANDARD_IA"}),
+        ],
+    )
+    def test_documents_are_as_asked_for(
+        self,
+        s3_endpoint: str,
+        s3_place: str,
+        s3_client: str,
+        options: dict[str, Any],
+        found: dict[str, str],
+    ) -> None:
+        with open_store(s3_place, endpoint_url=s3_endpoint, client=s3_client, **options) as store:
+            version = store.put(KEY, b"1", expect=ABSENT)
+            store.put(KEY, b"2", expect=version)
+            blob = store.get(KEY)
+        assert blob
+        assert blob.data == b"2"
+        client = boto3.client("s3", endpoint_url=s3_endpoint)
+        bucket, prefix = s3_place.removeprefix("s3://").split("/")
+        head = client.head_object(Bucket=bucket, Key=f"{prefix}/{KEY}")
+        client.close()
+        assert found.items() <= head.items()
+
+    @pytest.mark.parametrize(
+        ("options", "why"),
+        [
+            ({"sse": "rot13"}, "sse"),
+            ({"sse_kms_key_id": "alias/agents"}, "needs sse=aws:kms"),
+            ({"sse": "AES256", "sse_kms_key_id": "alias/agents"}, "needs sse=aws:kms"),
+            ({"storage_class": "DEEP_ARCHIVE"}, "cannot be read"),
+            ({"storage_class": "a\nb"}, "storage_class"),
+        ],
+    )
+    def test_documents_are_not_as_nobody_can(self, options: dict[str, Any], why: str) -> None:
+        with pytest.raises(ConfigError, match=why):
+            open_store("s3://bucket", **options)
+
+
+ARN = "arn:aws:s3:eu-west-1:123456789012:accesspoint/agents"
+
+
+class TestNamesOfBuckets:
+    @pytest.mark.parametrize(
+        ("location", "bucket", "prefix"),
+        [
+            ("//bucket", "bucket", ""),
+            ("//my.bucket-1/a/b/", "my.bucket-1", "a/b"),
+            (f"//{ARN}", ARN, ""),
+            (f"//{ARN}/a/b", ARN, "a/b"),
+            (f"//{ARN.replace('t/a', 't:a')}/a", ARN.replace("t/a", "t:a"), "a"),
+            (
+                "//arn:aws-cn:s3-outposts:r:123456789012:outpost/op-1/accesspoint/ap/a",
+                "arn:aws-cn:s3-outposts:r:123456789012:outpost/op-1/accesspoint/ap",
+                "a",
+            ),
+            (
+                "//arn:aws:s3::123456789012:accesspoint/x.mrap/a",
+                "arn:aws:s3::123456789012:accesspoint/x.mrap",
+                "a",
+            ),
+        ],
+    )
+    def test_end_where_the_prefix_begins(self, location: str, bucket: str, prefix: str) -> None:
+        assert split(location) == (bucket, prefix)
+
+    @pytest.mark.parametrize(
+        ("url", "odd"),
+        [
+            ("s3://B_ad/p", "'B' in it"),
+            ("s3://b_ad", "'_' in it"),
+            ("s3://bücket", "'ü' in it"),
+            ("s3://b:443/p", "port"),
+            ("s3://user@b/p", "user"),
+            ("s3://-b", "begins and ends"),
+            ("s3://b..c", "two dots"),
+            ("s3://" + "b" * 64, "longer than 63"),
+            ("s3://bucket/p\r", r"cannot be seen.*\\r"),
+            ("s3://arn:aws:sns:eu-west-1:123456789012:topic", "not the ARN of an access point"),
+            (f"s3://{ARN}:x/p", "':' stands in the name"),
+        ],
+    )
+    def test_that_are_odd_are_refused(self, url: str, odd: str) -> None:
+        with pytest.raises(ConfigError, match=odd):
+            open_store(url)
+
+    def test_of_access_points_are_for_s3fs(
+        self, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        with (
+            open_store(f"s3://{ARN}/prod", retries=0) as store,
+            pytest.raises(UnavailableError),
+        ):
+            store.put(KEY, b"x")
+        host = "agents-123456789012.s3-accesspoint.eu-west-1.amazonaws.com:443"
+        assert [(request.method, request.path) for request in proxy.requests] == [("CONNECT", host)]
+        with pytest.raises(ConfigError, match="takes no access points"):
+            open_store(f"s3://{ARN}/prod", client="obstore")
 
 
 class TestTls:
