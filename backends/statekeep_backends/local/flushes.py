@@ -50,9 +50,14 @@ class Flushes:
         """
         flush_names(folder)
         if self._durable.get(path) != _identify(folder):
-            self._flush_what_leads_to(path)
+            self.flush_what_leads_to(path)
 
-    def _flush_what_leads_to(self, path: str) -> None:
+    def flush_what_leads_to(self, path: str) -> None:
+        """Flush the names that lead to a folder, unless that was done before.
+
+        Args:
+            path: Relative to the base.
+        """
         durable = {}
         outer = self._folders.open("", _FOLDER)
         try:

@@ -182,6 +182,15 @@ class Folders:
         if self.sync:
             self._flushes.flush(path, folder)
 
+    def flush_what_leads_to(self, path: str) -> None:
+        """Make the name of a folder survive a power cut, but not what is in it.
+
+        Args:
+            path: Relative to the base.
+        """
+        if self.sync:
+            self._flushes.flush_what_leads_to(path)
+
     def _enter(self, steps: list[str], n: int, flags: int, outer: int | None) -> int:
         try:
             if outer is None:

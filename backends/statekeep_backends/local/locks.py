@@ -111,13 +111,24 @@ def _open(folders: Folders, name: str) -> int:
             try:
                 # Another writer that failed may have taken back the folder meanwhile.
                 with contextlib.suppress(FileNotFoundError):
-                    return os.open(name, _FLAGS, folders.modes.file, dir_fd=folder)
+                    return _open_in(folder, name, folders, made)
             finally:
                 os.close(folder)
         raise OSError(errno.ENOENT, "the folder of the locks vanishes again and again")
     except BaseException:
         folders.take_back(made)
         raise
+
+
+def _open_in(folder: int, name: str, folders: Folders, made: list[str]) -> int:
+    descriptor = os.open(name, _FLAGS, folders.modes.file, dir_fd=folder)
+    if made:
+        try:
+            folders.flush_what_leads_to(LOCKS)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return descriptor
 
 
 def _lock(descriptor: int, deadline: float) -> bool:
