@@ -60,8 +60,8 @@ def test_every_folder_that_is_made_survives_a_power_cut(
     base = top / "not" / "there" / "yet"
     if write == "a repair":
         base.mkdir(parents=True)
-        (base / "specs").mkdir()
-        os.mkfifo(base / "specs" / "x.md")
+        (base / "sessions").mkdir()
+        os.mkfifo(base / "sessions" / "x.md")
     before = set(top.rglob("*"))
     with open_store(base) as store:
         WRITES[write](store)
