@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 KITS = {"test_sessions.py", "test_stores.py"}
-RACES = re.compile("rac(e|ing)|processes|threads|fifty")
+LONG_ON_MOTO = re.compile("rac(e|ing)|processes|threads|fifty|many_pages")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,8 +32,8 @@ def _every_day(backend: str, file: str, test: str) -> bool:
         return False
     if backend == "seaweedfs+obstore":
         return True
-    # No races, because moto's server does one request at a time.
-    return backend == "moto+s3fs" and file in KITS and not RACES.search(test)
+    # Its server does one request at a time.
+    return backend == "moto+s3fs" and file in KITS and not LONG_ON_MOTO.search(test)
 
 
 @pytest.fixture(params=["memory", "local", "moto+s3fs", "seaweedfs+obstore"])
