@@ -244,6 +244,15 @@ class TestAStatusThatNobodyListed:
         unknown = "no" if status == 429 else "unknown"
         assert caught.value.landed == (None if operation in {"GET", "LIST"} else unknown)
 
+    @pytest.mark.parametrize("operation", ["GET", "PUT new", "DELETE seen"])
+    def test_may_be_one_that_nothing_was_asked_for(
+        self, store: StateStore, proxy: Proxy, operation: str
+    ) -> None:
+        proxy.fault = lambda _: Answer(304)
+        with pytest.raises(UnavailableError, match="304") as caught:
+            _operations(store)[operation]()
+        assert caught.value.landed == (None if operation == "GET" else "unknown")
+
     def test_may_come_after_a_delete_that_landed(self, store: StateStore, proxy: Proxy) -> None:
         deletes: list[Callable[[Version], object]] = [
             lambda _: store.delete(KEY),
@@ -529,6 +538,9 @@ class TestTimeToSend:
         self, store: StateStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(store_module, "PAGE", 1)
+        monkeypatch.setattr(requests, "_LAST_SENT", 60.0)
+        delete_many(store, [KEY])  # which makes the client
+        proxy.count()
         monkeypatch.setattr(requests, "_LAST_SENT", 2.0)
         proxy.fault = lambda _: 0.5
         delete_many(store, [f"{n}.md" for n in range(5)])
