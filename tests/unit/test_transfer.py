@@ -165,7 +165,7 @@ class TestMoving:
     def test_deletes_nothing_once_its_copy_is_old(
         self, store: StateStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        clock = itertools.count(step=600)
+        clock = itertools.count(step=60)
         monkeypatch.setattr("statekeep.store.transfer.time.monotonic", lambda: next(clock))
         with pytest.raises(UnavailableError) as caught:
             Transfer(store).move(KEY, _put(store), COPY)  # type: ignore[arg-type]

@@ -24,8 +24,9 @@ _logger = logging.getLogger(__name__)
 ConflictPolicy = Literal["detect", "last-writer-wins"]
 """Whether a write that meets another's is refused, or replaces it."""
 
-_YOUNG = 600.0
-"""Seconds for which a copy may be relied on: the source is deleted only while it is younger."""
+_SOON = 60.0
+"""Seconds after which a copy is too old to begin the delete of its source. A backend may send that
+again for up to nine minutes, and the copy is relied on for ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Transfer:
         begun = time.monotonic()
         copy = self.put_new(to, blob.data)
         try:
-            if time.monotonic() - begun >= _YOUNG:
+            if time.monotonic() - begun >= _SOON:
                 raise UnavailableError(
                     "copying it took too long; retry", key=key, store=self.store, landed="no"
                 )
