@@ -51,6 +51,7 @@ def test_a_sound_store_is_said_to_keep_its_promises() -> None:
     assert "It keeps all " in rest
 
 
+@pytest.mark.rest
 def test_a_promise_that_is_broken_is_named_with_the_reason(empty_folder: Path) -> None:
     ended = conformance(f"fsspec+file://{empty_folder}")
     assert ended.returncode == 1
@@ -81,6 +82,7 @@ def test_machines_get_json_and_what_is_there_stays_as_it_is(empty_folder: Path) 
         assert [entry.key for entry in store.scan()] == ["sessions/s.json"]
 
 
+@pytest.mark.rest
 def test_a_bucket_is_left_as_it_was_when_interrupted(
     seaweedfs_url: str, make_s3_place: Callable[[str], str]
 ) -> None:

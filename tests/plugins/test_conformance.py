@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,6 +27,7 @@ def conformance(installed: Path, folder: Path, *arguments: str) -> subprocess.Co
     )
 
 
+@pytest.mark.rest
 def test_a_backend_that_does_not_say_what_is_below_it_is_tested_in_place(
     distributions: dict[str, Path], tmp_path: Path
 ) -> None:

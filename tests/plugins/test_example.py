@@ -29,11 +29,13 @@ def example(wheels: dict[str, Path], make_once: MakeOnce, tmp_path: Path) -> Env
     return Environment(venv / "bin", (), tmp_path)
 
 
+@pytest.mark.rest
 def test_its_own_tests_pass(example: Environment) -> None:
     done = example.shell("pytest -ra", TMPDIR=str(example.folder))
     assert done.code == 0, done.out
     assert " passed" in done.out
-    assert "not claimed" not in done.out
+    for power in ("conditional_put", "conditional_delete", "shared"):
+        assert f"not claimed: {power}" not in done.out
 
 
 def test_it_is_listed_with_its_options(example: Environment) -> None:
@@ -45,6 +47,7 @@ def test_it_is_listed_with_its_options(example: Environment) -> None:
     assert list(pruner["schema"]["properties"]) == ["full_days"]
 
 
+@pytest.mark.rest
 def test_the_commands_of_the_guide_do_what_it_says(example: Environment) -> None:
     scripts = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
     # The first is what the fixture and the test above have done.
