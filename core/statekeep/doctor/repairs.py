@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from statekeep.doctor.findings import Repaired, RepairFailure, RepairReport
 from statekeep.errors import ConflictError, StateStoreError, UnavailableError
+from statekeep.retention.stamp import Stamp
 from statekeep.store.keys import QUARANTINE
 from statekeep.store.powers import SupportsInspect, power
 from statekeep.store.transfer import Transfer
@@ -15,6 +16,7 @@ from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from statekeep.doctor.findings import Diagnosis, Finding
     from statekeep.store.protocol import Blob, Entry, StateStore
@@ -63,7 +65,7 @@ def repair(
     quarantine = f"{QUARANTINE}/{moment}-{secrets.token_hex(4)}"
     # Where the store honours no conditions, a look before is the best there is.
     transfer = Transfer(store, "last-writer-wins")
-    quarantined = _Quarantined(store)
+    quarantined = _Quarantined(transfer)
     repaired: list[Repaired] = []
     skipped: list[Finding] = []
     failed: list[RepairFailure] = []
@@ -92,11 +94,13 @@ def _is_left_alone(error: StateStoreError) -> bool:
 
 
 class _Quarantined:
-    """What came into quarantine within a day; listed when first asked."""
+    """What came into quarantine within a day by the store's clock; listed when first asked."""
 
-    def __init__(self, store: StateStore) -> None:
-        self._store = store
-        self._young: list[Entry] | None = None
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._store = transfer.store
+        self._copies: list[Entry] | None = None
+        self._now: datetime | None = None
 
     def holds(self, key: str, blob: Blob) -> bool:
         """Whether an earlier attempt to move this very document may still be under way."""
@@ -105,18 +109,19 @@ class _Quarantined:
             and entry.key.split("/", _DEPTH)[-1] == key
             and (copy := self._store.get(entry.key)) is not None
             and copy.data == blob.data
+            and self._is_young(entry)
             for entry in self._entries()
         )
 
     def _entries(self) -> list[Entry]:
-        if self._young is None:
-            now = utc_now()
-            self._young = [
-                entry
-                for entry in self._store.scan(QUARANTINE)
-                if entry.modified is None or now - entry.modified < _DAY
-            ]
-        return self._young
+        if self._copies is None:
+            self._copies = list(self._store.scan(QUARANTINE))
+        return self._copies
+
+    def _is_young(self, entry: Entry) -> bool:
+        if self._now is None:
+            self._now = Stamp(self._transfer).write()
+        return entry.modified is None or self._now - entry.modified < _DAY
 
 
 def _repair_one(
