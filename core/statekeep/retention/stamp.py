@@ -1,8 +1,8 @@
 """The stamp: one document that says when the last prune began, and what time it is in the store.
 
 Whoever prunes, or must know how old a copy in quarantine is, writes it. What the store then gives
-as its date is the present that counts, so that a worker whose clock is wrong deletes nothing that it
-should not.
+as its date is the present that counts, so that a worker whose clock is wrong deletes nothing that
+it should not.
 """
 
 from __future__ import annotations
