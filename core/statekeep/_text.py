@@ -1,10 +1,10 @@
-"""Text from outside, shown so that it can steer nothing: no terminal, and no line of a log."""
+"""Text from outside: shown so that it can steer nothing, and repaired so that it can be stored."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["printable"]
+__all__ = ["half_character", "printable", "repair_text"]
 
 # Controls, what changes the direction of text, ends a line or shows nothing; not the joiners, which
 # emoji and many scripts need.
@@ -28,3 +28,38 @@ def printable(text: str, *, keep: str = "") -> str:
         lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(),
         text,
     )
+
+
+def half_character(text: str) -> int | None:
+    r"""Where a text has half a character, a lone surrogate, which UTF-8 cannot hold.
+
+    >>> half_character("a\ud83d")
+    1
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def repair_text(text: str) -> str:
+    r"""Make text storable: each half of a character, which UTF-8 cannot hold, becomes U+FFFD.
+
+    Halves come from a stream that was cut between two parts of an emoji, for one.
+
+    Args:
+        text: Any text.
+
+    Raises:
+        TypeError: It is no text.
+
+    Example:
+        >>> from statekeep import repair_text
+        >>> repair_text("Hello \ud83d")
+        'Hello �'
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text: text, not {type(text).__name__}")
+    # As UTF-16 has it, two halves that stand together are one character.
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

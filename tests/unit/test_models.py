@@ -431,7 +431,9 @@ class TestOfSomebodyElse:
 
 
 class TestSetting:
-    @pytest.mark.parametrize(("key", "value"), [("n", 2**70), ("s", "\ud800"), (5, 1), ("f", {1})])
+    @pytest.mark.parametrize(
+        ("key", "value"), [("n", 2**70), ("s", "\ud800"), ("k", {5: 1}), ("f", {1})]
+    )
     def test_metadata_that_json_cannot_hold_is_refused_at_once(self, key: Any, value: Any) -> None:
         session = Session.new("ada")
         with pytest.raises(InvalidDocumentError, match="JSON cannot hold"):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from statekeep.doctor.findings import Diagnosis, Finding, FindingKind
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
-from statekeep.format.json import decode_json
+from statekeep.format.json import HalfCharacterError, decode_json, decode_text
 from statekeep.format.record import decode_session
 from statekeep.format.session import Session
 from statekeep.format.version import refuse_newer
@@ -31,7 +31,12 @@ from statekeep.store.keys import (
     session_key,
 )
 from statekeep.store.powers import get_many, inspect
-from statekeep.timestamps import UnholdableTimeError, utc_now
+from statekeep.timestamps import (
+    UnholdableTimeError,
+    format_timestamp,
+    parse_timestamp,
+    utc_now,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -124,7 +129,7 @@ def _examine(key: str, blob: Blob, *, documents: bool) -> Finding | None:
         return _examine_session(key, blob)
     if parse_document_key(key) is None:
         return None
-    decode = decode_json if key.endswith(".json") else _decode_text
+    decode = decode_json if key.endswith(".json") else decode_text
     finding = _unless_sound("corrupt document", key, blob, decode)
     if finding is None or documents:
         return finding
@@ -141,21 +146,19 @@ def _unless_sound(
 ) -> Finding | None:
     try:
         decode(blob.data)
+    except HalfCharacterError as error:
+        # Other programs read it, and so can we when asked to; moving it would lose it.
+        return Finding(kind, key, error.message, version=blob.version)
     except CorruptDataError as error:
         return Finding(kind, key, error.message, action, version=blob.version)
     return None
 
 
-def _decode_text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise CorruptDataError(f"not UTF-8 text: {error.reason} at byte {error.start}") from None
-
-
 def _examine_session(key: str, blob: Blob) -> Finding | None:
     try:
         decode_session(key, blob)
+    except HalfCharacterError as error:
+        return Finding("corrupt session", key, error.message, version=blob.version)
     except CorruptDataError as error:
         reason = error.message
     else:
@@ -163,7 +166,7 @@ def _examine_session(key: str, blob: Blob) -> Finding | None:
     try:
         inner = Session.from_json(blob.data).id
     except CorruptDataError:
-        action: RepairAction | None = None if _has_only_unholdable_times(blob.data) else "move"
+        action: RepairAction | None = None if _is_sound_but_for_times(blob.data) else "move"
         if action is None:
             reason += "; other programs can read it, so it stays"
         return Finding("corrupt session", key, reason, action, version=blob.version)
@@ -179,13 +182,28 @@ def _examine_session(key: str, blob: Blob) -> Finding | None:
     )
 
 
-def _has_only_unholdable_times(data: bytes) -> bool:
+def _is_sound_but_for_times(data: bytes) -> bool:
+    """Whether it is a session with times in it that no datetime holds."""
     try:
-        Session.model_validate(decode_json(data))
-    except ValidationError as error:
-        causes = [detail.get("ctx", {}).get("error") for detail in error.errors()]
-        return all(isinstance(cause, UnholdableTimeError) for cause in causes)
-    except CorruptDataError:
+        fields = decode_json(data)
+        messages = [*fields.get("user_messages", ()), *fields.get("agent_responses", ())]
+        for holder in (fields, *messages):
+            for name in ("created_at", "updated_at", "timestamp"):
+                if _is_unholdable(holder.get(name)):
+                    holder[name] = format_timestamp(utc_now())
+        Session.model_validate(fields)
+    except (CorruptDataError, ValidationError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def _is_unholdable(moment: object) -> bool:
+    try:
+        if isinstance(moment, str):
+            parse_timestamp(moment)
+    except UnholdableTimeError:
+        return True
+    except ValueError:
         pass
     return False
 

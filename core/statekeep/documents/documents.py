@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from statekeep._arguments import checked
 from statekeep.errors import ConflictError, CorruptDataError, InvalidDocumentError, InvalidKeyError
-from statekeep.format.json import check_json_value, decode_json, encode_json, explain
+from statekeep.format.json import (
+    RepairText,
+    decode_json,
+    decode_text,
+    encode_json,
+    explain,
+    repair_json,
+)
+from statekeep.format.values import plain_value
 from statekeep.format.version import refuse_newer
 from statekeep.observe.emitter import Emitter
 from statekeep.observe.events import (
@@ -108,6 +117,7 @@ class Documents:
         {'tokens': 4096}
     """
 
+    @checked
     def __init__(self, store: StateStore, *, observers: Iterable[Observer] = ()) -> None:
         self._store = store
         self._emitter = Emitter(store, observers, "Documents")
@@ -118,6 +128,7 @@ class Documents:
         """The store below."""
         return self._store
 
+    @checked
     def save_json(
         self,
         category: str,
@@ -132,7 +143,9 @@ class Documents:
         Args:
             category: Where.
             name: Under which name.
-            value: Any JSON value, or an instance of a pydantic model.
+            value: Made of dicts, lists, text, integers of 64 bits, finite floats, booleans and
+                None, or of their subclasses, which become plain; or an instance of a pydantic
+                model.
             type: Write it as this type; anything that pydantic takes (a model, a dataclass,
                 ``list[Model]``).
             expect: `ANY`, `ABSENT` (create only) or the version to replace.
@@ -152,24 +165,36 @@ class Documents:
                 if type is not None or isinstance(value, BaseModel):
                     data = _encode_as(value, value.__class__ if type is None else type)
                 else:
-                    check_json_value(value)
-                    data = encode_json(value)
+                    data = encode_json(plain_value(value))
             except InvalidDocumentError as error:
                 raise InvalidDocumentError(error.message, key=key, store=self._store) from None
             return self._save(key, category, name, "json", data, expect)
 
     @overload
-    def load_json(self, category: str, name: str) -> Document[Any] | None: ...
+    def load_json(
+        self, category: str, name: str, *, repair_text: RepairText = ...
+    ) -> Document[Any] | None: ...
     @overload
-    def load_json(self, category: str, name: str, *, type: type[T]) -> Document[T] | None: ...
+    def load_json(
+        self, category: str, name: str, *, type: type[T], repair_text: RepairText = ...
+    ) -> Document[T] | None: ...
     @overload
-    def load_json(self, category: str, name: str, *, type: Any) -> Document[Any] | None: ...  # noqa: ANN401
+    def load_json(
+        self,
+        category: str,
+        name: str,
+        *,
+        type: Any,  # noqa: ANN401
+        repair_text: RepairText = ...,
+    ) -> Document[Any] | None: ...
+    @checked
     def load_json(
         self,
         category: str,
         name: str,
         *,
         type: Any = None,  # noqa: A002
+        repair_text: RepairText = "refuse",
     ) -> Document[Any] | None:
         """Read a JSON document.
 
@@ -177,6 +202,8 @@ class Documents:
             category: Where.
             name: Under which name.
             type: Read it as this type; anything that pydantic takes.
+            repair_text: ``"replace"`` to read U+FFFD where another program wrote text that UTF-8
+                cannot hold.
 
         Returns:
             The document, or None if there is none.
@@ -190,8 +217,11 @@ class Documents:
             blob = self._store.get(key)
             if blob is None:
                 return None
-            return Document(self._read_json(key, blob, type), blob.version, blob.modified)
+            return Document(
+                self._read_json(key, blob, type, repair_text), blob.version, blob.modified
+            )
 
+    @checked
     def save_markdown(
         self, category: str, name: str, text: str, *, expect: Expect = ANY
     ) -> Version:
@@ -222,8 +252,16 @@ class Documents:
                 ) from None
             return self._save(key, category, name, "md", data, expect)
 
-    def load_markdown(self, category: str, name: str) -> Document[str] | None:
+    @checked
+    def load_markdown(
+        self, category: str, name: str, *, repair_text: RepairText = "refuse"
+    ) -> Document[str] | None:
         """Read a Markdown document.
+
+        Args:
+            category: Where.
+            name: Under which name.
+            repair_text: ``"replace"`` to read U+FFFD in place of bytes that are not UTF-8.
 
         Returns:
             The document, or None if there is none.
@@ -237,8 +275,9 @@ class Documents:
             blob = self._store.get(key)
             if blob is None:
                 return None
-            return Document(self._read_text(key, blob), blob.version, blob.modified)
+            return Document(self._read_text(key, blob, repair_text), blob.version, blob.modified)
 
+    @checked
     def update(
         self,
         category: str,
@@ -303,6 +342,7 @@ class Documents:
         with self._emitter.operation("update", f"{category}/{name}"):
             return retry_on_conflict(attempt, timeout, self._retry)
 
+    @checked
     def list(self, category: str | None = None) -> tuple[DocumentInfo, ...]:
         """List documents without reading them.
 
@@ -331,6 +371,7 @@ class Documents:
                 found[parsed] = DocumentInfo(*parsed, size=entry.size, modified=entry.modified)
             return tuple(found[place] for place in sorted(found))
 
+    @checked
     def delete(
         self, category: str, name: str, *, kind: Kind | None = None, expect: ExpectSeen = ANY
     ) -> bool:
@@ -405,12 +446,19 @@ class Documents:
                     landed="no",
                 )
 
-    def _read_json(self, key: str, blob: Blob, type: Any) -> Any:  # noqa: A002, ANN401
+    def _read_json(
+        self,
+        key: str,
+        blob: Blob,
+        type: Any,  # noqa: A002, ANN401
+        repair_text: RepairText = "refuse",
+    ) -> Any:  # noqa: ANN401
         if key.split("/", maxsplit=1)[0] in WRITTEN_BY:
             refuse_newer(blob.data, key=key, store=self._store)
+        data = repair_json(blob.data) if repair_text == "replace" else blob.data
         try:
-            value = decode_json(blob.data)
-            return value if type is None else _adapter(type).validate_json(blob.data)
+            value = decode_json(data)
+            return value if type is None else _adapter(type).validate_json(data)
         except CorruptDataError as error:
             raise CorruptDataError(error.message, key=key, store=self._store) from None
         except ValidationError as error:
@@ -418,15 +466,13 @@ class Documents:
                 f"not of the type asked for: {explain(error)}", key=key, store=self._store
             ) from None
 
-    def _read_text(self, key: str, blob: Blob) -> str:
+    def _read_text(self, key: str, blob: Blob, repair_text: RepairText = "refuse") -> str:
+        if repair_text == "replace":
+            return blob.data.decode(errors="replace")
         try:
-            return blob.data.decode()
-        except UnicodeDecodeError as error:
-            raise CorruptDataError(
-                f"not UTF-8 text: {error.reason} at byte {error.start}",
-                key=key,
-                store=self._store,
-            ) from None
+            return decode_text(blob.data)
+        except CorruptDataError as error:
+            raise CorruptDataError(error.message, key=key, store=self._store) from None
 
     def _retry(self, error: ConflictError, retry: int) -> None:
         self._emitter.emit(ConflictRetried, error.key, retry)
@@ -443,8 +489,7 @@ def _encode_as(value: object, type: Any) -> bytes:  # noqa: A002, ANN401
         fields = adapter.dump_python(
             value, mode="json", by_alias=True, round_trip=True, warnings="error"
         )
-        check_json_value(fields)
-        data = encode_json(fields)
+        data = encode_json(plain_value(fields))
         back = adapter.validate_json(data)
     except InvalidDocumentError:
         raise

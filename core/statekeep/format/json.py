@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from functools import cache
-from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from statekeep.errors import CorruptDataError, InvalidDocumentError
+from statekeep.errors import CorruptDataError
+from statekeep.format.values import MAX_DEPTH, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pydantic import ValidationError
 
-__all__ = ["check_json_value", "decode_json", "encode_json", "explain"]
+__all__ = [
+    "HalfCharacterError",
+    "RepairText",
+    "decode_json",
+    "decode_text",
+    "encode_json",
+    "explain",
+    "repair_json",
+]
 
-MAX_DEPTH = 127
-"""Nested containers that the original still reads."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+class HalfCharacterError(CorruptDataError):
+    """Nothing is wrong with it but its text, and that can be repaired."""
+
+
+RepairText = Literal["refuse", "replace"]
+"""What to do with text that UTF-8 cannot hold: not to read it, or to read U+FFFD in its place."""
+
+_ADVICE = "read it with repair_text='replace'"
+
 _OPTIONS = (
     orjson.OPT_INDENT_2
     | orjson.OPT_UTC_Z
@@ -33,31 +44,14 @@ _OPTIONS = (
 _DEEPEST_INDENT = b"\n" + b"  " * MAX_DEPTH
 _TOO_DEEP = _DEEPEST_INDENT + rb'(?:  |(?:"(?:[^"\\\n]|\\.)*": )?[\[{])'
 
-
-@cache
-def _json_value() -> TypeAdapter[Any]:
-    return TypeAdapter(JsonValue, config=ConfigDict(strict=True, allow_inf_nan=False))
-
-
-def check_json_value(value: object) -> Any:  # noqa: ANN401 - JSON is any value
-    """Give free-form data in plain dicts and lists.
-
-    Refuse what would not read back the same, naming the place.
-
-    What the encoder itself refuses is left to `encode_json`.
-
-    Raises:
-        InvalidDocumentError: Something in it is no dict with string keys, list, string, integer,
-            finite float, boolean or None.
-    """
-    try:
-        return _json_value().validate_python(value)
-    except ValidationError:
-        raise _refusal(value) from None
+# Every escape, so that a backslash that was escaped itself begins none.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL
+)
 
 
 def encode_json(value: object) -> bytes:
-    """Write a value that `check_json_value` accepts, or datetimes in UTC among such.
+    """Write a plain value, or datetimes in UTC among such.
 
     Raises:
         InvalidDocumentError: An integer is beyond 64 bits, a string has a lone surrogate, or there
@@ -66,61 +60,53 @@ def encode_json(value: object) -> bytes:
     try:
         data = orjson.dumps(value, option=_OPTIONS)
     except (orjson.JSONEncodeError, TypeError):
-        raise _refusal(value) from None
+        raise refusal(value) from None
     if _DEEPEST_INDENT in data and re.search(_TOO_DEEP, data):
-        raise _refusal(value)
+        raise refusal(value)
     return data
 
 
-def _refusal(value: object) -> InvalidDocumentError:
-    where, what = _find_refused(value, 1) or ("", f"more than {MAX_DEPTH} nested lists and dicts")
-    return InvalidDocumentError(f"JSON cannot hold {what}{f' (at {where})' if where else ''}")
-
-
-def _find_refused(value: object, depth: int) -> tuple[str, str] | None:
-    """The place and the name of what is refused; None if it can only be the depth."""
-    members: Iterable[tuple[object, object]] = ()
-    match value:
-        case None | bool() | datetime():
-            pass
-        case int() if not -(2**63) <= value < 2**64:
-            return "", "an integer beyond 64 bits"
-        case float() if not isfinite(value):
-            return "", f"the number {value}"
-        case str() if _SURROGATE.search(value):
-            return "", "a lone surrogate"
-        case int() | float() | str():
-            pass
-        case list():
-            members = enumerate(value)
-        case dict():
-            members = value.items()
-        case _:
-            return "", f"a value of the type {type(value).__name__}"
-    for key, member in members if depth <= MAX_DEPTH else ():
-        if isinstance(value, dict) and not isinstance(key, str):
-            return "", f"the key {key!r}, which is no string"
-        if isinstance(key, str) and _SURROGATE.search(key):
-            return "", "a key with a lone surrogate"
-        if found := _find_refused(member, depth + 1):
-            where, what = found
-            step = key if isinstance(key, str) and key.isprintable() else repr(key)
-            return f"{step}.{where}" if where else step, what
-    return None
-
-
 def decode_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value
-    """Read JSON strictly: no NaN, no byte order mark, no lone surrogate, no trailing text.
+    """Read JSON strictly: no NaN, no byte order mark, no half character, no trailing text.
 
     Of a duplicate key the last one wins; integers beyond 64 bits become floats.
 
     Raises:
+        HalfCharacterError: It is not JSON, but would be with its text repaired.
         CorruptDataError: It is not JSON.
     """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise CorruptDataError(f"not JSON: {error}") from None
+        reason = error
+    try:
+        orjson.loads(repair_json(data))
+    except orjson.JSONDecodeError:
+        raise CorruptDataError(f"not JSON: {reason}") from None
+    raise HalfCharacterError(f"there is half a character in it: {reason}; {_ADVICE}")
+
+
+def decode_text(data: bytes) -> str:
+    """Read text.
+
+    Raises:
+        HalfCharacterError: It is not UTF-8.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise HalfCharacterError(
+            f"not UTF-8 text: {error.reason} at byte {error.start}; {_ADVICE}"
+        ) from None
+
+
+def repair_json(data: bytes) -> bytes:
+    """Give JSON with U+FFFD in place of half characters and of bytes that are not UTF-8."""
+    return _ESCAPE.sub(_whole, data.decode(errors="replace").encode())
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape["half"] else escape[0]
 
 
 def explain(error: ValidationError) -> str:

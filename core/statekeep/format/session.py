@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     PrivateAttr,
     ValidationError,
 )
 from pydantic_core import PydanticSerializationError
 
+from statekeep._arguments import checked, checked_content
 from statekeep.errors import CorruptDataError, InvalidDocumentError
-from statekeep.format.json import check_json_value, decode_json, encode_json, explain
-from statekeep.format.summary import OPTIONAL_BOOLEAN, OPTIONAL_TEXT, SessionSummary, summarize
+from statekeep.format.json import decode_json, encode_json, explain
+from statekeep.format.order import ORDER, in_order, keep_order, order_of
+from statekeep.format.summary import (
+    OPTIONAL_BOOLEAN,
+    OPTIONAL_TEXT,
+    PIN,
+    RESTORED,
+    SessionSummary,
+    summarize,
+)
+from statekeep.format.values import plain_value
 from statekeep.format.version import refuse_newer
+from statekeep.store.keys import session_stem
 from statekeep.store.protocol import Version  # noqa: TC001 - pydantic reads annotations
 from statekeep.timestamps import parse_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["AgentResponse", "Session", "Timestamp", "UserMessage", "remember_version"]
 
@@ -41,6 +53,9 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 }
 
 
+M = TypeVar("M", "UserMessage", "AgentResponse")
+
+
 def _timestamp(value: object) -> datetime:
     if isinstance(value, str):
         return parse_timestamp(value)
@@ -51,6 +66,8 @@ def _timestamp(value: object) -> datetime:
 
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
 """An aware datetime in UTC; reads text as the format has it, refuses naive datetimes."""
+
+Text = Annotated[str, Field(min_length=0)]  # a limit makes pydantic refuse half characters
 
 
 class _Model(BaseModel):
@@ -74,19 +91,29 @@ class _Model(BaseModel):
 class UserMessage(_Model):
     """What the user said."""
 
-    content: str
+    content: Text
     timestamp: Timestamp
+
+    @property
+    def role(self) -> Literal["user"]:
+        """Who said it."""
+        return "user"
 
 
 class AgentResponse(_Model):
     """What the agent answered, and how far it had come by then."""
 
-    content: str
-    session_id: str | None = None
-    seed_id: str | None = None
-    phase_reached: str | None = None
+    content: Text
+    session_id: Text | None = None
+    seed_id: Text | None = None
+    phase_reached: Text | None = None
     evaluation_passed: bool | None = None
     timestamp: Timestamp
+
+    @property
+    def role(self) -> Literal["agent"]:
+        """Who said it."""
+        return "agent"
 
 
 class Session(_Model):
@@ -108,29 +135,37 @@ class Session(_Model):
         metadata: Text to any JSON value.
     """
 
-    id: str = Field(frozen=True)
-    user_id: str
-    user_messages: list[UserMessage] = Field(default_factory=list)
-    agent_responses: list[AgentResponse] = Field(default_factory=list)
-    active_seed_id: str | None = None
-    active_persona_id: str | None = None
+    id: Text = Field(frozen=True)
+    user_id: Text
+    # Of a million wrong messages the first says enough.
+    user_messages: Annotated[list[UserMessage], FailFast()] = Field(default_factory=list)
+    agent_responses: Annotated[list[AgentResponse], FailFast()] = Field(default_factory=list)
+    active_seed_id: Text | None = None
+    active_persona_id: Text | None = None
     created_at: Timestamp
     updated_at: Timestamp
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     _version: Version | None = PrivateAttr(default=None)
+    # How many messages there were when their order was last seen to be told.
+    _in_order: tuple[int, int] | None = PrivateAttr(default=None)
 
     @classmethod
+    @checked
     def new(cls, user_id: str, session_id: str | None = None) -> Self:
         """Make an empty session; it is stored by `Sessions.save`.
 
         Args:
             user_id: Whom it belongs to.
             session_id: Its id; without one, a random UUID.
+
+        Raises:
+            InvalidKeyError: One of them is empty, or cannot be stored.
         """
         now = utc_now()
         if session_id is None:
             session_id = str(uuid.uuid4())
+        session_stem(session_id)  # refuses what is no id
         return cls(id=session_id, user_id=user_id, created_at=now, updated_at=now)
 
     @property
@@ -158,13 +193,48 @@ class Session(_Model):
         """Whether the user has said nothing yet."""
         return not self.user_messages
 
-    def add_user_message(self, content: str) -> UserMessage:
-        """Append what the user said, now."""
-        message = UserMessage(content=content, timestamp=utc_now())
-        self.user_messages.append(message)
-        self._touch()
+    @property
+    def messages(self) -> list[UserMessage | AgentResponse]:
+        """All messages in the order in which they were added; a new list, of the messages stored.
+
+        What a message holds can be changed. To add or remove one, use the methods and the two
+        lists.
+
+        Example:
+            >>> session = Session.new("ada")
+            >>> _ = session.add_user_message("Hello")
+            >>> _ = session.add_agent_response("Hi there")
+            >>> [(message.role, message.content) for message in session.messages]
+            [('user', 'Hello'), ('agent', 'Hi there')]
+        """
+        return in_order(self.user_messages, self.agent_responses, self.metadata)
+
+    @checked_content
+    def add_user_message(
+        self,
+        content: str,
+        *,
+        timestamp: datetime | None = None,
+        **extra: Any,  # noqa: ANN401
+    ) -> UserMessage:
+        """Append what the user said.
+
+        Args:
+            content: The text.
+            timestamp: When, aware; by default now.
+            extra: More fields to be stored with it, any JSON values.
+
+        Raises:
+            InvalidDocumentError: Something in it cannot be stored.
+            TypeError, ValueError: The content is no text, or the time is naive.
+        """
+        message = UserMessage(
+            content=content, timestamp=timestamp or utc_now(), **_plain_extra(extra)
+        )
+        self._append(message, self.user_messages)
         return message
 
+    @checked_content
     def add_agent_response(
         self,
         content: str,
@@ -173,8 +243,10 @@ class Session(_Model):
         seed_id: str | None = None,
         phase_reached: str | None = None,
         evaluation_passed: bool | None = None,
+        timestamp: datetime | None = None,
+        **extra: Any,  # noqa: ANN401
     ) -> AgentResponse:
-        """Append what the agent answered, now.
+        """Append what the agent answered.
 
         Args:
             content: The answer.
@@ -182,6 +254,12 @@ class Session(_Model):
             seed_id: The seed it worked on, if any.
             phase_reached: The phase it reached, if any.
             evaluation_passed: Whether an evaluation passed; None if there was none.
+            timestamp: When, aware; by default now.
+            extra: More fields to be stored with it, any JSON values.
+
+        Raises:
+            InvalidDocumentError: Something in it cannot be stored.
+            TypeError, ValueError: An argument is not of its type, or the time is naive.
         """
         response = AgentResponse(
             content=content,
@@ -189,12 +267,27 @@ class Session(_Model):
             seed_id=seed_id,
             phase_reached=phase_reached,
             evaluation_passed=evaluation_passed,
-            timestamp=utc_now(),
+            timestamp=timestamp or utc_now(),
+            **_plain_extra(extra),
         )
-        self.agent_responses.append(response)
-        self._touch()
+        self._append(response, self.agent_responses)
         return response
 
+    def _append(self, message: M, messages: list[M]) -> None:
+        private = self.__pydantic_private__ or {}
+        counts = len(self.user_messages), len(self.agent_responses)
+        keep_order(
+            message,
+            self.user_messages,
+            self.agent_responses,
+            self.metadata,
+            ascending=private.get("_in_order") == counts,
+        )
+        messages.append(message)
+        private["_in_order"] = len(self.user_messages), len(self.agent_responses)
+        self._touch()
+
+    @checked_content
     def set_active_seed(self, seed_id: str) -> None:
         """Say which seed is in work."""
         self.active_seed_id = seed_id
@@ -205,6 +298,7 @@ class Session(_Model):
         self.active_seed_id = None
         self._touch()
 
+    @checked_content
     def set_active_persona(self, persona_id: str) -> None:
         """Say which persona is in use."""
         self.active_persona_id = persona_id
@@ -215,20 +309,74 @@ class Session(_Model):
         self.active_persona_id = None
         self._touch()
 
+    @checked_content
     def set_metadata(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         """Set one metadata value.
 
+        Args:
+            key: Which.
+            value: Made of dicts, lists, text, integers of 64 bits, finite floats, booleans and
+                None, or of their subclasses, which become plain.
+
         Raises:
-            InvalidDocumentError: JSON cannot hold the value.
+            InvalidDocumentError: The value cannot be stored.
         """
-        check_json_value({key: value})
-        encode_json({key: value})
-        self.metadata[key] = value
+        plain = plain_value({key: value}, around=1)
+        encode_json([plain])
+        self.metadata.update(plain)
         self._touch()
 
+    @checked_content
     def get_metadata(self, key: str) -> Any | None:  # noqa: ANN401 - any JSON value
         """Read one metadata value; None if there is none."""
         return self.metadata.get(key)
+
+    @checked
+    def fork(self, new_id: str, *, upto: int | None = None) -> Self:
+        """Make a session of its own from this one: it shares nothing, and expects nothing stored.
+
+        Its times are now. A pin stays with this one.
+
+        Args:
+            new_id: Its id.
+            upto: With so many of `messages` only, the first; by default with all.
+
+        Raises:
+            InvalidKeyError: The id is not legal.
+            ValueError: `upto` is negative.
+
+        Example:
+            >>> session = Session.new("ada", "plan")
+            >>> _ = session.add_user_message("Hello")
+            >>> session.fork("plan-b").messages[0].content
+            'Hello'
+        """
+        session_stem(new_id)
+        if upto is not None and upto < 0:
+            raise ValueError(f"upto must not be negative, and it is {upto}")
+        fork = self.model_copy(deep=True)
+        messages = fork.messages[:upto]
+        if upto is not None:
+            fork.user_messages[:] = [each for each in messages if isinstance(each, UserMessage)]
+            fork.agent_responses[:] = [each for each in messages if isinstance(each, AgentResponse)]
+        for name in (ORDER, PIN, RESTORED):
+            fork.metadata.pop(name, None)
+        if fork.messages != messages:
+            fork.metadata[ORDER] = order_of(messages)
+        fork.__dict__["id"] = new_id
+        fork.version = None
+        fork.created_at = fork.updated_at = utc_now()
+        return fork
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy it as pydantic does: the copy stands for the same stored session.
+
+        Raises:
+            ValueError: The copy would have another id; see `fork`.
+        """
+        if update and update.get("id", self.id) != self.id:
+            raise ValueError("a copy keeps the id; fork(new_id) makes a session of its own")
+        return super().model_copy(update=update, deep=deep)
 
     def _touch(self) -> None:
         self.updated_at = utc_now()
@@ -278,10 +426,11 @@ class Session(_Model):
         if not types_met <= {Session, UserMessage, AgentResponse}:
             # Somebody's subclasses, with rules of their own.
             dumped = self.model_dump(warnings="error")
-            check_json_value({"metadata": dumped["metadata"], **(self.__pydantic_extra__ or {})})
+            plain_value({"metadata": dumped["metadata"], **(self.__pydantic_extra__ or {})})
             for message in (*own["user_messages"], *own["agent_responses"]):
-                check_json_value(message.__pydantic_extra__ or {})
-            return type(self).model_validate(dumped).model_dump()
+                plain_value(message.__pydantic_extra__ or {}, around=2)
+            fields = type(self).model_validate(dumped).model_dump()
+            return plain_value(fields, times=True)  # type: ignore[no-any-return]
         extra = self.__pydantic_extra__ or {}
         fields = {name: own[name] for name in _TYPES} | extra
         for name, types in _TYPES.items():
@@ -289,7 +438,7 @@ class Session(_Model):
                 raise TypeError
         if not fields["created_at"].tzinfo is fields["updated_at"].tzinfo is UTC:
             raise TypeError
-        fields |= check_json_value({"metadata": fields["metadata"], **extra})
+        fields |= plain_value({"metadata": fields["metadata"], **extra})
         fields["user_messages"] = _plain_messages(fields["user_messages"], UserMessage)
         fields["agent_responses"] = _plain_messages(fields["agent_responses"], AgentResponse)
         return fields
@@ -323,6 +472,12 @@ def remember_version(session: Session, version: Version | None) -> None:
     (session.__pydantic_private__ or {})["_version"] = version
 
 
+def _plain_extra(extra: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = plain_value(extra, around=2)
+    encode_json(plain)
+    return plain
+
+
 def _plain_messages(
     messages: Iterable[_Model], kind: type[UserMessage | AgentResponse]
 ) -> list[dict[str, Any]]:
@@ -346,6 +501,6 @@ def _plain_messages(
         ):
             raise TypeError
         if extra := message.__pydantic_extra__:
-            said = said | check_json_value(extra)
+            said = said | plain_value(extra, around=2)
         plain.append(said)
     return plain

@@ -18,6 +18,7 @@ __all__ = [
     "OPTIONAL_BOOLEAN",
     "OPTIONAL_TEXT",
     "PIN",
+    "RESTORED",
     "SessionSummary",
     "read_summary",
     "summarize",
@@ -28,6 +29,9 @@ FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 
 PIN: Final = "statekeep.pin"
 """The metadata key of a pin: a time as text, or true for ever."""
+
+RESTORED: Final = "statekeep.restored"
+"""The metadata key that says that a session came out of the trash, and by which restore."""
 
 _PROJECT: Final = "project_ids"
 

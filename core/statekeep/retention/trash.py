@@ -10,7 +10,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from statekeep.errors import (
     ConflictError,
@@ -22,6 +22,7 @@ from statekeep.errors import (
     UnsupportedError,
 )
 from statekeep.format.session import Session, remember_version
+from statekeep.format.summary import RESTORED
 from statekeep.retention.copies import Copy, copy_key, copy_of, digest_of, list_copies, stems_of
 from statekeep.store.keys import session_key
 from statekeep.store.powers import delete_many, get_many
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from statekeep.store.transfer import Transfer
 
 __all__ = [
-    "RESTORED",
     "Trashed",
     "empty_trash",
     "list_trash",
@@ -44,10 +44,6 @@ __all__ = [
 ]
 
 _logger = logging.getLogger(__name__)
-
-RESTORED: Final = "statekeep.restored"
-"""The metadata key of a restored session: text that no other state of it has, so that no delete
-that was on its way can match."""
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from statekeep.errors import (
@@ -15,6 +16,7 @@ from statekeep.errors import (
     StateStoreError,
     UnsupportedError,
 )
+from statekeep.format.json import repair_json
 from statekeep.format.record import decode_session
 from statekeep.format.session import Session, remember_version
 from statekeep.format.version import refuse_newer
@@ -24,6 +26,7 @@ from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
     from statekeep.errors import Landed
+    from statekeep.format.json import RepairText
     from statekeep.store.protocol import Blob, Version
     from statekeep.store.transfer import Transfer
 
@@ -41,11 +44,15 @@ class SessionRepository:
         self._transfer = transfer
         self._store = transfer.store
 
-    def load(self, session_id: str, user_id: str | None) -> Session | None:
+    def load(self, session_id: str, user_id: str | None, repair_text: RepairText) -> Session | None:
         """Read a session; see `Sessions.load`."""
         key = session_key(session_id)
         blob = self._store.get(key)
-        return None if blob is None else self._decode(key, blob, user_id)
+        if blob is None:
+            return None
+        if repair_text == "replace":
+            blob = replace(blob, data=repair_json(blob.data))
+        return self._decode(key, blob, user_id)
 
     def save(self, session: Session, *, overwrite: bool) -> tuple[Version, bool]:
         """Store a session; see `Sessions.save`.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self, cast, get_args
+from typing import TYPE_CHECKING, Literal, Self, cast, get_args, overload
 
+from statekeep._arguments import checked
 from statekeep.errors import ConflictError, NotFoundError, UnsupportedError
 from statekeep.format.session import Session
 from statekeep.format.summary import PIN
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
+    from statekeep.format.json import RepairText
     from statekeep.retention.types import PruneReport, PruningStrategy, Retention
     from statekeep.store.protocol import StateStore, Version
 
@@ -72,6 +74,7 @@ class Sessions:
         1
     """
 
+    @checked
     def __init__(
         self,
         store: StateStore,
@@ -128,25 +131,61 @@ class Sessions:
         """The store below."""
         return self._store
 
-    def load(self, session_id: str, *, user_id: str | None = None) -> Session | None:
+    @overload
+    def load(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        required: Literal[True],
+        repair_text: RepairText = "refuse",
+    ) -> Session: ...
+    @overload
+    def load(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        required: bool = False,
+        repair_text: RepairText = "refuse",
+    ) -> Session | None: ...
+    @checked
+    def load(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        required: bool = False,
+        repair_text: RepairText = "refuse",
+    ) -> Session | None:
         """Read a session.
 
         Args:
             session_id: Which.
             user_id: If given, whom it must belong to.
+            required: Whether it is an error if there is none.
+            repair_text: ``"replace"`` to read U+FFFD where another program wrote text that UTF-8
+                cannot hold.
 
         Returns:
             The session, or None if there is none. It remembers its version for `save`.
 
         Raises:
+            NotFoundError: There is none, and it is required.
             OwnershipError: It belongs to another user.
             CorruptDataError: What lies there is not this session.
             UnsupportedError: A newer version of statekeep wrote it.
             InvalidKeyError: The id is not legal.
         """
         with self._emitter.operation("load", session_id):
-            return self._repository.load(session_id, user_id)
+            session = self._repository.load(session_id, user_id, repair_text)
+            if session is None and required:
+                raise NotFoundError(
+                    "no such session", key=session_key(session_id), store=self._store
+                )
+            return session
 
+    @checked
     def save(self, session: Session, *, overwrite: bool = False) -> Version:
         """Store a session, if it is still as it was loaded.
 
@@ -176,6 +215,7 @@ class Sessions:
                 self._background.saved(session.id)
             return version
 
+    @checked
     def update(
         self,
         session_id: str,
@@ -207,11 +247,7 @@ class Sessions:
         """
 
         def attempt() -> Session:
-            session = self.load(session_id, user_id=user_id)
-            if session is None:
-                raise NotFoundError(
-                    "no such session", key=session_key(session_id), store=self._store
-                )
+            session = self.load(session_id, user_id=user_id, required=True)
             result = apply(change, session)
             if isinstance(result, Session) and result is not session:
                 raise TypeError("the change gave another session; change the given one in place")
@@ -221,6 +257,7 @@ class Sessions:
         with self._emitter.operation("update", session_id):
             return retry_on_conflict(attempt, timeout, self._retry)
 
+    @checked
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
         """Give the session of that id, made and stored if there was none.
 
@@ -248,6 +285,7 @@ class Sessions:
         with self._emitter.operation("get_or_create", session_id):
             return retry_on_conflict(attempt, _TIMEOUT, self._retry)
 
+    @checked
     def delete(self, session_id: str, *, user_id: str | None = None, trash: bool = False) -> bool:
         """Delete a session.
 
@@ -278,6 +316,7 @@ class Sessions:
                 self._emitter.emit(SessionDeleted, session_id, pruned=False, trashed=trash)
             return deleted
 
+    @checked
     def restore(self, session_id: str, *, copy: str | None = None) -> Session:
         """Put back the newest state of a session that is in the trash.
 
@@ -310,6 +349,7 @@ class Sessions:
         with self._emitter.operation("list_trash"):
             return list_trash(self._store)
 
+    @checked
     def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
         """Delete for good what is in the trash.
 
@@ -322,6 +362,7 @@ class Sessions:
         with self._emitter.operation("empty_trash"):
             return self._pruner.empty_trash(older_than)
 
+    @checked
     def list(
         self,
         *,
@@ -365,6 +406,7 @@ class Sessions:
         with self._emitter.operation("list"):
             return page(self._index.read(), wanted, limit=limit, cursor=cursor)
 
+    @checked
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
         """Protect a session from pruning; `updated_at` stays.
 
@@ -383,6 +425,7 @@ class Sessions:
         with self._emitter.operation("pin", session_id):
             return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
 
+    @checked
     def unpin(self, session_id: str) -> Session:
         """End the protection of `pin`; `updated_at` stays.
 
@@ -395,6 +438,7 @@ class Sessions:
         with self._emitter.operation("unpin", session_id):
             return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
 
+    @checked
     def plan_prune(
         self,
         strategy: PruningStrategy,
@@ -420,6 +464,7 @@ class Sessions:
         with self._emitter.operation("plan_prune"):
             return self._pruner.plan(request, now=present)
 
+    @checked
     def prune(
         self,
         plan: PrunePlan | PruningStrategy,
