@@ -1,0 +1,195 @@
+"""What public functions take, checked where it comes in.
+
+The annotations say it and are read here as text. So a signature is the one place, for the type
+checker and for the answer to a wrong call, and nothing is imported for it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
+
+from statekeep._text import half_character
+from statekeep.errors import InvalidDocumentError, InvalidKeyError
+
+__all__ = ["checked", "checked_content", "refuse_wrong_type"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What one part of an annotation takes, in words, and what leads from a text to it."""
+
+    takes: str
+    accepts: Callable[[Any], bool]
+    advice: str = ""
+
+
+def _is(*types: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, types)
+
+
+def _is_named(name: str) -> Callable[[Any], bool]:
+    # By name, because what is on the ground knows none of them.
+    return lambda value: any(base.__name__ == name for base in type(value).__mro__)
+
+
+def _has(*names: str) -> Callable[[Any], bool]:
+    # Nobody need be a subclass of a protocol.
+    return lambda value: all(hasattr(type(value), name) for name in names)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_collection(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+
+
+def _is_anything(value: object) -> bool:  # noqa: ARG001
+    return True
+
+
+def _is_something(value: object) -> bool:
+    return value is not None
+
+
+_TEXT: Final = _Kind("text", _is(str))
+_KINDS: Final = {
+    "str": _TEXT,
+    "int": _Kind("an integer", _is_number),
+    "bool": _Kind("True or False", _is(bool)),
+    "datetime": _Kind("an aware datetime", _is(datetime)),
+    "timedelta": _Kind("a timedelta", _is(timedelta)),
+    "None": _Kind("None", _is(type(None))),
+    "Callable": _Kind("a function", callable),
+    "Iterable": _Kind("a collection", _is_collection),
+    "frozenset": _Kind("a collection", _is_collection),
+    "StateStore": _Kind(
+        "a StateStore", _has("get", "put", "delete", "scan"), "open_store({!r}) opens one"
+    ),
+    "Session": _Kind("a Session", _is_named("Session")),
+    "Retention": _Kind("a Retention", _is_named("Retention")),
+    "PrunePlan": _Kind("a plan", _is_named("PrunePlan")),
+    "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
+    "Expect": _Kind("ANY, ABSENT or a version", _is_something),
+    "ExpectSeen": _Kind("ANY or a version", _is_something),
+    "Version": _Kind("a version", _is(str)),
+    "ConflictPolicy": _TEXT,
+    "Kind": _TEXT,
+    "RepairText": _TEXT,
+    "object": _Kind("anything", _is_anything),
+    "Any": _Kind("anything", _is_anything),
+}
+
+
+class _Parameter:
+    """One parameter of a function: what it takes, and the answer to what it does not."""
+
+    __slots__ = ("_error", "_kinds", "_name", "_plain")
+
+    def __init__(self, name: str, annotation: str, error: type[Exception]) -> None:
+        self._name = name
+        self._kinds = [_KINDS[part.partition("[")[0]] for part in _alternatives(annotation)]
+        self._plain = _TEXT in self._kinds
+        self._error = error
+
+    def take(self, value: Any) -> Any:  # noqa: ANN401
+        """Give the argument, text as plain text.
+
+        Raises:
+            TypeError: It is of a type that the parameter does not take.
+            ValueError: It is a time without a zone.
+            InvalidKeyError, InvalidDocumentError: It is text that cannot be stored.
+        """
+        if self._plain and isinstance(value, str):
+            # Plain, because subclasses have other words for themselves: some enums their names.
+            text = value if type(value) is str else str.__str__(value)
+            self._check_text(text)
+            return text
+        if not any(kind.accepts(value) for kind in self._kinds):
+            raise TypeError(self._refusal(value))
+        if isinstance(value, datetime) and value.utcoffset() is None:
+            raise ValueError(f"{self._name} is naive; give it a time zone")
+        return value
+
+    def _check_text(self, text: str) -> None:
+        if not text and self._name == "user_id":
+            raise self._error(f"{self._name} is empty")
+        if not text.isascii() and (where := half_character(text)) is not None:
+            raise self._error(
+                f"{self._name} has half a character, a lone surrogate, at {where}; "
+                "statekeep.repair_text() makes text storable"
+            )
+
+    def _refusal(self, value: object) -> str:
+        takes = " or ".join(kind.takes for kind in self._kinds)
+        advice = self._kinds[-1].advice if isinstance(value, str) else ""
+        return refuse_wrong_type(self._name, takes, value, advice and advice.format(value))
+
+
+def refuse_wrong_type(name: str, takes: str, value: object, advice: str = "") -> str:
+    """The answer to an argument of a wrong type.
+
+    >>> refuse_wrong_type("session_id", "text", 5)
+    'session_id: text, not int'
+    """
+    came = "None" if value is None else type(value).__name__
+    return f"{name}: {takes}, not {came}{f'; {advice}' if advice else ''}"
+
+
+def _alternatives(annotation: str) -> list[str]:
+    """The alternatives of a union, not those inside brackets."""
+    parts, depth = [""], 0
+    for letter in annotation:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "|" and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _checking(error: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+        parameters = {
+            name: _Parameter(name, parameter.annotation, error)
+            for name, parameter in signature.parameters.items()
+            if name not in {"self", "cls"} and parameter.kind is not parameter.VAR_KEYWORD
+        }
+        first = len(signature.parameters.keys() & {"self", "cls"})
+        positional = [
+            parameters[name]
+            for name, parameter in signature.parameters.items()
+            if name in parameters and parameter.kind is not parameter.KEYWORD_ONLY
+        ]
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> T:  # noqa: ANN401
+            taken = [
+                parameter.take(value)
+                for parameter, value in zip(positional, args[first:], strict=False)
+            ]
+            for name in kwargs.keys() & parameters.keys():
+                kwargs[name] = parameters[name].take(kwargs[name])
+            rest = args[first + len(taken) :]  # too many: Python says so
+            return function(*args[:first], *taken, *rest, **kwargs)
+
+        return call
+
+    return decorate
+
+
+checked = _checking(InvalidKeyError)
+"""Check the arguments of a function; text in them is names and ids."""
+
+checked_content = _checking(InvalidDocumentError)
+"""Check the arguments of a function; text in them is content."""
