@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
+from itertools import zip_longest
 from typing import Any, Final, ParamSpec, TypeVar
 
 from statekeep._text import half_character
@@ -24,11 +25,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What one part of an annotation takes, in words, and what leads from a text to it."""
+    """What one part of an annotation takes, in words."""
 
     takes: str
     accepts: Callable[[Any], bool]
     advice: str = ""
+    """What leads from a text to it."""
+    choices: tuple[str, ...] = ()
 
 
 def _is(*types: type) -> Callable[[Any], bool]:
@@ -57,8 +60,8 @@ def _is_anything(value: object) -> bool:  # noqa: ARG001
     return True
 
 
-def _is_something(value: object) -> bool:
-    return value is not None
+def _is_expectation(value: object) -> bool:
+    return isinstance(value, str) or type(value).__name__ == "Expectation"
 
 
 _TEXT: Final = _Kind("text", _is(str))
@@ -79,12 +82,12 @@ _KINDS: Final = {
     "Retention": _Kind("a Retention", _is_named("Retention")),
     "PrunePlan": _Kind("a plan", _is_named("PrunePlan")),
     "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
-    "Expect": _Kind("ANY, ABSENT or a version", _is_something),
-    "ExpectSeen": _Kind("ANY or a version", _is_something),
+    "Expect": _Kind("ANY, ABSENT or a version", _is_expectation),
+    "ExpectSeen": _Kind("ANY or a version", _is_expectation),
     "Version": _Kind("a version", _is(str)),
-    "ConflictPolicy": _TEXT,
+    "ConflictPolicy": _Kind("text", _is(str), choices=("detect", "last-writer-wins")),
     "Kind": _TEXT,
-    "RepairText": _TEXT,
+    "RepairText": _Kind("text", _is(str), choices=("refuse", "replace")),
     "object": _Kind("anything", _is_anything),
     "Any": _Kind("anything", _is_anything),
 }
@@ -99,7 +102,7 @@ class _Parameter:
         self._name = name
         self._kinds = [_KINDS[part.partition("[")[0]] for part in _alternatives(annotation)]
         self._plain = _TEXT in self._kinds
-        self._error = error
+        self._error = InvalidDocumentError if name == "text" else error
 
     def take(self, value: Any) -> Any:  # noqa: ANN401
         """Give the argument, text as plain text.
@@ -116,6 +119,10 @@ class _Parameter:
             return text
         if not any(kind.accepts(value) for kind in self._kinds):
             raise TypeError(self._refusal(value))
+        choices = self._kinds[0].choices
+        if choices and value not in choices:
+            known = " or ".join(map(repr, choices))
+            raise ValueError(f"{self._name} is {known}, not {value!r}")
         if isinstance(value, datetime) and value.utcoffset() is None:
             raise ValueError(f"{self._name} is naive; give it a time zone")
         return value
@@ -142,6 +149,8 @@ def refuse_wrong_type(name: str, takes: str, value: object, advice: str = "") ->
     'session_id: text, not int'
     """
     came = "None" if value is None else type(value).__name__
+    if isinstance(value, type):
+        came = f"the class {value.__name__}"
     return f"{name}: {takes}, not {came}{f'; {advice}' if advice else ''}"
 
 
@@ -159,29 +168,30 @@ def _alternatives(annotation: str) -> list[str]:
 
 def _checking(error: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        if isinstance(function, type):  # a dataclass, whose fields are its arguments
+            function.__init__ = decorate(function.__init__)  # type: ignore[misc]
+            return function
         signature = inspect.signature(function)
         parameters = {
             name: _Parameter(name, parameter.annotation, error)
             for name, parameter in signature.parameters.items()
             if name not in {"self", "cls"} and parameter.kind is not parameter.VAR_KEYWORD
         }
-        first = len(signature.parameters.keys() & {"self", "cls"})
         positional = [
-            parameters[name]
+            parameters.get(name)
             for name, parameter in signature.parameters.items()
-            if name in parameters and parameter.kind is not parameter.KEYWORD_ONLY
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         ]
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> T:  # noqa: ANN401
             taken = [
-                parameter.take(value)
-                for parameter, value in zip(positional, args[first:], strict=False)
+                parameter.take(value) if parameter else value
+                for parameter, value in zip_longest(positional[: len(args)], args)
             ]
             for name in kwargs.keys() & parameters.keys():
                 kwargs[name] = parameters[name].take(kwargs[name])
-            rest = args[first + len(taken) :]  # too many: Python says so
-            return function(*args[:first], *taken, *rest, **kwargs)
+            return function(*taken, **kwargs)
 
         return call
 
@@ -189,7 +199,7 @@ def _checking(error: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, 
 
 
 checked = _checking(InvalidKeyError)
-"""Check the arguments of a function; text in them is names and ids."""
+"""Check the arguments of a function or of a dataclass; text in them is names and ids."""
 
 checked_content = _checking(InvalidDocumentError)
 """Check the arguments of a function; text in them is content."""

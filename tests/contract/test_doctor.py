@@ -29,6 +29,7 @@ from statekeep.retention.copies import copy_key
 from statekeep.store import Blob
 from statekeep.store.keys import QUARANTINE, STAMP, TRASH
 from statekeep.timestamps import utc_now
+from statekeep_backends import memory as memory_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -358,7 +359,7 @@ def test_a_crash_leaves_a_document_in_one_place_or_in_both(
         assert data in found
         with monkeypatch.context() as patch:
             # A copy may be one of a repair that is still under way, for a day.
-            patch.setattr(repair_module, "utc_now", lambda: utc_now() + 25 * HOUR)
+            patch.setattr(memory_module, "utc_now", lambda: utc_now() + 25 * HOUR)
             assert repair(memory, diagnose(memory)).healthy
         assert data in in_quarantine(memory).values()
         assert outside(memory) == sound
@@ -383,7 +384,7 @@ def test_no_second_copy_comes_into_quarantine_within_a_day(
             assert [each.finding.place for each in report.failed] == ["sessions/x.json"]
             assert len(in_quarantine(memory)) == 1
     assert "less than a day ago" in repair(memory, diagnose(memory)).failed[0].error.message
-    monkeypatch.setattr(repair_module, "utc_now", lambda: utc_now() + 25 * HOUR)
+    monkeypatch.setattr(memory_module, "utc_now", lambda: utc_now() + 25 * HOUR)
     assert repair(memory, diagnose(memory)).healthy
 
 

@@ -146,10 +146,12 @@ class TestTheSurface:
     async def test_is_known_to_type_checkers(self) -> None:
         async with AsyncSessions(MemoryStore()) as sessions:
             assert_type(await sessions.load("s"), Session | None)
+            with pytest.raises(NotFoundError, match="no such session"):
+                assert_type(await sessions.load("s", required=True), Session)
             assert_type(await sessions.list(limit=5), Listing)
             assert_type(await sessions.get_or_create("ada"), Session)
             with pytest.raises(TypeError):
-                await sessions.load("s", user="ada")  # type: ignore[call-arg]
+                await sessions.load("s", user="ada")  # type: ignore[call-overload]
         async with AsyncDocuments(MemoryStore()) as documents:
             assert_type(await documents.load_json("a", "b"), Document[Any] | None)
             assert_type(await documents.load_json("a", "b", type=int), Document[int] | None)

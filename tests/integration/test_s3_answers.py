@@ -441,7 +441,10 @@ class TestARedirect:
 class TestNoAnswer:
     @pytest.mark.parametrize(
         ("endpoint", "why"),
-        [("http://127.0.0.1:1", "[Rr]efused"), ("http://nobody.invalid", "[Nn]ame|resol")],
+        [
+            ("http://127.0.0.1:1", "[Rr]efused"),
+            ("http://nobody.invalid", "[Nn]ame|resol|timed out"),
+        ],
     )
     def test_says_what_happened(
         self, s3_place: str, options: dict[str, Any], endpoint: str, why: str

@@ -322,7 +322,7 @@ class Session(_Model):
             InvalidDocumentError: The value cannot be stored.
         """
         plain = plain_value({key: value}, around=1)
-        encode_json([plain])
+        encode_json(plain)
         self.metadata.update(plain)
         self._touch()
 

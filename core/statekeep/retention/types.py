@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from statekeep._arguments import checked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -54,6 +56,7 @@ class PruningStrategy(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How `Sessions` prunes by itself, in the background, when sessions are saved.
@@ -67,7 +70,7 @@ class Retention:
 
     Raises:
         ValueError: A time is negative.
-        TypeError: What is protected is no collection of ids.
+        TypeError: An argument is not of its type.
     """
 
     strategy: PruningStrategy
@@ -77,8 +80,6 @@ class Retention:
     min_idle: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
-        if isinstance(self.protect, str):
-            raise TypeError("protect is a collection of ids, not one")
         object.__setattr__(self, "protect", frozenset(self.protect))
         for name in ("every", "trash", "min_idle"):
             if (getattr(self, name) or timedelta(0)) < timedelta(0):
@@ -114,7 +115,6 @@ class PruneRequest:
 
     Raises:
         ValueError: The idle time is negative.
-        TypeError: What is protected is no collection of ids.
     """
 
     strategy: PruningStrategy
@@ -122,8 +122,6 @@ class PruneRequest:
     min_idle: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
-        if isinstance(self.protect, str):
-            raise TypeError("protect is a collection of ids, not one")
         object.__setattr__(self, "protect", frozenset(self.protect))
         if self.min_idle < timedelta(0):
             raise ValueError("min_idle must not be negative")
@@ -189,6 +187,7 @@ class PruneThrottle:
         cooldown: The least time between two yeses.
     """
 
+    @checked
     def __init__(self, cooldown: timedelta) -> None:
         if cooldown < timedelta(0):
             raise ValueError("a cool-down must not be negative")

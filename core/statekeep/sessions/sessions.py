@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, Self, cast, get_args, overload
+from typing import TYPE_CHECKING, Literal, Self, cast, overload
 
 from statekeep._arguments import checked
 from statekeep.errors import ConflictError, NotFoundError, UnsupportedError
@@ -83,8 +83,6 @@ class Sessions:
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
     ) -> None:
-        if conflicts not in get_args(ConflictPolicy):
-            raise ValueError(f"conflicts is 'detect' or 'last-writer-wins', not {conflicts!r}")
         claimed = store.capabilities
         if conflicts == "detect" and not (claimed.conditional_put and claimed.conditional_delete):
             raise UnsupportedError(
@@ -105,6 +103,7 @@ class Sessions:
                 retention, self._transfer, self._pruner, self._emitter
             )
 
+    @checked
     def close(self, timeout: timedelta = _TIMEOUT) -> None:
         """End background pruning; everything else goes on working.
 
@@ -460,7 +459,7 @@ class Sessions:
             ValueError: The present is naive, or the idle time negative.
         """
         present = utc_now() if now is None else to_utc(now)
-        request = PruneRequest(strategy, _ids(protect), min_idle)
+        request = PruneRequest(strategy, frozenset(protect), min_idle)
         with self._emitter.operation("plan_prune"):
             return self._pruner.plan(request, now=present)
 
@@ -526,9 +525,3 @@ class Sessions:
 
     def _retry(self, error: ConflictError, retry: int) -> None:
         self._emitter.emit(ConflictRetried, error.key, retry)
-
-
-def _ids(protect: Iterable[str]) -> frozenset[str]:
-    if isinstance(protect, str):
-        raise TypeError("protect is a collection of ids, not one")
-    return frozenset(protect)

@@ -1,0 +1,395 @@
+"""Wrong calls and the answers that they get: what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from statekeep import (
+    AsyncDocuments,
+    AsyncSessions,
+    ConflictError,
+    CorruptDataError,
+    Documents,
+    InvalidDocumentError,
+    InvalidKeyError,
+    NotFoundError,
+    OwnershipError,
+    Retention,
+    Session,
+    Sessions,
+    load_pruner,
+    repair_text,
+)
+from statekeep.retention import PruneThrottle
+from statekeep_backends.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from statekeep import StateStore
+
+NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - a wrong one
+HALF = "\ud83d"
+STRATEGY = load_pruner("ttl", ttl_hours=24)
+
+CYCLIC: list[Any] = []
+CYCLIC.extend([CYCLIC, CYCLIC])
+
+
+def _doubled(times: int) -> list[Any]:
+    value: list[Any] = [0]
+    for _ in range(times):
+        value = [value, value]
+    return value
+
+
+NAMES = {
+    **{each.__name__: each for each in (Sessions, Documents, Session, Retention, PruneThrottle)},
+    **{each.__name__: each for each in (MemoryStore, datetime, timedelta, repair_text)},
+    "UTC": UTC,
+    "NAIVE": NAIVE,
+    "HALF": HALF,
+    "STRATEGY": STRATEGY,
+    "CYCLIC": CYCLIC,
+    "DEEP": _doubled(200),
+    "WIDE": _doubled(30),
+}
+
+
+class Given:
+    """What a wrong call is made on, and the names that it uses."""
+
+    def __init__(self) -> None:
+        self.store: StateStore = MemoryStore("calls")
+        self.sessions = Sessions(self.store)
+        self.documents = Documents(self.store)
+        self.session = self.sessions.get_or_create("ada", "s")
+        self.store.put("sessions/half.json", b'{"id": "\\ud83d"}')
+        self.store.put("sessions/broken.json", b"{")
+
+    def call(self, text: str) -> object:
+        return eval(text, NAMES | vars(self))
+
+
+CALLS: list[tuple[str, type[Exception], str]] = [
+    (
+        'Sessions("./state")',
+        TypeError,
+        "store: a StateStore, not str; open_store('./state') opens one",
+    ),
+    ("Sessions(None)", TypeError, "store: a StateStore, not None"),
+    ("Sessions(MemoryStore)", TypeError, "store: a StateStore, not the class MemoryStore"),
+    ("Sessions(store, conflicts=1)", TypeError, "conflicts: text, not int"),
+    (
+        'Sessions(store, conflicts="ignore")',
+        ValueError,
+        "'detect' or 'last-writer-wins', not 'ignore'",
+    ),
+    ("Sessions(store, observers=print)", TypeError, "observers: a collection, not builtin"),
+    ('Sessions(store, retention="ttl")', TypeError, "retention: a Retention or None, not str"),
+    ('Documents("./state")', TypeError, "open_store('./state') opens one"),
+    ("Documents(None)", TypeError, "store: a StateStore, not None"),
+    ("sessions.load(5)", TypeError, "session_id: text, not int"),
+    ("sessions.load(None)", TypeError, "session_id: text, not None"),
+    ('sessions.load(b"s")', TypeError, "session_id: text, not bytes"),
+    ("sessions.load(session)", TypeError, "session_id: text, not Session"),
+    ('sessions.load("")', InvalidKeyError, "a session id must not be empty"),
+    ('sessions.load("x" * 513)', InvalidKeyError, "at most 512 characters, not 513"),
+    (
+        'sessions.load(f"a{HALF}")',
+        InvalidKeyError,
+        "session_id has half a character, a lone surrogate, at 1",
+    ),
+    ('sessions.load("s", user_id=5)', TypeError, "user_id: text or None, not int"),
+    ('sessions.load("s", user_id="")', InvalidKeyError, "user_id is empty"),
+    ('sessions.load("s", user_id="bob")', OwnershipError, "does not belong to 'bob'"),
+    ('sessions.load("s", required="yes")', TypeError, "required: True or False, not str"),
+    ('sessions.load("s", repair_text=True)', TypeError, "repair_text: text, not bool"),
+    ('sessions.load("s", repair_text="all")', ValueError, "'refuse' or 'replace', not 'all'"),
+    (
+        'sessions.load("none", required=True)',
+        NotFoundError,
+        "no such session [key 'sessions/none.json', store",
+    ),
+    ('sessions.load("broken")', CorruptDataError, "not JSON"),
+    ('sessions.load("half")', CorruptDataError, "read it with repair_text='replace'"),
+    ("sessions.get_or_create(None)", TypeError, "user_id: text, not None"),
+    ("sessions.get_or_create(17)", TypeError, "user_id: text, not int"),
+    ('sessions.get_or_create("")', InvalidKeyError, "user_id is empty"),
+    ("sessions.get_or_create(HALF)", InvalidKeyError, "user_id has half a character"),
+    ('sessions.get_or_create("ada", 17)', TypeError, "session_id: text or None, not int"),
+    ('sessions.get_or_create("ada", "")', InvalidKeyError, "a session id must not be empty"),
+    ('sessions.get_or_create("bob", "s")', OwnershipError, "does not belong to 'bob'"),
+    ("sessions.save({})", TypeError, "session: a Session, not dict"),
+    ('sessions.save("s")', TypeError, "session: a Session, not str"),
+    ("sessions.save(None)", TypeError, "session: a Session, not None"),
+    ('sessions.save(session, overwrite="no")', TypeError, "overwrite: True or False, not str"),
+    (
+        'sessions.save(Session.new("ada", "s"))',
+        ConflictError,
+        "the session exists already; load it again",
+    ),
+    ('sessions.update("s", None)', TypeError, "change: a function, not None"),
+    ('sessions.update("s", session)', TypeError, "change: a function, not Session"),
+    ('sessions.update("s", print, timeout=5)', TypeError, "timeout: a timedelta, not int"),
+    ('sessions.update("none", print)', NotFoundError, "no such session"),
+    ('sessions.update("s", lambda s: s.fork("t"))', TypeError, "change the given one in place"),
+    ("sessions.delete(5)", TypeError, "session_id: text, not int"),
+    ('sessions.delete("s", trash=1)', TypeError, "trash: True or False, not int"),
+    ("sessions.restore(None)", TypeError, "session_id: text, not None"),
+    ('sessions.restore("s", copy=1)', TypeError, "copy: text or None, not int"),
+    ('sessions.restore("s")', ConflictError, "there is a session"),
+    ("sessions.empty_trash(older_than=7)", TypeError, "older_than: a timedelta, not int"),
+    ('sessions.list(limit="9")', TypeError, "limit: an integer or None, not str"),
+    ("sessions.list(limit=True)", TypeError, "limit: an integer or None, not bool"),
+    ("sessions.list(limit=0)", ValueError, "limit must be at least 1, not 0"),
+    ('sessions.list("ada")', TypeError, "takes 1 positional argument"),
+    ("sessions.list(user_id=7)", TypeError, "user_id: text or None, not int"),
+    ("sessions.list(user=7)", TypeError, "unexpected keyword argument 'user'"),
+    (
+        "sessions.list(updated_after=NAIVE)",
+        ValueError,
+        "updated_after is naive; give it a time zone",
+    ),
+    (
+        'sessions.list(updated_before="2026-01-01")',
+        TypeError,
+        "updated_before: an aware datetime or None, not str",
+    ),
+    ('sessions.list(cursor="x")', InvalidKeyError, "not a cursor of a listing: 'x'"),
+    ('sessions.pin("s", "tomorrow")', TypeError, "until: an aware datetime or None, not str"),
+    ('sessions.pin("s", NAIVE)', ValueError, "until is naive; give it a time zone"),
+    ('sessions.pin("none")', NotFoundError, "no such session"),
+    ("sessions.unpin(1)", TypeError, "session_id: text, not int"),
+    (
+        'sessions.plan_prune("ttl")',
+        TypeError,
+        "strategy: a strategy, not str; load_pruner('ttl') gives one",
+    ),
+    ('sessions.plan_prune(STRATEGY, protect="s")', TypeError, "protect: a collection, not str"),
+    ("sessions.plan_prune(STRATEGY, now=NAIVE)", ValueError, "now is naive"),
+    ("sessions.plan_prune(STRATEGY, min_idle=60)", TypeError, "min_idle: a timedelta, not int"),
+    (
+        "sessions.plan_prune(STRATEGY, min_idle=timedelta(-1))",
+        ValueError,
+        "min_idle must not be negative",
+    ),
+    (
+        'sessions.prune("ttl")',
+        TypeError,
+        "plan: a plan or a strategy, not str; load_pruner('ttl') gives one",
+    ),
+    ("sessions.prune(STRATEGY, trash=7)", TypeError, "trash: a timedelta or None, not int"),
+    ("sessions.prune(STRATEGY, trash=timedelta(-1))", ValueError, "trash must not be negative"),
+    ("sessions.prune(STRATEGY, now=datetime.now(UTC))", ValueError, "trust_clock=True"),
+    ("sessions.prune(STRATEGY, progress=1)", TypeError, "progress: a function or None, not int"),
+    ('Retention("ttl")', TypeError, "strategy: a strategy, not str; load_pruner('ttl') gives one"),
+    ("Retention(STRATEGY, every=300)", TypeError, "every: a timedelta, not int"),
+    ("Retention(STRATEGY, every=timedelta(-1))", ValueError, "every must not be negative"),
+    ('Retention(STRATEGY, trash="7d")', TypeError, "trash: a timedelta or None, not str"),
+    ('Retention(STRATEGY, protect="s")', TypeError, "protect: a collection, not str"),
+    ("PruneThrottle(300)", TypeError, "cooldown: a timedelta, not int"),
+    ("Session.new(5)", TypeError, "user_id: text, not int"),
+    ('Session.new("")', InvalidKeyError, "user_id is empty"),
+    ('Session.new("ada", "")', InvalidKeyError, "a session id must not be empty"),
+    ('Session.new("ada", 5)', TypeError, "session_id: text or None, not int"),
+    ('session.fork("s", upto=-1)', ValueError, "upto must not be negative, and it is -1"),
+    ("session.fork(5)", TypeError, "new_id: text, not int"),
+    ('session.fork("")', InvalidKeyError, "a session id must not be empty"),
+    (
+        'session.model_copy(update={"id": "t"})',
+        ValueError,
+        "fork(new_id) makes a session of its own",
+    ),
+    ("session.add_user_message(None)", TypeError, "content: text, not None"),
+    ('session.add_user_message({"text": "Hi"})', TypeError, "content: text, not dict"),
+    (
+        'session.add_user_message(f"Hi {HALF}")',
+        InvalidDocumentError,
+        "content has half a character, a lone surrogate, at 3; statekeep.repair_text()",
+    ),
+    ('session.add_user_message("Hi", timestamp=NAIVE)', ValueError, "timestamp is naive"),
+    (
+        'session.add_user_message("Hi", timestamp=5)',
+        TypeError,
+        "timestamp: an aware datetime or None, not int",
+    ),
+    (
+        'session.add_user_message("Hi", when=NAIVE)',
+        InvalidDocumentError,
+        "a value of the type datetime (at when)",
+    ),
+    ("session.add_agent_response(5)", TypeError, "content: text, not int"),
+    (
+        'session.add_agent_response("Hi", evaluation_passed=1)',
+        TypeError,
+        "evaluation_passed: True or False or None, not int",
+    ),
+    (
+        'session.add_agent_response("Hi", phase_reached=HALF)',
+        InvalidDocumentError,
+        "phase_reached has half a character",
+    ),
+    ("session.set_active_seed(None)", TypeError, "seed_id: text, not None"),
+    ("session.set_active_persona(3)", TypeError, "persona_id: text, not int"),
+    ("session.set_metadata(5, 1)", TypeError, "key: text, not int"),
+    (
+        'session.set_metadata("k", datetime.now(UTC))',
+        InvalidDocumentError,
+        "a value of the type datetime (at k)",
+    ),
+    (
+        'session.set_metadata("k", {"at": [(1, 2)]})',
+        InvalidDocumentError,
+        "a value of the type tuple (at k.at.0)",
+    ),
+    (
+        'session.set_metadata("k", {"a": {1}})',
+        InvalidDocumentError,
+        "a value of the type set (at k.a)",
+    ),
+    (
+        'session.set_metadata("k", [2**64])',
+        InvalidDocumentError,
+        "an integer beyond 64 bits (at k.0)",
+    ),
+    ('session.set_metadata("k", float("nan"))', InvalidDocumentError, "the number nan (at k)"),
+    (
+        'session.set_metadata("k", {5: 1})',
+        InvalidDocumentError,
+        "the key 5, which is no text (at k)",
+    ),
+    ('session.set_metadata("k", HALF)', InvalidDocumentError, "half a character"),
+    (
+        'session.set_metadata("k", CYCLIC)',
+        InvalidDocumentError,
+        "a list that contains itself (at k.0)",
+    ),
+    (
+        'session.set_metadata("k", DEEP)',
+        InvalidDocumentError,
+        "more than 127 nested lists and dicts",
+    ),
+    ('session.set_metadata("k", WIDE)', InvalidDocumentError, "more than 134217728 values"),
+    ('documents.save_json("c", 5, {})', TypeError, "name: text, not int"),
+    ('documents.save_json(None, "n", {})', TypeError, "category: text, not None"),
+    ('documents.save_json("c", "n", {1})', InvalidDocumentError, "a value of the type set"),
+    ('documents.save_json("c", "n", b"x")', InvalidDocumentError, "a value of the type bytes"),
+    (
+        'documents.save_json("c", "n", 1, expect=None)',
+        TypeError,
+        "expect: ANY, ABSENT or a version, not None",
+    ),
+    ('documents.save_json("../c", "n", 1)', InvalidKeyError, "a category must not contain '..'"),
+    ('documents.save_json("c", "a/b", 1)', InvalidKeyError, "a document name must not contain '/'"),
+    ('documents.save_json("sessions", "n", 1)', InvalidKeyError, "is written through Sessions"),
+    ('documents.save_markdown("c", "n", 5)', TypeError, "text: text, not int"),
+    ('documents.save_markdown("c", "n", HALF)', InvalidDocumentError, "text has half a character"),
+    ('documents.load_json("c", None)', TypeError, "name: text, not None"),
+    ('documents.load_markdown(5, "n")', TypeError, "category: text, not int"),
+    ('documents.update("c", "n", {})', TypeError, "change: a function, not dict"),
+    (
+        'documents.update("c", "n", lambda _: None)',
+        InvalidDocumentError,
+        "it must return the new value",
+    ),
+    (
+        'documents.update("c", "n", lambda _: 1, kind="txt")',
+        InvalidKeyError,
+        "'json' or 'md', not 'txt'",
+    ),
+    ("documents.list(5)", TypeError, "category: text or None, not int"),
+    ('documents.delete("c", 5)', TypeError, "name: text, not int"),
+    ('documents.delete("c", "n", kind=5)', TypeError, "kind: text or None, not int"),
+    ("repair_text(5)", TypeError, "text: text, not int"),
+]
+
+
+@pytest.mark.parametrize(("call", "raises", "says"), CALLS, ids=[call for call, _, _ in CALLS])
+def test_a_wrong_call_is_told_what_was_wrong_and_changes_nothing(
+    call: str, raises: type[Exception], says: str
+) -> None:
+    given = Given()
+    before = {entry.key: given.store.get(entry.key) for entry in given.store.scan()}
+    session = given.session.model_copy(deep=True)
+    with pytest.raises(raises) as raised:
+        given.call(call)
+    assert says in str(raised.value)
+    assert {entry.key: given.store.get(entry.key) for entry in given.store.scan()} == before
+    assert given.session == session
+
+
+def test_there_are_a_hundred() -> None:
+    assert len(CALLS) >= 100
+
+
+class Odd:
+    """Of no type that anything takes but what takes anything."""
+
+
+FITTING: dict[str, object] = {
+    "str": "s",
+    "Session": Session.new("ada"),
+    "Callable": print,
+    "PruningStrategy": STRATEGY,
+    "PrunePlan": STRATEGY,
+    "StateStore": MemoryStore(),
+    "timedelta": timedelta(0),
+}
+ANYTHING = {"object", "Any"}
+
+
+def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
+    return [
+        each
+        for each in inspect.signature(function).parameters.values()
+        if each.kind is not each.VAR_KEYWORD and each.name not in {"self", "cls"}
+    ]
+
+
+def _arguments() -> Iterator[tuple[type, str, str]]:
+    for kind in (Sessions, Documents, Session, Retention):
+        for name, method in inspect.getmembers(kind, callable):
+            ours = str(getattr(inspect.unwrap(method), "__module__", "")).startswith("statekeep")
+            is_public = not name.startswith("_") or (name == "__init__" and kind is not Session)
+            if not ours or not is_public or name in {"open", "model_copy", "from_json", "summary"}:
+                continue
+            for parameter in _parameters(method):
+                if parameter.annotation not in ANYTHING:
+                    yield kind, name, parameter.name
+
+
+@pytest.mark.parametrize(("kind", "method", "parameter"), [*_arguments()])
+def test_every_public_method_names_the_argument_that_is_of_a_wrong_type(
+    kind: type, method: str, parameter: str
+) -> None:
+    given = Given()
+    objects: dict[type, object] = {
+        Sessions: given.sessions,
+        Documents: given.documents,
+        Session: given.session,
+    }
+    function = kind if method == "__init__" else getattr(objects[kind], method)
+    arguments = {
+        each.name: FITTING.get(each.annotation.partition("[")[0].partition(" ")[0])
+        for each in _parameters(function)
+        if each.default is each.empty
+    }
+    with pytest.raises(TypeError, match=rf"^{parameter}: .+, not Odd$"):
+        function(**arguments | {parameter: Odd()})
+
+
+def test_the_asynchronous_twins_answer_alike() -> None:
+    async def call() -> None:
+        async with AsyncSessions(MemoryStore()) as sessions:
+            await sessions.load(5)  # type: ignore[call-overload]
+
+    with pytest.raises(TypeError, match="session_id: text, not int"):
+        asyncio.run(call())
+    with pytest.raises(TypeError, match="store: a StateStore, not str; open_store"):
+        AsyncDocuments("./state")  # type: ignore[arg-type]
