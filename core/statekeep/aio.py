@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from statekeep.config.settings import Settings
+    from statekeep.format.json import RepairText
     from statekeep.observe.events import Observer
     from statekeep.retention.types import Retention
     from statekeep.store.protocol import StateStore
@@ -250,20 +251,34 @@ class AsyncDocuments(_Async[Documents]):
 
     # A decorator cannot carry the overloads over.
     @overload
-    async def load_json(self, category: str, name: str) -> Document[Any] | None: ...
+    async def load_json(
+        self, category: str, name: str, *, repair_text: RepairText = ...
+    ) -> Document[Any] | None: ...
     @overload
-    async def load_json(self, category: str, name: str, *, type: type[T]) -> Document[T] | None: ...
+    async def load_json(
+        self, category: str, name: str, *, type: type[T], repair_text: RepairText = ...
+    ) -> Document[T] | None: ...
     @overload
-    async def load_json(self, category: str, name: str, *, type: Any) -> Document[Any] | None: ...  # noqa: ANN401
+    async def load_json(
+        self,
+        category: str,
+        name: str,
+        *,
+        type: Any,  # noqa: ANN401
+        repair_text: RepairText = ...,
+    ) -> Document[Any] | None: ...
     async def load_json(
         self,
         category: str,
         name: str,
         *,
         type: Any = None,  # noqa: A002
+        repair_text: RepairText = "refuse",
     ) -> Document[Any] | None:
         """See `Documents.load_json`."""
-        return await self._threads.run(self._sync.load_json, category, name, type=type)
+        return await self._threads.run(
+            self._sync.load_json, category, name, type=type, repair_text=repair_text
+        )
 
     save_markdown = _hop(Documents.save_markdown)
     load_markdown = _hop(Documents.load_markdown)

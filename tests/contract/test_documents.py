@@ -329,7 +329,7 @@ class TestMistakes:
         assert kept.value == {"k": 1}
 
     def test_bytes_are_no_markdown(self, documents: Documents) -> None:
-        with pytest.raises(InvalidDocumentError, match="text"):
+        with pytest.raises(TypeError, match="text: text, not bytes"):
             documents.save_markdown("a", "b", b"x")  # type: ignore[arg-type]
 
     def test_nothing_is_no_expectation(self, documents: Documents) -> None:

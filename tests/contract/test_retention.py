@@ -307,7 +307,7 @@ class TestAFailure:
         assert ids(store) == {"s"}
 
     def test_of_a_protection_that_is_one_id_is_said_at_once(self) -> None:
-        with pytest.raises(TypeError, match="collection of ids"):
+        with pytest.raises(TypeError, match="protect: a collection, not str"):
             ttl(protect="weekly")
 
 

@@ -80,8 +80,9 @@ def decode_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value
     except orjson.JSONDecodeError as error:
         reason = error
     try:
+        data.decode(errors="surrogatepass")
         orjson.loads(repair_json(data))
-    except orjson.JSONDecodeError:
+    except (UnicodeDecodeError, orjson.JSONDecodeError):
         raise CorruptDataError(f"not JSON: {reason}") from None
     raise HalfCharacterError(f"there is half a character in it: {reason}; {_ADVICE}")
 
@@ -90,12 +91,12 @@ def decode_text(data: bytes) -> str:
     """Read text.
 
     Raises:
-        HalfCharacterError: It is not UTF-8.
+        CorruptDataError: It is not UTF-8.
     """
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise HalfCharacterError(
+        raise CorruptDataError(
             f"not UTF-8 text: {error.reason} at byte {error.start}; {_ADVICE}"
         ) from None
 

@@ -135,6 +135,9 @@ class Session(_Model):
         metadata: Text to any JSON value.
     """
 
+    # How many messages there were when their order was last seen to be told; nobody compares it.
+    __slots__ = ("_told",)
+
     id: Text = Field(frozen=True)
     user_id: Text
     # Of a million wrong messages the first says enough.
@@ -147,8 +150,6 @@ class Session(_Model):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     _version: Version | None = PrivateAttr(default=None)
-    # How many messages there were when their order was last seen to be told.
-    _in_order: tuple[int, int] | None = PrivateAttr(default=None)
 
     @classmethod
     @checked
@@ -274,17 +275,16 @@ class Session(_Model):
         return response
 
     def _append(self, message: M, messages: list[M]) -> None:
-        private = self.__pydantic_private__ or {}
         counts = len(self.user_messages), len(self.agent_responses)
         keep_order(
             message,
             self.user_messages,
             self.agent_responses,
             self.metadata,
-            ascending=private.get("_in_order") == counts,
+            ascending=getattr(self, "_told", None) == counts,
         )
         messages.append(message)
-        private["_in_order"] = len(self.user_messages), len(self.agent_responses)
+        object.__setattr__(self, "_told", (len(self.user_messages), len(self.agent_responses)))
         self._touch()
 
     @checked_content
