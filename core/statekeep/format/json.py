@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from statekeep._text import repair_text
 from statekeep.errors import CorruptDataError
 from statekeep.format.values import MAX_DEPTH, refusal
 
@@ -103,7 +104,11 @@ def decode_text(data: bytes) -> str:
 
 def repair_json(data: bytes) -> bytes:
     """Give JSON with U+FFFD in place of half characters and of bytes that are not UTF-8."""
-    return _ESCAPE.sub(_whole, data.decode(errors="replace").encode())
+    try:
+        text = repair_text(data.decode(errors="surrogatepass"))
+    except UnicodeDecodeError:
+        text = data.decode(errors="replace")
+    return _ESCAPE.sub(_whole, text.encode())
 
 
 def _whole(escape: re.Match[bytes]) -> bytes:
