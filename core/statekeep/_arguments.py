@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
-from itertools import zip_longest
 from typing import Any, Final, ParamSpec, TypeVar
 
 from statekeep._text import half_character
@@ -96,12 +95,13 @@ _KINDS: Final = {
 class _Parameter:
     """One parameter of a function: what it takes, and the answer to what it does not."""
 
-    __slots__ = ("_error", "_kinds", "_name", "_plain")
+    __slots__ = ("_error", "_kinds", "_name", "_optional", "_plain")
 
     def __init__(self, name: str, annotation: str, error: type[Exception]) -> None:
         self._name = name
         self._kinds = [_KINDS[part.partition("[")[0]] for part in _alternatives(annotation)]
         self._plain = _TEXT in self._kinds
+        self._optional = _KINDS["None"] in self._kinds
         self._error = InvalidDocumentError if name == "text" else error
 
     def take(self, value: Any) -> Any:  # noqa: ANN401
@@ -112,6 +112,8 @@ class _Parameter:
             ValueError: It is a time without a zone.
             InvalidKeyError, InvalidDocumentError: It is text that cannot be stored.
         """
+        if value is None and self._optional:
+            return value
         if self._plain and isinstance(value, str):
             # Plain, because subclasses have other words for themselves: some enums their names.
             text = value if type(value) is str else str.__str__(value)
@@ -178,20 +180,21 @@ def _checking(error: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, 
             if name not in {"self", "cls"} and parameter.kind is not parameter.VAR_KEYWORD
         }
         positional = [
-            parameters.get(name)
+            parameters[name].take if name in parameters else None
             for name, parameter in signature.parameters.items()
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         ]
+        by_name = {name: parameter.take for name, parameter in parameters.items()}
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> T:  # noqa: ANN401
-            taken = [
-                parameter.take(value) if parameter else value
-                for parameter, value in zip_longest(positional[: len(args)], args)
-            ]
-            for name in kwargs.keys() & parameters.keys():
-                kwargs[name] = parameters[name].take(kwargs[name])
-            return function(*taken, **kwargs)
+            for place, (take, value) in enumerate(zip(positional, args, strict=False)):
+                if take is not None and (taken := take(value)) is not value:
+                    args = (*args[:place], taken, *args[place + 1 :])
+            for name, value in kwargs.items():
+                if name in by_name:
+                    kwargs[name] = by_name[name](value)
+            return function(*args, **kwargs)
 
         return call
 

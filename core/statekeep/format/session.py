@@ -275,13 +275,17 @@ class Session(_Model):
         return response
 
     def _append(self, message: M, messages: list[M]) -> None:
+        try:
+            told = object.__getattribute__(self, "_told")
+        except AttributeError:
+            told = None
         counts = len(self.user_messages), len(self.agent_responses)
         keep_order(
             message,
             self.user_messages,
             self.agent_responses,
             self.metadata,
-            ascending=getattr(self, "_told", None) == counts,
+            ascending=told == counts,
         )
         messages.append(message)
         object.__setattr__(self, "_told", (len(self.user_messages), len(self.agent_responses)))
@@ -474,7 +478,8 @@ def remember_version(session: Session, version: Version | None) -> None:
 
 def _plain_extra(extra: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = plain_value(extra, around=2)
-    encode_json(plain)
+    if plain:
+        encode_json(plain)
     return plain
 
 

@@ -26,7 +26,8 @@ _MAX_WRITTEN: Final = 2**27
 """Values that may be written: a list that stands in many places is written in each."""
 
 _LEAVES: Final = frozenset({str, int, bool, NoneType})
-_PLAIN: Final = _LEAVES | {float}
+_CONTAINERS: Final = frozenset({dict, list})
+_KEYS: Final = frozenset({str})
 
 
 def plain_value(value: object, *, around: int = 0, times: bool = False) -> Any:  # noqa: ANN401 - JSON is any value
@@ -43,6 +44,8 @@ def plain_value(value: object, *, around: int = 0, times: bool = False) -> Any: 
     Raises:
         InvalidDocumentError: Something in it cannot be stored; the message says what and where.
     """
+    if _is_plain(value, around + 1):
+        return value
     try:
         return _Walk(times=times).plain(value, around + 1)[0]
     except _RefusedError as refused:
@@ -56,6 +59,40 @@ def refusal(value: object) -> InvalidDocumentError:
     except _RefusedError as refused:
         return refused.explain()
     raise AssertionError("what the encoder refuses, the walk finds")  # pragma: no cover
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether a value is certainly stored as it is; most are, and this is the quick look.
+
+    Level by level, so that the depth is known, and that what stands twice in one is seen before it
+    is followed twice.
+    """
+    level: list[Any] = [[value]]
+    depth -= 1  # the list around it
+    while level:
+        if depth > MAX_DEPTH:
+            return False
+        below: list[Any] = []
+        for container in level:
+            members = container
+            if type(container) is dict:
+                if not set(map(type, container)) <= _KEYS:
+                    return False
+                members = container.values()
+            kinds = set(map(type, members))
+            if kinds <= _LEAVES:
+                continue
+            if not kinds <= _LEAVES | _CONTAINERS | {float}:
+                return False
+            if float in kinds and not all(isfinite(x) for x in members if type(x) is float):
+                return False
+            if kinds & _CONTAINERS:
+                below += [each for each in members if type(each) in _CONTAINERS]
+        if len(set(map(id, below))) < len(below):
+            return False
+        level = below
+        depth += 1
+    return True
 
 
 class _RefusedError(Exception):
@@ -140,22 +177,8 @@ class _Walk:
 
     def _members(self, value: dict[Any, Any] | list[Any], depth: int) -> tuple[Any, int, int]:
         # By the methods of the plain types, because those of a subclass may show something else.
-        members: Iterable[Any]
         steps: Iterable[tuple[Any, Any]]
-        if isinstance(value, dict):
-            members, steps = dict.values(value), dict.items(value)
-            is_plain = type(value) is dict and set(map(type, value)) <= {str}
-        else:
-            members, steps = list.copy(value), enumerate(list.__iter__(value))
-            is_plain = type(value) is list
-        kinds = set(map(type, members))
-        if (
-            is_plain
-            and kinds <= _PLAIN
-            and not self._thorough
-            and (float not in kinds or all(isfinite(x) for x in members if type(x) is float))
-        ):
-            return value, 1, len(value) + 1
+        steps = dict.items(value) if isinstance(value, dict) else enumerate(list.__iter__(value))
         height, written = 0, 1
         made: list[Any] = []
         keys: list[str] = []
@@ -167,16 +190,10 @@ class _Walk:
             except _RefusedError as refused:
                 refused.path.append(step)
                 raise
-            is_plain = is_plain and plain is member
             height, written = max(height, below), written + more
             made.append(plain)
-        if is_plain:
-            return value, height + 1, written
-        return (
-            (dict(zip(keys, made, strict=True)) if isinstance(value, dict) else made),
-            height + 1,
-            written,
-        )
+        plain = dict(zip(keys, made, strict=True)) if isinstance(value, dict) else made
+        return plain, height + 1, written
 
     def _key(self, key: object) -> str:
         if not isinstance(key, str):
