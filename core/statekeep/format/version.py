@@ -17,23 +17,31 @@ _BEGINNING: Final = b'{"statekeep":'
 _is_marked = re.compile(rb'\{"statekeep":([0-9]{1,18})').match
 
 
-def newer_format(data: bytes) -> int | None:
+def newer_format(data: bytes, knows: int = KNOWN_FORMAT) -> int | None:
     """The format of a document that a newer version of statekeep wrote; None for any other."""
     if data.startswith(_BEGINNING) and (match := _is_marked(data)):
         number = int(match[1])
-        return number if number > KNOWN_FORMAT else None
+        return number if number > knows else None
     return None
 
 
-def refuse_newer(data: bytes, *, key: str | None = None, store: object = None) -> None:
+def refuse_newer(
+    data: bytes, *, knows: int = KNOWN_FORMAT, key: str | None = None, store: object = None
+) -> None:
     """Refuse to read, replace or delete what a newer version of statekeep wrote.
+
+    Args:
+        data: What is stored.
+        knows: The newest format that is read there.
+        key: Where it lies.
+        store: In which store.
 
     Raises:
         UnsupportedError: It is in a newer format; the message says which.
     """
-    if number := newer_format(data):
+    if number := newer_format(data, knows):
         raise UnsupportedError(
-            f"it is in format {number} and this version of statekeep knows {KNOWN_FORMAT}; "
+            f"it is in format {number} and this version of statekeep knows {knows}; "
             "upgrade statekeep",
             key=key,
             store=store,

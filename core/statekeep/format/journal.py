@@ -1,0 +1,339 @@
+"""Format 2, the head of a journal: a header and a line for each change since, each sealed.
+
+A seal is a hash over the seal of the line before and the line itself. So the last line that is
+whole says how far the journal goes, and nothing before it can be missing, foreign or damaged
+without being seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import orjson
+from blake3 import blake3
+
+from statekeep.errors import CorruptDataError
+from statekeep.format.version import refuse_newer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = [
+    "MAX_IDS",
+    "MAX_KEYS",
+    "Change",
+    "Head",
+    "Header",
+    "SegmentName",
+    "decode_head",
+    "encode_head",
+    "encode_line",
+    "hashed_key",
+]
+
+T = TypeVar("T")
+
+MAX_KEYS: Final = 1024
+"""The keys of callers that a header remembers."""
+
+MAX_IDS: Final = 256
+"""The changes whose lines are gone that a header remembers."""
+
+_SEAL: Final = 32
+_SEALED: Final = len(',"~":""}') + _SEAL
+_HEX: Final = frozenset(b"0123456789abcdef")
+
+
+class SegmentName(NamedTuple):
+    """What a header says of a segment.
+
+    Attributes:
+        name: Its name in the folder of the journal.
+        items: How many of its lines count; later ones do not.
+        size: Its bytes.
+        hash: The hash of the whole file.
+        first: The position of its first item.
+    """
+
+    name: str
+    items: int
+    size: int
+    hash: str
+    first: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The first line of a head: all that was before the changes that follow.
+
+    Attributes:
+        uid: Made when the journal was, and anew by a fork.
+        n: The last change that is folded in.
+        about: Name or id, user, times, and what else is said of the whole.
+        metadata: The caller's.
+        segments: Where the older items lie, in order.
+        before: The summary of what the segments hold.
+        keys: The latest hashed keys of callers.
+        ids: The latest changes whose lines are gone, each with its number.
+        attached: Whether the journal has attachments.
+        more: Fields that this version does not know.
+    """
+
+    uid: str
+    n: int
+    about: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    segments: tuple[SegmentName, ...] = ()
+    before: Mapping[str, Any] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    ids: tuple[tuple[str, int], ...] = ()
+    attached: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the line, in their order."""
+        return {
+            "statekeep": 2,
+            "uid": self.uid,
+            "n": self.n,
+            "about": dict(self.about),
+            "metadata": dict(self.metadata),
+            "segments": [list(segment) for segment in self.segments],
+            "before": dict(self.before),
+            "keys": list(self.keys),
+            "ids": [list(each) for each in self.ids],
+            **({"attached": True} if self.attached else {}),
+            **self.more,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A line after the header: one change, applied in the order of these fields.
+
+    Attributes:
+        n: Its number, one more than that of the change before.
+        id: Made once for all tries to write it.
+        at: When, as text; None for a change that leaves `updated_at` as it was.
+        drop: How many items it takes from the end of those in the lines.
+        items: What it appends.
+        keys: The hashed keys of its caller.
+        unset: Top-level keys that leave the metadata.
+        set: Top-level keys of the metadata that change.
+        about: What changes in `Header.about`; None removes.
+    """
+
+    n: int
+    id: str
+    at: str | None = None
+    drop: int = 0
+    items: tuple[Any, ...] = ()
+    keys: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the line, in their order, those without a need left out."""
+        optional = {
+            "at": self.at,
+            "drop": self.drop,
+            "items": list(self.items),
+            "keys": list(self.keys),
+            "unset": list(self.unset),
+            "set": dict(self.set),
+            "about": dict(self.about),
+        }
+        return {"n": self.n, "id": self.id} | {
+            name: value for name, value in optional.items() if value
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a journal as some bytes have it.
+
+    Attributes:
+        header: Its first line.
+        changes: The lines that follow, as far as they are sound.
+        sizes: The bytes of each of these lines.
+        seal: The last sound seal.
+        sound: How many bytes are sound; what follows is a torn end.
+    """
+
+    header: Header
+    changes: tuple[Change, ...]
+    sizes: tuple[int, ...]
+    seal: str
+    sound: int
+
+    @property
+    def n(self) -> int:
+        """The number of the last change."""
+        return self.header.n + len(self.changes)
+
+
+def hashed_key(key: str) -> str:
+    """A caller's key as it is stored."""
+    return blake3(key.encode()).hexdigest(length=12)
+
+
+def encode_line(fields: Mapping[str, Any], seal: str) -> tuple[bytes, str]:
+    """Write one line.
+
+    Args:
+        fields: What it says, plain values.
+        seal: That of the line before; empty for a header.
+
+    Returns:
+        The line with its line feed, and its seal.
+
+    Raises:
+        TypeError: The encoder refuses a value.
+    """
+    body = orjson.dumps(fields)
+    mark = _seal(seal, body)
+    return body[:-1] + b',"~":"' + mark.encode() + b'"}\n', mark
+
+
+def encode_head(header: Header, changes: Iterable[Change] = ()) -> bytes:
+    """Write a head, sealed from its header."""
+    line, seal = encode_line(header.fields(), "")
+    lines = [line]
+    for change in changes:
+        line, seal = encode_line(change.fields(), seal)
+        lines.append(line)
+    return b"".join(lines)
+
+
+def decode_head(data: bytes, *, known: Head | None = None, beginning: bytes = b"") -> Head:
+    """Read a head.
+
+    Args:
+        data: The document.
+        known: What was read before, to go on from if this begins so.
+        beginning: The sound bytes that it was read from.
+
+    Raises:
+        CorruptDataError: There is damage before the last sound line.
+        UnsupportedError: A newer version of statekeep wrote it.
+    """
+    if known is not None and data.startswith(beginning):
+        return _follow(known, data)
+    refuse_newer(data, knows=2)
+    lines = data.split(b"\n")[:-1]
+    if not (lines and _fits(lines[0], "")):
+        raise CorruptDataError("the header of the journal is damaged")
+    header = _read(_decode_header, lines[0])
+    size = len(lines[0]) + 1
+    return _follow(Head(header, (), (), _claimed(lines[0]) or "", size), data)
+
+
+def _follow(known: Head, data: bytes) -> Head:
+    """Read the lines after those that are known."""
+    *lines, cut = data[known.sound :].split(b"\n")
+    claims = [known.seal, *map(_claimed, lines)]
+    fitting = [
+        place
+        for place, (line, before) in enumerate(zip(lines, claims, strict=False), start=1)
+        if before is not None and _fits(line, before)
+    ]
+    last = fitting[-1] if fitting else 0
+    # What a write that was cut off leaves is one line at most.
+    if len(fitting) < last or len(lines) - last + bool(cut) > 1:
+        broken = next((place for place, found in enumerate(fitting, 1) if place != found), last + 1)
+        line = len(known.changes) + broken + 1
+        raise CorruptDataError(f"line {line} of the journal is damaged, and more follow")
+    changes = tuple([_read(_decode_change, line) for line in lines[:last]])
+    for number, change in enumerate(changes, start=known.n + 1):
+        if change.n != number:
+            raise CorruptDataError(
+                f"change {change.n} of the journal stands where {number} belongs"
+            )
+    sizes = tuple([len(line) + 1 for line in lines[:last]])
+    return replace(
+        known,
+        changes=known.changes + changes,
+        sizes=known.sizes + sizes,
+        seal=claims[last] or "",
+        sound=known.sound + sum(sizes),
+    )
+
+
+def _seal(before: str, body: bytes) -> str:
+    return blake3(before.encode() + body).hexdigest(length=_SEAL // 2)
+
+
+def _claimed(line: bytes) -> str | None:
+    """The seal that a line claims; None if it ends otherwise."""
+    end = line[-_SEALED:]
+    seal = end[6:-2]
+    if end[:6] == b',"~":"' and end[-2:] == b'"}' and len(seal) == _SEAL and _HEX.issuperset(seal):
+        return seal.decode()
+    return None
+
+
+def _fits(line: bytes, before: str) -> bool:
+    return _claimed(line) == _seal(before, line[:-_SEALED] + b"}")
+
+
+def _read(decode: Callable[[dict[str, Any]], T], line: bytes) -> T:
+    try:
+        return decode(orjson.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptDataError(
+            f"a sealed line of the journal is not of format 2: {error}"
+        ) from None
+
+
+def _decode_header(fields: dict[str, Any]) -> Header:
+    take = fields.pop
+    del fields["~"]
+    if take("statekeep") != 2:
+        raise ValueError("no header")
+    return Header(
+        uid=_a(str, take("uid")),
+        n=_a(int, take("n")),
+        about=_a(dict, take("about")),
+        metadata=_a(dict, take("metadata")),
+        segments=tuple([_segment(each) for each in take("segments")]),
+        before=_a(dict, take("before")),
+        keys=_texts(take("keys")),
+        ids=tuple([(_a(str, change), _a(int, n)) for change, n in take("ids")]),
+        attached=_a(bool, take("attached", False)),
+        more=fields,
+    )
+
+
+def _decode_change(fields: dict[str, Any]) -> Change:
+    get = fields.get
+    at = get("at")
+    return Change(
+        n=_a(int, fields["n"]),
+        id=_a(str, fields["id"]),
+        at=None if at is None else _a(str, at),
+        drop=_a(int, get("drop", 0)),
+        items=tuple(_a(list, get("items", []))),
+        keys=_texts(get("keys", [])),
+        unset=_texts(get("unset", [])),
+        set=_a(dict, get("set", {})),
+        about=_a(dict, get("about", {})),
+    )
+
+
+def _segment(fields: list[Any]) -> SegmentName:
+    name, items, size, digest, first = fields
+    return SegmentName(
+        _a(str, name), _a(int, items), _a(int, size), _a(str, digest), _a(int, first)
+    )
+
+
+def _texts(values: list[Any]) -> tuple[str, ...]:
+    return tuple([_a(str, value) for value in _a(list, values)])
+
+
+def _a(kind: type[T], value: object) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r:.40} is no {kind.__name__}")
+    return value
