@@ -6,14 +6,16 @@ import argparse
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import local, remote, starting
+from benchmarks import local, remote
 from benchmarks.bench import Bench, Plan
-from benchmarks.conversations import HUGE, LARGE, SMALL
-from benchmarks.report import render, update_page
-from benchmarks.results import Results
+from benchmarks.conversations import LARGE, MIXED_LARGE, MIXED_SMALL, SMALL
+from benchmarks.machine import filesystem
+from benchmarks.report import comparison, render, update_page
+from benchmarks.results import Results, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,13 +27,12 @@ _ROOT = Path(__file__).parents[2]
 PARTS: dict[str, Callable[[Bench], None]] = {
     each.__name__: each
     for each in (
-        local.turns,
+        local.sessions,
+        local.others,
         local.fleet,
         local.listing,
         local.pruning,
         remote.buckets,
-        remote.requests,
-        starting.starting,
     )
 }
 
@@ -42,18 +43,19 @@ def main() -> None:
     whole = not (arguments.quick or arguments.parts or arguments.no_peers)
     target: Path = arguments.into or (_ROOT / "docs" if whole else _ROOT / "build")
     path = target / "benchmarks" / "results.json"
+    other: Path = arguments.compare or _ROOT / "docs" / "benchmarks" / "results.json"
+    before = Results.read(other) if other.exists() or arguments.compare else None
     if not arguments.redraw:
         path.parent.mkdir(parents=True, exist_ok=True)
         parts = arguments.parts or [*PARTS]
         measure(_plan(arguments), parts, quick=arguments.quick).write(path)
     results = Results.read(path)  # with the digits that were written, as everything else shows them
     sys.stdout.write(render(results))
-    from benchmarks.plots import draw
-
-    draw(results, path.parent)
+    if before and not arguments.redraw:
+        sys.stdout.write(f"\n{comparison(before, results)}")
     page = target / "benchmarks.md"
     if page.exists():
-        update_page(page, results)
+        update_page(page, render(results))
 
 
 def measure(plan: Plan, parts: Iterable[str], *, quick: bool = False) -> Results:
@@ -64,6 +66,7 @@ def measure(plan: Plan, parts: Iterable[str], *, quick: bool = False) -> Results
         parts: Some of `PARTS`.
         quick: Whether the plan is too short to trust.
     """
+    begun = time.monotonic()
     with Bench(plan) as bench:
         for part in parts:
             sys.stderr.write(f"{part} … ")
@@ -72,21 +75,32 @@ def measure(plan: Plan, parts: Iterable[str], *, quick: bool = False) -> Results
             bench.part = part
             PARTS[part](bench)
             sys.stderr.write(f"{time.monotonic() - start:.0f} s\n")
-        memory = local.filesystem(plan.memory) if plan.memory else ""
-        disk = local.filesystem(plan.disk)
-        return Results.of(bench.rows, memory=memory, disk=disk, quick=quick)
+        about = {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "minutes": round((time.monotonic() - begun) / 60, 1),
+            "rounds": plan.rounds,
+            "quick": quick,
+            "memory": filesystem(plan.memory) if plan.memory else "",
+            "disk": filesystem(plan.disk),
+            "versions": versions(),
+        }
+        return Results(about | bench.watch.about(), bench.rows)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="only these")
-    parser.add_argument("--quick", action="store_true", help="small and short: a minute or two")
-    parser.add_argument("--no-peers", action="store_true", help="statekeep and bare calls only")
+    parser.add_argument("--original", type=Path, help="the original's command line, to run it, too")
+    parser.add_argument("--quick", action="store_true", help="fewer and less: two minutes")
+    parser.add_argument("--no-peers", action="store_true", help="leave out the others")
     parser.add_argument(
         "--disk", type=Path, default=Path(tempfile.gettempdir()), help="a folder on a real disk"
     )
     parser.add_argument(
         "--into", type=Path, help="where to write; by default docs/ after a whole run, else build/"
+    )
+    parser.add_argument(
+        "--compare", type=Path, help="results.json of a run before; by default of the last whole"
     )
     parser.add_argument(
         "--redraw", action="store_true", help="measure nothing; show the last results anew"
@@ -96,34 +110,25 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     memory = Path("/dev/shm")
-    common = {
-        "disk": arguments.disk,
-        "memory": memory if memory.is_dir() else None,
-        "peers": not arguments.no_peers,
-        "processes": 8,
-        "threads": 32,
-        "settling": 2.5,
-    }
-    if arguments.quick:
-        return Plan(
-            **common,
-            rounds=3,
-            seconds=0.02,
-            sizes=(SMALL, LARGE),
-            counts=(100, 1000),
-            many=(),
-            objects=(100,),
-            counted=(10, 100),
-        )
+    if arguments.original and not arguments.original.is_file():
+        sys.exit(f"--original: there is no file {arguments.original}")
+    quick = arguments.quick
     return Plan(
-        **common,
-        rounds=9,
-        seconds=0.1,
-        sizes=(SMALL, LARGE, HUGE),
-        counts=(1000, 10_000),
-        many=(100_000,),
-        objects=(100, 1000),
-        counted=(10, 100, 1000, 10_000),
+        disk=arguments.disk,
+        memory=memory if memory.is_dir() else None,
+        original=arguments.original and arguments.original.resolve(),
+        peers=not arguments.no_peers,
+        rounds=3 if quick else 7,
+        sizes={
+            SMALL: 100 if quick else 300,
+            MIXED_SMALL: 100 if quick else 300,
+            LARGE: 20 if quick else 60,
+            MIXED_LARGE: 20 if quick else 60,
+        },
+        crowd=2_000 if quick else 10_000,
+        small_crowd=200 if quick else 1_000,
+        processes=4,
+        settling=2.5,
     )
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from benchmarks.machine import Watch
 from benchmarks.processes import Make, Nursery, Worker, subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
-    from benchmarks.adapters import Subject
     from benchmarks.conversations import Size
+    from benchmarks.subjects import Cost, Subject
 
-__all__ = ["Bench", "Entry", "Plan", "Row"]
+__all__ = ["Bench", "Entry", "Plan", "Row", "folder"]
 
-Kind = Literal["statekeep", "peer", "floor"]
+Kind = Literal["statekeep", "original", "peer", "floor"]
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,12 @@ class Entry:
     Attributes:
         name: What it is called there.
         make: Opens it.
-        kind: Ours, another's, or bare calls.
-        synced: What of a save survives a power cut: ``yes``, ``no``, ``file`` (the file, but
-            perhaps not its name), or empty where that is not its business.
+        kind: Ours, the original, another's, or bare calls.
     """
 
     name: str
     make: Make
     kind: Kind
-    synced: str = ""
 
     @property
     def subject(self) -> type[Subject]:
@@ -54,31 +51,25 @@ class Plan:
     Attributes:
         disk: A folder on a real disk.
         memory: A folder in memory, if there is one.
+        original: The command line of the original, if it was built.
         peers: Whether others are measured, too.
         rounds: How often each subject has its turn.
-        seconds: For how long an operation is repeated in one turn.
-        sizes: Of sessions.
-        counts: How many sessions are listed and pruned.
-        many: With so many sessions, statekeep and the bare calls are measured alone.
-        objects: How many sessions are listed in a bucket.
-        counted: How many are listed there for the number of requests alone.
+        sizes: Of sessions, and how many of each are saved and loaded.
+        crowd: How many sessions are listed and pruned.
+        small_crowd: How many where others list them, too, and on S3.
         processes: How many share a store.
-        threads: How many share a bucket.
         settling: Seconds after which statekeep's index trusts that a file has its final time.
     """
 
     disk: Path
     memory: Path | None
+    original: Path | None
     peers: bool
     rounds: int
-    seconds: float
-    sizes: tuple[Size, ...]
-    counts: tuple[int, ...]
-    many: tuple[int, ...]
-    objects: tuple[int, ...]
-    counted: tuple[int, ...]
+    sizes: dict[Size, int]
+    crowd: int
+    small_crowd: int
     processes: int
-    threads: int
     settling: float
 
 
@@ -89,29 +80,29 @@ class Row:
     Attributes:
         part: The part of the benchmark.
         place: The filesystem or server.
+        size: Of the sessions, or how many there were.
         work: What was done.
-        size: How long the session was, or how many there were.
         subject: The entry's name.
         kind: The entry's kind.
-        synced: The entry's `synced`.
         unit: ``s``, ``1/s``, ``requests`` or ``B``.
-        rounds: The median of each round.
+        wall: What was measured in each round; of ``s`` the seconds that passed.
+        cpu: Of ``s``: the seconds that processors worked.
     """
 
     part: str
     place: str
-    work: str
     size: str
+    work: str
     subject: str
     kind: Kind
-    synced: str
     unit: str
-    rounds: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
     @property
-    def median(self) -> float:
-        """Of all rounds."""
-        return statistics.median(self.rounds)
+    def line(self) -> tuple[str, str, str, str]:
+        """What is compared with each other: part, place, size and work."""
+        return self.part, self.place, self.size, self.work
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -128,6 +119,7 @@ class Bench:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.part = ""
+        self.watch = Watch()
         self._rows: dict[tuple[str, ...], Row] = {}
         self._nurseries: dict[str, Nursery] = {}
 
@@ -148,26 +140,29 @@ class Bench:
         """What was measured so far."""
         return [*self._rows.values()]
 
+    def rounds(self, count: int) -> Iterator[int]:
+        """Count, and look before each round at what else the machine does."""
+        for number in range(count):
+            self.watch.look()
+            yield number
+
     def add(
-        self, entry: Entry, place: str, work: str, size: str, value: float, unit: str = "s"
+        self, entry: Entry, place: str, size: str, work: str, value: Cost | float, unit: str = "s"
     ) -> None:
         """Note the result of one round; for the arguments see `Row`."""
-        row = Row(self.part, place, work, size, entry.name, entry.kind, entry.synced, unit)
-        key = (row.part, row.place, row.work, row.size, row.subject)
-        self._rows.setdefault(key, row).rounds.append(value)
+        row = Row(self.part, place, size, work, entry.name, entry.kind, unit)
+        row = self._rows.setdefault((*row.line, row.subject), row)
+        if isinstance(value, tuple):
+            row.wall.append(value.wall)
+            row.cpu.append(value.cpu)
+        else:
+            row.wall.append(value)
 
     def worker(self, entry: Entry, place: str) -> Worker:
         """A new process with a subject, opened at a place."""
         if entry.name not in self._nurseries:
             self._nurseries[entry.name] = self._stack.enter_context(Nursery(entry.make))
         return self._nurseries[entry.name].worker(place)
-
-    @contextmanager
-    def workers(self, entries: Iterable[Entry], places: Iterable[str]) -> Iterator[list[Worker]]:
-        """A new process for each subject, each at its place."""
-        with ExitStack() as stack:
-            pairs = zip(entries, places, strict=True)
-            yield [stack.enter_context(self.worker(*each)) for each in pairs]
 
 
 @contextmanager

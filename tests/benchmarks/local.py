@@ -3,107 +3,221 @@
 from __future__ import annotations
 
 import shutil
-import sys
+import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import baselines, peers
-from benchmarks.adapters import Statekeep
+from benchmarks import floors, peers
 from benchmarks.bench import Entry, folder
-from benchmarks.operations import (
-    fill,
-    list_every_way,
-    prune,
-    save_and_load,
-    save_and_load_together,
-)
+from benchmarks.conversations import SMALL, documents, ids
+from benchmarks.machine import filesystem
+from benchmarks.original import Original
+from benchmarks.subjects import Cost, Statekeep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from benchmarks.bench import Bench, Plan
+    from benchmarks.conversations import Size
 
-__all__ = ["filesystem", "fleet", "listing", "pruning", "turns"]
+__all__ = ["ORIGINAL", "SCAN", "each_session", "fleet", "listing", "others", "pruning", "sessions"]
 
+ORIGINAL = "the original"
+SCAN = "bare files"
 _MEMORY = Entry("statekeep, memory", Statekeep, "statekeep")
-_RENAME = Entry("statekeep, rename", partial(Statekeep, durability="rename"), "statekeep", "no")
-_FSYNC = Entry("statekeep, fsync", partial(Statekeep, durability="fsync"), "statekeep", "yes")
-_FLOORS = [
-    Entry("bare calls", baselines.BareFiles, "floor", "no"),
-    Entry("bare orjson", baselines.OrjsonFiles, "floor", "no"),
-    Entry("bare json", baselines.JsonFiles, "floor", "no"),
+_RENAME = Entry("statekeep, rename", partial(Statekeep, durability="rename"), "statekeep")
+_FSYNC = Entry("statekeep, fsync", partial(Statekeep, durability="fsync"), "statekeep")
+_FILES = Entry(SCAN, floors.BareFiles, "floor")
+_FILES_FSYNC = Entry("bare files, fsync", partial(floors.BareFiles, fsync=True), "floor")
+_SQLITE = Entry("bare SQLite, NORMAL", floors.BareSQLite, "floor")
+_SQLITE_FULL = Entry("bare SQLite, FULL", partial(floors.BareSQLite, synchronous="FULL"), "floor")
+_LOST = [  # by a power cut
+    Entry("strands-agents, files", peers.StrandsFiles, "peer"),
+    Entry("py-key-value, disk", peers.KeyValueDisk, "peer"),
+    Entry("diskcache", peers.DiskCache, "peer"),
 ]
-_FSYNC_FLOOR = Entry("bare calls, fsync", partial(baselines.BareFiles, fsync=True), "floor", "yes")
-_PEERS = [
-    Entry("strands-agents, files", peers.StrandsFiles, "peer", "no"),
-    Entry("openai-agents, SQLite", peers.OpenAIAgents, "peer", "yes"),
-    Entry("langgraph, SQLite", peers.LangGraph, "peer", "yes"),
-    Entry("py-key-value, disk", peers.KeyValueDisk, "peer", "no"),
-    Entry("py-key-value, filetree", peers.KeyValueFiles, "peer", "file"),
-    Entry("diskcache", peers.DiskCache, "peer", "no"),
+_KEPT = [
+    Entry("openai-agents, SQLite", peers.OpenAIAgents, "peer"),
+    Entry("langgraph, SQLite", peers.LangGraph, "peer"),
+    Entry("py-key-value, filetree", peers.KeyValueFiles, "peer"),
 ]
 
 
-def turns(bench: Bench) -> None:
-    """Save and load sessions of several sizes."""
+def sessions(bench: Bench) -> None:
+    """Save, load and save again many different sessions, beside the original."""
     for name, parent, on_disk in _filesystems(bench.plan):
-        entries = _one_by_one(bench.plan, on_disk=on_disk)
-        with folder(parent) as base:
-            places = [f"{base}/{number}" for number in range(len(entries))]
-            if not on_disk or bench.plan.memory is None:
-                entries.insert(1, _MEMORY)
-                places.insert(1, "memory:")
-            save_and_load(bench, name, entries, places, bench.plan.sizes)
+        entries = [*_original(bench.plan), _FILES, _RENAME, *([] if on_disk else [_MEMORY])]
+        for size, count in bench.plan.sizes.items():
+            for _ in bench.rounds(bench.plan.rounds):
+                with folder(parent) as base:
+                    places = [
+                        "memory:" if entry is _MEMORY else f"{base}/{number}"
+                        for number, entry in enumerate(entries)
+                    ]
+                    each_session(bench, name, entries, places, size, count)
+
+
+def others(bench: Bench) -> None:
+    """The same beside others whose saves outlive as much, on a disk."""
+    disk = bench.plan.disk
+    groups = {
+        "others: a power cut may take what was saved": [_RENAME, _SQLITE, *_LOST],
+        "others: a power cut takes nothing": [_FSYNC, _FILES_FSYNC, _SQLITE_FULL, *_KEPT],
+    }
+    for part, group in groups.items():
+        bench.part = part
+        entries = [each for each in group if bench.plan.peers or each.kind != "peer"]
+        for size, count in bench.plan.sizes.items():
+            if size.kind == "plain":  # not all of them keep anything else
+                for _ in bench.rounds(bench.plan.rounds):
+                    with folder(disk) as base:
+                        places = [f"{base}/{number}" for number in range(len(entries))]
+                        few = max(1, count // 10)
+                        each_session(bench, filesystem(disk), entries, places, size, few)
 
 
 def fleet(bench: Bench) -> None:
-    """Save and load in several processes at once."""
-    for name, parent, on_disk in _filesystems(bench.plan):
-        entries = _one_by_one(bench.plan, on_disk=on_disk)
-        with folder(parent) as base:
-            places = [f"{base}/{number}" for number in range(len(entries))]
-            save_and_load_together(bench, name, entries, places)
+    """Save in several processes at once, each its own sessions in one store."""
+    disk, processes = bench.plan.disk, bench.plan.processes
+    entries = [_FILES, _RENAME, _SQLITE, _FILES_FSYNC, _FSYNC, _SQLITE_FULL]
+    count = max(1, bench.plan.sizes[SMALL] // 3)
+    for _ in bench.rounds(bench.plan.rounds):
+        for entry in entries:
+            with folder(disk) as base, ExitStack() as stack:
+                team = [
+                    stack.enter_context(bench.worker(entry, f"{base}/shared"))
+                    for _ in range(processes)
+                ]
+                for number, worker in enumerate(team):
+                    worker.call("prepare", SMALL, count, number * count)
+                    worker.call("each", "create")
+                for worker in team:
+                    worker.ask("each", "update")
+                rate = sum(1 / worker.answer().wall for worker in team)
+                size = f"{processes} processes"
+                bench.add(entry, filesystem(disk), size, "save again", rate, "1/s")
 
 
 def listing(bench: Bench) -> None:
     """List many sessions: a page of 100, and all."""
-    for name, parent, count, entries in _crowds(bench.plan, "newest"):
+    plan = bench.plan
+    for name, parent, _ in _filesystems(plan):
         with folder(parent) as base:
-            places = [f"{base}/{number}" for number in range(len(entries))]
-            fill(bench, entries, places, count)
-            for _ in range(2 if count in bench.plan.many else max(1, bench.plan.rounds // 2)):
-                for entry, place in zip(entries, places, strict=True):
-                    list_every_way(bench, entry, name, place, count, _forget_index)
-            for entry, place in zip(entries, places, strict=True):
-                if entry.kind == "statekeep":
-                    with bench.worker(entry, place) as worker:
-                        size = worker.call("memory_of_listing") / count
-                    bench.add(entry, name, "memory for each", f"{count:,}", size, "B")
+            _fill(base, plan.crowd, plan.settling)
+            sqlite = f"{base}-sqlite"
+            with bench.worker(_SQLITE, sqlite) as worker:
+                worker.call("prepare", SMALL, plan.crowd)
+                worker.call("each", "create")
+            for _ in bench.rounds(plan.rounds):
+                for entry in (*_original(plan), _FILES, _RENAME):
+                    list_every_way(bench, entry, name, base, plan.crowd)
+                list_every_way(bench, _SQLITE, name, sqlite, plan.crowd)
+            shutil.rmtree(sqlite)
+            with bench.worker(_RENAME, base) as worker:
+                kept, peak = worker.call("memory_of_listing")
+            for work, taken in (("kept for each", kept), ("peak for each", peak)):
+                bench.add(_RENAME, name, f"{plan.crowd:,}", work, taken / plan.crowd, "B")
+    if plan.peers:
+        _list_beside_others(bench)
+
+
+def _list_beside_others(bench: Bench) -> None:
+    name, parent, _ = next(_filesystems(bench.plan))
+    count = bench.plan.small_crowd
+    entries = [_RENAME, _SQLITE, *(each for each in (*_LOST, *_KEPT) if each.subject.can("newest"))]
+    with folder(parent) as base:
+        for entry in entries:
+            with bench.worker(entry, f"{base}/{entry.name}") as worker:
+                worker.call("prepare", SMALL, count)
+                worker.call("each", "create")
+        time.sleep(bench.plan.settling)
+        for _ in bench.rounds(bench.plan.rounds):
+            for entry in entries:
+                list_every_way(bench, entry, name, f"{base}/{entry.name}", count)
+
+
+def list_every_way(bench: Bench, entry: Entry, name: str, place: str, count: int) -> None:
+    """List a page and all: without an index, in a new process, and again in the same.
+
+    Args:
+        bench: Notes it.
+        entry: Who lists.
+        name: Of the filesystem.
+        place: Where the sessions are.
+        count: How many there are.
+    """
+    size = f"{count:,}"
+    if entry.subject.keeps_index:
+        shutil.rmtree(f"{place}/.statekeep/cache", ignore_errors=True)
+    with bench.worker(entry, place) as worker:
+        cost = worker.call("newest", None, count)
+        if entry.subject.keeps_index or entry.kind == "original":
+            bench.add(entry, name, size, "all, no index", cost)
+        else:
+            bench.add(entry, name, size, "all", cost)
+    if entry.kind == "original":
+        return  # whatever it is asked, it reads all
+    with bench.worker(entry, place) as worker:
+        bench.add(entry, name, size, "100", worker.call("newest", 100, min(100, count)))
+        bench.add(entry, name, size, "100, again", worker.call("newest", 100, min(100, count)))
+    if entry.subject.keeps_index:
+        with bench.worker(entry, place) as worker:
+            bench.add(entry, name, size, "all", worker.call("newest", None, count))
 
 
 def pruning(bench: Bench) -> None:
-    """Delete the older half of many sessions, one process alone and several at once."""
-    for name, parent, count, entries in _crowds(bench.plan, "prune"):
-        if count in bench.plan.many:
-            continue
-        for _ in range(max(1, bench.plan.rounds // 3)):
-            for entry in entries:
-                processes = {1, bench.plan.processes} if entry.kind == "statekeep" else {1}
-                for number in sorted(processes):
-                    with folder(parent) as base:
-                        fill(bench, [entry], [f"{base}/0"], count)
-                        prune(bench, entry, name, f"{base}/0", count, number)
+    """Delete the older half of many sessions."""
+    plan = bench.plan
+    victims = ids(plan.crowd)[: plan.crowd // 2]
+    for name, parent, _ in _filesystems(plan):
+        entries = [*_original(plan), _FILES, _RENAME]
+        for _ in bench.rounds(max(1, plan.rounds // 2)):
+            with folder(parent) as base:
+                for entry in entries:
+                    _fill(f"{base}/{entry.name}", plan.crowd, 0)
+                time.sleep(plan.settling)
+                for entry in entries:
+                    with bench.worker(entry, f"{base}/{entry.name}") as worker:
+                        if entry.subject.keeps_index:
+                            worker.call("newest", 100, min(100, plan.crowd))
+                        cost = worker.call("prune", victims, plan.crowd - len(victims))
+                    bench.add(entry, name, f"{plan.crowd:,}", "half", cost / len(victims))
 
 
-def filesystem(path: Path) -> str:
-    """The kind of filesystem that a folder is on."""
-    found = "", "a filesystem"
-    for line in Path("/proc/mounts").read_text().splitlines() if sys.platform == "linux" else ():
-        point, kind = line.split()[1:3]
-        if path.resolve().is_relative_to(point) and len(point) >= len(found[0]):
-            found = point, kind
-    return found[1]
+def each_session(
+    bench: Bench,
+    name: str,
+    entries: Sequence[Entry],
+    places: Iterable[str],
+    size: Size,
+    count: int,
+) -> None:
+    """Save, load and save again, each subject in its turn."""
+    for entry, place in zip(entries, places, strict=True):
+        with bench.worker(entry, place) as worker:
+            worker.call("prepare", size, count)
+            for work, title in _WORK.items():
+                if work != "turn" or entry.subject.can("turn"):
+                    cost: Cost = worker.call("each", work)
+                    bench.add(entry, name, size.name, title, cost)
+
+
+_WORK = {
+    "create": "save, new",
+    "load": "load",
+    "update": "save again",
+    "turn": "load, add, save",
+}
+
+
+def _fill(base: str, count: int, settling: float) -> None:
+    """Store so many small sessions, and wait until the files are no longer new."""
+    Path(f"{base}/sessions").mkdir(parents=True)
+    for each, data in documents(SMALL, count):
+        Path(f"{base}/sessions/{each}.json").write_bytes(data)
+    time.sleep(settling)
 
 
 def _filesystems(plan: Plan) -> Iterator[tuple[str, Path, bool]]:
@@ -113,26 +227,7 @@ def _filesystems(plan: Plan) -> Iterator[tuple[str, Path, bool]]:
     yield filesystem(plan.disk), plan.disk, True
 
 
-def _one_by_one(plan: Plan, *, on_disk: bool) -> list[Entry]:
-    peers_too = _PEERS if plan.peers else []
-    if on_disk:
-        return [_RENAME, _FSYNC, _FSYNC_FLOOR, *_FLOORS, *peers_too]
-    return [_RENAME, *_FLOORS, *peers_too]
-
-
-def _crowds(plan: Plan, work: str) -> Iterator[tuple[str, Path, int, list[Entry]]]:
-    """Filesystem, how many sessions, and who lists or prunes them there.
-
-    Others only once for each number. On the disk, where storing takes longest, the largest of the
-    ordinary numbers has to do.
-    """
-    for number, (name, parent, _) in enumerate(_filesystems(plan)):
-        for count in (*plan.counts, *plan.many) if number == 0 else plan.counts[-1:]:
-            others = _PEERS if plan.peers and number == 0 and count in plan.counts else []
-            entries = [_RENAME, *_FLOORS, *others]
-            able = [each for each in entries if each.subject.can(work)]
-            yield name, parent, count, [each for each in able if count <= each.subject.most]
-
-
-def _forget_index(place: str) -> None:
-    shutil.rmtree(f"{place}/.statekeep/cache", ignore_errors=True)
+def _original(plan: Plan) -> list[Entry]:
+    if plan.original is None:
+        return []
+    return [Entry(ORIGINAL, partial(Original, binary=str(plan.original)), "original")]

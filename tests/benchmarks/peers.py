@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from benchmarks.adapters import Bucket, Subject
-from benchmarks.conversations import as_dict, session, text
+from benchmarks.floors import Whole
+from benchmarks.subjects import Bucket, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from benchmarks.conversations import Size
 
 __all__ = [
     "DiskCache",
@@ -33,37 +31,48 @@ __all__ = [
 _OWN = "the-managers-own"
 
 
-class _Strands(Subject):
-    """A session is a folder of one file for each message; a turn writes two of them.
+class _Appending(Subject):
+    """Keeps a session as its messages; a turn adds two."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.messages: dict[int, list[tuple[str, str]]] = {}
+
+    def make(self, number: int) -> None:
+        data = orjson.loads(self.documents[number][1])
+        pairs = zip(data["user_messages"], data["agent_responses"], strict=True)
+        self.messages[number] = [
+            message
+            for question, answer in pairs
+            for message in (("user", question["content"]), ("assistant", answer["content"]))
+        ]
+
+    def add(self, number: int, question: str, answer: str) -> None:
+        self.messages[number] += [("user", question), ("assistant", answer)]
+
+
+class _Strands(_Appending):
+    """A session is a folder of one file for each message.
 
     What its manager does for an agent whose own state has not changed, without the agent.
     """
 
-    most = 1000
     _agent: ClassVar = "benchmark"
     _repository: Any
 
-    def fill(self, size: Size, session_ids: list[str]) -> None:
+    def create(self, number: int) -> None:
         from strands.types.session import Session, SessionAgent, SessionType
 
-        for each in session_ids:
-            self._repository.create_session(Session(each, SessionType.AGENT))
-            self._repository.create_agent(each, SessionAgent(self._agent, {}, {}))
-            for number in range(2 * size.exchanges):
-                self._append(each, number, text(size.characters, number))
+        session_id = self.documents[number][0]
+        self._repository.create_session(Session(session_id, SessionType.AGENT))
+        self._repository.create_agent(session_id, SessionAgent(self._agent, {}, {}))
+        self._append(number, 0)
 
-    def take(self, session_id: str, size: Size) -> None:
-        self._id, self._next, self._length = session_id, 2 * size.exchanges, size.characters
+    def update(self, number: int) -> None:
+        self._append(number, len(self.messages[number]) - 2)
 
-    def turn(self, number: int) -> None:
-        self._text = text(self._length, number)
-
-    def save(self) -> None:
-        for _ in range(2):
-            self._append(self._id, self._next, self._text)
-            self._next += 1
-
-    def load(self, session_id: str) -> object:
+    def load(self, number: int) -> object:
+        session_id = self.documents[number][0]
         return (
             self._repository.read_session(session_id),
             self._repository.read_agent(session_id, self._agent),
@@ -75,12 +84,15 @@ class _Strands(Subject):
             self._repository.delete_session(each)
         return len(victims)
 
-    def _append(self, session_id: str, number: int, words: str) -> None:
+    def _append(self, number: int, begin: int) -> None:
         from strands.types.session import SessionMessage
 
-        role = "assistant" if number % 2 else "user"
-        message = SessionMessage.from_message({"role": role, "content": [{"text": words}]}, number)
-        self._repository.create_message(session_id, self._agent, message)
+        session_id = self.documents[number][0]
+        for index, (role, text) in enumerate(self.messages[number][begin:], begin):
+            message: Any = {"role": role, "content": [{"text": text}]}
+            self._repository.create_message(
+                session_id, self._agent, SessionMessage.from_message(message, index)
+            )
 
 
 class StrandsFiles(_Strands):
@@ -119,8 +131,8 @@ class StrandsBucket(_Strands):
         )
 
 
-class OpenAIAgents(Subject):
-    """openai-agents' SQLiteSession: a row for each message; a turn appends two."""
+class OpenAIAgents(_Appending):
+    """openai-agents' SQLiteSession: a row for each message."""
 
     modules = ("agents", "agents.memory.sqlite_session")
 
@@ -130,41 +142,18 @@ class OpenAIAgents(Subject):
         super().__init__(place)
         Path(place).mkdir(parents=True, exist_ok=True)
         self._file = f"{place}/sessions.sqlite"
-        self._open: dict[str, Any] = {}
-        self._make: Any = SQLiteSession
+        # One object serves for all: it has its session's id as an attribute.
+        self._session: Any = SQLiteSession("any", self._file)
 
-    def fill(self, size: Size, session_ids: list[str]) -> None:
-        # As add_items would, but in one transaction.
-        self._session(session_ids[0])
-        connection = sqlite3.connect(self._file)
-        times = (f"2026-01-{1 + n // 86400:02}" for n in range(len(session_ids)))
-        sessions = zip(session_ids, times, strict=True)
-        connection.executemany(
-            "INSERT INTO agent_sessions (session_id, updated_at) VALUES (?, ?)", sessions
-        )
-        messages = [orjson.dumps(each).decode() for each in self._messages(size)]
-        connection.executemany(
-            "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)",
-            ((each, message) for each in session_ids for message in messages),
-        )
-        connection.commit()
-        connection.close()
+    async def create(self, number: int) -> None:
+        await self._add(number, 0)
 
-    def take(self, session_id: str, size: Size) -> None:
-        self._taken, self._length = self._session(session_id), size.characters
+    async def update(self, number: int) -> None:
+        await self._add(number, len(self.messages[number]) - 2)
 
-    def turn(self, number: int) -> None:
-        words = text(self._length, number)
-        self._items = [
-            {"role": "user", "content": words},
-            {"role": "assistant", "content": words},
-        ]
-
-    async def save(self) -> None:
-        await self._taken.add_items(self._items)
-
-    async def load(self, session_id: str) -> object:
-        return await self._session(session_id).get_items()
+    async def load(self, number: int) -> object:
+        self._session.session_id = self.documents[number][0]
+        return await self._session.get_items()
 
     def newest(self, limit: int | None) -> Sequence[object]:
         # It has no listing; this reads its tables. Counting waits until the page is known.
@@ -179,30 +168,21 @@ class OpenAIAgents(Subject):
         return found
 
     async def prune(self, victims: list[str], keep: int) -> int:  # noqa: ARG002
-        # One object serves for all: it has its session's id as an attribute.
-        any_session = self._session(victims[0])
         for each in victims:
-            any_session.session_id = each
-            await any_session.clear_session()
+            self._session.session_id = each
+            await self._session.clear_session()
         return len(victims)
 
     def close(self) -> None:
-        for each in self._open.values():
-            each.close()
+        self._session.close()
 
-    def _session(self, session_id: str) -> Any:
-        if session_id not in self._open:
-            self._open[session_id] = self._make(session_id, self._file)
-        return self._open[session_id]
-
-    def _messages(self, size: Size) -> list[dict[str, str]]:
-        return [
-            {"role": "assistant" if n % 2 else "user", "content": text(size.characters, n)}
-            for n in range(2 * size.exchanges)
-        ]
+    async def _add(self, number: int, begin: int) -> None:
+        self._session.session_id = self.documents[number][0]
+        items = [{"role": role, "content": text} for role, text in self.messages[number][begin:]]
+        await self._session.add_items(items)
 
 
-class LangGraph(Subject):
+class LangGraph(Whole):
     """langgraph's SqliteSaver: each turn adds a checkpoint with the whole state."""
 
     modules = ("langgraph.checkpoint.sqlite",)
@@ -216,24 +196,17 @@ class LangGraph(Subject):
         self._saver: Any = SqliteSaver(connection)
         self._saver.setup()
 
-    def fill(self, size: Size, session_ids: list[str]) -> None:
-        self._state = as_dict(size, "")
-        for each in session_ids:
-            self._put(each)
+    def create(self, number: int) -> None:
+        from langgraph.checkpoint.base import empty_checkpoint
 
-    def take(self, session_id: str, size: Size) -> None:
-        self._id, self._length = session_id, size.characters
-        self._state = as_dict(size, session_id)
+        checkpoint = empty_checkpoint()
+        checkpoint["channel_values"] = self.at_hand[number]
+        self._saver.put(self._config(number), checkpoint, {"source": "loop", "step": 1}, {})
 
-    def turn(self, number: int) -> None:
-        self._state["user_messages"][-1]["content"] = text(self._length, number)
-        self._state["agent_responses"][-1]["content"] = text(self._length, number)
+    update = create
 
-    def save(self) -> None:
-        self._put(self._id)
-
-    def load(self, session_id: str) -> object:
-        return self._saver.get_tuple(self._config(session_id))
+    def load(self, number: int) -> object:
+        return self._saver.get_tuple(self._config(number))
 
     def newest(self, limit: int | None) -> Sequence[object]:
         return [*self._saver.list(None, limit=limit)]
@@ -246,30 +219,11 @@ class LangGraph(Subject):
     def close(self) -> None:
         self._saver.conn.close()
 
-    def _put(self, session_id: str) -> None:
-        from langgraph.checkpoint.base import empty_checkpoint
-
-        checkpoint = empty_checkpoint()
-        checkpoint["channel_values"] = self._state
-        self._saver.put(self._config(session_id), checkpoint, {"source": "loop", "step": 1}, {})
-
-    def _config(self, session_id: str) -> Any:
-        return {"configurable": {"thread_id": session_id, "checkpoint_ns": ""}}
+    def _config(self, number: int) -> Any:
+        return {"configurable": {"thread_id": self.documents[number][0], "checkpoint_ns": ""}}
 
 
-class _Whole(Subject):
-    """Stores a session as one value."""
-
-    def take(self, session_id: str, size: Size) -> None:
-        self._id, self._length = session_id, size.characters
-        self._data = as_dict(size, session_id)
-
-    def turn(self, number: int) -> None:
-        self._data["user_messages"][-1]["content"] = text(self._length, number)
-        self._data["agent_responses"][-1]["content"] = text(self._length, number)
-
-
-class DiskCache(_Whole):
+class DiskCache(Whole):
     """diskcache, with JSON as values and without eviction."""
 
     modules = ("diskcache",)
@@ -280,16 +234,13 @@ class DiskCache(_Whole):
         super().__init__(place)
         self._cache: Any = diskcache.Cache(place, eviction_policy="none")
 
-    def fill(self, size: Size, session_ids: list[str]) -> None:
-        with self._cache.transact():
-            for each in session_ids:
-                self._cache[each] = session(size, each).to_json()
+    def create(self, number: int) -> None:
+        self._cache[self.documents[number][0]] = orjson.dumps(self.at_hand[number])
 
-    def save(self) -> None:
-        self._cache[self._id] = orjson.dumps(self._data)
+    update = create
 
-    def load(self, session_id: str) -> object:
-        return orjson.loads(self._cache[session_id])
+    def load(self, number: int) -> object:
+        return orjson.loads(self._cache[self.documents[number][0]])
 
     def newest(self, limit: int | None) -> Sequence[object]:
         loaded = (orjson.loads(self._cache[each]) for each in self._cache.iterkeys())
@@ -304,21 +255,18 @@ class DiskCache(_Whole):
         self._cache.close()
 
 
-class _KeyValue(_Whole):
+class _KeyValue(Whole):
     """A store of py-key-value-aio; it has no listing."""
 
-    most = 1000
     _store: Any
 
-    async def fill(self, size: Size, session_ids: list[str]) -> None:
-        for each in session_ids:
-            await self._store.put(each, as_dict(size, each))
+    async def create(self, number: int) -> None:
+        await self._store.put(self.documents[number][0], self.at_hand[number])
 
-    async def save(self) -> None:
-        await self._store.put(self._id, self._data)
+    update = create
 
-    async def load(self, session_id: str) -> object:
-        return await self._store.get(session_id)
+    async def load(self, number: int) -> object:
+        return await self._store.get(self.documents[number][0])
 
     async def prune(self, victims: list[str], keep: int) -> int:  # noqa: ARG002
         await self._store.delete_many(victims)

@@ -16,7 +16,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 import traceback
 import tracemalloc
 import warnings
@@ -25,11 +24,14 @@ from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.adapters import Subject, in_threads
-from benchmarks.conversations import SMALL, ids
+from benchmarks.conversations import SMALL
+from benchmarks.subjects import Subject
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from benchmarks.conversations import Size
+    from benchmarks.subjects import Cost
 
 __all__ = ["Make", "Nursery", "Worker", "subject_of"]
 
@@ -149,12 +151,11 @@ class _Server:
         self._loop = asyncio.Runner()
         self._make = make
         self._place = place
-        self._turns = 0
 
     def serve(self) -> None:
         try:
             self._warm_up()
-            self._subject = self._make(self._place)
+            self._subject = self._open(self._place)
         except Exception:  # noqa: BLE001 - whatever it is, the other side must hear of it
             self._connection.send((False, traceback.format_exc()))
             return
@@ -170,117 +171,62 @@ class _Server:
             with contextlib.suppress(BrokenPipeError):
                 self._connection.send(answer)
 
-    def fill(self, *arguments: Any) -> None:
-        self._wait(self._subject.fill(*arguments))
+    def prepare(self, size: Size, count: int, first: int = 0) -> None:
+        """Have so many sessions at hand, none of them stored."""
+        self._subject.prepare(size, count, first)
 
-    def take(self, *arguments: Any) -> None:
-        self._wait(self._subject.take(*arguments))
+    def each(self, work: str) -> Cost:
+        """Do some work for each session at hand; what that costs for one."""
+        if work == "update":
+            self._subject.change()
+        cost, _ = self._subject.measure(work)
+        return cost / len(self._subject.documents)
 
-    def save(self, seconds: float, most: int) -> list[float]:
-        """Save turns again and again; the seconds that each took."""
+    def newest(self, limit: int | None, expected: int) -> Cost:
+        """List once."""
+        cost, found = self._subject.measure("newest", limit)
+        _check(len(found), expected)
+        return cost
 
-        def turn() -> None:
-            self._turns += 1
-            self._subject.turn(self._turns)
+    def prune(self, victims: list[str], keep: int) -> Cost:
+        """Prune once."""
+        cost, pruned = self._subject.measure("prune", victims, keep)
+        _check(pruned, len(victims))
+        return cost
 
-        return self._repeat(turn, self._subject.save, seconds, most)
-
-    def load(self, session_id: str, seconds: float, most: int) -> list[float]:
-        """Load a session again and again; the seconds that each took."""
-        subject = self._subject
-        return self._repeat(lambda: None, lambda: subject.load(session_id), seconds, most)
-
-    def load_in_threads(self, session_ids: list[str], threads: int) -> float:
-        """Load sessions in threads, once each; the seconds for all."""
-        start = time.monotonic()
-        in_threads(threads, self._subject.load, session_ids)
-        return time.monotonic() - start
-
-    def transfer(self, what: str, items: list[Any], threads: int) -> float:
-        """Get or put bytes, many at once; the seconds it took."""
-        start = time.monotonic()
-        getattr(self._subject, what)(items, threads)
-        return time.monotonic() - start
-
-    def memory_of_listing(self) -> int:
-        """List all; the bytes that the listing, and what is kept for the next, take."""
+    def memory_of_listing(self) -> tuple[int, int]:
+        """List all; the bytes that the listing and what is kept for the next take, and the peak."""
         tracemalloc.start()
-        found = self._wait(self._subject.newest(None))
+        found: Any = self._subject.newest(None)
         gc.collect()
-        taken, _ = tracemalloc.get_traced_memory()
+        kept, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         del found
-        return taken
-
-    def newest(self, limit: int | None, expected: int) -> float:
-        """List once; the seconds it took."""
-        start = time.monotonic()
-        found: Any = self._wait(self._subject.newest(limit))
-        end = time.monotonic()
-        _check(len(found), expected)
-        return end - start
-
-    def prune(self, victims: list[str], keep: int) -> tuple[float, float, int]:
-        """Prune; when that began and ended, and how many were deleted."""
-        start = time.monotonic()
-        pruned: Any = self._wait(self._subject.prune(victims, keep))
-        return start, time.monotonic(), pruned
+        return kept, peak
 
     def close(self) -> None:
-        self._wait(self._subject.close())
+        closing = self._subject.close()
+        if inspect.iscoroutine(closing):
+            self._loop.run(closing)
+
+    def _open(self, place: str) -> Subject:
+        subject = self._make(place)
+        subject.loop = self._loop
+        return subject
 
     def _warm_up(self) -> None:
         # What a library does on its first use only is part of starting it.
         place = _beside(self._place)
-        self._subject = self._make(place)
-        (one,) = ids(1)
-        self.fill(SMALL, [one])
+        self._subject = self._open(place)
+        self.prepare(SMALL, 1)
+        for work in ("create", "load", "update", "turn"):
+            if self._subject.can(work):
+                self.each(work)
         if self._subject.can("newest"):
             self.newest(None, 1)
-        self.take(one, SMALL)
-        self.save(0, 1)
-        self.load(one, 0, 1)
         self.close()
         if not place.startswith(("s3:", "memory:")):
             shutil.rmtree(place)
-
-    def _repeat(
-        self,
-        before: Callable[[], object],
-        run: Callable[[], object],
-        seconds: float,
-        most: int,
-    ) -> list[float]:
-        """Run something for so many seconds, but at most so often and at least once."""
-        deadline = time.monotonic() + seconds
-        if inspect.iscoroutinefunction(self._subject.save):
-            return self._loop.run(_repeat_awaited(before, run, deadline, most))
-        times: list[float] = []
-        clock = time.perf_counter
-        while not times or (len(times) < most and time.monotonic() < deadline):
-            before()
-            start = clock()
-            run()
-            times.append(clock() - start)
-        return times
-
-    def _wait(self, result: Any) -> object:
-        if inspect.iscoroutine(result):
-            return self._loop.run(result)
-        return result
-
-
-async def _repeat_awaited(
-    before: Callable[[], object], run: Callable[[], Any], deadline: float, most: int
-) -> list[float]:
-    times: list[float] = []
-    clock = time.perf_counter
-    while not times or (len(times) < most and time.monotonic() < deadline):
-        before()
-        start = clock()
-        await run()
-        times.append(clock() - start)
-    return times
 
 
 def _beside(place: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
-from benchmarks.results import ORIGINAL, Results, ratio
-from benchmarks.targets import verdicts
+from benchmarks.machine import Watch
+from benchmarks.results import Ratio, Results, differences
+from benchmarks.targets import behind, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -13,17 +15,10 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Row
 
-__all__ = ["render", "update_page"]
+__all__ = ["comparison", "render", "update_page"]
 
-_BEGIN, _END = "<!-- what follows is written by make bench -->", "<!-- end of it -->"
-_TITLES = {
-    "turns": "One session: save and load, exchanges x characters",
-    "fleet": "Several at once in one store",
-    "listing": "List so many sessions: a page of 100, or all",
-    "pruning": "Delete the older half of so many sessions",
-    "requests": "Requests on S3",
-    "starting": "Starting",
-}
+BEGIN, END = "<!-- what follows is written by make bench -->", "<!-- end of it -->"
+_TITLES = {"sessions": "one session", "buckets": "one session on S3", "pruning": "pruning"}
 
 
 def render(results: Results) -> str:
@@ -31,96 +26,106 @@ def render(results: Results) -> str:
     return "\n\n".join(_sections(results)) + "\n"
 
 
-def update_page(page: Path, results: Results) -> None:
-    """Put the tables between the two marks of a page."""
-    before, found, rest = page.read_text().partition(_BEGIN)
-    _, ended, after = rest.partition(_END)
+def update_page(page: Path, text: str) -> None:
+    """Put tables between the two marks of a page."""
+    before, found, rest = page.read_text().partition(BEGIN)
+    _, ended, after = rest.partition(END)
     if not (found and ended):
         raise ValueError(f"{page} has no place for the tables")
-    page.write_text(f"{before}{_BEGIN}\n\n{render(results)}\n{_END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def comparison(before: Results, now: Results) -> str:
+    """Which ratios of two runs differ, and by how much."""
+    both, found = differences(before, now)
+    if not both:
+        return "The run before has no ratio of this one.\n"
+    lines = [f"{len(found)} of {both} ratios differ by more than 15 % from the run before."]
+    if found:
+        rows = [[what, f"{one:.2f}", f"{other:.2f}"] for what, one, other in found]
+        lines.append(_table(["what", "before", "now"], rows))
+    return "\n\n".join(lines) + "\n"
 
 
 def _sections(results: Results) -> Iterator[str]:
     about = results.about
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    numbers = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     yield (
-        f"Measured on {about['date']}: {about['cores']} cores, {about['system']}, "
-        f"Python {about['python']}, load {about['load']} at the end. {versions}."
+        f"Measured on {about['date']} in {about['minutes']} minutes, {about['rounds']} rounds: "
+        f"{about['cores']} cores ({about['processor']}), {about['system']}, Python "
+        f"{about['python']}; load {about['load'][0]} before and {about['load'][1]} after; others "
+        f"had {about['others']:.1%} of the processors, the host {about['stolen']:.1%}; a fixed "
+        f"piece of work took {about['pace'][0]} to {about['pace'][2]} ms. {numbers}."
     )
+    if doubt := Watch.doubt(about):
+        yield f"**The machine was too busy to believe this: {doubt}.**"
     if about["quick"]:
-        yield "**This was a quick run: too short to trust.**"
+        yield "**This was a quick run: too short for ratios that agree within 15 %.**"
     judged = [*verdicts(results)]
     if judged:
-        yield "### Targets"
-        rows = ([*texts, "yes" if met else "**no**"] for *texts, met in judged)
-        yield _table(["what", "at most", "measured", "met"], rows)
-    for part, title in _TITLES.items():
-        for place in results.places(part):
-            rows_here = results.of_place(part, place)
-            sizes = dict.fromkeys(row.size for row in rows_here)
-            # Where each number of sessions has its own columns, it gets its own table.
-            split = part in {"listing", "pruning"}
-            for chosen in [[size] for size in sizes] if split else [[*sizes]]:
-                yield f"### {title} ({', '.join([place, *(chosen if split else ())])})"
-                yield _of_rows([row for row in rows_here if row.size in chosen])
+        yield "### Bounds"
+        bounds = (
+            [each.what, f"{each.most:g}", f"{each.stretch:g}", _measured(each.measured),
+             "yes" if each.met else "**no**"]
+            for each in judged
+        )  # fmt: skip
+        yield _table(["what", "at most", "at best", "measured", "met"], bounds)
+    slower = [*behind(results)]
+    if any(row.kind == "peer" for row in results.rows):
+        yield "### Where others with equal or weaker guarantees are ahead"
+        if slower:
+            lines = (
+                [f"{row.place}, {row.size}, {row.work}", peer.subject, _measured(ratio)]
+                for row, peer, ratio in slower
+            )
+            yield _table(["what", "ahead", "statekeep takes"], lines)
+        else:
+            yield "Nowhere."
+    for (part, place, size), rows in _tables(results).items():
+        yield f"### {_TITLES.get(part, part).capitalize()} ({place}, {size})"
+        yield _of_rows(results, rows)
 
 
-def _of_rows(rows: list[Row]) -> str:
+def _tables(results: Results) -> dict[tuple[str, str, str], list[Row]]:
+    tables: dict[tuple[str, str, str], list[Row]] = {}
+    for row in results.rows:
+        tables.setdefault(row.line[:3], []).append(row)
+    return tables
+
+
+def _of_rows(results: Results, rows: list[Row]) -> str:
     """A line for each subject, a column for each kind of work."""
-    columns = [*dict.fromkeys((row.work, row.size) for row in rows)]
-    several = len({size for _, size in columns}) > 1
-    cells = {(row.subject, row.work, row.size): row for row in rows}
-    synced = any(row.synced for row in rows)
+    columns = [*dict.fromkeys(row.work for row in rows)]
     lines = []
     for subject in dict.fromkeys(row.subject for row in rows):
-        one = next(row for row in rows if row.subject == subject)
-        line = [subject, *([one.synced] if synced else [])]
-        for work, size in columns:
-            row = cells.get((subject, work, size))
-            base = next((each for each in rows if (each.work, each.size) == (work, size)), None)
-            line.append(_cell(row, base))
-        lines.append(line)
-    heads = [" ".join(filter(None, column)) if several else column[0] for column in columns]
-    return _table(["", *(["fsync"] if synced else []), *heads], lines)
+        cells = {row.work: _cell(results, row) for row in rows if row.subject == subject}
+        lines.append([subject, *(cells.get(work, "") for work in columns)])
+    return _table(["", *columns], lines)
 
 
-def _cell(row: Row | None, base: Row | None) -> str:
-    if row is None or base is None:
-        return ""
+def _cell(results: Results, row: Row) -> str:
+    middle = statistics.median(row.wall)
     if row.unit in {"requests", "B"}:
-        return f"{row.median:,.0f}{' B' if row.unit == 'B' else ''}"
-    text = _figure(row.median, row.unit)
-    if len(row.rounds) > 1:
-        text += f" ({_number(min(row.rounds), row)}-{_number(max(row.rounds), row)})"
-    times = ratio(row, base)
-    mark = "*" if row.subject == ORIGINAL else ""
-    return f"{text} x{times:.{2 if times < 10 else 0}f}{mark}"
+        return f"{middle:,.0f}{' B' if row.unit == 'B' else ''}"
+    rate = row.unit == "1/s"
+    text = f"{middle:,.0f}/s" if rate else _seconds(statistics.median(row.cpu), middle)
+    base = results.base(row)
+    return text if row is base else f"{text} {_measured(results.ratio(row, base))}"
 
 
-def _figure(value: float, unit: str) -> str:
-    if unit == "1/s":
-        return f"{value:,.0f}/s"
-    scale, name = _scale(value)
-    return f"{value * scale:.3g} {name}"
+def _seconds(cpu: float, wall: float) -> str:
+    scale, unit = (1e3, "ms") if wall >= 1e-3 else (1e6, "µs")
+    if wall >= 1:
+        scale, unit = 1, "s"
+    return f"{cpu * scale:.3g} / {wall * scale:.3g} {unit}"
 
 
-def _number(value: float, row: Row) -> str:
-    """In the unit of the row's median."""
-    if row.unit == "1/s":
-        return f"{value:,.0f}"
-    shown = value * _scale(row.median)[0]
-    return f"{shown:.3g}" if shown < 1000 else f"{shown:.0f}"
-
-
-def _scale(seconds: float) -> tuple[float, str]:
-    if seconds < 1e-3:
-        return 1e6, "µs"
-    return (1e3, "ms") if seconds < 1 else (1, "s")
+def _measured(value: Ratio | float) -> str:
+    if isinstance(value, Ratio):
+        return f"x{value.median:.2f} ({value.least:.2f}-{value.most:.2f})"
+    return f"{value:,.0f}"
 
 
 def _table(heads: list[str], lines: Iterable[list[str]]) -> str:
-    rows = [heads, *lines]
-    widths = [max(3, *(len(row[n]) for row in rows)) for n in range(len(heads))]
-    rows.insert(1, ["-" * width for width in widths])
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

