@@ -81,10 +81,13 @@ def others(bench: Bench) -> None:
 def fleet(bench: Bench) -> None:
     """Save in several processes at once, each its own sessions in one store."""
     disk, processes = bench.plan.disk, bench.plan.processes
-    entries = [_FILES, _RENAME, _SQLITE, _FILES_FSYNC, _FSYNC, _SQLITE_FULL]
+    groups = {
+        f"{processes} processes, rename": [_FILES, _RENAME, _SQLITE],
+        f"{processes} processes, fsync": [_FILES_FSYNC, _FSYNC, _SQLITE_FULL],
+    }
     count = max(1, bench.plan.sizes[SMALL] // 3)
     for _ in bench.rounds(bench.plan.rounds):
-        for entry in entries:
+        for size, entry in ((size, entry) for size, group in groups.items() for entry in group):
             with folder(disk) as base, ExitStack() as stack:
                 team = [
                     stack.enter_context(bench.worker(entry, f"{base}/shared"))
@@ -96,7 +99,6 @@ def fleet(bench: Bench) -> None:
                 for worker in team:
                     worker.ask("each", "update")
                 rate = sum(1 / worker.answer().wall for worker in team)
-                size = f"{processes} processes"
                 bench.add(entry, filesystem(disk), size, "save again", rate, "1/s")
 
 
@@ -197,6 +199,9 @@ def each_session(
     """Save, load and save again, each subject in its turn."""
     for entry, place in zip(entries, places, strict=True):
         with bench.worker(entry, place) as worker:
+            # A store's first save makes folders, or asks the server what it can do.
+            worker.call("prepare", size, 1, count)
+            worker.call("each", "create")
             worker.call("prepare", size, count)
             for work, title in _WORK.items():
                 if work != "turn" or entry.subject.can("turn"):

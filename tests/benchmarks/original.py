@@ -1,6 +1,7 @@
 """The original, running: its command line answers requests on a pipe.
 
-What a request costs beside the work is taken off. A session is saved by a request that holds its
+What a request costs beside the work is taken off, and one thread handles requests, so that it costs
+no more than in a loop of its own (its threads for files are there as well). A session is saved by a request that holds its
 text; the same request with an id that is refused costs the same but for the save. All sessions are
 loaded by a prune that has nothing to delete: it lists, which is to load each and to sort.
 """
@@ -32,7 +33,7 @@ class Original(Subject):
         # With a backtrace for each refusal, that would cost what a save does.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RUST_")}
         self._process = subprocess.Popen(
-            [binary, "serve", place],
+            [binary, "--current-thread", "serve", place],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

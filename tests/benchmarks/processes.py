@@ -219,11 +219,12 @@ class _Server:
         place = _beside(self._place)
         self._subject = self._open(place)
         self.prepare(SMALL, 1)
-        for work in ("create", "load", "update", "turn"):
-            if self._subject.can(work):
-                self.each(work)
+        self.each("create")
         if self._subject.can("newest"):
             self.newest(None, 1)
+        for work in ("load", "update", "turn"):
+            if self._subject.can(work):
+                self.each(work)
         self.close()
         if not place.startswith(("s3:", "memory:")):
             shutil.rmtree(place)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import servers
 from proxy import Proxy
 
-from benchmarks import floors, peers
+from benchmarks import floors
 from benchmarks.bench import Entry
 from benchmarks.conversations import SMALL
 from benchmarks.local import each_session
+from benchmarks.peers import KeyValueBucket, StrandsBucket
 from benchmarks.subjects import Bucket, StatekeepBucket
 
 if TYPE_CHECKING:
@@ -37,22 +38,27 @@ _FLOORS = [
     Entry("bare boto3", floors.BareBoto3, "floor"),
 ]
 _PEERS = [
-    Entry("strands-agents, S3", peers.StrandsBucket, "peer"),
-    Entry("py-key-value, S3", peers.KeyValueBucket, "peer"),
+    Entry("strands-agents, S3", StrandsBucket, "peer"),
+    Entry("py-key-value, S3", KeyValueBucket, "peer"),
 ]
 
 
 def buckets(bench: Bench) -> None:
     """Save and load on S3, and count the requests of that and of listings."""
-    entries = [*_FLOORS, *_STATEKEEP, *(_PEERS if bench.plan.peers else [])]
+    entries, peers = [*_FLOORS, *_STATEKEEP], _PEERS if bench.plan.peers else []
     with _server() as url:
         few = max(1, bench.plan.sizes[SMALL] // 5)
         for _ in bench.rounds(bench.plan.rounds):
             places = [_new_place(url) for _ in entries]
             each_session(bench, "SeaweedFS", entries, places, SMALL, few)
+        bench.part = "others on S3"
+        for _ in bench.rounds(min(3, bench.plan.rounds)):
+            both = [*_STATEKEEP, *peers]
+            places = [_new_place(url) for _ in both]
+            each_session(bench, "SeaweedFS", both, places, SMALL, max(1, few // 5))
         bench.part = "requests"
         with Proxy(url) as proxy:
-            for entry in entries:
+            for entry in (*entries, *peers):
                 _count(bench, entry, _new_place(proxy.url), proxy)
             for entry in _STATEKEEP:
                 _count_listing(bench, entry, _new_place(url), proxy)
