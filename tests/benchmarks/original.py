@@ -1,9 +1,9 @@
 """The original, running: its command line answers requests on a pipe.
 
-What a request costs beside the work is taken off, and one thread handles requests, so that it costs
-no more than in a loop of its own (its threads for files are there as well). A session is saved by a request that holds its
+What a request costs beside the work is taken off. A session is saved by a request that holds its
 text; the same request with an id that is refused costs the same but for the save. All sessions are
-loaded by a prune that has nothing to delete: it lists, which is to load each and to sort.
+loaded by a prune that has nothing to delete: it lists, which is to load each and to sort. One
+thread answers, beside the threads for files: so a save costs what it does in a loop of its own.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Original(Subject):
             found = self._ask({"op": "list_sessions"})
             return self._list(len(found)), found[: arguments[0]]
         assert work == "prune"
-        return self._timed([_prune(keep=arguments[1])])
+        return self._timed(_prune(keep=arguments[1]))
 
     def create(self, number: int) -> None:
         raise NotImplementedError  # as all work, it is done by `measure`
@@ -81,47 +81,40 @@ class Original(Subject):
         self._process.communicate()
 
     def _save_all(self, op: str) -> Cost:
-        texts = {
-            each["id"]: orjson.dumps(each, option=orjson.OPT_INDENT_2).decode()
-            for each in self._sessions.values()
-        }
-        saves, refusals = [], []
-        for session_id, text in texts.items():
+        pairs = []
+        for each in self._sessions.values():
+            session_id, text = each["id"], orjson.dumps(each, option=orjson.OPT_INDENT_2).decode()
             refused = text.replace(session_id, f"..{session_id[2:]}", 1)
-            saves.append(_line({"op": op, "text": text}))
-            refusals.append(_line({"op": op, "text": refused}))
-        nothing, answer = self._timed(refusals, good=False)
-        assert "invalid file name" in answer, answer
-        cost, _ = self._timed(saves)
-        return cost - nothing
+            pairs.append((_line({"op": op, "text": refused}), _line({"op": op, "text": text})))
+        total = Cost(0, 0)
+        for refused_line, line in pairs:  # in turns, so that what disturbs one disturbs both
+            nothing, answer = self._timed(refused_line, "err")
+            assert "invalid file name" in answer, answer
+            cost, _ = self._timed(line)
+            total += cost - nothing
+        return total
 
     def _list(self, count: int) -> Cost:
-        cost, pruned = self._timed([_prune(keep=count)])
+        cost, pruned = self._timed(_prune(keep=count))
         assert pruned == 0
         return cost
 
     def _ask(self, request: dict[str, Any]) -> Any:
-        return self._timed([_line(request)])[1]
+        return self._timed(_line(request))[1]
 
-    def _timed(self, lines: list[bytes], *, good: bool = True) -> tuple[Cost, Any]:
-        """Send requests one by one; the cost of all, and the last answer."""
+    def _timed(self, line: bytes, wanted: str = "ok") -> tuple[Cost, Any]:
+        """Send a request; its cost, and the answer."""
         assert self._process.stdin
         assert self._process.stdout
-        write, flush = self._process.stdin.write, self._process.stdin.flush
-        read = self._process.stdout.readline
         start = self._now()
-        answers = []
-        for line in lines:
-            write(line)
-            flush()
-            answers.append(read())
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
         cost = self._now() - start
-        read_back = [orjson.loads(each) for each in answers]
-        wanted = "ok" if good else "err"
-        for each in read_back:
-            if wanted not in each:
-                raise AssertionError(f"the original answers {each}")
-        return cost, read_back[-1][wanted]
+        found = orjson.loads(answer)
+        if wanted not in found:
+            raise AssertionError(f"the original answers {found}")
+        return cost, found[wanted]
 
     def _now(self) -> Cost:
         return Cost(time.perf_counter(), time.clock_gettime(self._clock))
