@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench, Plan
     from benchmarks.conversations import Size
+    from benchmarks.processes import Worker
 
 __all__ = ["ORIGINAL", "SCAN", "each_session", "fleet", "listing", "others", "pruning", "sessions"]
 
@@ -89,11 +90,10 @@ def fleet(bench: Bench) -> None:
     for _ in bench.rounds(bench.plan.rounds):
         for size, entry in ((size, entry) for size, group in groups.items() for entry in group):
             with folder(disk) as base, ExitStack() as stack:
-                team = [
-                    stack.enter_context(bench.worker(entry, f"{base}/shared"))
-                    for _ in range(processes)
-                ]
-                for number, worker in enumerate(team):
+                team: list[Worker] = []
+                for number in range(processes):
+                    worker = stack.enter_context(bench.worker(entry, f"{base}/shared"))
+                    team.append(worker)
                     worker.call("prepare", SMALL, count, number * count)
                     worker.call("each", "create")
                 for worker in team:

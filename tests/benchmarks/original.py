@@ -41,6 +41,7 @@ class Original(Subject):
         # The clock of another process; see clock_getcpuclockid(3).
         self._clock = (~self._process.pid << 3) | 2
         self._sessions: dict[int, dict[str, Any]] = {}
+        self._stored: set[str] = set()
         self._ask({"op": "load_session", "id": "nobody"})  # its threads start with the first
 
     def make(self, number: int) -> None:
@@ -55,16 +56,16 @@ class Original(Subject):
         if work in {"create", "update"}:
             return self._save_all("save_session" if work == "create" else "update_session"), None
         if work == "load":
-            return self._list(len(self.documents)), None
+            return self._load_all(), None
         if work == "turn":
-            loaded = self._list(len(self.documents))
+            loaded = self._load_all()
             for each in self._sessions.values():
                 moment = each["updated_at"]
                 each["user_messages"].append({"content": "go on", "timestamp": moment})
             return loaded + self._save_all("update_session"), None
         if work == "newest":
             found = self._ask({"op": "list_sessions"})
-            return self._list(len(found)), found[: arguments[0]]
+            return self._list(), found[: arguments[0]]
         assert work == "prune"
         return self._timed(_prune(keep=arguments[1]))
 
@@ -85,17 +86,29 @@ class Original(Subject):
         for each in self._sessions.values():
             session_id, text = each["id"], orjson.dumps(each, option=orjson.OPT_INDENT_2).decode()
             refused = text.replace(session_id, f"..{session_id[2:]}", 1)
-            pairs.append((_line({"op": op, "text": refused}), _line({"op": op, "text": text})))
+            refused_line = _line({"op": op, "text": refused})
+            pairs.append((session_id, refused_line, _line({"op": op, "text": text})))
         total = Cost(0, 0)
-        for refused_line, line in pairs:  # in turns, so that what disturbs one disturbs both
+        for (
+            session_id,
+            refused_line,
+            line,
+        ) in pairs:  # in turns, so that what disturbs one disturbs both
             nothing, answer = self._timed(refused_line, "err")
             assert "invalid file name" in answer, answer
             cost, _ = self._timed(line)
             total += cost - nothing
+            self._stored.add(session_id)
         return total
 
-    def _list(self, count: int) -> Cost:
-        cost, pruned = self._timed(_prune(keep=count))
+    def _load_all(self) -> Cost:
+        # Of all that are stored, those at hand are the most.
+        one = self._list() / len(self._stored)
+        count = len(self.documents)
+        return Cost(count * one.wall, count * one.cpu)
+
+    def _list(self) -> Cost:
+        cost, pruned = self._timed(_prune(keep=10**9))
         assert pruned == 0
         return cost
 

@@ -2,41 +2,82 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from benchmarks import scale
 from benchmarks.__main__ import measure
-from benchmarks.bench import Plan
-from benchmarks.conversations import Size, as_dict, as_json, ids
-from benchmarks.report import render, update_page
-from benchmarks.results import Results
+from benchmarks.bench import Plan, Row
+from benchmarks.conversations import MIXED_SMALL, SMALL, Size, documents, ids, turn
+from benchmarks.machine import Watch
+from benchmarks.original import Original
+from benchmarks.report import BEGIN, END, comparison, render, update_page
+from benchmarks.results import Results, differences
+from benchmarks.subjects import Cost
+from benchmarks.targets import behind, verdicts
 from statekeep import Session
 
 if TYPE_CHECKING:
-    from benchmarks.bench import Row
+    from collections.abc import Sequence
 
 DOCS = Path(__file__).parents[2] / "docs"
-TINY = Size("2 x 20", 2, 20)
+IDLE = {
+    "date": "2026-11-26", "minutes": 7.5, "rounds": 3, "quick": False, "memory": "tmpfs",
+    "disk": "ext4", "versions": {"statekeep": "0.1.0"}, "cores": 2, "processor": "fast",
+    "system": "Linux 6", "python": "3.11.7", "load": [0.1, 1.2], "others": 0.01, "stolen": 0.0,
+    "pace": [1.0, 1.1, 1.2],
+}  # fmt: skip
+
+# What answers as the original does.
+STAND_IN = """
+import json, pathlib, sys
+sessions = pathlib.Path(sys.argv[-1], "sessions")
+sessions.mkdir(parents=True, exist_ok=True)
+for line in sys.stdin:
+    asked = json.loads(line)
+    session = json.loads(asked.get("text", "null"))
+    answer = {"ok": None}
+    if session and ".." in session["id"]:
+        answer = {"err": "invalid file name"}
+    elif session:
+        (sessions / (session["id"] + ".json")).write_text(asked["text"])
+    elif asked["op"] == "prune_sessions":
+        found = {json.loads(path.read_text())["updated_at"]: path for path in sessions.iterdir()}
+        victims = sorted(found)[: len(found) - asked["max_sessions"]]
+        for each in victims:
+            found[each].unlink()
+        answer = {"ok": len(victims)}
+    elif asked["op"] == "list_sessions":
+        answer = {"ok": [path.name for path in sessions.iterdir()]}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    path = tmp_path / "stand-in"
+    path.write_text(f"#!{sys.executable}\n{STAND_IN}")
+    path.chmod(0o755)
+    return path
 
 
 def _plan(folder: Path) -> Plan:
     return Plan(
         disk=folder,
         memory=None,
+        original=None,
         peers=False,
-        rounds=2,
-        seconds=0,
-        sizes=(TINY, Size("3 x 20", 3, 20)),
-        counts=(20,),
-        many=(30,),
-        objects=(10,),
-        counted=(10,),
+        rounds=1,
+        sizes={SMALL: 3, MIXED_SMALL: 4},
+        crowd=20,
+        small_crowd=10,
         processes=2,
-        threads=2,
         settling=0,
     )
 
@@ -50,57 +91,184 @@ def _row(results: Results, part: str, work: str, subject: str, size: str) -> Row
     return found
 
 
-def test_what_is_stored_are_sessions() -> None:
-    first, second = ids(2)
-    stored = dict(as_json(TINY, [first, second]))
-    one, other = (Session.from_json(data) for data in stored.values())
-    assert (one.id, other.id) == (first, second)
-    assert one.updated_at < other.updated_at
-    assert one.exchange_count == 2
-    assert {len(each.content) for each in one.user_messages} == {20}
-    assert as_dict(TINY, second).keys() == Session.from_json(stored[second]).model_dump().keys() - {
-        "active_seed_id",
-        "active_persona_id",
-    }
+@pytest.mark.parametrize("size", [SMALL, MIXED_SMALL])
+def test_what_is_stored_are_sessions_of_which_none_is_like_another(size: Size) -> None:
+    stored = dict(documents(size, 8))
+    read = [Session.from_json(data) for data in stored.values()]
+    assert [each.id for each in read] == ids(8) == [*stored]
+    assert [each.exchange_count for each in read] == [10] * 8
+    updated = [each.updated_at for each in read]
+    assert updated == sorted(set(updated))
+    assert len({each.user_messages[0].content for each in read}) == 8
+    assert {len(message.content) for each in read for message in each.user_messages} == {200}
+    assert [*documents(size, 3, 5)] == [*stored.items()][5:]
+    assert {len(text) for text in turn(size, 1, 1)} == {200}
+
+
+def test_mixed_sessions_have_what_the_original_is_measured_with() -> None:
+    data = [orjson.loads(each) for _, each in documents(MIXED_SMALL, 8)]
+    messages = [
+        message for each in data for message in (*each["user_messages"], *each["agent_responses"])
+    ]
+    text = "".join(message["content"] for message in messages)
+    for some in "ť日한🎉ש\u2028\u0000":
+        assert some in text
+    decimals = {len(message["timestamp"].partition(".")[2].rstrip("Z")) for message in messages}
+    assert decimals == {0, 3, 6, 9}
+    assert {len(each["metadata"]) for each in data} == {0, 1, 3, 6}
 
 
 def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
-    results = measure(_plan(tmp_path), ["turns", "fleet", "listing", "pruning"])
-    saved = _row(results, "turns", "save", "statekeep, fsync", TINY.name)
-    assert len(saved.rounds) == 2
-    assert min(saved.rounds) > 0
-    assert _row(results, "fleet", "load", "statekeep, rename", "2 processes").unit == "1/s"
-    assert _row(results, "listing", "all, no index", "statekeep, rename", "30").median > 0
-    assert _row(results, "listing", "memory for each", "statekeep, rename", "20").median > 0
-    assert _row(results, "pruning", "half, 2 processes", "statekeep, rename", "20").median > 0
+    results = measure(_plan(tmp_path), ["sessions", "others", "fleet", "listing", "pruning"])
+    for size in (SMALL, MIXED_SMALL):
+        for work in ("save, new", "load", "save again", "load, add, save"):
+            row = _row(results, "sessions", work, "statekeep, rename", size.name)
+            assert len(row.wall) == len(row.cpu) == 1
+            assert min(row.wall) > 0
+    fsync = "others: a power cut takes nothing"
+    assert _row(results, fsync, "save again", "bare SQLite, FULL", SMALL.name).wall[0] > 0
+    assert (
+        _row(results, "fleet", "save again", "statekeep, fsync", "2 processes, fsync").wall[0] > 0
+    )
+    assert _row(results, "listing", "all, no index", "statekeep, rename", "20").cpu[0] > 0
+    assert _row(results, "listing", "kept for each", "statekeep, rename", "20").wall[0] > 0
+    assert _row(results, "pruning", "half", "statekeep, rename", "20").wall[0] > 0
+    assert {row.kind for row in results.rows} == {"statekeep", "floor"}
     assert not list(tmp_path.iterdir())  # nothing is left
 
-    path = tmp_path / "results.json"
-    results.write(path)
-    again = Results.read(path)
+    results.write(tmp_path / "results.json")
+    again = Results.read(tmp_path / "results.json")
     page = tmp_path / "page.md"
-    page.write_text((DOCS / "benchmarks.md").read_text())
-    update_page(page, again)
-    assert "| statekeep, rename " in render(again)
-    assert page.read_text().count(render(again)) == 1
-    update_page(page, again)
-    assert page.read_text().count(render(again)) == 1
+    page.write_text(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n")
+    for _ in range(2):
+        update_page(page, render(again))
+    assert page.read_text() == f"Before.\n\n{BEGIN}\n\n{render(again)}\n{END}\n\nAfter.\n"
+    assert "the original" not in render(again)
+
+
+def test_the_original_is_measured_in_turn_with_the_others(tmp_path: Path, stand_in: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    plan = replace(_plan(tmp_path / "disk"), original=stand_in, rounds=2, sizes={SMALL: 2})
+    results = measure(plan, ["sessions", "listing", "pruning"])
+    for work in ("save, new", "load", "save again", "load, add, save"):
+        original = _row(results, "sessions", work, "the original", SMALL.name)
+        ours = _row(results, "sessions", work, "statekeep, rename", SMALL.name)
+        assert results.base(ours) is original
+        assert len(original.wall) == len(ours.wall) == 2
+    assert _row(results, "listing", "all, no index", "the original", "20").cpu[0] > 0
+    assert _row(results, "pruning", "half", "the original", "20").wall[0] > 0
+
+
+def test_what_a_request_to_the_original_costs_is_taken_off(tmp_path: Path, stand_in: Path) -> None:
+    class Clocked(Original):
+        def _timed(self, line: bytes, wanted: str = "ok") -> tuple[Cost, Any]:
+            _, answer = super()._timed(line, wanted)
+            return Cost(3, 2) if wanted == "err" else Cost(10, 7), answer
+
+    original = Clocked(str(tmp_path / "store"), str(stand_in))
+    original.prepare(SMALL, 2)
+    assert original.measure("create") == (Cost(14, 10), None)
+    stored = {path.stem: path.read_bytes() for path in (tmp_path / "store/sessions").iterdir()}
+    assert stored == dict(documents(SMALL, 2))  # and nothing under another name
+    assert original.measure("load") == (Cost(10, 7), None)
+    original.change()
+    assert original.measure("update") == (Cost(14, 10), None)
+    assert original.measure("turn") == (Cost(24, 17), None)  # a load of all, and two saves
+    cost, listed = original.measure("newest", None)
+    assert (cost, len(listed)) == (Cost(10, 7), 2)
+    assert original.measure("prune", [], 1) == (Cost(10, 7), 1)
+    original.close()
+
+
+def _results(cpu: Sequence[float], **about: object) -> Results:
+    rows = [
+        Row("sessions", "tmpfs", "10 x 200, plain", "load", "the original", "original", "s",
+            [2.0] * 3, [1.0, 1.0, 2.0]),
+        Row("sessions", "tmpfs", "10 x 200, plain", "load", "statekeep, rename", "statekeep", "s",
+            [9.0] * 3, [*cpu]),
+        Row("others", "ext4", "10 x 200, plain", "load", "statekeep, fsync", "statekeep", "s",
+            [2.0] * 3, [1.0] * 3),
+        Row("others", "ext4", "10 x 200, plain", "load", "slow", "peer", "s", [3.0] * 3, [3.0] * 3),
+        Row("others", "ext4", "10 x 200, plain", "load", "fast", "peer", "s", [1.0] * 3, [1.0] * 3),
+    ]  # fmt: skip
+    return Results({**IDLE, **about}, rows)
+
+
+def test_ratios_are_of_each_round_and_of_the_processor_unless_the_disk_is_the_subject() -> None:
+    results = _results([1.4, 1.6, 2.6])
+    original, ours, saved, _, fast = results.rows
+    assert results.ratio(ours, original) == pytest.approx((1.4, 1.3, 1.6))
+    assert results.ratio(saved, fast).median == 2  # of wall time
+
+
+def test_bounds_are_judged_by_the_median() -> None:
+    (met,) = verdicts(_results([1.4, 1.6, 2.6]))
+    (missed,) = verdicts(_results([1.6, 1.7, 2.6]))
+    assert (met.most, met.met, missed.met) == (1.5, True, False)
+    assert "| 1.5 | 1.15 | x1.60 (1.30-1.70) | **no** |" in render(_results([1.6, 1.7, 2.6]))
+
+
+def test_it_says_where_others_are_ahead() -> None:
+    assert [(ours.subject, peer.subject) for ours, peer, _ in behind(_results([1, 1, 1]))] == [
+        ("statekeep, fsync", "fast")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("about", "why"),
+    [
+        ({"others": 0.06}, "others had 6% of the processors"),
+        ({"stolen": 0.03}, "the host took 3%"),
+        ({"load": [1.5, 1.0]}, "the load was 1.5 before it began"),
+    ],
+)
+def test_it_says_when_the_machine_was_too_busy(about: dict[str, object], why: str) -> None:
+    assert why in Watch.doubt({**IDLE, **about})
+    assert f"**The machine was too busy to believe this: {why}" in render(_results([1], **about))
+    assert not Watch.doubt(IDLE)
+    assert "too busy" not in render(_results([1]))
+
+
+def test_others_who_work_while_it_waits_are_seen() -> None:
+    watch = Watch()
+    watch._idle = [(20, 0), (20, 4)]
+    assert watch.about()["others"] == 0.1
+    watch.look()
+    assert len(watch._idle) == 3
+
+
+def test_two_runs_are_compared_by_their_ratios() -> None:
+    before, now = _results([1.0, 1.0, 2.0]), _results([1.1, 1.3, 2.4])
+    both, differing = differences(before, now)
+    assert both == 3
+    assert differing == [
+        ("sessions, tmpfs, 10 x 200, plain, load: statekeep, rename ÷ the original", 1.0, 1.2)
+    ]
+    assert comparison(before, now).startswith("1 of 3 ratios differ by more than 15 %")
+    assert comparison(before, before) == (
+        "0 of 3 ratios differ by more than 15 % from the run before.\n"
+    )
+
+
+def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"about": {}, "rows": []}))
+    with pytest.raises(ValueError, match="was not written by this version"):
+        Results.read(path)
 
 
 @pytest.mark.rest
 def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody's")  # would disturb it, so it must not matter
-    results = measure(replace(_plan(tmp_path), rounds=1), ["buckets", "requests"])
-    assert _row(results, "listing", "all, new process", "statekeep, s3fs", "10").median > 0
-    assert _row(results, "fleet", "load", "bare boto3", "2 threads").median > 0
-    for work in ("get bytes", "put bytes"):
-        for subject in ("bare boto3", "statekeep, s3fs", "statekeep, obstore"):
-            assert _row(results, "fleet", work, subject, "2 at once").median > 0
+    results = measure(replace(_plan(tmp_path), sizes={SMALL: 20}), ["buckets"])
+    for subject in ("bare obstore", "bare boto3", "statekeep, obstore", "statekeep, s3fs"):
+        assert _row(results, "buckets", "save again", subject, SMALL.name).cpu[0] > 0
+        assert _row(results, "requests", "load", subject, "one session").wall == [1]
+        assert _row(results, "requests", "save again", subject, "one session").wall == [1]
     # One LIST, and one GET for each.
-    for client in ("s3fs", "obstore"):
-        name = f"statekeep, {client}"
-        assert _row(results, "requests", "list, no index", name, "10").rounds == [11]
-        assert _row(results, "requests", "save", name, "10 x 200").rounds == [1]
+    for subject in ("statekeep, obstore", "statekeep, s3fs"):
+        row = _row(results, "requests", "page, no index", subject, "10 sessions")
+        assert row.wall == [11]
 
 
 @pytest.mark.rest
@@ -119,6 +287,10 @@ def test_it_measures_very_many() -> None:
     assert line.startswith("| 20,001, a new process | ")
 
 
-def test_the_page_shows_what_the_last_run_wrote() -> None:
-    results = Results.read(DOCS / "benchmarks" / "results.json")
-    assert (DOCS / "benchmarks.md").read_text().count(render(results)) == 1
+def test_the_page_shows_what_the_last_whole_run_wrote() -> None:
+    page, results = DOCS / "benchmarks.md", DOCS / "benchmarks" / "results.json"
+    written = page.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    if results.exists():
+        assert written == render(Results.read(results)).strip()
+    else:
+        assert written == "There is no whole run yet."
