@@ -47,6 +47,7 @@ types: $(VENV)/.test
 smoke: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python tests/smoke/wheel.py
 
+# Beside the original, too: make bench BENCH="--original PATH"
 bench: .venv-bench/.done
 	PYTHONPATH=tests .venv-bench/bin/python -m benchmarks $(BENCH)
 

@@ -75,7 +75,7 @@ def others(bench: Bench) -> None:
                 for _ in bench.rounds(bench.plan.rounds):
                     with folder(disk) as base:
                         places = [f"{base}/{number}" for number in range(len(entries))]
-                        few = max(1, count // 10)
+                        few = max(1, count // 15)
                         each_session(bench, filesystem(disk), entries, places, size, few)
 
 
@@ -87,7 +87,7 @@ def fleet(bench: Bench) -> None:
         f"{processes} processes, fsync": [_FILES_FSYNC, _FSYNC, _SQLITE_FULL],
     }
     count = max(1, bench.plan.sizes[SMALL] // 3)
-    for _ in bench.rounds(bench.plan.rounds):
+    for _ in bench.rounds(min(3, bench.plan.rounds)):
         for size, entry in ((size, entry) for size, group in groups.items() for entry in group):
             with folder(disk) as base, ExitStack() as stack:
                 team: list[Worker] = []
@@ -122,6 +122,7 @@ def listing(bench: Bench) -> None:
             for work, taken in (("kept for each", kept), ("peak for each", peak)):
                 bench.add(_RENAME, name, f"{plan.crowd:,}", work, taken / plan.crowd, "B")
     if plan.peers:
+        bench.part = "others list"
         _list_beside_others(bench)
 
 

@@ -224,7 +224,9 @@ def test_it_says_where_others_are_ahead() -> None:
 )
 def test_it_says_when_the_machine_was_too_busy(about: dict[str, object], why: str) -> None:
     assert why in Watch.doubt({**IDLE, **about})
-    assert f"**The machine was too busy to believe this: {why}" in render(_results([1, 1, 1], **about))
+    assert f"**The machine was too busy to believe this: {why}" in render(
+        _results([1, 1, 1], **about)
+    )
     assert not Watch.doubt(IDLE)
     assert "too busy" not in render(_results([1, 1, 1]))
 
