@@ -85,6 +85,7 @@ def _count_listing(bench: Bench, entry: Entry, place: str, proxy: Proxy) -> None
     counted = place.replace(proxy.target, proxy.url)
     for ways in (("page, no index", "page, again"), ("page, new process",)):
         with bench.worker(entry, counted) as worker:
+            worker.call("prepare", SMALL, 0)  # then it has been opened, too
             for way in ways:
                 proxy.count()
                 worker.call("newest", 100, min(100, count))
