@@ -10,18 +10,19 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
-from statekeep.config.opening import open_sessions, settings_for
+from statekeep.config.opening import settings_for
 from statekeep.documents.documents import Document, Documents
+from statekeep.observe.emitter import closed_error
 from statekeep.sessions.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -44,6 +45,7 @@ class _Threads:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self.closed = False
         self._start()
 
     def _start(self) -> None:
@@ -57,6 +59,7 @@ class _Threads:
         return await _result_of(self._executor.submit(call))
 
     def shutdown(self) -> None:
+        self.closed = True
         if self._pid == os.getpid():
             self._executor.shutdown()
 
@@ -66,6 +69,9 @@ class _Async(Generic[S]):
         self._sync: S = sync
         self._threads = _Threads(workers)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._sync.store})"
+
     @property
     def store(self) -> StateStore:
         """The store below."""
@@ -74,9 +80,14 @@ class _Async(Generic[S]):
     async def close(self) -> None:
         """Wait for the operations that were begun, and give back the threads; the store stays open.
 
-        Closing twice is fine. What is called afterwards raises `RuntimeError`.
+        Closing twice is fine. Whatever else is called afterwards raises `ClosedError`.
         """
         await _run_to_the_end(self._threads.shutdown)
+
+    async def _run(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._threads.closed:
+            raise closed_error(type(self).__name__, method.__name__, self.store)
+        return await self._threads.run(method, *args, **kwargs)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,7 +108,7 @@ def _hop(
 
     @wraps(method)
     async def hop(self: _Async[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._threads.run(method, self._sync, *args, **kwargs)
+        return await self._run(method, self._sync, *args, **kwargs)
 
     return hop
 
@@ -114,7 +125,7 @@ class AsyncSessions(_Async[Sessions]):
     changing it further. `close` waits for such calls.
 
     It may be used from several event loops. `close` it, or use it as an asynchronous context
-    manager; it does not close the store. To have both opened and closed, use `open`.
+    manager. A store that it is given it does not close; `open` opens one that it does.
 
     Args:
         store: As for `Sessions`.
@@ -154,10 +165,10 @@ class AsyncSessions(_Async[Sessions]):
         )
 
     async def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:  # noqa: ASYNC109
-        """Wait for the operations that were begun, end background pruning, give back the threads.
+        """Wait for the operations that were begun, and do what `Sessions.close` does.
 
-        The store stays open. Closing twice is fine. What is called afterwards raises
-        `RuntimeError`.
+        That goes on in a thread if the wait is cancelled. Closing twice is fine. Whatever else is
+        called afterwards raises `ClosedError`.
 
         Args:
             timeout: How long to wait for a prune that runs, as in `Sessions.close`.
@@ -170,19 +181,17 @@ class AsyncSessions(_Async[Sessions]):
         await _run_to_the_end(close)
 
     @classmethod
-    @asynccontextmanager
-    async def open(cls, url_or_config: str | Settings | None = None) -> AsyncIterator[Self]:
-        """Open the sessions that a deployment configured, and close everything at the end.
+    def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
+        """Open what a deployment configured; use it as a context manager, or close it.
 
-        What `statekeep.open_sessions` does, without holding up the loop. Leaving waits for the
-        operations that were begun. If leaving is itself cancelled, the rest of it goes on in a
-        thread.
+        What `Sessions.open` does. It reads the configuration and imports the backend, so call it
+        where a program starts. No connection is made before the first use.
 
         Args:
-            url_or_config: As for `statekeep.open_sessions`.
+            config: As for `Sessions.open`.
 
         Raises:
-            ConfigError, PluginError, UnsupportedError: As `statekeep.open_sessions`.
+            ConfigError, PluginError, UnsupportedError: As `Sessions.open`.
 
         Example:
             >>> import asyncio
@@ -192,25 +201,10 @@ class AsyncSessions(_Async[Sessions]):
             >>> asyncio.run(main())
             0
         """
-        stack = ExitStack()
-
-        def enter() -> tuple[Sessions, int]:
-            settings = settings_for(url_or_config)
-            return stack.enter_context(open_sessions(settings)), settings.async_workers
-
-        # One thread, so that closing comes after opening even if nobody waited for that.
-        opener, pid = ThreadPoolExecutor(1, "statekeep-open"), os.getpid()
-        try:
-            made = cls.__new__(cls)
-            _Async.__init__(made, *await _result_of(opener.submit(enter)))
-            stack.callback(made._threads.shutdown)  # noqa: SLF001 - its own
-            yield made
-        finally:
-            if pid != os.getpid():
-                opener = ThreadPoolExecutor(1, "statekeep-open")  # a fork takes no threads along
-            closing = opener.submit(stack.close)
-            opener.shutdown(wait=False)
-            await _end_of(closing)
+        settings = settings_for(config)
+        made = cls.__new__(cls)
+        _Async.__init__(made, Sessions.open(settings), settings.async_workers)
+        return made
 
     load = _hop(Sessions.load)
     save = _hop(Sessions.save)
@@ -276,7 +270,7 @@ class AsyncDocuments(_Async[Documents]):
         repair_text: RepairText = "refuse",
     ) -> Document[Any] | None:
         """See `Documents.load_json`."""
-        return await self._threads.run(
+        return await self._run(
             self._sync.load_json, category, name, type=type, repair_text=repair_text
         )
 

@@ -12,6 +12,7 @@ StateStoreError
 ├ CorruptDataError       what is stored cannot be read: do not retry
 ├ UnsupportedError       the backend, or this version of statekeep, cannot do that
 ├ ConfigError            the configuration is wrong
+├ ClosedError            it was closed: open it again (also a ValueError)
 └ PluginError
   ├ PluginNotFoundError  nothing installed offers that name
   ├ PluginConflictError  two distributions offer one name
@@ -27,6 +28,7 @@ from statekeep._text import printable
 
 __all__ = [
     "AccessDeniedError",
+    "ClosedError",
     "ConfigError",
     "ConflictError",
     "CorruptDataError",
@@ -137,6 +139,10 @@ class UnsupportedError(StateStoreError):
 
 class ConfigError(StateStoreError):
     """A URL, an option or a setting is wrong."""
+
+
+class ClosedError(StateStoreError, ValueError):
+    """It was closed before this call; open it again. Nothing was read or written."""
 
 
 class PluginError(StateStoreError):

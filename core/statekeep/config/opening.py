@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -12,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from statekeep.errors import ConfigError, PluginNotFoundError
-from statekeep.format.json import explain
+from statekeep.config.complaints import Place, complain
+from statekeep.errors import ConfigError, PluginError, PluginNotFoundError, StateStoreError
 from statekeep.retention.types import Retention
 from statekeep.sessions.sessions import Sessions
 from statekeep.store.urls import StoreURL
@@ -27,14 +29,21 @@ if TYPE_CHECKING:
     from statekeep.retention.types import PruningStrategy
     from statekeep.store.protocol import StateStore
 
+_logger = logging.getLogger(__name__)
+
+Origin = Callable[[Place], str | None]
+"""Says where the value at a place was configured, if it was."""
+
 _USER_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
 _FALLBACK = "fsspec"  # opens the schemes that no backend is named after
 
 __all__ = [
+    "configured_strategy",
     "find_backend",
     "installed_plugins",
     "load_pruner",
     "load_settings",
+    "open_configured",
     "open_sessions",
     "open_store",
     "settings_for",
@@ -48,16 +57,21 @@ def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Set
         values: Settings that override those found.
 
     Raises:
-        ConfigError: A setting is wrong or unknown, or a file is not TOML. No value is shown.
+        ConfigError: A setting is wrong or unknown, or a file is not TOML. It names the file, the
+            variable or the argument, and the setting, and shows no value.
     """
     from pydantic_settings import SettingsError  # noqa: PLC0415 - costly, and not always needed
 
-    from statekeep.config.settings import Settings  # noqa: PLC0415
+    from statekeep.config.settings import Settings, find_origin  # noqa: PLC0415
+
+    def origin(place: Place) -> str | None:
+        return find_origin(place, given=values)
 
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise ConfigError(f"wrong configuration: {explain(error)}") from None
+        said = complain(Settings, error, noun="setting", origin=origin)
+        raise ConfigError(f"wrong configuration: {said}") from None
     except (SettingsError, ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"the configuration cannot be read: {error}") from None
 
@@ -78,7 +92,9 @@ def open_store(
         options: Options of the backend, besides those in the URL's query.
 
     Raises:
-        ConfigError: The URL or an option is wrong, or the URL holds a secret.
+        TypeError: `url_or_config` is none of these.
+        ConfigError: The URL or an option is wrong, or the URL holds a secret. If it was configured,
+            the error says where.
         PluginNotFoundError: No such backend is installed.
         PluginConflictError: Several distributions offer it.
         PluginLoadError: It is broken.
@@ -90,34 +106,60 @@ def open_store(
         b'Hello'
     """
     if isinstance(url_or_config, os.PathLike):
-        # Absolute, so that a leading ~ is a folder of that name.
-        url = StoreURL.of_path(str(Path(url_or_config).absolute()))
+        url = _url_of(url_or_config)
     elif isinstance(url_or_config, str):
         url = StoreURL.parse(url_or_config)
     else:
-        settings = load_settings() if url_or_config is None else url_or_config
+        return _open_configured_store(settings_for(url_or_config, "url_or_config"), options)
+    return _open_store(url, options, _nowhere)
+
+
+def _open_configured_store(settings: Settings, options: Mapping[str, Any]) -> StateStore:
+    in_the_url: Mapping[str, str] = {}
+
+    def origin(place: Place) -> str | None:
+        name = place[0] if place else None
+        if name is None or name in in_the_url:
+            return _origin_of(("url",), settings.url)
+        if name in options or name not in settings.options:
+            return None
+        return _find_origin(("options", name), settings.options[str(name)])
+
+    with _naming(origin):
         url = StoreURL.parse(settings.url)
-        options = {**settings.options, **options}
+    in_the_url = url.options
+    return _open_store(url, {**settings.options, **options}, origin)
+
+
+def _open_store(url: StoreURL, options: Mapping[str, Any], origin: Origin) -> StateStore:
+    """Open a store.
+
+    Args:
+        url: Where it is.
+        options: What came besides the URL's query.
+        origin: Says where an option, or the URL (at no place), was configured.
+    """
     if both := sorted(url.options.keys() & options.keys()):
         raise ConfigError(f"given twice, in the URL and as an option: {', '.join(both)}")
     options = {**url.options, **options}
-    spec, missing = _find_backend(url)
-    if missing is None:
-        return _make_store(spec, url, options)
-    try:
-        return _make_store(spec, url, options)
-    except PluginNotFoundError:
-        raise missing from None
-    except ConfigError:
-        _refuse_unknown_scheme(spec, url, missing)
-        raise
+    with _naming(origin, PluginError):
+        spec, missing = _find_backend(url)
+        if missing is None:
+            return _make_store(spec, url, options, origin)
+        try:
+            return _make_store(spec, url, options, origin)
+        except PluginNotFoundError:
+            raise missing from None
+        except ConfigError:
+            _refuse_unknown_scheme(spec, url, missing)
+            raise
 
 
 def _refuse_unknown_scheme(spec: BackendSpec, url: StoreURL, missing: PluginNotFoundError) -> None:
     # That nothing opens such a URL matters more than what is wrong with its options.
     with suppress(ConfigError):
         try:
-            _make_store(spec, url, {}).close()
+            _make_store(spec, url, {}, _nowhere).close()
         except PluginNotFoundError:
             raise missing from None
 
@@ -148,12 +190,13 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
     """Make a pruning strategy by name.
 
     Args:
-        name: ``ttl``, ``max-sessions``, ``max-per-user``, ``keep-last-per-phase``,
+        name: Which: ``ttl``, ``max-sessions``, ``max-per-user``, ``keep-last-per-phase``,
             ``total-bytes``, ``ttl+count``, ``any-of``, or that of any installed plugin;
             ``dist:name`` chooses between distributions.
         options: Its options; see ``statekeep plugins``.
 
     Raises:
+        TypeError: The name is no text.
         ConfigError: An option is wrong or unknown.
         PluginNotFoundError: No such strategy is installed.
         PluginConflictError: Several distributions offer it.
@@ -162,58 +205,162 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
     Example:
         >>> strategy = load_pruner("ttl+count", max_sessions=100, ttl_hours=168)
     """
+    return _load_pruner(name, options, _nowhere)
+
+
+def _load_pruner(name: str, options: Mapping[str, Any], origin: Origin) -> PruningStrategy:
+    if not isinstance(name, str):
+        raise TypeError(f"name: the name of a strategy, not {_kind(name)}")
     spec = installed_plugins().pruner(name)
-    config = _configure(spec.config, options, f"the pruning strategy {name!r}")
-    return spec.factory(config)
+    return spec.factory(_configure(spec.config, options, f"the pruning strategy {name!r}", origin))
 
 
-@contextmanager
-def open_sessions(url_or_config: str | Settings | None = None) -> Iterator[Sessions]:
-    """Open the sessions that a deployment configured; at the end close them and the store.
+def open_sessions(config: str | os.PathLike[str] | Settings | None = None) -> Sessions:
+    """Open the sessions that a deployment configured; see `Sessions.open`.
 
     Args:
-        url_or_config: Settings, or another store than the configured one. Without it: what the
-            environment and the files configure.
+        config: Settings, or another store than the configured one: a folder or a URL. Without it:
+            what the environment and the files configure.
+
+    Returns:
+        The sessions, to be used at once, in a ``with`` or until `Sessions.close`, which closes the
+        store as well.
 
     Raises:
+        TypeError: `config` is none of these.
         ConfigError, PluginError: As `open_store`.
         UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
+
+    Example:
+        >>> with open_sessions("memory:") as sessions:
+        ...     session = sessions.get_or_create("ada")
     """
-    settings = settings_for(url_or_config)
-    observers = [installed_plugins().observer(name) for name in settings.observers]
+    return Sessions.open(config)
+
+
+def open_configured(
+    config: str | os.PathLike[str] | Settings | None,
+) -> tuple[StateStore, dict[str, Any]]:
+    """The store that a deployment configured, and what else `Sessions` takes."""
+    settings = settings_for(config)
+    with _naming(lambda _: _origin_of(("observers",))):
+        observers = [installed_plugins().observer(name) for name in settings.observers]
     retention = _background_retention(settings.retention)
-    with (
-        open_store(settings) as store,
-        Sessions(
-            store, conflicts=settings.conflicts, observers=observers, retention=retention
-        ) as sessions,
-    ):
-        yield sessions
+    store = _open_configured_store(settings, {})
+    _logger.debug("opened %s", store)
+    chosen = {"conflicts": settings.conflicts, "observers": observers, "retention": retention}
+    return store, chosen
 
 
 def _background_retention(settings: RetentionSettings | None) -> Retention | None:
     if settings is None or settings.every is None:
         return None
-    strategy = load_pruner(settings.strategy, **settings.options)
-    retention = Retention(strategy, every=settings.every, trash=settings.trash)
+    retention = Retention(configured_strategy(settings), every=settings.every, trash=settings.trash)
     if settings.min_idle is None:
         return retention
     return replace(retention, min_idle=settings.min_idle)
 
 
-def settings_for(url_or_config: str | Settings | None) -> Settings:
-    """The settings given, or the configured ones, perhaps with another store."""
-    if url_or_config is None:
+def configured_strategy(
+    settings: RetentionSettings, options: Mapping[str, Any] | None = None
+) -> PruningStrategy:
+    """The strategy that a deployment configured.
+
+    Args:
+        settings: How it prunes.
+        options: Other options of the strategy, which go before those configured.
+    """
+    given = options or {}
+
+    def origin(place: Place) -> str | None:
+        if not place:
+            return _origin_of(("retention", "strategy"), settings.strategy)
+        name = str(place[0])
+        if name in given or name not in settings.options:
+            return None
+        return _find_origin(("retention", "options", name), settings.options[name])
+
+    with _naming(origin, PluginError):
+        return _load_pruner(settings.strategy, {**settings.options, **given}, origin)
+
+
+def settings_for(
+    config: str | os.PathLike[str] | Settings | None, name: str = "config"
+) -> Settings:
+    """The settings given, or the configured ones, perhaps with another store.
+
+    Args:
+        config: What was given.
+        name: What the parameter is called.
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    if config is None:
         return load_settings()
-    if isinstance(url_or_config, str):
-        return load_settings(url=url_or_config)
-    return url_or_config
+    if isinstance(config, str):
+        return load_settings(url=config)
+    if isinstance(config, os.PathLike):
+        return load_settings(url=str(_url_of(config)))
+    from statekeep.config.settings import Settings  # noqa: PLC0415
+
+    if not isinstance(config, Settings):
+        raise TypeError(f"{name}: a folder, a URL or Settings, not {_kind(config)}")
+    return config
 
 
-def _make_store(spec: BackendSpec, url: StoreURL, options: Mapping[str, Any]) -> StateStore:
+def _url_of(path: os.PathLike[str]) -> StoreURL:
+    # Absolute, so that a leading ~ is a folder of that name.
+    return StoreURL.of_path(str(Path(path).absolute()))
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _find_origin(place: Place, *value: object) -> str | None:
+    from statekeep.config.settings import find_origin  # noqa: PLC0415
+
+    return find_origin(place, *value)
+
+
+def _origin_of(place: Place, *value: object) -> str | None:
+    """Where a setting comes from, and its name."""
+    found = _find_origin(place, *value)
+    return None if found is None else f"{found}: {'.'.join(map(str, place))}"
+
+
+def _nowhere(_: Place) -> None:
+    return None
+
+
+@contextmanager
+def _naming(origin: Origin, kind: type[StateStoreError] | None = None) -> Iterator[None]:
+    """Say of an error which setting it comes from: that at no place.
+
+    Args:
+        origin: Says where that was configured.
+        kind: Only of these errors; else of all that a setting can be to blame for.
+    """
+    try:
+        yield
+    except (kind or ConfigError, kind or PluginError) as error:
+        if (found := origin(())) is None:
+            raise
+        raise type(error)(f"{found}: {error.message}") from error.__cause__
+
+
+def _make_store(
+    spec: BackendSpec,
+    url: StoreURL,
+    options: Mapping[str, Any],
+    origin: Origin,
+) -> StateStore:
     whose = f"the backend {spec.name!r}"
     _refuse_secrets(options, whose)
-    return spec.factory(url, _configure(spec.config, options, whose))
+    config = _configure(spec.config, options, whose, origin)
+    with _naming(origin, ConfigError):
+        return spec.factory(url, config)
 
 
 def _refuse_secrets(options: Mapping[str, Any], whose: str) -> None:
@@ -226,14 +373,18 @@ def _refuse_secrets(options: Mapping[str, Any], whose: str) -> None:
             )
 
 
-def _configure(model: type[BaseModel], options: Mapping[str, Any], whose: str) -> BaseModel:
+def _configure(
+    model: type[BaseModel],
+    options: Mapping[str, Any],
+    whose: str,
+    origin: Origin,
+) -> BaseModel:
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        fields = model.model_fields.items()
-        known = ", ".join(details.alias or name for name, details in fields) or "none"
         # Not chained: the original error would show values, and one may be a secret.
-        raise ConfigError(f"wrong options for {whose}: {explain(error)} (known: {known})") from None
+        said = complain(model, error, noun="option", origin=origin)
+        raise ConfigError(f"wrong options for {whose}: {said}") from None
 
 
 def installed_plugins() -> Plugins:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import os
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator
 from pydantic_settings import (
@@ -21,7 +23,17 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-__all__ = ["RetentionSettings", "Settings"]
+from statekeep.config.times import parse_duration
+from statekeep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
+    from statekeep.config.complaints import Place
+
+__all__ = ["RetentionSettings", "Settings", "find_origin"]
 
 _PREFIX = "STATEKEEP_"
 
@@ -30,11 +42,7 @@ _logger = logging.getLogger(__name__)
 
 def _with_a_unit(value: object) -> object:
     # A bare number is days to one reader and seconds to another, and what is deleted is gone.
-    if isinstance(value, timedelta) or value in (0, "0"):
-        return timedelta(0) if not isinstance(value, timedelta) else value
-    if isinstance(value, str) and value.lstrip("+-").upper().startswith("P"):
-        return value
-    raise ValueError('a duration has a unit: "PT5M", "P7D"')
+    return value if isinstance(value, timedelta) else parse_duration(str(value))
 
 
 Duration = Annotated[timedelta, Field(ge=timedelta(0)), BeforeValidator(_with_a_unit)]
@@ -43,7 +51,7 @@ Duration = Annotated[timedelta, Field(ge=timedelta(0)), BeforeValidator(_with_a_
 class RetentionSettings(BaseModel):
     """How a deployment prunes, when it asks for pruning.
 
-    Durations are ISO 8601 (``PT5M``, ``P7D``), or 0.
+    Durations have a unit (``5m``, ``7d``, ``PT5M``), or are 0.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -132,6 +140,22 @@ class Settings(BaseSettings):
 
 
 class _Environment(EnvSettingsSource):
+    def prepare_field_value(
+        self,
+        field_name: str,
+        field: FieldInfo,
+        value: Any,  # noqa: ANN401
+        value_is_complex: bool,
+    ) -> Any:  # noqa: ANN401
+        try:
+            return super().prepare_field_value(field_name, field, value, value_is_complex)
+        except ValueError:
+            variable = f"{_PREFIX}{field_name.upper()}"
+            raise ConfigError(
+                f"environment variable {variable}: {field_name}: it takes a table as JSON, or one "
+                f"variable for each key: {variable}__KEY"
+            ) from None
+
     def __call__(self) -> dict[str, Any]:
         return _without_foreign_options(super().__call__(), self.current_state)
 
@@ -166,11 +190,56 @@ def _without_foreign_options(values: dict[str, Any], chosen: dict[str, Any]) -> 
     return values
 
 
+_NOTHING = object()
+
+
+def find_origin(
+    place: Place, value: object = _NOTHING, *, given: Mapping[str, Any] | None = None
+) -> str | None:
+    """Where a setting comes from: an argument, a variable of the environment, a file.
+
+    Args:
+        place: The setting's; or one that its table lacks.
+        value: What it is; what has another value there is not where it comes from.
+        given: The arguments.
+
+    Returns:
+        How to name it, or None if it is none of these.
+    """
+
+    def has(values: object) -> bool:
+        for depth, step in enumerate(place):
+            if not isinstance(values, dict) or step not in values:
+                return value is _NOTHING and depth == len(place) - 1 and depth > 0
+            values = values[step]
+        return value is _NOTHING or values == value
+
+    if given and has(given):
+        return "argument"
+    if has(_Environment(Settings)()):
+        return f"environment variable {_variable(place)}"
+    files = {"statekeep.toml": _Toml, "pyproject.toml": _Pyproject}
+    for name, source in files.items():
+        if has(source(Settings)()):
+            return str(Path(name).absolute())
+    return None
+
+
+def _variable(place: Place) -> str:
+    """The variable that holds a setting: its own, or one with the table that it is in."""
+    there = {name.upper(): name for name in os.environ}
+    names = [_PREFIX + "__".join(map(str, place[:n])).upper() for n in range(len(place), 0, -1)]
+    return next((there[name] for name in names if name in there), f"{names[-1]}__…")
+
+
 def _warn_of_unknown(settings: type[Settings]) -> None:
-    known = {"PLUGINS", *map(str.upper, settings.model_fields)}
+    known = ["PLUGINS", *map(str.upper, settings.model_fields)]
     for variable in os.environ:
         name = variable.upper()
         if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).split("__")[0] not in known:
+            near = get_close_matches(name.removeprefix(_PREFIX), known, 1)
             _logger.warning(
-                "the environment variable %s is no setting of statekeep and has no effect", variable
+                "the environment variable %s is no setting of statekeep and has no effect%s",
+                variable,
+                f"; did you mean {_PREFIX}{near[0]}?" if near else "",
             )

@@ -123,6 +123,9 @@ class Documents:
         self._emitter = Emitter(store, observers, "Documents")
         self._transfer = Transfer(store, "last-writer-wins")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._store})"
+
     @property
     def store(self) -> StateStore:
         """The store below."""

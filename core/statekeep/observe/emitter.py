@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
@@ -9,6 +10,7 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
+from statekeep.errors import ClosedError
 from statekeep.observe.events import OperationFinished, notify
 from statekeep.timestamps import utc_now
 
@@ -16,14 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from statekeep.errors import Landed
     from statekeep.observe.events import Event, Observer
     from statekeep.store.protocol import StateStore
 
-__all__ = ["Emitter", "count_request"]
+__all__ = ["Emitter", "closed_error", "count_request"]
 
 P = ParamSpec("P")
 
+_logger = logging.getLogger("statekeep.operations")
+
 _UNOBSERVED = nullcontext()
+_READING = {"list", "list_trash", "load", "load_json", "load_markdown", "plan_prune"}
 
 
 class _Running:
@@ -49,12 +55,17 @@ class Emitter:
         owner: Whose operations they are: ``"Sessions"``.
     """
 
-    __slots__ = ("_observers", "_owner", "_store")
+    __slots__ = ("_closed", "_observers", "_owner", "_store")
 
     def __init__(self, store: StateStore, observers: Iterable[Observer], owner: str) -> None:
         self._store = store
         self._observers = tuple(observers)
         self._owner = owner
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse every operation from now on."""
+        self._closed = True
 
     def emit(
         self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
@@ -72,13 +83,20 @@ class Emitter:
     def operation(self, name: str, subject: str | None = None) -> AbstractContextManager[None]:
         """The block of an operation: when it ends, observers are told how, and what it cost.
 
+        So is the log, at DEBUG.
+
         An operation inside another of the same emitter is part of that one.
 
         Args:
             name: The method's.
             subject: What it is about, if it is about one thing.
+
+        Raises:
+            ClosedError: Whose operation it is was closed.
         """
-        if not self._observers:
+        if self._closed:
+            raise closed_error(self._owner, name, self._store)
+        if not self._observers and not _logger.isEnabledFor(logging.DEBUG):
             return _UNOBSERVED
         outer = _running.get()
         if outer is not None and outer.emitter is self:
@@ -99,6 +117,15 @@ class Emitter:
         finally:
             duration = timedelta(seconds=perf_counter() - start)
             _running.reset(token)
+            _logger.debug(
+                "%s%s: %s in %.1f ms, %d requests, on %s",
+                operation,
+                "" if subject is None else f" {subject!r}",
+                outcome,
+                duration.total_seconds() * 1000,
+                running.requests,
+                self._store,
+            )
             self.emit(
                 OperationFinished,
                 operation,
@@ -108,6 +135,18 @@ class Emitter:
                 duration,
                 running.requests,
             )
+
+
+def closed_error(owner: str, operation: str, store: object) -> ClosedError:
+    """What an operation on a closed object raises.
+
+    Args:
+        owner: The object's class.
+        operation: The method's name.
+        store: The store below.
+    """
+    landed: Landed | None = None if operation in _READING else "no"
+    return ClosedError(f"this {owner} was closed; open it again", store=store, landed=landed)
 
 
 def count_request() -> None:

@@ -33,9 +33,11 @@ from statekeep.store.transfer import ConflictPolicy, Transfer
 from statekeep.timestamps import format_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
+    from statekeep.config.settings import Settings
     from statekeep.format.json import RepairText
     from statekeep.retention.types import PruneReport, PruningStrategy, Retention
     from statekeep.store.protocol import StateStore, Version
@@ -50,7 +52,7 @@ _TIMEOUT = timedelta(seconds=30)
 class Sessions:
     """The sessions of a store.
 
-    Safe under threads. It does not close the store.
+    Safe under threads. A store that it is given it does not close; `open` opens one that it does.
 
     Args:
         store: Where they lie.
@@ -61,7 +63,8 @@ class Sessions:
             unasked. Then close the sessions, or use them as a context manager.
 
     Raises:
-        UnsupportedError: ConflictPolicy are to be detected on a store that cannot.
+        UnsupportedError: Conflicts are to be detected on a store that cannot.
+        ClosedError: By every method, after `close`.
 
     Example:
         >>> from statekeep import Sessions, open_store
@@ -92,6 +95,7 @@ class Sessions:
                 store=store,
             )
         self._store = store
+        self._owns_store = False
         self._emitter = Emitter(store, observers, "Sessions")
         self._transfer = Transfer(store, conflicts)
         self._repository = SessionRepository(self._transfer)
@@ -103,9 +107,42 @@ class Sessions:
                 retention, self._transfer, self._pruner, self._emitter
             )
 
+    @classmethod
+    def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
+        """Open what a deployment configured; use it as a context manager, or close it.
+
+        No connection is made, and nothing is created, before the first use.
+
+        Args:
+            config: Settings, or another store than the configured one: a folder or a URL. Without
+                it: what the environment and the files configure.
+
+        Raises:
+            ConfigError, PluginError: As `statekeep.open_store`.
+            UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
+
+        Example:
+            >>> sessions = Sessions.open("memory:")
+            >>> sessions.get_or_create("ada", "plan").id
+            'plan'
+            >>> sessions.close()
+        """
+        from statekeep.config.opening import open_configured  # noqa: PLC0415 - it is above
+
+        store, chosen = open_configured(config)
+        try:
+            sessions = cls(store, **chosen)
+        except BaseException:
+            store.close()
+            raise
+        sessions._owns_store = True
+        return sessions
+
     @checked
     def close(self, timeout: timedelta = _TIMEOUT) -> None:
-        """End background pruning; everything else goes on working.
+        """End background pruning, and close the store if `open` opened it.
+
+        Closing twice is fine. Whatever else is called afterwards raises `ClosedError`.
 
         Args:
             timeout: How long to wait for a prune that runs; then it ends after the session that
@@ -113,6 +150,12 @@ class Sessions:
         """
         if self._background and not self._background.close(timeout):
             _logger.warning("a prune of %s was cut short after %s", self._store, timeout)
+        self._emitter.close()
+        if self._owns_store:
+            self._store.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._store})"
 
     def __enter__(self) -> Self:
         return self
