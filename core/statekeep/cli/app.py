@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,19 +12,22 @@ import typer
 from statekeep import __version__
 from statekeep.cli import conformance, demo, doctor, documents, output, plugins, sessions, trash
 from statekeep.cli.errors import exit_code
+from statekeep.cli.options import AsJson, Command, Group, StoreUrl, Verbose
 from statekeep.errors import StateStoreError
 
 __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="statekeep",
+    cls=Group,
     help="Keeps the state of AI agents: their sessions and the documents they work on.",
     epilog=(
-        "The store is the one of --store, else of STATEKEEP_URL, statekeep.toml or "
-        "pyproject.toml, else ./statekeep-data. Exit codes: 0 done, 1 failed, 2 wrong usage or "
-        "configuration, 3 not found, 4 conflict, 5 unavailable (retry later), 6 access denied, "
-        "7 corrupt data."
+        "The options above can stand before a command or after it. The store is the one of "
+        "--store, else of STATEKEEP_URL, statekeep.toml or pyproject.toml, else ./statekeep-data. "
+        "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 conflict, "
+        "5 unavailable (retry later), 6 access denied, 7 corrupt data."
     ),
+    context_settings={"max_content_width": 120},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -31,10 +35,10 @@ app = typer.Typer(
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(documents.app, name="documents")
 app.add_typer(trash.app, name="trash")
-app.command("conformance")(conformance.conformance)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("plugins")(plugins.plugins)
+app.command("conformance", cls=Command)(conformance.conformance)
+app.command("demo", cls=Command)(demo.demo)
+app.command("doctor", cls=Command)(doctor.doctor)
+app.command("plugins", cls=Command)(plugins.plugins)
 
 
 def _print_version(wanted: bool) -> None:
@@ -45,6 +49,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
@@ -55,10 +62,31 @@ def _options(
 
 def run() -> None:
     """Run the command line and end the process."""
-    # On the root, because backends and plugins have loggers of their own.
-    logging.getLogger().addHandler(output.LogHandler(logging.WARNING))
+    output.prepare()
+    for number, argument in enumerate(sys.argv[1:], start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            output.note(f"error: argument {number} is not UTF-8: {argument}", "red")
+            sys.exit(2)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what is still on its way may not fit
     except StateStoreError as error:
         output.print_error(error)
         sys.exit(exit_code(error))
+    except OSError as error:
+        if error.filename is not None:
+            raise  # a fault of ours: the library translates all others
+        _discard_output()
+        if not isinstance(error, BrokenPipeError):
+            output.note(f"error: the output cannot be written: {error.strerror}", "red")
+        sys.exit(1)
+
+
+def _discard_output() -> None:
+    # Else Python tries once more at its end.
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

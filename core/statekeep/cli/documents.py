@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from statekeep.cli import output
-from statekeep.cli.options import AsJson, StoreUrl, settings_for
+from statekeep.cli.options import AsJson, Command, StoreUrl, group, settings_for_reading
 from statekeep.config.opening import open_store
 from statekeep.documents import Documents
 from statekeep.errors import InvalidKeyError, NotFoundError
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List and show documents.", no_args_is_help=True)
+app = group("List and show documents.")
 
 Kind = Annotated[
     str | None, typer.Option(metavar="json|md", help="Needed where both exist under one name.")
 ]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_documents(
     category: Annotated[
         str | None, typer.Argument(help="Only this category; '.' is the root.")
@@ -36,7 +36,7 @@ def list_documents(
     as_json: AsJson = False,
 ) -> None:
     """List documents."""
-    with open_store(settings_for(store)) as opened:
+    with open_store(settings_for_reading(store)) as opened:
         with output.waiting("listing the documents"):
             found = Documents(opened).list(category)
         where = str(opened)
@@ -55,12 +55,13 @@ def list_documents(
                 ]
                 for each in found
             ),
+            names=2,
         )
     else:
         output.note(f"no such documents in {where}")
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     category: Annotated[str, typer.Argument(help="The category; '.' is the root.")],
     name: Annotated[str, typer.Argument(help="The name, without an ending.")],
@@ -71,7 +72,7 @@ def show(
     """Print one document."""
     if kind not in {None, "json", "md"}:
         raise typer.BadParameter("'json' or 'md'", param_hint="--kind")
-    with open_store(settings_for(store)) as opened:
+    with open_store(settings_for_reading(store)) as opened:
         documents = Documents(opened)
         found: dict[str, Document[Any] | Document[str]] = {}
         if kind in {None, "json"} and (data := documents.load_json(category, name)):
@@ -97,4 +98,4 @@ def show(
     elif sys.stdout.isatty():
         output.print_content(str(document.value))
     else:
-        sys.stdout.write(str(document.value))
+        output.print_exactly(str(document.value))

@@ -1,27 +1,201 @@
-"""What every command has in common."""
+"""What every command has in common: options that stand anywhere, ids that begin with a minus."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import re
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
+from statekeep.cli import output
 from statekeep.config.opening import load_settings
+from statekeep.config.times import parse_duration, parse_moment
+from statekeep.errors import NotFoundError
+from statekeep.store.urls import StoreURL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime, timedelta
+
     from statekeep.config.settings import Settings
 
-__all__ = ["AsJson", "StoreUrl", "settings_for"]
+__all__ = [
+    "AsJson",
+    "Command",
+    "Group",
+    "StoreUrl",
+    "days",
+    "group",
+    "hours",
+    "past",
+    "settings_for",
+    "settings_for_reading",
+    "upcoming",
+]
+
+_GLOBAL = {"store": "--store", "as_json": "--json"}
+_NEGATIVE = re.compile(r"-\d")
+_BARE = re.compile(r"\d+(\.\d+)?", re.ASCII)
+
+
+def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401
+    """Take the value that was given before the command, unless there is one here."""
+    key = f"statekeep.{param.name}"
+    if value:
+        ctx.meta[key] = value
+    return ctx.meta.get(key, value)
+
+
+def _be_verbose(wanted: bool) -> None:
+    if wanted:
+        output.log_debug()
+
 
 StoreUrl = Annotated[
     str | None,
     typer.Option(
         "--store",
         metavar="URL",
+        callback=_remember,
         help="A folder or a store's URL; by default what is configured, else ./statekeep-data.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", callback=_remember, help="Print JSON, for machines.")
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        callback=_be_verbose,
+        expose_value=False,
+        help="Say on standard error what is done, and how long it takes.",
+    ),
+]
+
+
+class Command(TyperCommand):
+    """A command that has ``--verbose``, and takes negative numbers for arguments."""
+
+    def __init__(self, *args: Any, params: Iterable[Any] = (), **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, params=[*params, _verbose()], **settings)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's, or a copy
+        """Let ``-100123`` be an id, and refuse what the command has no use for."""
+        rest: list[str] = super().parse_args(ctx, _with_negative_ids(self.params, args))
+        own = {param.name for param in self.params}
+        for name, option in _GLOBAL.items():
+            if f"statekeep.{name}" in ctx.meta and name not in own:
+                ctx.fail(f"'{ctx.command_path}' has no {option}")
+        return rest
+
+
+class Group(TyperGroup):
+    """A group whose help shows whole sentences, wrapped where the line ends."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Write the commands, each with the first sentence of its help."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(10_000)) for name, each in commands if each]
+            )
+
+
+def group(help_: str) -> typer.Typer:
+    """A group of commands, before whose names the options of all can stand."""
+    made = typer.Typer(help=help_, cls=Group, no_args_is_help=True)
+
+    @made.callback()
+    def _options(
+        store: StoreUrl = None,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        pass
+
+    return made
+
+
+@cache
+def _verbose() -> Any:  # noqa: ANN401
+    """The option as typer makes it."""
+    maker = typer.Typer(add_completion=False)
+
+    @maker.command()
+    def _(verbose: Verbose = False) -> None:
+        pass
+
+    return next(each for each in typer.main.get_command(maker).params if each.name == "verbose")
+
+
+def _with_negative_ids(params: list[Any], args: list[str]) -> list[str]:
+    """The same arguments, with what begins with a minus and a digit behind ``--``.
+
+    No option begins so, and chats have such ids.
+    """
+    if not any(map(_NEGATIVE.match, args)):
+        return args
+    takes_value = {
+        name
+        for param in params
+        if param.param_type_name == "option" and not param.is_flag
+        for name in param.opts
+    }
+    options: list[str] = []
+    arguments: list[str] = []
+    rest = iter(args)
+    for each in rest:
+        if each == "--":
+            arguments += rest
+        elif each in takes_value:
+            values = list(islice(rest, 1))
+            if not values:
+                return args
+            options += [each, *values]
+        elif each.startswith("-") and each != "-" and not _NEGATIVE.match(each):
+            options.append(each)
+        else:
+            arguments.append(each)
+    return [*options, "--", *arguments]
+
+
+def _read(parse: Any, text: str, **given: Any) -> Any:  # noqa: ANN401
+    try:
+        return parse(text, **given)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}, not {text!r}") from None
+
+
+def past(text: str) -> datetime:
+    """Read a point in time; ``7d`` is seven days ago."""
+    moment: datetime = _read(parse_moment, text)
+    return moment
+
+
+def upcoming(text: str) -> datetime:
+    """Read a point in time; ``7d`` is in seven days."""
+    moment: datetime = _read(parse_moment, text, durations="future")
+    return moment
+
+
+def hours(text: str) -> timedelta:
+    """Read a length of time; a bare number is hours."""
+    return _duration(text, "h")
+
+
+def days(text: str) -> timedelta:
+    """Read a length of time; a bare number is days."""
+    return _duration(text, "d")
+
+
+def _duration(text: str, unit: str) -> timedelta:
+    length: timedelta = _read(parse_duration, text + unit if _BARE.fullmatch(text) else text)
+    return length
 
 
 def settings_for(url: str | None) -> Settings:
@@ -31,4 +205,20 @@ def settings_for(url: str | None) -> Settings:
     if settings.retention is not None:
         # A command does what it says, and does not prune besides.
         settings.retention.every = None
+    return settings
+
+
+def settings_for_reading(url: str | None) -> Settings:
+    """The same for a command that finds nothing in a folder that is not there.
+
+    Raises:
+        NotFoundError: The store is a folder, and not there.
+    """
+    settings = settings_for(url)
+    where = StoreURL.parse(settings.url)
+    if where.scheme == "file" and not where.path.exists():
+        raise NotFoundError(
+            "there is no such folder, so nothing is stored there; the first write makes it",
+            store=where.path,
+        )
     return settings

@@ -7,11 +7,14 @@ rich is imported where it is used: it costs more than the rest of the command li
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PATIENCE",
-    "LogHandler",
     "ago",
     "bar",
+    "log_debug",
     "note",
+    "prepare",
     "print_content",
     "print_error",
+    "print_exactly",
     "print_json",
     "print_table",
     "print_text",
@@ -41,10 +46,30 @@ __all__ = [
 ]
 
 _PIPED_WIDTH = 10_000
+_LONGEST_NAME = 40
+_OURS = ("statekeep", "statekeep_backends", "statekeep_plugins")
 PATIENCE = timedelta(seconds=0.5)
 """What takes less time is not worth showing progress for."""
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def prepare() -> None:
+    """Make the standard streams take any text, and show what the library logs."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started this
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for all the process
+        else:
+            stream.reconfigure(errors="backslashreplace")
+    # On the root, because backends and plugins have loggers of their own.
+    logging.getLogger().addHandler(_LogHandler())
+
+
+def log_debug() -> None:
+    """Show everything that statekeep logs; of others still the warnings only."""
+    for name in _OURS:
+        logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -64,8 +89,19 @@ def _print(console: Console, text: str, style: str = "") -> None:
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401
-    """Print one JSON value."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    """Print one JSON value, in UTF-8 whatever the terminal's encoding."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:  # half a character, in the name of a folder for one
+        text = json.dumps(value, indent=2)
+    print_exactly(text + "\n")
+
+
+def print_exactly(text: str) -> None:
+    """Print text to the letter, in UTF-8 whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
 
 
 def print_text(text: str = "", style: str = "") -> None:
@@ -79,8 +115,9 @@ def print_content(text: str) -> None:
 
 
 def note(text: str, style: str = "") -> None:
-    """Print a remark to standard error."""
-    _print(_console(stderr=True), printable(text), style)
+    """Print a remark to standard error, if that can be written."""
+    with suppress(OSError):
+        _print(_console(stderr=True), printable(text), style)
 
 
 def print_error(error: Exception) -> None:
@@ -88,25 +125,45 @@ def print_error(error: Exception) -> None:
     note(f"error: {error}", "red")
 
 
-def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table for people."""
+def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]], *, names: int = 0) -> None:
+    """Print a table for people.
+
+    Args:
+        headings: Of the columns.
+        rows: Their cells.
+        names: How many columns at the beginning are names that others chose; at a terminal, a long
+            one shows its beginning and its end.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
+    cut = names if sys.stdout.isatty() else 0
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        cells = map(printable, row)
+        table.add_row(*(Text(_cut(cell) if n < cut else cell) for n, cell in enumerate(cells)))
     _console().print(table)
 
 
-class LogHandler(logging.Handler):
+def _cut(name: str) -> str:
+    from rich.cells import cell_len, chop_cells
+
+    if cell_len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    left_out = "…" if sys.stdout.encoding == "utf-8" else "..."
+    return chop_cells(name, half)[0] + left_out + chop_cells(name[::-1], half)[0][::-1]
+
+
+class _LogHandler(logging.Handler):
     """Shows what the library logs, an unreadable document for one, to the person at the shell."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
-        note(f"{record.levelname.lower()}: {record.getMessage()}", "yellow")
+        style = "yellow" if record.levelno >= logging.WARNING else "dim"
+        note(f"{record.levelname.lower()}: {record.getMessage()}", style)
 
 
 @contextmanager

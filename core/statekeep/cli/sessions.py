@@ -10,33 +10,40 @@ import typer
 
 from statekeep.cli import output
 from statekeep.cli.errors import exit_code
-from statekeep.cli.options import AsJson, StoreUrl, settings_for
-from statekeep.config.opening import load_pruner, open_sessions
+from statekeep.cli.options import (
+    AsJson,
+    Command,
+    StoreUrl,
+    days,
+    group,
+    hours,
+    past,
+    settings_for,
+    settings_for_reading,
+    upcoming,
+)
+from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.store.keys import session_key
-from statekeep.timestamps import format_timestamp, parse_timestamp
+from statekeep.timestamps import format_timestamp
 from statekeep.views import views
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from statekeep.config.settings import RetentionSettings
     from statekeep.format.session import Session
-    from statekeep.retention import PrunePlan, PruneReport
+    from statekeep.retention import PrunePlan, PruneReport, PruningStrategy
     from statekeep.sessions import Sessions
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List, show, delete, pin and prune sessions.", no_args_is_help=True)
+app = group("List, show, delete, pin and prune sessions.")
 
 SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id.")]
 
 
-def _moment(text: str) -> datetime:
-    try:
-        return parse_timestamp(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; write it as 2024-01-31T12:00:00Z") from None
-
-
-@app.command("list")
+@app.command("list", cls=Command)
 def list_sessions(
     store: StoreUrl = None,
     user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
@@ -44,11 +51,13 @@ def list_sessions(
     seed: Annotated[str | None, typer.Option(help="Only with this active seed.")] = None,
     updated_before: Annotated[
         datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Only if updated before."),
+        typer.Option(
+            parser=past, metavar="TIME", help="Only if updated before: 7d, yesterday, 2026-01-31."
+        ),
     ] = None,
     updated_after: Annotated[
         datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Only if updated after."),
+        typer.Option(parser=past, metavar="TIME", help="Only if updated after."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
@@ -56,9 +65,12 @@ def list_sessions(
 ) -> None:
     """List sessions, the newest first.
 
-    For example: statekeep sessions list --user ada --updated-after 2024-01-31T00:00:00Z
+    For example: statekeep sessions list --user ada --updated-after 7d
     """
-    with open_sessions(settings_for(store)) as sessions, output.waiting("reading the sessions"):
+    with (
+        open_sessions(settings_for_reading(store)) as sessions,
+        output.waiting("reading the sessions"),
+    ):
         listing = sessions.list(
             user_id=user,
             project_id=project,
@@ -87,6 +99,7 @@ def list_sessions(
                 ]
                 for each in listing
             ),
+            names=2,
         )
     else:
         output.note(f"no such sessions in {where}")
@@ -94,10 +107,10 @@ def list_sessions(
         output.note(f"more: --cursor {listing.cursor}")
 
 
-@app.command()
+@app.command(cls=Command)
 def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show one session with all its messages."""
-    with open_sessions(settings_for(store)) as sessions:
+    with open_sessions(settings_for_reading(store)) as sessions:
         session = sessions.load(session_id)
         if session is None:
             raise _no_such(session_id, sessions.store)
@@ -107,7 +120,7 @@ def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False)
     _print_session(session)
 
 
-@app.command()
+@app.command(cls=Command)
 def delete(
     session_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The sessions' ids.")],
     store: StoreUrl = None,
@@ -138,7 +151,7 @@ def delete(
         raise typer.Exit(max(map(exit_code, errors.values())))
 
 
-@app.command()
+@app.command(cls=Command)
 def restore(
     session_id: SessionId,
     copy: Annotated[
@@ -153,12 +166,16 @@ def restore(
     output.print_text(f"restored {session.id}")
 
 
-@app.command()
+@app.command(cls=Command)
 def pin(
     session_id: SessionId,
     until: Annotated[
         datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Until when; without it, for ever."),
+        typer.Option(
+            parser=upcoming,
+            metavar="TIME",
+            help="Until when: 7d, tomorrow, 2026-01-31; without it, for ever.",
+        ),
     ] = None,
     store: StoreUrl = None,
 ) -> None:
@@ -169,7 +186,7 @@ def pin(
     output.print_text(f"pinned {session_id} {end}")
 
 
-@app.command()
+@app.command(cls=Command)
 def unpin(session_id: SessionId, store: StoreUrl = None) -> None:
     """End the protection of a session."""
     with open_sessions(settings_for(store)) as sessions:
@@ -177,7 +194,7 @@ def unpin(session_id: SessionId, store: StoreUrl = None) -> None:
     output.print_text(f"unpinned {session_id}")
 
 
-@app.command()
+@app.command(cls=Command)
 def prune(
     store: StoreUrl = None,
     strategy: Annotated[
@@ -192,14 +209,21 @@ def prune(
         list[str] | None, typer.Option(metavar="ID", help="Never this session.")
     ] = None,
     min_idle: Annotated[
-        float | None,
+        timedelta | None,
         typer.Option(
-            metavar="HOURS", min=0, help="Only sessions unchanged for so long; else a minute."
+            parser=hours,
+            metavar="TIME",
+            help="Only sessions unchanged for so long: 30m, 2h; a bare number is hours. Else a "
+            "minute.",
         ),
     ] = None,
     trash: Annotated[
-        float | None,
-        typer.Option(metavar="DAYS", min=0, help="Keep them in the trash for so long."),
+        timedelta | None,
+        typer.Option(
+            parser=days,
+            metavar="TIME",
+            help="Keep them in the trash for so long: 12h, 7d; a bare number is days.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
@@ -208,28 +232,17 @@ def prune(
 
     For example: statekeep sessions prune --strategy ttl --set ttl_hours=24 --dry-run
     """
-    settings = settings_for(store)
+    settings = settings_for_reading(store) if dry_run else settings_for(store)
     configured = settings.retention
     idle = timedelta(minutes=1)
     if configured is not None and configured.min_idle is not None:
         idle = configured.min_idle
     if min_idle is not None:
-        idle = _duration(hours=min_idle)
+        idle = min_idle
     trash_for = None if configured is None else configured.trash
     if trash is not None:
-        trash_for = _duration(days=trash)
-    given: dict[str, str] = {}
-    for name, value in map(_assignment, options or ()):
-        if given.setdefault(name, value) != value:
-            raise ConfigError(f"--set gives {name} twice")
-    if strategy is None:
-        if configured is None:
-            raise ConfigError(
-                "no pruning strategy is configured; name one, for example "
-                "--strategy ttl+count --set max_sessions=100 --set ttl_hours=168"
-            )
-        strategy, given = configured.strategy, {**configured.options, **given}
-    chosen = load_pruner(strategy, **given)
+        trash_for = trash
+    chosen = _strategy(strategy, options or (), configured)
     with open_sessions(settings) as sessions:
         with output.waiting("reading the sessions"):
             plan = sessions.plan_prune(chosen, protect=set(protect or ()), min_idle=idle)
@@ -287,11 +300,21 @@ def _print_prune(result: dict[str, Any]) -> None:
         output.print_text(f"{result['swept']} leftovers of killed writers removed")
 
 
-def _duration(**units: float) -> timedelta:
-    try:
-        return timedelta(**units)
-    except (OverflowError, ValueError):
-        raise typer.BadParameter("too long") from None
+def _strategy(
+    name: str | None, assignments: Iterable[str], configured: RetentionSettings | None
+) -> PruningStrategy:
+    options: dict[str, str] = {}
+    for option, value in map(_assignment, assignments):
+        if options.setdefault(option, value) != value:
+            raise ConfigError(f"--set gives {option} twice")
+    if name is not None:
+        return load_pruner(name, **options)
+    if configured is None:
+        raise ConfigError(
+            "no pruning strategy is configured; name one, for example "
+            "--strategy ttl+count --set max_sessions=100 --set ttl_hours=168"
+        )
+    return configured_strategy(configured, options)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -8,19 +8,27 @@ from typing import Annotated
 import typer
 
 from statekeep.cli import output
-from statekeep.cli.options import AsJson, StoreUrl, settings_for
+from statekeep.cli.options import (
+    AsJson,
+    Command,
+    StoreUrl,
+    days,
+    group,
+    settings_for,
+    settings_for_reading,
+)
 from statekeep.config.opening import open_sessions
 from statekeep.views import views
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List and empty the trash of pruned sessions.", no_args_is_help=True)
+app = group("List and empty the trash of pruned sessions.")
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """List what is in the trash, the newest first; 'sessions restore ID' puts it back."""
-    with open_sessions(settings_for(store)) as sessions:
+    with open_sessions(settings_for_reading(store)) as sessions:
         trash = sessions.list_trash()
         where = str(sessions.store)
     if as_json:
@@ -39,29 +47,31 @@ def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
                 ]
                 for each in trash
             ),
+            names=2,
         )
     else:
         output.note(f"nothing in the trash of {where}")
 
 
-@app.command()
+@app.command(cls=Command)
 def empty(
     older_than: Annotated[
-        float, typer.Option(metavar="DAYS", min=0, help="Only what has been there for so long.")
+        timedelta,
+        typer.Option(
+            parser=days,
+            metavar="TIME",
+            help="Only what has been there for so long: 12h, 7d; a bare number is days.",
+        ),
     ],
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete for good what is in the trash.
 
-    For example: statekeep trash empty --older-than 7
+    For example: statekeep trash empty --older-than 7d
     """
-    try:
-        age = timedelta(days=older_than)
-    except (OverflowError, ValueError):
-        raise typer.BadParameter("too long") from None
     with open_sessions(settings_for(store)) as sessions:
-        purged = sessions.empty_trash(older_than=age)
+        purged = sessions.empty_trash(older_than=older_than)
     if as_json:
         output.print_json({"purged": purged})
     else:

@@ -125,7 +125,7 @@ def _open_configured_store(settings: Settings, options: Mapping[str, Any]) -> St
             return None
         return _find_origin(("options", name), settings.options[str(name)])
 
-    with _naming(origin):
+    with _naming(origin, ConfigError):
         url = StoreURL.parse(settings.url)
     in_the_url = url.options
     return _open_store(url, {**settings.options, **options}, origin)
@@ -243,7 +243,7 @@ def open_configured(
 ) -> tuple[StateStore, dict[str, Any]]:
     """The store that a deployment configured, and what else `Sessions` takes."""
     settings = settings_for(config)
-    with _naming(lambda _: _origin_of(("observers",))):
+    with _naming(lambda _: _origin_of(("observers",)), PluginError):
         observers = [installed_plugins().observer(name) for name in settings.observers]
     retention = _background_retention(settings.retention)
     store = _open_configured_store(settings, {})
@@ -335,16 +335,16 @@ def _nowhere(_: Place) -> None:
 
 
 @contextmanager
-def _naming(origin: Origin, kind: type[StateStoreError] | None = None) -> Iterator[None]:
+def _naming(origin: Origin, *kinds: type[StateStoreError]) -> Iterator[None]:
     """Say of an error which setting it comes from: that at no place.
 
     Args:
         origin: Says where that was configured.
-        kind: Only of these errors; else of all that a setting can be to blame for.
+        kinds: Of which errors.
     """
     try:
         yield
-    except (kind or ConfigError, kind or PluginError) as error:
+    except kinds as error:
         if (found := origin(())) is None:
             raise
         raise type(error)(f"{found}: {error.message}") from error.__cause__

@@ -39,7 +39,7 @@ def parse_duration(text: str) -> timedelta:
         if text == "0":
             return timedelta(0)
         if text.upper().startswith("P"):
-            found = TypeAdapter(timedelta).validate_python(text)
+            found = TypeAdapter(timedelta).validate_python(text.upper())
         else:
             found = _sum_of_parts(text)
     except (OverflowError, ValidationError):
