@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, assert_type
 from unittest.mock import Mock
 
@@ -39,6 +40,7 @@ from statekeep import (
 )
 from statekeep.config import load_settings
 from statekeep.documents import Document
+from statekeep.errors import ClosedError
 from statekeep.events import Event, OperationFinished
 from statekeep.retention import Victim
 from statekeep_backends.memory import MemoryStore
@@ -120,9 +122,14 @@ class TestTheSurface:
         ("twin", "original"), [(AsyncSessions, Sessions), (AsyncDocuments, Documents)]
     )
     def test_is_that_of_the_synchronous_class(self, twin: type, original: type) -> None:
-        own = {"open"} if twin is AsyncSessions else {"close"}
-        assert public(twin).keys() - own == public(original).keys() - own
+        own = set() if twin is AsyncSessions else {"close"}
+        assert public(twin).keys() - own == public(original).keys()
         for name, method in public(original).items():
+            if name == "open":
+                # It waits for nothing, so it is the same function of another class.
+                opening = inspect.signature(public(twin)["open"])
+                assert str(opening) == str(inspect.signature(method))
+                continue
             if not inspect.isfunction(method):
                 assert isinstance(method, property)
                 assert isinstance(public(twin)[name], property)
@@ -406,9 +413,25 @@ class TestClosing:
             assert await documents.list() == ()
         assert not gated.closed
         await sessions.close()
-        for closed in (sessions.list, documents.list):
-            with pytest.raises(RuntimeError):
-                await closed()
+
+    async def test_refuses_every_operation_from_then_on(self, gated: Gated) -> None:
+        sessions, documents = AsyncSessions(gated), AsyncDocuments(gated)
+        await sessions.close()
+        await documents.close()
+        calls: list[tuple[Callable[[], Coroutine[Any, Any, object]], str | None]] = [
+            (sessions.list, None),
+            (partial(sessions.load, "s"), None),
+            (partial(sessions.save, Session.new("ada", "s")), "no"),
+            (partial(sessions.update, "s", print), "no"),
+            (documents.list, None),
+            (partial(documents.load_json, "a", "b"), None),
+            (partial(documents.save_json, "a", "b", 1), "no"),
+        ]
+        for call, landed in calls:
+            with pytest.raises(ClosedError, match="open it again") as caught:
+                await call()
+            assert caught.value.landed == landed
+        assert list(gated.scan()) == []
 
     async def test_waits_for_a_prune_in_the_background(self, gated: Gated) -> None:
         gated.gate.set()
@@ -448,7 +471,7 @@ class TestOpening:
     @pytest.fixture
     def opened(self, gated: Gated, monkeypatch: pytest.MonkeyPatch) -> Gated:
         """The store that is opened, whatever is configured."""
-        monkeypatch.setattr("statekeep.config.opening.open_store", lambda _: gated)
+        monkeypatch.setattr("statekeep.config.opening._make_store", lambda *_: gated)
         return gated
 
     async def test_opens_what_is_configured_and_closes_it(
@@ -462,6 +485,17 @@ class TestOpening:
         with pytest.raises(ConfigError, match="async_workers"):
             async with AsyncSessions.open():
                 pass
+
+    @pytest.mark.usefixtures("empty_folder")
+    async def test_gives_what_can_be_used_at_once(self, opened: Gated) -> None:
+        opened.gate.set()
+        sessions = AsyncSessions.open()
+        await sessions.get_or_create("ada", "s")
+        assert repr(sessions) == f"AsyncSessions({opened})"
+        await sessions.close()
+        assert opened.closed
+        with pytest.raises(ClosedError):
+            await sessions.load("s")
 
     @pytest.mark.usefixtures("empty_folder")
     async def test_takes_the_workers_from_the_settings(self, opened: Gated) -> None:
@@ -520,31 +554,3 @@ class TestOpening:
                 await task
         assert left == [(True, 0)]
         assert Sessions(opened).load("s")
-
-    @pytest.mark.usefixtures("empty_folder")
-    async def test_closes_what_was_opened_after_it_was_cancelled(
-        self, gated: Gated, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        opening = threading.Event()
-
-        class Slow:
-            def __enter__(self) -> Sessions:
-                opening.set()
-                assert gated.gate.wait(60)
-                return Sessions(gated)
-
-            def __exit__(self, *error: object) -> None:
-                gated.close()
-
-        monkeypatch.setattr("statekeep.aio.open_sessions", lambda _: Slow())
-
-        async def enter() -> None:
-            async with AsyncSessions.open():
-                raise AssertionError
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(enter)
-            await _until(opening.is_set)
-            tasks.cancel_scope.cancel()
-            threading.Timer(0.1, gated.gate.set).start()
-        await _until(lambda: gated.closed)

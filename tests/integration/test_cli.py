@@ -165,8 +165,8 @@ class TestSessions:
             "--json",
         )  # fmt: skip
         assert [each["id"] for each in json.loads(listed.stdout)["sessions"]] == ["s0"]
-        assert "RFC 3339" in shell(
-            "sessions", "list", "--updated-after", "yesterday", code=2
+        assert "7d, 2h, yesterday, 2026-01-31" in shell(
+            "sessions", "list", "--updated-after", "lately", code=2
         ).stderr.replace("\n", " ")
 
     def test_are_shown(self, shell: Shell, store_url: str) -> None:

@@ -115,7 +115,7 @@ class TestSettings:
             ("url = 5", "url"),
             ("url = ", "cannot be read"),
             ('conflicts = "ignore"', "conflicts"),
-            ('[retention]\nstrategy = "ttl"\nevery = "5m"', "retention.every"),
+            ('[retention]\nstrategy = "ttl"\nevery = "5"', "retention.every"),
             ("[retention]\noptions = {}", "strategy"),
         ],
     )

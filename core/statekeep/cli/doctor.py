@@ -9,7 +9,7 @@ import typer
 
 from statekeep.cli import output
 from statekeep.cli.errors import EXIT_CODES
-from statekeep.cli.options import AsJson, StoreUrl, settings_for_reading
+from statekeep.cli.options import AsJson, StoreUrl, reading
 from statekeep.config.opening import open_store
 from statekeep.doctor import diagnose
 from statekeep.doctor import repair as repair_store
@@ -44,7 +44,7 @@ def doctor(
     """
     if not logging.getLogger("statekeep").isEnabledFor(logging.DEBUG):
         logging.disable(logging.WARNING)  # what the store would warn of is in the report
-    with open_store(settings_for_reading(store)) as opened:
+    with reading(store) as settings, open_store(settings) as opened:
         with output.bar("examining") as show:
             diagnosis = diagnose(opened, documents=documents, progress=show)
         report = _repair(opened, diagnosis) if repair else None

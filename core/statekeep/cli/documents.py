@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from statekeep.cli import output
-from statekeep.cli.options import AsJson, Command, StoreUrl, group, settings_for_reading
+from statekeep.cli.options import AsJson, Command, StoreUrl, group, reading
 from statekeep.config.opening import open_store
 from statekeep.documents import Documents
 from statekeep.errors import InvalidKeyError, NotFoundError
@@ -36,7 +36,7 @@ def list_documents(
     as_json: AsJson = False,
 ) -> None:
     """List documents."""
-    with open_store(settings_for_reading(store)) as opened:
+    with reading(store) as settings, open_store(settings) as opened:
         with output.waiting("listing the documents"):
             found = Documents(opened).list(category)
         where = str(opened)
@@ -72,7 +72,7 @@ def show(
     """Print one document."""
     if kind not in {None, "json", "md"}:
         raise typer.BadParameter("'json' or 'md'", param_hint="--kind")
-    with open_store(settings_for_reading(store)) as opened:
+    with reading(store) as settings, open_store(settings) as opened:
         documents = Documents(opened)
         found: dict[str, Document[Any] | Document[str]] = {}
         if kind in {None, "json"} and (data := documents.load_json(category, name)):

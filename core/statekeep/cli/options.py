@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +18,9 @@ from statekeep.errors import NotFoundError
 from statekeep.store.urls import StoreURL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime, timedelta
+    from pathlib import Path
 
     from statekeep.config.settings import Settings
 
@@ -31,8 +33,9 @@ __all__ = [
     "group",
     "hours",
     "past",
+    "reading",
+    "refuse_missing_folder",
     "settings_for",
-    "settings_for_reading",
     "upcoming",
 ]
 
@@ -208,17 +211,35 @@ def settings_for(url: str | None) -> Settings:
     return settings
 
 
-def settings_for_reading(url: str | None) -> Settings:
-    """The same for a command that finds nothing in a folder that is not there.
+@contextmanager
+def reading(url: str | None) -> Iterator[Settings]:
+    """The same for a command that reads, which finds nothing in a folder that is not there.
 
     Raises:
-        NotFoundError: The store is a folder, and not there.
+        NotFoundError: It found nothing, because the store is a folder that is not there.
     """
     settings = settings_for(url)
-    where = StoreURL.parse(settings.url)
-    if where.scheme == "file" and not where.path.exists():
+    try:
+        yield settings
+    except NotFoundError as error:
+        if (folder := _missing_folder(settings)) is None:
+            raise
         raise NotFoundError(
-            "there is no such folder, so nothing is stored there; the first write makes it",
-            store=where.path,
-        )
-    return settings
+            f"{error.message}, for there is no such folder", key=error.key, store=folder
+        ) from None
+    refuse_missing_folder(settings)
+
+
+def refuse_missing_folder(settings: Settings) -> None:
+    """Say so if the store is a folder that is not there.
+
+    Raises:
+        NotFoundError: It is.
+    """
+    if (folder := _missing_folder(settings)) is not None:
+        raise NotFoundError("there is no such folder; the first write makes it", store=folder)
+
+
+def _missing_folder(settings: Settings) -> Path | None:
+    url = StoreURL.parse(settings.url)
+    return url.path if url.scheme == "file" and not url.path.exists() else None

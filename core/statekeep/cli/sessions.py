@@ -18,8 +18,9 @@ from statekeep.cli.options import (
     group,
     hours,
     past,
+    reading,
+    refuse_missing_folder,
     settings_for,
-    settings_for_reading,
     upcoming,
 )
 from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
@@ -68,7 +69,8 @@ def list_sessions(
     For example: statekeep sessions list --user ada --updated-after 7d
     """
     with (
-        open_sessions(settings_for_reading(store)) as sessions,
+        reading(store) as settings,
+        open_sessions(settings) as sessions,
         output.waiting("reading the sessions"),
     ):
         listing = sessions.list(
@@ -110,7 +112,7 @@ def list_sessions(
 @app.command(cls=Command)
 def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show one session with all its messages."""
-    with open_sessions(settings_for_reading(store)) as sessions:
+    with reading(store) as settings, open_sessions(settings) as sessions:
         session = sessions.load(session_id)
         if session is None:
             raise _no_such(session_id, sessions.store)
@@ -232,7 +234,7 @@ def prune(
 
     For example: statekeep sessions prune --strategy ttl --set ttl_hours=24 --dry-run
     """
-    settings = settings_for_reading(store) if dry_run else settings_for(store)
+    settings = settings_for(store)
     configured = settings.retention
     idle = timedelta(minutes=1)
     if configured is not None and configured.min_idle is not None:
@@ -247,6 +249,7 @@ def prune(
         with output.waiting("reading the sessions"):
             plan = sessions.plan_prune(chosen, protect=set(protect or ()), min_idle=idle)
         if dry_run:
+            refuse_missing_folder(settings)
             result = views.prune_plan(plan)
             unsure = False
         else:

@@ -14,8 +14,8 @@ from statekeep.cli.options import (
     StoreUrl,
     days,
     group,
+    reading,
     settings_for,
-    settings_for_reading,
 )
 from statekeep.config.opening import open_sessions
 from statekeep.views import views
@@ -28,7 +28,7 @@ app = group("List and empty the trash of pruned sessions.")
 @app.command("list", cls=Command)
 def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """List what is in the trash, the newest first; 'sessions restore ID' puts it back."""
-    with open_sessions(settings_for_reading(store)) as sessions:
+    with reading(store) as settings, open_sessions(settings) as sessions:
         trash = sessions.list_trash()
         where = str(sessions.store)
     if as_json:
