@@ -113,9 +113,7 @@ def list_sessions(
 def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show one session with all its messages."""
     with reading(store) as settings, open_sessions(settings) as sessions:
-        session = sessions.load(session_id)
-        if session is None:
-            raise _no_such(session_id, sessions.store)
+        session = sessions.load(session_id, required=True)
     if as_json:
         output.print_json(views.session(session))
         return
@@ -342,11 +340,10 @@ def _print_session(session: Session) -> None:
         output.print_text(f"persona  {session.active_persona_id}")
     for key, value in session.metadata.items():
         output.print_text(f"{key} = {orjson.dumps(value).decode()}")
-    turns = [(message.timestamp, "user", message.content) for message in session.user_messages]
-    for response in session.agent_responses:
-        who = f"agent, {response.phase_reached}" if response.phase_reached else "agent"
-        turns.append((response.timestamp, who, response.content))
-    for moment, who, content in sorted(turns, key=lambda turn: turn[0]):
+    for message in session.messages:
+        who: str = message.role
+        if message.role == "agent" and message.phase_reached:
+            who += f", {message.phase_reached}"
         output.print_text()
-        output.print_text(f"{who}  {format_timestamp(moment)}", "bold")
-        output.print_content(content)
+        output.print_text(f"{who}  {format_timestamp(message.timestamp)}", "bold")
+        output.print_content(message.content)

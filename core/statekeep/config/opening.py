@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from statekeep._arguments import refuse_wrong_type
 from statekeep.config.complaints import Place, complain
 from statekeep.errors import ConfigError, PluginError, PluginNotFoundError, StateStoreError
 from statekeep.retention.types import Retention
@@ -210,7 +211,7 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
 
 def _load_pruner(name: str, options: Mapping[str, Any], origin: Origin) -> PruningStrategy:
     if not isinstance(name, str):
-        raise TypeError(f"name: the name of a strategy, not {_kind(name)}")
+        raise TypeError(refuse_wrong_type("name", "the name of a strategy", name))
     spec = installed_plugins().pruner(name)
     return spec.factory(_configure(spec.config, options, f"the pruning strategy {name!r}", origin))
 
@@ -305,17 +306,13 @@ def settings_for(
     from statekeep.config.settings import Settings  # noqa: PLC0415
 
     if not isinstance(config, Settings):
-        raise TypeError(f"{name}: a folder, a URL or Settings, not {_kind(config)}")
+        raise TypeError(refuse_wrong_type(name, "a folder, a URL or Settings", config))
     return config
 
 
 def _url_of(path: os.PathLike[str]) -> StoreURL:
     # Absolute, so that a leading ~ is a folder of that name.
     return StoreURL.of_path(str(Path(path).absolute()))
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
 
 
 def _find_origin(place: Place, *value: object) -> str | None:
