@@ -26,6 +26,7 @@ from statekeep import (
     open_sessions,
     open_store,
 )
+from statekeep.errors import ClosedError
 from statekeep.events import Event, PruneFailed, PruneFinished, SessionDeleted
 from statekeep.format import session as session_module
 from statekeep.retention import stamp as stamp_module
@@ -355,14 +356,15 @@ class TestClosing:
         )
         assert len(ids(store)) == 10
 
-    def test_lets_everything_else_go_on(self, store: StateStore) -> None:
+    def test_leaves_the_store_to_others(self, store: StateStore) -> None:
         sessions = Sessions(store, retention=ttl())
         sessions.close()
         sessions.close()
         age(store, "old", YEAR)
-        sessions.get_or_create("ada", "s")
+        with pytest.raises(ClosedError):
+            sessions.get_or_create("ada", "s")
         wait(sessions)
-        assert len(sessions.list()) == 2
+        assert len(Sessions(store).list()) == 1
 
 
 class TestConfiguration:

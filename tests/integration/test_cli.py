@@ -53,6 +53,26 @@ class Shell:
         self._outputs = [outputs / "stdout", outputs / "stderr"]
         self._forks = forks
 
+    def on(
+        self,
+        output: int,
+        *arguments: str | bytes,
+        encoding: str = "utf-8",
+    ) -> tuple[int, str]:
+        """Run it with another standard output, in a new process; give its code and errors."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "statekeep.cli", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": encoding},
+            stdout=output,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        said = ended.stderr.decode()
+        assert "Traceback" not in said
+        assert "Exception ignored" not in said
+        return ended.returncode, said
+
     def __call__(
         self, *arguments: str, code: int = 0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
@@ -325,6 +345,14 @@ class TestMistakes:
             (["sessions", "prune", "--strategy", "tll"], 2, "did you mean 'ttl'"),
             (["sessions", "prune", "--strategy", "ttl", "--set", "hours=1"], 2, "ttl_hours"),
             (["sessions", "prune", "--strategy", "ttl", "--set", "hours"], 2, "NAME=VALUE"),
+            (
+                ["sessions", "list", "--limit", "many"],
+                2,
+                "a whole number from 1 on is needed, not 'many'",
+            ),
+            (["sessions", "list", "--limit", "0"], 2, "number from 1 on is needed, not '0'"),
+            (["documents", "show", "a", "b", "--kind", "txt"], 2, "'json' or 'md'"),
+            (["trash", "empty", "--older-than", "-1"], 2, "7d, 2w or PT5M, not '-1'"),
             (["documents", "show", "../x", "y"], 2, "'..'"),
             (["session", "list"], 2, "session"),
         ],
@@ -364,6 +392,271 @@ def test_plugins_are_listed_with_their_options(shell: Shell) -> None:
     (local,) = (each for each in found if each["name"] == "file")
     assert local["status"] == "ok"
     assert "durability" in local["schema"]["properties"]
+
+
+class TestGlobalOptions:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--store", "URL", "--json", "sessions", "list"],
+            ["sessions", "--json", "--store", "URL", "list"],
+            ["--json", "sessions", "list", "--store", "URL"],
+            ["--store=./elsewhere", "sessions", "list", "--store", "URL", "--json"],
+        ],
+    )
+    def test_stand_before_or_after_the_command(
+        self, shell: Shell, store_url: str, words: list[str]
+    ) -> None:
+        listed = shell(*(store_url if word == "URL" else word for word in words))
+        assert len(json.loads(listed.stdout)["sessions"]) == 5
+
+    def test_are_refused_by_a_command_that_has_no_use_for_them(
+        self, shell: Shell, store_url: str
+    ) -> None:
+        said = shell("--json", "sessions", "pin", "s1", "--store", store_url, code=2).stderr
+        assert "sessions pin' has no --json" in said
+        assert "plugins' has no --store" in shell("--store", store_url, "plugins", code=2).stderr
+
+    @pytest.mark.parametrize(
+        "words", [["-v", "sessions", "list"], ["sessions", "-v", "list"], ["sessions", "list", "-v"],
+                  ["sessions", "list", "--verbose"]]
+    )  # fmt: skip
+    def test_verbose_says_what_is_done(
+        self, shell: Shell, store_url: str, words: list[str]
+    ) -> None:
+        ended = shell(*words, STATEKEEP_URL=store_url)
+        assert re.search(r"debug: Sessions\.list: ok in \d+\.\d ms, 0 requests", ended.stderr)
+        assert "debug" not in ended.stdout
+        assert shell(*words[-2:] if words[0] == "-v" else ["sessions", "list"],
+                     STATEKEEP_URL=store_url).stderr == ""  # fmt: skip
+
+    def test_verbose_says_nothing_of_other_libraries(self, shell: Shell, store_url: str) -> None:
+        said = shell(
+            "-v", "sessions", "list", STATEKEEP_URL=store_url, PYTHONASYNCIODEBUG="1"
+        ).stderr
+        assert {line.split()[1].split(".")[0] for line in said.splitlines()} <= {
+            "opened",
+            "Sessions",
+        }
+
+
+class TestIds:
+    @pytest.mark.parametrize("name", ["-100123", "-5:-6", "-1.json"])
+    def test_may_be_negative_numbers(self, shell: Shell, store_url: str, name: str) -> None:
+        with open_store(store_url) as store:
+            Sessions(store).get_or_create(name, name)
+        at = ["--store", store_url]
+        for words in ([name, *at], [*at, name], [*at, "--", name]):
+            assert f"session  {name}" in shell("sessions", "show", *words).stdout
+        listed = json.loads(shell("sessions", "list", "--user", name, "--json", *at).stdout)
+        assert [each["id"] for each in listed["sessions"]] == [name]
+        shell("sessions", "pin", name, "--until", "7d", *at)
+        shell("sessions", "unpin", *at, name)
+        assert shell("sessions", "delete", "s1", name, "s2", "--trash", *at).stdout.split() == [
+            "deleted", "s1", "deleted", name, "deleted", "s2"
+        ]  # fmt: skip
+        shell("sessions", "restore", name, *at)
+
+    def test_do_not_hide_a_misspelt_option(self, shell: Shell, store_url: str) -> None:
+        said = shell("sessions", "show", "-100123", "--stroe", store_url, code=2).stderr
+        assert "--stroe" in said
+        assert "requires an argument" in shell("sessions", "show", "-5", "--store", code=2).stderr
+
+    def test_that_are_long_are_cut_at_a_terminal_only(self, shell: Shell, store_url: str) -> None:
+        name = "chat:" + "x" * 400 + ":end"
+        with open_store(store_url) as store:
+            Sessions(store).get_or_create("u" * 100, name)
+        words = ["sessions", "list", "--limit", "1", "--store", store_url]
+        assert name in shell(*words).stdout
+        assert name in shell(*words, "--json").stdout
+        shown = _at_a_terminal(shell.folder, *words)
+        assert name not in shown
+        assert re.search("chat:x+…x+:end", shown)
+        assert len(shown.splitlines()) <= 4
+
+
+class TestTimes:
+    def test_are_written_as_people_do(self, shell: Shell, store_url: str) -> None:
+        def names(*words: str) -> list[str]:
+            listed = shell("sessions", "list", "--json", "--store", store_url, *words).stdout
+            return [each["id"] for each in json.loads(listed)["sessions"]]
+
+        assert names("--updated-before", "9d 12h") == ["s0"]
+        assert names("--updated-after", "6d 12h") == ["s4"]
+        assert names("--updated-after", "yesterday") == []
+        assert len(names("--updated-after", "2024-01-31")) == 5
+        assert len(names("--updated-before", "2999-01-31T00:00:00Z")) == 5
+
+    def test_of_a_pin_lie_in_the_future(self, shell: Shell, store_url: str) -> None:
+        shell("sessions", "pin", "s1", "--until", "7d", "--store", store_url)
+        shown = shell("sessions", "list", "--json", "--store", store_url).stdout
+        (until,) = {each["pinned_until"] for each in json.loads(shown)["sessions"]} - {None}
+        ahead = datetime.fromisoformat(until) - datetime.now(UTC)
+        assert timedelta(days=6, hours=23) < ahead <= timedelta(days=7)
+
+    def test_of_a_prune_have_units(self, shell: Shell, store_url: str) -> None:
+        prune = ["sessions", "prune", "--strategy", "max-sessions", "--set", "max_sessions=1",
+                 "--dry-run", "--json", "--store", store_url]  # fmt: skip
+        for idle, said in (
+            ("7d 12h", "7 days, 12:00:00"),
+            ("180", "7 days, 12:00:00"),
+            ("P1D", "1 day, 0:00:00"),
+        ):
+            planned = json.loads(shell(*prune, "--min-idle", idle).stdout)
+            assert {each["reason"] for each in planned["protected"]} == {f"changed within {said}"}
+        assert len(json.loads(shell(*prune, "--min-idle", "0").stdout)["would_prune"]) == 4
+        assert "7d, 2w or PT5M, not 'soon'" in shell(*prune, "--trash", "soon", code=2).stderr
+        empty = ["trash", "empty", "--store", store_url, "--older-than"]
+        for age in ("7", "7d", "1 week", "PT1H"):
+            assert "0 deleted" in shell(*empty, age).stdout
+
+
+class TestAFolderThatIsNotThere:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["sessions", "list"],
+            ["sessions", "list", "--json"],
+            ["sessions", "show", "s"],
+            ["sessions", "prune", "--strategy", "ttl", "--dry-run"],
+            ["documents", "list"],
+            ["documents", "show", "a", "b"],
+            ["trash", "list"],
+            ["doctor"],
+        ],
+    )
+    def test_is_said_not_to_be_there_to_who_reads(self, shell: Shell, words: list[str]) -> None:
+        ended = shell(*words, "--store", "./nowhere", code=3)
+        assert "there is no such folder" in ended.stderr
+        assert str(shell.folder / "nowhere") in ended.stderr
+        assert ended.stdout == ""
+        assert list(shell.folder.iterdir()) == []
+
+    def test_is_made_by_who_writes(self, shell: Shell) -> None:
+        shell("demo", "--store", "./nowhere")
+        assert shell("sessions", "list", "--store", "./nowhere").stdout
+
+    def test_is_another_thing_than_an_empty_one(self, shell: Shell) -> None:
+        (shell.folder / "empty").mkdir()
+        assert "no such sessions" in shell("sessions", "list", "--store", "empty").stderr
+
+
+class TestOutput:
+    @pytest.mark.parametrize(
+        "words",
+        [["sessions", "list"], ["sessions", "list", "--json"], ["documents", "show", "specs/v1", "plan"],
+         ["--help"]],
+    )  # fmt: skip
+    def test_that_does_not_fit_is_an_error(
+        self, shell: Shell, store_url: str, words: list[str]
+    ) -> None:
+        at = [] if words == ["--help"] else ["--store", store_url]
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            code, said = shell.on(full.fileno(), *words, *at)
+        assert code == 1
+        assert said == "error: the output cannot be written: No space left on device\n"
+
+    def test_that_nobody_reads_ends_it_without_a_word(self, shell: Shell, store_url: str) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        assert shell.on(writing, "sessions", "list", "--store", store_url) == (1, "")
+        assert shell.on(writing, "plugins", "--json") == (1, "")
+        os.close(writing)
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+    def test_may_be_less_than_utf_8(
+        self, shell: Shell, store_url: str, tmp_path: Path, encoding: str
+    ) -> None:
+        with open_store(store_url) as store:
+            Sessions(store).get_or_create("ada", "\u0436😀")
+            Documents(store).save_markdown("specs", "z", "\u0436😀")
+        written = tmp_path / "written"
+
+        def said(*words: str) -> bytes:
+            with written.open("wb") as file:
+                code, errors = shell.on(
+                    file.fileno(), *words, "--store", store_url, encoding=encoding
+                )
+            assert (code, errors) == (0, "")
+            return written.read_bytes()
+
+        assert rb"\u0436\U0001f600" in said("sessions", "list")
+        assert b"\\" in said("sessions", "show", "\u0436😀")
+        # Machines and files are given UTF-8.
+        listed = json.loads(said("sessions", "list", "--json").decode())
+        assert listed["sessions"][0]["id"] == "\u0436😀"
+        assert said("documents", "show", "specs", "z").decode() == "\u0436😀"
+
+    def test_can_be_closed_before_it_begins(self, shell: Shell, store_url: str) -> None:
+        command = f"{sys.executable} -m statekeep.cli sessions list --store {store_url} >&-"
+        ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+    def test_of_a_name_that_is_not_utf_8_is_still_json(self, shell: Shell) -> None:
+        folder = os.fsencode(shell.folder) + b"/caf\xe9"
+        os.mkdir(folder)
+        script = "import os, sys; os.chdir(sys.argv.pop(1)); from statekeep.cli import main; main()"
+        ended = subprocess.run(
+            [sys.executable, "-c", script, folder, "doctor", "--json"],
+            capture_output=True,
+            check=False,
+        )
+        assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [[b"sessions", b"show", b"caf\xe9"], [b"--store", b"\xff", b"doctor"]]
+)
+def test_an_argument_that_is_not_utf_8_is_refused(shell: Shell, words: list[bytes]) -> None:
+    code, said = shell.on(subprocess.DEVNULL, *words)
+    assert code == 2
+    assert re.fullmatch(r"error: argument [23] is not UTF-8: .*\\udc.*\n", said)
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(60, 60), (100, 100), (300, 120)])
+def test_help_is_as_wide_as_the_terminal(shell: Shell, columns: int, widest: int) -> None:
+    said = shell("--help", COLUMNS=str(columns)).stdout
+    assert widest - 15 < max(map(len, said.splitlines())) <= widest
+    # Nothing is cut.
+    assert "..." not in said.replace("[ARGS]...", "")
+    assert "with their options." in " ".join(said.split())
+
+
+def test_a_conversation_is_shown_in_its_order(shell: Shell, store_url: str) -> None:
+    session = Session.new("ada", "talk")
+    now = datetime.now(UTC)
+    session.add_user_message("first", timestamp=now)
+    session.add_agent_response("second", timestamp=now - timedelta(hours=1))
+    session.add_user_message("third", timestamp=now - timedelta(hours=2))
+    with open_store(store_url) as store:
+        Sessions(store).save(session)
+    said = shell("sessions", "show", "talk", "--store", store_url).stdout
+    assert re.findall("first|second|third", said) == ["first", "second", "third"]
+
+
+def _at_a_terminal(folder: Path, *arguments: str) -> str:
+    """What the command line shows at a terminal of 120 columns."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "statekeep.cli", *arguments],
+        cwd=folder,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "dumb", "COLUMNS": "120"},
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                chunk = os.read(ours, 4096)
+            except OSError:  # the other end is gone
+                break
+            if not chunk:
+                break
+            said += chunk
+        os.close(ours)
+    assert process.returncode == 0
+    return said.decode()
 
 
 def test_progress_is_for_terminals_only(shell: Shell, store_url: str) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 
-from statekeep import ConfigError, Session, Sessions, open_sessions, open_store
-from statekeep.config import load_settings
+from statekeep import (
+    ConfigError,
+    Session,
+    Sessions,
+    StateStoreError,
+    load_pruner,
+    open_sessions,
+    open_store,
+)
+from statekeep.config import Settings, load_settings
 from statekeep.errors import PluginNotFoundError
 
 if TYPE_CHECKING:
@@ -139,6 +148,7 @@ class TestSettings:
         monkeypatch.setenv("STATEKEEP_ULR", "hunter2")
         load_settings()
         assert "STATEKEEP_ULR" in caplog.text
+        assert "did you mean STATEKEEP_URL?" in caplog.text
         assert "hunter2" not in caplog.text
 
     @pytest.mark.usefixtures("empty_folder")
@@ -149,6 +159,179 @@ class TestSettings:
         with pytest.raises(ConfigError) as caught:
             open_store()
         assert "hunter2" not in str(caught.value)
+
+
+TOML = r"/\S+/statekeep\.toml"
+PYPROJECT = r"/\S+/pyproject\.toml"
+VARIABLE = "environment variable STATEKEEP"
+KNOWN = "known: url, options, conflicts, retention, observers, async_workers"
+
+
+class TestAMistake:
+    """It is answered by where it stands, which key, what that takes, and what was meant."""
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                'urll = "x"',
+                rf"{TOML}: urll: there is no such setting; did you mean url\? \({KNOWN}\)",
+            ),
+            ("url = 5", rf"{TOML}: url: it takes text, not a number"),
+            ("url = [5]", rf"{TOML}: url: it takes text, not a list"),
+            (
+                'conflicts = "detct"',
+                (
+                    rf"{TOML}: conflicts: it takes 'detect' or 'last-writer-wins', not this text; "
+                    r"did you mean 'detect'\?"
+                ),
+            ),
+            ("async_workers = 0", rf"{TOML}: async_workers: it takes more than 0, not 0"),
+            (
+                'async_workers = "x"',
+                rf"{TOML}: async_workers: it takes a whole number, not this text",
+            ),
+            ("options = 5", rf"{TOML}: options: it takes a table, not a number"),
+            ("retention = 5", rf"{TOML}: retention: it takes a table, not a number"),
+            ("observers = 5", rf"{TOML}: observers: it takes a list, not a number"),
+            ("observers = [5]", rf"{TOML}: observers\.0: it takes text, not a number"),
+            ("[retention]", rf"{TOML}: retention\.strategy: it is missing"),
+            (
+                '[retention]\nstratgy = "ttl"',
+                (
+                    rf"{TOML}: retention\.stratgy: there is no such setting; "
+                    r"did you mean strategy\? \(known: strategy, options, every, trash, min_idle\)"
+                ),
+            ),
+            (
+                '[retention]\nstrategy = "ttl"\ntrash = 7',
+                rf"{TOML}: retention\.trash: a time with its unit is needed, such as .* 7d, .*",
+            ),
+        ],
+    )
+    def test_in_a_file(self, empty_folder: Path, text: str, said: str) -> None:
+        (empty_folder / "statekeep.toml").write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load_settings()
+        assert re.fullmatch(f"wrong configuration: {said}", str(caught.value)), caught.value
+
+    def test_in_the_other_file(self, empty_folder: Path) -> None:
+        (empty_folder / "pyproject.toml").write_text('[tool.statekeep]\nurll = "x"\n')
+        with pytest.raises(ConfigError, match=f"configuration: {PYPROJECT}: urll: .* mean url"):
+            load_settings()
+
+    @pytest.mark.parametrize(
+        ("name", "value", "said"),
+        [
+            ("_ASYNC_WORKERS", "many", "_ASYNC_WORKERS: async_workers: it takes a whole number"),
+            ("_RETENTION__EVRY", "5m", "_RETENTION__EVRY: retention.evry: .* did you mean every"),
+            ("_RETENTION__EVERY", "5", "_RETENTION__EVERY: retention.every: a time with its unit"),
+            ("_RETENTION", '{"evry": 5}', "_RETENTION: retention.evry: .* did you mean every"),
+            ("_OPTIONS", "fast", "_OPTIONS: options: it takes a table as JSON, or .*_OPTIONS__KEY"),
+            ("_URL", "memroy:", "_URL: url: no backend 'memroy' .* did you mean 'memory'"),
+            ("_URL", "s3://k:hunter2@b", "_URL: url: the URL holds a password"),
+            ("_URL", "file:x?durabilty=x", "_URL: url: durabilty: .* did you mean durability"),
+            ("_OPTIONS__DURABILTY", "x", "_OPTIONS__DURABILTY: durabilty: .* mean durability"),
+            (
+                "_OBSERVERS",
+                "otl",
+                "_OBSERVERS: observers: no observer 'otl' .* did you mean 'otel'",
+            ),
+            ("_RETENTION__STRATEGY", "tll", "_RETENTION__STRATEGY: retention.strategy: .* 'ttl'"),
+            (
+                "_RETENTION__OPTIONS__TTL_HOUR",
+                "5",
+                "_RETENTION__OPTIONS__TTL_HOUR: ttl_hour: .* mean",
+            ),
+        ],
+    )
+    @pytest.mark.usefixtures("empty_folder")
+    def test_in_the_environment(
+        self, name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("STATEKEEP_RETENTION__EVERY", "5m")
+        monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
+        if name == "_RETENTION":
+            monkeypatch.delenv("STATEKEEP_RETENTION__EVERY")
+        monkeypatch.setenv(f"STATEKEEP{name}", value)
+        with pytest.raises(StateStoreError, match=VARIABLE + said) as caught:
+            open_sessions()
+        assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.usefixtures("empty_folder")
+    def test_in_an_argument(self) -> None:
+        with pytest.raises(ConfigError, match=r"argument: urll: .* did you mean url"):
+            load_settings(urll="x")
+        with pytest.raises(ConfigError, match=r"argument: url: it takes text, not a number"):
+            load_settings(url=5)
+
+    def test_in_an_argument_is_not_put_down_to_a_file(self, empty_folder: Path) -> None:
+        (empty_folder / "statekeep.toml").write_text('url = "memory:"\noptions = {}\n')
+        with pytest.raises(PluginNotFoundError) as caught:
+            open_sessions("memroy:")
+        assert "statekeep.toml" not in str(caught.value)
+        with pytest.raises(ConfigError, match="backend 'memory': durability: there is no") as met:
+            open_store(durability="fsync")
+        assert "statekeep.toml" not in str(met.value)
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (
+                {"ttl_hour": 5},
+                r"ttl_hour: .*; did you mean ttl_hours\? \(known: ttl_hours, users\)",
+            ),
+            ({"ttl_hours": "long"}, "ttl_hours: it takes a number, not this text"),
+            ({"ttl_hours": -1}, "ttl_hours: it takes at least 0.0, not -1"),
+            ({"users": 5}, "users: it takes a table, not a number"),
+            ({"users": {"ada": "x"}}, r"users\.ada: it takes a number, not this text"),
+        ],
+    )
+    def test_in_the_options_of_a_strategy(self, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load_pruner("ttl", **options)
+        whose = "wrong options for the pruning strategy 'ttl'"
+        assert re.fullmatch(f"{whose}: {said}", str(caught.value)), caught.value
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            (
+                {"strategies": [{"stratgy": "ttl"}]},
+                r"strategies\.0\.stratgy: .* mean strategy\? .*",
+            ),
+            ({"strategies": []}, "strategies: it takes at least 1 of them, not a list"),
+            ({"strateges": []}, r"strateges: .*; did you mean strategies\? \(known: strategies\)"),
+        ],
+    )
+    def test_is_one_complaint_however_deep(self, wrong: dict[str, Any], said: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load_pruner("any-of", **wrong)
+        assert re.fullmatch(f".*'any-of': {said}", str(caught.value)), caught.value
+        assert ";" not in str(caught.value).replace("; did you mean", "")
+
+    def test_of_many_the_first_are_told(self) -> None:
+        with pytest.raises(ConfigError, match=r"; and 2 more$"):
+            load_settings(a=1, b=1, c=1, d=1, e=1)
+
+    def test_cannot_steer_a_terminal(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load_pruner("ttl", **{"\x1b[2J": 1})
+        assert "\x1b" not in str(caught.value)
+
+    @pytest.mark.usefixtures("empty_folder")
+    def test_is_never_told_in_the_words_of_pydantic_or_with_its_value(self) -> None:
+        wrong = [5, 5.5, "hunter2", ["hunter2"], {"hunter2": "hunter2"}, None, True, object()]
+        for name in Settings.model_fields:
+            for value in wrong:
+                try:
+                    load_settings(**{name: value})
+                except ConfigError as error:
+                    said = str(error)
+                    assert name in said
+                    assert not re.search("Input|valid|extra|pydantic", said), said
+                    if not isinstance(value, dict):  # whose keys are names
+                        assert "hunter2" not in said
 
 
 class TestOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 from contextvars import ContextVar
 from dataclasses import replace
@@ -157,6 +158,20 @@ class TestOperations:
         place.documents.save_json("a", "d", 1)
         count_request()
         assert [each.requests for each in place.operations] == [1, 2, 0]
+
+    def test_are_logged_for_those_who_debug(
+        self, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sessions = Sessions(place.store)
+        sessions.load("s")
+        assert caplog.records == []
+        with caplog.at_level("DEBUG", logger="statekeep"):
+            sessions.update("s", lambda _: None)
+            with pytest.raises(NotFoundError):
+                sessions.pin("\nforged")
+        done, failed = (record.getMessage() for record in caplog.records)
+        assert re.fullmatch(r"Sessions\.update 's': ok in \d+\.\d ms, 1 requests, on memory:", done)
+        assert failed.startswith(r"Sessions.pin '\nforged': NotFoundError in ")
 
     @pytest.mark.anyio
     async def test_count_them_in_the_thread_of_an_asynchronous_one(self) -> None:

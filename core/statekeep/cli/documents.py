@@ -55,7 +55,7 @@ def list_documents(
                 ]
                 for each in found
             ),
-            names=2,
+            longest=(40, 40),
         )
     else:
         output.note(f"no such documents in {where}")

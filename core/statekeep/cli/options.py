@@ -29,6 +29,7 @@ __all__ = [
     "Command",
     "Group",
     "StoreUrl",
+    "count",
     "days",
     "group",
     "hours",
@@ -156,10 +157,9 @@ def _with_negative_ids(params: list[Any], args: list[str]) -> list[str]:
         if each == "--":
             arguments += rest
         elif each in takes_value:
-            values = list(islice(rest, 1))
-            if not values:
-                return args
-            options += [each, *values]
+            options += [each, *islice(rest, 1)]
+            if options[-1] == each:
+                return options  # its value is missing, and no other shall be taken for it
         elif each.startswith("-") and each != "-" and not _NEGATIVE.match(each):
             options.append(each)
         else:
@@ -172,6 +172,13 @@ def _read(parse: Any, text: str, **given: Any) -> Any:  # noqa: ANN401
         return parse(text, **given)
     except ValueError as error:
         raise typer.BadParameter(f"{error}, not {text!r}") from None
+
+
+def count(text: str) -> int:
+    """Read a number of things, at least one."""
+    if not text.isdecimal() or not int(text):
+        raise typer.BadParameter(f"a whole number from 1 on is needed, not {text!r}")
+    return int(text)
 
 
 def past(text: str) -> datetime:

@@ -14,6 +14,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from statekeep.format.summary import FOREVER
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -46,7 +47,6 @@ __all__ = [
 ]
 
 _PIPED_WIDTH = 10_000
-_LONGEST_NAME = 40
 _OURS = ("statekeep", "statekeep_backends", "statekeep_plugins")
 PATIENCE = timedelta(seconds=0.5)
 """What takes less time is not worth showing progress for."""
@@ -125,14 +125,16 @@ def print_error(error: Exception) -> None:
     note(f"error: {error}", "red")
 
 
-def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]], *, names: int = 0) -> None:
+def print_table(
+    headings: Iterable[str], rows: Iterable[Iterable[str]], *, longest: Sequence[int] = ()
+) -> None:
     """Print a table for people.
 
     Args:
         headings: Of the columns.
         rows: Their cells.
-        names: How many columns at the beginning are names that others chose; at a terminal, a long
-            one shows its beginning and its end.
+        longest: How wide the cells of the first columns may be at a terminal; of longer ones the
+            middle is left out.
     """
     from rich.table import Table
     from rich.text import Text
@@ -140,21 +142,21 @@ def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]], *, names
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
-    cut = names if sys.stdout.isatty() else 0
+    limits = longest if sys.stdout.isatty() else ()
     for row in rows:
-        cells = map(printable, row)
-        table.add_row(*(Text(_cut(cell) if n < cut else cell) for n, cell in enumerate(cells)))
+        cells = zip_longest(map(printable, row), limits)
+        table.add_row(*(Text(_cut(cell, limit) if limit else cell) for cell, limit in cells))
     _console().print(table)
 
 
-def _cut(name: str) -> str:
+def _cut(text: str, limit: int) -> str:
     from rich.cells import cell_len, chop_cells
 
-    if cell_len(name) <= _LONGEST_NAME:
-        return name
-    half = _LONGEST_NAME // 2
+    if cell_len(text) <= limit:
+        return text
+    half = limit // 2
     left_out = "…" if sys.stdout.encoding == "utf-8" else "..."
-    return chop_cells(name, half)[0] + left_out + chop_cells(name[::-1], half)[0][::-1]
+    return chop_cells(text, half)[0] + left_out + chop_cells(text[::-1], half)[0][::-1]
 
 
 class _LogHandler(logging.Handler):

@@ -14,6 +14,7 @@ from statekeep.cli.options import (
     AsJson,
     Command,
     StoreUrl,
+    count,
     days,
     group,
     hours,
@@ -60,7 +61,9 @@ def list_sessions(
         datetime | None,
         typer.Option(parser=past, metavar="TIME", help="Only if updated after."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(parser=count, metavar="N", help="At most so many.")
+    ] = None,
     cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +104,7 @@ def list_sessions(
                 ]
                 for each in listing
             ),
-            names=2,
+            longest=(40, 20),
         )
     else:
         output.note(f"no such sessions in {where}")

@@ -47,7 +47,7 @@ def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
                 ]
                 for each in trash
             ),
-            names=2,
+            longest=(40, 20),
         )
     else:
         output.note(f"nothing in the trash of {where}")
