@@ -65,7 +65,12 @@ def _run(*command: str) -> str:
     return ended.stdout
 
 
-def test_the_pool_loses_nothing() -> None:
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_the_pool_loses_nothing(method: str) -> None:
+    begin = 'if __name__ == "__main__":\n'
+    assert begin in PROGRAMS["pool.py"]
+    chosen = f"{begin}    __import__('multiprocessing').set_start_method('{method}')\n"
+    Path("pool.py").write_text(PROGRAMS["pool.py"].replace(begin, chosen))
     assert _run("pool.py") == "20\n"
 
 
