@@ -52,11 +52,21 @@ class _Threads:
         self._executor = ThreadPoolExecutor(self._size, "statekeep")
         self._pid = os.getpid()
 
-    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def submit(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T] | None:
+        """Begin a call, or give None after `shutdown`."""
+        if self.closed:
+            return None
         if self._pid != os.getpid():
             self._start()  # a fork takes no threads along
         call = partial(copy_context().run, _without_stop, function, *args, **kwargs)
-        return await _result_of(self._executor.submit(call))
+        try:
+            return self._executor.submit(call)
+        except RuntimeError:
+            if self.closed:  # another thread closes it at this moment
+                return None
+            raise
 
     def shutdown(self) -> None:
         self.closed = True
@@ -85,9 +95,10 @@ class _Async(Generic[S]):
         await _run_to_the_end(self._threads.shutdown)
 
     async def _run(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._threads.closed:
+        future = self._threads.submit(method, *args, **kwargs)
+        if future is None:
             raise closed_error(type(self).__name__, method.__name__, self.store)
-        return await self._threads.run(method, *args, **kwargs)
+        return await _result_of(future)
 
     async def __aenter__(self) -> Self:
         return self

@@ -393,7 +393,7 @@ class TestConfiguration:
             assert sessions._background
             assert sessions._background._retention.min_idle == HOUR
 
-    @pytest.mark.parametrize("value", ["7", "7 days", "1.5", "-P1D", "P1X", ""])
+    @pytest.mark.parametrize("value", ["7", "7 moons", "1.5", "-P1D", "P1X", ""])
     def test_of_a_duration_needs_a_unit(self, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
         monkeypatch.setenv("STATEKEEP_RETENTION__TRASH", value)

@@ -265,8 +265,36 @@ class TestAMistake:
         with pytest.raises(ConfigError, match=r"argument: url: it takes text, not a number"):
             load_settings(url=5)
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                'url = "file:x?durability=fsync"\noptions = {durability = "fsync"}',
+                rf"{TOML}: url: given twice, in the URL and as an option: durability",
+            ),
+            (
+                'url = "s3://b"\noptions = {endpoint_url = "http://k:hunter2@h"}',
+                rf"'s3': {TOML}: endpoint_url holds a user or a password",
+            ),
+            ('url = "s3://b"\noptions = {regoin = "x"}', rf"{TOML}: regoin: .* mean region"),
+            ('url = "file://host/x"', rf"{TOML}: url: a folder is on this machine"),
+        ],
+    )
+    def test_in_a_file_that_shows_when_the_store_is_opened(
+        self, empty_folder: Path, text: str, said: str
+    ) -> None:
+        (empty_folder / "statekeep.toml").write_text(text)
+        for opening in (open_store, open_sessions):
+            with pytest.raises(ConfigError, match=said) as caught:
+                opening()
+            assert "hunter2" not in str(caught.value)
+
     def test_in_an_argument_is_not_put_down_to_a_file(self, empty_folder: Path) -> None:
-        (empty_folder / "statekeep.toml").write_text('url = "memory:"\noptions = {}\n')
+        (empty_folder / "statekeep.toml").write_text(
+            'url = "memory:"\noptions = {}\nobservers = ["otel"]\n'
+        )
+        with pytest.raises(PluginNotFoundError, match="^no observer 'otl'"):
+            open_sessions(load_settings(observers=["otl"]))
         with pytest.raises(PluginNotFoundError) as caught:
             open_sessions("memroy:")
         assert "statekeep.toml" not in str(caught.value)

@@ -140,8 +140,9 @@ def _open_store(url: StoreURL, options: Mapping[str, Any], origin: Origin) -> St
         options: What came besides the URL's query.
         origin: Says where an option, or the URL (at no place), was configured.
     """
-    if both := sorted(url.options.keys() & options.keys()):
-        raise ConfigError(f"given twice, in the URL and as an option: {', '.join(both)}")
+    with _naming(origin, ConfigError):
+        if both := sorted(url.options.keys() & options.keys()):
+            raise ConfigError(f"given twice, in the URL and as an option: {', '.join(both)}")
     options = {**url.options, **options}
     with _naming(origin, PluginError):
         spec, missing = _find_backend(url)
@@ -244,8 +245,14 @@ def open_configured(
 ) -> tuple[StateStore, dict[str, Any]]:
     """The store that a deployment configured, and what else `Sessions` takes."""
     settings = settings_for(config)
-    with _naming(lambda _: _origin_of(("observers",)), PluginError):
-        observers = [installed_plugins().observer(name) for name in settings.observers]
+    names = settings.observers
+
+    def origin(_: Place) -> str | None:
+        place = ("observers",)  # with commas in the environment, a list elsewhere
+        return _origin_of(place, names) or _origin_of(place, ",".join(names))
+
+    with _naming(origin, PluginError):
+        observers = [installed_plugins().observer(name) for name in names]
     retention = _background_retention(settings.retention)
     store = _open_configured_store(settings, {})
     _logger.debug("opened %s", store)
@@ -354,18 +361,19 @@ def _make_store(
     origin: Origin,
 ) -> StateStore:
     whose = f"the backend {spec.name!r}"
-    _refuse_secrets(options, whose)
+    _refuse_secrets(options, whose, origin)
     config = _configure(spec.config, options, whose, origin)
     with _naming(origin, ConfigError):
         return spec.factory(url, config)
 
 
-def _refuse_secrets(options: Mapping[str, Any], whose: str) -> None:
+def _refuse_secrets(options: Mapping[str, Any], whose: str, origin: Origin) -> None:
     # A store names itself by its options in errors and logs.
     for name, value in options.items():
         if isinstance(value, str) and _USER_IN_URL.match(value):
+            where = ": ".join(filter(None, [origin((name,)), name]))
             raise ConfigError(
-                f"wrong options for {whose}: {name} holds a user or a password; give credentials "
+                f"wrong options for {whose}: {where} holds a user or a password; give credentials "
                 "by the environment, never in a URL"
             )
 
