@@ -293,7 +293,7 @@ class TestAMistake:
         (empty_folder / "statekeep.toml").write_text(
             'url = "memory:"\noptions = {}\nobservers = ["otel"]\n'
         )
-        with pytest.raises(PluginNotFoundError, match="^no observer 'otl'"):
+        with pytest.raises(PluginNotFoundError, match=r"^no observer 'otl'"):
             open_sessions(load_settings(observers=["otl"]))
         with pytest.raises(PluginNotFoundError) as caught:
             open_sessions("memroy:")

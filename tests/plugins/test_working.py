@@ -226,11 +226,17 @@ def test_an_unknown_strategy_is_answered_with_what_was_meant(
     ("asked", "why"),
     [
         ("open_store('acme://box.db?tenant=blue&colour=hush')", "colour: there is no such option"),
-        ("open_store('acme://box.db?tenant=blue&timeout=hush')", "timeout: Input should be"),
-        ("open_store('acme://box.db?tenant=HUSH hush')", "tenant: String should match pattern"),
-        ("open_store('acme://box.db', tenant='blue', timeout='hush')", "timeout: Input should be"),
-        ("open_store('acme://box.db')", "tenant: Field required"),
-        ("load_pruner('odd', at_least='hush')", "at_least: Input should be"),
+        (
+            "open_store('acme://box.db?tenant=blue&timeout=hush')",
+            "timeout: it takes a number, not this text",
+        ),
+        ("open_store('acme://box.db?tenant=HUSH hush')", "tenant: it takes text of the form"),
+        (
+            "open_store('acme://box.db', tenant='blue', timeout='hush')",
+            "timeout: it takes a number, not this text",
+        ),
+        ("open_store('acme://box.db')", "tenant: it is missing"),
+        ("load_pruner('odd', at_least='hush')", "at_least: it takes a whole number, not this text"),
         ("load_pruner('odd', at_most='hush')", "at_most: there is no such option"),
     ],
 )
