@@ -164,7 +164,7 @@ class TestSettings:
 TOML = r"/\S+/statekeep\.toml"
 PYPROJECT = r"/\S+/pyproject\.toml"
 VARIABLE = "environment variable STATEKEEP"
-KNOWN = "known: url, options, conflicts, retention, observers, async_workers"
+ALL = "url, options, conflicts, retention, observers, async_workers"
 
 
 class TestAMistake:
@@ -175,7 +175,7 @@ class TestAMistake:
         [
             (
                 'urll = "x"',
-                rf"{TOML}: urll: there is no such setting; did you mean url\? \({KNOWN}\)",
+                rf"{TOML}: urll: there is no such setting; did you mean url\?",
             ),
             ("url = 5", rf"{TOML}: url: it takes text, not a number"),
             ("url = [5]", rf"{TOML}: url: it takes text, not a list"),
@@ -200,7 +200,7 @@ class TestAMistake:
                 '[retention]\nstratgy = "ttl"',
                 (
                     rf"{TOML}: retention\.stratgy: there is no such setting; "
-                    r"did you mean strategy\? \(known: strategy, options, every, trash, min_idle\)"
+                    r"did you mean strategy\?"
                 ),
             ),
             (
@@ -213,7 +213,11 @@ class TestAMistake:
         (empty_folder / "statekeep.toml").write_text(text)
         with pytest.raises(ConfigError) as caught:
             load_settings()
-        assert re.fullmatch(f"wrong configuration: {said}", str(caught.value)), caught.value
+        known = "strategy, options, every, trash, min_idle" if r"retention\." in said else ALL
+        assert re.fullmatch(
+            rf"wrong configuration: {said} \(known: {known}\)",
+            str(caught.value),
+        ), caught.value
 
     def test_in_the_other_file(self, empty_folder: Path) -> None:
         (empty_folder / "pyproject.toml").write_text('[tool.statekeep]\nurll = "x"\n')
@@ -307,7 +311,7 @@ class TestAMistake:
         [
             (
                 {"ttl_hour": 5},
-                r"ttl_hour: .*; did you mean ttl_hours\? \(known: ttl_hours, users\)",
+                r"ttl_hour: .*; did you mean ttl_hours\?",
             ),
             ({"ttl_hours": "long"}, "ttl_hours: it takes a number, not this text"),
             ({"ttl_hours": -1}, "ttl_hours: it takes at least 0.0, not -1"),
@@ -319,7 +323,8 @@ class TestAMistake:
         with pytest.raises(ConfigError) as caught:
             load_pruner("ttl", **options)
         whose = "wrong options for the pruning strategy 'ttl'"
-        assert re.fullmatch(f"{whose}: {said}", str(caught.value)), caught.value
+        known = r"\(known: ttl_hours, users\)"
+        assert re.fullmatch(f"{whose}: {said} {known}", str(caught.value)), caught.value
 
     @pytest.mark.parametrize(
         ("wrong", "said"),
@@ -328,7 +333,7 @@ class TestAMistake:
                 {"strategies": [{"stratgy": "ttl"}]},
                 r"strategies\.0\.stratgy: .* mean strategy\? .*",
             ),
-            ({"strategies": []}, "strategies: it takes at least 1 of them, not a list"),
+            ({"strategies": []}, "strategies: it takes at least 1 of them, not a list .*"),
             ({"strateges": []}, r"strateges: .*; did you mean strategies\? \(known: strategies\)"),
         ],
     )
@@ -339,7 +344,7 @@ class TestAMistake:
         assert ";" not in str(caught.value).replace("; did you mean", "")
 
     def test_of_many_the_first_are_told(self) -> None:
-        with pytest.raises(ConfigError, match=r"; and 2 more$"):
+        with pytest.raises(ConfigError, match=r"; and 2 more \(known: url, "):
             load_settings(a=1, b=1, c=1, d=1, e=1)
 
     def test_cannot_steer_a_terminal(self) -> None:

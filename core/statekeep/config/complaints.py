@@ -73,7 +73,7 @@ def complain(
     noun: str,
     origin: Callable[[Place], str | None],
 ) -> str:
-    """Say what a validation found: one complaint for each mistake.
+    """Say what a validation found, one complaint for each mistake, and which keys are known.
 
     Args:
         model: What was validated.
@@ -94,7 +94,7 @@ def complain(
             near = _nearest(place[-1], lacking) or _nearest(place[-1], known)
             missing.discard((*place[:-1], near or ""))
             hint = f"; did you mean {near}?" if near else ""
-            said.append((place, f"there is no such {noun}{hint} (known: {_listed(known)})"))
+            said.append((place, f"there is no such {noun}{hint}"))
         elif detail["type"] != "missing":
             said.append((place, _takes(detail)))
     said += [(place, "it is missing") for place in sorted(missing, key=str)]
@@ -102,7 +102,8 @@ def complain(
         ": ".join(filter(None, [origin(place), _written(place), what])) for place, what in said
     ]
     more = f"; and {len(parts) - _MOST} more" if len(parts) > _MOST else ""
-    return "; ".join(parts[:_MOST]) + more
+    known = _names(_model_at(model, said[0][0][:-1]) or model)
+    return f"{'; '.join(parts[:_MOST])}{more} (known: {', '.join(known) or 'none'})"
 
 
 def _takes(detail: ErrorDetails) -> str:
@@ -144,10 +145,6 @@ def _names(model: type[BaseModel] | None) -> list[str]:
 
 def _nearest(wanted: object, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(str(wanted), list(known), 1)), None)
-
-
-def _listed(known: Iterable[str]) -> str:
-    return ", ".join(known) or "none"
 
 
 def _written(place: Place) -> str:
