@@ -14,7 +14,9 @@ from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial, wraps
+from threading import Condition
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 from statekeep.config.opening import settings_for
 from statekeep.documents.documents import Document, Documents
@@ -24,6 +26,7 @@ from statekeep.sessions.sessions import Sessions
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from concurrent.futures import Future
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from statekeep.config.settings import Settings
@@ -41,37 +44,65 @@ S = TypeVar("S", Sessions, Documents)
 
 
 class _Threads:
-    """A bounded executor whose results tasks of any event loop can wait for."""
+    """A bounded executor whose results tasks of any event loop can wait for.
+
+    However many tasks call at once, only so many calls are handed over as keep the threads busy:
+    handing over thousands in one turn of a loop would hold it up, since the threads that work
+    already take their share of the interpreter.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self.closed = False
+        self._closed = False
         self._start()
 
     def _start(self) -> None:
         self._executor = ThreadPoolExecutor(self._size, "statekeep")
         self._pid = os.getpid()
+        self._turns: WeakKeyDictionary[Any, AbstractAsyncContextManager[object]]
+        self._turns = WeakKeyDictionary()
+        self._begun = 0
+        self._counted = Condition()
 
-    def submit(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T] | None:
-        """Begin a call, or give None after `shutdown`."""
-        if self.closed:
-            return None
+    async def run(self, refusal: Callable[[], Exception], function: Callable[[], T], /) -> T:
+        """Run a call in a thread; if this is cancelled before the call is, it never runs.
+
+        Args:
+            refusal: What to raise after `shutdown`.
+            function: The call.
+        """
         if self._pid != os.getpid():
             self._start()  # a fork takes no threads along
-        call = partial(copy_context().run, _without_stop, function, *args, **kwargs)
+        with self._counted:
+            if self._closed:
+                raise refusal()
+            self._begun += 1
         try:
-            return self._executor.submit(call)
-        except RuntimeError:
-            if self.closed:  # another thread closes it at this moment
-                return None
-            raise
+            async with self._turn():
+                # All who wait for their turn do so before the first thread begins.
+                await _checkpoint()
+                call = partial(copy_context().run, _without_stop, function)
+                return await _result_of(self._executor.submit(call))
+        finally:
+            with self._counted:
+                self._begun -= 1
+                self._counted.notify_all()
+
+    def _turn(self) -> AbstractAsyncContextManager[object]:
+        loop, limit = _running_loop()
+        with self._counted:
+            if loop not in self._turns:
+                self._turns[loop] = limit(2 * self._size)
+            return self._turns[loop]
 
     def shutdown(self) -> None:
-        self.closed = True
-        if self._pid == os.getpid():
-            self._executor.shutdown()
+        """Let nothing more begin, and wait for what has."""
+        if self._pid != os.getpid():
+            self._start()
+        with self._counted:
+            self._closed = True
+            self._counted.wait_for(lambda: not self._begun)
+        self._executor.shutdown()
 
 
 class _Async(Generic[S]):
@@ -95,10 +126,10 @@ class _Async(Generic[S]):
         await _run_to_the_end(self._threads.shutdown)
 
     async def _run(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        future = self._threads.submit(method, *args, **kwargs)
-        if future is None:
-            raise closed_error(type(self).__name__, method.__name__, self.store)
-        return await _result_of(future)
+        return await self._threads.run(
+            partial(closed_error, type(self).__name__, method.__name__, self.store),
+            partial(method, *args, **kwargs),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -292,10 +323,10 @@ class AsyncDocuments(_Async[Documents]):
     delete = _hop(Documents.delete)
 
 
-def _without_stop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def _without_stop(function: Callable[[], T]) -> T:
     # asyncio takes no StopIteration for a result, and would wait for ever.
     try:
-        return function(*args, **kwargs)
+        return function()
     except StopIteration as error:
         raise RuntimeError("the function raised StopIteration") from error
 
@@ -329,6 +360,28 @@ async def _end_of(future: Future[None]) -> None:
     import asyncio  # noqa: PLC0415
 
     return await asyncio.shield(asyncio.wrap_future(future))
+
+
+async def _checkpoint() -> None:
+    if _in_trio():
+        import trio  # noqa: PLC0415
+
+        await trio.lowlevel.checkpoint()
+    else:
+        import asyncio  # noqa: PLC0415
+
+        await asyncio.sleep(0)
+
+
+def _running_loop() -> tuple[object, Callable[[int], AbstractAsyncContextManager[object]]]:
+    """What stands for the loop that runs, and its kind of semaphore."""
+    if _in_trio():
+        import trio  # noqa: PLC0415
+
+        return trio.lowlevel.current_trio_token(), trio.Semaphore
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.get_running_loop(), asyncio.Semaphore
 
 
 def _in_trio() -> bool:

@@ -295,6 +295,35 @@ class TestTheLoop:
             assert len(await sessions.list()) == 10
         assert gated.most == 3
 
+    async def test_is_not_held_up_by_thousands_that_are_begun_at_once(
+        self, gated: Gated, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sessions = AsyncSessions(gated, workers=3)
+        executor = sessions._threads._executor
+        handed_over = 0
+        began = 0
+        submit = executor.submit
+
+        def count(*args: Any) -> Any:
+            nonlocal handed_over
+            handed_over += 1
+            assert began == 2000  # so no thread worked while the others were begun
+            return submit(*args)
+
+        async def save(number: int) -> None:
+            nonlocal began
+            began += 1
+            await sessions.save(Session.new("ada", str(number)))
+
+        monkeypatch.setattr(executor, "submit", count)
+        async with sessions, anyio.create_task_group() as tasks:
+            for number in range(2000):
+                tasks.start_soon(save, number)
+            await gated.until_waiting(3)
+            assert handed_over <= 6
+            gated.gate.set()
+        assert len(Sessions(gated).list()) == 2000
+
     @pytest.mark.parametrize("workers", [0, -1])
     def test_cannot_do_without_workers(self, workers: int) -> None:
         with pytest.raises(ValueError, match="greater than 0"):
