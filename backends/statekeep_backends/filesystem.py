@@ -116,7 +116,6 @@ class FilesystemStore(StateStore):
         """See `StateStore.put`."""
         check_key(key)
         self._refuse_conditions(expect, key)
-        data = bytes(data)
         filesystem, base = self._open(key, landed="no")
         path = f"{base}/{key}"
         try:

@@ -35,18 +35,25 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
+class _Place:
+    """What the clients of one name share."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, Blob] = {}
+        self.lock = threading.Lock()
+        _places.add(self)
+
+
 class MemoryStore(StateStore):
     """A store in the memory of this process; a forked child has a copy of its own.
 
     Args:
-        name: For error messages.
+        name: Stores of one name are one; without a name, this one is nobody else's.
     """
 
     def __init__(self, name: str = "") -> None:
         self._name = name
-        self._blobs: dict[str, Blob] = {}
-        self._lock = threading.Lock()
-        _stores.add(self)
+        self._place = _find_place(name) if name else _Place()
 
     def __repr__(self) -> str:
         return f"memory:{self._name}"
@@ -59,30 +66,30 @@ class MemoryStore(StateStore):
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`."""
         check_key(key)
-        return self._blobs.get(key)
+        return self._place.blobs.get(key)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
         check_key(key)
         version = content_version(data)
-        blob = Blob(bytes(data), version, utc_now(), version)
-        with self._lock:
+        blob = Blob(data, version, utc_now(), version)
+        with self._place.lock:
             self._compare(key, expect)
-            self._blobs[key] = blob
+            self._place.blobs[key] = blob
         return blob.version
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
         check_key(key)
-        with self._lock:
+        with self._place.lock:
             self._compare(key, expect)
-            self._blobs.pop(key, None)
+            self._place.blobs.pop(key, None)
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`."""
         check_prefix(prefix)
-        with self._lock:
-            blobs = list(self._blobs.items())
+        with self._place.lock:
+            blobs = list(self._place.blobs.items())
         below = f"{prefix}/" if prefix else ""
         return (
             Entry(key, len(blob.data), to_nanoseconds(blob.modified), blob.fingerprint)
@@ -91,24 +98,29 @@ class MemoryStore(StateStore):
         )
 
     def close(self) -> None:
-        """See `StateStore.close`. What is stored stays as long as the store is referred to."""
+        """See `StateStore.close`. What is under a name stays, for the others of that name."""
 
     def _compare(self, key: str, expect: Expect) -> None:
-        current = self._blobs.get(key)
+        current = self._place.blobs.get(key)
         compare(current.version if current else None, expect, key=key, store=self)
 
 
-_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
-_shared: dict[str, MemoryStore] = {}
-_shared_lock = threading.Lock()
+_places: weakref.WeakSet[_Place] = weakref.WeakSet()
+_named: dict[str, _Place] = {}
+_named_lock = threading.Lock()
+
+
+def _find_place(name: str) -> _Place:
+    with _named_lock:
+        return _named.setdefault(name, _Place())
 
 
 def _renew_locks() -> None:
     # A thread of the parent may have held a lock; in the child nobody would ever release it.
-    global _shared_lock  # noqa: PLW0603
-    _shared_lock = threading.Lock()
-    for store in _stores:
-        store._lock = threading.Lock()  # noqa: SLF001
+    global _named_lock  # noqa: PLW0603
+    _named_lock = threading.Lock()
+    for place in _places:
+        place.lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -125,10 +137,7 @@ def _open(url: StoreURL, config: MemoryConfig) -> MemoryStore:  # noqa: ARG001
     name = url.location
     if name.startswith("/"):
         raise ConfigError("write memory: for a fresh store, memory:NAME for one that is shared")
-    if not name:
-        return MemoryStore()
-    with _shared_lock:
-        return _shared.setdefault(name, MemoryStore(name))
+    return MemoryStore(name)
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from statekeep.config.opening import open_sessions as open_sessions
 from statekeep.config.opening import open_store as open_store
 from statekeep.documents import Documents as Documents
 from statekeep.errors import AccessDeniedError as AccessDeniedError
+from statekeep.errors import ClosedError as ClosedError
 from statekeep.errors import ConfigError as ConfigError
 from statekeep.errors import ConflictError as ConflictError
 from statekeep.errors import CorruptDataError as CorruptDataError

@@ -469,7 +469,8 @@ class FarAway(MemoryStore):
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         version = super().put(key, data, expect=expect)
-        self._blobs[key] = replace(self._blobs[key], modified=datetime.now(UTC))
+        blobs = self._place.blobs
+        blobs[key] = replace(blobs[key], modified=datetime.now(UTC))
         return version
 
 

@@ -121,7 +121,7 @@ class Bucket(MutableMapping[str, bytes]):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_memory_is_usable_in_a_child_forked_while_a_thread_writes() -> None:
     store = MemoryStore()
-    with store._lock:
+    with store._place.lock:
         child = os.fork()
         if child == 0:
             signal.alarm(5)

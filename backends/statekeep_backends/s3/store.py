@@ -122,7 +122,7 @@ class S3Store(StateStore):
         if expect is not ANY:
             check_expectation(expect)
             self._refuse_condition("put", key, begun)
-        return self._requests.write(key, begun, self._put, key, name, bytes(data), expect)
+        return self._requests.write(key, begun, self._put, key, name, data, expect)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`. One request, and after a lost answer one more."""

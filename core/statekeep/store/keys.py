@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from statekeep.errors import InvalidKeyError
+from statekeep.store.arguments import plain_text
 
 __all__ = [
     "CACHE",
@@ -85,7 +86,10 @@ def check_key(key: str) -> None:
         InvalidKeyError: A segment is empty, ``.``, ``..`` or longer than 255 bytes of UTF-8;
             there is a NUL, a backslash or a lone surrogate; the key ends with ``.tmp`` or lies
             in ``.statekeep/locks``.
+        TypeError: It is no text.
     """
+    if type(key) is not str:
+        key = plain_text("key", key)
     if len(key) <= _MAX_SEGMENT and _is_plain(key):
         return
     rule = _broken_rule(key)
@@ -100,7 +104,9 @@ def check_prefix(prefix: str) -> None:
 
     Raises:
         InvalidKeyError: As `check_key`; the empty prefix is legal.
+        TypeError: It is no text.
     """
+    prefix = plain_text("prefix", prefix)
     if prefix and (rule := _broken_rule(prefix)):
         raise InvalidKeyError(f"not a legal prefix: {rule}", key=prefix)
 

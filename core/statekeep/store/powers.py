@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from statekeep.errors import AccessDeniedError, CorruptDataError, StateStoreError
+from statekeep.store.arguments import plain_keys, refuse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,12 +140,17 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
         store: Any store.
         protocol: `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep` or `SupportsInspect`.
 
+    Raises:
+        TypeError: It is no store.
+
     Example:
         >>> from statekeep import open_store
         >>> with open_store("memory:") as store:
         ...     power(store, SupportsSweep) is None
         True
     """
+    if not hasattr(store, "scan"):
+        refuse_type("store", "a StateStore", store)
     if (answer := getattr(store, "power", None)) is not None:
         return cast("P | None", answer(protocol))
     return store if isinstance(store, protocol) else None
@@ -164,12 +170,12 @@ def get_many(
         be read (`AccessDeniedError`, `CorruptDataError`); in any order.
 
     Raises:
-        InvalidKeyError, UnavailableError: As `StateStore.get`.
+        InvalidKeyError, UnavailableError, ClosedError: As `StateStore.get`.
     """
     if able := power(store, SupportsGetMany):
         yield from able.get_many(keys)
         return
-    for key in keys:
+    for key in plain_keys(keys):
         try:
             yield key, store.get(key)
         except (AccessDeniedError, CorruptDataError) as error:
@@ -190,7 +196,7 @@ def delete_many(store: StateStore, keys: Iterable[str]) -> None:
     if able := power(store, SupportsDeleteMany):
         able.delete_many(keys)
         return
-    for key in keys:
+    for key in plain_keys(keys):
         store.delete(key)
 
 

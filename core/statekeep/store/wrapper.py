@@ -206,7 +206,7 @@ class TransformingStore(StoreWrapper):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
         try:
-            encoded = self.encode(key, bytes(data))
+            encoded = self.encode(key, data)
         except StateStoreError:
             raise
         except Exception as error:

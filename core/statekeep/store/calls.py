@@ -1,0 +1,235 @@
+"""What every call of a store is held to, whoever wrote the backend.
+
+`StateStore` wraps the members of its subclasses in these. An argument of a wrong type is named, a
+closed store refuses, and an error of a write says what may have landed. What a backend is given is
+plain: text that is a `str`, and bytes that are nobody else's.
+"""
+
+# ruff: noqa: ANN401 - a member may take more than the protocol says
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from statekeep.errors import (
+    ClosedError,
+    ConfigError,
+    InvalidDocumentError,
+    InvalidKeyError,
+    StateStoreError,
+    UnsupportedError,
+)
+from statekeep.store.arguments import plain_bytes, plain_keys, plain_text, refuse_type
+from statekeep.store.powers import Anomaly
+from statekeep.store.values import ABSENT, ANY, check_expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from statekeep.errors import Landed
+
+    Member = Callable[..., Any]
+
+__all__ = ["GUARDED", "guard", "refuse_closed"]
+
+_CLOSED = "_statekeep_closed"
+
+# Said of what was asked for, before anything was sent.
+_REFUSALS = (ConfigError, InvalidDocumentError, InvalidKeyError, UnsupportedError)
+
+
+def refuse_closed(store: object, key: str | None = None, landed: Landed | None = None) -> NoReturn:
+    """Say that a store is closed.
+
+    Raises:
+        ClosedError: Always.
+    """
+    raise ClosedError("the store is closed; open it again", key=key, store=store, landed=landed)
+
+
+def guard(name: str, method: Member) -> Member:
+    """Hold a member of a store to what is promised of it.
+
+    Args:
+        name: Its name.
+        method: What the backend does, or what was made of that here.
+    """
+    if hasattr(method, "_statekeep_guarded"):
+        return method
+    guarded = _GUARDS[name](method)
+    vars(guarded)["_statekeep_guarded"] = True
+    return guarded
+
+
+def _guard_get(method: Member) -> Member:
+    @wraps(method)
+    def get(self: Any, key: str, *args: Any, **kwargs: Any) -> Any:
+        if type(key) is not str:
+            key = plain_text("key", key)
+        if self._statekeep_closed:
+            refuse_closed(self, key)
+        return method(self, key, *args, **kwargs)
+
+    return get
+
+
+def _guard_put(method: Member) -> Member:
+    @wraps(method)
+    def put(self: Any, key: str, data: bytes, *args: Any, expect: Any = ANY, **kwargs: Any) -> Any:
+        if type(key) is not str:
+            key = plain_text("key", key)
+        if type(data) is not bytes:
+            data = plain_bytes("data", data)
+        if expect is not ANY and type(expect) is not str:
+            check_expectation(expect)
+        if self._statekeep_closed:
+            refuse_closed(self, key, "no")
+        try:
+            return method(self, key, data, *args, expect=expect, **kwargs)
+        except StateStoreError as error:
+            _say_what_landed(error)
+            raise
+
+    return put
+
+
+def _guard_delete(method: Member) -> Member:
+    @wraps(method)
+    def delete(self: Any, key: str, *args: Any, expect: Any = ANY, **kwargs: Any) -> Any:
+        if type(key) is not str:
+            key = plain_text("key", key)
+        if expect is not ANY and type(expect) is not str:
+            if expect is ABSENT:
+                raise TypeError("expect: ANY or a version, not ABSENT")
+            check_expectation(expect)
+        if self._statekeep_closed:
+            refuse_closed(self, key, "no")
+        try:
+            return method(self, key, *args, expect=expect, **kwargs)
+        except StateStoreError as error:
+            _say_what_landed(error)
+            raise
+
+    return delete
+
+
+def _guard_delete_many(method: Member) -> Member:
+    @wraps(method)
+    def delete_many(self: Any, keys: Iterable[str], *args: Any, **kwargs: Any) -> Any:
+        keys = plain_keys(keys)
+        if self._statekeep_closed:
+            refuse_closed(self, landed="no")
+        try:
+            return method(self, keys, *args, **kwargs)
+        except StateStoreError as error:
+            _say_what_landed(error)
+            raise
+
+    return delete_many
+
+
+def _guard_get_many(method: Member) -> Member:
+    @wraps(method)
+    def get_many(self: Any, keys: Iterable[str], *args: Any, **kwargs: Any) -> Any:
+        keys = plain_keys(keys)
+        if self._statekeep_closed:
+            refuse_closed(self)
+        return _while_open(self, method(self, keys, *args, **kwargs))
+
+    return get_many
+
+
+def _guard_scan(method: Member) -> Member:
+    @wraps(method)
+    def scan(self: Any, prefix: str = "", *args: Any, **kwargs: Any) -> Any:
+        if type(prefix) is not str:
+            prefix = plain_text("prefix", prefix)
+        if self._statekeep_closed:
+            refuse_closed(self, prefix or None)
+        return _while_open(self, method(self, prefix, *args, **kwargs))
+
+    return scan
+
+
+def _guard_sweep(method: Member) -> Member:
+    @wraps(method)
+    def sweep(self: Any, *args: Any, older_than: timedelta, **kwargs: Any) -> Any:
+        _check_age(older_than)
+        if self._statekeep_closed:
+            refuse_closed(self)
+        return method(self, *args, older_than=older_than, **kwargs)
+
+    return sweep
+
+
+def _guard_inspect(method: Member) -> Member:
+    @wraps(method)
+    def inspect(self: Any, *args: Any, older_than: timedelta, **kwargs: Any) -> Any:
+        _check_age(older_than)
+        if self._statekeep_closed:
+            refuse_closed(self)
+        return _while_open(self, method(self, *args, older_than=older_than, **kwargs))
+
+    return inspect
+
+
+def _guard_repair(method: Member) -> Member:
+    @wraps(method)
+    def repair(self: Any, anomaly: Anomaly, quarantine: str, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(anomaly, Anomaly):
+            refuse_type("anomaly", "an Anomaly", anomaly)
+        quarantine = plain_text("quarantine", quarantine)
+        if self._statekeep_closed:
+            refuse_closed(self, anomaly.place, "no")
+        return method(self, anomaly, quarantine, *args, **kwargs)
+
+    return repair
+
+
+def _guard_close(method: Member) -> Member:
+    @wraps(method)
+    def close(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            # Only now: what a wrapper still has to write, it writes while it closes.
+            self.__dict__[_CLOSED] = True
+
+    return close
+
+
+_GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
+    "close": _guard_close,
+    "delete": _guard_delete,
+    "delete_many": _guard_delete_many,
+    "get": _guard_get,
+    "get_many": _guard_get_many,
+    "inspect": _guard_inspect,
+    "put": _guard_put,
+    "repair": _guard_repair,
+    "scan": _guard_scan,
+    "sweep": _guard_sweep,
+}
+GUARDED = frozenset(_GUARDS)
+"""The names of the members that are guarded, those of powers among them."""
+
+
+def _while_open(store: Any, found: Iterator[Any]) -> Iterator[Any]:
+    if store._statekeep_closed:  # noqa: SLF001
+        refuse_closed(store)
+    for each in found:
+        yield each
+        if store._statekeep_closed:  # noqa: SLF001
+            refuse_closed(store)
+
+
+def _say_what_landed(error: StateStoreError) -> None:
+    if error.landed is None:
+        error.landed = "no" if isinstance(error, _REFUSALS) else "unknown"
+
+
+def _check_age(older_than: object) -> None:
+    if not isinstance(older_than, timedelta):
+        refuse_type("older_than", "a timedelta", older_than)
