@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
 
@@ -52,6 +52,13 @@ T = TypeVar("T")
 
 class Sound(StoreWrapper):
     """Breaks nothing."""
+
+
+class _Unguarded(StoreWrapper):
+    """Its subclasses' own members are held to nothing, as if they were no `StateStore`."""
+
+    def __init_subclass__(cls) -> None:
+        pass
 
 
 class CreatesOverWhatIsThere(StoreWrapper):
@@ -123,7 +130,7 @@ class CachesListings(StoreWrapper):
         return iter(self._listings[prefix])
 
 
-class KeepsTheCallersBuffer(StoreWrapper):
+class KeepsTheCallersBuffer(_Unguarded):
     def __init__(self, inner: StateStore) -> None:
         super().__init__(inner)
         self._buffers: dict[Version, bytes] = {}
@@ -279,9 +286,45 @@ class ScansWhatIsWritten(StoreWrapper):
             yield entry
 
 
-class TakesNoneForAnything(StoreWrapper):
+class TakesNoneForAnything(_Unguarded):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         return super().put(key, data, expect=expect or ANY)
+
+
+class EncodesText(_Unguarded):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        text: Any = data
+        return super().put(key, text.encode() if isinstance(text, str) else text, expect=expect)
+
+
+class AnswersInPythonsWords(_Unguarded):
+    def get(self, key: str) -> Blob | None:
+        return super().get(key) if len(key) else None
+
+
+class KeepsTheKeyAsItIs(_Unguarded):
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._keys: dict[str, str] = {}
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        if isinstance(key, str):
+            self._keys[key] = key
+        return super().put(key, data, expect=expect)
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        for entry in super().scan(prefix):
+            yield replace(entry, key=self._keys.get(entry.key, entry.key))
+
+
+class GoesOnAfterItsEnd(_Unguarded):
+    def close(self) -> None:
+        pass
+
+
+class ScansOnAfterItsEnd(_Unguarded):
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        return iter(list(super().scan(prefix)))
 
 
 class GivesLocalTimes(StoreWrapper):

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.rest
 
 PAGES = "a scan of many pages lists every document once whatever comes and goes"
 LARGE = "a large document comes back whole or is refused"
+WRONG_TYPES = "an argument of a wrong type is named"
 TIMES = "the time of writing moves on when a document is rewritten"
 STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.CreatesOverWhatIsThere: {
@@ -41,7 +42,10 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.SaysNoOfWhatLanded: {"an error of a write says what may have landed"},
     mutants.BlamesReads: {"an error of a write says what may have landed"},
     mutants.KeepsAVersionForOtherBytes: {"equal versions mean equal bytes"},
-    mutants.KeepsTheCallersBuffer: {"the callers buffer is not kept"},
+    mutants.KeepsTheCallersBuffer: {
+        "bytes of any kind are kept as plain bytes",
+        "the callers buffer is not kept",
+    },
     mutants.ChecksThenWrites: {
         "of racing creators one wins",
         "of racing swaps none is lost among threads",
@@ -71,7 +75,12 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.LetsForeignErrorsEscape: {"only errors of statekeep escape"},
     mutants.RaisesForWhatIsNotThere: {"deleting nothing is fine"},
     mutants.ScansWhatIsWritten: {"documents may be deleted during a scan"},
-    mutants.TakesNoneForAnything: {"what is no expectation is refused"},
+    mutants.TakesNoneForAnything: {WRONG_TYPES},
+    mutants.EncodesText: {WRONG_TYPES},
+    mutants.AnswersInPythonsWords: {WRONG_TYPES},
+    mutants.KeepsTheKeyAsItIs: {"text of any kind is a key"},
+    mutants.GoesOnAfterItsEnd: {"a closed store refuses"},
+    mutants.ScansOnAfterItsEnd: {"a closed store refuses"},
     mutants.GivesLocalTimes: {"a blob says when it was written"},
     mutants.LosesWhatIsMissingFromMany: {"many are read at once"},
     mutants.SweepsDocumentsAway: {"sweeping leaves documents alone"},

@@ -28,6 +28,7 @@ from statekeep import (
 from statekeep.store import Blob, SupportsSweep, delete_many, get_many, power
 from statekeep.store.keys import session_key
 from statekeep.testing.answers import AnswersContract
+from statekeep.testing.calls import CallsContract
 from statekeep.testing.checks import (
     holds,
     is_gone,
@@ -82,7 +83,7 @@ _SKEW = timedelta(minutes=15)
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
-class StateStoreContract(AnswersContract, ScanningContract):
+class StateStoreContract(AnswersContract, CallsContract, ScanningContract):
     """What every store promises: subclass it and override `location`.
 
     What a store claims in its `capabilities` must work, and what it does not claim must raise
@@ -275,14 +276,6 @@ class StateStoreContract(AnswersContract, ScanningContract):
             with pytest.raises(UnsupportedError):
                 store.delete(KEY, expect=version)
             holds(store, b"A", KEY)
-
-    def test_what_is_no_expectation_is_refused(self, store: StateStore) -> None:
-        store.put(KEY, b"A")
-        with pytest.raises((TypeError, StateStoreError)):
-            store.put(KEY, b"B", expect=None)  # type: ignore[arg-type]
-        with pytest.raises((TypeError, StateStoreError)):
-            store.delete(KEY, expect=None)  # type: ignore[arg-type]
-        holds(store, b"A", KEY)
 
     @pytest.mark.usefixtures("_conditional_put")
     def test_create_only_refuses_equal_bytes_too(self, store: StateStore) -> None:
@@ -613,21 +606,6 @@ class StateStoreContract(AnswersContract, ScanningContract):
                 assert error.key, f"the error does not say what is in the way: {error!r}"
                 assert error.store, f"the error does not name the store: {error!r}"
         lists(store, ["a/b.md"])
-
-    # ending
-
-    def test_closing_twice_is_fine(self, store: StateStore) -> None:
-        store.put(KEY, b"x")
-        store.close()
-        store.close()
-
-    def test_closing_one_client_leaves_the_other_open(
-        self, store: StateStore, other: StateStore
-    ) -> None:
-        store.put(KEY, b"x")
-        holds(other, b"x", KEY)
-        store.close()
-        holds(other, b"x", KEY)
 
 
 def _is_whole(found: bytes, data: bytes, what: str) -> None:
