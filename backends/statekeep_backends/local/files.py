@@ -10,6 +10,7 @@ import secrets
 import stat
 import struct
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from statekeep.store import Blob, content_version
@@ -17,16 +18,15 @@ from statekeep.timestamps import from_nanoseconds, utc_now
 from statekeep_backends.local.flushes import flush
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
-
-    from statekeep_backends.local.effect import Effect
 
 __all__ = [
     "LOCKS",
     "TEMPORARY_SUFFIX",
     "FolderGoneError",
-    "LinksUnsupportedError",
     "New",
+    "NoLinkError",
     "fingerprint",
     "fingerprint_if_settled",
     "is_document",
@@ -35,9 +35,11 @@ __all__ = [
     "is_settled",
     "link",
     "look_at",
+    "new_temporary_name",
     "read_document",
     "read_file",
-    "write_file",
+    "replace",
+    "written",
 ]
 
 LOCKS = ".statekeep/locks"
@@ -55,7 +57,6 @@ _LEFTOVER = re.compile(
 # O_NONBLOCK, because opening a FIFO would wait for its writer.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _PRIVATE = 0o600
 _GROUP = 0o070
 _64_BITS = 2**64 - 1
@@ -64,8 +65,8 @@ _pack = struct.Struct(">QQQQ").pack
 _CLOCK_GRAIN_NS = 2_000_000_000
 
 
-class LinksUnsupportedError(OSError):
-    """The filesystem has no hard links."""
+class NoLinkError(OSError):
+    """The filesystem does not give a file a second name."""
 
 
 class FolderGoneError(OSError):
@@ -135,27 +136,27 @@ def read_file(folder: int, name: str) -> tuple[bytes, os.stat_result] | None:
     return b"".join(chunks), status
 
 
-def write_file(
-    folder: int, name: str, data: bytes, effect: Effect, new: New, *, create: bool
-) -> None:
-    """Write a file under another name, then give it its own. Its folder is not flushed.
+def new_temporary_name() -> str:
+    """A name for a file that is not finished, by which a sweep knows it."""
+    return f".statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
 
-    If anything fails before that, no temporary file is left.
+
+@contextmanager
+def written(folder: int, data: bytes, new: New) -> Iterator[str]:
+    """A file with that content under another name, for it to be given its own.
+
+    If anything fails, no temporary file is left.
 
     Args:
         folder: The open folder.
-        name: Its name.
         data: Its content.
-        effect: Is told when it gets its name.
         new: How.
-        create: Whether its name must be free; otherwise what has it is replaced.
 
     Raises:
-        FileExistsError: It was to be created, and the name is taken.
-        LinksUnsupportedError: It was to be created, and the filesystem cannot do that in one step.
         FolderGoneError: There is no such folder any more, and nothing was written.
+        NoFlushError: It cannot be made to survive a power cut.
     """
-    temporary = f".statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    temporary = new_temporary_name()
     try:
         try:
             # Never wider than the file that it replaces.
@@ -173,17 +174,16 @@ def write_file(
                 flush(descriptor)
         finally:
             os.close(descriptor)
-        with effect:
-            if create:
-                link(folder, temporary, folder, name)
-            else:
-                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        if create:
-            os.unlink(temporary, dir_fd=folder)
+        yield temporary
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
+
+
+def replace(folder: int, temporary: str, name: str) -> None:
+    """Give a file its name, which whatever had it loses."""
+    os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def link(folder: int, name: str, to_folder: int, to: str) -> None:
@@ -191,14 +191,25 @@ def link(folder: int, name: str, to_folder: int, to: str) -> None:
 
     Raises:
         FileExistsError: It is not.
-        LinksUnsupportedError: The filesystem cannot do that.
+        NoLinkError: The filesystem does not do that.
     """
     try:
         os.link(name, to, src_dir_fd=folder, dst_dir_fd=to_folder, follow_symlinks=False)
     except OSError as error:
-        if error.errno in _NO_LINKS:
-            raise LinksUnsupportedError(error.errno, error.strerror) from error
-        raise
+        # Over a network it may have been done, and the answer lost.
+        if _are_one(folder, name, to_folder, to):
+            return
+        if isinstance(error, FileExistsError):
+            raise
+        raise NoLinkError(error.errno, error.strerror) from error
+
+
+def _are_one(folder: int, name: str, to_folder: int, to: str) -> bool:
+    try:
+        this, that = look_at(folder, name), look_at(to_folder, to)
+    except OSError:
+        return False
+    return bool(this and that and os.path.samestat(this, that))
 
 
 def is_leftover(name: str) -> bool:

@@ -7,16 +7,38 @@ import errno
 import fcntl
 import os
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from statekeep_backends.local.folders import Folders
 
-__all__ = ["Flushes", "flush", "flush_names"]
+__all__ = ["Flushes", "NoFlushError", "flush"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # An inode's number is given away again, on ext4 at once; its generation tells the two apart.
 _GET_GENERATION = 0x8000_7601 | struct.calcsize("l") << 16
+
+
+# What is wrong with a machine or a disk at times; anything else is what a filesystem does not do.
+_TROUBLE = {
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOENT,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+
+
+class NoFlushError(OSError):
+    """The filesystem does not make this survive a power cut."""
 
 
 class _Identity(NamedTuple):
@@ -39,7 +61,34 @@ class Flushes:
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
         self._durable: dict[str, _Identity] = {}
+        self._able: set[int] = set()  # devices on which the names in folders were flushed
         self.made_outside: set[str] = set()
+
+    def prepare(self, path: str, folder: int) -> None:
+        """Before anything changes in a folder, find out whether its names can be flushed.
+
+        Args:
+            path: Relative to the base.
+            folder: The folder, opened to be read.
+
+        Raises:
+            NoFlushError: They cannot, or those that lead there.
+        """
+        if path not in self._durable:
+            self.flush_what_leads_to(path)
+        self.probe(folder)
+
+    def probe(self, folder: int) -> None:
+        """Find out whether the names in a folder can be flushed, unless others on its device were.
+
+        Args:
+            folder: The folder, opened to be read.
+
+        Raises:
+            NoFlushError: They cannot.
+        """
+        if os.fstat(folder).st_dev not in self._able:
+            self._flush_names(folder)
 
     def flush(self, path: str, folder: int) -> None:
         """Flush the names in a folder, and those that lead there unless that was done before.
@@ -48,9 +97,23 @@ class Flushes:
             path: Relative to the base.
             folder: The folder, opened to be read.
         """
-        flush_names(folder)
-        if self._durable.get(path) != _identify(folder):
-            self.flush_what_leads_to(path)
+        try:
+            self._flush_names(folder)
+            if self._durable.get(path) != _identify(folder):
+                self.flush_what_leads_to(path)
+        except OSError:
+            # What worked before does so no more, which the next write is to find out in time.
+            self._able.clear()
+            self._durable.clear()
+            raise
+
+    def flush_names(self, folder: int) -> None:
+        """Flush the names in a folder, but not those that lead there."""
+        try:
+            self._flush_names(folder)
+        except OSError:
+            self._able.clear()
+            raise
 
     def flush_what_leads_to(self, path: str) -> None:
         """Flush the names that lead to a folder, unless that was done before.
@@ -59,7 +122,8 @@ class Flushes:
             path: Relative to the base.
         """
         durable = {}
-        outer = self._folders.open("", _FOLDER)
+        with _refusing():
+            outer = self._folders.open("", _FOLDER)
         try:
             identity = _identify(outer)
             if self._durable.get("") != identity:
@@ -68,11 +132,12 @@ class Flushes:
             steps = path.split("/") if path else []
             for n in range(1, len(steps) + 1):
                 step = "/".join(steps[:n])
-                inner = self._folders.open_in(outer, step)
+                with _refusing():
+                    inner = self._folders.open_in(outer, step)
                 try:
                     identity = _identify(inner)
                     if self._durable.get(step) != identity:
-                        flush_names(outer)
+                        self._flush_names(outer)
                         durable[step] = identity
                 finally:
                     done, outer = outer, inner
@@ -86,34 +151,52 @@ class Flushes:
         made = {*self.made_outside}
         for each in made | {self._folders.base}:
             try:
-                holder = os.open(os.path.dirname(each), _FOLDER)  # noqa: PTH120
+                with _refusing():
+                    holder = os.open(os.path.dirname(each), _FOLDER)  # noqa: PTH120
+                try:
+                    flush(holder)
+                finally:
+                    os.close(holder)
             except FileNotFoundError:
                 if each == self._folders.base:
                     raise
                 continue  # taken back
-            try:
-                flush_names(holder)
-            finally:
-                os.close(holder)
+            except NoFlushError:
+                # A folder that may be entered but not read, for one. Once in a process will do.
+                os.sync()
         self.made_outside -= made
+
+    def _flush_names(self, folder: int) -> None:
+        flush(folder)
+        self._able.add(os.fstat(folder).st_dev)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except NotADirectoryError:
+        raise
+    except OSError as error:
+        if error.errno in _TROUBLE:
+            raise
+        raise NoFlushError(error.errno, error.strerror) from error
 
 
 def flush(descriptor: int) -> None:
-    """Make a file survive a power cut."""
-    # On macOS fsync() leaves the data in the drive's own cache.
-    if full_sync := getattr(fcntl, "F_FULLFSYNC", None):
-        fcntl.fcntl(descriptor, full_sync)
-    else:
+    """Make a file, or the names in a folder, survive a power cut.
+
+    Raises:
+        NoFlushError: The filesystem does not do that.
+    """
+    with _refusing():
+        # On macOS fsync() leaves the data in the drive's own cache.
+        if full_sync := getattr(fcntl, "F_FULLFSYNC", None):
+            # Where there is no drive of this machine, fsync() is all there is.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(descriptor, full_sync)
+                return
         os.fsync(descriptor)
-
-
-def flush_names(folder: int) -> None:
-    """Make the names in a folder survive a power cut."""
-    try:
-        flush(folder)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a filesystem that does not flush folders
-            raise
 
 
 def _identify(folder: int) -> _Identity:

@@ -28,6 +28,7 @@ __all__ = [
     "Folders",
     "NoFolderError",
     "NotAFolderError",
+    "NothingNewError",
     "Trail",
 ]
 
@@ -51,6 +52,10 @@ class NotAFolderError(NotADirectoryError):
 
 class NoFolderError(Exception):
     """There is no such folder."""
+
+
+class NothingNewError(OSError):
+    """No file or folder can be made: whatever was tried, what should hold it seems to be gone."""
 
 
 class Folders:
@@ -128,7 +133,7 @@ class Folders:
             # Another writer that failed may take back what leads there.
             with contextlib.suppress(FileNotFoundError):
                 self._make(path, made)
-        raise OSError(errno.ENOENT, "the folder vanishes again and again")
+        raise NothingNewError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     @contextmanager
     def writing(self, path: str, *, make: bool) -> Iterator[int]:
@@ -140,6 +145,7 @@ class Folders:
 
         Raises:
             NoFolderError: It is not there, and was not to be made.
+            NoFlushError: What would be written there would not survive a power cut.
         """
         made: list[str] = []
         flags = TO_READ if self.sync else TO_PASS
@@ -151,6 +157,8 @@ class Folders:
             else:
                 raise NoFolderError
             try:
+                if self.sync:
+                    self._flushes.prepare(path, folder)
                 yield folder
             finally:
                 os.close(folder)
@@ -181,6 +189,27 @@ class Folders:
         """
         if self.sync:
             self._flushes.flush(path, folder)
+
+    def prepare(self, folder: int) -> None:
+        """Before something is deleted in a folder, find out whether it would stay so.
+
+        Args:
+            folder: The folder, opened to be read.
+
+        Raises:
+            NoFlushError: It could come back after a power cut.
+        """
+        if self.sync:
+            self._flushes.probe(folder)
+
+    def flush_names(self, folder: int) -> None:
+        """Make what was deleted in a folder stay so.
+
+        Args:
+            folder: The folder, opened to be read.
+        """
+        if self.sync:
+            self._flushes.flush_names(folder)
 
     def flush_what_leads_to(self, path: str) -> None:
         """Make the name of a folder survive a power cut, but not what is in it.

@@ -13,25 +13,33 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from statekeep_backends.local.files import LOCKS
-from statekeep_backends.local.folders import ATTEMPTS
+from statekeep_backends.local.files import LOCKS, new_temporary_name
+from statekeep_backends.local.folders import ATTEMPTS, NothingNewError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from statekeep_backends.local.folders import Folders
 
-__all__ = ["STRIPES", "is_free", "is_lock_name", "locked"]
+__all__ = ["STRIPES", "NoLockError", "is_free", "is_lock_name", "locked"]
 
 STRIPES = 64
 """How many lock files there are; part of the format, because all writers must agree on it."""
 
 _NAMES = frozenset(f"{n:02x}" for n in range(STRIPES))
 _BUSY = {errno.EACCES, errno.EAGAIN}
+# What is wrong with a machine or a server at times; anything else but _BUSY is no lock for good.
+_TROUBLE = {errno.EIO, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
-# For reading only, which is enough to lock: the file may belong to another user.
-_FLAGS = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# NFS locks only what is open for writing.
+_WRITE = _READ | os.O_RDWR | os.O_CREAT
 _held: set[int] = set()
+
+
+class NoLockError(OSError):
+    """The filesystem has no locks."""
 
 
 @contextmanager
@@ -45,6 +53,7 @@ def locked(folders: Folders, key: str, timeout: float) -> Iterator[None]:
 
     Raises:
         TimeoutError: It was in vain.
+        NoLockError: The filesystem has no locks; what was made for this one is taken back.
         OSError: The lock cannot be opened.
     """
     # Folded, because on some volumes two keys are one file.
@@ -52,10 +61,18 @@ def locked(folders: Folders, key: str, timeout: float) -> Iterator[None]:
     name = f"{zlib.crc32(folded) % STRIPES:02x}"
     deadline = time.monotonic() + timeout
     while True:
-        descriptor = _open(folders, name)
+        made: list[str] = []
+        descriptor = _open(folders, name, made)
         _held.add(descriptor)
         try:
-            if not _lock(descriptor, deadline):
+            try:
+                granted = _lock(folders, descriptor, deadline)
+            except NoLockError:
+                if made:
+                    _remove(folders, name)
+                    folders.take_back(made)
+                raise
+            if not granted:
                 raise TimeoutError(
                     errno.ETIMEDOUT, f"another writer has held the lock for {timeout:g} seconds"
                 )
@@ -87,7 +104,7 @@ def is_free(folder: int, name: str) -> bool:
     Raises:
         OSError: It cannot be opened or locked.
     """
-    descriptor = os.open(name, _FLAGS & ~os.O_CREAT, dir_fd=folder)
+    descriptor = os.open(name, _READ, dir_fd=folder)
     _held.add(descriptor)
     try:
         # Shared, so that two who ask do not hold each other up.
@@ -103,8 +120,7 @@ def is_free(folder: int, name: str) -> bool:
     return True
 
 
-def _open(folders: Folders, name: str) -> int:
-    made: list[str] = []
+def _open(folders: Folders, name: str, made: list[str]) -> int:
     try:
         for _ in range(ATTEMPTS):
             folder = folders.make(LOCKS, made)
@@ -114,14 +130,23 @@ def _open(folders: Folders, name: str) -> int:
                     return _open_in(folder, name, folders, made)
             finally:
                 os.close(folder)
-        raise OSError(errno.ENOENT, "the folder of the locks vanishes again and again")
+        raise NothingNewError(errno.ENOENT, os.strerror(errno.ENOENT))
     except BaseException:
         folders.take_back(made)
         raise
 
 
 def _open_in(folder: int, name: str, folders: Folders, made: list[str]) -> int:
-    descriptor = os.open(name, _FLAGS, folders.modes.file, dir_fd=folder)
+    try:
+        descriptor = os.open(name, _WRITE, folders.modes.file, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        # Another user's, perhaps; on a disk of this machine it can be locked all the same.
+        try:
+            descriptor = os.open(name, _READ, dir_fd=folder)
+        except OSError:
+            raise error from None
     if made:
         try:
             folders.flush_what_leads_to(LOCKS)
@@ -131,20 +156,52 @@ def _open_in(folder: int, name: str, folders: Folders, made: list[str]) -> int:
     return descriptor
 
 
-def _lock(descriptor: int, deadline: float) -> bool:
+def _lock(folders: Folders, descriptor: int, deadline: float) -> bool:
     pause = _FIRST_PAUSE
+    probed = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in _BUSY:
-                raise
+                if error.errno in _TROUBLE:
+                    raise
+                raise NoLockError(error.errno, error.strerror) from error
+            # Some say so of a lock that another has, and some of any lock.
+            if error.errno == errno.EACCES and not probed:
+                _lock_a_file_of_ones_own(folders)
+                probed = True
         else:
             return True
         if time.monotonic() >= deadline:
             return False
         time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
         pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _lock_a_file_of_ones_own(folders: Folders) -> None:
+    name = new_temporary_name()
+    folder = folders.open(LOCKS)
+    try:
+        descriptor = os.open(name, _WRITE | os.O_EXCL, folders.modes.file, dir_fd=folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise NoLockError(error.errno, error.strerror) from error
+        finally:
+            os.close(descriptor)
+            os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _remove(folders: Folders, name: str) -> None:
+    with contextlib.suppress(OSError):
+        folder = folders.open(LOCKS)
+        try:
+            os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(folder)
 
 
 def _close_inherited() -> None:

@@ -62,6 +62,7 @@ def repair(folders: Folders, anomaly: Anomaly, quarantine: str) -> str | None:
     try:
         if identify(folder, identity.path) != identity:
             raise ChangedError
+        folders.prepare(folder)
         to = None
         if anomaly.action == "remove":
             _remove(folder, identity)

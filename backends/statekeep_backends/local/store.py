@@ -25,6 +25,7 @@ from statekeep.errors import (
     InvalidKeyError,
     StateStoreError,
     UnavailableError,
+    UnsupportedError,
 )
 from statekeep.store import (
     ABSENT,
@@ -47,18 +48,20 @@ from statekeep_backends.local.effect import Effect
 from statekeep_backends.local.files import (
     TEMPORARY_SUFFIX,
     FolderGoneError,
-    LinksUnsupportedError,
     New,
+    NoLinkError,
     fingerprint,
     is_document,
     is_leftover,
     is_older,
+    link,
     look_at,
     read_document,
     read_file,
-    write_file,
+    replace,
+    written,
 )
-from statekeep_backends.local.flushes import flush_names
+from statekeep_backends.local.flushes import NoFlushError
 from statekeep_backends.local.folders import (
     ATTEMPTS,
     TO_PASS,
@@ -66,9 +69,10 @@ from statekeep_backends.local.folders import (
     Folders,
     NoFolderError,
     NotAFolderError,
+    NothingNewError,
 )
 from statekeep_backends.local.inspection import inspect_folder, inspect_locks
-from statekeep_backends.local.locks import locked
+from statekeep_backends.local.locks import NoLockError, locked
 from statekeep_backends.local.modes import Modes
 from statekeep_backends.local.repairing import ChangedError, repair
 from statekeep_backends.local.walking import walk
@@ -174,7 +178,7 @@ class LocalDiskStore(StateStore):
                 with contextlib.suppress(FolderGoneError):
                     self._put(key, data, expect, effect)
                     return version
-            raise OSError(errno.ENOENT, "the folder vanishes again and again")
+            raise NothingNewError(errno.ENOENT, os.strerror(errno.ENOENT))
         except NoFolderError:
             compare(None, expect, key=key, store=self)
             raise
@@ -251,21 +255,27 @@ class LocalDiskStore(StateStore):
                     compare(None, expect, key=key, store=self)
                 with self._locked(key):
                     new = self._new(self._compare(key, folder, expect))
-                    write_file(folder, name, data, effect, new, create=False)
+                    with written(folder, data, new) as temporary, effect:
+                        replace(folder, temporary, name)
             self._folders.flush(path, folder)
 
     def _create(self, key: str, folder: int, data: bytes, effect: Effect) -> None:
         name = key.rpartition("/")[2]
-        try:
-            write_file(folder, name, data, effect, self._new(), create=True)
-        except FileExistsError:
-            self._refuse_existing(key, look_at(folder, name))
-        except LinksUnsupportedError:
-            # Every creator on such a filesystem takes the lock instead.
-            with self._locked(key):
-                if status := look_at(folder, name):
-                    self._refuse_existing(key, status)
-                write_file(folder, name, data, effect, self._new(), create=False)
+        with written(folder, data, self._new()) as temporary:
+            try:
+                with effect:
+                    link(folder, temporary, folder, name)
+            except FileExistsError:
+                self._refuse_existing(key, look_at(folder, name), effect)
+            except NoLinkError:
+                # Every creator on such a filesystem takes the lock instead.
+                with self._locked(key):
+                    if status := look_at(folder, name):
+                        self._refuse_existing(key, status, effect)
+                    with effect:
+                        replace(folder, temporary, name)
+            else:
+                os.unlink(temporary, dir_fd=folder)
 
     def _delete(self, key: str, expect: Expect, effect: Effect) -> bool:
         """Tell whether there was something."""
@@ -281,10 +291,10 @@ class LocalDiskStore(StateStore):
                 return False
             with self._locked(key):
                 self._compare(key, folder, expect)
+                self._folders.prepare(folder)
                 with contextlib.suppress(FileNotFoundError), effect:
                     os.unlink(name, dir_fd=folder)
-                if self._folders.sync:
-                    flush_names(folder)
+                self._folders.flush_names(folder)
         finally:
             os.close(folder)
         return True
@@ -327,11 +337,13 @@ class LocalDiskStore(StateStore):
     def _new(self, replaced: os.stat_result | None = None) -> New:
         return New(self._folders.modes.file, self._folders.sync, replaced)
 
-    def _refuse_existing(self, key: str, status: os.stat_result | None) -> NoReturn:
+    def _refuse_existing(self, key: str, status: os.stat_result | None, effect: Effect) -> NoReturn:
         # Nothing is there any more if it was deleted meanwhile: a conflict like any other.
         if status and not is_document(status):
-            self._refuse_obstacle(key)
-        raise ConflictError("it exists already", key=key, store=self, landed="no") from None
+            self._refuse_obstacle(key, effect.landed)
+        raise ConflictError(
+            "it exists already", key=key, store=self, landed=effect.landed
+        ) from None
 
     def _refuse_obstacle(self, key: str, landed: Landed | None = "no") -> NoReturn:
         raise CorruptDataError(
@@ -359,14 +371,32 @@ class LocalDiskStore(StateStore):
     def _fail(self, error: OSError, key: str | None, landed: Landed | None = None) -> NoReturn:
         if key is None and isinstance(error.filename, str):
             key = error.filename.removeprefix(f"{self._base}/")
-        kind, advice = _meaning(error)
         reason = error.strerror or str(error)
+        kind, advice = _meaning(error)
         if landed == "unknown":
-            reason = f"{reason}, and what was asked for may have landed"
+            if isinstance(error, NoFlushError):
+                kind, advice = UnavailableError, "it may be undone by a power cut"
+            advice = f"what was asked for may have landed; {advice}"
         raise kind(f"{reason}; {advice}", key=key, store=self, landed=landed) from error
 
 
 def _meaning(error: OSError) -> tuple[type[StateStoreError], str]:
+    match error:
+        case NoFlushError():
+            return UnsupportedError, (
+                "this filesystem makes nothing survive a power cut; open the store with "
+                "durability=rename to do without"
+            )
+        case NoLockError():
+            return UnsupportedError, (
+                "this filesystem gives no locks, without which writers overwrite each other; "
+                "mount it with locks, or choose another folder"
+            )
+        case NothingNewError():
+            return UnsupportedError, (
+                "nothing can be made in this folder, or something removes it again and again; "
+                "choose another"
+            )
     match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return AccessDeniedError, "see to whom the folder belongs, or choose another"
@@ -376,6 +406,8 @@ def _meaning(error: OSError) -> tuple[type[StateStoreError], str]:
             return CorruptDataError, "something that is no document is in the way"
         case errno.ENOSPC | errno.EDQUOT:
             return UnavailableError, "free some room and retry"
+        case errno.EINVAL | errno.ENOSYS | errno.EOPNOTSUPP | errno.EXDEV | errno.EMLINK:
+            return UnsupportedError, "this filesystem cannot do that; choose another folder"
         case _:
             return UnavailableError, "retry later"
 
