@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from statekeep import ConfigError
+from statekeep import ConfigError, open_store
 from statekeep.store import StoreURL
+from statekeep_backends.s3.names import split
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,13 @@ from statekeep.store import StoreURL
         ("state", StoreURL("file", "state")),
         ("/var/lib/a?b#2", StoreURL("file", "/var/lib/a?b#2")),
         ("C:\\state", StoreURL("file", "C:\\state")),
+        ("./100%FF", StoreURL("file", "./100%FF")),
+        ("./a b", StoreURL("file", "./a b")),
+        ("./US$5", StoreURL("file", "./US$5")),
+        ("./क्\u200dष", StoreURL("file", "./क्\u200dष")),
+        ("file:%24HOME/x", StoreURL("file", "$HOME/x")),
+        ("file:%C3%A9%C3%A9", StoreURL("file", "éé")),
+        ("file:x%20", StoreURL("file", "x ")),
         ("memory:", StoreURL("memory", "")),
         ("memory:NAME", StoreURL("memory", "NAME")),
         ("file:state", StoreURL("file", "state")),
@@ -81,8 +89,6 @@ def test_a_secret_is_refused_and_never_repeated(text: str) -> None:
         ("  ", "empty"),
         ("file:x?a=1&a=2", "twice"),
         ("file:x#y", "%23"),
-        ("file:a%00b", "NUL"),
-        ("a\0b", "NUL"),
         ("file:%FF", "UTF-8"),
         ("a b://x", "no scheme"),
         ("./state?durability=rename", "file:"),
@@ -113,3 +119,127 @@ def test_a_location_may_be_a_path(text: str, path: Path) -> None:
 def test_a_folder_is_on_this_machine(text: str) -> None:
     with pytest.raises(ConfigError):
         _ = StoreURL.parse(text).path
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        ("./state\r", "U+000D"),
+        ("./state\n", "U+000A"),
+        ("./sta\tte", "U+0009"),
+        ("a\0b", "U+0000"),
+        ("file:a%00b", "U+0000"),
+        ("file:a%0D", "U+000D"),
+        ("file:a?durability=rename%0A", "U+000A"),
+        ("memory:x\r", "U+000D"),
+        ("s3://bucket/p\r", "U+000D"),
+        ("\ufeff./state", "U+FEFF"),
+        ("\ufeffs3://bucket/p", "U+FEFF"),
+        ("./sta\u200bte", "U+200B"),
+        ("./sta\u202ete", "U+202E"),
+        ("./sta\ud83dte", "U+D83D"),
+        (" ./state", "begins with a blank"),
+        ("./state ", "ends with a blank"),
+        ("./state\u3000", "ends with a blank"),
+        ("s3://bucket/p ", "ends with a blank"),
+        ("s3://bucket/p ?region=x", "ends with a blank"),
+        ("file: ./state", "begins with a blank"),
+        ("'./state'", "quotation marks"),
+        ('"s3://bucket/p"', "quotation marks"),
+        ("$HOME/state", "'$HOME'"),
+        ("./$USER", "'$USER'"),
+        ("${HOME}/state", "'${HOME}'"),
+        ("${STATE:-/var}/x", "'${STATE:-/var}'"),
+        ("$(pwd)/x", "'$(pwd)'"),
+        ("s3://$BUCKET/p", "'$BUCKET'"),
+        ("s3://bucket/${ENV}?region=x", "'${ENV}'"),
+        ("%USERPROFILE%/state", "'%USERPROFILE%'"),
+        ("%DATA%/state", "'%DATA%'"),
+        ("file:%APPDATA%/x", "'%APPDATA%'"),
+    ],
+)
+def test_what_nobody_means_is_refused_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, odd: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        open_store(text)
+    assert odd in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [" state ", "$HOME", "~", "'x'", "%DATA%", "a?b=c", "memory:"])
+def test_a_path_object_is_taken_to_the_letter(tmp_path: Path, name: str) -> None:
+    with open_store(tmp_path / name) as store:
+        store.put("a.md", b"x")
+    assert (tmp_path / name / "a.md").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("name", ["state\r", "\ufeffstate", "sta\x1bte"])
+def test_a_path_object_that_came_from_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be seen"):
+        open_store(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_nobody_has_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"'~nosuchuser' is nobody's folder.*'./~nosuchuser/x'"):
+        open_store("~nosuchuser/x")
+
+
+ARN = "arn:aws:s3:eu-central-1:123456789012:accesspoint/agents"
+
+
+@pytest.mark.parametrize(
+    ("location", "parts"),
+    [
+        ("//bucket", ("bucket", "")),
+        ("//bucket/", ("bucket", "")),
+        ("//bucket/a/b", ("bucket", "a/b")),
+        (f"//{ARN}", (ARN, "")),
+        (f"//{ARN}/prod/a", (ARN, "prod/a")),
+        (
+            "//arn:aws:s3::123456789012:accesspoint/a.mrap/p",
+            (
+                "arn:aws:s3::123456789012:accesspoint/a.mrap",
+                "p",
+            ),
+        ),
+        (
+            "//arn:aws:s3-outposts:us-east-1:123456789012:outpost/op-1/accesspoint/x/p",
+            (
+                "arn:aws:s3-outposts:us-east-1:123456789012:outpost/op-1/accesspoint/x",
+                "p",
+            ),
+        ),
+        ("//agents-ab12-s3alias/p", ("agents-ab12-s3alias", "p")),
+    ],
+)
+def test_a_bucket_ends_where_its_name_does(location: str, parts: tuple[str, str]) -> None:
+    assert split(location) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        ("s3:bucket", "s3://bucket"),
+        ("s3://", "no bucket"),
+        ("s3:///p", "no bucket"),
+        ("s3://user@bucket/p", "user before '@'"),
+        ("s3://bucket:443/p", "endpoint_url"),
+        ("s3://B_ad/p", "'B'"),
+        ("s3://b_ad/p", "'_'"),
+        ("s3://bück/p", "'ü'"),
+        ("s3://-bad/p", "begins and ends"),
+        ("s3://bad./p", "begins and ends"),
+        ("s3://b..d/p", "two dots"),
+        ("s3://ab/p", "3 to 63"),
+        (f"s3://{'a' * 64}/p", "3 to 63"),
+        ("s3://arn:aws:s3:eu:12:accesspoint/x", "ARN"),
+        (f"s3://{ARN}:x/p", "':'"),
+    ],
+)
+def test_what_can_be_no_bucket_is_refused_and_named(text: str, odd: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_store(text)
+    assert odd in str(caught.value)

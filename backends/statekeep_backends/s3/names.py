@@ -11,7 +11,7 @@ __all__ = ["check_bucket", "split"]
 _ARN = re.compile(
     r"arn:[\w-]+:s3[\w-]*:[\w-]*:\d{12}:(?:outpost[:/][\w-]+[:/])?accesspoint[:/][\w.-]+"
 )
-_LONGEST = 63
+_SHORTEST, _LONGEST = 3, 63
 
 
 def split(location: str) -> tuple[str, str]:
@@ -70,5 +70,7 @@ def check_bucket(bucket: str) -> None:
             f"the bucket is named {bucket!r}; a name begins and ends with a letter or a digit, "
             "and has no two dots together"
         )
-    if len(bucket) > _LONGEST:
-        raise ConfigError(f"the name of the bucket is longer than {_LONGEST} characters")
+    if not _SHORTEST <= len(bucket) <= _LONGEST:
+        raise ConfigError(
+            f"the bucket is named {bucket!r}; a name has {_SHORTEST} to {_LONGEST} characters"
+        )

@@ -16,7 +16,17 @@ _SCHEME = re.compile(r"(?:(?P<dist>[A-Za-z0-9][\w.-]*)\+)?(?P<scheme>[A-Za-z][\w
 _SECRET = re.compile(r"secret|passw|pwd|token|credential|key$|^sig|^sas", re.IGNORECASE)
 _QUERY = re.compile(r"\?\w+=[^/]*$")
 _PASSWORD = re.compile(r":[^@]*@")
-_NO_PATH = re.compile("[\0\ud800-\udfff]")
+# Nobody sees it, so nobody means it: controls, what steers text or has no width, and halves of
+# characters; not the joiners, which many scripts need.
+_UNSEEN = re.compile(
+    "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff]"
+)
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^{}]*\}|\([^()]*\))|%[A-Za-z_]\w*%", re.ASCII)
+# Percent-encoded bytes stand side by side, too.
+_VARIABLE_IN_URL = re.compile(
+    r"\$(?:[A-Za-z_]\w*|\{[^{}]*\}|\([^()]*\))|%(?![0-9A-Fa-f]{2})[A-Za-z_]\w*%", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +50,27 @@ class StoreURL:
         """Read ``path``, ``scheme:location?option=value`` or ``dist+scheme:…``.
 
         Raises:
-            ConfigError: It is empty, names an option twice, or holds a secret. The secret is not
-                in the message.
+            ConfigError: It is empty, names an option twice, or holds a secret, which is not in
+                the message; or it is not what somebody means: with blanks or quotation marks
+                around it, characters that cannot be seen, or an unexpanded variable.
         """
         if not text.strip():
             raise ConfigError("the store's URL is empty; a folder, 'memory:' or a URL is needed")
         match = _SCHEME.match(text)
+        is_url = bool(match) or "://" in text
         rest = text[match.end() :] if match else text
         location, _, query = rest.partition("?")
         try:
-            decoded = unquote(rest, errors="strict")
+            decoded = unquote(rest, errors="strict") if is_url else rest
         except UnicodeDecodeError:
             raise ConfigError("the URL is not UTF-8, percent-encoded") from None
-        if _NO_PATH.search(decoded):
-            raise ConfigError("the URL holds a NUL or a lone surrogate")
-        if (match or "://" in text) and _PASSWORD.search(decoded):
+        if is_url and _PASSWORD.search(decoded):
             raise ConfigError(
                 "the URL holds a password; give credentials by the environment, never in a URL"
             )
+        _refuse_slips(text, decoded, location, is_url=is_url)
         if not match:
-            if "://" in text:
+            if is_url:
                 raise ConfigError("what stands before :// is no scheme; for a folder, give a path")
             if _QUERY.search(text):
                 raise ConfigError(
@@ -83,7 +94,12 @@ class StoreURL:
 
     @classmethod
     def of_path(cls, path: str) -> StoreURL:
-        """The address of a folder; only a leading ``~`` is not taken to the letter."""
+        """The address of a folder; only a leading ``~`` is not taken to the letter.
+
+        Raises:
+            ConfigError: There is a character in it that nobody can see.
+        """
+        _refuse_unseen(path, path)
         # Two slashes would begin the name of a machine.
         return cls("file", "/" + path.lstrip("/") if path.startswith("//") else path)
 
@@ -122,5 +138,45 @@ class StoreURL:
             raise ConfigError("the URL names no folder")
         try:
             return Path(location).expanduser().absolute()
-        except (OSError, RuntimeError) as error:
-            raise ConfigError(f"the folder cannot be found: {error}") from None
+        except (OSError, RuntimeError):
+            user = location.partition("/")[0]
+            raise ConfigError(
+                f"{user!r} is nobody's folder on this machine; for one that is named so, write "
+                f"'./{location}'"
+            ) from None
+
+
+def _refuse_slips(text: str, decoded: str, location: str, *, is_url: bool) -> None:
+    """Refuse a text that would make a store nobody meant.
+
+    Args:
+        text: As it was given; it holds no secret.
+        decoded: What follows the scheme.
+        location: The same before the query, and before it is decoded.
+        is_url: Whether it is a URL; else it is a path.
+
+    Raises:
+        ConfigError: It names what is odd.
+    """
+    _refuse_unseen(text, text)
+    _refuse_unseen(decoded, text)
+    for part in (text, location):
+        if part != part.strip():
+            side = "begins" if part != part.lstrip() else "ends"
+            raise ConfigError(f"the location {side} with a blank: {text!r}")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        raise ConfigError(f"the location stands in quotation marks: {text}")
+    variable = (_VARIABLE_IN_URL if is_url else _VARIABLE).search(location)
+    if variable:
+        letter = "write '%24' for the '$'" if variable[0][0] == "$" else "write '%25' for a '%'"
+        raise ConfigError(
+            f"{variable[0]!r} in the location was not expanded: {text!r}; if it is really named "
+            f"so, {letter if is_url else 'give a Path'}"
+        )
+
+
+def _refuse_unseen(text: str, whole: str) -> None:
+    if odd := _UNSEEN.search(text):
+        raise ConfigError(
+            f"the location holds a character that cannot be seen, U+{ord(odd[0]):04X}: {whole!a}"
+        )
