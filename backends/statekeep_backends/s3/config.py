@@ -64,6 +64,8 @@ class S3Config(BaseModel):
     @classmethod
     def _is_a_url(cls, given: str | None) -> str | None:
         if given is not None:
+            if given != given.strip() or not given.isprintable():
+                raise ValueError(f"there is a character in it that cannot be seen: {given!a}")
             url = urlsplit(given)
             if url.scheme not in {"http", "https"} or not url.hostname:
                 raise ValueError("an endpoint begins with http:// or https://, and a host")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from urllib.parse import urlsplit
 
 __all__ = [
     "MISCONFIGURED",
@@ -13,6 +14,8 @@ __all__ = [
     "REDIRECTED",
     "Failure",
     "Kind",
+    "no_answer",
+    "no_tls",
 ]
 
 
@@ -145,6 +148,29 @@ class Failure(Exception):  # noqa: N818 - it never leaves this backend
             return self.kind in _BEFORE_THE_EFFECT or _throttles(self.code)
         # A code alone may be one object's in a bulk delete, of which others are gone.
         return status[:1] in {"3", "4"}
+
+
+def no_answer(url: str, what: str, why: str = "", *, unsent: bool = False) -> Failure:
+    """The failure that no answer is.
+
+    Args:
+        url: Where the request was to go; only its host is shown.
+        what: What happened.
+        why: What the system or the library says of it.
+        unsent: Whether it is certain that nothing was sent.
+    """
+    return Failure(NO_ANSWER, _at(url, f"{what}: {why}" if why else what), unsent=unsent)
+
+
+def no_tls(url: str, why: str, *, unsent: bool) -> Failure:
+    """The failure that it is if no safe connection comes about; see `no_answer`."""
+    what = f"no TLS, or no certificate that is trusted ({why})"
+    return Failure(MISCONFIGURED, _at(url, what), unsent=unsent)
+
+
+def _at(url: str, what: str) -> str:
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return f"{host}: {what}" if host else what
 
 
 def _throttles(code: str) -> bool:

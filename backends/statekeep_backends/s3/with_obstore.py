@@ -28,13 +28,14 @@ from statekeep_backends.s3.environment import Environment
 from statekeep_backends.s3.extras import GET_S3FS, is_installed
 from statekeep_backends.s3.failures import (
     MISCONFIGURED,
-    NO_ANSWER,
     NO_CREDENTIALS,
     NOT_S3,
     NOT_SUPPORTED,
     REDIRECTED,
     Failure,
     Kind,
+    no_answer,
+    no_tls,
 )
 
 if TYPE_CHECKING:
@@ -249,9 +250,15 @@ _STATUS = re.compile(r"^ +status: (\d+),$", re.MULTILINE)
 _BODY = re.compile(r'^ +(?:body: )?"(.*)",$', re.MULTILINE)
 _URL = re.compile(r"^ +(\w+://\S+),$", re.MULTILINE)
 _LOST = re.compile(r"^ +(?:source: )?HttpError \{\n +kind: (\w+),$", re.MULTILINE)
+_LOSSES = {
+    "Connect": "cannot connect",
+    "Decode": "the answer broke off",
+    "Interrupted": "the connection broke",
+    "Request": "the connection broke",
+}
 _WHY = re.compile(r'^ +(?:message|error): "(.*)",$', re.MULTILINE)
 _REFUSED = re.compile(r'^ +code: "([\w.]+)",\n +message: "(.*)",$', re.MULTILINE)
-_TLS = re.compile(r"^ +error: (Invalid(?:Certificate|Message)\()", re.MULTILINE)
+_TLS = re.compile(r"^ +error: Invalid(Certificate|Message)\((\w*)", re.MULTILINE)
 _STRANGE = re.compile(r"^    source: (?:Invalid\w+Response|Metadata|Header) \{$", re.MULTILINE)
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
@@ -288,10 +295,10 @@ def _translate(error: Exception, bucket: str) -> Failure:
         return Failure(REDIRECTED, f"from {url[1] if url else 'there'}, on and on", "300")
     if broken := _TLS.search(source):
         # A certificate is looked at before anything is sent; a broken message may come later.
-        unsent = broken[1].startswith("InvalidCertificate")
-        return Failure(MISCONFIGURED, "no TLS, or no certificate that is trusted", unsent=unsent)
+        unsent = broken[1] == "Certificate"
+        return no_tls(url[1] if url else "", broken[2] or broken[1], unsent=unsent)
     if lost := _LOST.search(source):
-        return Failure(NO_ANSWER, _what_happened(lost[1], source[lost.end() :]))
+        return _not_answered(url[1] if url else "", lost[1], source[lost.end() :])
     if _STRANGE.search(source):
         return Failure(NOT_S3, said.removeprefix("Generic S3 error: "))
     if isinstance(error, TypeError | ValueError):
@@ -313,11 +320,12 @@ def _of_status(status: str, source: str) -> Failure:
     return failure
 
 
-def _what_happened(kind: str, source: str) -> str:
+def _not_answered(url: str, kind: str, source: str) -> Failure:
+    unsent = kind == "Connect"
     if kind == "Timeout" or "TimedOut" in source:
-        return f"{kind}: timed out"
+        return no_answer(url, "timed out", unsent=unsent)
     why = _WHY.search(source)
-    return f"{kind}: {why[1]}" if why else kind
+    return no_answer(url, _LOSSES.get(kind, kind), why[1] if why else "", unsent=unsent)
 
 
 def _version(etag: str | None, method: str, body: bytes = b"") -> Version:

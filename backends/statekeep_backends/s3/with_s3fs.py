@@ -20,7 +20,7 @@ import botocore.utils
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
-from botocore.handlers import _handle_200_error
+from botocore.handlers import _handle_200_error, add_expect_header
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
@@ -47,6 +47,8 @@ from statekeep_backends.s3.failures import (
     REDIRECTED,
     Failure,
     Kind,
+    no_answer,
+    no_tls,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +76,18 @@ _TIMED_OUT = (
     botocore.exceptions.ConnectTimeoutError,
     botocore.exceptions.ReadTimeoutError,
     TimeoutError,
+)
+_UNCONNECTED = (
+    botocore.exceptions.ConnectTimeoutError,
+    botocore.exceptions.EndpointConnectionError,
+    botocore.exceptions.ProxyConnectionError,
+)
+_BROKEN = (
+    aiohttp.ClientError,
+    botocore.exceptions.ConnectionClosedError,
+    botocore.exceptions.IncompleteReadError,
+    botocore.exceptions.ResponseStreamingError,
+    ConnectionError,
 )
 _NO_CREDENTIALS = (
     botocore.exceptions.CredentialRetrievalError,
@@ -287,6 +301,8 @@ def _make_filesystem(config: S3Config) -> S3FileSystem:
     session = AioSession(profile=config.profile)
     # It makes status 500 of 200 where the body is no XML. What S3 did not answer is told here.
     session.unregister("before-parse.s3.*", _handle_200_error)
+    # The HTTP library waits for ever for the leave to send the body.
+    session.unregister("before-call.s3", add_expect_header)
     session.register("before-call.s3.HeadBucket", _follow_no_further)
     session.register("before-parse.s3", _keep_answer)
     session.register("before-send.s3", _refuse_late)
@@ -332,9 +348,9 @@ def _failures(*, unsent: bool = False) -> Iterator[None]:
     except _NO_CREDENTIALS as error:
         raise Failure(NO_CREDENTIALS, str(error), unsent=True) from error
     except botocore.exceptions.SSLError as error:  # of the handshake
-        raise Failure(MISCONFIGURED, str(error), unsent=True) from error
+        raise _not_encrypted(error) from error
     except _LOST as error:
-        raise Failure(NO_ANSWER, _what_happened(error), unsent=unsent) from error
+        raise _not_answered(error, unsent=unsent) from error
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise Failure(MISCONFIGURED, str(error), unsent=unsent) from error
 
@@ -355,14 +371,28 @@ def _failure_of(answer: Mapping[str, Any]) -> Failure:
     return failure
 
 
-def _what_happened(error: BaseException) -> str:
-    """The name of the exception, and what the system said, which the libraries wrap."""
-    name, inner = type(error).__name__, error
-    if isinstance(error, botocore.exceptions.BotoCoreError):
-        inner = getattr(error, "kwargs", {}).get("error") or error
+def _not_answered(error: BaseException, *, unsent: bool) -> Failure:
+    """Say what the system said, which the libraries wrap; what they know alone, by its name."""
+    told = getattr(error, "kwargs", {})
+    url, inner = told.get("endpoint_url") or "", told.get("error") or error
+    if isinstance(error, _UNCONNECTED):
+        unsent = True
     if isinstance(error, _TIMED_OUT):
-        return f"{name}: timed out"
+        return no_answer(url, "timed out", unsent=unsent)
     said = getattr(inner, "os_error", None) or inner
     number, text = getattr(said, "errno", None) or 0, getattr(said, "strerror", None)
     # asyncio puts words of its own there, but not where a name is not found.
-    return f"{name}: {os.strerror(number) if number > 0 else text or said}"
+    why = os.strerror(number) if number > 0 else str(text or said)
+    what = type(error).__name__
+    if isinstance(error, _UNCONNECTED):
+        what = "cannot connect"
+    elif isinstance(error, _BROKEN):
+        what = "the connection broke"
+    return no_answer(url, what, why, unsent=unsent)
+
+
+def _not_encrypted(error: botocore.exceptions.SSLError) -> Failure:
+    inner = error.kwargs.get("error")
+    said = getattr(inner, "os_error", None) or getattr(inner, "certificate_error", None) or inner
+    why = getattr(said, "verify_message", None) or getattr(said, "reason", None) or said
+    return no_tls(error.kwargs.get("endpoint_url") or "", str(why), unsent=True)
