@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from statekeep._green import replaced_by
 from statekeep.errors import (
     AccessDeniedError,
     ConfigError,
@@ -218,16 +219,25 @@ class FilesystemStore(StateStore):
 
                     options = {"skip_instance_cache": True, "use_listings_cache": False}
                     filesystem, base = url_to_fs(self._url, **options, **self._options)
+                    self._refuse_replaced_threads(filesystem)
                     self._opened = filesystem, base.rstrip("/")
                     self._pid = os.getpid()
                 return self._opened
         except Exception as error:  # noqa: BLE001
             self._fail(error, key, landed)
 
+    def _refuse_replaced_threads(self, filesystem: AbstractFileSystem) -> None:
+        if filesystem.async_impl and (library := replaced_by()):
+            raise ConfigError(
+                f"{library} has replaced Python's threads or waits (monkey patching), in which "
+                f"this filesystem cannot work; use a process that {library} does not patch",
+                store=self,
+            )
+
     def _fail(self, error: Exception, key: str | None, landed: Landed | None = None) -> NoReturn:
-        failed = self._translate(error, key)
+        failed = error if isinstance(error, StateStoreError) else self._translate(error, key)
         failed.landed = landed
-        raise failed from error
+        raise failed from (None if failed is error else error)
 
     def _translate(self, error: Exception, key: str | None) -> StateStoreError:
         match error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
+from statekeep._green import replaced_by
 from statekeep.errors import ConfigError
 from statekeep_backends.s3.extras import GET_OBSTORE, GET_S3FS, is_installed
 from statekeep_backends.s3.failures import NOT_SUPPORTED, Failure
@@ -27,8 +28,16 @@ def choose(bucket: str, config: S3Config) -> Kind:
     on a condition, so it needs s3fs beside it.
 
     Raises:
-        ConfigError: The one that is asked for is not installed, or cannot do what else is.
+        ConfigError: The one that is asked for is not installed, or cannot do what else is; or
+            threads are not Python's own here.
     """
+    if library := replaced_by():
+        # obstore does its part there, but has s3fs list and delete.
+        raise ConfigError(
+            f"s3: {library} has replaced Python's threads or waits (monkey patching), in which "
+            f"s3fs cannot work; use a process that {library} does not patch, with threads for "
+            "workers, or another backend"
+        )
     if config.client == "obstore":
         if why_not := _why_not_obstore(bucket, config):
             raise ConfigError(f"s3: obstore cannot be the client: {why_not}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from base64 import b64encode
 from contextlib import contextmanager, suppress
@@ -77,14 +78,17 @@ _TIMED_OUT = (
     botocore.exceptions.ReadTimeoutError,
     TimeoutError,
 )
+# Not `EndpointConnectionError`, which is also what becomes of a connection that broke.
 _UNCONNECTED = (
+    aiohttp.ClientConnectorError,
     botocore.exceptions.ConnectTimeoutError,
-    botocore.exceptions.EndpointConnectionError,
     botocore.exceptions.ProxyConnectionError,
+    socket.gaierror,
 )
 _BROKEN = (
     aiohttp.ClientError,
     botocore.exceptions.ConnectionClosedError,
+    botocore.exceptions.EndpointConnectionError,
     botocore.exceptions.IncompleteReadError,
     botocore.exceptions.ResponseStreamingError,
     ConnectionError,
@@ -375,8 +379,8 @@ def _not_answered(error: BaseException, *, unsent: bool) -> Failure:
     """Say what the system said, which the libraries wrap; what they know alone, by its name."""
     told = getattr(error, "kwargs", {})
     url, inner = told.get("endpoint_url") or "", told.get("error") or error
-    if isinstance(error, _UNCONNECTED):
-        unsent = True
+    unconnected = isinstance(error, _UNCONNECTED) or isinstance(inner, _UNCONNECTED)
+    unsent = unsent or unconnected
     if isinstance(error, _TIMED_OUT):
         return no_answer(url, "timed out", unsent=unsent)
     said = getattr(inner, "os_error", None) or inner
@@ -384,7 +388,7 @@ def _not_answered(error: BaseException, *, unsent: bool) -> Failure:
     # asyncio puts words of its own there, but not where a name is not found.
     why = os.strerror(number) if number > 0 else str(text or said)
     what = type(error).__name__
-    if isinstance(error, _UNCONNECTED):
+    if unconnected:
         what = "cannot connect"
     elif isinstance(error, _BROKEN):
         what = "the connection broke"
