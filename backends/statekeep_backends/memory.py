@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
-class _Place:
-    """What the clients of one name share."""
+class Place:
+    """Where documents are, for one client or several."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, Blob] = {}
@@ -48,12 +48,13 @@ class MemoryStore(StateStore):
     """A store in the memory of this process; a forked child has a copy of its own.
 
     Args:
-        name: Stores of one name are one; without a name, this one is nobody else's.
+        name: For error messages.
+        place: Where its documents are, if it shares them; else it is alone with them.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", place: Place | None = None) -> None:
         self._name = name
-        self._place = _find_place(name) if name else _Place()
+        self._place = place or Place()
 
     def __repr__(self) -> str:
         return f"memory:{self._name}"
@@ -98,21 +99,21 @@ class MemoryStore(StateStore):
         )
 
     def close(self) -> None:
-        """See `StateStore.close`. What is under a name stays, for the others of that name."""
+        """See `StateStore.close`. What is in the place stays, for others."""
 
     def _compare(self, key: str, expect: Expect) -> None:
         current = self._place.blobs.get(key)
         compare(current.version if current else None, expect, key=key, store=self)
 
 
-_places: weakref.WeakSet[_Place] = weakref.WeakSet()
-_named: dict[str, _Place] = {}
+_places: weakref.WeakSet[Place] = weakref.WeakSet()
+_named: dict[str, Place] = {}
 _named_lock = threading.Lock()
 
 
-def _find_place(name: str) -> _Place:
+def _find_place(name: str) -> Place:
     with _named_lock:
-        return _named.setdefault(name, _Place())
+        return _named.setdefault(name, Place())
 
 
 def _renew_locks() -> None:
@@ -137,7 +138,7 @@ def _open(url: StoreURL, config: MemoryConfig) -> MemoryStore:  # noqa: ARG001
     name = url.location
     if name.startswith("/"):
         raise ConfigError("write memory: for a fresh store, memory:NAME for one that is shared")
-    return MemoryStore(name)
+    return MemoryStore(name, _find_place(name) if name else None)
 
 
 @hookimpl

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
+from statekeep._arguments import refuse_wrong_type
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,5 +66,4 @@ def refuse_type(name: str, takes: str, value: object) -> NoReturn:
     Raises:
         TypeError: Always.
     """
-    came = "None" if value is None else type(value).__name__
-    raise TypeError(f"{name}: {takes}, not {came}")
+    raise TypeError(refuse_wrong_type(name, takes, value))
