@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statekeep import (
@@ -182,7 +182,8 @@ def test_a_driver_that_cannot_be_set_up_did_nothing(
     def fail(*_: object, **__: object) -> None:
         raise raised
 
-    store.close()
+    assert isinstance(store, FilesystemStore)
+    store._opened = None
     monkeypatch.setattr("fsspec.core.url_to_fs", fail)
     for write in (lambda: store.put(KEY, b"x"), lambda: store.delete(KEY)):
         with pytest.raises(StateStoreError) as caught:
@@ -200,6 +201,7 @@ def test_what_is_on_this_machine_is_not_remote(store: StateStore) -> None:
     assert not FilesystemStore("local:///path").capabilities.remote
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_any_bytes_survive(data: bytes) -> None:
     with open_store("fsspec+memory://any-bytes") as store:

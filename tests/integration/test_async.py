@@ -582,4 +582,4 @@ class TestOpening:
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert left == [(True, 0)]
-        assert Sessions(opened).load("s")
+        assert Sessions(MemoryStore(place=opened._place)).load("s")
