@@ -606,7 +606,7 @@ class TestNamesOfBuckets:
             ("s3://user@b/p", "user"),
             ("s3://-b", "begins and ends"),
             ("s3://b..c", "two dots"),
-            ("s3://" + "b" * 64, "longer than 63"),
+            ("s3://" + "b" * 64, "3 to 63"),
             ("s3://bucket/p\r", r"cannot be seen.*\\r"),
             ("s3://arn:aws:sns:eu-west-1:123456789012:topic", "not the ARN of an access point"),
             (f"s3://{ARN}:x/p", "':' stands in the name"),
