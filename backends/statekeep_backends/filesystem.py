@@ -218,16 +218,21 @@ class FilesystemStore(StateStore):
                     from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra
 
                     options = {"skip_instance_cache": True, "use_listings_cache": False}
+                    self._refuse_replaced_threads()
                     filesystem, base = url_to_fs(self._url, **options, **self._options)
-                    self._refuse_replaced_threads(filesystem)
                     self._opened = filesystem, base.rstrip("/")
                     self._pid = os.getpid()
                 return self._opened
         except Exception as error:  # noqa: BLE001
             self._fail(error, key, landed)
 
-    def _refuse_replaced_threads(self, filesystem: AbstractFileSystem) -> None:
-        if filesystem.async_impl and (library := replaced_by()):
+    def _refuse_replaced_threads(self) -> None:
+        if (library := replaced_by()) is None:
+            return
+        from fsspec import get_filesystem_class  # noqa: PLC0415 - an extra
+
+        # The class, because to make one may wait for its loop, for ever.
+        if get_filesystem_class(self._url.partition(":")[0]).async_impl:
             raise ConfigError(
                 f"{library} has replaced Python's threads or waits (monkey patching), in which "
                 f"this filesystem cannot work; use a process that {library} does not patch",
