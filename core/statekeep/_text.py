@@ -13,6 +13,9 @@ _STEERING = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+# As UTF-16 has it, two halves that stand together are one character.
+_HALVES = re.compile("(?P<first>[\ud800-\udbff])(?P<second>[\udc00-\udfff])|[\ud800-\udfff]")
+
 
 def printable(text: str, *, keep: str = "") -> str:
     r"""Show control and direction characters instead of obeying them.
@@ -61,5 +64,10 @@ def repair_text(text: str) -> str:
     """
     if not isinstance(text, str):
         raise TypeError(f"text: text, not {type(text).__name__}")
-    # As UTF-16 has it, two halves that stand together are one character.
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _HALVES.sub(_whole, text)
+
+
+def _whole(halves: re.Match[str]) -> str:
+    if halves["first"] is None:
+        return "\N{REPLACEMENT CHARACTER}"
+    return chr(0x10000 + ((ord(halves["first"]) - 0xD800) << 10) + ord(halves["second"]) - 0xDC00)

@@ -16,24 +16,21 @@ if TYPE_CHECKING:
 
 
 KITS = {"test_sessions.py", "test_stores.py"}
-LONG_ON_MOTO = re.compile("rac(e|ing)|processes|threads|fifty|many_pages")
+LONG = re.compile("rac(e|ing)|processes|threads|fifty|many_pages")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         backend = item.callspec.params.get("backend", "") if hasattr(item, "callspec") else ""
-        if "+" in backend and not _every_day(backend, item.path.name, item.name):
+        if not _every_day(backend, item.path.name, item.name):
             item.add_marker("rest")
 
 
 def _every_day(backend: str, file: str, test: str) -> bool:
-    """Whether `make test` tries it on those: a server of S3 and a client."""
-    if file == "test_wrappers.py":
-        return False
-    if backend == "seaweedfs+obstore":
-        return True
-    # Its server does one request at a time.
-    return backend == "moto+s3fs" and file in KITS and not LONG_ON_MOTO.search(test)
+    """Whether `make test` tries it there; what is long waits for `make test-rest`."""
+    if "+" in backend:  # a server of S3 and a client
+        return backend == "seaweedfs+obstore" and file in KITS and not LONG.search(test)
+    return backend in {"", "memory"} or (file != "test_wrappers.py" and "renaming" not in backend)
 
 
 @pytest.fixture(params=["memory", "local", "moto+s3fs", "seaweedfs+obstore"])

@@ -177,6 +177,7 @@ def test_leaves_the_old_content_and_nothing_else(
         (errno.EIO, True),
     ],
 )
+@pytest.mark.rest
 @pytest.mark.parametrize("what", WRITES)
 def test_an_error_says_what_may_have_landed(
     make_store: Any,

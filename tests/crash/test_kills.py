@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import ForkServerProcess
 
+pytestmark = pytest.mark.rest
+
 WRITERS = 3
 KILLS = 15
 

@@ -237,6 +237,7 @@ class Attack:
                     self._store.repair(anomaly, f"{QUARANTINE}/{random.getrandbits(32)}")
 
 
+@pytest.mark.rest
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("durability", ["fsync", "rename"])
 def test_a_link_in_the_place_of_a_folder_never_leads_outside(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from statekeep.testing.conformance import Conformance
 
+pytestmark = pytest.mark.rest
+
 COMMAND = [sys.executable, "-m", "statekeep.cli", "conformance"]
 
 

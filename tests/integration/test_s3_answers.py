@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.rest
+
 KEY = "notes/plan.json"
 SEEN = Version('"0123456789abcdef0123456789abcdef"')
 HTML = b"<html><body>Sign in to the network</body></html>"
@@ -457,8 +459,9 @@ class TestNoAnswer:
             for name, operation in _operations(store).items():
                 with pytest.raises(UnavailableError, match=rf"no answer \({why}") as caught:
                     operation()
-                if "timed out" not in caught.value.message:  # by a resolver, or by the server
-                    assert caught.value.landed == ("no" if name in WRITES else None)
+                # A name that took too long to be looked up may have been found.
+                landed = {"no"} if "refused" in why else {"no", "unknown"}
+                assert caught.value.landed in (landed if name in WRITES else {None})
 
     def test_for_a_connection_that_broke_leaves_open_what_was_done(
         self, store: StateStore, proxy: Proxy

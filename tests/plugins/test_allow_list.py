@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from plugins.conftest import Environment
 
+pytestmark = pytest.mark.rest
+
 
 ACME = "open_store('acme://box.db?tenant=blue')"
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from plugins.conftest import Environment
 
+pytestmark = pytest.mark.rest
+
 
 BROKEN = {
     ("backends", "absent"): "No module named 'broken_statekeep.absent'",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from plugins.conftest import Environment
 
+pytestmark = pytest.mark.rest
+
 
 ACME = "acme:box.db?tenant=blue&timeout=5"
 

@@ -42,6 +42,7 @@ def test_no_history_breaks_a_rule(rounds: Callable[[int], int]) -> None:
             pytest.fail(f"{shrink(history, history.findings[0].rule)}", pytrace=False)
 
 
+@pytest.mark.rest
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_a_mistake_is_found(mutant: Mutant) -> None:
     with mutant.made():
