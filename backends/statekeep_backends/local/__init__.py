@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from statekeep.plugins import BackendSpec, hookimpl
+from statekeep.store import MAX_DOCUMENT_BYTES
 from statekeep_backends.local.store import Durability, LocalDiskStore
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class LocalDiskConfig(BaseModel):
 
     mode: str = "private"
     """Who may read new files: ``private`` (0600), or an octal text such as ``0640``."""
+
+    max_document_bytes: PositiveInt = MAX_DOCUMENT_BYTES
+    """A larger document is not read, but reported, and not written."""
 
 
 def _open(url: StoreURL, config: LocalDiskConfig) -> LocalDiskStore:

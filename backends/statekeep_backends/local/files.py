@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from statekeep.store import Blob, content_version
+from statekeep.store import Blob, content_version, too_large
 from statekeep.timestamps import from_nanoseconds, utc_now
 from statekeep_backends.local.flushes import flush
 
@@ -27,6 +27,7 @@ __all__ = [
     "FolderGoneError",
     "New",
     "NoLinkError",
+    "TooLargeError",
     "fingerprint",
     "fingerprint_if_settled",
     "is_document",
@@ -100,10 +101,18 @@ def is_document(status: os.stat_result | None) -> bool:
     return status is not None and stat.S_ISREG(status.st_mode)
 
 
-def read_document(folder: int, name: str) -> Blob | None:
-    """Read a document; None if there is no regular file."""
+class TooLargeError(OSError):
+    """A file that is larger than what is read."""
+
+
+def read_document(folder: int, name: str, most: int) -> Blob | None:
+    """Read a document; None if there is no regular file.
+
+    Raises:
+        TooLargeError: It has more bytes than these.
+    """
     now = time.time_ns()
-    if (found := read_file(folder, name)) is None:
+    if (found := read_file(folder, name, most)) is None:
         return None
     data, status = found
     return Blob(
@@ -114,8 +123,12 @@ def read_document(folder: int, name: str) -> Blob | None:
     )
 
 
-def read_file(folder: int, name: str) -> tuple[bytes, os.stat_result] | None:
-    """Read a file whole, with its status; None if there is no regular file."""
+def read_file(folder: int, name: str, most: int) -> tuple[bytes, os.stat_result] | None:
+    """Read a file whole, with its status; None if there is no regular file.
+
+    Raises:
+        TooLargeError: It has more bytes than these.
+    """
     try:
         descriptor = os.open(name, _READ, dir_fd=folder)
     except FileNotFoundError:
@@ -128,6 +141,8 @@ def read_file(folder: int, name: str) -> tuple[bytes, os.stat_result] | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return None
+        if status.st_size > most:
+            raise TooLargeError(errno.EFBIG, too_large(status.st_size, most))
         chunks = []
         while chunk := os.read(descriptor, max(status.st_size, 4096) + 1):
             chunks.append(chunk)

@@ -30,6 +30,7 @@ from statekeep.errors import (
 from statekeep.store import (
     ABSENT,
     ANY,
+    MAX_DOCUMENT_BYTES,
     Anomaly,
     Blob,
     Capabilities,
@@ -43,6 +44,7 @@ from statekeep.store import (
     compare,
     content_version,
     is_key,
+    refuse_too_large,
 )
 from statekeep_backends.local.effect import Effect
 from statekeep_backends.local.files import (
@@ -50,6 +52,7 @@ from statekeep_backends.local.files import (
     FolderGoneError,
     New,
     NoLinkError,
+    TooLargeError,
     fingerprint,
     is_document,
     is_leftover,
@@ -108,6 +111,8 @@ class LocalDiskStore(StateStore):
         mode: Of new files, before the umask takes its part: ``"private"`` (0600), or an octal text
             such as ``"0640"``; folders can be entered by who may read the files. What is replaced
             keeps its mode.
+        max_document_bytes: A larger document is not read, but a `CorruptDataError`, and not
+            written.
 
     Raises:
         ConfigError: The path is something else than a folder, an option is wrong, or Python does
@@ -121,6 +126,7 @@ class LocalDiskStore(StateStore):
         durability: Durability = "fsync",
         lock_timeout: float = 10.0,
         mode: str = "private",
+        max_document_bytes: int = MAX_DOCUMENT_BYTES,
     ) -> None:
         if durability not in get_args(Durability):
             raise ConfigError(f"durability is 'fsync' or 'rename', not {durability!r}")
@@ -137,6 +143,7 @@ class LocalDiskStore(StateStore):
         # Longer paths could be written, step by step, but no other program could name them.
         self._room = _LONGEST_PATH - len(os.fsencode(self._base)) - 1
         self._lock_timeout = lock_timeout
+        self._most = max_document_bytes
         self._warned_of: set[str] = set()
         if os.path.lexists(self._base) and not os.path.isdir(self._base):  # noqa: PTH112
             raise ConfigError(f"{self._base} is no folder; a store is one")
@@ -157,7 +164,7 @@ class LocalDiskStore(StateStore):
             if (folder := self._folders.find(path)) is None:
                 return None
             try:
-                return read_document(folder, name)
+                return read_document(folder, name, self._most)
             finally:
                 os.close(folder)
         except NotAFolderError:
@@ -168,6 +175,7 @@ class LocalDiskStore(StateStore):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
         check_key(key)
+        refuse_too_large(data, self._most, key=key, store=self)
         version = content_version(data)
         effect = Effect()
         try:
@@ -361,7 +369,7 @@ class LocalDiskStore(StateStore):
             if status and not is_document(status):
                 self._refuse_obstacle(key)
             return status
-        found = read_file(folder, name)
+        found = read_file(folder, name, self._most)
         compare(found and content_version(found[0]), expect, key=key, store=self)
         return found and found[1]
 
@@ -387,6 +395,8 @@ def _meaning(error: OSError) -> tuple[type[StateStoreError], str]:
                 "this filesystem makes nothing survive a power cut; open the store with "
                 "durability=rename to do without"
             )
+        case TooLargeError():
+            return CorruptDataError, "open the store with more of them to read it"
         case NoLockError():
             return UnsupportedError, (
                 "this filesystem gives no locks, without which writers overwrite each other; "

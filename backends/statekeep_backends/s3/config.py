@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from statekeep.store import MAX_DOCUMENT_BYTES
 
 __all__ = ["S3Config"]
 
@@ -56,6 +66,9 @@ class S3Config(BaseModel):
 
     retries: int = Field(default=4, ge=0)
     """How often a request is sent again after throttling, server errors and lost answers."""
+
+    max_document_bytes: PositiveInt = MAX_DOCUMENT_BYTES
+    """A larger document is not read, but reported, and not written."""
 
     max_concurrency: int = Field(default=32, ge=1)
     """How many requests one call may have under way."""

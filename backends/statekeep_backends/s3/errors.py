@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from statekeep.errors import (
     AccessDeniedError,
     ConfigError,
+    CorruptDataError,
     InvalidDocumentError,
     InvalidKeyError,
     StateStoreError,
@@ -74,6 +75,7 @@ _MEANING: dict[Kind, tuple[type[StateStoreError], str]] = {
     Kind.MISCONFIGURED: (ConfigError, "S3 is configured wrongly: {said}"),
     Kind.KEY_TOO_LONG: (InvalidKeyError, "too long for this server"),
     Kind.TOO_LARGE: (InvalidDocumentError, "too large for this server ({said})"),
+    Kind.LARGE: (CorruptDataError, "{said}; open the store with more of them to read it"),
     Kind.NOT_SUPPORTED: (UnsupportedError, "{said}"),
 }
 _OTHERWISE = (UnsupportedError, "the server refuses ({said})")

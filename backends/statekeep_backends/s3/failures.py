@@ -5,7 +5,10 @@ from __future__ import annotations
 from enum import Enum, auto
 from urllib.parse import urlsplit
 
+from statekeep.store import too_large
+
 __all__ = [
+    "LARGE",
     "MISCONFIGURED",
     "NOT_S3",
     "NOT_SUPPORTED",
@@ -16,6 +19,7 @@ __all__ = [
     "Kind",
     "no_answer",
     "no_tls",
+    "refuse_large",
 ]
 
 
@@ -42,6 +46,7 @@ class Kind(Enum):
     STORAGE_CLASS = auto()
     KEY_TOO_LONG = auto()
     TOO_LARGE = auto()
+    LARGE = auto()
     NOT_IMPLEMENTED = auto()
     NO_CREDENTIALS = auto()
     MISCONFIGURED = auto()
@@ -60,6 +65,7 @@ MISCONFIGURED = "misconfigured"
 NOT_SUPPORTED = "not supported"
 NOT_S3 = "not S3"
 REDIRECTED = "redirected"
+LARGE = "larger than what is read"
 
 _KINDS = {
     Kind.MISSING: "NoSuchKey NotFound",
@@ -93,6 +99,7 @@ _OURS = {
     NOT_SUPPORTED: Kind.NOT_SUPPORTED,
     NOT_S3: Kind.NOT_S3,
     REDIRECTED: Kind.REDIRECTED,
+    LARGE: Kind.LARGE,
 }
 _BY_CODE = _OURS | {code: kind for kind, codes in _KINDS.items() for code in codes.split()}
 _BY_STATUS = {
@@ -166,6 +173,16 @@ def no_tls(url: str, why: str, *, unsent: bool) -> Failure:
     """The failure that it is if no safe connection comes about; see `no_answer`."""
     what = f"no TLS, or no certificate that is trusted ({why})"
     return Failure(MISCONFIGURED, _at(url, what), unsent=unsent)
+
+
+def refuse_large(size: int, most: int) -> None:
+    """Refuse to read what is larger than it may be.
+
+    Raises:
+        Failure: It is.
+    """
+    if size > most:
+        raise Failure(LARGE, too_large(size, most), unsent=True)
 
 
 def _at(url: str, what: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from statekeep.errors import (
     AccessDeniedError,
     ConflictError,
+    CorruptDataError,
     InvalidKeyError,
     StateStoreError,
     UnsupportedError,
@@ -30,6 +31,7 @@ from statekeep.store import (
     check_prefix,
     compare,
     is_key,
+    refuse_too_large,
 )
 from statekeep.store.transfer import Transfer
 from statekeep.timestamps import to_nanoseconds, utc_now
@@ -119,6 +121,7 @@ class S3Store(StateStore):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`. One request, and after a conflict one more."""
         name, begun = self._name(key), time.monotonic()
+        refuse_too_large(data, self._config.max_document_bytes, key=key, store=self)
         if expect is not ANY:
             check_expectation(expect)
             self._refuse_condition("put", key, begun)
@@ -194,7 +197,7 @@ class S3Store(StateStore):
                 return key, await self._get(call, name)
             except Failure as failure:
                 error = self._requests.translate(failure, key)
-                if isinstance(error, AccessDeniedError):
+                if isinstance(error, AccessDeniedError | CorruptDataError):
                     return key, error
                 raise error from failure
 

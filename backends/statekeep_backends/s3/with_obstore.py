@@ -36,6 +36,7 @@ from statekeep_backends.s3.failures import (
     Kind,
     no_answer,
     no_tls,
+    refuse_large,
 )
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class ObstoreClient(Client):
     async def get(self, name: str) -> Content:
         with self._request():
             answer = obstore.get(self._bucket, name)
+            refuse_large(answer.meta["size"], self._config.max_document_bytes)
             data = bytes(answer.bytes())
             meta = answer.meta
         modified = meta["last_modified"]

@@ -50,6 +50,7 @@ from statekeep_backends.s3.failures import (
     Kind,
     no_answer,
     no_tls,
+    refuse_large,
 )
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class S3fsClient(Client):
         with _failures():
             answer = await self._call("get_object", Key=name)
             async with answer["Body"] as body:
+                refuse_large(answer.get("ContentLength", 0), self._config.max_document_bytes)
                 data = await body.read()
         modified = answer.get("LastModified")
         return Content(data, _version(answer, "GET", data), modified and to_utc(modified))

@@ -7,6 +7,7 @@ The names below are public; modules that are not imported here are internal.
 """
 
 from statekeep.store.keys import check_key, check_prefix, is_key
+from statekeep.store.limits import MAX_DOCUMENT_BYTES, refuse_too_large, too_large
 from statekeep.store.powers import (
     Anomaly,
     RepairAction,
@@ -41,6 +42,7 @@ from statekeep.store.wrapper import StoreWrapper, TransformingStore
 __all__ = [
     "ABSENT",
     "ANY",
+    "MAX_DOCUMENT_BYTES",
     "Anomaly",
     "Blob",
     "Capabilities",
@@ -68,5 +70,7 @@ __all__ = [
     "inspect",
     "is_key",
     "power",
+    "refuse_too_large",
     "sweep",
+    "too_large",
 ]

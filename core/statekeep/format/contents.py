@@ -1,0 +1,137 @@
+"""What the head of a journal says once its changes are applied, and the head that follows.
+
+Pure: what must lie in a segment before a head is written is said, and left to who writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from statekeep.errors import CorruptDataError
+from statekeep.format.journal import MAX_IDS, MAX_KEYS, Header, encode_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from statekeep.format.journal import Change
+
+__all__ = ["MAX_LINES", "Contents", "Fitted", "fit", "fold"]
+
+MAX_LINES: Final = 64 * 1024
+"""Bytes that the lines after the header take at most."""
+
+_KEPT: Final = 16 * 1024
+"""Bytes of the newest lines that stay when the others leave."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """The state of a journal, but for the items in its segments.
+
+    Attributes:
+        n: The last change.
+        about: As `Header.about`, with all changes.
+        metadata: The caller's, with all changes.
+        tail: The items that lie in the lines.
+        keys: The hashed keys of callers, the oldest first.
+        ids: The changes that are remembered, each with its number, the oldest first.
+    """
+
+    n: int
+    about: dict[str, Any]
+    metadata: dict[str, Any]
+    tail: list[Any]
+    keys: list[str]
+    ids: dict[str, int]
+
+    def apply(self, change: Change) -> None:
+        """Apply one more change.
+
+        Raises:
+            CorruptDataError: It drops more items than lie in the lines.
+        """
+        if change.drop > len(self.tail):
+            raise CorruptDataError(f"change {change.n} of the journal drops what is not there")
+        del self.tail[len(self.tail) - change.drop :]
+        self.tail += change.items
+        self.keys += change.keys
+        for name in change.unset:
+            self.metadata.pop(name, None)
+        self.metadata |= change.set
+        for name, value in change.about.items():
+            if value is None:
+                self.about.pop(name, None)
+            else:
+                self.about[name] = value
+        if change.at is not None:
+            self.about["updated_at"] = change.at
+        self.ids[change.id] = self.n = change.n
+
+
+def fold(header: Header, changes: Iterable[Change] = ()) -> Contents:
+    """Apply changes to what a header says.
+
+    Raises:
+        CorruptDataError: One of them cannot be applied.
+    """
+    contents = Contents(
+        header.n,
+        dict(header.about),
+        dict(header.metadata),
+        [],
+        [*header.keys],
+        dict(header.ids),
+    )
+    for change in changes:
+        contents.apply(change)
+    return contents
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A head whose lines are within their bound.
+
+    Attributes:
+        header: Its first line, but for the segment of what leaves.
+        changes: The lines that stay.
+        leaving: The items that leave for a segment.
+    """
+
+    header: Header
+    changes: tuple[Change, ...]
+    leaving: tuple[Any, ...] = ()
+
+
+def fit(header: Header, changes: Sequence[Change]) -> Fitted:
+    """Fold the oldest changes into the header, if the lines would take more than they may.
+
+    Args:
+        header: The header so far.
+        changes: All changes since, with the one that is to be written.
+
+    Raises:
+        CorruptDataError: One of them cannot be applied.
+    """
+    # The length of a line does not depend on its seal.
+    sizes = [len(encode_line(change.fields(), "")[0]) for change in changes]
+    if sum(sizes) <= MAX_LINES:
+        return Fitted(header, tuple(changes))
+    stay, room = len(changes), _KEPT
+    while stay and sizes[stay - 1] <= room:
+        stay -= 1
+        room -= sizes[stay]
+    # A line that drops items must not stay without them.
+    for place in range(stay, len(changes)):
+        if changes[place].drop:
+            stay = place + 1
+    contents = fold(header, changes[:stay])
+    folded = replace(
+        header,
+        n=contents.n,
+        about=contents.about,
+        metadata=contents.metadata,
+        keys=tuple(contents.keys[-MAX_KEYS:]),
+        ids=tuple([*contents.ids.items()][-MAX_IDS:]),
+    )
+    return Fitted(folded, tuple(changes[stay:]), tuple(contents.tail))
