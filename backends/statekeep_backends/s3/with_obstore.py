@@ -212,6 +212,8 @@ class ObstoreClient(Client):
     def _failures(self) -> Iterator[None]:
         try:
             yield
+        except Failure:
+            raise
         except Exception as error:
             raise _translate(error, self._name) from error
         except BaseException as error:
