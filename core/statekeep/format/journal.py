@@ -23,8 +23,8 @@ __all__ = [
     "MAX_IDS",
     "MAX_KEYS",
     "Change",
-    "Head",
     "Header",
+    "Lines",
     "SegmentName",
     "decode_head",
     "encode_head",
@@ -151,7 +151,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Lines:
     """The head of a journal as some bytes have it.
 
     Attributes:
@@ -207,7 +207,7 @@ def encode_head(header: Header, changes: Iterable[Change] = ()) -> bytes:
     return b"".join(lines)
 
 
-def decode_head(data: bytes, *, known: Head | None = None, beginning: bytes = b"") -> Head:
+def decode_head(data: bytes, *, known: Lines | None = None, beginning: bytes = b"") -> Lines:
     """Read a head.
 
     Args:
@@ -227,10 +227,10 @@ def decode_head(data: bytes, *, known: Head | None = None, beginning: bytes = b"
         raise CorruptDataError("the header of the journal is damaged")
     header = _read(_decode_header, lines[0])
     size = len(lines[0]) + 1
-    return _follow(Head(header, (), (), _claimed(lines[0]) or "", size), data)
+    return _follow(Lines(header, (), (), _claimed(lines[0]) or "", size), data)
 
 
-def _follow(known: Head, data: bytes) -> Head:
+def _follow(known: Lines, data: bytes) -> Lines:
     """Read the lines after those that are known."""
     *lines, cut = data[known.sound :].split(b"\n")
     claims = [known.seal, *map(_claimed, lines)]

@@ -9,17 +9,23 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from statekeep.errors import InvalidKeyError
 from statekeep.store.arguments import plain_text
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = [
     "CACHE",
+    "JOURNALS",
+    "MAX_NAME",
     "MAX_SESSION_ID",
     "QUARANTINE",
     "RESERVED",
+    "SEGMENTS",
     "SESSIONS",
     "STAMP",
     "TRASH",
@@ -32,6 +38,8 @@ __all__ = [
     "is_below",
     "is_key",
     "is_session_key",
+    "journal_key",
+    "journal_prefix",
     "parse_document_key",
     "session_key",
     "session_stem",
@@ -60,6 +68,15 @@ TRASH = f"{RESERVED}/trash"
 QUARANTINE = f"{RESERVED}/quarantine"
 """Where a repair puts what it moves."""
 
+JOURNALS = "journals"
+"""The category of the journals."""
+
+SEGMENTS = f"{RESERVED}/segments"
+"""Where the older items of journals lie."""
+
+MAX_NAME = 6
+"""Parts that the name of a journal may have."""
+
 MAX_SESSION_ID = 512
 """Characters that a session id may have."""
 
@@ -69,6 +86,11 @@ _UNFINISHED = ".tmp"
 
 _MAX_SEGMENT = 255
 """Bytes of the longest name that common filesystems and object stores can hold."""
+
+_MAX_PART = 120
+"""Bytes of a part of a journal's name, so that a whole key stays below what S3 takes."""
+
+_is_collection = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}").fullmatch
 
 _UNSAFE = re.compile("[\0\\\\\ud800-\udfff]")
 # Most keys; whether the others are legal takes longer to say.
@@ -161,19 +183,67 @@ def session_stem(session_id: str) -> str:
     if _SURROGATE.search(session_id):
         raise InvalidKeyError("a session id must not have a lone surrogate", key=session_id)
     longest = _MAX_SEGMENT - len(".json")
-    if (
-        ".." not in session_id
-        and "/" not in session_id
-        and "\\" not in session_id
-        and not _CONTROL.search(session_id)
-        and len(session_id.encode()) <= longest
-    ):
-        return session_id
-    stem = "%.." + quote(session_id, safe="").replace("~", "%7E")
+    return session_id if _is_harmless(session_id, longest) else _encoded(session_id, longest)
+
+
+def _is_harmless(text: str, longest: int) -> bool:
+    """Whether a text may be the name of a file, and is one that the original makes, too."""
+    return (
+        ".." not in text
+        and "/" not in text
+        and "\\" not in text
+        and not _CONTROL.search(text)
+        and len(text.encode()) <= longest
+    )
+
+
+def _encoded(text: str, longest: int) -> str:
+    """A stem of at most so many bytes that no other text has, and that the original never makes."""
+    stem = "%.." + quote(text, safe="").replace("~", "%7E")
     if len(stem) > longest:
-        digest = hashlib.sha256(session_id.encode()).hexdigest()
+        digest = hashlib.sha256(text.encode()).hexdigest()
         stem = f"{stem[: longest - len(digest) - 1]}~{digest}"
     return stem
+
+
+def journal_key(collection: str, name: Sequence[str]) -> str:
+    """The key of a journal's head.
+
+    Args:
+        collection: Its collection: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and underscores,
+            at most 64, no dot first.
+        name: One to six texts of any length, also empty.
+
+    Raises:
+        InvalidKeyError: One of them is not legal.
+    """
+    if not name:
+        raise InvalidKeyError("a journal's name has at least one part")
+    return f"{journal_prefix(collection, name)}.jsonl"
+
+
+def journal_prefix(collection: str, name: Sequence[str] = ()) -> str:
+    """The prefix of the journals whose names go on after these parts.
+
+    Raises:
+        InvalidKeyError: As `journal_key`.
+    """
+    if not _is_collection(collection):
+        raise InvalidKeyError(
+            "a collection has a to z, 0 to 9, '.', '_' and '-', at most 64, and no dot first",
+            key=collection,
+        )
+    if len(name) > MAX_NAME:
+        raise InvalidKeyError(f"a journal's name has at most {MAX_NAME} parts, not {len(name)}")
+    return "/".join([JOURNALS, collection, *map(_journal_stem, name)])
+
+
+def _journal_stem(part: str) -> str:
+    if _SURROGATE.search(part):
+        raise InvalidKeyError("a journal's name must not have a lone surrogate", key=part)
+    # No journal shall be the folder of another.
+    is_plain = part not in {"", "."} and not part.casefold().endswith(".jsonl")
+    return part if is_plain and _is_harmless(part, _MAX_PART) else _encoded(part, _MAX_PART)
 
 
 def is_session_key(key: str) -> bool:

@@ -1,0 +1,5 @@
+"""Journals: ordered items with one small document about them, changed by one write at a time.
+
+How a journal lies in a store is `format.journal`'s and `format.contents`'; what is listed, pruned
+and moved is a head, as with sessions.
+"""

@@ -1,0 +1,215 @@
+"""The head of one journal: read whole, and swapped for the one that follows, exactly once.
+
+A change has an id that is kept over all tries to write it. After an answer that was lost, the head
+is looked at for that id, and nothing is ever written twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from statekeep.errors import (
+    ConflictError,
+    CorruptDataError,
+    StateStoreError,
+    UnavailableError,
+    UnsupportedError,
+)
+from statekeep.format.contents import Contents, fold
+from statekeep.format.journal import Lines, decode_head
+from statekeep.format.summary import RESTORED
+from statekeep.store.retrying import retry_on_conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from statekeep.store.protocol import Version
+    from statekeep.store.transfer import Transfer
+
+__all__ = ["HeadFile", "Seen"]
+
+_SENT_AGAIN: Final = 3
+"""How often a head is sent again that is still to be written after an answer was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A head as it was read or written.
+
+    Attributes:
+        version: Of the document, a torn end included.
+        data: Its sound bytes.
+        lines: What they hold.
+        contents: What that says.
+    """
+
+    version: Version
+    data: bytes
+    lines: Lines
+    contents: Contents
+
+    @property
+    def uid(self) -> str:
+        """The journal's."""
+        return self.lines.header.uid
+
+    @property
+    def before(self) -> int:
+        """How many items lie in segments."""
+        return sum(segment.items for segment in self.lines.header.segments)
+
+    @property
+    def length(self) -> int:
+        """How many items there are."""
+        return self.before + len(self.contents.tail)
+
+
+class HeadFile:
+    """Reads and swaps the head at a key.
+
+    Args:
+        transfer: Writes it.
+        key: Where it lies.
+    """
+
+    def __init__(self, transfer: Transfer, key: str) -> None:
+        self._transfer = transfer
+        self._store = transfer.store
+        self.key = key
+        self.seen: Seen | None = None
+        """What was last read or written; None if that was nothing, or not yet looked at."""
+
+    def read(self) -> Seen | None:
+        """Read the head; None if there is none.
+
+        Raises:
+            CorruptDataError: It is damaged.
+            UnsupportedError: A newer version of statekeep wrote it.
+        """
+        known = self.seen
+        self.seen = None
+        blob = self._store.get(self.key)
+        if blob is None:
+            return None
+        if known is not None and known.version == blob.version:
+            self.seen = known
+            return known
+        try:
+            lines = decode_head(
+                blob.data,
+                known=known.lines if known else None,
+                beginning=known.data if known else b"",
+            )
+            contents = fold(lines.header, lines.changes)
+        except (CorruptDataError, UnsupportedError) as error:
+            raise type(error)(error.message, key=self.key, store=self._store) from None
+        self.seen = Seen(blob.version, blob.data[: lines.sound], lines, contents)
+        return self.seen
+
+    def swap(
+        self,
+        follow: Callable[[Seen | None, str], bytes | None],
+        timeout: timedelta,
+        again: Callable[[ConflictError, int], object],
+    ) -> Seen | None:
+        """Write the head that follows, again and again until nobody came between.
+
+        Args:
+            follow: Gives it for the head that is there and the id of the change; None to write
+                nothing. If it raises on a head that was not read in this call, the head is read
+                and it is asked once more.
+            timeout: How long to go on after conflicts.
+            again: Told of each conflict before the next attempt.
+
+        Returns:
+            The head as it then is; None if there is none.
+
+        Raises:
+            ConflictError: Others came between until the timeout; nothing was written.
+            StateStoreError: As `landed` says, it was not written, or that is not known.
+        """
+        change = secrets.token_hex(12)
+        was_read = in_doubt = False
+
+        def attempt() -> Seen | None:
+            nonlocal was_read, in_doubt
+            if self.seen is None:
+                self.read()
+                was_read = True
+            base = self.seen
+            try:
+                data = follow(base, change)
+            except Exception:
+                if was_read:
+                    raise
+                # Nobody shall hear of what is no longer so.
+                base, was_read = self.read(), True
+                data = follow(base, change)
+            if data is None:
+                return base
+            for sent_again in count():
+                try:
+                    return self._put(base, data)
+                except StateStoreError as error:
+                    if error.landed == "no" and not in_doubt:
+                        if isinstance(error, ConflictError):
+                            self.read()
+                            was_read = True
+                        raise
+                    in_doubt = was_read = True
+                    now = self._read_in_doubt(error)
+                    if now is not None and change in now.contents.ids:
+                        return now
+                    if base is not None and now is not None and _went_on_without(base, now):
+                        in_doubt = False
+                        raise ConflictError(
+                            "the journal was changed meanwhile",
+                            key=self.key,
+                            store=self._store,
+                            landed="no",
+                        ) from error
+                    is_as_before = (base and base.version) == (now and now.version)
+                    if not is_as_before or sent_again >= _SENT_AGAIN:
+                        raise self._unknown(error) from error
+            raise AssertionError  # pragma: no cover - count() does not end
+
+        return retry_on_conflict(attempt, timeout, again)
+
+    def _read_in_doubt(self, error: StateStoreError) -> Seen | None:
+        try:
+            return self.read()
+        except StateStoreError:
+            raise self._unknown(error) from error
+
+    def _unknown(self, error: StateStoreError) -> UnavailableError:
+        return UnavailableError(
+            f"what was asked for may have landed: {error.message}",
+            key=self.key,
+            store=self._store,
+            landed="unknown",
+        )
+
+    def _put(self, base: Seen | None, data: bytes) -> Seen:
+        if base is None:
+            version = self._transfer.put_new(self.key, data)
+        else:
+            version = self._transfer.put_seen(self.key, data, base.version)
+        known = base if base and data.startswith(base.data) else None
+        lines = decode_head(
+            data, known=known.lines if known else None, beginning=known.data if known else b""
+        )
+        self.seen = Seen(version, data, lines, fold(lines.header, lines.changes))
+        return self.seen
+
+
+def _went_on_without(base: Seen, now: Seen) -> bool:
+    """Whether the change that followed a head is there, and is another's."""
+    return (
+        base.uid == now.uid
+        and base.contents.metadata.get(RESTORED) == now.contents.metadata.get(RESTORED)
+        and base.contents.n + 1 in now.contents.ids.values()
+    )

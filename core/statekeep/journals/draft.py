@@ -1,0 +1,188 @@
+"""A draft: a journal as a change of several steps sees it, before one write commits them."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from statekeep.format.journal import Change, hashed_key
+from statekeep.format.values import plain_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from statekeep.format.journal import SegmentName
+    from statekeep.journals.committing import Seen
+    from statekeep.journals.segments import Segments
+
+__all__ = ["Draft"]
+
+
+class Draft:
+    """What `Journal.change` gives to its function, which may read and change it.
+
+    Attributes:
+        exists: Whether there is a journal; otherwise the change makes one.
+        metadata: Its metadata; to be changed in place.
+        forget: Set it to have what went deleted at once, and not only some days later.
+    """
+
+    def __init__(self, seen: Seen | None, segments: Segments | None) -> None:
+        self.exists = seen is not None
+        self.forget = False
+        self._metadata = seen.contents.metadata if seen else {}
+        self.metadata: dict[str, Any] = deepcopy(seen.contents.metadata) if seen else {}
+        self._segments = segments
+        self._known = {*seen.contents.keys} if seen else set[str]()
+        self.older: list[SegmentName | list[Any]] = [*seen.lines.header.segments] if seen else []
+        self._tail: list[Any] = deepcopy(seen.contents.tail) if seen else []
+        self._in_lines = self._untouched = len(self._tail)
+        self._keys: list[str] = []
+        self.is_rewritten = False
+
+    @property
+    def length(self) -> int:
+        """How many items there are."""
+        return self._before + len(self._tail)
+
+    @property
+    def _before(self) -> int:
+        return sum(len(part) if isinstance(part, list) else part.items for part in self.older)
+
+    def items(self, start: int = 0, stop: int | None = None) -> list[Any]:
+        """Read items by their positions; copies."""
+        start, stop, _ = slice(start, stop).indices(self.length)
+        found: list[Any] = []
+        position = 0
+        for part in [*self.older, self._tail]:
+            size = len(part) if isinstance(part, list) else part.items
+            if start < position + size and position < stop:
+                items = part if isinstance(part, list) else self._read(part)
+                found += items[max(0, start - position) : max(0, stop - position)]
+            position += size
+        return deepcopy(found)
+
+    def last(self, n: int) -> list[Any]:
+        """Read the last items, at most so many."""
+        return self.items(max(0, self.length - n))
+
+    def has(self, key: str) -> bool:
+        """Whether an item, or a change, was appended under that key."""
+        return hashed_key(key) in self._known
+
+    def append(self, items: Iterable[Any], keys: Sequence[str | None] | None = None) -> list[bool]:
+        """Append items.
+
+        Args:
+            items: Any values that JSON holds.
+            keys: One for each item, or None; what was appended under a known key is left out.
+
+        Returns:
+            For each item, whether it is new.
+
+        Raises:
+            InvalidDocumentError: An item cannot be stored.
+            ValueError: There are not as many keys as items.
+        """
+        new = []
+        items = [plain_value(item) for item in items]
+        for item, key in zip(items, [None] * len(items) if keys is None else keys, strict=True):
+            hashed = None if key is None else hashed_key(key)
+            new.append(hashed is None or hashed not in self._known)
+            if new[-1]:
+                self._tail.append(deepcopy(item))
+                if hashed is not None:
+                    self._known.add(hashed)
+                    self._keys.append(hashed)
+        return new
+
+    def pop(self) -> Any:  # noqa: ANN401
+        """Take the last item away and give it.
+
+        Raises:
+            IndexError: There is none.
+        """
+        if self._tail:
+            item = self._tail.pop()
+            self._untouched = min(self._untouched, len(self._tail))
+            return item
+        while self.older:
+            part = self.older.pop()
+            items = part if isinstance(part, list) else self._read(part)
+            self.is_rewritten = True
+            if items:
+                item = items[-1]
+                if isinstance(part, list):
+                    self.older.append(items[:-1])
+                elif part.items > 1:
+                    # Its file stays, and has a line more than counts.
+                    self.older.append(part._replace(items=part.items - 1))
+                return item
+        raise IndexError("the journal has no items")
+
+    def replace(self, position: int, item: Any) -> None:  # noqa: ANN401
+        """Put another item in the place of one.
+
+        Raises:
+            IndexError: There is none.
+            InvalidDocumentError: The item cannot be stored.
+        """
+        if not -self.length <= position < self.length:
+            raise IndexError(f"the journal has no item {position}")
+        position %= self.length
+        item = deepcopy(plain_value(item))
+        self.is_rewritten = True
+        start = 0
+        for place, part in enumerate(self.older):
+            size = len(part) if isinstance(part, list) else part.items
+            if position < start + size:
+                items = part if isinstance(part, list) else self._read(part)
+                items[position - start] = item
+                self.older[place] = items
+                return
+            start += size
+        self._tail[position - start] = item
+
+    def truncate(self, n: int) -> None:
+        """Keep the first items only, at most so many."""
+        if n >= self.length:
+            return
+        if n < 0:
+            raise ValueError(f"a journal keeps at least 0 items, not {n}")
+        self.is_rewritten = True
+        before = self._before
+        del self._tail[max(0, n - before) :]
+        while self.older and before > n:
+            part = self.older.pop()
+            before -= len(part) if isinstance(part, list) else part.items
+            if before < n:
+                items = part if isinstance(part, list) else self._read(part)
+                self.older.append(items[: n - before])
+                break
+
+    def clear(self) -> None:
+        """Take all items away; the metadata stays."""
+        self.truncate(0)
+
+    def line(self, n: int, id: str, at: str) -> Change:  # noqa: A002 - the field's name
+        """The change that this draft is; internal."""
+        metadata = plain_value(self.metadata)
+        appended = self._tail if self.is_rewritten else self._tail[self._untouched :]
+        return Change(
+            n=n,
+            id=id,
+            at=at,
+            drop=0 if self.is_rewritten else self._in_lines - self._untouched,
+            items=tuple(appended),
+            keys=tuple(self._keys),
+            unset=tuple([name for name in self._metadata if name not in metadata]),
+            set={
+                name: value
+                for name, value in metadata.items()
+                if name not in self._metadata or self._metadata[name] != value
+            },
+        )
+
+    def _read(self, part: SegmentName) -> list[Any]:
+        assert self._segments is not None  # noqa: S101 - who has segments can read them
+        return [*self._segments.read([part])]

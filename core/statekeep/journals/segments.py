@@ -1,0 +1,131 @@
+"""Where the older items of a journal lie: immutable files that its head names."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from blake3 import blake3
+
+from statekeep.errors import ConflictError, CorruptDataError, StateStoreError
+from statekeep.format.journal import SegmentName
+from statekeep.store.keys import SEGMENTS
+from statekeep.store.powers import get_many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from statekeep.store.protocol import Blob
+    from statekeep.store.transfer import Transfer
+
+__all__ = ["MissingSegmentError", "Segments"]
+
+_MERGED: Final = 4 * 2**20
+"""Bytes up to which segments become one."""
+
+_MERGED_AT_ONCE: Final = 4
+
+
+class MissingSegmentError(CorruptDataError):
+    """A segment that a head names is not there: perhaps there is a newer head."""
+
+
+class Segments:
+    """The segments of one journal.
+
+    Args:
+        transfer: Writes them.
+        uid: The journal's.
+    """
+
+    def __init__(self, transfer: Transfer, uid: str) -> None:
+        self._transfer = transfer
+        self._store = transfer.store
+        self._prefix = f"{SEGMENTS}/{uid}"
+
+    def write(self, items: Sequence[Any], first: int) -> SegmentName:
+        """Write a segment under a name of its own, and see that it is there.
+
+        Args:
+            items: What it holds, plain values.
+            first: The position of the first of them.
+        """
+        data = b"".join([orjson.dumps(item) + b"\n" for item in items])
+        while True:
+            name = f"{first:012d}-{secrets.token_hex(8)}"
+            key = self._key(name)
+            try:
+                self._transfer.put_new(key, data)
+            except StateStoreError as error:
+                # It is named only if it is seen to be there.
+                blob = self._store.get(key)
+                if blob is None or blob.data != data:
+                    if isinstance(error, ConflictError):
+                        continue
+                    error.landed = "no"  # what was asked for is the head's to commit
+                    raise
+            return SegmentName(name, len(items), len(data), _hash(data), first)
+
+    def add(
+        self, segments: Sequence[SegmentName], items: Sequence[Any], first: int
+    ) -> tuple[SegmentName, ...]:
+        """Write one more segment, together with the last ones while they are small.
+
+        Each byte is written a few times so, and a journal has few segments.
+
+        Args:
+            segments: Those of the journal so far.
+            items: What leaves its head.
+            first: The position of the first of them.
+        """
+        kept, added = [*segments], [*items]
+        size = sum(len(orjson.dumps(item)) + 1 for item in added)
+        while len(kept) >= _MERGED_AT_ONCE - 1:
+            oldest, *others = kept[1 - _MERGED_AT_ONCE :]
+            rest = sum(segment.size for segment in others) + size
+            if oldest.size + rest > _MERGED or oldest.size > rest:
+                break
+            joined = kept[1 - _MERGED_AT_ONCE :]
+            added = [*self.read(joined), *added]
+            del kept[1 - _MERGED_AT_ONCE :]
+            first, size = oldest.first, oldest.size + rest
+        return (*kept, self.write(added, first))
+
+    def read(self, segments: Sequence[SegmentName]) -> Iterator[Any]:
+        """Give the items of some segments, in order; a few segments are in memory at a time.
+
+        Raises:
+            MissingSegmentError: One is not there.
+            CorruptDataError: One is not as the head says.
+        """
+        left = iter(segments)
+        while part := [*islice(left, _MERGED_AT_ONCE)]:
+            wanted = {self._key(segment.name): segment for segment in part}
+            found = dict(get_many(self._store, wanted))
+            for key, segment in wanted.items():
+                yield from self._items(key, found.pop(key), segment)
+
+    def _items(
+        self, key: str, blob: Blob | StateStoreError | None, segment: SegmentName
+    ) -> list[Any]:
+        if isinstance(blob, StateStoreError):
+            raise blob
+        if blob is None:
+            raise MissingSegmentError(
+                "the journal names it, and it is not there", key=key, store=self._store
+            )
+        lines = blob.data.split(b"\n")[: segment.items]
+        if _hash(blob.data) != segment.hash or len(lines) < segment.items:
+            raise CorruptDataError(
+                "it is not what the journal wrote there", key=key, store=self._store
+            )
+        return [orjson.loads(line) for line in lines]
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}.jsonl"
+
+
+def _hash(data: bytes) -> str:
+    return blake3(data).hexdigest(length=16)
