@@ -36,6 +36,14 @@ _SENT_AGAIN: Final = 3
 """How often a head is sent again that is still to be written after an answer was lost."""
 
 
+class _RefusedError(Exception):
+    """What makes the next head refused, perhaps by a conflict of its own that is no retry's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A head as it was read or written.
@@ -141,14 +149,15 @@ class HeadFile:
                 self.read()
                 was_read = True
             base = self.seen
-            try:
-                data = follow(base, change)
-            except Exception:
-                if was_read:
-                    raise
+            while True:
+                try:
+                    data = follow(base, change)
+                    break
+                except Exception as error:  # noqa: BLE001 - the caller's function may raise anything
+                    if was_read:
+                        raise _RefusedError(error) from None
                 # Nobody shall hear of what is no longer so.
                 base, was_read = self.read(), True
-                data = follow(base, change)
             if data is None:
                 return base
             for sent_again in count():
@@ -177,7 +186,10 @@ class HeadFile:
                         raise self._unknown(error) from error
             raise AssertionError  # pragma: no cover - count() does not end
 
-        return retry_on_conflict(attempt, timeout, again)
+        try:
+            return retry_on_conflict(attempt, timeout, again)
+        except _RefusedError as refused:
+            raise refused.error from refused.error.__cause__
 
     def _read_in_doubt(self, error: StateStoreError) -> Seen | None:
         try:
