@@ -127,7 +127,7 @@ class TestMessages:
         assert contents(session) == ["1", "2"]
         say(session, "u", "3", 3)
         assert contents(session) == ["1", "2", "3"]
-        assert ORDER not in session.metadata
+        assert ORDER not in stored(session).metadata
 
     def test_whose_lists_were_emptied_begin_anew(self) -> None:
         session = Session.new("ada")
@@ -139,6 +139,44 @@ class TestMessages:
         for number, who in enumerate("auua"):
             say(session, who, str(number), number)
         assert contents(session) == ["0", "1", "2", "3"]
+
+    @given(
+        st.lists(st.tuples(st.sampled_from("ua"), st.integers(0, 4)), max_size=10),
+        st.sets(st.integers(0, 9), max_size=6),
+        st.booleans(),
+    )
+    def test_stay_in_their_order_when_some_are_taken_out(
+        self,
+        said: Sequence[tuple[str, int]],
+        out: set[int],
+        loaded: bool,
+    ) -> None:
+        session = Session.new("ada")
+        for number, (who, second) in enumerate(said):
+            say(session, who, str(number), second)
+        if loaded:
+            session = stored(session)
+        for message in [*session.user_messages, *session.agent_responses]:
+            if int(message.content) in out and isinstance(message, UserMessage):
+                session.user_messages.remove(message)
+            elif int(message.content) in out and isinstance(message, AgentResponse):
+                session.agent_responses.remove(message)
+        left = [str(number) for number in range(len(said)) if number not in out]
+        if ORDER in session.metadata or not loaded:
+            assert contents(session) == left
+            assert contents(session.model_copy(deep=True)) == left
+            assert contents(stored(session)) == left
+            say(session, "u", "last", 0)
+            assert contents(stored(session)) == [*left, "last"]
+
+    def test_keep_their_order_when_the_metadata_is_replaced(self) -> None:
+        session = Session.new("ada")
+        for second, who in enumerate("auau"):
+            say(session, who, str(second), -second)
+        session = stored(session)
+        session.metadata = {"title": "Hi"}
+        assert contents(stored(session)) == ["0", "1", "2", "3"]
+        assert stored(session).metadata["title"] == "Hi"
 
     def test_are_equal_however_they_were_made(self) -> None:
         session = Session.new("ada")

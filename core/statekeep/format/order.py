@@ -7,7 +7,7 @@ metadata: a ``u`` or an ``a`` for each of the first messages. Those that follow 
 from __future__ import annotations
 
 from heapq import merge
-from itertools import chain, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["ORDER", "in_order", "keep_order", "order_of"]
+__all__ = ["ORDER", "Conversation", "in_order", "order_of"]
 
 ORDER: Final = "statekeep.order"
 """The metadata key of the order."""
@@ -50,44 +50,52 @@ def order_of(messages: Iterable[_Message]) -> str:
     return "".join([message.role[0] for message in messages])
 
 
-def keep_order(
-    said: _Message,
-    asked: Sequence[_Message],
-    answered: Sequence[_Message],
-    metadata: dict[str, Any],
-    *,
-    ascending: bool,
-) -> None:
-    """Note the order in the metadata if the time of a message that is to be added does not tell it.
+class Conversation:
+    """The messages of a session in their order, while the session is at hand.
 
     Args:
-        said: The message.
-        asked: What the user said before.
-        answered: What the agent said before.
-        metadata: That of the session.
-        ascending: Whether those of the earlier messages that the metadata does not cover are known
-            to be told by their times; else that is looked at.
+        messages: In order.
+        is_disordered: Whether their times did not always tell it.
     """
-    order = _kept(metadata, len(asked), len(answered))
-    if not order:
-        metadata.pop(ORDER, None)  # of another state
-    users = order.count("u")
-    rest = [(asked, users), (answered, len(order) - users)]
-    tells = ascending or all(
-        before.timestamp <= after.timestamp
-        for messages, start in rest
-        for before, after in pairwise(messages[start:])
-    )
-    latest = [messages[-1] for messages, start in rest if len(messages) > start]
-    if not (tells and all(_is_told(before, said) for before in latest)):
-        metadata[ORDER] = order_of(chain(in_order(asked, answered, metadata), [said]))
+
+    __slots__ = ("_covered", "is_disordered", "messages")
+
+    def __init__(self, messages: list[Any], *, is_disordered: bool) -> None:
+        self.messages = messages
+        self.is_disordered = is_disordered
+        self._covered = 0
+
+    def settle(self, metadata: dict[str, Any]) -> None:
+        """Keep the order in the metadata if the times do not tell it, and only then."""
+        self.is_disordered = not _is_told(self.messages)
+        self._covered = 0
+        metadata.pop(ORDER, None)
+        if self.is_disordered:
+            self._keep(metadata)
+
+    def add(self, message: _Message, metadata: dict[str, Any]) -> None:
+        """Add a message at the end; all before it are settled."""
+        self.messages.append(message)
+        if self._covered < len(self.messages) - 1 and not _is_told(self.messages[-2:]):
+            self.is_disordered = True
+            self._keep(metadata)
+
+    def _keep(self, metadata: dict[str, Any]) -> None:
+        kept = metadata.get(ORDER, "")
+        if not isinstance(kept, str) or len(kept) != self._covered:
+            kept = ""
+        metadata[ORDER] = kept + order_of(self.messages[len(kept) :])
+        self._covered = len(self.messages)
 
 
-def _is_told(before: _Message, after: _Message) -> bool:
+def _is_told(messages: Sequence[_Message]) -> bool:
+    """Whether the times of some messages, one after the other, tell their order surely."""
     # Of two of the same time the user's comes first.
-    if before.timestamp == after.timestamp:
-        return before.role in {after.role, "user"}
-    return before.timestamp < after.timestamp
+    return all(
+        before.timestamp < after.timestamp
+        or (before.timestamp == after.timestamp and before.role in {after.role, "user"})
+        for before, after in pairwise(messages)
+    )
 
 
 def _kept(metadata: Mapping[str, Any], users: int, agents: int) -> str:

@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 from statekeep._arguments import checked, checked_content
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.json import decode_json, encode_json, explain
-from statekeep.format.order import ORDER, in_order, keep_order, order_of
+from statekeep.format.order import ORDER, Conversation, in_order, order_of
 from statekeep.format.summary import (
     OPTIONAL_BOOLEAN,
     OPTIONAL_TEXT,
@@ -135,8 +135,8 @@ class Session(_Model):
         metadata: Text to any JSON value.
     """
 
-    # How many messages there were when their order was last seen to be told; nobody compares it.
-    __slots__ = ("_told",)
+    # The conversation as it was last seen, beside the fields, because nobody compares it.
+    __slots__ = ("_said",)
 
     id: Text = Field(frozen=True)
     user_id: Text
@@ -150,6 +150,11 @@ class Session(_Model):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     _version: Version | None = PrivateAttr(default=None)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        if name == "metadata" and ORDER in self.metadata:
+            self._conversation()  # the order is not the caller's, and stays
+        super().__setattr__(name, value)
 
     @classmethod
     @checked
@@ -198,8 +203,7 @@ class Session(_Model):
     def messages(self) -> list[UserMessage | AgentResponse]:
         """All messages in the order in which they were added; a new list, of the messages stored.
 
-        What a message holds can be changed. To add or remove one, use the methods and the two
-        lists.
+        What a message holds can be changed. Add one by the methods; take one out of its list.
 
         Example:
             >>> session = Session.new("ada")
@@ -208,7 +212,7 @@ class Session(_Model):
             >>> [(message.role, message.content) for message in session.messages]
             [('user', 'Hello'), ('agent', 'Hi there')]
         """
-        return in_order(self.user_messages, self.agent_responses, self.metadata)
+        return [*self._conversation().messages]
 
     @checked_content
     def add_user_message(
@@ -275,21 +279,45 @@ class Session(_Model):
         return response
 
     def _append(self, message: M, messages: list[M]) -> None:
-        try:
-            told = object.__getattribute__(self, "_told")
-        except AttributeError:
-            told = None
-        counts = len(self.user_messages), len(self.agent_responses)
-        keep_order(
-            message,
-            self.user_messages,
-            self.agent_responses,
-            self.metadata,
-            ascending=told == counts,
-        )
+        said = self._said_before
+        if said is None or len(said.messages) != len(self.user_messages) + len(
+            self.agent_responses
+        ):
+            said = self._conversation()
+            said.settle(self.metadata)
         messages.append(message)
-        object.__setattr__(self, "_told", (len(self.user_messages), len(self.agent_responses)))
+        said.add(message, self.metadata)
         self._touch()
+
+    @property
+    def _said_before(self) -> Conversation | None:
+        try:
+            said: Conversation = object.__getattribute__(self, "_said")
+        except AttributeError:
+            return None
+        return said
+
+    def _conversation(self) -> Conversation:
+        """The messages in their order, without those that were taken out of the lists."""
+        asked, answered = self.user_messages, self.agent_responses
+        said = self._said_before
+        if said is None:
+            messages = in_order(asked, answered, self.metadata)
+            said = Conversation(messages, is_disordered=ORDER in self.metadata)
+        else:
+            there = {*map(id, asked), *map(id, answered)}
+            left = [message for message in said.messages if id(message) in there]
+            if len(left) == len(said.messages) == len(there):
+                return said
+            messages = in_order(asked, answered, {ORDER: order_of(left)})
+            said = Conversation(messages, is_disordered=said.is_disordered)
+        object.__setattr__(self, "_said", said)
+        return said
+
+    def _settle_order(self) -> None:
+        said = self._said_before
+        if ORDER in self.metadata or (said is not None and said.is_disordered):
+            self._conversation().settle(self.metadata)
 
     @checked_content
     def set_active_seed(self, seed_id: str) -> None:
@@ -380,6 +408,7 @@ class Session(_Model):
         """
         if update and update.get("id", self.id) != self.id:
             raise ValueError("a copy keeps the id; fork(new_id) makes a session of its own")
+        self._settle_order()
         return super().model_copy(update=update, deep=deep)
 
     def _touch(self) -> None:
@@ -401,6 +430,7 @@ class Session(_Model):
             InvalidDocumentError: Something in it is no JSON, or not of its field's type.
         """
         try:
+            self._settle_order()
             fields = self._to_plain()
         except InvalidDocumentError:
             raise
@@ -466,9 +496,12 @@ class Session(_Model):
         """
         refuse_newer(data)
         try:
-            return cls.model_validate(decode_json(data))
+            session = cls.model_validate(decode_json(data))
         except ValidationError as error:
             raise CorruptDataError(f"not a session: {explain(error)}") from None
+        if ORDER in session.metadata:
+            session._conversation()  # noqa: SLF001 - while the order fits
+        return session
 
 
 def remember_version(session: Session, version: Version | None) -> None:
