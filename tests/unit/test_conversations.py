@@ -156,11 +156,12 @@ class TestMessages:
             say(session, who, str(number), second)
         if loaded:
             session = stored(session)
-        for message in [*session.user_messages, *session.agent_responses]:
-            if int(message.content) in out and isinstance(message, UserMessage):
-                session.user_messages.remove(message)
-            elif int(message.content) in out and isinstance(message, AgentResponse):
-                session.agent_responses.remove(message)
+        for asked in [*session.user_messages]:
+            if int(asked.content) in out:
+                session.user_messages.remove(asked)
+        for answered in [*session.agent_responses]:
+            if int(answered.content) in out:
+                session.agent_responses.remove(answered)
         left = [str(number) for number in range(len(said)) if number not in out]
         if ORDER in session.metadata or not loaded:
             assert contents(session) == left

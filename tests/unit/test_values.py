@@ -186,8 +186,10 @@ class TestEveryDoor:
         wide: list[Any] = [0]
         for _ in range(60):
             wide = [wide, wide]
-        with pytest.raises(InvalidDocumentError, match="more than 134217728 values"):
+        with pytest.raises(InvalidDocumentError, match="more than 268435456 bytes"):
             door(wide)
+        with pytest.raises(InvalidDocumentError, match="more than 268435456 bytes"):
+            door(["x" * 1_000_000] * 300)
         twice = {"a": 1}
         assert door([twice, [twice]]) == [twice, [twice]]
 

@@ -275,7 +275,7 @@ CALLS: list[tuple[str, type[Exception], str]] = [
         InvalidDocumentError,
         "more than 127 nested lists and dicts",
     ),
-    ('session.set_metadata("k", WIDE)', InvalidDocumentError, "more than 134217728 values"),
+    ('session.set_metadata("k", WIDE)', InvalidDocumentError, "more than 268435456 bytes"),
     ('documents.save_json("c", 5, {})', TypeError, "name: text, not int"),
     ('documents.save_json(None, "n", {})', TypeError, "category: text, not None"),
     ('documents.save_json("c", "n", {1})', InvalidDocumentError, "a value of the type set"),

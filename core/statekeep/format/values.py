@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from math import isfinite
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from statekeep._text import half_character
 from statekeep.errors import InvalidDocumentError
+from statekeep.store.limits import MAX_DOCUMENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,12 +23,14 @@ __all__ = ["MAX_DEPTH", "plain_value", "refusal"]
 MAX_DEPTH: Final = 127
 """Nested containers that the original still reads."""
 
-_MAX_WRITTEN: Final = 2**27
-"""Values that may be written: a list that stands in many places is written in each."""
-
 _LEAVES: Final = frozenset({str, int, bool, NoneType})
 _CONTAINERS: Final = frozenset({dict, list})
 _KEYS: Final = frozenset({str})
+
+_AROUND: Final = 2
+"""Bytes at least of what stands around a value besides its indentation: a comma, a line feed."""
+
+_TOO_DEEP: Final = f"more than {MAX_DEPTH} nested lists and dicts"
 
 
 def plain_value(value: object, *, around: int = 0, times: bool = False) -> Any:  # noqa: ANN401 - JSON is any value
@@ -47,7 +50,7 @@ def plain_value(value: object, *, around: int = 0, times: bool = False) -> Any: 
     if _is_plain(value, around + 1):
         return value
     try:
-        return _Walk(times=times).plain(value, around + 1)[0]
+        return _Walk(times=times).plain(value, around + 1).plain
     except _RefusedError as refused:
         raise refused.explain() from None
 
@@ -69,6 +72,7 @@ def _is_plain(value: object, depth: int) -> bool:
     """
     level: list[Any] = [[value]]
     depth -= 1  # the list around it
+    written = 0
     while level:
         if depth > MAX_DEPTH:
             return False
@@ -79,7 +83,11 @@ def _is_plain(value: object, depth: int) -> bool:
                 if not set(map(type, container)) <= _KEYS:
                     return False
                 members = container.values()
+                written += sum(map(len, container))
             kinds = set(map(type, members))
+            written += len(container) * (2 * depth + _AROUND)
+            if str in kinds:
+                written += sum([len(each) for each in members if type(each) is str])
             if kinds <= _LEAVES:
                 continue
             if not kinds <= _LEAVES | _CONTAINERS | {float}:
@@ -88,11 +96,33 @@ def _is_plain(value: object, depth: int) -> bool:
                 return False
             if kinds & _CONTAINERS:
                 below += [each for each in members if type(each) in _CONTAINERS]
-        if len(set(map(id, below))) < len(below):
+        if written > MAX_DOCUMENT_BYTES or len(set(map(id, below))) < len(below):
             return False
         level = below
         depth += 1
     return True
+
+
+class _Written(NamedTuple):
+    """What a value is as JSON.
+
+    Attributes:
+        plain: The value as it is stored.
+        height: How many containers lie in each other.
+        values: How many values are written, it and those in it.
+        levels: How many levels below it these lie, all together.
+        text: Characters of text and keys.
+    """
+
+    plain: Any
+    height: int = 0
+    values: int = 1
+    levels: int = 0
+    text: int = 0
+
+    def size(self, depth: int) -> int:
+        """How many bytes that takes at least, at a depth."""
+        return self.text + self.values * (2 * depth + _AROUND) + 2 * self.levels
 
 
 class _RefusedError(Exception):
@@ -124,11 +154,11 @@ class _Walk:
     def __init__(self, *, times: bool, thorough: bool = False) -> None:
         self._times = times
         self._thorough = thorough
-        self._walked: dict[int, tuple[Any, int, int]] = {}
+        self._walked: dict[int, _Written] = {}
         self._open: set[int] = set()
 
-    def plain(self, value: object, depth: int) -> tuple[Any, int, int]:
-        """Give a value as it is stored, how deep it is nested, and how many values it writes.
+    def plain(self, value: object, depth: int) -> _Written:
+        """Give a value as it is stored, and what that takes.
 
         Args:
             value: Any value.
@@ -138,68 +168,69 @@ class _Walk:
             case dict() | list():
                 return self._container(value, depth)
             case None | bool():
-                return value, 0, 1
+                return _Written(value)
             case datetime() if self._times:
-                return value, 0, 1
+                return _Written(value)
             case str():
-                return self._text(value), 0, 1
+                return _Written(self._text(value), text=str.__len__(value))
             case int():
                 if self._thorough and not -(2**63) <= value < 2**64:
                     raise _RefusedError("an integer beyond 64 bits")
-                return int.__int__(value), 0, 1
+                return _Written(int.__int__(value))
             case float():
                 if not isfinite(value):
                     raise _RefusedError(f"the number {float.__float__(value)}")
-                return float.__float__(value), 0, 1
+                return _Written(float.__float__(value))
         raise _RefusedError(f"a value of the type {type(value).__name__}")
 
     def _text(self, text: str) -> str:
-        if self._thorough and half_character(text) is not None:
+        plain = str.__str__(text)
+        if self._thorough and half_character(plain) is not None:
             raise _RefusedError("half a character (a lone surrogate; repair_text() replaces it)")
-        return str.__str__(text)
+        return plain
 
-    def _container(self, value: dict[Any, Any] | list[Any], depth: int) -> tuple[Any, int, int]:
-        if (walked := self._walked.get(id(value))) is None:
+    def _container(self, value: dict[Any, Any] | list[Any], depth: int) -> _Written:
+        if (written := self._walked.get(id(value))) is None:
             if id(value) in self._open:
-                raise _RefusedError(f"a {_name(value)} that contains itself")
+                kind = "dict" if isinstance(value, dict) else "list"
+                raise _RefusedError(f"a {kind} that contains itself")
             if depth > MAX_DEPTH:
-                raise _RefusedError(f"more than {MAX_DEPTH} nested lists and dicts")
+                raise _RefusedError(_TOO_DEEP)
             self._open.add(id(value))
-            walked = self._members(value, depth)
+            written = self._members(value, depth)
             self._open.remove(id(value))
-            self._walked[id(value)] = walked
-        _, height, written = walked
-        if depth + height - 1 > MAX_DEPTH:
-            raise _RefusedError(f"more than {MAX_DEPTH} nested lists and dicts")
-        if written > _MAX_WRITTEN:
-            raise _RefusedError(f"more than {_MAX_WRITTEN} values")
-        return walked
+            self._walked[id(value)] = written
+        if depth + written.height - 1 > MAX_DEPTH:
+            raise _RefusedError(_TOO_DEEP)
+        if written.size(depth) > MAX_DOCUMENT_BYTES:
+            raise _RefusedError(f"more than {MAX_DOCUMENT_BYTES} bytes")
+        return written
 
-    def _members(self, value: dict[Any, Any] | list[Any], depth: int) -> tuple[Any, int, int]:
+    def _members(self, value: dict[Any, Any] | list[Any], depth: int) -> _Written:
         # By the methods of the plain types, because those of a subclass may show something else.
         steps: Iterable[tuple[Any, Any]]
         steps = dict.items(value) if isinstance(value, dict) else enumerate(list.__iter__(value))
-        height, written = 0, 1
+        height, values, levels, text = 0, 1, 0, 0
         made: list[Any] = []
         keys: list[str] = []
         for step, member in steps:
             if isinstance(value, dict):
                 keys.append(self._key(step))
+                text += len(keys[-1])
             try:
-                plain, below, more = self.plain(member, depth + 1)
+                written = self.plain(member, depth + 1)
             except _RefusedError as refused:
                 refused.path.append(step)
                 raise
-            height, written = max(height, below), written + more
-            made.append(plain)
+            height = max(height, written.height)
+            values += written.values
+            levels += written.levels + written.values
+            text += written.text
+            made.append(written.plain)
         plain = dict(zip(keys, made, strict=True)) if isinstance(value, dict) else made
-        return plain, height + 1, written
+        return _Written(plain, height + 1, values, levels, text)
 
     def _key(self, key: object) -> str:
         if not isinstance(key, str):
             raise _RefusedError(f"the key {key!r}, which is no text")
         return self._text(key)
-
-
-def _name(value: object) -> str:
-    return "dict" if isinstance(value, dict) else "list"
