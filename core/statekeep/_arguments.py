@@ -64,6 +64,7 @@ def _is_expectation(value: object) -> bool:
 
 
 _TEXT: Final = _Kind("text", _is(str))
+_COLLECTIONS: Final = frozenset({"Iterable", "frozenset"})
 _KINDS: Final = {
     "str": _TEXT,
     "int": _Kind("an integer", _is_number),
@@ -74,6 +75,7 @@ _KINDS: Final = {
     "Callable": _Kind("a function", callable),
     "Iterable": _Kind("a collection", _is_collection),
     "frozenset": _Kind("a collection", _is_collection),
+    "Observer": _Kind("a function", callable),
     "StateStore": _Kind(
         "a StateStore", _has("get", "put", "delete", "scan"), "open_store({!r}) opens one"
     ),
@@ -95,11 +97,15 @@ _KINDS: Final = {
 class _Parameter:
     """One parameter of a function: what it takes, and the answer to what it does not."""
 
-    __slots__ = ("_error", "_kinds", "_name", "_optional", "_plain")
+    __slots__ = ("_error", "_kinds", "_members", "_name", "_optional", "_plain")
 
     def __init__(self, name: str, annotation: str, error: type[Exception]) -> None:
         self._name = name
-        self._kinds = [_KINDS[part.partition("[")[0]] for part in _alternatives(annotation)]
+        parts = [part.partition("[") for part in _alternatives(annotation)]
+        self._kinds = [_KINDS[outer] for outer, _, _ in parts]
+        self._members = next(
+            (_KINDS.get(inner[:-1]) for outer, _, inner in parts if outer in _COLLECTIONS), None
+        )
         self._plain = _TEXT in self._kinds
         self._optional = _KINDS["None"] in self._kinds
         self._error = InvalidDocumentError if name == "text" else error
@@ -121,6 +127,13 @@ class _Parameter:
             return text
         if not any(kind.accepts(value) for kind in self._kinds):
             raise TypeError(self._refusal(value))
+        if self._members is not None:
+            # Once, because an iterator gives its members once.
+            value = tuple(value)
+            for member in value:
+                if not self._members.accepts(member):
+                    takes = f"each is {self._members.takes}"
+                    raise TypeError(refuse_wrong_type(self._name, takes, member))
         choices = self._kinds[0].choices
         if choices and value not in choices:
             known = " or ".join(map(repr, choices))

@@ -33,9 +33,12 @@ def test_a_sparse_file_of_300_gigabytes_is_a_problem_and_no_more(tmp_path: Path)
         ):
             with pytest.raises(CorruptDataError, match="open the store with more of them"):
                 call()
+        sessions.save(Session.new("ada", "other"))
         report = repair(store, diagnose(store))
         assert [finding.place for finding in report.left] == ["sessions/large.json"]
         assert large.stat().st_size == 300_000_000_000
+        sessions.save(Session.new("ada", "large"), overwrite=True)
+        assert len(sessions.list()) == 3
 
 
 def _check(url: str, **options: object) -> None:

@@ -77,6 +77,14 @@ class Given:
 
 
 CALLS: list[tuple[str, type[Exception], str]] = [
+    ("sessions.plan_prune(STRATEGY, protect=[-5])", TypeError, "protect: each is text, not int"),
+    (
+        "sessions.prune(STRATEGY, protect=[session])",
+        TypeError,
+        "protect: each is text, not Session",
+    ),
+    ("Retention(STRATEGY, protect=[b'a'])", TypeError, "protect: each is text, not bytes"),
+    ("Sessions(store, observers=[5])", TypeError, "observers: each is a function, not int"),
     (
         'Sessions("./state")',
         TypeError,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from statekeep._arguments import checked
+from statekeep._text import half_character
 from statekeep.errors import ConflictError, CorruptDataError, InvalidDocumentError, InvalidKeyError
 from statekeep.format.json import (
     RepairText,
@@ -19,7 +20,7 @@ from statekeep.format.json import (
     explain,
     repair_json,
 )
-from statekeep.format.values import plain_value
+from statekeep.format.values import check_shape, plain_value
 from statekeep.format.version import refuse_newer
 from statekeep.observe.emitter import Emitter
 from statekeep.observe.events import (
@@ -164,13 +165,7 @@ class Documents:
         with self._emitter.operation("save_json", f"{category}/{name}"):
             key = document_key(category, name, "json")
             self._refuse_others(category)
-            try:
-                if type is not None or isinstance(value, BaseModel):
-                    data = _encode_as(value, value.__class__ if type is None else type)
-                else:
-                    data = encode_json(plain_value(value))
-            except InvalidDocumentError as error:
-                raise InvalidDocumentError(error.message, key=key, store=self._store) from None
+            data = self._encode(key, value, type)
             return self._save(key, category, name, "json", data, expect)
 
     @overload
@@ -247,13 +242,7 @@ class Documents:
         with self._emitter.operation("save_markdown", f"{category}/{name}"):
             key = document_key(category, name, "md")
             self._refuse_others(category)
-            try:
-                data = text.encode()
-            except (UnicodeEncodeError, AttributeError) as error:
-                raise InvalidDocumentError(
-                    f"Markdown is text that UTF-8 can hold: {error}", key=key, store=self._store
-                ) from None
-            return self._save(key, category, name, "md", data, expect)
+            return self._save(key, category, name, "md", self._encode_text(key, text), expect)
 
     @checked
     def load_markdown(
@@ -315,14 +304,12 @@ class Documents:
         """
         key = document_key(category, name, kind)
 
+        def read(blob: Blob) -> Any:  # noqa: ANN401
+            return self._read_text(key, blob) if kind == "md" else self._read_json(key, blob, type)
+
         def attempt() -> Document[Any]:
             blob = self._store.get(key)
-            current = None
-            if blob is not None:
-                current = (
-                    self._read_text(key, blob) if kind == "md" else self._read_json(key, blob, type)
-                )
-            value = apply(change, current)
+            value = apply(change, None if blob is None else read(blob))
             if value is None:
                 raise InvalidDocumentError(
                     "the change returned nothing; it must return the new value",
@@ -330,19 +317,14 @@ class Documents:
                     store=self._store,
                 )
             expect: Expect = ABSENT if blob is None else blob.version
-            if kind == "json":
-                version = self.save_json(category, name, value, type=type, expect=expect)
-            elif isinstance(value, str):
-                version = self.save_markdown(category, name, value, expect=expect)
-            else:
-                raise InvalidDocumentError(
-                    f"Markdown is text, not a {value.__class__.__name__}",
-                    key=key,
-                    store=self._store,
-                )
-            return Document(value, version, None)
+            data = (
+                self._encode(key, value, type) if kind == "json" else self._encode_text(key, value)
+            )
+            version = self._save(key, category, name, kind, data, expect)
+            return Document(read(Blob(data, version, None)), version, None)
 
         with self._emitter.operation("update", f"{category}/{name}"):
+            self._refuse_others(category)
             return retry_on_conflict(attempt, timeout, self._retry)
 
     @checked
@@ -439,6 +421,25 @@ class Documents:
         self._emitter.emit(DocumentSaved, category, name, kind, version)
         return version
 
+    def _encode(self, key: str, value: object, type: Any) -> bytes:  # noqa: A002, ANN401
+        try:
+            if type is not None or isinstance(value, BaseModel):
+                return _encode_as(value, value.__class__ if type is None else type)
+            return encode_json(plain_value(value))
+        except InvalidDocumentError as error:
+            raise InvalidDocumentError(
+                error.message, key=key, store=self._store, landed="no"
+            ) from None
+
+    def _encode_text(self, key: str, text: object) -> bytes:
+        if not isinstance(text, str):
+            what = f"Markdown is text, not a {text.__class__.__name__}"
+        elif (where := half_character(text)) is not None:
+            what = f"half a character, a lone surrogate, at {where}; repair_text() replaces it"
+        else:
+            return text.encode()
+        raise InvalidDocumentError(what, key=key, store=self._store, landed="no")
+
     def _refuse_others(self, category: str) -> None:
         for other, writer in WRITTEN_BY.items():
             if is_below(document_prefix(category), other):
@@ -487,6 +488,7 @@ def _adapter(type: Any) -> TypeAdapter[Any]:  # noqa: A002, ANN401
 
 def _encode_as(value: object, type: Any) -> bytes:  # noqa: A002, ANN401
     adapter = _adapter(type)
+    check_shape(value)
     try:
         value = adapter.validate_python(value)
         fields = adapter.dump_python(

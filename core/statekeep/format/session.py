@@ -29,7 +29,7 @@ from statekeep.format.summary import (
     SessionSummary,
     summarize,
 )
-from statekeep.format.values import plain_value
+from statekeep.format.values import check_shape, plain_value
 from statekeep.format.version import refuse_newer
 from statekeep.store.keys import session_stem
 from statekeep.store.protocol import Version  # noqa: TC001 - pydantic reads annotations
@@ -459,10 +459,10 @@ class Session(_Model):
         }
         if not types_met <= {Session, UserMessage, AgentResponse}:
             # Somebody's subclasses, with rules of their own.
-            dumped = self.model_dump(warnings="error")
-            plain_value({"metadata": dumped["metadata"], **(self.__pydantic_extra__ or {})})
+            plain_value({"metadata": own["metadata"], **(self.__pydantic_extra__ or {})})
             for message in (*own["user_messages"], *own["agent_responses"]):
                 plain_value(message.__pydantic_extra__ or {}, around=2)
+            dumped = self.model_dump(warnings="error")
             fields = type(self).model_validate(dumped).model_dump()
             return plain_value(fields, times=True)  # type: ignore[no-any-return]
         extra = self.__pydantic_extra__ or {}
@@ -478,6 +478,7 @@ class Session(_Model):
         return fields
 
     def _find_wrong_fields(self) -> str:
+        check_shape([self.metadata, self.__pydantic_extra__])
         try:
             type(self).model_validate(self.model_dump(warnings=False))
         except ValidationError as error:

@@ -18,7 +18,7 @@ from statekeep.store.limits import MAX_DOCUMENT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_DEPTH", "plain_value", "refusal"]
+__all__ = ["MAX_DEPTH", "check_shape", "plain_value", "refusal"]
 
 MAX_DEPTH: Final = 127
 """Nested containers that the original still reads."""
@@ -51,6 +51,20 @@ def plain_value(value: object, *, around: int = 0, times: bool = False) -> Any: 
         return value
     try:
         return _Walk(times=times).plain(value, around + 1).plain
+    except _RefusedError as refused:
+        raise refused.explain() from None
+
+
+def check_shape(value: object) -> None:
+    """Refuse lists and dicts that are too deep, too large or in themselves, whatever they hold.
+
+    For values that something else turns into plain ones, which might follow them for ever.
+
+    Raises:
+        InvalidDocumentError: They are.
+    """
+    try:
+        _Walk(times=True, strangers=True).plain(value, 1)
     except _RefusedError as refused:
         raise refused.explain() from None
 
@@ -149,10 +163,12 @@ class _Walk:
     Args:
         times: Whether datetimes may be in it.
         thorough: Look at each integer and text as well.
+        strangers: Let everything pass that is no list or dict.
     """
 
-    def __init__(self, *, times: bool, thorough: bool = False) -> None:
+    def __init__(self, *, times: bool, thorough: bool = False, strangers: bool = False) -> None:
         self._times = times
+        self._strangers = strangers
         self._thorough = thorough
         self._walked: dict[int, _Written] = {}
         self._open: set[int] = set()
@@ -168,6 +184,8 @@ class _Walk:
             case dict() | list():
                 return self._container(value, depth)
             case None | bool():
+                return _Written(value)
+            case _ if self._strangers:
                 return _Written(value)
             case datetime() if self._times:
                 return _Written(value)
@@ -232,5 +250,7 @@ class _Walk:
 
     def _key(self, key: object) -> str:
         if not isinstance(key, str):
+            if self._strangers:
+                return ""
             raise _RefusedError(f"the key {key!r}, which is no text")
         return self._text(key)

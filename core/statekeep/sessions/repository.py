@@ -144,11 +144,11 @@ class SessionRepository:
             UnsupportedError: A newer version of statekeep wrote it.
         """
         key = session_key(session_id)
-        blob = self._store.get(key)
-        if blob is None:
-            return False
-        refuse_newer(blob.data, key=key, store=self._store)
         try:
+            blob = self._store.get(key)
+            if blob is None:
+                return False
+            refuse_newer(blob.data, key=key, store=self._store)
             inner = Session.from_json(blob.data).id
         except CorruptDataError:
             return True  # garbage: replacing it is what overwriting is for
