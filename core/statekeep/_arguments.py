@@ -68,6 +68,7 @@ _COLLECTIONS: Final = frozenset({"Iterable", "frozenset"})
 _KINDS: Final = {
     "str": _TEXT,
     "int": _Kind("an integer", _is_number),
+    "bytes": _Kind("bytes", _is(bytes)),
     "bool": _Kind("True or False", _is(bool)),
     "datetime": _Kind("an aware datetime", _is(datetime)),
     "timedelta": _Kind("a timedelta", _is(timedelta)),
@@ -81,6 +82,7 @@ _KINDS: Final = {
     ),
     "Session": _Kind("a Session", _is_named("Session")),
     "Retention": _Kind("a Retention", _is_named("Retention")),
+    "Diagnosis": _Kind("a Diagnosis", _is_named("Diagnosis"), "diagnose(store) makes one"),
     "PrunePlan": _Kind("a plan", _is_named("PrunePlan")),
     "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
     "Expect": _Kind("ANY, ABSENT or a version", _is_expectation),

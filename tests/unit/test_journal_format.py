@@ -49,6 +49,7 @@ CHANGES = tuple(
         set={"k": place},
         unset=("gone",),
         about={"user_id": "ada"},
+        more={"x_later": place},
     )
     for place in range(4)
 )
@@ -79,7 +80,7 @@ class TestASoundHead:
         assert DATA.startswith(b'{"statekeep":2,"uid":')
         assert [list(orjson.loads(line))[-1] for line in LINES] == ["~"] * 5
         assert list(orjson.loads(LINES[1])) == [
-            "n", "id", "at", "items", "keys", "unset", "set", "about", "~",
+            "n", "id", "at", "items", "keys", "unset", "set", "about", "x_later", "~",
         ]  # fmt: skip
 
     def test_may_be_a_header_alone(self) -> None:
@@ -89,9 +90,9 @@ class TestASoundHead:
     def test_is_followed_from_what_is_known(self) -> None:
         beginning = b"".join(LINES[:3])
         known = decode_head(beginning)
-        assert decode_head(DATA, known=known, beginning=beginning) == decode_head(DATA)
+        assert decode_head(DATA, known=(known, beginning)) == decode_head(DATA)
         other = encode_head(replace(HEADER, uid="f" * 32), CHANGES)
-        assert decode_head(other, known=known, beginning=beginning) == decode_head(other)
+        assert decode_head(other, known=(known, beginning)) == decode_head(other)
 
 
 class TestATornEnd:
@@ -174,6 +175,12 @@ class TestDamage:
         line, _ = encode_line(HEADER.fields() | change, "")
         with pytest.raises(CorruptDataError):
             decode_head(line)
+
+    def test_is_a_drop_of_less_than_nothing(self) -> None:
+        header, seal = encode_line(HEADER.fields(), "")
+        line, _ = encode_line(CHANGES[0].fields() | {"drop": -1}, seal)
+        with pytest.raises(CorruptDataError, match="drops -1 items"):
+            decode_head(header + line)
 
     def test_is_not_a_newer_format(self) -> None:
         line, _ = encode_line(HEADER.fields() | {"statekeep": 3}, "")

@@ -25,6 +25,7 @@ from statekeep import (
     load_pruner,
     repair_text,
 )
+from statekeep.doctor import diagnose, repair
 from statekeep.retention import PruneThrottle
 from statekeep_backends.memory import MemoryStore
 
@@ -50,7 +51,10 @@ def _doubled(times: int) -> list[Any]:
 
 NAMES = {
     **{each.__name__: each for each in (Sessions, Documents, Session, Retention, PruneThrottle)},
-    **{each.__name__: each for each in (MemoryStore, datetime, timedelta, repair_text)},
+    **{
+        each.__name__: each
+        for each in (MemoryStore, datetime, timedelta, repair_text, diagnose, repair)
+    },
     "UTC": UTC,
     "NAIVE": NAIVE,
     "HALF": HALF,
@@ -71,12 +75,18 @@ class Given:
         self.session = self.sessions.get_or_create("ada", "s")
         self.store.put("sessions/half.json", b'{"id": "\\ud83d"}')
         self.store.put("sessions/broken.json", b"{")
+        self.store.put("n/n.json", b"1")
 
     def call(self, text: str) -> object:
         return eval(text, NAMES | vars(self))
 
 
 CALLS: list[tuple[str, type[Exception], str]] = [
+    ("diagnose('./state')", TypeError, "store: a StateStore, not str; open_store('./state') opens"),
+    ("repair(store, None)", TypeError, "diagnosis: a Diagnosis, not None"),
+    ("Session.from_json('{}')", TypeError, "data: bytes, not str"),
+    ("documents.save_json('c', 'n', 1, type='nonsense')", TypeError, "type: a type that pydantic"),
+    ("documents.load_json('n', 'n', type=5)", TypeError, "type: a type that pydantic"),
     ("sessions.plan_prune(STRATEGY, protect=[-5])", TypeError, "protect: each is text, not int"),
     (
         "sessions.prune(STRATEGY, protect=[session])",

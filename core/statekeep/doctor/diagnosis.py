@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from statekeep._arguments import checked
 from statekeep.doctor.findings import Diagnosis, Finding, FindingKind
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
 from statekeep.format.json import HalfCharacterError, decode_json, decode_text
@@ -50,6 +51,7 @@ _STALE = timedelta(hours=1)
 _LONG = timedelta(days=7)
 
 
+@checked
 def diagnose(
     store: StateStore,
     *,

@@ -6,6 +6,7 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from statekeep._arguments import checked
 from statekeep.doctor.findings import Repaired, RepairFailure, RepairReport
 from statekeep.errors import ConflictError, StateStoreError, UnavailableError
 from statekeep.retention.stamp import Stamp
@@ -27,6 +28,7 @@ _DAY = timedelta(days=1)
 _DEPTH = QUARANTINE.count("/") + 2  # the folder of a repair, and then the old key
 
 
+@checked
 def repair(
     store: StateStore,
     diagnosis: Diagnosis,

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticSerializationError
 
 from statekeep._arguments import checked
@@ -483,7 +489,14 @@ class Documents:
 
 
 def _adapter(type: Any) -> TypeAdapter[Any]:  # noqa: A002, ANN401
-    return TypeAdapter(type)
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(type)
+        is_known = adapter.pydantic_complete
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        is_known = False
+    if not is_known:
+        raise TypeError(f"type: a type that pydantic can read and write, not {type!r}")
+    return adapter
 
 
 def _encode_as(value: object, type: Any) -> bytes:  # noqa: A002, ANN401

@@ -122,6 +122,7 @@ class Change:
         unset: Top-level keys that leave the metadata.
         set: Top-level keys of the metadata that change.
         about: What changes in `Header.about`; None removes.
+        more: Fields that this version does not know; they stay as long as the line.
     """
 
     n: int
@@ -133,6 +134,7 @@ class Change:
     unset: tuple[str, ...] = ()
     set: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
         """The fields of the line, in their order, those without a need left out."""
@@ -145,9 +147,8 @@ class Change:
             "set": dict(self.set),
             "about": dict(self.about),
         }
-        return {"n": self.n, "id": self.id} | {
-            name: value for name, value in optional.items() if value
-        }
+        needed = {name: value for name, value in optional.items() if value}
+        return {"n": self.n, "id": self.id, **needed, **self.more}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,20 +208,20 @@ def encode_head(header: Header, changes: Iterable[Change] = ()) -> bytes:
     return b"".join(lines)
 
 
-def decode_head(data: bytes, *, known: Lines | None = None, beginning: bytes = b"") -> Lines:
+def decode_head(data: bytes, *, known: tuple[Lines, bytes] | None = None) -> Lines:
     """Read a head.
 
     Args:
         data: The document.
-        known: What was read before, to go on from if this begins so.
-        beginning: The sound bytes that it was read from.
+        known: What was read before, and the sound bytes that it was read from, to go on from if
+            this begins so.
 
     Raises:
         CorruptDataError: There is damage before the last sound line.
         UnsupportedError: A newer version of statekeep wrote it.
     """
-    if known is not None and data.startswith(beginning):
-        return _follow(known, data)
+    if known is not None and data.startswith(known[1]):
+        return _follow(known[0], data)
     refuse_newer(data, knows=2)
     lines = data.split(b"\n")[:-1]
     if not (lines and _fits(lines[0], "")):
@@ -307,18 +308,23 @@ def _decode_header(fields: dict[str, Any]) -> Header:
 
 
 def _decode_change(fields: dict[str, Any]) -> Change:
-    get = fields.get
-    at = get("at")
+    take = fields.pop
+    del fields["~"]
+    at = take("at", None)
+    drop = _a(int, take("drop", 0))
+    if drop < 0:
+        raise ValueError(f"it drops {drop} items")
     return Change(
-        n=_a(int, fields["n"]),
-        id=_a(str, fields["id"]),
+        n=_a(int, take("n")),
+        id=_a(str, take("id")),
         at=None if at is None else _a(str, at),
-        drop=_a(int, get("drop", 0)),
-        items=tuple(_a(list, get("items", []))),
-        keys=_texts(get("keys", [])),
-        unset=_texts(get("unset", [])),
-        set=_a(dict, get("set", {})),
-        about=_a(dict, get("about", {})),
+        drop=drop,
+        items=tuple(_a(list, take("items", []))),
+        keys=_texts(take("keys", [])),
+        unset=_texts(take("unset", [])),
+        set=_a(dict, take("set", {})),
+        about=_a(dict, take("about", {})),
+        more=fields,
     )
 
 

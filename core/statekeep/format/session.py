@@ -488,6 +488,7 @@ class Session(_Model):
         return "a field is missing or not of its type"
 
     @classmethod
+    @checked_content
     def from_json(cls, data: bytes) -> Self:
         """Read what `to_json`, or the original, wrote.
 

@@ -107,11 +107,7 @@ class HeadFile:
             self.seen = known
             return known
         try:
-            lines = decode_head(
-                blob.data,
-                known=known.lines if known else None,
-                beginning=known.data if known else b"",
-            )
+            lines = decode_head(blob.data, known=(known.lines, known.data) if known else None)
             contents = fold(lines.header, lines.changes)
         except (CorruptDataError, UnsupportedError) as error:
             raise type(error)(error.message, key=self.key, store=self._store) from None
@@ -210,10 +206,7 @@ class HeadFile:
             version = self._transfer.put_new(self.key, data)
         else:
             version = self._transfer.put_seen(self.key, data, base.version)
-        known = base if base and data.startswith(base.data) else None
-        lines = decode_head(
-            data, known=known.lines if known else None, beginning=known.data if known else b""
-        )
+        lines = decode_head(data, known=(base.lines, base.data) if base else None)
         self.seen = Seen(version, data, lines, fold(lines.header, lines.changes))
         return self.seen
 
