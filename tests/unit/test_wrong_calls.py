@@ -86,6 +86,9 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     ("repair(store, None)", TypeError, "diagnosis: a Diagnosis, not None"),
     ("Session.from_json('{}')", TypeError, "data: bytes, not str"),
     ("documents.save_json('c', 'n', 1, type='nonsense')", TypeError, "type: a type that pydantic"),
+    ("documents.save_json('c', 'n', WIDE, type=object)", InvalidDocumentError, "268435456 bytes"),
+    ("documents.save_json('c', 'n', CYCLIC, type=list)", InvalidDocumentError, "contains itself"),
+    ("documents.save_json('c', 'n', DEEP, type=list)", InvalidDocumentError, "127 nested"),
     ("documents.load_json('n', 'n', type=5)", TypeError, "type: a type that pydantic"),
     ("sessions.plan_prune(STRATEGY, protect=[-5])", TypeError, "protect: each is text, not int"),
     (

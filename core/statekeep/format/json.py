@@ -124,6 +124,6 @@ def explain(error: ValidationError) -> str:
         where = ".".join(map(str, steps))
         what = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
-            what = "there is no such option"
+            what = "nothing of this name belongs there"
         parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts[:3]) + (f"; and {len(parts) - 3} more" if len(parts) > 3 else "")
