@@ -14,10 +14,11 @@ from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial, wraps
-from threading import Condition
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
+from statekeep._arguments import checked
 from statekeep.config.opening import settings_for
 from statekeep.documents.documents import Document, Documents
 from statekeep.observe.emitter import closed_error
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from statekeep.config.settings import Settings
+    from statekeep.errors import ClosedError
     from statekeep.format.json import RepairText
     from statekeep.observe.events import Observer
     from statekeep.retention.types import Retention
@@ -59,10 +61,10 @@ class _Threads:
     def _start(self) -> None:
         self._executor = ThreadPoolExecutor(self._size, "statekeep")
         self._pid = os.getpid()
-        self._turns: WeakKeyDictionary[Any, AbstractAsyncContextManager[object]]
-        self._turns = WeakKeyDictionary()
-        self._begun = 0
-        self._counted = Condition()
+        # Kept by those who hold or await it alone: a semaphore keeps its loop.
+        self._turns: WeakValueDictionary[object, AbstractAsyncContextManager[object]]
+        self._turns = WeakValueDictionary()
+        self._handing_over = Lock()
 
     async def run(self, refusal: Callable[[], Exception], function: Callable[[], T], /) -> T:
         """Run a call in a thread; if this is cancelled before the call is, it never runs.
@@ -73,40 +75,39 @@ class _Threads:
         """
         if self._pid != os.getpid():
             self._start()  # a fork takes no threads along
-        with self._counted:
-            if self._closed:
-                raise refusal()
-            self._begun += 1
-        try:
-            async with self._turn():
-                # All who wait for their turn do so before the first thread begins.
-                await _checkpoint()
-                call = partial(copy_context().run, _without_stop, function)
-                return await _result_of(self._executor.submit(call))
-        finally:
-            with self._counted:
-                self._begun -= 1
-                self._counted.notify_all()
+        self.refuse_closed(refusal)
+        async with self._turn():
+            # All who wait for their turn do so before the first thread begins.
+            await _checkpoint()
+            call = partial(copy_context().run, _without_stop, function)
+            with self._handing_over:
+                self.refuse_closed(refusal)
+                future = self._executor.submit(call)
+            return await _result_of(future)
 
     def _turn(self) -> AbstractAsyncContextManager[object]:
         loop, limit = _running_loop()
-        with self._counted:
-            if loop not in self._turns:
-                self._turns[loop] = limit(2 * self._size)
-            return self._turns[loop]
+        with self._handing_over:
+            return self._turns.setdefault(loop, limit(2 * self._size))
+
+    def refuse_closed(self, refusal: Callable[[], Exception]) -> None:
+        """Raise what is given after `shutdown`."""
+        if self._closed:
+            raise refusal()
 
     def shutdown(self) -> None:
-        """Let nothing more begin, and wait for what has."""
+        """Hand over nothing more, and wait for what was: threads end also without the loop."""
         if self._pid != os.getpid():
             self._start()
-        with self._counted:
+        with self._handing_over:
             self._closed = True
-            self._counted.wait_for(lambda: not self._begun)
         self._executor.shutdown()
 
 
 class _Async(Generic[S]):
     def __init__(self, sync: S, workers: int) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, not {workers}")
         self._sync: S = sync
         self._threads = _Threads(workers)
 
@@ -119,19 +120,23 @@ class _Async(Generic[S]):
         return self._sync.store
 
     async def close(self) -> None:
-        """Wait for the operations that were begun, and give back the threads; the store stays open.
+        """Wait for the operations that threads have, and give those back; the store stays open.
 
-        Closing twice is fine. Whatever else is called afterwards raises `ClosedError`.
+        What still waits for a thread raises `ClosedError`, and so does whatever else is called
+        afterwards. Closing twice is fine.
         """
         await _run_to_the_end(self._threads.shutdown)
 
     async def _run(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._threads.run(
-            partial(closed_error, type(self).__name__, method.__name__, self.store),
-            partial(method, *args, **kwargs),
+            self._refusal(method.__name__), partial(method, *args, **kwargs)
         )
 
+    def _refusal(self, operation: str) -> Callable[[], ClosedError]:
+        return partial(closed_error, type(self).__name__, operation, self.store)
+
     async def __aenter__(self) -> Self:
+        self._threads.refuse_closed(self._refusal("__aenter__"))
         return self
 
     async def __aexit__(
@@ -164,7 +169,7 @@ class AsyncSessions(_Async[Sessions]):
 
     A call that is cancelled ends at once for the caller. If it still waited for a thread, it never
     runs. If it was running, it goes on and may still be stored: load the session again before
-    changing it further. `close` waits for such calls.
+    changing it further. `close` waits for such calls, and refuses those that wait for a thread.
 
     It may be used from several event loops. `close` it, or use it as an asynchronous context
     manager. A store that it is given it does not close; `open` opens one that it does.
@@ -178,6 +183,7 @@ class AsyncSessions(_Async[Sessions]):
 
     Raises:
         UnsupportedError: As for `Sessions`.
+        ValueError: There are no workers.
 
     Example:
         >>> import asyncio
@@ -193,6 +199,7 @@ class AsyncSessions(_Async[Sessions]):
         1
     """
 
+    @checked
     def __init__(
         self,
         store: StateStore,
@@ -207,20 +214,23 @@ class AsyncSessions(_Async[Sessions]):
         )
 
     async def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:  # noqa: ASYNC109
-        """Wait for the operations that were begun, and do what `Sessions.close` does.
+        """Wait for the operations that threads have, and do what `Sessions.close` does.
 
-        That goes on in a thread if the wait is cancelled. Closing twice is fine. Whatever else is
-        called afterwards raises `ClosedError`.
+        That goes on in a thread if the wait is cancelled. What still waits for a thread raises
+        `ClosedError`, and so does whatever else is called afterwards. Closing twice is fine.
 
         Args:
             timeout: How long to wait for a prune that runs, as in `Sessions.close`.
         """
+        await _run_to_the_end(self._closing(timeout))
 
+    @checked
+    def _closing(self, timeout: timedelta) -> Callable[[], None]:
         def close() -> None:
             self._threads.shutdown()
             self._sync.close(timeout)
 
-        await _run_to_the_end(close)
+        return close
 
     @classmethod
     def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
@@ -272,8 +282,12 @@ class AsyncDocuments(_Async[Documents]):
         store: As for `Documents`.
         observers: As for `Documents`.
         workers: How many operations run at once; others wait for their turn.
+
+    Raises:
+        ValueError: There are no workers.
     """
 
+    @checked
     def __init__(
         self,
         store: StateStore,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 import subprocess
@@ -100,6 +101,18 @@ def test_every_code_block_runs(page: Path) -> None:
     for example in examples:
         if example.start not in quoted and not _is_program(example):
             example.evaluate()
+
+
+def test_every_block_of_the_readme_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert len(blocks) == 3
+    for number, block in enumerate(blocks):
+        monkeypatch.setattr(os, "environ", os.environ.copy())
+        (tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(tmp_path / str(number))
+        exec(compile(block, f"block {number + 1}", "exec"), {})  # noqa: S102
 
 
 def _is_program(example: Example) -> bool:

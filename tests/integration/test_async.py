@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -326,8 +328,15 @@ class TestTheLoop:
 
     @pytest.mark.parametrize("workers", [0, -1])
     def test_cannot_do_without_workers(self, workers: int) -> None:
-        with pytest.raises(ValueError, match="greater than 0"):
-            AsyncSessions(MemoryStore(), workers=workers)
+        for kind in (AsyncSessions, AsyncDocuments):
+            with pytest.raises(ValueError, match=f"^workers must be at least 1, not {workers}$"):
+                kind(MemoryStore(), workers=workers)
+
+    @pytest.mark.parametrize("workers", ["4", 4.0, True, None])
+    def test_counts_workers_in_whole_numbers(self, workers: Any) -> None:
+        for kind in (AsyncSessions, AsyncDocuments):
+            with pytest.raises(TypeError, match="^workers: an integer, not "):
+                kind(MemoryStore(), workers=workers)
 
     def test_can_be_one_of_several(self, gated: Gated) -> None:
         sessions = AsyncSessions(gated, workers=2)
@@ -365,6 +374,43 @@ class TestTheLoop:
         run(sessions.close())
         assert Sessions(gated).load("s")
         assert not caplog.records
+
+    @pytest.mark.parametrize("run", [asyncio.run, _run_trio], ids=["asyncio", "trio"])
+    def test_is_not_kept_after_its_operations(self, gated: Gated, run: Runner) -> None:
+        sessions = AsyncSessions(gated, workers=1)
+        loops: list[weakref.ref[object]] = []
+
+        async def wait_for_turns() -> None:
+            trio_runs = run is _run_trio
+            loop = trio.lowlevel.current_trio_token() if trio_runs else asyncio.get_running_loop()
+            loops.append(weakref.ref(loop))
+            async with anyio.create_task_group() as tasks:
+                for number in range(5):
+                    tasks.start_soon(sessions.save, Session.new("ada", str(number)))
+                await gated.until_waiting(1)
+                gated.gate.set()
+
+        run(wait_for_turns())
+        gc.collect()
+        assert [loop() for loop in loops] == [None]
+        run(sessions.close())
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    def test_that_is_gone_with_all_its_tasks_is_not_waited_for(self, gated: Gated) -> None:
+        sessions = AsyncSessions(gated, workers=1)
+        loop = asyncio.new_event_loop()
+        tasks = [
+            loop.create_task(sessions.save(Session.new("ada", str(number)))) for number in range(4)
+        ]
+        queue = sessions._threads._executor._work_queue
+        loop.run_until_complete(_until(lambda: gated.waiting == 1 and queue.qsize() == 1))
+        loop.close()
+        gated.gate.set()
+        asyncio.run(asyncio.wait_for(sessions.close(), 60))
+        # What a thread had was stored.
+        assert {each.id for each in Sessions(gated).list()} == {"0", "1"}
+        del tasks
+        gc.collect()  # here, where its complaints are expected
 
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_can_run_in_a_forked_child(self) -> None:
@@ -461,6 +507,44 @@ class TestClosing:
                 await call()
             assert caught.value.landed == landed
         assert list(gated.scan()) == []
+
+    async def test_refuses_what_still_waits_for_a_thread(self, gated: Gated) -> None:
+        sessions = AsyncSessions(gated, workers=1)
+        ended: list[object] = []
+
+        async def save(number: int) -> None:
+            try:
+                ended.append(await sessions.save(Session.new("ada", str(number))))
+            except ClosedError as error:
+                ended.append(error.landed)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(save, number)
+            queue = sessions._threads._executor._work_queue
+            await _until(lambda: gated.waiting == 1 and queue.qsize() == 1)
+            tasks.start_soon(sessions.close)
+            await _until(lambda: sessions._threads._closed)
+            gated.gate.set()
+        assert len(ended) == 5
+        assert ended.count("no") == 3
+        assert len(Sessions(gated).list()) == 2
+
+    async def test_cannot_be_entered_afterwards(self, gated: Gated) -> None:
+        for each in (AsyncSessions(gated), AsyncDocuments(gated)):
+            await each.close()
+            with pytest.raises(ClosedError, match="open it again") as caught:
+                async with each:
+                    pass
+            assert caught.value.landed is None
+
+    async def test_with_a_wrong_argument_closes_nothing(self, gated: Gated) -> None:
+        sessions = AsyncSessions(gated)
+        wrong: Any = 5
+        with pytest.raises(TypeError, match="timeout: a timedelta, not int"):
+            await sessions.close(wrong)
+        assert await sessions.list() is not None
+        await sessions.close()
 
     async def test_waits_for_a_prune_in_the_background(self, gated: Gated) -> None:
         gated.gate.set()

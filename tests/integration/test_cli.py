@@ -210,6 +210,17 @@ class TestSessions:
             assert "\\x1b[2J" in ended.stdout
             assert "[bold]" in ended.stdout
 
+    def test_with_half_a_character_are_shown_when_asked(self, shell: Shell, store_url: str) -> None:
+        session = Session.new("ada", "half")
+        session.add_user_message("cut TEXT")
+        with open_store(store_url) as store:
+            store.put(session_key("half"), session.to_json().replace(b"TEXT", rb"\ud83d"))
+        show = ["sessions", "show", "half", "--store", store_url]
+        assert "repair_text='replace'" in shell(*show, code=7).stderr
+        assert "cut \ufffd" in shell(*show, "--repair-text").stdout
+        shown = json.loads(shell(*show, "--repair-text", "--json").stdout)
+        assert shown["user_messages"][0]["content"] == "cut \ufffd"
+
     def test_are_deleted_as_far_as_they_can_be(self, shell: Shell, store_url: str) -> None:
         with open_store(store_url) as store:
             store.put("sessions/bad.json", b"{")
@@ -319,6 +330,15 @@ class TestDocuments:
         shown = json.loads(shell(*show, "plan", "--json").stdout)
         assert (shown["kind"], shown["value"]) == ("md", "# Plan\n\nDo it.\n")
 
+    def test_with_half_a_character_are_shown_when_asked(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            store.put("specs/half.json", rb'"cut \ud83d"')
+            store.put("specs/cut.md", b"cut \xf0")
+        for name, said in (("half", '"cut \ufffd"\n'), ("cut", "cut \ufffd")):
+            show = ["documents", "show", "specs", name, "--store", store_url]
+            assert "repair_text='replace'" in shell(*show, code=7).stderr
+            assert shell(*show, "--repair-text").stdout == said
+
     def test_of_one_name_need_a_kind(self, shell: Shell, store_url: str) -> None:
         with open_store(store_url) as store:
             Documents(store).save_json("specs/v1", "plan", 1)
@@ -339,7 +359,7 @@ class TestMistakes:
             (["sessions", "list", "--store", "s3://k:hunter2@b"], 2, "environment"),
             (["sessions", "list", "--store", "file:x?durable=1"], 2, "durability"),
             (["sessions", "show", "nothing"], 3, "no such session"),
-            (["sessions", "pin", "nothing"], 3, "no such session"),
+            (["sessions", "pin", "nothing"], 3, "no such folder"),
             (["sessions", "show", "x" * 513], 2, "512"),
             (["sessions", "list", "--cursor", "nonsense"], 2, "cursor"),
             (["sessions", "prune", "--strategy", "tll"], 2, "did you mean 'ttl'"),
@@ -498,6 +518,16 @@ class TestTimes:
         ahead = datetime.fromisoformat(until) - datetime.now(UTC)
         assert timedelta(days=6, hours=23) < ahead <= timedelta(days=7)
 
+    @pytest.mark.parametrize("time", ["yesterday", "now", "7d ago", "2024-01-31"])
+    def test_of_a_pin_that_are_over_are_refused(
+        self, shell: Shell, store_url: str, time: str
+    ) -> None:
+        pin = ["sessions", "pin", "s1", "--store", store_url, "--until", time]
+        said = " ".join(shell(*pin, code=2).stderr.split())
+        assert f"a time to come is needed, such as 7d or tomorrow, not '{time}'" in said
+        shown = shell("sessions", "list", "--json", "--store", store_url).stdout
+        assert {each["pinned_until"] for each in json.loads(shown)["sessions"]} == {None}
+
     def test_of_a_prune_have_units(self, shell: Shell, store_url: str) -> None:
         prune = ["sessions", "prune", "--strategy", "max-sessions", "--set", "max_sessions=1",
                  "--dry-run", "--json", "--store", store_url]  # fmt: skip
@@ -527,16 +557,24 @@ class TestAFolderThatIsNotThere:
             ["documents", "show", "a", "b"],
             ["trash", "list"],
             ["doctor"],
+            ["doctor", "--repair"],
+            ["sessions", "delete", "s"],
+            ["sessions", "delete", "s", "--trash", "--json"],
+            ["sessions", "pin", "s"],
+            ["sessions", "prune", "--strategy", "ttl"],
+            ["sessions", "restore", "s"],
+            ["sessions", "unpin", "s"],
+            ["trash", "empty", "--older-than", "0"],
         ],
     )
-    def test_is_said_not_to_be_there_to_who_reads(self, shell: Shell, words: list[str]) -> None:
+    def test_is_said_not_to_be_there(self, shell: Shell, words: list[str]) -> None:
         ended = shell(*words, "--store", "./nowhere", code=3)
         assert "there is no such folder" in ended.stderr
         assert str(shell.folder / "nowhere") in ended.stderr
         assert ended.stdout == ""
         assert list(shell.folder.iterdir()) == []
 
-    def test_is_made_by_who_writes(self, shell: Shell) -> None:
+    def test_is_made_by_the_demo(self, shell: Shell) -> None:
         shell("demo", "--store", "./nowhere")
         assert shell("sessions", "list", "--store", "./nowhere").stdout
 
@@ -645,7 +683,7 @@ def _at_a_terminal(folder: Path, *arguments: str) -> str:
         cwd=folder,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "dumb", "COLUMNS": "120"},
+        env={**os.environ, "TERM": "dumb", "COLUMNS": "120", "LINES": "25"},
     ) as process:
         os.close(theirs)
         said = b""

@@ -228,6 +228,7 @@ class TestAMistake:
         ("name", "value", "said"),
         [
             ("_ASYNC_WORKERS", "many", "_ASYNC_WORKERS: async_workers: it takes a whole number"),
+            ("_ASYNC_WORKERS", "0", "_ASYNC_WORKERS: async_workers: it takes more than 0, not 0 "),
             ("_RETENTION__EVRY", "5m", "_RETENTION__EVRY: retention.evry: .* did you mean every"),
             ("_RETENTION__EVERY", "5", "_RETENTION__EVERY: retention.every: a time with its unit"),
             ("_RETENTION", '{"evry": 5}', "_RETENTION: retention.evry: .* did you mean every"),
@@ -407,11 +408,22 @@ class TestOptions:
         ("pyproject.toml", b"\xff"),
         ("statekeep.toml", b"a = " + b"[" * 5000),
         ("statekeep.toml", b"\xff"),
+        ("statekeep.toml", b"url = "),
+        ("pyproject.toml", b"url = "),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(empty_folder: Path, file: str, text: bytes) -> None:
-    (empty_folder / file).write_bytes(text)
-    with pytest.raises(ConfigError, match=file):
+    path = empty_folder / file
+    path.write_bytes(text)
+    with pytest.raises(ConfigError, match=f"cannot be read: {path}: "):
+        load_settings()
+
+
+@pytest.mark.parametrize("file", ["statekeep.toml", "pyproject.toml"])
+def test_a_folder_where_a_file_belongs_is_not_passed_over(empty_folder: Path, file: str) -> None:
+    path = empty_folder / file
+    path.mkdir()
+    with pytest.raises(ConfigError, match=f"cannot be read: {path}: it is a folder, not a file"):
         load_settings()
 
 

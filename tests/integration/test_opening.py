@@ -168,8 +168,13 @@ class TestAfterClosing:
         sessions = open_sessions("memory:")
         sessions.close()
         sessions.close(timeout=timedelta(0))
-        with sessions:
-            pass
+
+    def test_it_cannot_be_entered(self) -> None:
+        for sessions in (open_sessions("memory:"), Sessions(MemoryStore())):
+            sessions.close()
+            with pytest.raises(ClosedError, match="open it again") as caught, sessions:
+                pass
+            assert caught.value.landed is None
 
 
 class TestWhatIsShown:

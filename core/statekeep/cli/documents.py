@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from statekeep.cli import output
-from statekeep.cli.options import AsJson, Command, StoreUrl, group, reading
+from statekeep.cli.options import AsJson, Command, Repaired, StoreUrl, group, reading
 from statekeep.config.opening import open_store
 from statekeep.documents import Documents
 from statekeep.errors import InvalidKeyError, NotFoundError
@@ -17,6 +17,7 @@ from statekeep.views import views
 
 if TYPE_CHECKING:
     from statekeep.documents import Document
+    from statekeep.format.json import RepairText
 
 __all__ = ["app"]
 
@@ -66,18 +67,24 @@ def show(
     category: Annotated[str, typer.Argument(help="The category; '.' is the root.")],
     name: Annotated[str, typer.Argument(help="The name, without an ending.")],
     kind: Kind = None,
+    repair_text: Repaired = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Print one document."""
     if kind not in {None, "json", "md"}:
         raise typer.BadParameter("'json' or 'md'", param_hint="--kind")
+    repair: RepairText = "replace" if repair_text else "refuse"
     with reading(store) as settings, open_store(settings) as opened:
         documents = Documents(opened)
         found: dict[str, Document[Any] | Document[str]] = {}
-        if kind in {None, "json"} and (data := documents.load_json(category, name)):
+        if kind in {None, "json"} and (
+            data := documents.load_json(category, name, repair_text=repair)
+        ):
             found["json"] = data
-        if kind in {None, "md"} and (text := documents.load_markdown(category, name)):
+        if kind in {None, "md"} and (
+            text := documents.load_markdown(category, name, repair_text=repair)
+        ):
             found["md"] = text
         where = str(opened)
     if not found:

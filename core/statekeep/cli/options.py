@@ -16,6 +16,7 @@ from statekeep.config.opening import load_settings
 from statekeep.config.times import parse_duration, parse_moment
 from statekeep.errors import NotFoundError
 from statekeep.store.urls import StoreURL
+from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,9 +29,11 @@ __all__ = [
     "AsJson",
     "Command",
     "Group",
+    "Repaired",
     "StoreUrl",
     "count",
     "days",
+    "existing",
     "group",
     "hours",
     "past",
@@ -69,6 +72,10 @@ StoreUrl = Annotated[
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", callback=_remember, help="Print JSON, for machines.")
+]
+Repaired = Annotated[
+    bool,
+    typer.Option("--repair-text", help="Show U+FFFD for what was written with half a character."),
 ]
 Verbose = Annotated[
     bool,
@@ -188,8 +195,10 @@ def past(text: str) -> datetime:
 
 
 def upcoming(text: str) -> datetime:
-    """Read a point in time; ``7d`` is in seven days."""
+    """Read a point in time to come; ``7d`` is in seven days."""
     moment: datetime = _read(parse_moment, text, durations="future")
+    if moment <= utc_now():
+        raise typer.BadParameter(f"a time to come is needed, such as 7d or tomorrow, not {text!r}")
     return moment
 
 
@@ -215,6 +224,17 @@ def settings_for(url: str | None) -> Settings:
     if settings.retention is not None:
         # A command does what it says, and does not prune besides.
         settings.retention.every = None
+    return settings
+
+
+def existing(url: str | None) -> Settings:
+    """The same for a command that changes what is there, and shall make nothing.
+
+    Raises:
+        NotFoundError: The store is a folder that is not there.
+    """
+    settings = settings_for(url)
+    refuse_missing_folder(settings)
     return settings
 
 
@@ -249,4 +269,11 @@ def refuse_missing_folder(settings: Settings) -> None:
 
 def _missing_folder(settings: Settings) -> Path | None:
     url = StoreURL.parse(settings.url)
-    return url.path if url.scheme == "file" and not url.path.exists() else None
+    if url.scheme == "file":
+        try:
+            url.path.stat()
+        except FileNotFoundError:
+            return url.path
+        except OSError:
+            pass  # the store says what is wrong
+    return None

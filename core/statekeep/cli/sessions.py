@@ -13,9 +13,11 @@ from statekeep.cli.errors import exit_code
 from statekeep.cli.options import (
     AsJson,
     Command,
+    Repaired,
     StoreUrl,
     count,
     days,
+    existing,
     group,
     hours,
     past,
@@ -113,10 +115,17 @@ def list_sessions(
 
 
 @app.command(cls=Command)
-def show(session_id: SessionId, store: StoreUrl = None, as_json: AsJson = False) -> None:
+def show(
+    session_id: SessionId,
+    repair_text: Repaired = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """Show one session with all its messages."""
     with reading(store) as settings, open_sessions(settings) as sessions:
-        session = sessions.load(session_id, required=True)
+        session = sessions.load(
+            session_id, required=True, repair_text="replace" if repair_text else "refuse"
+        )
     if as_json:
         output.print_json(views.session(session))
         return
@@ -135,7 +144,7 @@ def delete(
     """Delete sessions."""
     deleted: list[str] = []
     errors: dict[str, StateStoreError] = {}
-    with open_sessions(settings_for(store)) as sessions:
+    with open_sessions(existing(store)) as sessions:
         for session_id in session_ids:
             try:
                 if not sessions.delete(session_id, trash=trash):
@@ -164,7 +173,7 @@ def restore(
     store: StoreUrl = None,
 ) -> None:
     """Put a session back that is in the trash."""
-    with open_sessions(settings_for(store)) as sessions:
+    with open_sessions(existing(store)) as sessions:
         session = sessions.restore(session_id, copy=copy)
     output.print_text(f"restored {session.id}")
 
@@ -183,7 +192,7 @@ def pin(
     store: StoreUrl = None,
 ) -> None:
     """Protect a session from pruning."""
-    with open_sessions(settings_for(store)) as sessions:
+    with open_sessions(existing(store)) as sessions:
         sessions.pin(session_id, until)
     end = "for ever" if until is None else f"until {format_timestamp(until)}"
     output.print_text(f"pinned {session_id} {end}")
@@ -192,7 +201,7 @@ def pin(
 @app.command(cls=Command)
 def unpin(session_id: SessionId, store: StoreUrl = None) -> None:
     """End the protection of a session."""
-    with open_sessions(settings_for(store)) as sessions:
+    with open_sessions(existing(store)) as sessions:
         sessions.unpin(session_id)
     output.print_text(f"unpinned {session_id}")
 
@@ -246,11 +255,11 @@ def prune(
     if trash is not None:
         trash_for = trash
     chosen = _strategy(strategy, options or (), configured)
+    refuse_missing_folder(settings)
     with open_sessions(settings) as sessions:
         with output.waiting("reading the sessions"):
             plan = sessions.plan_prune(chosen, protect=set(protect or ()), min_idle=idle)
         if dry_run:
-            refuse_missing_folder(settings)
             result = views.prune_plan(plan)
             unsure = False
         else:

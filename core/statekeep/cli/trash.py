@@ -13,9 +13,9 @@ from statekeep.cli.options import (
     Command,
     StoreUrl,
     days,
+    existing,
     group,
     reading,
-    settings_for,
 )
 from statekeep.config.opening import open_sessions
 from statekeep.views import views
@@ -70,7 +70,7 @@ def empty(
 
     For example: statekeep trash empty --older-than 7d
     """
-    with open_sessions(settings_for(store)) as sessions:
+    with open_sessions(existing(store)) as sessions:
         purged = sessions.empty_trash(older_than=older_than)
     if as_json:
         output.print_json({"purged": purged})

@@ -114,11 +114,22 @@ def _takes(detail: ErrorDetails) -> str:
     if takes is None:
         return printable(detail["msg"].replace("Input should be", "it takes"))
     takes = takes.format_map(detail.get("ctx", {}))
-    if kind.startswith(("greater", "less")) and isinstance(value, int | float | timedelta):
+    if kind.startswith(("greater", "less")) and _is_number(value):
         return f"it takes {takes}, not {value}"
     came = _CAME.get(type(value), f"a value of the type {type(value).__name__}")
     near = _nearest(value, takes.split("'")[1::2]) if kind == "literal_error" else None
     return f"it takes {takes}, not {came}" + (f"; did you mean {near!r}?" if near else "")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number or a time, or text that is a number, as in the environment."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, int | float | timedelta)
 
 
 def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel] | None:

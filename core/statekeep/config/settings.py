@@ -164,6 +164,12 @@ class _Toml(TomlConfigSettingsSource):
     def __call__(self) -> dict[str, Any]:
         return _without_foreign_options(super().__call__(), self.current_state)
 
+    def _read_files(self, files: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        path = Path(files).absolute()
+        if path.is_dir():
+            raise ValueError(f"{path}: it is a folder, not a file")
+        return super()._read_files(path, *args, **kwargs)
+
     def _read_file(self, file_path: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
             return super()._read_file(file_path)

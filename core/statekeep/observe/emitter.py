@@ -29,7 +29,16 @@ P = ParamSpec("P")
 _logger = logging.getLogger("statekeep.operations")
 
 _UNOBSERVED = nullcontext()
-_READING = {"list", "list_trash", "load", "load_json", "load_markdown", "plan_prune"}
+_READING = {
+    "__aenter__",
+    "__enter__",
+    "list",
+    "list_trash",
+    "load",
+    "load_json",
+    "load_markdown",
+    "plan_prune",
+}
 
 
 class _Running:
@@ -67,6 +76,11 @@ class Emitter:
         """Refuse every operation from now on."""
         self._closed = True
 
+    def refuse_closed(self, name: str) -> None:
+        """Raise `ClosedError` for a method after `close`."""
+        if self._closed:
+            raise closed_error(self._owner, name, self._store)
+
     def emit(
         self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
     ) -> None:
@@ -94,8 +108,7 @@ class Emitter:
         Raises:
             ClosedError: Whose operation it is was closed.
         """
-        if self._closed:
-            raise closed_error(self._owner, name, self._store)
+        self.refuse_closed(name)
         if not self._observers and not _logger.isEnabledFor(logging.DEBUG):
             return _UNOBSERVED
         outer = _running.get()

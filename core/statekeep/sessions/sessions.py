@@ -158,6 +158,7 @@ class Sessions:
         return f"{type(self).__name__}({self._store})"
 
     def __enter__(self) -> Self:
+        self._emitter.refuse_closed("__enter__")
         return self
 
     def __exit__(
