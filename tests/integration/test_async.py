@@ -335,7 +335,7 @@ class TestTheLoop:
     @pytest.mark.parametrize("workers", ["4", 4.0, True, None])
     def test_counts_workers_in_whole_numbers(self, workers: Any) -> None:
         for kind in (AsyncSessions, AsyncDocuments):
-            with pytest.raises(TypeError, match="^workers: an integer, not "):
+            with pytest.raises(TypeError, match=r"^workers: an integer, not "):
                 kind(MemoryStore(), workers=workers)
 
     def test_can_be_one_of_several(self, gated: Gated) -> None:
