@@ -40,6 +40,7 @@ from statekeep.store import (
     content_version,
     is_key,
 )
+from statekeep.store.arguments import plain_text
 from statekeep.timestamps import to_nanoseconds
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class FilesystemStore(StateStore):
     """
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        self._url = url.rstrip("/")
+        self._url = plain_text("url", url).rstrip("/")
         self._options = dict(storage_options or {})
         self._lock = threading.Lock()
         self._opened: tuple[AbstractFileSystem, str] | None = None

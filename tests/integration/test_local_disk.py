@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from array import array
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
@@ -340,7 +340,7 @@ class TestFailedWrites:
             assert caught.value.store == str(base)
             assert isinstance(caught.value.__cause__, OSError)
             # Of an I/O error of the rename itself nobody knows.
-            doubtful = call == "replace" and number in {errno.EIO, errno.EMFILE}
+            doubtful = call == "replace" and number == errno.EIO
             assert caught.value.landed == ("unknown" if doubtful else "no")
             after = sorted(path for path in base.rglob("*") if "locks" not in str(path))
             assert after == before
@@ -476,7 +476,10 @@ class TestLocks:
             blob = store.get("a.md")  # readers do not lock
             assert blob
             assert blob.data == b"old"
-            store.put("created.md", b"", expect=ABSENT)  # nor do creators
+            with pytest.raises(UnavailableError) as refused:
+                store.put("created.md", b"", expect=ABSENT)
+            assert refused.value.landed == "no"
+            assert tree(base) == {"a.md": b"old"}
         store.put("a.md", b"new")
 
     def test_are_shared_by_names_that_differ_in_case_only(self, base: Path) -> None:
@@ -530,6 +533,91 @@ class _all_stripes_held:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         for each in self._held:
             each.close()
+
+
+class TestLinksThatFailAtTimes:
+    """Two stores on one folder, as two processes have."""
+
+    @pytest.mark.parametrize(
+        "number",
+        [
+            *(errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EDQUOT, errno.ENOSPC, errno.EMFILE),
+            *(errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EXDEV, errno.EOPNOTSUPP),
+        ],
+        ids=errno.errorcode.get,
+    )
+    def test_of_two_creators_one_wins(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        theirs, ours = LocalDiskStore(base, lock_timeout=10), LocalDiskStore(base)
+        link, replace, failed = os.link, os.replace, threading.Event()
+        wins: list[bytes] = []
+        them = threading.Thread(target=lambda: create(theirs, b"theirs"))
+
+        def create(store: LocalDiskStore, data: bytes) -> None:
+            with suppress(ConflictError, UnavailableError):
+                store.put("a.md", data, expect=ABSENT)
+                wins.append(data)
+
+        def fail_once(*args: Any, **how: Any) -> None:
+            if not failed.is_set():
+                failed.set()
+                raise OSError(number, os.strerror(number))
+            link(*args, **how)
+
+        def let_them_go_first(*args: Any, **how: Any) -> None:
+            them.start()
+            them.join(0.5)  # they create it now, or wait for our lock
+            replace(*args, **how)
+
+        monkeypatch.setattr(os, "link", fail_once)
+        monkeypatch.setattr(os, "replace", let_them_go_first)
+        create(ours, b"ours")
+        if not them.ident:
+            them.start()
+        them.join()
+        assert len(wins) == 1
+        assert tree(base) == {"a.md": wins[0]}
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT])
+    def test_are_tried_again_by_who_asked(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "link", fail)
+            with pytest.raises(UnavailableError, match="retry") as refused:
+                store.put("a.md", b"1", expect=ABSENT)
+        assert refused.value.landed == "no"
+        assert tree(base) == {}
+        store.put("a.md", b"1", expect=ABSENT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"path": 5}, TypeError, "path: a path, not int"),
+        ({"path": b"x"}, TypeError, "path: a path, not bytes"),
+        ({"lock_timeout": "5"}, TypeError, "lock_timeout: a number of seconds, not str"),
+        ({"lock_timeout": True}, TypeError, "lock_timeout: a number of seconds, not bool"),
+        ({"lock_timeout": -1}, ConfigError, "lock_timeout is a number of seconds, not -1"),
+        ({"lock_timeout": float("nan")}, ConfigError, "lock_timeout"),
+        ({"max_document_bytes": "5"}, TypeError, "max_document_bytes: an integer, not str"),
+        ({"max_document_bytes": 5.0}, TypeError, "max_document_bytes: an integer, not float"),
+        ({"max_document_bytes": True}, TypeError, "max_document_bytes: an integer, not bool"),
+        ({"max_document_bytes": -1}, ConfigError, "max_document_bytes is a positive number"),
+        ({"max_document_bytes": 0}, ConfigError, "max_document_bytes is a positive number"),
+        ({"durability": []}, ConfigError, "durability"),
+        ({"mode": 0o640}, ConfigError, "mode"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    base: Path, arguments: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        LocalDiskStore(**{"path": base, **arguments})
 
 
 class TestAFilesystemWithoutHardLinks:
@@ -1191,7 +1279,8 @@ class TestTheFirstWrite:
                 for n, expected in enumerate([flushed | {"a/b"}, {"a/b"}]):
                     steps.clear()
                     store.put(f"a/b/{n}.md", b"x", expect=ABSENT)
-                    assert set(steps) - {"fsync file", "link"} == {
+                    locks = f"fsync {base / '.statekeep'}"
+                    assert set(steps) - {"fsync file", "link", locks} == {
                         f"fsync {(base / each).resolve()}" for each in expected
                     }
 

@@ -14,6 +14,7 @@ from support import tree
 from statekeep import (
     ABSENT,
     ANY,
+    AccessDeniedError,
     ConflictError,
     Sessions,
     StateStore,
@@ -44,7 +45,7 @@ LACKS = [
     errno.EXDEV,
     9999,
 ]
-TROUBLE = [errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT]
+TROUBLE = [errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT]
 FSYNC, FLOCK, LINK, OPEN = os.fsync, fcntl.flock, os.link, os.open
 
 WRITES: dict[str, Callable[[StateStore, Version], object]] = {
@@ -220,19 +221,41 @@ def test_a_folder_around_the_store_that_may_not_be_read_is_flushed_with_all_else
     assert tree(base) == {"a.md": b"1", "b.md": b"2"}
 
 
+@pytest.mark.parametrize("closed", ["", "a"])
+@pytest.mark.parametrize("key", ["a.md", "a/b.md", "a/b/c.md"])
+def test_a_folder_that_may_be_entered_and_not_read_is_no_filesystem_without_flushes(
+    base: Path, monkeypatch: pytest.MonkeyPatch, closed: str, key: str
+) -> None:
+    (base / "a/b").mkdir(parents=True)
+    shut = (base / closed).stat()
+
+    def open_file(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        descriptor = OPEN(path, flags, *args, **kwargs)
+        if os.path.samestat(os.fstat(descriptor), shut) and not flags & os.O_PATH:
+            os.close(descriptor)
+            raise fail(errno.EACCES)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_file)
+    with open_store(base) as store:
+        if closed == "a" and key == "a.md":
+            store.put(key, b"x")
+            return
+        with pytest.raises(AccessDeniedError, match="to whom the folder belongs") as caught:
+            store.put(key, b"x")
+        assert caught.value.landed == "no"
+    assert tree(base) == {}
+
+
 class TestWithoutLocks:
     @pytest.fixture
     def refuse(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-        def refuse_link(*_: object, **__: object) -> None:
-            raise fail(errno.EPERM)
-
         def refuse_with(number: int) -> None:
             def refuse(*_: object) -> None:
                 raise fail(number)
 
             monkeypatch.setattr(fcntl, "flock", refuse)
 
-        monkeypatch.setattr(os, "link", refuse_link)  # else what creates needs no lock
         return refuse_with
 
     @each_write
@@ -267,7 +290,7 @@ class TestWithoutLocks:
     def test_trouble_is_not_taken_for_a_lack(
         self, store: StateStore, base: Path, refuse: Callable[[int], None]
     ) -> None:
-        for number in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT):
+        for number in TROUBLE:
             refuse(number)
             with pytest.raises(UnavailableError) as caught:
                 store.put("a/old.md", b"new")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from statekeep import ConfigError, open_store
 from statekeep.store import StoreURL
+from statekeep_backends.filesystem import FilesystemStore
 from statekeep_backends.s3.names import split
+from statekeep_backends.s3.store import S3Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,19 @@ from statekeep_backends.s3.names import split
         ("acme-store+s3://b", StoreURL("s3", "//b", {}, "acme-store")),
         ("acme_store.x+memory:", StoreURL("memory", "", {}, "acme_store.x")),
         ("s3://user@bucket/x", StoreURL("s3", "//user@bucket/x")),
+        ("file:/srv/10:30@home", StoreURL("file", "/srv/10:30@home")),
+        ("file:///srv/10:30@home", StoreURL("file", "///srv/10:30@home")),
+        ("file://localhost/srv/10:30@home", StoreURL("file", "//localhost/srv/10:30@home")),
+        ("memory:a:b@c", StoreURL("memory", "a:b@c")),
+        ("s3://bucket/u:me@example.com", StoreURL("s3", "//bucket/u:me@example.com")),
+        ("s3://bucket/u%3Ame%40x", StoreURL("s3", "//bucket/u:me@x")),
+        (
+            "s3://arn:aws:s3:x:1:accesspoint/n/a@b",
+            StoreURL("s3", "//arn:aws:s3:x:1:accesspoint/n/a@b"),
+        ),
+        ("redis://host:6379/a@b", StoreURL("redis", "//host:6379/a@b")),
+        ("redis://[::1]:6379/a@b", StoreURL("redis", "//[::1]:6379/a@b")),
+        ("redis://host:6379?of=a@b", StoreURL("redis", "//host:6379", {"of": "a@b"})),
     ],
 )
 def test_a_text_means(text: str, url: StoreURL) -> None:
@@ -68,7 +87,11 @@ def test_a_place_below_has_the_same_options(text: str, below: str) -> None:
         "s3://bucket?Password=hunter2",
         "s3://user%3Ahunter2@bucket",
         "s3://user:hunter/2@bucket",
-        "s3:user:hunter2@bucket",
+        "s3://user:@:hunter2@bucket",
+        "s3://user:hunter2?@bucket",
+        "s3://:hunter2@bucket",
+        "fsspec:ftp://user:hunter2@host/x",
+        "fsspec:zip:///x.zip::ftp://user:hunter2@host/x",
         "s3://bucket?account_key=hunter2",
         "s3://bucket?sig=hunter2",
         "s3://bucket?endpoint_url=https://u:hunter2@host",
@@ -80,6 +103,13 @@ def test_a_secret_is_refused_and_never_repeated(text: str) -> None:
     with pytest.raises(ConfigError, match="environment") as caught:
         StoreURL.parse(text)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["s3:user:hunter2@bucket", "s3://u:1/2@b"])
+def test_what_may_be_a_password_is_not_repeated_either(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_store(text)
+    assert "2@b" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -243,3 +273,18 @@ def test_what_can_be_no_bucket_is_refused_and_named(text: str, odd: str) -> None
     with pytest.raises(ConfigError) as caught:
         open_store(text)
     assert odd in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: S3Store(5), "bucket: text, not int"),  # type: ignore[arg-type]
+        (lambda: S3Store("bucket", "", 5), "config: an S3Config or None, not int"),  # type: ignore[arg-type]
+        (lambda: FilesystemStore(5), "url: text, not int"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_store_that_is_made_without_a_url_names_what_is_wrong(
+    make: Callable[[], object], says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        make()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from statekeep.store import Blob, content_version, too_large
 from statekeep.timestamps import from_nanoseconds, utc_now
 from statekeep_backends.local.flushes import flush
+from statekeep_backends.local.trouble import TROUBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,9 +144,13 @@ def read_file(folder: int, name: str, most: int) -> tuple[bytes, os.stat_result]
             return None
         if status.st_size > most:
             raise TooLargeError(errno.EFBIG, too_large(status.st_size, most))
-        chunks = []
-        while chunk := os.read(descriptor, max(status.st_size, 4096) + 1):
+        # Counted, because a file may grow meanwhile, and some tell no size at all.
+        chunks, room = [], most + 1
+        while chunk := os.read(descriptor, min(max(status.st_size, 4096) + 1, room)):
             chunks.append(chunk)
+            room -= len(chunk)
+            if not room:
+                raise TooLargeError(errno.EFBIG, too_large(None, most))
     finally:
         os.close(descriptor)
     return b"".join(chunks), status
@@ -207,6 +212,7 @@ def link(folder: int, name: str, to_folder: int, to: str) -> None:
     Raises:
         FileExistsError: It is not.
         NoLinkError: The filesystem does not do that.
+        OSError: It does, but not now.
     """
     try:
         os.link(name, to, src_dir_fd=folder, dst_dir_fd=to_folder, follow_symlinks=False)
@@ -214,7 +220,7 @@ def link(folder: int, name: str, to_folder: int, to: str) -> None:
         # Over a network it may have been done, and the answer lost.
         if _are_one(folder, name, to_folder, to):
             return
-        if isinstance(error, FileExistsError):
+        if isinstance(error, FileExistsError) or error.errno in TROUBLE:
             raise
         raise NoLinkError(error.errno, error.strerror) from error
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
+
+from statekeep_backends.local.trouble import TROUBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,21 +21,6 @@ __all__ = ["Flushes", "NoFlushError", "flush"]
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # An inode's number is given away again, on ext4 at once; its generation tells the two apart.
 _GET_GENERATION = 0x8000_7601 | struct.calcsize("l") << 16
-
-
-# What is wrong with a machine or a disk at times; anything else is what a filesystem does not do.
-_TROUBLE = {
-    errno.EDQUOT,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOENT,
-    errno.ENOMEM,
-    errno.ENOSPC,
-    errno.EROFS,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
 
 
 class NoFlushError(OSError):
@@ -122,8 +108,7 @@ class Flushes:
             path: Relative to the base.
         """
         durable = {}
-        with _refusing():
-            outer = self._folders.open("", _FOLDER)
+        outer = self._folders.open("", _FOLDER)
         try:
             identity = _identify(outer)
             if self._durable.get("") != identity:
@@ -132,8 +117,7 @@ class Flushes:
             steps = path.split("/") if path else []
             for n in range(1, len(steps) + 1):
                 step = "/".join(steps[:n])
-                with _refusing():
-                    inner = self._folders.open_in(outer, step)
+                inner = self._folders.open_in(outer, step)
                 try:
                     identity = _identify(inner)
                     if self._durable.get(step) != identity:
@@ -178,7 +162,7 @@ def _refusing() -> Iterator[None]:
     except NotADirectoryError:
         raise
     except OSError as error:
-        if error.errno in _TROUBLE:
+        if error.errno in TROUBLE:
             raise
         raise NoFlushError(error.errno, error.strerror) from error
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from statekeep_backends.local.files import LOCKS, new_temporary_name
 from statekeep_backends.local.folders import ATTEMPTS, NothingNewError
+from statekeep_backends.local.trouble import TROUBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,6 @@ STRIPES = 64
 
 _NAMES = frozenset(f"{n:02x}" for n in range(STRIPES))
 _BUSY = {errno.EACCES, errno.EAGAIN}
-# What is wrong with a machine or a server at times; anything else but _BUSY is no lock for good.
-_TROUBLE = {errno.EIO, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -164,7 +163,7 @@ def _lock(folders: Folders, descriptor: int, deadline: float) -> bool:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in _BUSY:
-                if error.errno in _TROUBLE:
+                if error.errno in TROUBLE:
                     raise
                 raise NoLockError(error.errno, error.strerror) from error
             # Some say so of a lock that another has, and some of any lock.
@@ -187,6 +186,8 @@ def _lock_a_file_of_ones_own(folders: Folders) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno in TROUBLE:
+                raise
             raise NoLockError(error.errno, error.strerror) from error
         finally:
             os.close(descriptor)

@@ -25,7 +25,7 @@ class Modes(NamedTuple):
     folder: int
 
     @classmethod
-    def parse(cls, text: str) -> Modes:
+    def parse(cls, text: object) -> Modes:
         """Read ``private``, or the octal mode of files.
 
         Raises:
@@ -33,7 +33,8 @@ class Modes(NamedTuple):
         """
         if text == "private":
             return cls(0o600, 0o700)
-        if not _is_octal(str(text)):  # a number is refused: 0o640 says 416
+        # A number is refused: 0o640 says 416.
+        if not isinstance(text, str) or not _is_octal(text):
             raise ConfigError(f"mode is 'private' or an octal text such as '0640', not {text!r}")
         file = int(text, 8)
         if file & _OWNER != _OWNER or file & 0o111:

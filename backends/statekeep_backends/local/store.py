@@ -1,9 +1,10 @@
 """A store in a folder of plain files.
 
 Writes go to a temporary file in the same folder and are renamed, so readers never lock and never
-see half a document. What creates links the temporary file to its name, which fails if the name is
-taken; every other write and delete holds an advisory lock. Below the base no symbolic link is
-followed, nor one that takes the place of a folder meanwhile, and only regular files are documents.
+see half a document. Every write and delete holds an advisory lock. What creates links the temporary
+file to its name, so that it replaces nothing that a program without locks has put there. Below the
+base no symbolic link is followed, nor one that takes the place of a folder meanwhile, and only
+regular files are documents.
 """
 
 from __future__ import annotations
@@ -40,12 +41,15 @@ from statekeep.store import (
     StateStore,
     Version,
     check_key,
+    check_limit,
     check_prefix,
     compare,
     content_version,
     is_key,
+    limit_of,
     refuse_too_large,
 )
+from statekeep.store.arguments import refuse_type
 from statekeep_backends.local.effect import Effect
 from statekeep_backends.local.files import (
     TEMPORARY_SUFFIX,
@@ -112,11 +116,12 @@ class LocalDiskStore(StateStore):
             such as ``"0640"``; folders can be entered by who may read the files. What is replaced
             keeps its mode.
         max_document_bytes: A larger document is not read, but a `CorruptDataError`, and not
-            written.
+            written. What statekeep makes anew at any time (its index) is not bound by it.
 
     Raises:
         ConfigError: The path is something else than a folder, an option is wrong, or Python does
             not write file names in UTF-8 here.
+        TypeError: The path is none, or a number is something else.
     """
 
     def __init__(
@@ -130,8 +135,13 @@ class LocalDiskStore(StateStore):
     ) -> None:
         if durability not in get_args(Durability):
             raise ConfigError(f"durability is 'fsync' or 'rename', not {durability!r}")
+        if not isinstance(path, str | os.PathLike):
+            refuse_type("path", "a path", path)
+        if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, int | float):
+            refuse_type("lock_timeout", "a number of seconds", lock_timeout)
         if not 0 <= lock_timeout < inf:
             raise ConfigError(f"lock_timeout is a number of seconds, not {lock_timeout!r}")
+        check_limit(max_document_bytes)
         if sys.getfilesystemencoding() != "utf-8":
             raise ConfigError(
                 f"file names are {sys.getfilesystemencoding()} here, and a store needs UTF-8, "
@@ -164,7 +174,7 @@ class LocalDiskStore(StateStore):
             if (folder := self._folders.find(path)) is None:
                 return None
             try:
-                return read_document(folder, name, self._most)
+                return read_document(folder, name, limit_of(key, self._most))
             finally:
                 os.close(folder)
         except NotAFolderError:
@@ -175,7 +185,7 @@ class LocalDiskStore(StateStore):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
         check_key(key)
-        refuse_too_large(data, self._most, key=key, store=self)
+        refuse_too_large(data, limit_of(key, self._most), key=key, store=self)
         version = content_version(data)
         effect = Effect()
         try:
@@ -269,19 +279,19 @@ class LocalDiskStore(StateStore):
 
     def _create(self, key: str, folder: int, data: bytes, effect: Effect) -> None:
         name = key.rpartition("/")[2]
-        with written(folder, data, self._new()) as temporary:
+        # What links and what renames have to exclude each other: where one process makes links,
+        # another may be denied them.
+        with written(folder, data, self._new()) as temporary, self._locked(key):
             try:
                 with effect:
                     link(folder, temporary, folder, name)
             except FileExistsError:
                 self._refuse_existing(key, look_at(folder, name), effect)
             except NoLinkError:
-                # Every creator on such a filesystem takes the lock instead.
-                with self._locked(key):
-                    if status := look_at(folder, name):
-                        self._refuse_existing(key, status, effect)
-                    with effect:
-                        replace(folder, temporary, name)
+                if status := look_at(folder, name):
+                    self._refuse_existing(key, status, effect)
+                with effect:
+                    replace(folder, temporary, name)
             else:
                 os.unlink(temporary, dir_fd=folder)
 
@@ -369,7 +379,7 @@ class LocalDiskStore(StateStore):
             if status and not is_document(status):
                 self._refuse_obstacle(key)
             return status
-        found = read_file(folder, name, self._most)
+        found = read_file(folder, name, limit_of(key, self._most))
         compare(found and content_version(found[0]), expect, key=key, store=self)
         return found and found[1]
 

@@ -105,8 +105,8 @@ class Client(Protocol):
         """Whether it talks to Amazon itself."""
         ...
 
-    async def get(self, name: str) -> Content:
-        """GET."""
+    async def get(self, name: str, most: int) -> Content:
+        """GET of an object that has no more bytes than these."""
         ...
 
     async def head(self, name: str) -> Head:

@@ -175,13 +175,17 @@ def no_tls(url: str, why: str, *, unsent: bool) -> Failure:
     return Failure(MISCONFIGURED, _at(url, what), unsent=unsent)
 
 
-def refuse_large(size: int, most: int) -> None:
+def refuse_large(size: int | None, most: int) -> None:
     """Refuse to read what is larger than it may be.
+
+    Args:
+        size: Its bytes; None if it is known only that they are too many.
+        most: How many it may have.
 
     Raises:
         Failure: It is.
     """
-    if size > most:
+    if size is None or size > most:
         raise Failure(LARGE, too_large(size, most), unsent=True)
 
 

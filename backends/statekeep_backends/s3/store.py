@@ -31,8 +31,10 @@ from statekeep.store import (
     check_prefix,
     compare,
     is_key,
+    limit_of,
     refuse_too_large,
 )
+from statekeep.store.arguments import plain_text, refuse_type
 from statekeep.store.transfer import Transfer
 from statekeep.timestamps import to_nanoseconds, utc_now
 from statekeep_backends.s3.client import PAGE
@@ -76,6 +78,9 @@ class S3Store(StateStore):
     """
 
     def __init__(self, bucket: str, prefix: str = "", config: S3Config | None = None) -> None:
+        bucket = plain_text("bucket", bucket)
+        if not isinstance(config, S3Config | None):
+            refuse_type("config", "an S3Config or None", config)
         check_bucket(bucket)
         check_prefix(prefix)
         self._bucket = bucket
@@ -107,7 +112,7 @@ class S3Store(StateStore):
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`. One request."""
-        return self._requests.read(key, self._get, self._name(key))
+        return self._requests.read(key, self._get, key, self._name(key))
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`. One request each, many at once."""
@@ -121,7 +126,7 @@ class S3Store(StateStore):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`. One request, and after a conflict one more."""
         name, begun = self._name(key), time.monotonic()
-        refuse_too_large(data, self._config.max_document_bytes, key=key, store=self)
+        refuse_too_large(data, self._limit_of(key), key=key, store=self)
         if expect is not ANY:
             check_expectation(expect)
             self._refuse_condition("put", key, begun)
@@ -179,9 +184,12 @@ class S3Store(StateStore):
             )
         return name
 
-    async def _get(self, call: Call, name: str) -> Blob | None:
+    def _limit_of(self, key: str) -> int:
+        return limit_of(key, self._config.max_document_bytes)
+
+    async def _get(self, call: Call, key: str, name: str) -> Blob | None:
         try:
-            found = await call.send_with_retry(lambda: call.client.get(name))
+            found = await call.send_with_retry(lambda: call.client.get(name, self._limit_of(key)))
         except Failure as failure:
             if failure.kind is Kind.MISSING:
                 return None
@@ -194,7 +202,7 @@ class S3Store(StateStore):
         async def get(each: tuple[str, str]) -> tuple[str, Blob | StateStoreError | None]:
             key, name = each
             try:
-                return key, await self._get(call, name)
+                return key, await self._get(call, key, name)
             except Failure as failure:
                 error = self._requests.translate(failure, key)
                 if isinstance(error, AccessDeniedError | CorruptDataError):

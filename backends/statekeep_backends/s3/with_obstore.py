@@ -113,10 +113,10 @@ class ObstoreClient(Client):
     async def on_aws(self) -> bool:
         return is_aws(self._environment.endpoint_url)
 
-    async def get(self, name: str) -> Content:
+    async def get(self, name: str, most: int) -> Content:
         with self._request():
             answer = obstore.get(self._bucket, name)
-            refuse_large(answer.meta["size"], self._config.max_document_bytes)
+            refuse_large(answer.meta["size"], most)
             data = bytes(answer.bytes())
             meta = answer.meta
         modified = meta["last_modified"]

@@ -154,12 +154,11 @@ class S3fsClient(Client):
     async def on_aws(self) -> bool:
         return is_aws((await self._connect()).meta.endpoint_url)
 
-    async def get(self, name: str) -> Content:
+    async def get(self, name: str, most: int) -> Content:
         with _failures():
             answer = await self._call("get_object", Key=name)
             async with answer["Body"] as body:
-                refuse_large(answer.get("ContentLength", 0), self._config.max_document_bytes)
-                data = await body.read()
+                data = await _read(body, answer.get("ContentLength"), most)
         modified = answer.get("LastModified")
         return Content(data, _version(answer, "GET", data), modified and to_utc(modified))
 
@@ -241,6 +240,21 @@ class _SendOnce(AIOHTTPSession):  # type: ignore[misc]
         if not isinstance(session._request, partial):  # noqa: SLF001
             session._request = partial(session._request, allow_redirects=False)  # noqa: SLF001
         return session
+
+
+async def _read(body: Any, length: int | None, most: int) -> bytes:
+    if length is not None:
+        refuse_large(length, most)
+        data: bytes = await body.read()
+        return data
+    # Some answer in chunks, and say not how many.
+    chunks, room = [], most + 1
+    while chunk := await body.read(room):
+        chunks.append(chunk)
+        room -= len(chunk)
+        if not room:
+            refuse_large(None, most)
+    return b"".join(chunks)
 
 
 async def _close(filesystem: S3FileSystem) -> None:

@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
-from statekeep.errors import InvalidDocumentError
+from statekeep.errors import ConfigError, InvalidDocumentError
+from statekeep.store.arguments import refuse_type
+from statekeep.store.keys import CACHE
 
-__all__ = ["MAX_DOCUMENT_BYTES", "refuse_too_large", "too_large"]
+__all__ = ["MAX_DOCUMENT_BYTES", "check_limit", "limit_of", "refuse_too_large", "too_large"]
 
 MAX_DOCUMENT_BYTES: Final = 256 * 2**20
 """What the option ``max_document_bytes`` of a backend is by default."""
 
 
-def too_large(size: int, most: int) -> str:
+def check_limit(max_document_bytes: object) -> None:
+    """Refuse what bounds nothing.
+
+    Raises:
+        TypeError: It is no integer.
+        ConfigError: It is not positive.
+    """
+    if isinstance(max_document_bytes, bool) or not isinstance(max_document_bytes, int):
+        refuse_type("max_document_bytes", "an integer", max_document_bytes)
+    if max_document_bytes <= 0:
+        raise ConfigError(f"max_document_bytes is a positive number, not {max_document_bytes}")
+
+
+def limit_of(key: str, most: int) -> int:
+    """How many bytes one document may have.
+
+    Args:
+        key: Its key.
+        most: What ``max_document_bytes`` says. What statekeep makes anew at any time is not bound
+            by it: an index grows with the number of sessions, not with their size.
+    """
+    return sys.maxsize if key.startswith(f"{CACHE}/") else most
+
+
+def too_large(size: int | None, most: int) -> str:
     """Say that a document is too large.
+
+    Args:
+        size: Bytes that it has; None if nobody has counted them.
+        most: Bytes that it may have.
 
     >>> too_large(300, 256)
     'it has 300 bytes, more than max_document_bytes (256)'
     """
-    return f"it has {size} bytes, more than max_document_bytes ({most})"
+    has = "more bytes than" if size is None else f"{size} bytes, more than"
+    return f"it has {has} max_document_bytes ({most})"
 
 
 def refuse_too_large(data: bytes, most: int, *, key: str, store: object) -> None:

@@ -16,6 +16,9 @@ _SCHEME = re.compile(r"(?:(?P<dist>[A-Za-z0-9][\w.-]*)\+)?(?P<scheme>[A-Za-z][\w
 _SECRET = re.compile(r"secret|passw|pwd|token|credential|key$|^sig|^sas", re.IGNORECASE)
 _QUERY = re.compile(r"\?\w+=[^/]*$")
 _PASSWORD = re.compile(r":[^@]*@")
+# Of a host, a port is no password, nor is what an ARN or an IPv6 address has behind its first
+# colon. A password may hold slashes.
+_PASSWORD_OF_HOST = re.compile(r"(?:^|:)//(?!arn:|\[)[^/?@:]*:(?!\d+(?:[/?]|$))[^@]*@")
 # Nobody sees it, so nobody means it: controls, what steers text or has no width, and halves of
 # characters; not the joiners, which many scripts need.
 _UNSEEN = re.compile(
@@ -64,7 +67,10 @@ class StoreURL:
             decoded = unquote(rest, errors="strict") if is_url else rest
         except UnicodeDecodeError:
             raise ConfigError("the URL is not UTF-8, percent-encoded") from None
-        if is_url and _PASSWORD.search(decoded):
+        given = parse_qsl(query, keep_blank_values=True)
+        if is_url and (
+            _PASSWORD_OF_HOST.search(decoded) or any(_PASSWORD.search(value) for _, value in given)
+        ):
             raise ConfigError(
                 "the URL holds a password; give credentials by the environment, never in a URL"
             )
@@ -81,7 +87,7 @@ class StoreURL:
         if "#" in rest:
             raise ConfigError("a store's URL has no fragment; write '#' as '%23'")
         options: dict[str, str] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
+        for name, value in given:
             if _SECRET.search(name):
                 raise ConfigError(
                     f"the URL's option {name!r} looks like a secret; give credentials by the "
