@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 from statekeep.errors import ConfigError, InvalidDocumentError
@@ -13,6 +12,10 @@ __all__ = ["MAX_DOCUMENT_BYTES", "check_limit", "limit_of", "refuse_too_large", 
 
 MAX_DOCUMENT_BYTES: Final = 256 * 2**20
 """What the option ``max_document_bytes`` of a backend is by default."""
+
+
+_MAX_CACHED: Final = 8 * 2**30
+"""What the index of some twenty million sessions takes."""
 
 
 def check_limit(max_document_bytes: object) -> None:
@@ -33,10 +36,10 @@ def limit_of(key: str, most: int) -> int:
 
     Args:
         key: Its key.
-        most: What ``max_document_bytes`` says. What statekeep makes anew at any time is not bound
-            by it: an index grows with the number of sessions, not with their size.
+        most: What ``max_document_bytes`` says. What statekeep makes anew at any time may have
+            more: an index grows with the number of sessions, not with their size.
     """
-    return sys.maxsize if key.startswith(f"{CACHE}/") else most
+    return max(most, _MAX_CACHED) if key.startswith(f"{CACHE}/") else most
 
 
 def too_large(size: int | None, most: int) -> str:
