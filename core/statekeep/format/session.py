@@ -478,7 +478,7 @@ class Session(_Model):
         return fields
 
     def _find_wrong_fields(self) -> str:
-        check_shape([self.metadata, self.__pydantic_extra__])
+        check_shape([self.__dict__.get("metadata"), self.__pydantic_extra__])
         try:
             type(self).model_validate(self.model_dump(warnings=False))
         except ValidationError as error:
