@@ -118,6 +118,7 @@ def test_mixed_sessions_have_what_the_original_is_measured_with() -> None:
     assert {len(each["metadata"]) for each in data} == {0, 1, 3, 6}
 
 
+@pytest.mark.rest
 def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
     results = measure(_plan(tmp_path), ["sessions", "others", "fleet", "listing", "pruning"])
     for size in (SMALL, MIXED_SMALL):
@@ -146,6 +147,7 @@ def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
     assert "the original" not in render(again)
 
 
+@pytest.mark.rest
 def test_the_original_is_measured_in_turn_with_the_others(tmp_path: Path, stand_in: Path) -> None:
     (tmp_path / "disk").mkdir()
     plan = replace(_plan(tmp_path / "disk"), original=stand_in, rounds=2, sizes={SMALL: 2})

@@ -65,6 +65,7 @@ def _run(*command: str) -> str:
     return ended.stdout
 
 
+@pytest.mark.rest
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_the_pool_loses_nothing(method: str) -> None:
     begin = 'if __name__ == "__main__":\n'

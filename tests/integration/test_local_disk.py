@@ -1172,6 +1172,7 @@ class TestAListingWhileOthersWrite:
         assert looks
 
     @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no tmpfs")  # noqa: PTH112
+    @pytest.mark.rest
     @pytest.mark.parametrize("count", [3, 5000])
     def test_misses_no_session_that_is_saved_again_and_again(
         self, rounds: Callable[[int], int], count: int
