@@ -512,6 +512,7 @@ class _Sequence:
         return TestWhatLanded.FAULTS[self.used[-1]]
 
 
+@pytest.mark.rest
 class TestWhatLanded(AnyServer):
     """`landed` says "no" where that is certain, and nowhere else."""
 
@@ -797,6 +798,7 @@ class TestThrottling(AnyServer):
         assert proxy.count() == ["GET"] * 3
 
 
+@pytest.mark.rest
 class TestErrors(AnyServer):
     def test_of_a_bucket_that_is_not_there(self, moto_url: str, s3_client: str) -> None:
         place = "s3://no-such-bucket-here/x"
@@ -979,6 +981,7 @@ def _operations(store: StateStore) -> list[Callable[[], object]]:
     ]
 
 
+@pytest.mark.rest
 class TestNeighbours:
     def test_with_a_longer_name_are_never_seen(
         self, s3_place: str, s3_endpoint: str, s3_client: str
@@ -1077,6 +1080,7 @@ class TestAServerWithoutConditions(AnyServer):
         assert direct.get(TestProbes.PROBE) is None
 
 
+@pytest.mark.rest
 class TestTheFirstCallOnAServerWithoutConditions(AnyServer):
     """A client finds out at its first condition that none is honoured: in midst of any call."""
 

@@ -38,6 +38,7 @@ def test_its_own_tests_pass(example: Environment) -> None:
         assert f"not claimed: {power}" not in done.out
 
 
+@pytest.mark.rest
 def test_it_is_listed_with_its_options(example: Environment) -> None:
     plugins = example.plugins()
     backend = plugins["backends", "sqlite", "statekeep-sqlite"]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from plugins.conftest import Environment
 
+pytestmark = pytest.mark.rest
+
 
 def test_a_backend_opens_by_its_scheme_with_options_from_the_query(
     environment: Callable[..., Environment],
