@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+S3 = {"moto+s3fs", "seaweedfs+obstore"}
 KITS = {"test_sessions.py", "test_stores.py"}
 LONG = re.compile("rac(e|ing)|processes|threads|fifty|many_pages")
 
@@ -30,10 +31,10 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     """Whether `make test` tries it there; what is long waits for `make test-rest`."""
     if backend in {"", "memory"}:
         return True
-    if backend == "moto+s3fs":  # whose server does one request at a time
-        return file in KITS and not LONG.search(test)
-    if "+" in backend or "renaming" in backend:
-        return backend in {"seaweedfs+obstore", "local, renaming"} and file in KITS
+    if "+" in backend:  # a server of S3 and a client
+        return backend in S3 and file in KITS and not LONG.search(test)
+    if "renaming" in backend:
+        return file in KITS
     return file != "test_wrappers.py"
 
 

@@ -126,6 +126,7 @@ class TestASave:
                 wait(sessions)
         assert sum(isinstance(event, PruneFinished) for event in events) == 1
 
+    @pytest.mark.rest
     def test_prunes_again_after_the_period(self, store: StateStore) -> None:
         events: list[Event] = []
         every = timedelta(seconds=1.5)

@@ -499,6 +499,7 @@ class TestIds:
         assert len(shown.splitlines()) <= 4
 
 
+@pytest.mark.rest
 class TestTimes:
     def test_are_written_as_people_do(self, shell: Shell, store_url: str) -> None:
         def names(*words: str) -> list[str]:
@@ -583,6 +584,7 @@ class TestAFolderThatIsNotThere:
         assert "no such sessions" in shell("sessions", "list", "--store", "empty").stderr
 
 
+@pytest.mark.rest
 class TestOutput:
     @pytest.mark.parametrize(
         "words",

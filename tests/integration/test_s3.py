@@ -113,6 +113,7 @@ class UnderWay:
         return None
 
 
+@pytest.mark.rest
 class TestMany(AnyServer):
     def test_one_call_has_so_many_requests_under_way_as_it_may(
         self, s3_place: str, options: dict[str, Any], proxy: Proxy
@@ -700,6 +701,7 @@ class TestWhatLanded(AnyServer):
             assert caught.value.landed is None
 
 
+@pytest.mark.rest
 class TestProbes:
     """What asks a server whether it honours conditions, and stays if who asks is killed."""
 
@@ -775,6 +777,7 @@ class TestProbes:
         assert diagnose(store).healthy
 
 
+@pytest.mark.rest
 class TestThrottling(AnyServer):
     @pytest.mark.parametrize(
         "answer", [(503, "SlowDown"), (503, ""), (500, "InternalError"), (429, "TooManyRequests"),
@@ -1028,6 +1031,7 @@ def careless(request: pytest.FixtureRequest, moto_url: str) -> Iterator[Proxy]:
             yield proxy
 
 
+@pytest.mark.rest
 class TestAServerWithoutConditions(AnyServer):
     @pytest.fixture
     def options(self, careless: Proxy, s3_client: str) -> dict[str, Any]:
