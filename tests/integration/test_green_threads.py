@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.rest
+
 OPEN = """
 from gevent import monkey
 monkey.{patch}
@@ -21,8 +23,6 @@ USE = """
 from gevent import monkey, pool
 monkey.patch_all()
 from statekeep import Sessions, open_store
-
-pytestmark = pytest.mark.rest
 with open_store({url!r}) as store:
     sessions = Sessions(store, conflicts={conflicts!r})
     sessions.get_or_create("ada", "s")
