@@ -110,7 +110,7 @@ class Model:
             elif any(by.made(key) and is_copy_of(key, effect.key) for key in self.emptied):
                 # Someone emptied the trash of the copy meanwhile, as if the move had come first.
                 self.given_up |= gone
-        elif by.empties(effect.key):
+        elif by.empties(effect):
             self.emptied.add(effect.key)
             self.given_up |= gone - self.live_facts()
 

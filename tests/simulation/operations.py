@@ -132,12 +132,12 @@ class Operation:
         """Whether it moves sessions into the trash."""
         return self.act == "discard" or (self.prunes and self.policy.trash is not None)
 
-    def empties(self, copy: str) -> bool:
+    def empties(self, effect: Effect) -> bool:
         """Whether it is because of its age that it deletes a copy.
 
-        It then has listed it, which nobody does who takes back a copy of his own.
+        It then has listed it before, which nobody has who takes back a copy of his own.
         """
-        return self.policy.trash is not None and copy in self.reads
+        return self.policy.trash is not None and effect.was_read
 
     def deleted(self, key: str) -> bool:
         """Whether it deleted what lay at a key."""

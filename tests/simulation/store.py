@@ -127,6 +127,8 @@ class Effect:
         before: What was there; None for nothing.
         after: What is there now; None for nothing.
         by: On whose behalf.
+        was_read: Whether the key had been read or listed when a delete of it was sent, which may
+            be long before it lands.
     """
 
     number: int
@@ -134,6 +136,7 @@ class Effect:
     before: Stored | None
     after: Stored | None
     by: Operation
+    was_read: bool = False
 
 
 class SimulatedStore(StateStore):
@@ -232,7 +235,8 @@ class SimulatedStore(StateStore):
         check_key(key)
         by = self._scheduler.current.operation
         call = f"delete {key} (expecting {self._wanted(expect)})"
-        self._write(call, key, lambda: self._delete(by, key, expect))
+        was_read = key in by.reads
+        self._write(call, key, lambda: self._delete(by, key, expect, was_read=was_read))
 
     def plant(self, key: str, data: bytes) -> None:
         """Let another program leave something at once, if there is nothing."""
@@ -336,14 +340,14 @@ class SimulatedStore(StateStore):
         self._on_effect(Effect(number, key, before, after, by))
         return after
 
-    def _delete(self, by: Operation, key: str, expect: ExpectSeen) -> None:
+    def _delete(self, by: Operation, key: str, expect: ExpectSeen, *, was_read: bool) -> None:
         before = self.documents.get(key)
         compare(_version(before), expect, key=key, store=self)
         if before is None:
             return
         self.effects += 1
         del self.documents[key]
-        self._on_effect(Effect(self.effects, key, before, None, by))
+        self._on_effect(Effect(self.effects, key, before, None, by, was_read))
 
     def _wanted(self, expect: Expect) -> str:
         return expect.value if isinstance(expect, Expectation) else self._label(expect)
