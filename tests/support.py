@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import strategies as st
 
 from statekeep.events import Event, OperationFinished
 
@@ -20,6 +21,21 @@ each_server_and_client_once = pytest.mark.parametrize(
     ("s3_endpoint", "s3_client"), [("moto", "s3fs"), ("seaweedfs", "obstore")], indirect=True
 )
 """Instead of the four combinations: for tests that take long."""
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+"""Any text that can be stored."""
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=10,
+)
+"""Any value that can be stored."""
 
 
 def golden_lines(name: str) -> list[dict[str, Any]]:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from statekeep._text import half_character
 from statekeep.errors import InvalidDocumentError, InvalidKeyError
 
-__all__ = ["checked", "checked_content", "refuse_wrong_type"]
+__all__ = ["checked", "checked_content", "refuse_type"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,8 +38,11 @@ def _is(*types: type) -> Callable[[Any], bool]:
 
 
 def _is_named(name: str) -> Callable[[Any], bool]:
-    # By name, because what is on the ground knows none of them.
-    return lambda value: any(base.__name__ == name for base in type(value).__mro__)
+    # By name, because what is on the ground knows none of them; others have a Session, too.
+    return lambda value: any(
+        base.__name__ == name and base.__module__.partition(".")[0] == "statekeep"
+        for base in type(value).__mro__
+    )
 
 
 def _has(*names: str) -> Callable[[Any], bool]:
@@ -87,7 +90,6 @@ _KINDS: Final = {
     "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
     "Expect": _Kind("ANY, ABSENT or a version", _is_expectation),
     "ExpectSeen": _Kind("ANY or a version", _is_expectation),
-    "Version": _Kind("a version", _is(str)),
     "ConflictPolicy": _Kind("text", _is(str), choices=("detect", "last-writer-wins")),
     "Kind": _TEXT,
     "RepairText": _Kind("text", _is(str), choices=("refuse", "replace")),
@@ -128,14 +130,13 @@ class _Parameter:
             self._check_text(text)
             return text
         if not any(kind.accepts(value) for kind in self._kinds):
-            raise TypeError(self._refusal(value))
+            self._refuse(value)
         if self._members is not None:
             # Once, because an iterator gives its members once.
             value = tuple(value)
             for member in value:
                 if not self._members.accepts(member):
-                    takes = f"each is {self._members.takes}"
-                    raise TypeError(refuse_wrong_type(self._name, takes, member))
+                    refuse_type(self._name, f"each is {self._members.takes}", member)
         choices = self._kinds[0].choices
         if choices and value not in choices:
             known = " or ".join(map(repr, choices))
@@ -153,22 +154,34 @@ class _Parameter:
                 "statekeep.repair_text() makes text storable"
             )
 
-    def _refusal(self, value: object) -> str:
+    def _refuse(self, value: object) -> NoReturn:
         takes = " or ".join(kind.takes for kind in self._kinds)
         advice = self._kinds[-1].advice if isinstance(value, str) else ""
-        return refuse_wrong_type(self._name, takes, value, advice and advice.format(value))
+        refuse_type(self._name, takes, value, advice.format(value))
 
 
-def refuse_wrong_type(name: str, takes: str, value: object, advice: str = "") -> str:
-    """The answer to an argument of a wrong type.
+def refuse_type(name: str, takes: str, value: object, advice: str = "") -> NoReturn:
+    """Refuse an argument of a wrong type.
 
-    >>> refuse_wrong_type("session_id", "text", 5)
-    'session_id: text, not int'
+    Args:
+        name: The parameter.
+        takes: What it takes, in words.
+        value: What came.
+        advice: What leads from there to what it takes, if anything.
+
+    Raises:
+        TypeError: Always.
+
+    >>> refuse_type("session_id", "text", 5)
+    Traceback (most recent call last):
+    TypeError: session_id: text, not int
     """
     came = "None" if value is None else type(value).__name__
     if isinstance(value, type):
         came = f"the class {value.__name__}"
-    return f"{name}: {takes}, not {came}{f'; {advice}' if advice else ''}"
+    elif came in takes.split():  # one of that name, but somebody else's
+        came = f"{type(value).__module__}.{came}"
+    raise TypeError(f"{name}: {takes}, not {came}{f'; {advice}' if advice else ''}")
 
 
 def _alternatives(annotation: str) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 
+from statekeep._arguments import refuse_type
+
 __all__ = [
     "UnholdableTimeError",
     "format_timestamp",
@@ -47,8 +49,10 @@ def to_utc(moment: datetime) -> datetime:
     Raises:
         ValueError: It is naive, or in UTC its year is not within 1 to 9999.
     """
-    if moment.tzinfo is UTC and type(moment) is datetime:
+    if type(moment) is datetime and moment.tzinfo is UTC:
         return moment
+    if not isinstance(moment, datetime):
+        refuse_type("moment", "an aware datetime", moment)
     if moment.utcoffset() is None:
         raise ValueError("a time needs an offset; naive datetimes are refused")
     try:
@@ -65,11 +69,13 @@ def parse_timestamp(text: str) -> datetime:
         UnholdableTimeError: No datetime can hold it (leap seconds, years outside 1 to 9999).
         ValueError: It is no such time.
     """
-    if _is_plain(text):
-        try:
+    try:
+        if _is_plain(text):
             return datetime.fromisoformat(text)
-        except ValueError:
-            pass  # the general rule below says what is wrong
+    except ValueError:
+        pass  # the general rule below says what is wrong
+    except TypeError:
+        refuse_type("text", "text", text)
     if not (match := _PATTERN.fullmatch(text)):
         raise ValueError("not an RFC 3339 time with seconds and an offset")
     if match["second"] == "60":
@@ -110,7 +116,10 @@ def format_timestamp(moment: datetime) -> str:
 
 def to_microseconds(moment: datetime) -> int:
     """Turn an aware datetime into microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
+    try:
+        return (moment - _EPOCH) // _MICROSECOND
+    except TypeError:
+        refuse_type("moment", "an aware datetime", moment)
 
 
 def from_microseconds(number: int) -> datetime:
@@ -119,7 +128,10 @@ def from_microseconds(number: int) -> datetime:
     Raises:
         OverflowError: The year is not within 1 to 9999.
     """
-    return _EPOCH + number * _MICROSECOND
+    try:
+        return _EPOCH + number * _MICROSECOND
+    except TypeError:
+        refuse_type("number", "an integer", number)
 
 
 def to_nanoseconds(moment: datetime | None) -> int | None:
@@ -131,5 +143,7 @@ def from_nanoseconds(number: int | None) -> datetime | None:
     """Turn nanoseconds since 1970 into an aware datetime in UTC; None if none can hold them."""
     try:
         return None if number is None else from_microseconds(number // 1000)
+    except TypeError:
+        refuse_type("number", "an integer or None", number)
     except OverflowError:
         return None

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
+from support import json_values, texts
 
 from statekeep import AgentResponse, CorruptDataError, InvalidDocumentError, Session, UserMessage
 from statekeep.format.summary import read_summary
@@ -22,19 +23,7 @@ from statekeep.timestamps import format_timestamp, parse_timestamp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
-    ),
-    max_leaves=10,
-)
 moments = st.datetimes(timezones=st.just(UTC))
-texts = st.text(st.characters(exclude_categories=["Cs"]))
 maybe_text = st.none() | texts
 sessions = st.builds(
     Session,

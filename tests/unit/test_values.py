@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from support import json_values
 
 from statekeep import CorruptDataError, Documents, InvalidDocumentError, Session, Sessions
 from statekeep.format.json import encode_json
@@ -194,24 +194,12 @@ class TestEveryDoor:
         assert door([twice, [twice]]) == [twice, [twice]]
 
 
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
-    ),
-)
-
-
-@given(values)
+@given(json_values)
 def test_a_plain_value_is_given_back_itself(value: object) -> None:
     assert plain_value(value) is value
 
 
-@given(values)
+@given(json_values)
 def test_what_is_taken_reads_back_the_same(value: object) -> None:
     assert json.loads(encode_json(plain_value(value))) == value
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
@@ -25,8 +26,11 @@ from statekeep import (
     load_pruner,
     repair_text,
 )
+from statekeep._arguments import _KINDS
 from statekeep.doctor import diagnose, repair
+from statekeep.format.json import RepairText
 from statekeep.retention import PruneThrottle
+from statekeep.store import ConflictPolicy
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -403,6 +407,41 @@ def test_every_public_method_names_the_argument_that_is_of_a_wrong_type(
     }
     with pytest.raises(TypeError, match=rf"^{parameter}: .+, not Odd$"):
         function(**arguments | {parameter: Odd()})
+
+
+PUBLIC = [
+    f"statekeep{part}"
+    for part in ("", ".store", ".doctor", ".retention", ".events", ".plugins", ".timestamps")
+]
+FUNCTIONS = {
+    function: None
+    for module in map(import_module, PUBLIC)
+    for name in module.__all__
+    if inspect.isfunction(function := getattr(module, name))
+    and any(each.default is each.empty for each in _parameters(function))
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__qualname__)
+def test_every_public_function_names_the_argument_that_is_of_a_wrong_type(
+    function: Callable[..., Any],
+) -> None:
+    needed = [each for each in _parameters(function) if each.default is each.empty]
+    with pytest.raises(TypeError, match=r"^\w+: .+, not Odd$") as raised:
+        # Those that yield do so only when asked to.
+        list(function(**{each.name: Odd() for each in needed}))
+    assert str(raised.value).partition(":")[0] in {each.name for each in needed}
+
+
+def test_what_has_the_name_of_ours_is_not_taken_for_it() -> None:
+    theirs = type("Session", (), {"__module__": "requests"})()
+    with pytest.raises(TypeError, match=r"session: a Session, not requests\.Session"):
+        Given().sessions.save(theirs)
+
+
+@pytest.mark.parametrize("choices", [ConflictPolicy, RepairText])
+def test_what_may_be_chosen_is_said_once(choices: object) -> None:
+    assert get_args(choices) in {kind.choices for kind in _KINDS.values()}
 
 
 def test_the_asynchronous_twins_answer_alike() -> None:

@@ -13,7 +13,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from statekeep.store import Blob, content_version, too_large
+from statekeep.store import Blob, content_version
+from statekeep.store.limits import too_large
 from statekeep.timestamps import from_nanoseconds, utc_now
 from statekeep_backends.local.flushes import flush
 from statekeep_backends.local.trouble import TROUBLE

@@ -18,6 +18,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
+from statekeep._arguments import refuse_type
 from statekeep.errors import (
     AccessDeniedError,
     ConfigError,
@@ -41,15 +42,12 @@ from statekeep.store import (
     StateStore,
     Version,
     check_key,
-    check_limit,
     check_prefix,
     compare,
     content_version,
     is_key,
-    limit_of,
-    refuse_too_large,
 )
-from statekeep.store.arguments import refuse_type
+from statekeep.store.limits import check_limit, limit_of, refuse_too_large
 from statekeep_backends.local.effect import Effect
 from statekeep_backends.local.files import (
     TEMPORARY_SUFFIX,

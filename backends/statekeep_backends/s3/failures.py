@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from urllib.parse import urlsplit
 
-from statekeep.store import too_large
+from statekeep.store.limits import too_large
 
 __all__ = [
     "LARGE",

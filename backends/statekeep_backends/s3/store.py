@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from statekeep._arguments import refuse_type
 from statekeep.errors import (
     AccessDeniedError,
     ConflictError,
@@ -31,10 +32,9 @@ from statekeep.store import (
     check_prefix,
     compare,
     is_key,
-    limit_of,
-    refuse_too_large,
 )
-from statekeep.store.arguments import plain_text, refuse_type
+from statekeep.store.arguments import plain_text
+from statekeep.store.limits import limit_of, refuse_too_large
 from statekeep.store.transfer import Transfer
 from statekeep.timestamps import to_nanoseconds, utc_now
 from statekeep_backends.s3.client import PAGE

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from statekeep._arguments import refuse_wrong_type
+from statekeep._arguments import refuse_type
 from statekeep.config.complaints import Place, complain
 from statekeep.errors import ConfigError, PluginError, PluginNotFoundError, StateStoreError
 from statekeep.retention.types import Retention
@@ -212,7 +212,7 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
 
 def _load_pruner(name: str, options: Mapping[str, Any], origin: Origin) -> PruningStrategy:
     if not isinstance(name, str):
-        raise TypeError(refuse_wrong_type("name", "the name of a strategy", name))
+        refuse_type("name", "the name of a strategy", name)
     spec = installed_plugins().pruner(name)
     return spec.factory(_configure(spec.config, options, f"the pruning strategy {name!r}", origin))
 
@@ -313,7 +313,7 @@ def settings_for(
     from statekeep.config.settings import Settings  # noqa: PLC0415
 
     if not isinstance(config, Settings):
-        raise TypeError(refuse_wrong_type(name, "a folder, a URL or Settings", config))
+        refuse_type(name, "a folder, a URL or Settings", config)
     return config
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from statekeep._arguments import checked
+
 __all__ = ["allowed_distributions", "is_allowed", "normal_name"]
 
 
@@ -19,6 +21,7 @@ def allowed_distributions() -> frozenset[str] | None:
     return frozenset(normal_name(each) for each in map(str.strip, listed.split(",")) if each)
 
 
+@checked
 def is_allowed(distribution: str) -> bool:
     """Whether the code of a distribution may be loaded.
 

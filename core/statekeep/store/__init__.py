@@ -7,13 +7,7 @@ The names below are public; modules that are not imported here are internal.
 """
 
 from statekeep.store.keys import check_key, check_prefix, is_key
-from statekeep.store.limits import (
-    MAX_DOCUMENT_BYTES,
-    check_limit,
-    limit_of,
-    refuse_too_large,
-    too_large,
-)
+from statekeep.store.limits import MAX_DOCUMENT_BYTES
 from statekeep.store.powers import (
     Anomaly,
     RepairAction,
@@ -68,7 +62,6 @@ __all__ = [
     "Version",
     "check_expectation",
     "check_key",
-    "check_limit",
     "check_prefix",
     "compare",
     "content_version",
@@ -76,9 +69,6 @@ __all__ = [
     "get_many",
     "inspect",
     "is_key",
-    "limit_of",
     "power",
-    "refuse_too_large",
     "sweep",
-    "too_large",
 ]

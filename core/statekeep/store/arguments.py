@@ -1,16 +1,16 @@
-"""Arguments of a store made plain, or refused by their names."""
+"""Arguments of a store, made plain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from statekeep._arguments import refuse_wrong_type
+from statekeep._arguments import refuse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["plain_bytes", "plain_keys", "plain_text", "refuse_type"]
+__all__ = ["plain_bytes", "plain_keys", "plain_text"]
 
 
 def plain_text(name: str, value: object) -> str:
@@ -53,17 +53,3 @@ def plain_keys(keys: object) -> Iterator[str]:
     if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
         refuse_type("keys", "several keys", keys)
     return (key if type(key) is str else plain_text("key", key) for key in keys)
-
-
-def refuse_type(name: str, takes: str, value: object) -> NoReturn:
-    """Refuse an argument of a wrong type.
-
-    Args:
-        name: The parameter.
-        takes: What it takes.
-        value: What came.
-
-    Raises:
-        TypeError: Always.
-    """
-    raise TypeError(refuse_wrong_type(name, takes, value))

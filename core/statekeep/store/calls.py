@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from statekeep._arguments import refuse_type
 from statekeep.errors import (
     ClosedError,
     ConfigError,
@@ -21,7 +22,7 @@ from statekeep.errors import (
     StateStoreError,
     UnsupportedError,
 )
-from statekeep.store.arguments import plain_bytes, plain_keys, plain_text, refuse_type
+from statekeep.store.arguments import plain_bytes, plain_keys, plain_text
 from statekeep.store.powers import Anomaly
 from statekeep.store.values import ABSENT, ANY, check_expectation
 

@@ -12,6 +12,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from statekeep._text import half_character
 from statekeep.errors import InvalidKeyError
 from statekeep.store.arguments import plain_text
 
@@ -98,7 +99,6 @@ _MAX_PLAIN_ID = 100
 _is_plain_id = re.compile(r"[\w%+=@-]+", re.ASCII).fullmatch
 _is_plain = re.compile(r"(?:\w[\w%+=@-]*/)*+\w[\w%+=@-]*\.(?:json|md)", re.ASCII).fullmatch
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_key(key: str) -> None:
@@ -135,6 +135,8 @@ def check_prefix(prefix: str) -> None:
 
 def is_key(text: str) -> bool:
     """Tell whether `check_key` accepts it."""
+    if type(text) is not str:
+        text = plain_text("text", text)
     if len(text) <= _MAX_SEGMENT and _is_plain(text):
         return True
     return _broken_rule(text) is None and not text.endswith(_UNFINISHED)
@@ -180,7 +182,7 @@ def session_stem(session_id: str) -> str:
             f"a session id may have at most {MAX_SESSION_ID} characters, not {len(session_id)}",
             key=f"{session_id[:40]}…",
         )
-    if _SURROGATE.search(session_id):
+    if half_character(session_id) is not None:
         raise InvalidKeyError("a session id must not have a lone surrogate", key=session_id)
     longest = _MAX_SEGMENT - len(".json")
     return session_id if _is_harmless(session_id, longest) else _encoded(session_id, longest)
@@ -239,7 +241,7 @@ def journal_prefix(collection: str, name: Sequence[str] = ()) -> str:
 
 
 def _journal_stem(part: str) -> str:
-    if _SURROGATE.search(part):
+    if half_character(part) is not None:
         raise InvalidKeyError("a journal's name must not have a lone surrogate", key=part)
     # No journal shall be the folder of another.
     is_plain = part not in {"", "."} and not part.casefold().endswith(".jsonl")
@@ -304,7 +306,7 @@ def _refuse(what: str, value: str, parts: tuple[str, ...]) -> None:
     for part in parts:
         if part in value:
             raise InvalidKeyError(f"a {what} must not contain {part!r}", key=value)
-    if _CONTROL.search(value) or _SURROGATE.search(value):
+    if _CONTROL.search(value) or half_character(value) is not None:
         raise InvalidKeyError(
             f"a {what} must not contain control characters or lone surrogates", key=value
         )

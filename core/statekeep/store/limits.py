@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from statekeep._arguments import refuse_type
 from statekeep.errors import ConfigError, InvalidDocumentError
-from statekeep.store.arguments import refuse_type
 from statekeep.store.keys import CACHE
 
 __all__ = ["MAX_DOCUMENT_BYTES", "check_limit", "limit_of", "refuse_too_large", "too_large"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast, runtime_checkable
 
+from statekeep._arguments import refuse_type
 from statekeep.errors import AccessDeniedError, CorruptDataError, StateStoreError
-from statekeep.store.arguments import plain_keys, refuse_type
+from statekeep.store.arguments import plain_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

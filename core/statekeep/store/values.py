@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, NewType
 
 from blake3 import blake3
 
+from statekeep._arguments import refuse_type
 from statekeep.errors import ConflictError
-from statekeep.store.arguments import refuse_type
 from statekeep.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
@@ -161,4 +161,7 @@ def check_expectation(expect: Expect) -> None:
 
 def content_version(data: bytes) -> Version:
     """Name bytes by their BLAKE3 hash: the version of stores that have none of their own."""
-    return Version(blake3(data).hexdigest())
+    try:
+        return Version(blake3(data).hexdigest())
+    except TypeError:
+        refuse_type("data", "bytes", data)
