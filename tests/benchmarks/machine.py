@@ -67,8 +67,6 @@ class Watch:
             why.append(f"others had {about['others']:.0%} of the processors while it waited")
         if about["stolen"] > _STOLEN:
             why.append(f"the host took {about['stolen']:.0%} of them away")
-        if about["load"][0] > about["cores"] / 2:
-            why.append(f"the load was {about['load'][0]} before it began")
         return "; ".join(why)
 
 

@@ -221,7 +221,6 @@ def test_it_says_where_others_are_ahead() -> None:
     [
         ({"others": 0.06}, "others had 6% of the processors"),
         ({"stolen": 0.03}, "the host took 3%"),
-        ({"load": [1.5, 1.0]}, "the load was 1.5 before it began"),
     ],
 )
 def test_it_says_when_the_machine_was_too_busy(about: dict[str, object], why: str) -> None:
