@@ -59,7 +59,7 @@ class Original(Subject):
             return self._load_all(), None
         if work == "turn":
             loaded = self._load_all()
-            for each in self._sessions.values():
+            for each in self._at_hand():
                 moment = each["updated_at"]
                 each["user_messages"].append({"content": "go on", "timestamp": moment})
             return loaded + self._save_all("update_session"), None
@@ -81,9 +81,12 @@ class Original(Subject):
     def close(self) -> None:
         self._process.communicate()
 
+    def _at_hand(self) -> list[dict[str, Any]]:
+        return [self._sessions[number] for number in self.numbers]
+
     def _save_all(self, op: str) -> Cost:
         pairs = []
-        for each in self._sessions.values():
+        for each in self._at_hand():
             session_id, text = each["id"], orjson.dumps(each, option=orjson.OPT_INDENT_2).decode()
             refused = text.replace(session_id, f"..{session_id[2:]}", 1)
             refused_line = _line({"op": op, "text": refused})
@@ -104,7 +107,7 @@ class Original(Subject):
     def _load_all(self) -> Cost:
         # Of all that are stored, those at hand are the most.
         one = self._list() / len(self._stored)
-        count = len(self.documents)
+        count = len(self.numbers)
         return Cost(count * one.wall, count * one.cpu)
 
     def _list(self) -> Cost:

@@ -175,12 +175,14 @@ class _Server:
         """Have so many sessions at hand, none of them stored."""
         self._subject.prepare(size, count, first)
 
-    def each(self, work: str) -> Cost:
-        """Do some work for each session at hand; what that costs for one."""
+    def each(self, work: str, part: int = 0, parts: int = 1) -> Cost:
+        """Do some work for a part of the sessions at hand; what that costs for one."""
+        subject = self._subject
+        subject.numbers = range(part, len(subject.documents), parts)
         if work == "update":
-            self._subject.change()
-        cost, _ = self._subject.measure(work)
-        return cost / len(self._subject.documents)
+            subject.change()
+        cost, _ = subject.measure(work)
+        return cost / len(subject.numbers)
 
     def newest(self, limit: int | None, expected: int) -> Cost:
         """List once."""

@@ -64,21 +64,24 @@ class Subject(ABC):
         self.place = place
         self.loop: asyncio.Runner
         self._turns = 0
+        self.documents: list[tuple[str, bytes]] = []
+        self.numbers = range(0)
 
     def prepare(self, size: Size, count: int, first: int = 0) -> None:
         """Have sessions at hand that are not stored yet. Not measured."""
         self.size, self.first = size, first
         self.documents = [*documents(size, count, first)]
+        self.numbers = range(count)
         for number in range(count):
             self.make(number)
 
     def change(self) -> None:
-        """Let each session at hand have another question and answer. Not measured.
+        """Let each session that is worked on have another question and answer. Not measured.
 
         What stores whole sessions replaces the last ones, so that the session stays as long.
         """
         self._turns += 1
-        for number in range(len(self.documents)):
+        for number in self.numbers:
             self.add(number, *turn(self.size, self.first + number, self._turns))
 
     def measure(self, work: str, *arguments: Any) -> tuple[Cost, Any]:
@@ -96,10 +99,9 @@ class Subject(ABC):
             result = getattr(self, work)(*arguments)
             return self.loop.run(result) if inspect.iscoroutine(result) else result
         each = getattr(self, work)
-        numbers = range(len(self.documents))
         if inspect.iscoroutinefunction(each):
-            return self.loop.run(_await_all(each, numbers))
-        for number in numbers:
+            return self.loop.run(_await_all(each, self.numbers))
+        for number in self.numbers:
             each(number)
         return None
 
