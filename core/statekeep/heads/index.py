@@ -45,16 +45,17 @@ class SummaryIndex:
 
     def __init__(self, store: StateStore, collection: Collection, emitter: Emitter) -> None:
         self._store = store
-        self._collection = collection
+        self.collection = collection
         self._emitter = emitter
         self._cached = CachedRecords()
         self._unsaved = 0
         self._reported: dict[str, Version | None] = {}
 
-    def read(self, *, times: bool = False) -> IndexSnapshot:
+    def read(self, below: str | None = None, *, times: bool = False) -> IndexSnapshot:
         """Give the heads as they are now: one scan, and reads of what changed.
 
         Args:
+            below: Only those below this prefix, and the journal that is named like it.
             times: Whether `IndexSnapshot.modified` is needed; for very many it takes much memory.
 
         Raises:
@@ -63,39 +64,48 @@ class SummaryIndex:
         """
         modified: dict[str, int | None] = {}
         fingerprints: dict[str, str | None] = {}
-        holds = self._collection.holds
+        holds = self.collection.holds
         # By key, because a folder that is written while it is scanned may name a file twice.
-        for entry in self._store.scan(self._collection.prefix):
+        for entry in self._store.scan(self.collection.prefix if below is None else below):
             if holds(entry.key):
                 fingerprints[entry.key] = entry.fingerprint
                 if times:
                     modified[entry.key] = entry.modified_ns
         before = self._cached
         known = before.retain_matching(fingerprints)
-        self._unsaved += len(before) - len(known)
+        if below is None:
+            self._unsaved += len(before) - len(known)
         missing = _missing(known, fingerprints)
         if _are_many(len(missing), fingerprints):
             persisted = self._load()
             wanted = {key: fingerprints[key] for key in missing} if known else fingerprints
             more = persisted.retain_matching(wanted)
-            self._unsaved += len(persisted) - len(known) - len(more)
+            if below is None:
+                self._unsaved += len(persisted) - len(known) - len(more)
             known += more
             missing = _missing(known, fingerprints)
+        if below is not None:
+            missing.append(f"{below}.jsonl")  # no scan below it shows its fingerprint
         fresh = self._read(missing)
         reusable = fresh.cacheable()
         # Read once and set once: other threads do the same meanwhile.
         self._cached = cached = known + reusable
-        self._unsaved += len(reusable)
-        if _are_many(self._unsaved, fingerprints):
-            self._save(cached)
+        if below is not None:
+            self._cached = before.outside(below) + cached
+        else:
+            self._unsaved += len(reusable)
+            if _are_many(self._unsaved, fingerprints):
+                self._save(cached)
         everything = cached if len(reusable) == len(fresh) else known + fresh
         problems = tuple(sorted((each for _, each in everything.problems), key=attrgetter("key")))
-        self._report(problems)
+        self._report(problems, below)
         return IndexSnapshot(everything.records, problems, modified)
 
-    def _report(self, problems: tuple[Problem, ...]) -> None:
+    def _report(self, problems: tuple[Problem, ...], below: str | None) -> None:
         reported = self._reported
         self._reported = {problem.key: problem.version for problem in problems}
+        if below is not None:
+            self._reported = reported | self._reported
         for problem in problems:
             if problem.key not in reported or reported[problem.key] != problem.version:
                 reason = printable(problem.reason)
@@ -112,7 +122,7 @@ class SummaryIndex:
                 problems.append((None, Problem(key, None, blob.message)))
                 continue
             try:
-                records.append(self._collection.read(key, blob))
+                records.append(self.collection.read(key, blob))
             except (CorruptDataError, UnsupportedError) as error:
                 problem = Problem(key, blob.version, error.message)
                 problems.append((blob.fingerprint, problem))
@@ -121,10 +131,10 @@ class SummaryIndex:
 
     def _load(self) -> CachedRecords:
         try:
-            blob = self._store.get(self._collection.index)
+            blob = self._store.get(self.collection.index)
             return CachedRecords() if blob is None else decode_index(blob.data)
         except CorruptDataError as error:
-            index = self._collection.index
+            index = self.collection.index
             _logger.warning("%s on %s is made anew: %s", index, self._store, error.message)
         except StateStoreError as error:
             _logger.debug("the index cannot be read: %s", error)
@@ -133,7 +143,7 @@ class SummaryIndex:
     def _save(self, known: CachedRecords) -> None:
         self._unsaved = 0
         try:
-            self._store.put(self._collection.index, encode_index(known))
+            self._store.put(self.collection.index, encode_index(known))
         except StateStoreError as error:
             _logger.debug("the index cannot be written: %s", error)
 

@@ -6,7 +6,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from statekeep.heads.index import SummaryIndex
 from statekeep.observe.events import PruneFailed
+from statekeep.retention.pruner import Pruner
 from statekeep.retention.stamp import Stamp
 from statekeep.retention.types import PruneRequest, PruneThrottle
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from statekeep.observe.emitter import Emitter
-    from statekeep.retention.pruner import Pruner
     from statekeep.retention.types import Retention
+    from statekeep.store.protocol import StateStore
     from statekeep.store.transfer import Transfer
 
 __all__ = ["BackgroundPruner"]
@@ -28,18 +30,20 @@ class BackgroundPruner:
 
     Args:
         retention: What is pruned, and how often.
-        transfer: Writes the stamp.
-        pruner: Prunes.
+        index: Knows the heads of what is saved.
+        transfer: Deletes, and writes the stamp.
         emitter: Tells observers.
     """
 
     def __init__(
-        self, retention: Retention, transfer: Transfer, pruner: Pruner, emitter: Emitter
+        self, retention: Retention, index: SummaryIndex, transfer: Transfer, emitter: Emitter
     ) -> None:
         self._retention = retention
         self._stamp = Stamp(transfer)
         self._store = transfer.store
-        self._pruner = pruner
+        self._pruner = Pruner(
+            [index, *_indexes_beside(index, retention, transfer.store, emitter)], transfer, emitter
+        )
         self._emitter = emitter
         self._throttle = PruneThrottle(retention.every)
         self._stop = threading.Event()
@@ -47,8 +51,8 @@ class BackgroundPruner:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def saved(self, session_id: str) -> None:
-        """Start a prune that skips this session, if one is due; returns at once."""
+    def saved(self, saved_id: str) -> None:
+        """Start a prune that skips what was just saved, if one is due; returns at once."""
         # Who does not get the lock is not needed: another thread is at this very point.
         if not self._lock.acquire(blocking=False):
             return
@@ -58,7 +62,7 @@ class BackgroundPruner:
             if not self._throttle.should_prune():
                 return
             thread = threading.Thread(
-                target=self._run, args=(session_id,), name="statekeep-retention", daemon=True
+                target=self._run, args=(saved_id,), name="statekeep-retention", daemon=True
             )
             thread.start()
             self._thread = thread
@@ -86,19 +90,32 @@ class BackgroundPruner:
         self._stop.set()
         return not self._thread.is_alive()
 
-    def _run(self, session_id: str) -> None:
+    def _run(self, saved_id: str) -> None:
         try:
             present = self._stamp.claim(self._retention.every)
             if present is not None:
                 with self._emitter.operation("prune_in_background"):
-                    self._prune(present, session_id)
+                    self._prune(present, saved_id)
         except Exception as error:
             _logger.exception("background pruning of %s failed", self._store)
             self._emitter.emit(PruneFailed, error)
 
-    def _prune(self, present: datetime, session_id: str) -> None:
+    def _prune(self, present: datetime, saved_id: str) -> None:
         retention = self._retention
-        protect = retention.protect | {session_id}
+        protect = retention.protect | {saved_id}
         request = PruneRequest(retention.strategy, protect, retention.min_idle)
         plan = self._pruner.plan(request, now=present)
         self._pruner.execute(plan, present=present, trash=retention.trash, stop=self._stop.is_set)
+
+
+def _indexes_beside(
+    index: SummaryIndex, retention: Retention, store: StateStore, emitter: Emitter
+) -> list[SummaryIndex]:
+    if not retention.collections:
+        return []
+    from statekeep.heads.journals import journal_heads  # noqa: PLC0415 - not always needed
+
+    found = [journal_heads(name) for name in sorted(retention.collections)]
+    return [
+        SummaryIndex(store, each, emitter) for each in found if each.prefix != index.collection.prefix
+    ]
