@@ -31,11 +31,8 @@ from statekeep.format.summary import SessionSummary as SessionSummary
 from statekeep.format.summary import Summary as Summary
 from statekeep.heads.pages import Listing as Listing
 from statekeep.journals import SKIP as SKIP
-from statekeep.journals import Draft as Draft
-from statekeep.journals import Head as Head
 from statekeep.journals import Journal as Journal
 from statekeep.journals import Journals as Journals
-from statekeep.journals import Loaded as Loaded
 from statekeep.retention import Retention as Retention
 from statekeep.sessions import Sessions as Sessions
 from statekeep.store import ABSENT as ABSENT

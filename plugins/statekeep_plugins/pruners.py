@@ -265,9 +265,7 @@ def _beyond(
             yield summary, most
 
 
-def _without(
-    victims: Sequence[Victim], summaries: Sequence[Summary]
-) -> list[Summary]:
+def _without(victims: Sequence[Victim], summaries: Sequence[Summary]) -> list[Summary]:
     gone = {victim.summary.id for victim in victims}
     return [summary for summary in summaries if summary.id not in gone]
 

@@ -120,8 +120,8 @@ def about_at(key: str, contents: Contents) -> About:
     Raises:
         CorruptDataError: It does not say it, or says that it belongs elsewhere.
     """
-    get = contents.about.get
-    name, session_id, user_id = get("name", []), get("id"), get("user_id")
+    about = contents.about
+    name, session_id, user_id = about.get("name", []), about.get("id"), about.get("user_id")
     try:
         if not (
             isinstance(name, list)
@@ -130,8 +130,9 @@ def about_at(key: str, contents: Contents) -> About:
             and isinstance(user_id, str | None)
         ):
             raise TypeError("name, id and user are texts")
-        created_at, updated_at = parse_timestamp(get("created_at")), parse_timestamp(get("updated_at"))
-    except (TypeError, ValueError) as error:
+        created_at = parse_timestamp(about["created_at"])
+        updated_at = parse_timestamp(about["updated_at"])
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptDataError(f"the journal does not say what it is: {error}") from None
     category, _, rest = key.partition("/")
     try:

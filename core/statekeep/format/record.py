@@ -53,7 +53,7 @@ class HeadRecord(NamedTuple):
         key: Where it lies.
         fingerprint: The `Blob.fingerprint` of what was read.
         version: The version of what was read.
-        count: Of a session's user messages, or a journal's items.
+        length: Of a session's user messages, or a journal's items.
         name: A journal's name as a JSON array; None of a session.
     """
 
@@ -62,7 +62,7 @@ class HeadRecord(NamedTuple):
     version: Version
     id: str
     user_id: str | None
-    count: int
+    length: int
     active_seed_id: str | None
     project_id: str | None
     created_at: int
@@ -94,7 +94,7 @@ class HeadRecord(NamedTuple):
                 title=self.title,
                 collection=self.key.split("/")[1],
                 name=tuple(orjson.loads(self.name)),
-                length=self.count,
+                length=self.length,
             )
         assert self.user_id is not None  # noqa: S101 - a session has a user
         return SessionSummary(
@@ -106,7 +106,7 @@ class HeadRecord(NamedTuple):
             pinned_until=pinned_until,
             expires_at=expires_at,
             title=self.title,
-            message_count=self.count,
+            message_count=self.length,
             active_seed_id=self.active_seed_id,
             project_id=self.project_id,
             last_phase=self.last_phase,

@@ -46,7 +46,7 @@ _TYPES: Final[dict[str, set[Any]]] = {
     "version": _TEXT,
     "id": _TEXT,
     "user_id": _TEXT | _NOTHING,
-    "count": _NUMBER,
+    "length": _NUMBER,
     "active_seed_id": _TEXT | _NOTHING,
     "project_id": _TEXT | _NOTHING,
     "created_at": _NUMBER,
@@ -129,7 +129,11 @@ class CachedRecords:
         """What is known of all but the heads below a prefix, and the one that is named like it."""
         below, itself = f"{prefix}/", f"{prefix}.jsonl"
         return CachedRecords(
-            [each for each in self.records if each.key != itself and not each.key.startswith(below)],
+            [
+                each
+                for each in self.records
+                if each.key != itself and not each.key.startswith(below)
+            ],
             [
                 (mark, each)
                 for mark, each in self.problems
@@ -222,11 +226,13 @@ def _check_columns(columns: Any) -> None:  # noqa: ANN401 - any JSON value
     for column, types in zip(columns, _TYPES.values(), strict=True):
         if type(column) is not list or not {*map(type, column)} <= types:
             _refuse()
-    if {*map(type, columns[_NAME])} == {str}:
+    named = {*map(type, columns[_NAME])}
+    if named == _TEXT:
         for name in columns[_NAME]:
-            if {*map(type, orjson.loads(name))} != {str}:
+            parts = orjson.loads(name)
+            if type(parts) is not list or {*map(type, parts)} != {str}:
                 _refuse()
-    elif any(columns[_NAME]) or None in columns[_USER]:
+    elif named > _NOTHING or None in columns[_USER]:
         _refuse()  # only journals have a name, and only they may have no user
     for place in _TIMES:
         if moments := [moment for moment in columns[place] if moment is not None]:

@@ -117,5 +117,7 @@ def _indexes_beside(
 
     found = [journal_heads(name) for name in sorted(retention.collections)]
     return [
-        SummaryIndex(store, each, emitter) for each in found if each.prefix != index.collection.prefix
+        SummaryIndex(store, each, emitter)
+        for each in found
+        if each.prefix != index.collection.prefix
     ]

@@ -46,8 +46,8 @@ def make_plan(
                 f"the strategy {strategy!r} chose {victim.summary.id!r}, which it was not shown; "
                 "nothing was pruned"
             )
-        record, summary = chosen
-        victims[record.id] = PlannedVictim(summary, victim.reason, record.key, record.version)
+        record, seen = chosen
+        victims[record.id] = PlannedVictim(seen, victim.reason, record.key, record.version)
     return PrunePlan(
         store=store,
         now=now,
