@@ -45,7 +45,7 @@ class SummaryIndex:
 
     def __init__(self, store: StateStore, collection: Collection, emitter: Emitter) -> None:
         self._store = store
-        self.collection = collection
+        self._collection = collection
         self._emitter = emitter
         self._cached = CachedRecords()
         self._unsaved = 0
@@ -64,9 +64,9 @@ class SummaryIndex:
         """
         modified: dict[str, int | None] = {}
         fingerprints: dict[str, str | None] = {}
-        holds = self.collection.holds
+        holds = self._collection.holds
         # By key, because a folder that is written while it is scanned may name a file twice.
-        for entry in self._store.scan(self.collection.prefix if below is None else below):
+        for entry in self._store.scan(self._collection.prefix if below is None else below):
             if holds(entry.key):
                 fingerprints[entry.key] = entry.fingerprint
                 if times:
@@ -122,7 +122,7 @@ class SummaryIndex:
                 problems.append((None, Problem(key, None, blob.message)))
                 continue
             try:
-                records.append(self.collection.read(key, blob))
+                records.append(self._collection.read(key, blob))
             except (CorruptDataError, UnsupportedError) as error:
                 problem = Problem(key, blob.version, error.message)
                 problems.append((blob.fingerprint, problem))
@@ -131,10 +131,10 @@ class SummaryIndex:
 
     def _load(self) -> CachedRecords:
         try:
-            blob = self._store.get(self.collection.index)
+            blob = self._store.get(self._collection.index)
             return CachedRecords() if blob is None else decode_index(blob.data)
         except CorruptDataError as error:
-            index = self.collection.index
+            index = self._collection.index
             _logger.warning("%s on %s is made anew: %s", index, self._store, error.message)
         except StateStoreError as error:
             _logger.debug("the index cannot be read: %s", error)
@@ -143,7 +143,7 @@ class SummaryIndex:
     def _save(self, known: CachedRecords) -> None:
         self._unsaved = 0
         try:
-            self._store.put(self.collection.index, encode_index(known))
+            self._store.put(self._collection.index, encode_index(known))
         except StateStoreError as error:
             _logger.debug("the index cannot be written: %s", error)
 

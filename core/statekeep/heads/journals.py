@@ -11,13 +11,17 @@ from statekeep.format.journal import decode_head
 from statekeep.format.record import HeadRecord
 from statekeep.format.summary import expires_at, pinned_until, title_of
 from statekeep.heads.collection import Collection
+from statekeep.heads.index import SummaryIndex
 from statekeep.store.keys import CACHE, is_journal_key, journal_id, journal_prefix
 from statekeep.timestamps import to_microseconds
 
 if TYPE_CHECKING:
-    from statekeep.store.protocol import Blob
+    from collections.abc import Iterable
 
-__all__ = ["journal_heads"]
+    from statekeep.observe.emitter import Emitter
+    from statekeep.store.protocol import Blob, StateStore
+
+__all__ = ["journal_heads", "journal_indexes"]
 
 
 def journal_heads(collection: str) -> Collection:
@@ -29,6 +33,13 @@ def journal_heads(collection: str) -> Collection:
     prefix = journal_prefix(collection)
     index = f"{CACHE}/journals/{collection}-1.jsonl"
     return Collection(prefix, index, is_journal_key, _read_record)
+
+
+def journal_indexes(
+    store: StateStore, collections: Iterable[str], emitter: Emitter
+) -> list[SummaryIndex]:
+    """What knows the journals of several collections."""
+    return [SummaryIndex(store, journal_heads(name), emitter) for name in sorted(collections)]
 
 
 def _read_record(key: str, blob: Blob) -> HeadRecord:

@@ -10,7 +10,7 @@ from statekeep._arguments import checked
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
 from statekeep.format.summary import JournalSummary
 from statekeep.heads.index import SummaryIndex
-from statekeep.heads.journals import journal_heads
+from statekeep.heads.journals import journal_heads, journal_indexes
 from statekeep.heads.pages import Filter, Listing, page
 from statekeep.journals.committing import decode_seen
 from statekeep.journals.heads import Head, head_of
@@ -95,9 +95,10 @@ class Journals:
         self._pruner = Pruner([self._index], self._transfer, self._emitter)
         self._background: BackgroundPruner | None = None
         if retention is not None:
-            self._background = BackgroundPruner(
-                retention, self._index, self._transfer, self._emitter
-            )
+            others = retention.collections - {collection}
+            indexes = [self._index, *journal_indexes(store, others, self._emitter)]
+            pruner = Pruner(indexes, self._transfer, self._emitter)
+            self._background = BackgroundPruner(retention, self._transfer, pruner, self._emitter)
         self._shared = Shared(collection, self._transfer, self._emitter, self._saved)
 
     @checked

@@ -6,9 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from statekeep.heads.index import SummaryIndex
 from statekeep.observe.events import PruneFailed
-from statekeep.retention.pruner import Pruner
 from statekeep.retention.stamp import Stamp
 from statekeep.retention.types import PruneRequest, PruneThrottle
 
@@ -16,8 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from statekeep.observe.emitter import Emitter
+    from statekeep.retention.pruner import Pruner
     from statekeep.retention.types import Retention
-    from statekeep.store.protocol import StateStore
     from statekeep.store.transfer import Transfer
 
 __all__ = ["BackgroundPruner"]
@@ -30,20 +28,18 @@ class BackgroundPruner:
 
     Args:
         retention: What is pruned, and how often.
-        index: Knows the heads of what is saved.
-        transfer: Deletes, and writes the stamp.
+        transfer: Writes the stamp.
+        pruner: Prunes.
         emitter: Tells observers.
     """
 
     def __init__(
-        self, retention: Retention, index: SummaryIndex, transfer: Transfer, emitter: Emitter
+        self, retention: Retention, transfer: Transfer, pruner: Pruner, emitter: Emitter
     ) -> None:
         self._retention = retention
         self._stamp = Stamp(transfer)
         self._store = transfer.store
-        self._pruner = Pruner(
-            [index, *_indexes_beside(index, retention, transfer.store, emitter)], transfer, emitter
-        )
+        self._pruner = pruner
         self._emitter = emitter
         self._throttle = PruneThrottle(retention.every)
         self._stop = threading.Event()
@@ -106,18 +102,3 @@ class BackgroundPruner:
         request = PruneRequest(retention.strategy, protect, retention.min_idle)
         plan = self._pruner.plan(request, now=present)
         self._pruner.execute(plan, present=present, trash=retention.trash, stop=self._stop.is_set)
-
-
-def _indexes_beside(
-    index: SummaryIndex, retention: Retention, store: StateStore, emitter: Emitter
-) -> list[SummaryIndex]:
-    if not retention.collections:
-        return []
-    from statekeep.heads.journals import journal_heads  # noqa: PLC0415 - not always needed
-
-    found = [journal_heads(name) for name in sorted(retention.collections)]
-    return [
-        SummaryIndex(store, each, emitter)
-        for each in found
-        if each.prefix != index.collection.prefix
-    ]

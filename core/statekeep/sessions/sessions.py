@@ -104,7 +104,7 @@ class Sessions:
         self._background: BackgroundPruner | None = None
         if retention is not None:
             self._background = BackgroundPruner(
-                retention, self._index, self._transfer, self._emitter
+                retention, self._transfer, self._pruner_of(retention), self._emitter
             )
 
     @classmethod
@@ -590,6 +590,14 @@ class Sessions:
             return self._pruner.prune(
                 plan, ours=ours, trust_clock=trust_clock, trash=trash, progress=progress
             )
+
+    def _pruner_of(self, retention: Retention) -> Pruner:
+        if not retention.collections:
+            return self._pruner
+        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
+
+        journals = journal_indexes(self._store, retention.collections, self._emitter)
+        return Pruner([self._index, *journals], self._transfer, self._emitter)
 
     def _retry(self, error: ConflictError, retry: int) -> None:
         self._emitter.emit(ConflictRetried, error.key, retry)
