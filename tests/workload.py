@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from statekeep import Session, SessionSummary, StateStore
+    from statekeep import Session, StateStore, Summary
 
 SHARED = "shared"
 
@@ -26,7 +26,7 @@ SHARED = "shared"
 class Finished:
     """Prunes what has reached its last phase."""
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         assert now.tzinfo
         return [Victim(each, "done") for each in summaries if each.last_phase == "done"]
 

@@ -7,7 +7,7 @@ checker and for the answer to a wrong call, and nothing is imported for it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
@@ -67,7 +67,7 @@ def _is_expectation(value: object) -> bool:
 
 
 _TEXT: Final = _Kind("text", _is(str))
-_COLLECTIONS: Final = frozenset({"Iterable", "frozenset"})
+_COLLECTIONS: Final = frozenset({"Iterable", "Sequence", "frozenset"})
 _KINDS: Final = {
     "str": _TEXT,
     "int": _Kind("an integer", _is_number),
@@ -78,7 +78,9 @@ _KINDS: Final = {
     "None": _Kind("None", _is(type(None))),
     "Callable": _Kind("a function", callable),
     "Iterable": _Kind("a collection", _is_collection),
+    "Sequence": _Kind("a collection", _is_collection),
     "frozenset": _Kind("a collection", _is_collection),
+    "Mapping": _Kind("a dict", _is(Mapping)),
     "Observer": _Kind("a function", callable),
     "StateStore": _Kind(
         "a StateStore", _has("get", "put", "delete", "scan"), "open_store({!r}) opens one"
@@ -88,6 +90,7 @@ _KINDS: Final = {
     "Diagnosis": _Kind("a Diagnosis", _is_named("Diagnosis"), "diagnose(store) makes one"),
     "PrunePlan": _Kind("a plan", _is_named("PrunePlan")),
     "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
+    "Version": _Kind("a version", _is(str)),
     "Expect": _Kind("ANY, ABSENT or a version", _is_expectation),
     "ExpectSeen": _Kind("ANY or a version", _is_expectation),
     "ConflictPolicy": _Kind("text", _is(str), choices=("detect", "last-writer-wins")),
@@ -108,7 +111,12 @@ class _Parameter:
         parts = [part.partition("[") for part in _alternatives(annotation)]
         self._kinds = [_KINDS[outer] for outer, _, _ in parts]
         self._members = next(
-            (_KINDS.get(inner[:-1]) for outer, _, inner in parts if outer in _COLLECTIONS), None
+            (
+                [_KINDS[each] for each in _alternatives(inner[:-1]) if each in _KINDS]
+                for outer, _, inner in parts
+                if outer in _COLLECTIONS
+            ),
+            [],
         )
         self._plain = _TEXT in self._kinds
         self._optional = _KINDS["None"] in self._kinds
@@ -131,12 +139,13 @@ class _Parameter:
             return text
         if not any(kind.accepts(value) for kind in self._kinds):
             self._refuse(value)
-        if self._members is not None:
+        if self._members:
             # Once, because an iterator gives its members once.
             value = tuple(value)
             for member in value:
-                if not self._members.accepts(member):
-                    refuse_type(self._name, f"each is {self._members.takes}", member)
+                if not any(kind.accepts(member) for kind in self._members):
+                    takes = " or ".join(kind.takes for kind in self._members)
+                    refuse_type(self._name, f"each is {takes}", member)
         choices = self._kinds[0].choices
         if choices and value not in choices:
             known = " or ".join(map(repr, choices))
@@ -213,12 +222,22 @@ def _checking(error: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, 
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         ]
         by_name = {name: parameter.take for name, parameter in parameters.items()}
+        rest = next(
+            (
+                parameters[name].take
+                for name, parameter in signature.parameters.items()
+                if parameter.kind is parameter.VAR_POSITIONAL
+            ),
+            None,
+        )
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> T:  # noqa: ANN401
             for place, (take, value) in enumerate(zip(positional, args, strict=False)):
                 if take is not None and (taken := take(value)) is not value:
                     args = (*args[:place], taken, *args[place + 1 :])
+            if rest is not None:
+                args = (*args[: len(positional)], *map(rest, args[len(positional) :]))
             for name, value in kwargs.items():
                 if name in by_name:
                     kwargs[name] = by_name[name](value)

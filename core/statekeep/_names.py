@@ -26,8 +26,13 @@ from statekeep.format.record import Problem as Problem
 from statekeep.format.session import AgentResponse as AgentResponse
 from statekeep.format.session import Session as Session
 from statekeep.format.session import UserMessage as UserMessage
+from statekeep.format.summary import JournalSummary as JournalSummary
 from statekeep.format.summary import SessionSummary as SessionSummary
+from statekeep.format.summary import Summary as Summary
 from statekeep.heads.pages import Listing as Listing
+from statekeep.journals import SKIP as SKIP
+from statekeep.journals import Journal as Journal
+from statekeep.journals import Journals as Journals
 from statekeep.retention import Retention as Retention
 from statekeep.sessions import Sessions as Sessions
 from statekeep.store import ABSENT as ABSENT

@@ -267,6 +267,7 @@ class AsyncSessions(_Async[Sessions]):
     list_trash = _hop(Sessions.list_trash)
     empty_trash = _hop(Sessions.empty_trash)
     list = _hop(Sessions.list)
+    expire = _hop(Sessions.expire)
     pin = _hop(Sessions.pin)
     unpin = _hop(Sessions.unpin)
     plan_prune = _hop(Sessions.plan_prune)

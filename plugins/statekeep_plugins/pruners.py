@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from statekeep import SessionSummary, load_pruner
+from statekeep import Summary, load_pruner
 from statekeep.plugins import PrunerSpec, hookimpl
 from statekeep.retention import Victim
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnyOf",
     "AnyOfConfig",
+    "Expired",
     "KeepLastPerPhase",
     "MaxPerUser",
     "MaxSessions",
@@ -64,10 +65,10 @@ class TimeToLive(_Strategy):
     ttl_hours: NonNegativeFloat = 168.0
     users: Annotated[dict[str, NonNegativeFloat], _Nested] = Field(default_factory=dict)
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
         """See `statekeep.PruningStrategy`."""
         for summary in summaries:
-            hours = self.users.get(summary.user_id, self.ttl_hours)
+            hours = self.users.get(summary.user_id or "", self.ttl_hours)
             # Divided rather than multiplied: no number of hours can overflow.
             if hours and (now - summary.updated_at) / _HOUR > hours:
                 yield Victim(summary, f"not updated for {hours:g} hours")
@@ -82,7 +83,7 @@ class MaxSessions(_Strategy):
 
     max_sessions: NonNegativeInt = 100
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
         """See `statekeep.PruningStrategy`."""
         if self.max_sessions:
             for summary in _newest_first(summaries)[self.max_sessions :]:
@@ -92,6 +93,8 @@ class MaxSessions(_Strategy):
 class MaxPerUser(_Strategy):
     """Keep each user's newest sessions only.
 
+    Journals that belong to no user are left alone.
+
     Args:
         max_sessions: How many of each user; 0 switches it off.
         users: Other numbers for some users, by their id.
@@ -100,10 +103,11 @@ class MaxPerUser(_Strategy):
     max_sessions: NonNegativeInt = 100
     users: Annotated[dict[str, NonNegativeInt], _Nested] = Field(default_factory=dict)
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
         """See `statekeep.PruningStrategy`."""
+        owned = [each for each in summaries if each.user_id is not None]
         for summary, limit in _beyond(
-            summaries, lambda each: each.user_id, self.users, self.max_sessions
+            owned, lambda each: each.user_id, self.users, self.max_sessions
         ):
             yield Victim(summary, f"older than the user's newest {limit}")
 
@@ -123,7 +127,7 @@ class KeepLastPerPhase(_Strategy):
     phases: Annotated[dict[str, NonNegativeInt], _Nested] = Field(default_factory=dict)
     keep_passed: bool = False
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
         """See `statekeep.PruningStrategy`."""
         if self.keep_passed:
             summaries = [each for each in summaries if not each.last_evaluation]
@@ -132,6 +136,19 @@ class KeepLastPerPhase(_Strategy):
         ):
             where = "without a phase" if summary.last_phase is None else f"in {summary.last_phase}"
             yield Victim(summary, f"older than the newest {limit} {where}")
+
+
+class Expired(_Strategy):
+    """Delete what has come to the end that it carries itself.
+
+    `Sessions.expire` and `Journal.expire` set that end; most have none.
+    """
+
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
+        """See `statekeep.PruningStrategy`."""
+        for summary in summaries:
+            if summary.expires_at is not None and summary.expires_at <= now:
+                yield Victim(summary, f"expired at {summary.expires_at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 class TotalBytes(_Strategy):
@@ -144,7 +161,7 @@ class TotalBytes(_Strategy):
 
     max_bytes: ByteSize
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
         """See `statekeep.PruningStrategy`."""
         if not self.max_bytes:
             return
@@ -166,7 +183,7 @@ class TimeToLiveAndCount(_Strategy):
     max_sessions: NonNegativeInt = 100
     ttl_hours: NonNegativeFloat = 168.0
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
         """See `statekeep.PruningStrategy`."""
         expired = list(TimeToLive(ttl_hours=self.ttl_hours).select(summaries, now))
         yield from expired
@@ -217,7 +234,7 @@ class AnyOf:
     def __repr__(self) -> str:
         return f"any-of({', '.join(name for name, _ in self._strategies)})"
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
         """See `statekeep.PruningStrategy`."""
         for name, strategy in self._strategies:
             victims = list(strategy.select(summaries, now))
@@ -226,18 +243,18 @@ class AnyOf:
             summaries = _without(victims, summaries)
 
 
-def _newest_first(summaries: Sequence[SessionSummary]) -> list[SessionSummary]:
+def _newest_first(summaries: Sequence[Summary]) -> list[Summary]:
     by_id = sorted(summaries, key=lambda summary: summary.id)
     # Stable and, on what is sorted already, linear.
     return sorted(by_id, key=lambda summary: summary.updated_at, reverse=True)
 
 
 def _beyond(
-    summaries: Sequence[SessionSummary],
-    group: Callable[[SessionSummary], str | None],
+    summaries: Sequence[Summary],
+    group: Callable[[Summary], str | None],
     limits: Mapping[str, int],
     limit: int,
-) -> Iterator[tuple[SessionSummary, int]]:
+) -> Iterator[tuple[Summary, int]]:
     """What is older than the newest so many of its group, and how many those are."""
     seen: Counter[str | None] = Counter()
     for summary in _newest_first(summaries):
@@ -248,9 +265,7 @@ def _beyond(
             yield summary, most
 
 
-def _without(
-    victims: Sequence[Victim], summaries: Sequence[SessionSummary]
-) -> list[SessionSummary]:
+def _without(victims: Sequence[Victim], summaries: Sequence[Summary]) -> list[Summary]:
     gone = {victim.summary.id for victim in victims}
     return [summary for summary in summaries if summary.id not in gone]
 
@@ -259,6 +274,7 @@ def _without(
 def statekeep_pruners() -> list[PrunerSpec]:
     """Offer the built-in strategies."""
     offered: dict[str, type[_Strategy]] = {
+        "expired": Expired,
         "keep-last-per-phase": KeepLastPerPhase,
         "max-per-user": MaxPerUser,
         "max-sessions": MaxSessions,

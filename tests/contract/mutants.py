@@ -21,6 +21,7 @@ from statekeep import (
     SessionSummary,
     StateStore,
     StateStoreError,
+    Summary,
     UnavailableError,
     UnsupportedError,
     Version,
@@ -675,17 +676,18 @@ class _Nowhere(StateStore):
 class _Strategy:
     """Chooses sessions without a user message, and does that well."""
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
-        return [Victim(each, "empty") for each in summaries if not each.message_count]
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+        sessions = (each for each in summaries if isinstance(each, SessionSummary))
+        return [Victim(each, "empty") for each in sessions if not each.message_count]
 
 
 class ChoosesTwice(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         return [*super().select(summaries, now)] * 2
 
 
 class Invents(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         return [
             Victim(replace(victim.summary, id=victim.summary.id.upper() + "x"), "mine")
             for victim in super().select(summaries, now)
@@ -693,7 +695,7 @@ class Invents(_Strategy):
 
 
 class GivesNoReason(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         return [replace(victim, reason=" ") for victim in super().select(summaries, now)]
 
 
@@ -703,7 +705,7 @@ class Remembers(_Strategy):
     def __init__(self) -> None:
         self._chosen: set[str] = set()
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         found = super().select(summaries, now)
         fresh = [victim for victim in found if victim.summary.id not in self._chosen]
         self._chosen |= {victim.summary.id for victim in fresh}
@@ -711,18 +713,18 @@ class Remembers(_Strategy):
 
 
 class TakesTheOldestHalf(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
         return [Victim(each, "old") for each in summaries[(len(summaries) + 1) // 2 :]]
 
 
 class NeedsASession(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         newest = summaries[0]
         return [each for each in super().select(summaries, now) if each.summary != newest]
 
 
 class EmptiesTheListing(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         found = list(super().select(summaries, now))
         for victim in found:
             summaries.remove(victim.summary)  # type: ignore[attr-defined]
@@ -730,18 +732,18 @@ class EmptiesTheListing(_Strategy):
 
 
 class Overflows(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         week = timedelta(days=7)
         return [Victim(each, "old") for each in summaries if each.updated_at + week < now]
 
 
 class ReversesTheOrder(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         return [*super().select(summaries, now)][::-1]
 
 
 class GoesByThePlace(_Strategy):
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
         return [Victim(each, "beyond the first five") for each in summaries[5:]]
 
 

@@ -52,15 +52,18 @@ RIGHT_TYPES: list[set[type[Any]]] = [
     {str, type(None)},  # version, None if it is the fingerprint
     {str},  # id
     {str},  # user_id
-    {int},  # message_count
+    {int},  # length
     {str, type(None)},  # active_seed_id
     {str, type(None)},  # project_id
     {int},  # created_at
     {int},  # updated_at
     {int},  # size
     {int, type(None)},  # pinned_until
+    {int, type(None)},  # expires_at
+    {str, type(None)},  # title
     {str, type(None)},  # last_phase
     {bool, type(None)},  # last_evaluation
+    {type(None)},  # name, which only journals have
 ]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -421,7 +424,7 @@ class TestADamagedIndex:
     ) -> None:
         header, problems, line = self._data(store).split(b"\n")
         columns = json.loads(line)
-        too_late = value == 2**63 and place in {8, 9, 11}
+        too_late = value == 2**63 and place in {8, 9, 11, 12}
         if type(value) in RIGHT_TYPES[place] and not too_late:
             return
         columns[place][0] = value

@@ -18,6 +18,7 @@ from statekeep import (
     Sessions,
     SessionSummary,
     StateStore,
+    Summary,
     UnavailableError,
     load_pruner,
     open_store,
@@ -41,7 +42,7 @@ def summary(session_id: str, age: timedelta, user_id: str = "ada") -> SessionSum
     return session.summary()
 
 
-def chosen(strategy: PruningStrategy, summaries: Sequence[SessionSummary]) -> str:
+def chosen(strategy: PruningStrategy, summaries: Sequence[Summary]) -> str:
     return "".join(sorted(victim.summary.id for victim in strategy.select(summaries, NOW)))
 
 
@@ -183,9 +184,7 @@ class TestPlanning:
 
     def test_a_strategy_that_invents_victims_prunes_nothing(self, sessions: Sessions) -> None:
         class Inventor:
-            def select(
-                self, summaries: Sequence[SessionSummary], now: datetime
-            ) -> Iterable[Victim]:
+            def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
                 assert now.tzinfo
                 return [Victim(each, "mine") for each in (*summaries, summary("x", HOUR))]
 

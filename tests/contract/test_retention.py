@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from statekeep import SessionSummary
+    from statekeep import Summary
     from statekeep.retention import Victim
     from statekeep.store import Entry, Expect
 
@@ -155,9 +155,7 @@ class TestASave:
 class TestWhatLives:
     def test_is_what_the_save_wrote(self, store: StateStore) -> None:
         class All:
-            def select(
-                self, summaries: Sequence[SessionSummary], now: datetime
-            ) -> Iterable[Victim]:
+            def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
                 from statekeep.retention import Victim
 
                 return [Victim(summary, f"all, at {now}") for summary in summaries]
@@ -276,9 +274,7 @@ class TestAFailure:
         self, store: StateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         class Broken:
-            def select(
-                self, summaries: Sequence[SessionSummary], now: datetime
-            ) -> Iterable[Victim]:
+            def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
                 raise ZeroDivisionError(len(summaries), now)
 
         events: list[Event] = []

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from statekeep import SessionSummary
+    from statekeep import Summary
 
     Jump = Callable[[timedelta | None], None]
 
@@ -80,7 +80,7 @@ def _everything(store: StateStore) -> dict[str, tuple[bytes, datetime | None]]:
 
 
 class Everything:
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         assert now.tzinfo
         return [Victim(each, "all") for each in summaries]
 

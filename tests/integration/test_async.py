@@ -35,6 +35,7 @@ from statekeep import (
     Session,
     Sessions,
     SessionSummary,
+    Summary,
     UnavailableError,
     UnsupportedError,
     Version,
@@ -157,7 +158,7 @@ class TestTheSurface:
             assert_type(await sessions.load("s"), Session | None)
             with pytest.raises(NotFoundError, match="no such session"):
                 assert_type(await sessions.load("s", required=True), Session)
-            assert_type(await sessions.list(limit=5), Listing)
+            assert_type(await sessions.list(limit=5), Listing[SessionSummary])
             assert_type(await sessions.get_or_create("ada"), Session)
             with pytest.raises(TypeError):
                 await sessions.load("s", user="ada")  # type: ignore[call-overload]
@@ -553,7 +554,7 @@ class TestClosing:
         class Everything:
             def select(
                 self,
-                summaries: Sequence[SessionSummary],
+                summaries: Sequence[Summary],
                 now: datetime,  # noqa: ARG002
             ) -> list[Victim]:
                 began.set()

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from statekeep import SessionSummary, Version
+    from statekeep import Summary, Version
     from statekeep.store import Expect
 
 
@@ -1369,6 +1369,6 @@ def test_a_base_that_is_a_link_to_nothing_is_refused(base: Path) -> None:
 
 
 class _Everything:
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> list[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> list[Victim]:
         assert now.tzinfo
         return [Victim(each, "all") for each in summaries]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from simulation.scheduler import Scheduler
     from simulation.store import SimulatedStore
-    from statekeep import SessionSummary
+    from statekeep import Summary
     from statekeep.retention import PrunePlan
 
 __all__ = ["ACTS", "Step", "Worker", "draw_policy"]
@@ -279,7 +279,7 @@ class _Strategy:
     policy: Policy
     scheduler: Scheduler[Operation]
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
         self.scheduler.current.operation.plan()
         ttl = self.policy.ttl
         for summary in summaries[self.policy.keep :]:

@@ -63,7 +63,7 @@ def test_every_public_name_is_there_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "doctor", "errors", "events", "plugins", "retention", "store"]
+    "module", ["config", "doctor", "errors", "events", "journals", "plugins", "retention", "store"]
 )
 def test_a_module_can_be_asked_for_without_importing_it(module: str) -> None:
     assert f"statekeep.{module}" in _imported_by(f"import statekeep; statekeep.{module}.__all__")

@@ -76,6 +76,7 @@ CALLS: dict[str, tuple[str | None, Callable[[Place], Any]]] = {
     "Sessions.save": ("t", lambda p: p.sessions.save(Session.new("ada", "t"))),
     "Sessions.update": ("s", lambda p: p.sessions.update("s", lambda _: None)),
     "Sessions.get_or_create": ("t", lambda p: p.sessions.get_or_create("ada", "t")),
+    "Sessions.expire": ("s", lambda p: p.sessions.expire("s", None)),
     "Sessions.delete": ("s", lambda p: p.sessions.delete(session_id="s")),
     "Sessions.restore": ("gone", lambda p: p.sessions.restore("gone")),
     "Sessions.list_trash": (None, lambda p: p.sessions.list_trash()),

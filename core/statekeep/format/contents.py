@@ -8,15 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from statekeep.errors import CorruptDataError
+from statekeep.errors import CorruptDataError, InvalidKeyError
 from statekeep.format.journal import MAX_IDS, MAX_KEYS, Header, encode_line
+from statekeep.store.keys import JOURNALS, journal_key, session_key
+from statekeep.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from statekeep.format.journal import Change
 
-__all__ = ["MAX_LINES", "Contents", "Fitted", "fit", "fold"]
+__all__ = ["MAX_LINES", "About", "Contents", "Fitted", "about_at", "fit", "fold"]
 
 MAX_LINES: Final = 64 * 1024
 """Bytes that the lines after the header take at most."""
@@ -86,6 +89,63 @@ def fold(header: Header, changes: Iterable[Change] = ()) -> Contents:
     for change in changes:
         contents.apply(change)
     return contents
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a head says of the whole, as far as all journals say it.
+
+    Attributes:
+        name: A journal's name in its collection; empty for a session.
+        id: A session's id; None for a journal.
+        user_id: The user it belongs to.
+        created_at: Aware, UTC.
+        updated_at: Aware, UTC.
+    """
+
+    name: tuple[str, ...]
+    id: str | None
+    user_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def about_at(key: str, contents: Contents) -> About:
+    """Read what a head says of the whole.
+
+    Args:
+        key: Where it lies.
+        contents: What it says.
+
+    Raises:
+        CorruptDataError: It does not say it, or says that it belongs elsewhere.
+    """
+    about = contents.about
+    name, session_id, user_id = about.get("name", []), about.get("id"), about.get("user_id")
+    try:
+        if not (
+            isinstance(name, list)
+            and all(isinstance(part, str) for part in name)
+            and isinstance(session_id, str | None)
+            and isinstance(user_id, str | None)
+        ):
+            raise TypeError("name, id and user are texts")
+        created_at = parse_timestamp(about["created_at"])
+        updated_at = parse_timestamp(about["updated_at"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptDataError(f"the journal does not say what it is: {error}") from None
+    category, _, rest = key.partition("/")
+    try:
+        if category == JOURNALS:
+            place = journal_key(rest.partition("/")[0], name)
+        else:
+            place = session_key(session_id or "")
+    except InvalidKeyError:
+        place = None
+    if place != key:
+        inner = session_id if session_id is not None else "/".join(name)
+        raise CorruptDataError(f"the name inside, {inner[:80]!r}, does not belong here")
+    return About(tuple(name), session_id, user_id, created_at, updated_at)
 
 
 @dataclass(frozen=True, slots=True)

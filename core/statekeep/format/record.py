@@ -1,4 +1,4 @@
-"""What is known of a session without its messages: one record of an index or a listing."""
+"""What is known of a session or journal without reading it: one record of an index."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 from statekeep.errors import CorruptDataError, InvalidKeyError
 from statekeep.format.session import Session, remember_version
-from statekeep.format.summary import SessionSummary, read_summary
+from statekeep.format.summary import JournalSummary, SessionSummary, read_summary
 from statekeep.store.keys import session_key
 from statekeep.timestamps import from_microseconds, to_microseconds
 
@@ -43,52 +45,78 @@ class Problem:
 
 
 class HeadRecord(NamedTuple):
-    """One session as a listing needs it: flat, so that thousands are loaded and sorted at once.
+    """One head as a listing needs it: flat, so that thousands are loaded and sorted at once.
 
-    Times are microseconds since 1970. Only the first three are not of `SessionSummary`.
+    Times are microseconds since 1970. What is not said here is a field of the summary.
 
     Attributes:
         key: Where it lies.
         fingerprint: The `Blob.fingerprint` of what was read.
         version: The version of what was read.
+        length: Of a session's user messages, or a journal's items.
+        name: A journal's name as a JSON array; None of a session.
     """
 
     key: str
     fingerprint: str | None
     version: Version
     id: str
-    user_id: str
-    message_count: int
+    user_id: str | None
+    length: int
     active_seed_id: str | None
     project_id: str | None
     created_at: int
     updated_at: int
     size: int
     pinned_until: int | None
+    expires_at: int | None
+    title: str | None
     last_phase: str | None
     last_evaluation: bool | None
+    name: str | None = None
 
-    def summary(self) -> SessionSummary:
+    def summary(self) -> SessionSummary | JournalSummary:
         """The summary that it holds."""
-        pin = self.pinned_until
+        pin, end = self.pinned_until, self.expires_at
+        created_at = from_microseconds(self.created_at)
+        updated_at = from_microseconds(self.updated_at)
+        pinned_until = None if pin is None else from_microseconds(pin)
+        expires_at = None if end is None else from_microseconds(end)
+        if self.name is not None:
+            return JournalSummary(
+                id=self.id,
+                user_id=self.user_id,
+                created_at=created_at,
+                updated_at=updated_at,
+                size=self.size,
+                pinned_until=pinned_until,
+                expires_at=expires_at,
+                title=self.title,
+                collection=self.key.split("/")[1],
+                name=tuple(orjson.loads(self.name)),
+                length=self.length,
+            )
+        assert self.user_id is not None  # noqa: S101 - a session has a user
         return SessionSummary(
-            self.id,
-            self.user_id,
-            self.message_count,
-            self.active_seed_id,
-            self.project_id,
-            from_microseconds(self.created_at),
-            from_microseconds(self.updated_at),
-            self.size,
-            None if pin is None else from_microseconds(pin),
-            self.last_phase,
-            self.last_evaluation,
+            id=self.id,
+            user_id=self.user_id,
+            created_at=created_at,
+            updated_at=updated_at,
+            size=self.size,
+            pinned_until=pinned_until,
+            expires_at=expires_at,
+            title=self.title,
+            message_count=self.length,
+            active_seed_id=self.active_seed_id,
+            project_id=self.project_id,
+            last_phase=self.last_phase,
+            last_evaluation=self.last_evaluation,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class IndexSnapshot:
-    """All sessions of a store, and what could not be read.
+    """All heads of a collection, and what could not be read.
 
     Attributes:
         records: Newest `updated_at` first, ties by id.
@@ -124,7 +152,7 @@ def read_record(key: str, blob: Blob) -> HeadRecord:
     if summary is None:
         summary = Session.from_json(blob.data).summary(size=len(blob.data))
     _check_place(key, summary.id)
-    pin = summary.pinned_until
+    pin, end = summary.pinned_until, summary.expires_at
     return HeadRecord(
         key,
         blob.fingerprint,
@@ -138,6 +166,8 @@ def read_record(key: str, blob: Blob) -> HeadRecord:
         to_microseconds(summary.updated_at),
         summary.size,
         None if pin is None else to_microseconds(pin),
+        None if end is None else to_microseconds(end),
+        summary.title,
         summary.last_phase,
         summary.last_evaluation,
     )

@@ -14,24 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "EXPIRES",
     "FOREVER",
     "OPTIONAL_BOOLEAN",
     "OPTIONAL_TEXT",
     "PIN",
     "RESTORED",
+    "JournalSummary",
     "SessionSummary",
+    "Summary",
+    "expires_at",
+    "pinned_until",
     "read_summary",
     "summarize",
+    "title_of",
 ]
 
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
-"""`SessionSummary.pinned_until` of a session that is pinned without an end."""
+"""`Summary.pinned_until` of what is pinned without an end."""
 
 PIN: Final = "statekeep.pin"
 """The metadata key of a pin: a time as text, or true for ever."""
 
+EXPIRES: Final = "statekeep.expires"
+"""The metadata key of the end that a session or journal carries: a time as text."""
+
 RESTORED: Final = "statekeep.restored"
-"""The metadata key that says that a session came out of the trash, and by which restore."""
+"""The metadata key that says that something came out of the trash, and by which restore."""
+
+TITLE: Final = "title"
+"""The metadata key of a title."""
 
 _PROJECT: Final = "project_ids"
 
@@ -39,35 +51,50 @@ OPTIONAL_TEXT: Final = (str, type(None))
 OPTIONAL_BOOLEAN: Final = (bool, type(None))
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSummary:
-    """What a listing says of a session without its messages.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a listing says of a session or journal; a pruning strategy goes by this.
 
     Attributes:
-        id: The session's id.
-        user_id: Whom it belongs to.
-        message_count: How many user messages it has.
-        active_seed_id: The seed in work, if any.
-        project_id: The metadata value ``project_ids``, if that is text.
+        id: The session's id; of a journal what no other of its collection has.
+        user_id: The user it belongs to; None for a journal of no user.
         created_at: UTC.
         updated_at: UTC.
         size: Bytes that it takes in the store.
         pinned_until: Until when it is protected from pruning; `FOREVER` if without end.
-        last_phase: The last phase that a response reached.
+        expires_at: When it may go, if it says so itself; see the strategy ``expired``.
+        title: The metadata value ``title``, if that is text.
+        last_phase: The last phase that a response reached; of a session.
         last_evaluation: Whether the last evaluation passed; None if there was none.
     """
 
     id: str
-    user_id: str
-    message_count: int
-    active_seed_id: str | None
-    project_id: str | None
+    user_id: str | None
     created_at: datetime
     updated_at: datetime
     size: int
     pinned_until: datetime | None
-    last_phase: str | None
-    last_evaluation: bool | None
+    expires_at: datetime | None = None
+    title: str | None = None
+    last_phase: str | None = None
+    last_evaluation: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSummary(Summary):
+    """What a listing says of a session without its messages.
+
+    Attributes:
+        user_id: The user it belongs to.
+        message_count: How many user messages it has.
+        active_seed_id: The seed in work, if any.
+        project_id: The metadata value ``project_ids``, if that is text.
+    """
+
+    user_id: str
+    message_count: int
+    active_seed_id: str | None
+    project_id: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """The original's JSON form: its fields only, absent ones left out."""
@@ -80,6 +107,21 @@ class SessionSummary:
             "created_at": format_timestamp(self.created_at),
             "updated_at": format_timestamp(self.updated_at),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSummary(Summary):
+    """What a listing says of a journal without its items.
+
+    Attributes:
+        collection: The collection that it is in.
+        name: Its name there.
+        length: How many items it has.
+    """
+
+    collection: str
+    name: tuple[str, ...]
+    length: int
 
 
 def summarize(
@@ -104,7 +146,9 @@ def summarize(
         created_at=fields["created_at"],
         updated_at=fields["updated_at"],
         size=size,
-        pinned_until=_pinned_until(fields["metadata"]),
+        pinned_until=pinned_until(fields["metadata"]),
+        expires_at=expires_at(fields["metadata"]),
+        title=title_of(fields["metadata"]),
         last_phase=next((each for each in phases if each is not None), None),
         last_evaluation=next((each for each in verdicts if each is not None), None),
     )
@@ -160,7 +204,8 @@ def read_summary(data: bytes) -> SessionSummary | None:
         return None
 
 
-def _pinned_until(metadata: dict[str, Any]) -> datetime | None:
+def pinned_until(metadata: Mapping[str, Any]) -> datetime | None:
+    """Until when a pin in some metadata protects; None if there is none."""
     pin = metadata.get(PIN)
     if pin is None or pin is False:
         return None
@@ -168,3 +213,18 @@ def _pinned_until(metadata: dict[str, Any]) -> datetime | None:
         return parse_timestamp(pin) if isinstance(pin, str) else FOREVER
     except ValueError:
         return FOREVER  # a pin that cannot be read protects: the other mistake deletes
+
+
+def expires_at(metadata: Mapping[str, Any]) -> datetime | None:
+    """The end that some metadata says; None if there is none that can be read."""
+    end = metadata.get(EXPIRES)
+    try:
+        return parse_timestamp(end) if isinstance(end, str) else None
+    except ValueError:
+        return None
+
+
+def title_of(metadata: Mapping[str, Any]) -> str | None:
+    """The title in some metadata, if that is text."""
+    title = metadata.get(TITLE)
+    return title if isinstance(title, str) else None

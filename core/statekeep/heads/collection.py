@@ -37,6 +37,6 @@ class Collection:
 
 
 SESSION_HEADS: Final = Collection(
-    SESSIONS, f"{CACHE}/summaries-3.jsonl", is_session_key, read_record
+    SESSIONS, f"{CACHE}/summaries-4.jsonl", is_session_key, read_record
 )
 """The sessions of a store."""

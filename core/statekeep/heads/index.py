@@ -51,10 +51,11 @@ class SummaryIndex:
         self._unsaved = 0
         self._reported: dict[str, Version | None] = {}
 
-    def read(self, *, times: bool = False) -> IndexSnapshot:
+    def read(self, below: str | None = None, *, times: bool = False) -> IndexSnapshot:
         """Give the heads as they are now: one scan, and reads of what changed.
 
         Args:
+            below: Only those below this prefix, and the journal that is named like it.
             times: Whether `IndexSnapshot.modified` is needed; for very many it takes much memory.
 
         Raises:
@@ -65,37 +66,46 @@ class SummaryIndex:
         fingerprints: dict[str, str | None] = {}
         holds = self._collection.holds
         # By key, because a folder that is written while it is scanned may name a file twice.
-        for entry in self._store.scan(self._collection.prefix):
+        for entry in self._store.scan(self._collection.prefix if below is None else below):
             if holds(entry.key):
                 fingerprints[entry.key] = entry.fingerprint
                 if times:
                     modified[entry.key] = entry.modified_ns
         before = self._cached
         known = before.retain_matching(fingerprints)
-        self._unsaved += len(before) - len(known)
+        if below is None:
+            self._unsaved += len(before) - len(known)
         missing = _missing(known, fingerprints)
         if _are_many(len(missing), fingerprints):
             persisted = self._load()
             wanted = {key: fingerprints[key] for key in missing} if known else fingerprints
             more = persisted.retain_matching(wanted)
-            self._unsaved += len(persisted) - len(known) - len(more)
+            if below is None:
+                self._unsaved += len(persisted) - len(known) - len(more)
             known += more
             missing = _missing(known, fingerprints)
+        if below is not None:
+            missing.append(f"{below}.jsonl")  # no scan below it shows its fingerprint
         fresh = self._read(missing)
         reusable = fresh.cacheable()
         # Read once and set once: other threads do the same meanwhile.
         self._cached = cached = known + reusable
-        self._unsaved += len(reusable)
-        if _are_many(self._unsaved, fingerprints):
-            self._save(cached)
+        if below is not None:
+            self._cached = before.outside(below) + cached
+        else:
+            self._unsaved += len(reusable)
+            if _are_many(self._unsaved, fingerprints):
+                self._save(cached)
         everything = cached if len(reusable) == len(fresh) else known + fresh
         problems = tuple(sorted((each for _, each in everything.problems), key=attrgetter("key")))
-        self._report(problems)
+        self._report(problems, below)
         return IndexSnapshot(everything.records, problems, modified)
 
-    def _report(self, problems: tuple[Problem, ...]) -> None:
+    def _report(self, problems: tuple[Problem, ...], below: str | None) -> None:
         reported = self._reported
         self._reported = {problem.key: problem.version for problem in problems}
+        if below is not None:
+            self._reported = reported | self._reported
         for problem in problems:
             if problem.key not in reported or reported[problem.key] != problem.version:
                 reason = printable(problem.reason)

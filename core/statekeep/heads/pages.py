@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import orjson
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from statekeep.format.record import HeadRecord, IndexSnapshot, Problem
-    from statekeep.format.summary import SessionSummary
+    from statekeep.format.summary import Summary
 
 __all__ = ["Filter", "Listing", "page"]
 
@@ -30,6 +30,7 @@ class Filter:
         user_id: Only this user's.
         project_id: Only this project's.
         active_seed_id: Only those with this seed at work.
+        title: Only those of this title.
         updated_before: Only those updated before; aware.
         updated_after: Only those updated after; aware.
 
@@ -40,12 +41,14 @@ class Filter:
     user_id: str | None = None
     project_id: str | None = None
     active_seed_id: str | None = None
+    title: str | None = None
     updated_before: datetime | None = None
     updated_after: datetime | None = None
 
     def matches(self) -> Callable[[HeadRecord], bool]:
         """The test of a record: a closure, because a listing makes it thousands of times."""
         user_id, project_id, seed_id = self.user_id, self.project_id, self.active_seed_id
+        title = self.title
         before, after = _microseconds(self.updated_before), _microseconds(self.updated_after)
 
         def matches(record: HeadRecord) -> bool:
@@ -53,6 +56,7 @@ class Filter:
                 (user_id is None or record.user_id == user_id)
                 and (project_id is None or record.project_id == project_id)
                 and (seed_id is None or record.active_seed_id == seed_id)
+                and (title is None or record.title == title)
                 and (before is None or record.updated_at < before)
                 and (after is None or record.updated_at > after)
             )
@@ -60,22 +64,25 @@ class Filter:
         return matches
 
 
+S = TypeVar("S", bound="Summary")
+
+
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """One page of sessions, newest first; iterating yields its summaries.
+class Listing(Generic[S]):
+    """One page of sessions or journals, newest first; iterating yields its summaries.
 
     Attributes:
         summaries: Newest `updated_at` first, ties by id.
-        problems: Every document of the store that should be a session and cannot be read,
-            whatever the filters and the page.
+        problems: Every document that should be one of them and cannot be read, whatever the
+            filters and the page.
         cursor: What to hand to the next call for the next page; None if this was the last.
     """
 
-    summaries: tuple[SessionSummary, ...]
+    summaries: tuple[S, ...]
     problems: tuple[Problem, ...]
     cursor: str | None
 
-    def __iter__(self) -> Iterator[SessionSummary]:
+    def __iter__(self) -> Iterator[S]:
         return iter(self.summaries)
 
     def __len__(self) -> int:
@@ -85,10 +92,11 @@ class Listing:
 def page(
     snapshot: IndexSnapshot,
     wanted: Filter,
+    kind: type[S],  # noqa: ARG001 - for the checker: what the collection holds
     *,
     limit: int | None,
     cursor: str | None,
-) -> Listing:
+) -> Listing[S]:
     """Filter a snapshot and cut one page out of it."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
@@ -103,7 +111,7 @@ def page(
                 break
             found.append(record)
     return Listing(
-        tuple([record.summary() for record in found]),
+        cast("tuple[S, ...]", tuple([record.summary() for record in found])),
         snapshot.problems,
         _encode_cursor(found[-1]) if more else None,
     )

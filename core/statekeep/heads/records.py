@@ -26,33 +26,38 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedRecords", "decode_index", "encode_index"]
 
-_FORMAT = "statekeep summaries 3"
+_FORMAT = "statekeep summaries 4"
 _ROWS = 10_000
 """Records in a line, so that no more than these are in memory twice while they are read."""
 _KEY, _FINGERPRINT, _VERSION, _ID = map(
     HeadRecord._fields.index, ("key", "fingerprint", "version", "id")
 )
-_UPDATED = HeadRecord._fields.index("updated_at")
+_USER, _UPDATED, _NAME = map(HeadRecord._fields.index, ("user_id", "updated_at", "name"))
 _REPEATED = [
     *map(HeadRecord._fields.index, ("user_id", "active_seed_id", "project_id", "last_phase"))
 ]
-_TIMES = [*map(HeadRecord._fields.index, ("created_at", "updated_at", "pinned_until"))]
+_TIMES = [
+    *map(HeadRecord._fields.index, ("created_at", "updated_at", "pinned_until", "expires_at"))
+]
 _TEXT, _NUMBER, _NOTHING = {str}, {int}, {type(None)}
 _TYPES: Final[dict[str, set[Any]]] = {
     "key": _TEXT,
     "fingerprint": _TEXT,
     "version": _TEXT,
     "id": _TEXT,
-    "user_id": _TEXT,
-    "message_count": _NUMBER,
+    "user_id": _TEXT | _NOTHING,
+    "length": _NUMBER,
     "active_seed_id": _TEXT | _NOTHING,
     "project_id": _TEXT | _NOTHING,
     "created_at": _NUMBER,
     "updated_at": _NUMBER,
     "size": _NUMBER,
     "pinned_until": _NUMBER | _NOTHING,
+    "expires_at": _NUMBER | _NOTHING,
+    "title": _TEXT | _NOTHING,
     "last_phase": _TEXT | _NOTHING,
     "last_evaluation": {bool} | _NOTHING,
+    "name": _TEXT | _NOTHING,
 }
 
 
@@ -118,6 +123,22 @@ class CachedRecords:
         return CachedRecords(
             [record for record in self.records if get(record.key) == record.fingerprint],
             [each for each in self.problems if get(each[1].key) == each[0]],
+        )
+
+    def outside(self, prefix: str) -> CachedRecords:
+        """What is known of all but the heads below a prefix, and the one that is named like it."""
+        below, itself = f"{prefix}/", f"{prefix}.jsonl"
+        return CachedRecords(
+            [
+                each
+                for each in self.records
+                if each.key != itself and not each.key.startswith(below)
+            ],
+            [
+                (mark, each)
+                for mark, each in self.problems
+                if each.key != itself and not each.key.startswith(below)
+            ],
         )
 
     def cacheable(self) -> CachedRecords:
@@ -205,6 +226,14 @@ def _check_columns(columns: Any) -> None:  # noqa: ANN401 - any JSON value
     for column, types in zip(columns, _TYPES.values(), strict=True):
         if type(column) is not list or not {*map(type, column)} <= types:
             _refuse()
+    named = {*map(type, columns[_NAME])}
+    if named == _TEXT:
+        for name in columns[_NAME]:
+            parts = orjson.loads(name)
+            if type(parts) is not list or {*map(type, parts)} != {str}:
+                _refuse()
+    elif named > _NOTHING or None in columns[_USER]:
+        _refuse()  # only journals have a name, and only they may have no user
     for place in _TIMES:
         if moments := [moment for moment in columns[place] if moment is not None]:
             from_microseconds(min(moments))

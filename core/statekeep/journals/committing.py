@@ -18,7 +18,7 @@ from statekeep.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statekeep.format.contents import Contents, fold
+from statekeep.format.contents import About, Contents, about_at, fold
 from statekeep.format.journal import Lines, decode_head
 from statekeep.format.summary import RESTORED
 from statekeep.store.retrying import retry_on_conflict
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from statekeep.store.protocol import Version
     from statekeep.store.transfer import Transfer
 
-__all__ = ["HeadFile", "Seen"]
+__all__ = ["HeadFile", "Seen", "decode_seen"]
 
 _SENT_AGAIN: Final = 3
 """How often a head is sent again that is still to be written after an answer was lost."""
@@ -53,12 +53,14 @@ class Seen:
         data: Its sound bytes.
         lines: What they hold.
         contents: What that says.
+        about: What that says of the whole.
     """
 
     version: Version
     data: bytes
     lines: Lines
     contents: Contents
+    about: About
 
     @property
     def uid(self) -> str:
@@ -74,6 +76,11 @@ class Seen:
     def length(self) -> int:
         """How many items there are."""
         return self.before + len(self.contents.tail)
+
+    @property
+    def size(self) -> int:
+        """Bytes of head and segments."""
+        return len(self.data) + sum(segment.size for segment in self.lines.header.segments)
 
 
 class HeadFile:
@@ -107,11 +114,9 @@ class HeadFile:
             self.seen = known
             return known
         try:
-            lines = decode_head(blob.data, known=(known.lines, known.data) if known else None)
-            contents = fold(lines.header, lines.changes)
+            self.seen = decode_seen(self.key, blob.data, blob.version, known)
         except (CorruptDataError, UnsupportedError) as error:
             raise type(error)(error.message, key=self.key, store=self._store) from None
-        self.seen = Seen(blob.version, blob.data[: lines.sound], lines, contents)
         return self.seen
 
     def swap(
@@ -179,7 +184,7 @@ class HeadFile:
                         ) from error
                     is_as_before = (base and base.version) == (now and now.version)
                     if not is_as_before or sent_again >= _SENT_AGAIN:
-                        raise self._unknown(error) from error
+                        raise self.unknown(error) from error
             raise AssertionError  # pragma: no cover - count() does not end
 
         try:
@@ -191,9 +196,10 @@ class HeadFile:
         try:
             return self.read()
         except StateStoreError:
-            raise self._unknown(error) from error
+            raise self.unknown(error) from error
 
-    def _unknown(self, error: StateStoreError) -> UnavailableError:
+    def unknown(self, error: StateStoreError) -> UnavailableError:
+        """What is raised when nobody can tell whether a write landed."""
         return UnavailableError(
             f"what was asked for may have landed: {error.message}",
             key=self.key,
@@ -206,9 +212,26 @@ class HeadFile:
             version = self._transfer.put_new(self.key, data)
         else:
             version = self._transfer.put_seen(self.key, data, base.version)
-        lines = decode_head(data, known=(base.lines, base.data) if base else None)
-        self.seen = Seen(version, data, lines, fold(lines.header, lines.changes))
+        self.seen = decode_seen(self.key, data, version, base)
         return self.seen
+
+
+def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = None) -> Seen:
+    """Read a head.
+
+    Args:
+        key: Where it lies.
+        data: Its bytes, perhaps with a torn end.
+        version: Of these.
+        known: What was seen there before, to go on from.
+
+    Raises:
+        CorruptDataError: It is damaged, or belongs elsewhere.
+        UnsupportedError: A newer version of statekeep wrote it.
+    """
+    lines = decode_head(data, known=(known.lines, known.data) if known else None)
+    contents = fold(lines.header, lines.changes)
+    return Seen(version, data[: lines.sound], lines, contents, about_at(key, contents))
 
 
 def _went_on_without(base: Seen, now: Seen) -> bool:

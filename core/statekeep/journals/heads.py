@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from statekeep.timestamps import parse_timestamp
+from statekeep.format.summary import expires_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from statekeep.journals.committing import Seen
     from statekeep.store.protocol import Version
 
-__all__ = ["EXPIRES", "Head", "Loaded", "head_of"]
-
-EXPIRES: Final = "statekeep.expires"
-"""The metadata key of the end that a journal carries: a time as text."""
+__all__ = ["Head", "Loaded", "head_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Head:
     Attributes:
         name: Its name in the collection.
         uid: Made when it was created; another journal of the same name has another.
-        user_id: Whom it belongs to, if anybody.
+        user_id: The user it belongs to, if any.
         created_at: Aware, UTC.
         updated_at: Aware, UTC.
         expires_at: When its end is, if it carries one.
@@ -66,23 +63,16 @@ class Loaded:
 
 def head_of(seen: Seen) -> Head:
     """What a head that was read says."""
-    about = seen.contents.about
+    about = seen.about
     return Head(
-        name=tuple(about["name"]),
+        name=about.name,
         uid=seen.uid,
-        user_id=about.get("user_id"),
-        created_at=parse_timestamp(about["created_at"]),
-        updated_at=parse_timestamp(about["updated_at"]),
-        expires_at=_expires_at(seen.contents.metadata),
-        metadata=seen.contents.metadata,
+        user_id=about.user_id,
+        created_at=about.created_at,
+        updated_at=about.updated_at,
+        expires_at=expires_at(seen.contents.metadata),
+        metadata=deepcopy(seen.contents.metadata),
         length=seen.length,
-        size=len(seen.data) + sum(segment.size for segment in seen.lines.header.segments),
+        size=seen.size,
         version=seen.version,
     )
-
-
-def _expires_at(metadata: Mapping[str, Any]) -> datetime | None:
-    try:
-        return parse_timestamp(metadata[EXPIRES])
-    except (KeyError, TypeError, ValueError):
-        return None  # one that cannot be read ends nothing

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
+from statekeep._arguments import checked
 from statekeep.errors import (
     ConflictError,
     CorruptDataError,
@@ -27,25 +29,33 @@ from statekeep.format.journal import (
     encode_line,
     hashed_key,
 )
-from statekeep.format.summary import PIN
+from statekeep.format.summary import EXPIRES, PIN
 from statekeep.format.values import plain_value, refusal
 from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
-from statekeep.journals.heads import EXPIRES, Head, Loaded, head_of
+from statekeep.journals.heads import Head, Loaded, head_of
 from statekeep.journals.segments import MissingSegmentError, Segments
+from statekeep.observe.events import (
+    ConflictDetected,
+    ConflictRetried,
+    JournalDeleted,
+    JournalSaved,
+)
+from statekeep.store.keys import journal_id, journal_key
 from statekeep.store.protocol import ABSENT, ANY
+from statekeep.store.retrying import apply, retry_on_conflict
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from statekeep.format.journal import SegmentName
     from statekeep.journals.committing import Seen
+    from statekeep.observe.emitter import Emitter
     from statekeep.store.protocol import Expect, ExpectSeen, Version
     from statekeep.store.transfer import Transfer
 
-__all__ = ["SKIP", "Journal"]
+__all__ = ["SKIP", "Journal", "Shared"]
 
 T = TypeVar("T")
 
@@ -67,6 +77,23 @@ SKIP: Final = _Skip()
 """What the function of `Journal.change` returns so that nothing is written."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the journals of a collection have in common.
+
+    Attributes:
+        collection: Its name.
+        transfer: Writes and deletes on conditions.
+        emitter: Tells observers.
+        saved: Told of each change by the id of the journal, for retention.
+    """
+
+    collection: str
+    transfer: Transfer
+    emitter: Emitter
+    saved: Callable[[str], object]
+
+
 class Journal:
     """A journal of a collection; `Journals.open` gives one, without looking at the store.
 
@@ -74,11 +101,16 @@ class Journal:
     open one for each.
     """
 
-    def __init__(self, transfer: Transfer, name: tuple[str, ...], key: str) -> None:
-        self._transfer = transfer
+    def __init__(self, shared: Shared, name: tuple[str, ...]) -> None:
+        self._shared = shared
+        self._transfer = shared.transfer
+        self._emitter = shared.emitter
         self._name = name
-        self._file = HeadFile(transfer, key)
+        self._file = HeadFile(shared.transfer, journal_key(shared.collection, name))
         self._uid: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._subject})"
 
     @property
     def name(self) -> tuple[str, ...]:
@@ -87,9 +119,11 @@ class Journal:
 
     def head(self) -> Head | None:
         """Read what is said of it; None if there is none. One request."""
-        seen = self._file.read()
-        return None if seen is None else head_of(seen)
+        with self._emitter.operation("head", self._subject):
+            seen = self._file.read()
+            return None if seen is None else head_of(seen)
 
+    @checked
     def create(
         self,
         items: Iterable[Any] = (),
@@ -103,8 +137,10 @@ class Journal:
             ConflictError: There is one.
             InvalidDocumentError: Something cannot be stored.
         """
-        return self.append(items, set=metadata, user_id=user_id, expect=ABSENT)
+        with self._emitter.operation("create", self._subject):
+            return self.append(items, set=metadata, user_id=user_id, expect=ABSENT)
 
+    @checked
     def append(
         self,
         items: Iterable[Any],
@@ -125,7 +161,10 @@ class Journal:
             key: What was done under this key is not done again.
             keys: One for each item, or None: an item whose key is known is left out.
             expect: `ANY`, `ABSENT` (the journal must be new) or the version that it must have.
-            user_id: Whom it belongs to.
+            user_id: The user it belongs to; one without a user is given to this one.
+
+        Returns:
+            What is then said of it.
 
         Raises:
             ConflictError: It is not as expected; nothing was written.
@@ -169,9 +208,10 @@ class Journal:
                 ),
             )
 
-        seen = self._commit(follow, _TIMEOUT if expect is ANY else timedelta(0))
-        return head_of(seen)
+        timeout = _TIMEOUT if expect is ANY else timedelta(0)
+        return self._head("append", follow, timeout)
 
+    @checked
     def load(
         self, *, last: int | None = None, start: int = 0, stop: int | None = None
     ) -> Loaded | None:
@@ -192,6 +232,10 @@ class Journal:
             raise ValueError("give last, or start and stop")
         if last is not None and last < 0:
             raise ValueError(f"last must not be negative, and it is {last}")
+        with self._emitter.operation("load", self._subject):
+            return self._load(last, start, stop)
+
+    def _load(self, last: int | None, start: int, stop: int | None) -> Loaded | None:
         missed: Version | None = None
         while (seen := self._file.read()) is not None:
             begin = start if last is None else max(0, seen.length - last)
@@ -207,13 +251,16 @@ class Journal:
                 missed = seen.version
         return None
 
+    @checked
     def read(
         self, *, last: int | None = None, start: int = 0, stop: int | None = None
     ) -> list[Any] | None:
         """Read items; as `load`, without the head."""
-        loaded = self.load(last=last, start=start, stop=stop)
-        return None if loaded is None else loaded.items
+        with self._emitter.operation("read", self._subject):
+            loaded = self.load(last=last, start=start, stop=stop)
+            return None if loaded is None else loaded.items
 
+    @checked
     def change(
         self, fn: Callable[[Draft], T], *, create: bool = True, timeout: timedelta = _TIMEOUT
     ) -> T:
@@ -237,38 +284,47 @@ class Journal:
         def follow(seen: Seen | None, change: str) -> bytes | None:
             self._compare(seen, ANY)
             if seen is None and not create:
-                raise NotFoundError(
-                    "no such journal", key=self._file.key, store=self._transfer.store
-                )
+                raise self._not_found()
             draft = Draft(seen, self._segments(seen) if seen else None)
-            result[:] = [fn(draft)]
+            result[:] = [apply(fn, draft)]
             return None if result[0] is SKIP else self._drafted(seen, draft, change)
 
-        self._commit(follow, timeout)
+        self._commit("change", follow, timeout)
         return result[0]
 
+    @checked
     def pin(self, until: datetime | None = None) -> Head:
         """Protect it from pruning; `updated_at` stays.
 
         Args:
-            until: When the protection ends; None for never.
+            until: When the protection ends, aware; None for never.
 
         Raises:
             NotFoundError: There is no such journal.
         """
-        return self._mark(PIN, True if until is None else format_timestamp(until))
+        return self._mark("pin", PIN, True if until is None else format_timestamp(until))
 
+    def unpin(self) -> Head:
+        """End the protection of `pin`; `updated_at` stays.
+
+        Raises:
+            NotFoundError: There is no such journal.
+        """
+        return self._mark("unpin", PIN, None)
+
+    @checked
     def expire(self, at: datetime | None) -> Head:
-        """Say when its end is, for the strategy ``expired``; `updated_at` stays.
+        """Say when it may go, for the strategy ``expired``; `updated_at` stays.
 
         Args:
-            at: When; None for never.
+            at: When, aware; None for never.
 
         Raises:
             NotFoundError: There is no such journal.
         """
-        return self._mark(EXPIRES, None if at is None else format_timestamp(at))
+        return self._mark("expire", EXPIRES, None if at is None else format_timestamp(at))
 
+    @checked
     def delete(self, *, expect: ExpectSeen = ANY) -> bool:
         """Delete the journal; what lies in segments waits for the sweep.
 
@@ -281,43 +337,95 @@ class Journal:
         Raises:
             ConflictError: It is not as expected; nothing was deleted.
         """
-        while True:
+
+        def attempt() -> bool:
             seen = self._file.read()
+            if seen is None and expect is ANY:
+                return False
             if seen is None or expect not in {ANY, seen.version}:
-                self._forget()
-                if seen is None and expect is ANY:
-                    return False
                 raise self._conflict("it is not the version that was expected")
             try:
                 self._transfer.delete_seen(self._file.key, seen.version)
             except ConflictError as error:
-                if error.landed == "no" and expect is ANY:
-                    continue
-                raise
-            self._forget()
+                if error.landed == "no":
+                    raise
+                raise self._file.unknown(error) from error
             return True
 
-    def _commit(
-        self, follow: Callable[[Seen | None, str], bytes | None], timeout: timedelta
-    ) -> Seen:
-        seen = self._file.swap(follow, timeout, lambda *_: None)
-        assert seen is not None  # noqa: S101 - what is skipped was there
-        self._uid = seen.uid
-        return seen
+        with self._emitter.operation("delete", self._subject), self._telling_of_conflicts():
+            timeout = _TIMEOUT if expect is ANY else timedelta(0)
+            deleted = retry_on_conflict(attempt, timeout, self._retry)
+            self._file.seen = self._uid = None
+            if deleted:
+                self._emitter.emit(
+                    JournalDeleted, self._shared.collection, self._name, pruned=False, trashed=False
+                )
+            return deleted
 
-    def _mark(self, name: str, value: object) -> Head:
+    @property
+    def _subject(self) -> str:
+        return "/".join([self._shared.collection, *self._name])
+
+    def _commit(
+        self, name: str, follow: Callable[[Seen | None, str], bytes | None], timeout: timedelta
+    ) -> Seen | None:
+        """Write the head that follows, as the operation of this name."""
+        is_new = wrote = False
+
+        def noting(seen: Seen | None, change: str) -> bytes | None:
+            nonlocal is_new, wrote
+            data = follow(seen, change)
+            is_new, wrote = seen is None, data is not None
+            return data
+
+        with self._emitter.operation(name, self._subject), self._telling_of_conflicts():
+            seen = self._file.swap(noting, timeout, self._retry)
+            if seen is not None:
+                self._uid = seen.uid
+            if seen is not None and wrote:
+                self._emitter.emit(
+                    JournalSaved,
+                    self._shared.collection,
+                    self._name,
+                    seen.about.user_id,
+                    seen.version,
+                    created=is_new,
+                )
+                self._shared.saved(journal_id(self._file.key))
+            return seen
+
+    def _head(
+        self, name: str, follow: Callable[[Seen | None, str], bytes | None], timeout: timedelta
+    ) -> Head:
+        seen = self._commit(name, follow, timeout)
+        assert seen is not None  # noqa: S101 - nothing was left unwritten where there was none
+        return head_of(seen)
+
+    @contextmanager
+    def _telling_of_conflicts(self) -> Iterator[None]:
+        try:
+            yield
+        except ConflictError as error:
+            self._emitter.emit(ConflictDetected, error.key)
+            raise
+
+    def _retry(self, error: ConflictError, retry: int) -> None:
+        self._emitter.emit(ConflictRetried, error.key, retry)
+
+    def _not_found(self) -> NotFoundError:
+        return NotFoundError("no such journal", key=self._file.key, store=self._transfer.store)
+
+    def _mark(self, operation: str, name: str, value: object) -> Head:
         def follow(seen: Seen | None, change: str) -> bytes | None:
             self._compare(seen, ANY)
             if seen is None:
-                raise NotFoundError(
-                    "no such journal", key=self._file.key, store=self._transfer.store
-                )
+                raise self._not_found()
             n = seen.contents.n + 1
             if value is None:
                 return self._followed(seen, Change(n=n, id=change, unset=(name,)))
             return self._followed(seen, Change(n=n, id=change, set={name: value}))
 
-        return head_of(self._commit(follow, _TIMEOUT))
+        return self._head(operation, follow, _TIMEOUT)
 
     def _compare(self, seen: Seen | None, expect: Expect) -> None:
         if self._uid is not None and (seen is None or seen.uid != self._uid):
@@ -330,12 +438,9 @@ class Journal:
     def _conflict(self, what: str) -> ConflictError:
         return ConflictError(what, key=self._file.key, store=self._transfer.store, landed="no")
 
-    def _forget(self) -> None:
-        self._file.seen = self._uid = None
-
     def _belonging(self, seen: Seen | None, user_id: str | None) -> dict[str, Any]:
         """What a change says of the user."""
-        owner = seen.contents.about.get("user_id") if seen else None
+        owner = seen.about.user_id if seen else None
         if user_id is None or owner == user_id:
             return {}
         if owner is not None:

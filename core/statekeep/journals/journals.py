@@ -1,41 +1,85 @@
-"""Journals of a collection."""
+"""Journals of a collection: opened, listed, pruned and deleted together."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self
 
 from statekeep._arguments import checked
-from statekeep.errors import UnsupportedError
-from statekeep.journals.journal import Journal
-from statekeep.store.keys import journal_key, journal_prefix
+from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.format.summary import JournalSummary
+from statekeep.heads.index import SummaryIndex
+from statekeep.heads.journals import journal_heads, journal_indexes
+from statekeep.heads.pages import Filter, Listing, page
+from statekeep.journals.committing import decode_seen
+from statekeep.journals.heads import Head, head_of
+from statekeep.journals.journal import Journal, Shared
+from statekeep.observe.emitter import Emitter
+from statekeep.observe.events import JournalDeleted
+from statekeep.retention.background import BackgroundPruner
+from statekeep.retention.pruner import Pruner
+from statekeep.retention.types import PrunePlan, PruneRequest
+from statekeep.store.keys import is_journal_key, journal_name, journal_prefix
+from statekeep.store.powers import delete_many, get_many
 from statekeep.store.transfer import ConflictPolicy, Transfer
+from statekeep.timestamps import to_utc, utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from statekeep.observe.events import Observer
+    from statekeep.retention.types import PruneReport, PruningStrategy, Retention
     from statekeep.store.protocol import StateStore
 
 __all__ = ["Journals"]
+
+_logger = logging.getLogger(__name__)
+
+_TIMEOUT = timedelta(seconds=30)
 
 
 class Journals:
     """The journals of a collection.
 
-    Safe under threads. It does not close the store.
+    A journal is an ordered list of JSON values, its items, with one small document about it, its
+    metadata. An append costs what is appended, however long the journal is.
+
+    Safe under threads; a `Journal` is not. It does not close the store.
 
     Args:
         store: Where they lie.
         collection: Which: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and underscores.
         conflicts: As for `Sessions`.
+        observers: As for `Sessions`.
+        retention: As for `Sessions`; every change may trigger pruning.
 
     Raises:
-        UnsupportedError: The store cannot compare and swap.
+        UnsupportedError: Conflicts are to be detected on a store that cannot.
         InvalidKeyError: The collection is not legal.
+        ClosedError: By every method, after `close`.
+
+    Example:
+        >>> from statekeep import Journals, open_store
+        >>> with open_store("memory:") as store:
+        ...     journal = Journals(store, "support").open("ada", "thread-17")
+        ...     head = journal.append([{"role": "user", "content": "Hello"}])
+        ...     journal.read(last=1)
+        [{'role': 'user', 'content': 'Hello'}]
     """
 
     @checked
     def __init__(
-        self, store: StateStore, collection: str, *, conflicts: ConflictPolicy = "detect"
+        self,
+        store: StateStore,
+        collection: str,
+        *,
+        conflicts: ConflictPolicy = "detect",
+        observers: Iterable[Observer] = (),
+        retention: Retention | None = None,
     ) -> None:
-        journal_prefix(collection)
+        heads = journal_heads(collection)
         claimed = store.capabilities
         if conflicts == "detect" and not (claimed.conditional_put and claimed.conditional_delete):
             raise UnsupportedError(
@@ -45,20 +89,227 @@ class Journals:
             )
         self._store = store
         self._collection = collection
+        self._emitter = Emitter(store, observers, "Journals")
         self._transfer = Transfer(store, conflicts)
+        self._index = SummaryIndex(store, heads, self._emitter)
+        self._pruner = Pruner([self._index], self._transfer, self._emitter)
+        self._background: BackgroundPruner | None = None
+        if retention is not None:
+            others = retention.collections - {collection}
+            indexes = [self._index, *journal_indexes(store, others, self._emitter)]
+            pruner = Pruner(indexes, self._transfer, self._emitter)
+            self._background = BackgroundPruner(retention, self._transfer, pruner, self._emitter)
+        self._shared = Shared(collection, self._transfer, self._emitter, self._saved)
+
+    @checked
+    def close(self, timeout: timedelta = _TIMEOUT) -> None:
+        """End background pruning. Closing twice is fine.
+
+        Args:
+            timeout: How long to wait for a prune that runs; then it ends after the journal that
+                it is at.
+        """
+        if self._background and not self._background.close(timeout):
+            _logger.warning("a prune of %s was cut short after %s", self._store, timeout)
+        self._emitter.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._store}, {self._collection!r})"
+
+    def __enter__(self) -> Self:
+        self._emitter.refuse_closed("__enter__")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def store(self) -> StateStore:
         """The store below."""
         return self._store
 
+    @property
+    def collection(self) -> str:
+        """The collection's name."""
+        return self._collection
+
+    @checked
     def open(self, *name: str) -> Journal:
         """Give the journal of a name, which need not be there. No request.
 
         Args:
-            name: One to six texts.
+            name: One to six texts of any length; what comes first is what listings go by.
 
         Raises:
             InvalidKeyError: The name is not legal.
         """
-        return Journal(self._transfer, name, journal_key(self._collection, name))
+        return Journal(self._shared, name)
+
+    @checked
+    def list(
+        self,
+        *prefix: str,
+        user_id: str | None = None,
+        title: str | None = None,
+        updated_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Listing[JournalSummary]:
+        """List journals, newest `updated_at` first.
+
+        A journal that is changed between two pages moves to the front and may be missed by the
+        second. A document that should be a journal and cannot be read is in `Listing.problems`,
+        and logged once.
+
+        Args:
+            prefix: Only those whose names begin with these parts; one of just these, too.
+            user_id: Only this user's.
+            title: Only those with this title, the metadata value ``title``.
+            updated_before: Only those updated before; aware.
+            updated_after: Only those updated after; aware.
+            limit: At most so many; None for all.
+            cursor: Where the last page ended: its `Listing.cursor`.
+
+        Raises:
+            InvalidKeyError: The cursor is not one of a listing, or the prefix not legal.
+            ValueError: A time is naive, or the limit is not positive.
+        """
+        wanted = Filter(
+            user_id=user_id,
+            title=title,
+            updated_before=updated_before,
+            updated_after=updated_after,
+        )
+        below = journal_prefix(self._collection, prefix) if prefix else None
+        with self._emitter.operation("list"):
+            found = self._index.read(below)
+            return page(found, wanted, JournalSummary, limit=limit, cursor=cursor)
+
+    @checked
+    def heads(self, *prefix: str) -> Iterator[Head]:
+        """Give the heads of journals, with their metadata, in any order; reads each head.
+
+        Args:
+            prefix: As in `list`.
+
+        Raises:
+            CorruptDataError: A head is damaged.
+            InvalidKeyError: The prefix is not legal.
+        """
+        with self._emitter.operation("heads"):
+            return iter([*self._read_heads(prefix)])
+
+    @checked
+    def delete_below(self, *prefix: str) -> int:
+        """Delete journals, as they then are; what lies in segments waits for the sweep.
+
+        Args:
+            prefix: Those whose names begin with these parts; one of just these, too.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            InvalidKeyError: The prefix is not legal.
+        """
+        with self._emitter.operation("delete_below"):
+            keys = [*self._keys(prefix)]
+            delete_many(self._store, keys)
+            for key in keys:
+                self._emitter.emit(
+                    JournalDeleted,
+                    self._collection,
+                    journal_name(key),
+                    pruned=False,
+                    trashed=False,
+                )
+            return len(keys)
+
+    @checked
+    def plan_prune(
+        self,
+        strategy: PruningStrategy,
+        *,
+        now: datetime | None = None,
+        protect: Iterable[str] = (),
+        min_idle: timedelta = timedelta(0),
+    ) -> PrunePlan:
+        """Say what a prune would delete, and why; as `Sessions.plan_prune`.
+
+        Args:
+            strategy: Decides; see `statekeep.load_pruner`.
+            now: The present as the strategy shall see it, aware; by default this machine's.
+            protect: `Summary.id` of those that it must not see, besides the pinned ones.
+            min_idle: Journals changed within this time it must not see either.
+        """
+        present = utc_now() if now is None else to_utc(now)
+        request = PruneRequest(strategy, frozenset(protect), min_idle)
+        with self._emitter.operation("plan_prune"):
+            return self._pruner.plan(request, now=present)
+
+    @checked
+    def prune(
+        self,
+        plan: PrunePlan | PruningStrategy,
+        *,
+        protect: Iterable[str] = (),
+        min_idle: timedelta = timedelta(0),
+        trash: timedelta | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> PruneReport:
+        """Delete what a plan names, each journal only if it is still the one that was seen.
+
+        It goes by the store's clock, as `Sessions.prune` does.
+
+        Args:
+            plan: A plan, or a strategy to make one from.
+            protect: As in `plan_prune`; only together with a strategy.
+            min_idle: As in `plan_prune`; only together with a strategy.
+            trash: Put the victims into the trash, and delete for good what has been there for so
+                long and a day; None to delete the victims at once and leave the trash alone.
+            progress: Called after each victim with how many are done.
+
+        Returns:
+            What became of each victim. One that could not be deleted is in it and raises nothing.
+
+        Raises:
+            PluginError: The strategy failed, or chose what it was not shown.
+            ValueError: The plan was made for another store, or `trash` is negative.
+        """
+        ours = not isinstance(plan, PrunePlan)
+        with self._emitter.operation("prune"):
+            if not isinstance(plan, PrunePlan):
+                plan = self.plan_prune(plan, protect=protect, min_idle=min_idle)
+            elif protect or min_idle:
+                raise TypeError("protect and min_idle belong to plan_prune when a plan is given")
+            return self._pruner.prune(
+                plan, ours=ours, trust_clock=False, trash=trash, progress=progress
+            )
+
+    def _keys(self, prefix: tuple[str, ...]) -> Iterator[str]:
+        """The keys of the journals whose names begin so."""
+        below = journal_prefix(self._collection, prefix)
+        if prefix and self._store.get(f"{below}.jsonl") is not None:
+            yield f"{below}.jsonl"
+        # By key, because a folder that is written while it is scanned may name a file twice.
+        yield from {e.key: None for e in self._store.scan(below) if is_journal_key(e.key)}
+
+    def _read_heads(self, prefix: tuple[str, ...]) -> Iterator[Head]:
+        for key, blob in get_many(self._store, self._keys(prefix)):
+            if isinstance(blob, StateStoreError):
+                raise blob
+            if blob is not None:  # else deleted since the scan
+                try:
+                    yield head_of(decode_seen(key, blob.data, blob.version))
+                except (CorruptDataError, UnsupportedError) as error:
+                    raise type(error)(error.message, key=key, store=self._store) from None
+
+    def _saved(self, journal_id: str) -> None:
+        if self._background:
+            self._background.saved(journal_id)

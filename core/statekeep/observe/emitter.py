@@ -32,12 +32,17 @@ _UNOBSERVED = nullcontext()
 _READING = {
     "__aenter__",
     "__enter__",
+    "attachments",
+    "get",
+    "head",
+    "heads",
     "list",
     "list_trash",
     "load",
     "load_json",
     "load_markdown",
     "plan_prune",
+    "read",
 }
 
 

@@ -19,6 +19,9 @@ __all__ = [
     "DocumentDeleted",
     "DocumentSaved",
     "Event",
+    "JournalDeleted",
+    "JournalRestored",
+    "JournalSaved",
     "Observer",
     "OperationFinished",
     "ProblemFound",
@@ -72,6 +75,40 @@ class SessionRestored(Event):
 
     session_id: str
     user_id: str
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSaved(Event):
+    """A journal was changed; `created` says whether it was not there before."""
+
+    collection: str
+    name: tuple[str, ...]
+    user_id: str | None
+    version: Version
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JournalDeleted(Event):
+    """A journal was deleted by a call or, if `pruned`, by retention.
+
+    If `trashed`, a copy is in the trash.
+    """
+
+    collection: str
+    name: tuple[str, ...]
+    pruned: bool
+    trashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRestored(Event):
+    """A journal was put back from the trash."""
+
+    collection: str
+    name: tuple[str, ...]
+    user_id: str | None
     version: Version
 
 
@@ -138,15 +175,16 @@ class PruneFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class OperationFinished(Event):
-    """A method of `Sessions` or `Documents` that works on the store has ended.
+    """A method of `Sessions`, `Journals` or `Documents` that works on the store has ended.
 
     What it did by calling other methods of the same object is part of it and not told of again.
 
     Attributes:
         store: The store, as it names itself.
         operation: Class and method: ``"Sessions.save"``; ``"Sessions.prune_in_background"``.
-        subject: The session's id, or the document's category and name (``"specs/v1/parser"``);
-            None where it was about all, or about a new session.
+        subject: The session's id, the journal's collection and name
+            (``"openai-agents/ada/thread-17"``), or the document's category and name
+            (``"specs/v1/parser"``); None where it was about all, or about a new session.
         outcome: ``"ok"``, or the name of the error's class.
         started_at: When it began (UTC).
         duration: How long it took.

@@ -22,6 +22,7 @@ BUILTIN: Final = {
     "statekeep.pruners": dict.fromkeys(
         (
             "any-of",
+            "expired",
             "keep-last-per-phase",
             "max-per-user",
             "max-sessions",

@@ -47,8 +47,8 @@ class BackgroundPruner:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def saved(self, session_id: str) -> None:
-        """Start a prune that skips this session, if one is due; returns at once."""
+    def saved(self, saved_id: str) -> None:
+        """Start a prune that skips what was just saved, if one is due; returns at once."""
         # Who does not get the lock is not needed: another thread is at this very point.
         if not self._lock.acquire(blocking=False):
             return
@@ -58,7 +58,7 @@ class BackgroundPruner:
             if not self._throttle.should_prune():
                 return
             thread = threading.Thread(
-                target=self._run, args=(session_id,), name="statekeep-retention", daemon=True
+                target=self._run, args=(saved_id,), name="statekeep-retention", daemon=True
             )
             thread.start()
             self._thread = thread
@@ -86,19 +86,19 @@ class BackgroundPruner:
         self._stop.set()
         return not self._thread.is_alive()
 
-    def _run(self, session_id: str) -> None:
+    def _run(self, saved_id: str) -> None:
         try:
             present = self._stamp.claim(self._retention.every)
             if present is not None:
                 with self._emitter.operation("prune_in_background"):
-                    self._prune(present, session_id)
+                    self._prune(present, saved_id)
         except Exception as error:
             _logger.exception("background pruning of %s failed", self._store)
             self._emitter.emit(PruneFailed, error)
 
-    def _prune(self, present: datetime, session_id: str) -> None:
+    def _prune(self, present: datetime, saved_id: str) -> None:
         retention = self._retention
-        protect = retention.protect | {session_id}
+        protect = retention.protect | {saved_id}
         request = PruneRequest(retention.strategy, protect, retention.min_idle)
         plan = self._pruner.plan(request, now=present)
         self._pruner.execute(plan, present=present, trash=retention.trash, stop=self._stop.is_set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from statekeep.errors import PluginError
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from statekeep.format.record import HeadRecord, IndexSnapshot
-    from statekeep.format.summary import SessionSummary
+    from statekeep.format.summary import Summary
     from statekeep.retention.types import PruneRequest, PruningStrategy
 
-__all__ = ["make_plan"]
+__all__ = ["joined", "make_plan"]
 
 
 def make_plan(
@@ -28,7 +29,7 @@ def make_plan(
         PluginError: The strategy failed, or named a session that it was not shown.
     """
     strategy, protect, min_idle = request.strategy, request.protect, request.min_idle
-    offered: dict[str, tuple[HeadRecord, SessionSummary]] = {}
+    offered: dict[str, tuple[HeadRecord, Summary]] = {}
     protected: list[Protected] = []
     for record in snapshot.records:
         summary = record.summary()
@@ -45,8 +46,8 @@ def make_plan(
                 f"the strategy {strategy!r} chose {victim.summary.id!r}, which it was not shown; "
                 "nothing was pruned"
             )
-        record, summary = chosen
-        victims[record.id] = PlannedVictim(summary, victim.reason, record.key, record.version)
+        record, seen = chosen
+        victims[record.id] = PlannedVictim(seen, victim.reason, record.key, record.version)
     return PrunePlan(
         store=store,
         now=now,
@@ -58,8 +59,19 @@ def make_plan(
     )
 
 
+def joined(plans: Sequence[PrunePlan]) -> PrunePlan:
+    """Make one plan of those of several collections, made for the same request and time."""
+    return replace(
+        plans[0],
+        victims=tuple([victim for plan in plans for victim in plan.victims]),
+        protected=tuple([each for plan in plans for each in plan.protected]),
+        kept=sum(plan.kept for plan in plans),
+        problems=tuple([problem for plan in plans for problem in plan.problems]),
+    )
+
+
 def _selected(
-    strategy: PruningStrategy, summaries: Sequence[SessionSummary], now: datetime
+    strategy: PruningStrategy, summaries: Sequence[Summary], now: datetime
 ) -> list[Victim]:
     try:
         victims = list(strategy.select(summaries, now))
@@ -72,7 +84,7 @@ def _selected(
 
 
 def _protection(
-    summary: SessionSummary,
+    summary: Summary,
     modified_ns: int | None,
     *,
     now: datetime,

@@ -11,9 +11,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from statekeep.errors import ConflictError, StateStoreError
-from statekeep.format.summary import FOREVER
-from statekeep.observe.events import PruneFinished, SessionDeleted
-from statekeep.retention.planning import make_plan
+from statekeep.format.summary import FOREVER, JournalSummary
+from statekeep.observe.events import JournalDeleted, PruneFinished, SessionDeleted
+from statekeep.retention.planning import joined, make_plan
 from statekeep.retention.stamp import Stamp
 from statekeep.retention.trash import empty_trash, move_to_trash, young_copies
 from statekeep.retention.types import PlannedVictim, PruneFailure, PrunePlan, PruneReport
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from statekeep.format.record import IndexSnapshot
+    from statekeep.format.summary import Summary
     from statekeep.observe.emitter import Emitter
     from statekeep.retention.types import PruneRequest
     from statekeep.store.transfer import Transfer
@@ -49,16 +50,16 @@ _UNTOUCHED: Final = object()
 
 
 class Pruner:
-    """Plans prunes of a collection and carries them out.
+    """Plans prunes and carries them out.
 
     Args:
-        index: Knows the heads of the collection.
+        indexes: Each knows the heads of a collection; a strategy is asked about one at a time.
         transfer: Deletes and moves them.
         emitter: Tells observers.
     """
 
-    def __init__(self, index: Index, transfer: Transfer, emitter: Emitter) -> None:
-        self._index = index
+    def __init__(self, indexes: Sequence[Index], transfer: Transfer, emitter: Emitter) -> None:
+        self._indexes = indexes
         self._transfer = transfer
         self._store = transfer.store
         self._emitter = emitter
@@ -66,8 +67,13 @@ class Pruner:
 
     def plan(self, request: PruneRequest, *, now: datetime) -> PrunePlan:
         """Say what a prune would delete."""
-        snapshot = self._index.read(times=True)
-        return make_plan(snapshot, request, store=str(self._store), now=now)
+        store = str(self._store)
+        return joined(
+            [
+                make_plan(index.read(times=True), request, store=store, now=now)
+                for index in self._indexes
+            ]
+        )
 
     def prune(
         self,
@@ -87,7 +93,14 @@ class Pruner:
             trust_clock: Go by the time of the plan all the same.
             trash: How long victims stay in the trash; None to delete them at once.
             progress: Told after each victim how many are done.
+
+        Raises:
+            ValueError: The plan was made for another store, or `trash` is negative.
         """
+        if trash is not None and trash < timedelta(0):
+            raise ValueError("trash must not be negative")
+        if plan.store != str(self._store):
+            raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
         skip: frozenset[str] = frozenset()
         present = plan.now
         if plan.victims or trash is not None:
@@ -142,9 +155,7 @@ class Pruner:
                 outcomes[victim.key] = error
             else:
                 outcomes[victim.key] = None
-                self._emitter.emit(
-                    SessionDeleted, victim.summary.id, pruned=True, trashed=trash is not None
-                )
+                self._tell(victim.summary, trashed=trash is not None)
 
         swept = purged = 0
         try:
@@ -188,6 +199,14 @@ class Pruner:
         if blob is None or blob.version != victim.version:
             raise self._conflict(victim, "it has changed since it was read")
         move_to_trash(self._transfer, victim.key, blob, now=present, young=young)
+
+    def _tell(self, pruned: Summary, *, trashed: bool) -> None:
+        if isinstance(pruned, JournalSummary):
+            self._emitter.emit(
+                JournalDeleted, pruned.collection, pruned.name, pruned=True, trashed=trashed
+            )
+        else:
+            self._emitter.emit(SessionDeleted, pruned.id, pruned=True, trashed=trashed)
 
     def _conflict(self, victim: PlannedVictim, why: str) -> ConflictError:
         return ConflictError(why, key=victim.key, store=self._store, landed="no")

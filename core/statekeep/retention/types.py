@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from statekeep._arguments import checked
+from statekeep.store.keys import journal_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from statekeep.errors import StateStoreError
     from statekeep.format.record import Problem
-    from statekeep.format.summary import SessionSummary
+    from statekeep.format.summary import Summary
     from statekeep.store.protocol import Version
 
 __all__ = [
@@ -34,20 +35,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A session that a strategy wants deleted, and why, in words for a person."""
+    """A session or journal that a strategy wants deleted, and why, in words for a person."""
 
-    summary: SessionSummary
+    summary: Summary
     reason: str
 
 
 class PruningStrategy(Protocol):
-    """Decides which sessions to delete. A pure function: it reads nothing and deletes nothing."""
+    """Decides which sessions to delete. A pure function: it reads nothing and deletes nothing.
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:
+    It is asked in the same way about the journals of a collection.
+    """
+
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         """Choose victims.
 
         Args:
-            summaries: All sessions that may be deleted, newest `updated_at` first.
+            summaries: All sessions that may be deleted, newest `updated_at` first: of each a
+                `SessionSummary`, or of journals a `JournalSummary`.
             now: The present, aware, in UTC.
 
         Returns:
@@ -67,9 +72,11 @@ class Retention:
         trash: How long pruned sessions stay in the trash; None to delete them at once.
         protect: Ids that are never pruned.
         min_idle: Sessions changed within this time are never pruned.
+        collections: Their journals are pruned as well, each collection by itself.
 
     Raises:
         ValueError: A time is negative.
+        InvalidKeyError: A collection's name is not legal.
         TypeError: An argument is not of its type.
     """
 
@@ -78,9 +85,13 @@ class Retention:
     trash: timedelta | None = None
     protect: frozenset[str] = frozenset()
     min_idle: timedelta = timedelta(hours=1)
+    collections: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "protect", frozenset(self.protect))
+        object.__setattr__(self, "collections", frozenset(self.collections))
+        for collection in self.collections:
+            journal_prefix(collection)
         for name in ("every", "trash", "min_idle"):
             if (getattr(self, name) or timedelta(0)) < timedelta(0):
                 raise ValueError(f"{name} must not be negative")
@@ -88,9 +99,9 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class PlannedVictim:
-    """A session that a plan would delete, if it is still of that version."""
+    """A session or journal that a plan would delete, if it is still of that version."""
 
-    summary: SessionSummary
+    summary: Summary
     reason: str
     key: str
     version: Version
@@ -98,9 +109,9 @@ class PlannedVictim:
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """A session that no strategy gets to see, and why."""
+    """A session or journal that no strategy gets to see, and why."""
 
-    summary: SessionSummary
+    summary: Summary
     reason: str
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, cast, overload
 from statekeep._arguments import checked
 from statekeep.errors import ConflictError, NotFoundError, UnsupportedError
 from statekeep.format.session import Session
-from statekeep.format.summary import PIN
+from statekeep.format.summary import EXPIRES, PIN, SessionSummary
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.index import SummaryIndex
 from statekeep.heads.pages import Filter, Listing, page
@@ -100,11 +100,11 @@ class Sessions:
         self._transfer = Transfer(store, conflicts)
         self._repository = SessionRepository(self._transfer)
         self._index = SummaryIndex(store, SESSION_HEADS, self._emitter)
-        self._pruner = Pruner(self._index, self._transfer, self._emitter)
+        self._pruner = Pruner([self._index], self._transfer, self._emitter)
         self._background: BackgroundPruner | None = None
         if retention is not None:
             self._background = BackgroundPruner(
-                retention, self._transfer, self._pruner, self._emitter
+                retention, self._transfer, self._pruner_of(retention), self._emitter
             )
 
     @classmethod
@@ -412,11 +412,12 @@ class Sessions:
         user_id: str | None = None,
         project_id: str | None = None,
         active_seed_id: str | None = None,
+        title: str | None = None,
         updated_before: datetime | None = None,
         updated_after: datetime | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> Listing:
+    ) -> Listing[SessionSummary]:
         """List sessions, newest `updated_at` first, ties by id.
 
         A session that is updated between two pages moves to the front and may be missed by the
@@ -427,6 +428,7 @@ class Sessions:
             user_id: Only this user's.
             project_id: Only this project's.
             active_seed_id: Only those with this seed in work.
+            title: Only those with this title, the metadata value ``title``.
             updated_before: Only those updated before; aware.
             updated_after: Only those updated after; aware.
             limit: At most so many; None for all.
@@ -443,11 +445,12 @@ class Sessions:
             user_id=user_id,
             project_id=project_id,
             active_seed_id=active_seed_id,
+            title=title,
             updated_before=updated_before,
             updated_after=updated_after,
         )
         with self._emitter.operation("list"):
-            return page(self._index.read(), wanted, limit=limit, cursor=cursor)
+            return page(self._index.read(), wanted, SessionSummary, limit=limit, cursor=cursor)
 
     @checked
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
@@ -480,6 +483,31 @@ class Sessions:
         """
         with self._emitter.operation("unpin", session_id):
             return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
+
+    @checked
+    def expire(self, session_id: str, at: datetime | None) -> Session:
+        """Say when a session may go, for the strategy ``expired``; `updated_at` stays.
+
+        Args:
+            session_id: Which.
+            at: When, aware; None for never.
+
+        Returns:
+            The session as stored.
+
+        Raises:
+            NotFoundError: There is no such session.
+            ValueError: The time is naive.
+        """
+
+        def change(session: Session) -> None:
+            if at is None:
+                session.metadata.pop(EXPIRES, None)
+            else:
+                session.metadata[EXPIRES] = format_timestamp(at)
+
+        with self._emitter.operation("expire", session_id):
+            return self.update(session_id, change)
 
     @checked
     def plan_prune(
@@ -547,8 +575,6 @@ class Sessions:
             ValueError: The plan was made for another store, `trash` is negative, or `now` is given
                 without `trust_clock`.
         """
-        if trash is not None and trash < timedelta(0):
-            raise ValueError("trash must not be negative")
         if now is not None and not trust_clock:
             raise ValueError(
                 "a prune goes by the store's clock; now= is for plan_prune, or say trust_clock=True"
@@ -561,11 +587,17 @@ class Sessions:
                 raise TypeError(
                     "now, protect and min_idle belong to plan_prune when a plan is given"
                 )
-            elif plan.store != str(self._store):
-                raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
             return self._pruner.prune(
                 plan, ours=ours, trust_clock=trust_clock, trash=trash, progress=progress
             )
+
+    def _pruner_of(self, retention: Retention) -> Pruner:
+        if not retention.collections:
+            return self._pruner
+        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
+
+        journals = journal_indexes(self._store, retention.collections, self._emitter)
+        return Pruner([self._index, *journals], self._transfer, self._emitter)
 
     def _retry(self, error: ConflictError, retry: int) -> None:
         self._emitter.emit(ConflictRetried, error.key, retry)

@@ -10,7 +10,7 @@ import hashlib
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from statekeep._text import half_character
 from statekeep.errors import InvalidKeyError
@@ -37,9 +37,12 @@ __all__ = [
     "document_key",
     "document_prefix",
     "is_below",
+    "is_journal_key",
     "is_key",
     "is_session_key",
+    "journal_id",
     "journal_key",
+    "journal_name",
     "journal_prefix",
     "parse_document_key",
     "session_key",
@@ -224,6 +227,21 @@ def journal_key(collection: str, name: Sequence[str]) -> str:
     return f"{journal_prefix(collection, name)}.jsonl"
 
 
+def journal_id(key: str) -> str:
+    """What no other journal of a collection has: the key of its head, without what is common."""
+    return key.split("/", 2)[2].removesuffix(".jsonl")
+
+
+def journal_name(key: str) -> tuple[str, ...]:
+    """The name of a journal as far as its key tells: a part that was cut stays so."""
+    return tuple([_journal_part(stem) for stem in journal_id(key).split("/")])
+
+
+def _journal_part(stem: str) -> str:
+    part = unquote(stem.removeprefix("%.."))
+    return part if _journal_stem(part) == stem else stem
+
+
 def journal_prefix(collection: str, name: Sequence[str] = ()) -> str:
     """The prefix of the journals whose names go on after these parts.
 
@@ -246,6 +264,11 @@ def _journal_stem(part: str) -> str:
     # No journal shall be the folder of another.
     is_plain = part not in {"", "."} and not part.casefold().endswith(".jsonl")
     return part if is_plain and _is_harmless(part, _MAX_PART) else _encoded(part, _MAX_PART)
+
+
+def is_journal_key(key: str) -> bool:
+    """Tell whether the head of a journal may lie there."""
+    return key.endswith(".jsonl") and key.startswith(f"{JOURNALS}/") and key.count("/") > 1
 
 
 def is_session_key(key: str) -> bool:

@@ -24,6 +24,7 @@ from statekeep import (
     Sessions,
     SessionSummary,
     StateStore,
+    Summary,
     UnsupportedError,
     open_store,
 )
@@ -800,7 +801,7 @@ class _BusyStore(StoreWrapper):
 class _Everything:
     """A strategy that keeps nothing."""
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
         return [Victim(summary, "everything goes") for summary in summaries]
 
 
@@ -850,7 +851,7 @@ def _lists(listing: Iterable[SessionSummary], expected: list[str]) -> None:
     assert found == expected, f"the sessions are listed as {found}, and are {expected}"
 
 
-def _reports(listing: Listing, expected: list[str]) -> None:
+def _reports(listing: Listing[SessionSummary], expected: list[str]) -> None:
     found = [problem.key for problem in listing.problems]
     assert found == expected, f"the listing reports {found} as problems, and they are {expected}"
 

@@ -51,7 +51,7 @@ def summary(value: SessionSummary) -> dict[str, Any]:
     }
 
 
-def listing(value: Listing) -> dict[str, Any]:
+def listing(value: Listing[SessionSummary]) -> dict[str, Any]:
     """One page of sessions."""
     return {
         "sessions": [summary(each) for each in value],

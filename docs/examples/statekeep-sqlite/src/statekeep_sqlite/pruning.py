@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from statekeep import SessionSummary
+    from statekeep import Summary
 
 
 class LastOfDay(BaseModel):
@@ -27,7 +27,7 @@ class LastOfDay(BaseModel):
 
     full_days: NonNegativeInt = 30
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
         """See `statekeep.PruningStrategy`."""
         kept = set()
         for summary in summaries:  # the newest first

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from statekeep import SessionSummary
 from statekeep.plugins import PrunerSpec, hookimpl
 from statekeep.retention import Victim
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from statekeep import SessionSummary
+    from statekeep import Summary
 
 
 class Odd(BaseModel):
@@ -24,8 +25,10 @@ class Odd(BaseModel):
     at_least: PositiveInt = 1
     """How many messages a victim has."""
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
         for summary in summaries:
+            if not isinstance(summary, SessionSummary):
+                continue  # a journal has no messages
             if summary.message_count % 2 and summary.message_count >= self.at_least:
                 yield Victim(summary, f"{summary.message_count} is odd")
 

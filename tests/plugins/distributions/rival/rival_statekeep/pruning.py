@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from statekeep import SessionSummary
+    from statekeep import Summary
 
 
 class Everything(BaseModel, extra="forbid"):
     """No options."""
 
-    def select(self, summaries: Sequence[SessionSummary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
+    def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:  # noqa: ARG002
         return (Victim(summary, "the rival says so") for summary in summaries)
 
 
