@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from statekeep.format.record import IndexSnapshot
     from statekeep.format.summary import Summary
     from statekeep.observe.emitter import Emitter
+    from statekeep.retention.copies import Copy
     from statekeep.retention.types import PruneRequest
     from statekeep.store.transfer import Transfer
 
@@ -181,13 +182,16 @@ class Pruner:
             )
         return report
 
-    def empty_trash(self, older_than: timedelta) -> int:
-        """Delete for good what has been in the trash for so long, by the store's clock."""
+    def empty_trash(self, older_than: timedelta, wanted: Callable[[Copy], bool]) -> int:
+        """Delete for good those copies that have been in the trash for so long.
+
+        By the store's clock.
+        """
         if older_than < timedelta(0):
             raise ValueError("older_than must not be negative")
         # What is older than no time at all is so by any clock.
         present = self._stamp.write() if older_than else FOREVER
-        return empty_trash(self._store, older_than=older_than, now=present)
+        return empty_trash(self._store, older_than=older_than, now=present, wanted=wanted)
 
     def _purge(self, trash: timedelta, present: datetime) -> int:
         # A day later than asked for: a copy may be all there is of a victim whose delete is still
