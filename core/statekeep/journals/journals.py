@@ -20,6 +20,7 @@ from statekeep.observe.emitter import Emitter
 from statekeep.observe.events import JournalDeleted, JournalRestored
 from statekeep.retention.background import BackgroundPruner
 from statekeep.retention.pruner import Pruner
+from statekeep.retention.sweeping import sweep_unnamed
 from statekeep.retention.trash import list_trash, restore
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.store.keys import is_journal_key, journal_key, journal_name, journal_prefix
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from statekeep.observe.events import Observer
     from statekeep.retention.copies import Copy
+    from statekeep.retention.sweeping import SweepReport
     from statekeep.retention.trash import Trashed
     from statekeep.retention.types import PruneReport, PruningStrategy, Retention
     from statekeep.store.protocol import StateStore
@@ -348,6 +350,16 @@ class Journals:
         """
         with self._emitter.operation("empty_trash"):
             return self._pruner.empty_trash(older_than, self._owns)
+
+    def sweep(self) -> SweepReport:
+        """Delete what no journal names any more, of all collections of the store.
+
+        That is what lies in segments of journals that are gone, what was merged or cut away, and
+        what interrupted work has left. It takes two runs that are a day apart by the store's
+        clock, so that nothing is deleted which is about to be named. Every prune does the same.
+        """
+        with self._emitter.operation("sweep"):
+            return sweep_unnamed(self._transfer)
 
     def _owns(self, copy: Copy) -> bool:
         return copy.collection == self._collection
