@@ -158,11 +158,13 @@ def _suspect_everything(key: str, blob: Blob) -> Finding:
     return Finding("corrupt session", key, "it looks odd", "move", version=blob.version)
 
 
-def _restore_what_came_last(store: StateStore, key: str, candidates: list[Copy]) -> Any:
-    return _newest(store, key, [max(candidates, key=lambda copy: copy.trashed_at)])
+def _restore_what_came_last(
+    store: StateStore, wanted: trash.Restorable[Any], copies: list[Copy]
+) -> Any:
+    return _newest(store, wanted, sorted(copies, key=lambda copy: copy.trashed_at)[-1:])
 
 
-def _restore_the_very_bytes(session: Session) -> bytes:
+def _restore_the_very_bytes(_: object, session: Session, _nonce: str) -> bytes:
     return session.to_json()
 
 
@@ -186,7 +188,7 @@ def _call_any_conflict_left_alone(error: StateStoreError) -> bool:
 
 MUTANTS = (
     Mutant(trash, "_newest", _restore_what_came_last, rules.restore_brings_back_the_newest),
-    Mutant(trash, "_as_restored", _restore_the_very_bytes, rules.a_restored_session_stays),
+    Mutant(trash._SessionCopies, "revive", _restore_the_very_bytes, rules.a_restored_session_stays),
     Mutant(
         stamp.Stamp,
         "write",

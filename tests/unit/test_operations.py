@@ -221,7 +221,8 @@ class TestOperations:
         Sessions(store, observers=observers).prune(load_pruner("max-sessions", max_sessions=1))
         assert heard == ["me"] * 5
         assert len(threads) > 1
-        assert place.operations[0].requests == 4 + 3 + 1  # and the stamp
+        # And one for the stamp and one for the candidates of a sweep.
+        assert place.operations[0].requests == 4 + 3 + 1 + 1
 
     @pytest.mark.parametrize("name", CALLS)
     def test_build_no_event_that_nobody_hears(

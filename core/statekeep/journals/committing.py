@@ -7,8 +7,10 @@ is looked at for that id, and nothing is ever written twice.
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from itertools import count
+from operator import sub
 from typing import TYPE_CHECKING, Final
 
 from statekeep.errors import (
@@ -34,6 +36,9 @@ __all__ = ["HeadFile", "Seen", "decode_seen"]
 
 _SENT_AGAIN: Final = 3
 """How often a head is sent again that is still to be written after an answer was lost."""
+
+_SOON: Final = 3600.0
+"""Seconds within which a head is written after the segments that it is the first to name."""
 
 
 class _RefusedError(Exception):
@@ -143,6 +148,16 @@ class HeadFile:
         """
         change = secrets.token_hex(12)
         was_read = in_doubt = False
+        begun = _clocks()
+
+        def in_time(base: Seen | None) -> bytes | None:
+            nonlocal begun
+            for _ in range(2):
+                begun = _clocks()
+                data = follow(base, change)
+                if data is None or not _is_late(begun, base, data):
+                    return data
+            raise self._too_slow()
 
         def attempt() -> Seen | None:
             nonlocal was_read, in_doubt
@@ -152,7 +167,7 @@ class HeadFile:
             base = self.seen
             while True:
                 try:
-                    data = follow(base, change)
+                    data = in_time(base)
                     break
                 except Exception as error:  # noqa: BLE001 - the caller's function may raise anything
                     if was_read:
@@ -183,7 +198,8 @@ class HeadFile:
                             landed="no",
                         ) from error
                     is_as_before = (base and base.version) == (now and now.version)
-                    if not is_as_before or sent_again >= _SENT_AGAIN:
+                    is_over = sent_again >= _SENT_AGAIN or _is_late(begun, base, data)
+                    if not is_as_before or is_over:
                         raise self.unknown(error) from error
             raise AssertionError  # pragma: no cover - count() does not end
 
@@ -191,6 +207,14 @@ class HeadFile:
             return retry_on_conflict(attempt, timeout, again)
         except _RefusedError as refused:
             raise refused.error from refused.error.__cause__
+
+    def _too_slow(self) -> UnavailableError:
+        return UnavailableError(
+            "writing what the journal is to name takes more than an hour",
+            key=self.key,
+            store=self._store,
+            landed="no",
+        )
 
     def _read_in_doubt(self, error: StateStoreError) -> Seen | None:
         try:
@@ -232,6 +256,27 @@ def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = No
     lines = decode_head(data, known=(known.lines, known.data) if known else None)
     contents = fold(lines.header, lines.changes)
     return Seen(version, data[: lines.sound], lines, contents, about_at(key, contents))
+
+
+def _clocks() -> tuple[float, float]:
+    # A machine that slept has one clock that did not, and one that was set has another.
+    return time.monotonic(), time.time()
+
+
+def _is_late(begun: tuple[float, float], base: Seen | None, data: bytes) -> bool:
+    """Whether a head may name for the first time what a sweep has taken for left behind.
+
+    A sweep deletes what nobody named for a day.
+
+    Args:
+        begun: What `_clocks` gave before the first of that was put.
+        base: The head before.
+        data: The head.
+    """
+    if max(map(sub, _clocks(), begun)) <= _SOON:
+        return False
+    named = {segment.name for segment in base.lines.header.segments} if base else set[str]()
+    return any(segment.name not in named for segment in decode_head(data).header.segments)
 
 
 def _went_on_without(base: Seen, now: Seen) -> bool:

@@ -469,12 +469,16 @@ class Journal:
         return items[max(0, start - begin) : max(0, stop - begin)]
 
     def _followed(self, seen: Seen | None, change: Change) -> bytes:
-        """The head with one more line."""
+        """The head with one more line, if the metadata may be so large."""
         metadata = _patched(seen.contents.metadata if seen else {}, change)
         if len(orjson.dumps(metadata)) > MAX_METADATA:
             raise InvalidDocumentError(
                 f"the metadata has more than {MAX_METADATA} bytes", key=self._file.key, landed="no"
             )
+        return self._appended(seen, change)
+
+    def _appended(self, seen: Seen | None, change: Change) -> bytes:
+        """The head with one more line."""
         if seen is None:
             return self._written(self._new_header(change), (change,))
         line, _ = encode_line(change.fields(), seen.lines.seal)

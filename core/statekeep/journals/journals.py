@@ -15,21 +15,27 @@ from statekeep.heads.pages import Filter, Listing, page
 from statekeep.journals.committing import decode_seen
 from statekeep.journals.heads import Head, head_of
 from statekeep.journals.journal import Journal, Shared
+from statekeep.journals.restoring import JournalCopies
 from statekeep.observe.emitter import Emitter
-from statekeep.observe.events import JournalDeleted
+from statekeep.observe.events import JournalDeleted, JournalRestored
 from statekeep.retention.background import BackgroundPruner
 from statekeep.retention.pruner import Pruner
+from statekeep.retention.sweeping import sweep_unnamed
+from statekeep.retention.trash import list_trash, restore
 from statekeep.retention.types import PrunePlan, PruneRequest
-from statekeep.store.keys import is_journal_key, journal_name, journal_prefix
+from statekeep.store.keys import is_journal_key, journal_key, journal_name, journal_prefix
 from statekeep.store.powers import delete_many, get_many
 from statekeep.store.transfer import ConflictPolicy, Transfer
 from statekeep.timestamps import to_utc, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from statekeep.observe.events import Observer
+    from statekeep.retention.copies import Copy
+    from statekeep.retention.sweeping import SweepReport
+    from statekeep.retention.trash import Trashed
     from statekeep.retention.types import PruneReport, PruningStrategy, Retention
     from statekeep.store.protocol import StateStore
 
@@ -291,6 +297,72 @@ class Journals:
             return self._pruner.prune(
                 plan, ours=ours, trust_clock=False, trash=trash, progress=progress
             )
+
+    @checked
+    def restore(self, *name: str, copy: str | None = None) -> Head:
+        """Put back the newest state of a journal that is in the trash.
+
+        That is the one with the greatest `updated_at`, and of copies of one and the same journal
+        the one that was changed most. It keeps its `updated_at`, and its metadata says that it was
+        restored (``statekeep.restored``). The copy stays in the trash for an hour, or until the
+        trash is emptied.
+
+        Args:
+            name: The journal's name.
+            copy: The `Trashed.key` of the copy to take instead.
+
+        Returns:
+            What is then said of it.
+
+        Raises:
+            NotFoundError: There is no copy.
+            ConflictError: There is a journal of this name; nothing was changed.
+            CorruptDataError: The copy is damaged, or names items that were deleted for good; it
+                stays in the trash.
+            InvalidKeyError: The name is not legal.
+        """
+        journal = self.open(*name)
+        key = journal_key(self._collection, name)
+        with self._emitter.operation("restore", "/".join([self._collection, *name])):
+            follow = journal._appended  # noqa: SLF001 - of the same package
+            wanted = JournalCopies(self._store, key, follow)
+            before, data, version = restore(self._transfer, wanted, copy)
+            seen = decode_seen(key, data, version, before)
+            self._emitter.emit(JournalRestored, self._collection, name, seen.about.user_id, version)
+            return head_of(seen)
+
+    def list_trash(self) -> Sequence[Trashed]:
+        """List the journals of the collection in the trash, the newest first. Reads every copy."""
+        with self._emitter.operation("list_trash"):
+            return list_trash(self._store, self._owns)
+
+    @checked
+    def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
+        """Delete for good the journals of the collection in the trash.
+
+        What lies in their segments waits for the sweep.
+
+        Args:
+            older_than: Only what has been there for so long, by the store's clock.
+
+        Returns:
+            How many copies were deleted.
+        """
+        with self._emitter.operation("empty_trash"):
+            return self._pruner.empty_trash(older_than, self._owns)
+
+    def sweep(self) -> SweepReport:
+        """Delete what no journal names any more, of all collections of the store.
+
+        That is what lies in segments of journals that are gone, what was merged or cut away, and
+        what interrupted work has left. It takes two runs that are a day apart by the store's
+        clock, so that nothing is deleted which is about to be named. Every prune does the same.
+        """
+        with self._emitter.operation("sweep"):
+            return sweep_unnamed(self._transfer)
+
+    def _owns(self, copy: Copy) -> bool:
+        return copy.collection == self._collection
 
     def _keys(self, prefix: tuple[str, ...]) -> Iterator[str]:
         """The keys of the journals whose names begin so."""

@@ -1,10 +1,11 @@
 """Retention: what is deleted, when, and where it waits for a while.
 
-Here live the types that a pruning strategy works with, plans and their execution, the background
-and the trash. The strategies themselves are plugins.
+Here live the types that a pruning strategy works with, plans and their execution, the background,
+the trash and the sweep. The strategies themselves are plugins.
 """
 
 from statekeep.format.summary import FOREVER
+from statekeep.retention.sweeping import SweepReport
 from statekeep.retention.trash import Trashed
 from statekeep.retention.types import (
     PlannedVictim,
@@ -28,6 +29,7 @@ __all__ = [
     "PruneThrottle",
     "PruningStrategy",
     "Retention",
+    "SweepReport",
     "Trashed",
     "Victim",
 ]

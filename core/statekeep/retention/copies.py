@@ -1,9 +1,10 @@
 """Names of copies in the trash: they say when, of what, and which is the newer state.
 
-``{time}-{modified}-{digest}-{nonce}-{stem}.json``: when the copy was put there, when the session
-was last written by the store's clock, 16 digits of the hash of its bytes, 16 that belong to one
-attempt alone, and the name of the session's file. A stem that would be too long is cut and ends
-with a hash. Before 0.2 names were ``{time}-{16 digits}-{stem}.json``.
+``{time}-{modified}-{digest}-{nonce}``: when the copy was put there, when what it is a copy of was
+last written by the store's clock, 16 digits of the hash of its bytes, and 16 that belong to one
+attempt alone. Of a session ``-{stem}.json`` follows, the name of its file; a stem that would be too
+long is cut and ends with a hash. Of a journal ``/{key}`` follows. Before 0.2 names of sessions were
+``{time}-{16 digits}-{stem}.json``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from statekeep.store.keys import TRASH, session_stem
+from statekeep.store.keys import TRASH, is_journal_key, is_session_key, journal_id, session_stem
 from statekeep.store.protocol import content_version
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _NAME = re.compile(
     re.escape(TRASH)
     + rf"/(?P<time>{_TIME_PATTERN})"
     + rf"(?:-(?P<modified>{_TIME_PATTERN}|unknown)-(?P<digest>[0-9a-f]{{16}}))?"
-    + r"-[0-9a-f]{16}-(?P<stem>.+)\.json",
+    + r"-[0-9a-f]{16}(?:-(?P<stem>[^/]+)\.json|/(?P<source>.+))",
     re.DOTALL,
 )
 _ROOM = 255 - len("20240131T120000.000000Z-0123456789abcdef-.json")
@@ -43,11 +44,12 @@ class Copy(NamedTuple):
 
     Attributes:
         key: Where it lies.
-        stem: The name of the session's file, cut where it was too long.
+        stem: The name of the session's file, cut where it was too long; a journal's id.
         trashed_at: When it was put there: the store's time, else that of whoever put it there.
-        modified: When the session was last written, as the store said; None if it did not.
+        modified: When its original was last written, as the store said; None if it did not.
         digest: What `digest_of` gives of its bytes; None in names from before 0.2.
         size: Bytes.
+        source: Where the head of the journal lay; None for a session.
     """
 
     key: str
@@ -56,20 +58,28 @@ class Copy(NamedTuple):
     modified: datetime | None
     digest: str | None
     size: int
+    source: str | None = None
+
+    @property
+    def collection(self) -> str | None:
+        """The journal's; None for a session."""
+        return self.source and self.source.split("/")[1]
 
 
 def copy_key(key: str, blob: Blob, now: datetime) -> str:
-    """Where one attempt puts its copy of a session.
+    """Where one attempt puts its copy of a session or journal.
 
     Args:
-        key: The session's key.
+        key: Its key.
         blob: What it is.
         now: When.
     """
-    stem = _cut(key.rpartition("/")[2].removesuffix(".json"), _ROOM_BESIDE_MORE)
     modified = "unknown" if blob.modified is None else blob.modified.strftime(_TIME)
-    parts = [now.strftime(_TIME), modified, digest_of(blob.data), secrets.token_hex(8), stem]
-    return f"{TRASH}/{'-'.join(parts)}.json"
+    parts = [now.strftime(_TIME), modified, digest_of(blob.data), secrets.token_hex(8)]
+    attempt = f"{TRASH}/{'-'.join(parts)}"
+    if not is_session_key(key):
+        return f"{attempt}/{key}"
+    return f"{attempt}-{_cut(key.rpartition('/')[2].removesuffix('.json'), _ROOM_BESIDE_MORE)}.json"
 
 
 def digest_of(data: bytes) -> str:
@@ -106,16 +116,18 @@ def copy_of(key: str, written: datetime | None, size: int) -> Copy | None:
     Raises:
         ValueError: A time in it is none.
     """
-    if (match := _NAME.fullmatch(key)) is None:
+    match = _NAME.fullmatch(key)
+    if match is None or not (match["stem"] or is_journal_key(match["source"])):
         return None
     named, modified = _time(match["time"]), match["modified"]
     return Copy(
         key,
-        match["stem"],
+        match["stem"] or journal_id(match["source"]),
         written or named,
         None if modified in {None, "unknown"} else _time(modified),
         match["digest"],
         size,
+        match["source"],
     )
 
 

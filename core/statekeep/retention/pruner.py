@@ -15,6 +15,7 @@ from statekeep.format.summary import FOREVER, JournalSummary
 from statekeep.observe.events import JournalDeleted, PruneFinished, SessionDeleted
 from statekeep.retention.planning import joined, make_plan
 from statekeep.retention.stamp import Stamp
+from statekeep.retention.sweeping import sweep_unnamed
 from statekeep.retention.trash import empty_trash, move_to_trash, young_copies
 from statekeep.retention.types import PlannedVictim, PruneFailure, PrunePlan, PruneReport
 from statekeep.store.powers import sweep
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from statekeep.format.record import IndexSnapshot
     from statekeep.format.summary import Summary
     from statekeep.observe.emitter import Emitter
+    from statekeep.retention.copies import Copy
     from statekeep.retention.types import PruneRequest
     from statekeep.store.transfer import Transfer
 
@@ -102,7 +104,7 @@ class Pruner:
         if plan.store != str(self._store):
             raise ValueError(f"the plan was made for {plan.store}, not for {self._store}")
         skip: frozenset[str] = frozenset()
-        present = plan.now
+        present = None
         if plan.victims or trash is not None:
             present = self._stamp.write()
             if abs(present - plan.now) > _MINUTE and not trust_clock:
@@ -118,7 +120,7 @@ class Pruner:
         self,
         plan: PrunePlan,
         *,
-        present: datetime,
+        present: datetime | None,
         trash: timedelta | None,
         skip: frozenset[str] = frozenset(),
         progress: Callable[[int], object] | None = None,
@@ -130,7 +132,7 @@ class Pruner:
 
         Args:
             plan: The plan.
-            present: The present by the store's clock.
+            present: The present by the store's clock; None to ask for it where it is needed.
             trash: How long victims stay in the trash; None to delete them at once.
             skip: Keys of victims that are left alone.
             progress: Told after each victim how many are done.
@@ -138,8 +140,10 @@ class Pruner:
         """
         outcomes: dict[str, StateStoreError | None] = {}
         young: frozenset[str] = frozenset()
-        if trash is not None and plan.victims:
-            young = young_copies(self._store, present)
+        if trash is not None:
+            present = present or self._stamp.write()
+            if plan.victims:
+                young = young_copies(self._store, present)
 
         def prune_one(victim: PlannedVictim) -> None:
             if stop():
@@ -147,7 +151,7 @@ class Pruner:
             try:
                 if victim.key in skip:
                     raise self._conflict(victim, "by the store's clock it is not chosen")
-                if trash is None:
+                if present is None or trash is None:
                     self._transfer.delete_seen(victim.key, victim.version)
                 else:
                     self._move(victim, present, young)
@@ -165,9 +169,11 @@ class Pruner:
                     if progress:
                         progress(count)
             if not stop():
+                if present is not None and trash is not None:
+                    keep, now = trash, present
+                    purged = _tidy("the trash", lambda: self._purge(keep, now))
                 swept = _tidy("leftovers", lambda: sweep(self._store, older_than=_STALE))
-                if trash is not None:
-                    purged = _tidy("the trash", lambda: self._purge(trash, present))
+                swept += _tidy("what no journal names", lambda: self._sweep(present, stop))
         finally:
             report = replace(_report(plan, outcomes), swept=swept, purged=purged)
             self._emitter.emit(
@@ -181,18 +187,24 @@ class Pruner:
             )
         return report
 
-    def empty_trash(self, older_than: timedelta) -> int:
-        """Delete for good what has been in the trash for so long, by the store's clock."""
+    def empty_trash(self, older_than: timedelta, wanted: Callable[[Copy], bool]) -> int:
+        """Delete for good those copies that have been in the trash for so long.
+
+        By the store's clock.
+        """
         if older_than < timedelta(0):
             raise ValueError("older_than must not be negative")
         # What is older than no time at all is so by any clock.
         present = self._stamp.write() if older_than else FOREVER
-        return empty_trash(self._store, older_than=older_than, now=present)
+        return empty_trash(self._store, older_than=older_than, now=present, wanted=wanted)
 
     def _purge(self, trash: timedelta, present: datetime) -> int:
         # A day later than asked for: a copy may be all there is of a victim whose delete is still
         # on its way.
         return empty_trash(self._store, older_than=trash + _DAY, now=present)
+
+    def _sweep(self, present: datetime | None, stop: Callable[[], bool]) -> int:
+        return sweep_unnamed(self._transfer, present=present, stop=stop).deleted
 
     def _move(self, victim: PlannedVictim, present: datetime, young: frozenset[str]) -> None:
         blob = self._store.get(victim.key)

@@ -1,16 +1,16 @@
-"""The trash: where sessions wait that were pruned or deleted, for as long as was asked.
+"""The trash: where sessions and journals wait that were pruned or deleted.
 
-A session is moved there by the rule of `Transfer.move` and put back before its copy is deleted,
-so whoever dies in between leaves it in one place or in both, never in none.
+Each is moved there by the rule of `Transfer.move` and put back before its copy is deleted, so
+whoever dies in between leaves it in one place or in both, never in none.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from statekeep.errors import (
     ConflictError,
@@ -21,27 +21,37 @@ from statekeep.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from statekeep.format.contents import about_at, fold
+from statekeep.format.journal import decode_head
 from statekeep.format.session import Session, remember_version
 from statekeep.format.summary import RESTORED
 from statekeep.retention.copies import Copy, copy_key, copy_of, digest_of, list_copies, stems_of
-from statekeep.store.keys import session_key
+from statekeep.store.keys import journal_name, session_key
 from statekeep.store.powers import delete_many, get_many
 from statekeep.store.protocol import Blob
 from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
-    from statekeep.store.protocol import StateStore
+    from collections.abc import Callable
+
+    from statekeep.store.protocol import StateStore, Version
     from statekeep.store.transfer import Transfer
 
 __all__ = [
+    "Restorable",
+    "State",
     "Trashed",
     "empty_trash",
+    "is_of_session",
     "list_trash",
     "move_to_trash",
     "read_trashed",
     "restore",
+    "restore_session",
     "young_copies",
 ]
+
+T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
@@ -52,16 +62,20 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Trashed:
-    """A session in the trash.
+    """A session or journal in the trash.
 
     Attributes:
-        key: Where the copy lies; `Sessions.restore` takes it as `copy`.
-        stem: The name of the session's file; the id, where that is a harmless file name.
+        key: Where the copy lies; `Sessions.restore` and `Journals.restore` take it as `copy`.
+        stem: The name of the session's file; the id, where that is a harmless file name. A
+            journal's `Summary.id`.
         trashed_at: When it was put there: the store's time, else that of whoever put it there.
         size: Bytes.
-        id: The session's id; None if the copy cannot be read, like the two below.
-        user_id: The user it belongs to.
+        id: The session's or journal's id; None if the copy cannot be read, like the two below.
+        user_id: The user it belongs to, if any.
         updated_at: When it was last updated (UTC).
+        collection: The journal's collection; None for a session.
+        name: The journal's name there, as far as its key tells if it cannot be read; empty for a
+            session.
     """
 
     key: str
@@ -71,6 +85,63 @@ class Trashed:
     id: str | None
     user_id: str | None
     updated_at: datetime | None
+    collection: str | None = None
+    name: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State(Generic[T]):
+    """What a copy holds, as far as restoring goes by it.
+
+    Attributes:
+        value: The session or journal.
+        updated_at: When it was last updated.
+        uid: The journal's; None for a session.
+        n: The journal's last change.
+    """
+
+    value: T
+    updated_at: datetime
+    uid: str | None = None
+    n: int = 0
+
+
+class Restorable(Protocol[T]):
+    """The session or journal that is to come back.
+
+    Attributes:
+        kind: What it is, in a word.
+        key: Where it belongs.
+    """
+
+    kind: str
+    key: str
+
+    def owns(self, copy: Copy) -> bool:
+        """Whether a copy is one of it, as its name says."""
+        ...
+
+    def read(self, copy: Copy, blob: Blob) -> State[T]:
+        """Read a copy.
+
+        Raises:
+            CorruptDataError: It cannot be read, or is another's.
+            UnsupportedError: A newer version of statekeep wrote it.
+        """
+        ...
+
+    def revive(self, value: T, nonce: str) -> bytes:
+        """What is to lie at `key` again: the state of a copy, with a nonce under `RESTORED`.
+
+        Raises:
+            CorruptDataError: Part of it is gone.
+        """
+        ...
+
+
+def is_of_session(copy: Copy) -> bool:
+    """Whether it is the copy of a session."""
+    return copy.source is None
 
 
 def young_copies(store: StateStore, now: datetime) -> frozenset[str]:
@@ -90,11 +161,11 @@ def move_to_trash(
     now: datetime,
     young: frozenset[str] = frozenset(),
 ) -> None:
-    """Move a session into the trash.
+    """Move a session or journal into the trash.
 
     Args:
         transfer: Moves it.
-        key: The session's key.
+        key: Its key.
         blob: What it is.
         now: The present.
         young: What `young_copies` gave. While there is a young copy of the same bytes, an earlier
@@ -114,123 +185,216 @@ def move_to_trash(
     transfer.move(key, blob, copy_key(key, blob, now))
 
 
-def list_trash(store: StateStore) -> list[Trashed]:
-    """What is in the trash, the newest first; reads every copy."""
-    copies = {copy.key: copy for copy in list_copies(store)}
+def list_trash(store: StateStore, wanted: Callable[[Copy], bool]) -> list[Trashed]:
+    """What is in the trash, the newest first; reads every copy.
+
+    Args:
+        store: Where.
+        wanted: Which copies.
+    """
+    copies = {copy.key: copy for copy in list_copies(store) if wanted(copy)}
     found: list[Trashed] = []
     for key, blob in get_many(store, copies):
-        if blob is None:
-            continue  # emptied since the scan
-        copy, session = copies[key], None
-        if isinstance(blob, Blob):
-            try:
-                session = read_trashed(key, blob.data)
-            except (CorruptDataError, UnsupportedError) as error:
-                _logger.debug("%r on %s: %s", key, store, error)
-        found.append(_trashed(copy, session))
+        if blob is not None:  # else emptied since the scan
+            found.append(_trashed(store, copies[key], blob))
     found.sort(key=lambda each: (each.trashed_at, each.key), reverse=True)
     return found
 
 
-def _trashed(copy: Copy, session: Session | None) -> Trashed:
-    told = (None,) * 3 if session is None else (session.id, session.user_id, session.updated_at)
-    return Trashed(copy.key, copy.stem, copy.trashed_at, copy.size, *told)
+def _trashed(store: StateStore, copy: Copy, blob: Blob | StateStoreError) -> Trashed:
+    trashed = Trashed(
+        key=copy.key,
+        stem=copy.stem,
+        trashed_at=copy.trashed_at,
+        size=copy.size,
+        id=None,
+        user_id=None,
+        updated_at=None,
+        collection=copy.collection,
+        name=() if copy.source is None else journal_name(copy.source),
+    )
+    if isinstance(blob, Blob):
+        try:
+            inner, user_id, updated_at, name = _told(copy, blob.data)
+            return replace(trashed, id=inner, user_id=user_id, updated_at=updated_at, name=name)
+        except (CorruptDataError, UnsupportedError) as error:
+            _logger.debug("%r on %s: %s", copy.key, store, error)
+    return trashed
 
 
-def restore(transfer: Transfer, name: str, chosen: str | None = None) -> Session:
-    """Put the newest state of a session back, if there is no session of that id.
+def _told(copy: Copy, data: bytes) -> tuple[str, str | None, datetime, tuple[str, ...]]:
+    """Id, user, time of the last update and name of what a copy holds."""
+    if copy.source is None:
+        session = _read_session(copy, data)
+        return session.id, session.user_id, session.updated_at, ()
+    lines = decode_head(data)
+    about = about_at(copy.source, fold(lines.header, lines.changes))
+    return copy.stem, about.user_id, about.updated_at, about.name
+
+
+def restore_session(transfer: Transfer, name: str, chosen: str | None = None) -> Session:
+    """Put a session back, as `restore` does.
 
     Args:
         transfer: Puts it.
         name: Its id, or what `Trashed.stem` says.
         chosen: The key of the copy to take instead of that of the newest state.
-
-    Raises:
-        NotFoundError: There is no copy.
-        ConflictError: There is such a session; nothing was changed.
-        CorruptDataError: No copy is this session; they stay where they are.
-        UnsupportedError: A newer version of statekeep wrote it; it stays where it is.
     """
-    store = transfer.store
-    key = session_key(name)
-    # Looked at before the copies are listed: what is pruned in between is among them.
-    _refuse_if_live(store, key)
-    copies = [copy for copy in list_copies(store) if chosen in {None, copy.key}]
-    wanted = stems_of(name)
-    candidates = [copy for copy in copies if copy.stem in wanted]
-    if not candidates:
-        for copy in copies:
-            if copy.stem == name and (blob := store.get(copy.key)):
-                return restore(transfer, _read(store, copy, blob).id, chosen)
-        raise NotFoundError("no such session in the trash", key=key, store=store)
-    copy, session = _newest(store, key, candidates)
+    wanted = _SessionCopies(name)
     try:
-        version = transfer.put_new(key, _as_restored(session))
-    except ConflictError as error:
-        raise _live(store, key, error) from error
+        session, _, version = restore(transfer, wanted, chosen)
+    except NotFoundError:
+        inner = _id_by_stem(transfer.store, wanted, name, chosen)
+        if inner is None:
+            raise
+        return restore_session(transfer, inner, chosen)
     remember_version(session, version)
-    _remove_if_old(store, key, copy)
     return session
 
 
-def _as_restored(session: Session) -> bytes:
-    session.metadata[RESTORED] = secrets.token_hex(16)
-    return session.to_json()
+def _id_by_stem(
+    store: StateStore, wanted: _SessionCopies, stem: str, chosen: str | None
+) -> str | None:
+    """The id of a session in the trash whose file was called so."""
+    for copy in list_copies(store):
+        is_meant = copy.stem == stem and is_of_session(copy) and chosen in {None, copy.key}
+        if is_meant and not wanted.owns(copy) and (blob := store.get(copy.key)):
+            return _read(store, wanted, copy, blob).value.id
+    return None
 
 
-def _refuse_if_live(store: StateStore, key: str) -> None:
+class _SessionCopies:
+    """A session as `Restorable`."""
+
+    kind = "session"
+
+    def __init__(self, session_id: str) -> None:
+        self.key = session_key(session_id)
+        self._stems = stems_of(session_id)
+
+    def owns(self, copy: Copy) -> bool:
+        return copy.source is None and copy.stem in self._stems
+
+    def read(self, copy: Copy, blob: Blob) -> State[Session]:
+        session = _read_session(copy, blob.data)
+        return State(session, session.updated_at)
+
+    def revive(self, value: Session, nonce: str) -> bytes:
+        value.metadata[RESTORED] = nonce
+        return value.to_json()
+
+
+def _read_session(copy: Copy, data: bytes) -> Session:
+    session = Session.from_json(data)
+    try:
+        sound = copy.stem in stems_of(session.id)
+    except InvalidKeyError:
+        sound = False
+    if not sound:
+        raise CorruptDataError(f"it is not named as a copy of {session.id[:80]!r}", key=copy.key)
+    return session
+
+
+def restore(
+    transfer: Transfer, wanted: Restorable[T], chosen: str | None = None
+) -> tuple[T, bytes, Version]:
+    """Put the newest state of something back, if nothing lies in its place.
+
+    Args:
+        transfer: Puts it.
+        wanted: What.
+        chosen: The key of the copy to take instead of that of the newest state.
+
+    Returns:
+        The state that was chosen, what was written for it, and the version of that.
+
+    Raises:
+        NotFoundError: There is no copy.
+        ConflictError: Something is there; nothing was changed.
+        CorruptDataError: No copy can be read, or the newest is in part gone; they stay.
+        UnsupportedError: A newer version of statekeep wrote it; it stays where it is.
+    """
+    store, key = transfer.store, wanted.key
+    # Looked at before the copies are listed: what is pruned in between is among them.
     if store.get(key) is not None:
-        raise _live(store, key)
+        raise _live(store, wanted)
+    copies = [
+        copy for copy in list_copies(store) if chosen in {None, copy.key} and wanted.owns(copy)
+    ]
+    copy, value = _newest(store, wanted, copies)
+    try:
+        data = wanted.revive(value, secrets.token_hex(16))
+    except CorruptDataError as error:
+        raise _staying(error, store, copy) from None
+    try:
+        version = transfer.put_new(key, data)
+    except ConflictError as error:
+        raise _live(store, wanted, error) from error
+    _remove_if_old(store, key, copy)
+    return value, data, version
 
 
-def _live(store: StateStore, key: str, error: ConflictError | None = None) -> ConflictError:
+def _live(
+    store: StateStore, wanted: Restorable[T], error: ConflictError | None = None
+) -> ConflictError:
     return ConflictError(
-        "there is a session of this id; delete it first, or leave the copy in the trash",
-        key=key,
+        f"there is a {wanted.kind} already; delete it first, or leave the copy in the trash",
+        key=wanted.key,
         store=store,
         landed="no" if error is None else error.landed,
     )
 
 
-def _newest(store: StateStore, key: str, candidates: list[Copy]) -> tuple[Copy, Session]:
+def _newest(store: StateStore, wanted: Restorable[T], copies: list[Copy]) -> tuple[Copy, T]:
     """The newest state, whichever copy came into the trash last."""
-    by_key = {copy.key: copy for copy in candidates}
-    read: list[tuple[Copy, Session]] = []
+    by_key = {copy.key: copy for copy in copies}
+    # Of one journal the number of the last change says it; of others only the time.
+    newest: dict[str, tuple[Copy, State[T]]] = {}
     flaw: StateStoreError | None = None
     for place, blob in get_many(store, by_key):
         if blob is None:
             continue
+        copy = by_key[place]
         try:
             if not isinstance(blob, Blob):
                 raise blob
-            read.append((by_key[place], _read(store, by_key[place], blob)))
+            state = _read(store, wanted, copy, blob)
         except StateStoreError as error:
             flaw = error
-    if read:
-        return max(
-            read,
-            key=lambda each: (
-                each[1].updated_at,
-                each[0].modified or _NEVER,
-                each[0].trashed_at,
-                each[0].key,
-            ),
-        )
-    raise flaw or NotFoundError("no such session in the trash", key=key, store=store)
+            continue
+        one = state.uid or copy.key
+        newest[one] = max(newest.get(one, (copy, state)), (copy, state), key=_last_change)
+    if newest:
+        copy, state = max(newest.values(), key=_age)
+        return copy, state.value
+    raise flaw or NotFoundError(f"no such {wanted.kind} in the trash", key=wanted.key, store=store)
 
 
-def _read(store: StateStore, copy: Copy, blob: Blob) -> Session:
+def _last_change(each: tuple[Copy, State[T]]) -> tuple[object, ...]:
+    return each[1].n, *_age(each)
+
+
+def _age(each: tuple[Copy, State[T]]) -> tuple[object, ...]:
+    copy, state = each
+    return state.updated_at, copy.modified or _NEVER, copy.trashed_at, copy.key
+
+
+def _read(store: StateStore, wanted: Restorable[T], copy: Copy, blob: Blob) -> State[T]:
     try:
-        return read_trashed(copy.key, blob.data)
+        return wanted.read(copy, blob)
     except (CorruptDataError, UnsupportedError) as error:
-        raise type(error)(
-            f"{error.message}; it stays in the trash", key=copy.key, store=store
-        ) from None
+        raise _staying(error, store, copy) from None
+
+
+def _staying(
+    error: CorruptDataError | UnsupportedError, store: StateStore, copy: Copy
+) -> StateStoreError:
+    return type(error)(f"{error.message}; it stays in the trash", key=copy.key, store=store)
 
 
 def _remove_if_old(store: StateStore, key: str, copy: Copy) -> None:
-    # A young copy may be all there is of a session whose delete is still on its way: it goes with
-    # the trash. So does one that cannot be deleted now.
+    # A young copy may be all there is of what a delete is still on its way to: it goes with the
+    # trash. So does one that cannot be deleted now.
     try:
         live = store.get(key)
         if live is not None and (live.modified or utc_now()) - copy.trashed_at >= _HOUR:
@@ -239,33 +403,42 @@ def _remove_if_old(store: StateStore, key: str, copy: Copy) -> None:
         _logger.warning("the copy %r stays in the trash: %s", copy.key, error)
 
 
-def read_trashed(key: str, data: bytes) -> Session:
-    """Read a copy in the trash.
+def read_trashed(key: str, data: bytes) -> None:
+    """Read a copy in the trash, to see whether it can be.
 
     Raises:
-        CorruptDataError: It is no session, or not the one that its name says.
+        CorruptDataError: It is no session or journal, or not the one that its name says.
         UnsupportedError: A newer version of statekeep wrote it.
     """
-    session = Session.from_json(data)
     try:
         copy = copy_of(key, None, len(data))
-        sound = copy is not None and copy.stem in stems_of(session.id)
-    except (InvalidKeyError, ValueError):
-        sound = False
-    if not sound:
-        raise CorruptDataError(f"it is not named as a copy of {session.id[:80]!r}", key=key)
-    return session
+    except ValueError:
+        copy = None
+    if copy is None:
+        raise CorruptDataError("it is not named as a copy of anything", key=key)
+    _told(copy, data)
 
 
-def empty_trash(store: StateStore, *, older_than: timedelta, now: datetime) -> int:
+def empty_trash(
+    store: StateStore,
+    *,
+    older_than: timedelta,
+    now: datetime,
+    wanted: Callable[[Copy], bool] = lambda _: True,
+) -> int:
     """Delete for good what has been in the trash for so long; give how many.
 
     Args:
         store: Where it lies.
         older_than: How long.
         now: The present, by the store's clock where it has one.
+        wanted: Which copies.
     """
-    old = [copy.key for copy in list_copies(store) if now - copy.trashed_at >= older_than]
+    old = [
+        copy.key
+        for copy in list_copies(store)
+        if now - copy.trashed_at >= older_than and wanted(copy)
+    ]
     if old:
         delete_many(store, old)
     return len(old)

@@ -179,8 +179,9 @@ class PruneReport:
             clock; left alone.
         unknown: The store did not answer: deleted or not.
         failed: The store refused; not deleted.
-        swept: Leftovers of killed writers that were removed.
-        purged: Sessions that were in the trash for long enough, and were deleted for good.
+        swept: Leftovers of killed writers, and segments and attachments that no journal names,
+            that were removed.
+        purged: What was in the trash for long enough, and was deleted for good.
     """
 
     pruned: tuple[PlannedVictim, ...]

@@ -24,7 +24,7 @@ from statekeep.observe.events import (
 )
 from statekeep.retention.background import BackgroundPruner
 from statekeep.retention.pruner import Pruner
-from statekeep.retention.trash import Trashed, list_trash, restore
+from statekeep.retention.trash import Trashed, is_of_session, list_trash, restore_session
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.sessions.repository import SessionRepository
 from statekeep.store.keys import session_key
@@ -382,19 +382,19 @@ class Sessions:
             InvalidKeyError: The id is not legal.
         """
         with self._emitter.operation("restore", session_id):
-            session = restore(self._transfer, session_id, copy)
+            session = restore_session(self._transfer, session_id, copy)
             version = cast("Version", session.version)
             self._emitter.emit(SessionRestored, session.id, session.user_id, version)
             return session
 
     def list_trash(self) -> Sequence[Trashed]:
-        """List what is in the trash, the newest first. Reads every copy."""
+        """List the sessions in the trash, the newest first. Reads every copy."""
         with self._emitter.operation("list_trash"):
-            return list_trash(self._store)
+            return list_trash(self._store, is_of_session)
 
     @checked
     def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
-        """Delete for good what is in the trash.
+        """Delete for good the sessions in the trash.
 
         Args:
             older_than: Only what has been there for so long, by the store's clock.
@@ -403,7 +403,7 @@ class Sessions:
             How many copies were deleted.
         """
         with self._emitter.operation("empty_trash"):
-            return self._pruner.empty_trash(older_than)
+            return self._pruner.empty_trash(older_than, is_of_session)
 
     @checked
     def list(
