@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "ATTACHMENTS",
     "CACHE",
     "JOURNALS",
     "MAX_NAME",
@@ -77,6 +78,9 @@ JOURNALS = "journals"
 
 SEGMENTS = f"{RESERVED}/segments"
 """Where the older items of journals lie."""
+
+ATTACHMENTS = f"{RESERVED}/attachments"
+"""Where the files of journals lie."""
 
 MAX_NAME = 6
 """Parts that the name of a journal may have."""
