@@ -8,6 +8,7 @@ from statekeep.aio import AsyncSessions as AsyncSessions
 from statekeep.config.opening import load_pruner as load_pruner
 from statekeep.config.opening import open_sessions as open_sessions
 from statekeep.config.opening import open_store as open_store
+from statekeep.documents import Blobs as Blobs
 from statekeep.documents import Documents as Documents
 from statekeep.errors import AccessDeniedError as AccessDeniedError
 from statekeep.errors import ClosedError as ClosedError
