@@ -467,7 +467,7 @@ class TestThreads:
             assert done == []
             gate.set()
         assert done == [1]
-        for refused in (partial(threads.run, work), threads.__aenter__):
+        for refused in (lambda: threads.run(work), threads.__aenter__):
             with pytest.raises(ClosedError, match="this Threads was closed"):
                 await refused()
         await threads.close()
