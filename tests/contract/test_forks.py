@@ -19,7 +19,8 @@ from statekeep.store.keys import ATTACHMENTS, SEGMENTS, journal_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from statekeep import Draft, Journal, StateStore
+    from statekeep import Journal, StateStore
+    from statekeep.journals import Draft
     from statekeep.store import Blob
 
 LINES = 40

@@ -32,8 +32,6 @@ from statekeep import (
     ConfigError,
     ConflictError,
     Documents,
-    Draft,
-    Head,
     Journal,
     Journals,
     JournalSummary,
@@ -54,6 +52,7 @@ from statekeep.config import load_settings
 from statekeep.documents import BlobInfo, Document, LoadedBlob
 from statekeep.errors import ClosedError
 from statekeep.events import Event, OperationFinished
+from statekeep.journals import Draft, Head
 from statekeep.retention import Victim
 from statekeep_backends.memory import MemoryStore
 

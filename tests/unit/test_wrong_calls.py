@@ -18,7 +18,6 @@ from statekeep import (
     ConflictError,
     CorruptDataError,
     Documents,
-    Draft,
     InvalidDocumentError,
     InvalidKeyError,
     Journal,
@@ -34,6 +33,7 @@ from statekeep import (
 from statekeep._arguments import _KINDS
 from statekeep.doctor import diagnose, repair
 from statekeep.format.json import RepairText
+from statekeep.journals import Draft
 from statekeep.retention import PruneThrottle
 from statekeep.store import ConflictPolicy
 from statekeep_backends.memory import MemoryStore
