@@ -12,7 +12,7 @@ with open_store("./state") as store:
 
 What most programs need is here. The rest is in `statekeep.store` (the protocol, powers, wrappers),
 `statekeep.journals`, `statekeep.retention`, `statekeep.documents`, `statekeep.doctor`,
-`statekeep.events`, `statekeep.errors`, `statekeep.plugins`, `statekeep.config`,
+`statekeep.events`, `statekeep.errors`, `statekeep.aio`, `statekeep.plugins`, `statekeep.config`,
 `statekeep.timestamps` and `statekeep.testing`. Other modules are internal.
 """
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     __all__: list[str]
 else:
     _MODULES = {
-        "config", "documents", "doctor", "errors", "events", "journals", "plugins", "retention",
-        "store", "testing", "timestamps",
+        "aio", "config", "documents", "doctor", "errors", "events", "journals", "plugins",
+        "retention", "store", "testing", "timestamps",
     }  # fmt: skip
 
     # The names are imported when one of them is first asked for, because that takes its time. Ask

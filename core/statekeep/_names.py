@@ -3,11 +3,14 @@
 # ruff: noqa: PLC0414 - "as" is how checkers are told that a name is shown
 
 from statekeep._text import repair_text as repair_text
+from statekeep.aio import AsyncBlobs as AsyncBlobs
 from statekeep.aio import AsyncDocuments as AsyncDocuments
+from statekeep.aio import AsyncJournals as AsyncJournals
 from statekeep.aio import AsyncSessions as AsyncSessions
 from statekeep.config.opening import load_pruner as load_pruner
 from statekeep.config.opening import open_sessions as open_sessions
 from statekeep.config.opening import open_store as open_store
+from statekeep.documents import Blobs as Blobs
 from statekeep.documents import Documents as Documents
 from statekeep.errors import AccessDeniedError as AccessDeniedError
 from statekeep.errors import ClosedError as ClosedError

@@ -2,6 +2,8 @@
 
 from statekeep.observe.emitter import count_request
 from statekeep.observe.events import (
+    BlobDeleted,
+    BlobSaved,
     ConflictDetected,
     ConflictRetried,
     DocumentDeleted,
@@ -21,6 +23,8 @@ from statekeep.observe.events import (
 )
 
 __all__ = [
+    "BlobDeleted",
+    "BlobSaved",
     "ConflictDetected",
     "ConflictRetried",
     "DocumentDeleted",

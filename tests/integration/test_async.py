@@ -24,11 +24,17 @@ import trio
 from statekeep import (
     ABSENT,
     ANY,
+    AsyncBlobs,
     AsyncDocuments,
+    AsyncJournals,
     AsyncSessions,
+    Blobs,
     ConfigError,
     ConflictError,
     Documents,
+    Journal,
+    Journals,
+    JournalSummary,
     Listing,
     NotFoundError,
     Retention,
@@ -41,10 +47,12 @@ from statekeep import (
     Version,
     open_store,
 )
+from statekeep.aio import AsyncJournal, Threads
 from statekeep.config import load_settings
-from statekeep.documents import Document
+from statekeep.documents import BlobInfo, Document, LoadedBlob
 from statekeep.errors import ClosedError
 from statekeep.events import Event, OperationFinished
+from statekeep.journals import Draft, Head
 from statekeep.retention import Victim
 from statekeep_backends.memory import MemoryStore
 
@@ -118,20 +126,33 @@ def public(kind: type) -> dict[str, Any]:
     return {name: value for name, value in inspect.getmembers(kind) if not name.startswith("_")}
 
 
-class TestTheSurface:
-    """What is added to `Sessions` or `Documents` must be added to its asynchronous twin."""
+def needed(twin: type) -> list[str]:
+    """What it takes besides the store."""
+    return ["c"] if twin in {AsyncJournals, AsyncBlobs} else []
 
-    @pytest.mark.parametrize(
-        ("twin", "original"), [(AsyncSessions, Sessions), (AsyncDocuments, Documents)]
-    )
+
+TWINS: list[tuple[type, type]] = [
+    (AsyncSessions, Sessions),
+    (AsyncJournals, Journals),
+    (AsyncDocuments, Documents),
+    (AsyncBlobs, Blobs),
+]
+
+
+class TestTheSurface:
+    """What is added to `Sessions` or another must be added to its asynchronous twin."""
+
+    @pytest.mark.parametrize(("twin", "original"), [*TWINS, (AsyncJournal, Journal)])
     def test_is_that_of_the_synchronous_class(self, twin: type, original: type) -> None:
-        own = set() if twin is AsyncSessions else {"close"}
+        own = {"close"} if twin in {AsyncDocuments, AsyncBlobs} else set()
         assert public(twin).keys() - own == public(original).keys()
         for name, method in public(original).items():
-            if name == "open":
-                # It waits for nothing, so it is the same function of another class.
-                opening = inspect.signature(public(twin)["open"])
-                assert str(opening) == str(inspect.signature(method))
+            if name in {"open", "fork"}:
+                # What they give has an asynchronous twin itself.
+                signature = str(inspect.signature(method)).replace("Journal", "AsyncJournal")
+                assert str(inspect.signature(public(twin)[name])) == signature
+                # To open waits for nothing.
+                assert inspect.iscoroutinefunction(public(twin)[name]) == (name == "fork")
                 continue
             if not inspect.isfunction(method):
                 assert isinstance(method, property)
@@ -143,9 +164,7 @@ class TestTheSurface:
             assert inspect.signature(mirrored) == inspect.signature(method)
             assert mirrored.__doc__
 
-    @pytest.mark.parametrize(
-        ("twin", "original"), [(AsyncSessions, Sessions), (AsyncDocuments, Documents)]
-    )
+    @pytest.mark.parametrize(("twin", "original"), TWINS)
     def test_is_opened_like_it(self, twin: type, original: type) -> None:
         parameters = dict(inspect.signature(twin).parameters)
         workers = parameters.pop("workers")
@@ -166,6 +185,17 @@ class TestTheSurface:
             assert_type(await documents.load_json("a", "b"), Document[Any] | None)
             assert_type(await documents.load_json("a", "b", type=int), Document[int] | None)
             assert_type(await documents.load_markdown("a", "b"), Document[str] | None)
+        async with AsyncJournals(MemoryStore(), "c") as journals:
+            journal = assert_type(journals.open("a"), AsyncJournal)
+            assert_type(await journal.append([1]), Head)
+            assert_type(await journal.read(), list[Any] | None)
+            assert_type(await journal.change(lambda draft: draft.length), int)
+            assert_type(await journal.fork("b"), AsyncJournal)
+            assert_type(await journals.list(), Listing[JournalSummary])
+        async with AsyncBlobs(MemoryStore(), "c") as blobs:
+            assert_type(await blobs.put(b"", "a.png"), Version)
+            assert_type(await blobs.get("a.png"), LoadedBlob | None)
+            assert_type(await blobs.list(), tuple[BlobInfo, ...])
 
 
 class TestOperations:
@@ -192,6 +222,41 @@ class TestOperations:
             assert loaded
             assert loaded.value == {"tokens": 1, "words": 2}
 
+    async def test_on_journals_and_blobs_do_the_same(self, tmp_path: Path) -> None:
+        with open_store(tmp_path) as store:
+            async with AsyncJournals(store, "agents") as journals:
+                journal = journals.open("ada", "one")
+                await journal.create([1], user_id="ada")
+                await journal.append([2, 3], set={"title": "T"})
+                assert await journal.change(lambda draft: draft.pop()) == 3
+                ref = await journal.attach(b"plot", "plot.png")
+                fork = await journal.fork("ada", "two", upto=1)
+                await fork.append(["theirs"])
+                assert await fork.read() == [1, "theirs"]
+                assert await fork.attachments([ref]) == {ref: b"plot"}
+                await journal.detach([ref])
+                await journal.expire(None)
+                await journal.pin()
+                await journal.unpin()
+                assert [each.name for each in await journals.list("ada")] == [
+                    ("ada", "two"), ("ada", "one"),
+                ]  # fmt: skip
+                assert len([*await journals.heads()]) == 2
+                assert (journals.store, journals.collection) == (store, "agents")
+                assert (fork.name, repr(fork)) == (("ada", "two"), "AsyncJournal(agents/ada/two)")
+                assert await fork.delete()
+                assert await journals.delete_below("ada") == 1
+                assert await journal.head() is None
+            async with AsyncBlobs(store, "plots") as blobs:
+                version = await blobs.put(b"GIF89a", "ada", "a.gif")
+                loaded = await blobs.get("ada", "a.gif")
+                assert loaded
+                assert (loaded.data, loaded.version) == (b"GIF89a", version)
+                assert blobs.collection == "plots"
+                assert await blobs.delete("ada", "a.gif")
+                assert await blobs.delete_below() == 0
+                assert repr(blobs) == f"AsyncBlobs({store}, 'plots')"
+
     async def test_lose_no_update(self) -> None:
         async with AsyncSessions(MemoryStore()) as sessions:
             await sessions.get_or_create("ada", "s")
@@ -201,6 +266,75 @@ class TestOperations:
             session = await sessions.load("s")
         assert session
         assert len(session.user_messages) == 50
+
+    async def test_of_one_journal_are_done_in_their_order(self) -> None:
+        store = MemoryStore()
+        async with AsyncJournals(store, "c") as journals:
+            journal = journals.open("a")
+            began: list[int] = []
+
+            async def append(number: int) -> None:
+                began.append(number)
+                await journal.append([number])
+
+            async with anyio.create_task_group() as tasks:
+                for number in range(50):
+                    tasks.start_soon(append, number)
+            assert await journal.read() == began
+            assert len(began) == 50
+            again = ConflictError("it was changed", key="journals/c/a.jsonl")
+
+            def fail(_: Draft) -> None:
+                raise again
+
+            with pytest.raises(ConflictError):
+                await journal.change(fail, timeout=timedelta(0))
+            await journal.append(["still"])
+
+    async def test_of_one_journal_leave_the_threads_to_others(self, gated: Gated) -> None:
+        async with AsyncJournals(gated, "c", workers=2) as journals:
+            one = journals.open("one")
+            async with anyio.create_task_group() as tasks:
+                for number in range(5):
+                    tasks.start_soon(one.append, [number])
+                await gated.until_waiting(1)
+                tasks.start_soon(journals.open("two").append, [1])
+                await gated.until_waiting(2)  # they have both threads
+                gated.gate.set()
+
+    async def test_of_one_journal_wait_for_one_that_was_cancelled(self, gated: Gated) -> None:
+        async with AsyncJournals(gated, "c", workers=4) as journals:
+            journal = journals.open("a")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(journal.append, [1])
+                await gated.until_waiting(1)
+                tasks.cancel_scope.cancel()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(journal.append, [2])
+                for _ in range(10):
+                    await anyio.lowlevel.checkpoint()
+                gated.gate.set()
+            assert await journal.read() == [1, 2]
+        assert gated.most == 1
+
+    @pytest.mark.parametrize("run", [asyncio.run, _run_trio], ids=["asyncio", "trio"])
+    def test_of_one_journal_may_come_from_several_loops(self, run: Runner) -> None:
+        journals = AsyncJournals(MemoryStore(), "c")
+        journal = journals.open("a")
+
+        async def append(name: str) -> None:
+            for number in range(20):
+                await journal.append([[name, number]])
+
+        with ThreadPoolExecutor(3) as pool:
+            loops = [pool.submit(run, append(name)) for name in "xyz"]
+            for loop in loops:
+                loop.result(60)
+        items = Journals(journals.store, "c").open("a").read()
+        assert items
+        for name in "xyz":
+            assert [each[1] for each in items if each[0] == name] == [*range(20)]
+        asyncio.run(journals.close())
 
     async def test_raise_what_the_synchronous_ones_raise(self) -> None:
         down = UnavailableError("no answer", key="sessions/s.json")
@@ -266,6 +400,89 @@ class TestOperations:
             with pytest.raises(TypeError, match="not async"):
                 await documents.update("a", "b", change)
             assert await documents.list() == ()
+        async with AsyncJournals(MemoryStore(), "c") as journals:
+            with pytest.raises(TypeError, match="not async"):
+                _ = await journals.open("a").change(change)
+            assert await journals.open("a").head() is None
+
+
+class TestThreads:
+    """The hop by itself, for several operations in one."""
+
+    async def test_run_a_function_away_from_the_loop_with_the_callers_context(self) -> None:
+        tenant: ContextVar[str] = ContextVar("tenant")
+        tenant.set("blue")
+
+        def say(*parts: str, end: str) -> tuple[str, bool]:
+            is_here = threading.current_thread() is threading.main_thread()
+            return " ".join([tenant.get(), *parts]) + end, is_here
+
+        async with Threads(2) as threads:
+            assert repr(threads) == "Threads(2)"
+            said = assert_type(await threads.run(say, "a", "b", end="!"), tuple[str, bool])
+            assert said == ("blue a b!", False)
+
+    async def test_raise_what_it_raises(self) -> None:
+        async with Threads() as threads:
+            with pytest.raises(ZeroDivisionError):
+                await threads.run(lambda: 1 / 0)
+
+    async def test_run_so_many_at_once(self) -> None:
+        inside, most = 0, 0
+        lock, gate = threading.Lock(), threading.Event()
+
+        def work() -> None:
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            gate.wait(60)
+            with lock:
+                inside -= 1
+
+        async with Threads(3) as threads, anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(threads.run, work)
+            await _until(lambda: inside == 3)
+            gate.set()
+        assert most == 3
+
+    async def test_wait_when_closed_for_what_they_have_and_refuse_the_rest(self) -> None:
+        threads = Threads(1)
+        done: list[int] = []
+        gate, began = threading.Event(), threading.Event()
+
+        def work() -> None:
+            began.set()
+            gate.wait(60)
+            done.append(1)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(threads.run, work)
+            await _until(began.is_set)
+            tasks.start_soon(threads.close)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            assert done == []
+            gate.set()
+        assert done == [1]
+        for refused in (lambda: threads.run(work), threads.__aenter__):
+            with pytest.raises(ClosedError, match="this Threads was closed"):
+                await refused()
+        await threads.close()
+
+    async def test_take_plain_functions(self) -> None:
+        async with Threads() as threads:
+            with pytest.raises(TypeError, match="give one that is not async"):
+                _ = await threads.run(anyio.sleep, 0)
+            wrong: Any = 5
+            with pytest.raises(TypeError, match="function: a function, not int"):
+                await threads.run(wrong)
+
+    @pytest.mark.parametrize("size", [0, -1])
+    def test_are_at_least_one(self, size: int) -> None:
+        with pytest.raises(ValueError, match=f"size must be at least 1, not {size}"):
+            Threads(size)
 
 
 class TestTheLoop:
@@ -329,15 +546,15 @@ class TestTheLoop:
 
     @pytest.mark.parametrize("workers", [0, -1])
     def test_cannot_do_without_workers(self, workers: int) -> None:
-        for kind in (AsyncSessions, AsyncDocuments):
+        for twin, _ in TWINS:
             with pytest.raises(ValueError, match=f"^workers must be at least 1, not {workers}$"):
-                kind(MemoryStore(), workers=workers)
+                twin(MemoryStore(), *needed(twin), workers=workers)
 
     @pytest.mark.parametrize("workers", ["4", 4.0, True, None])
     def test_counts_workers_in_whole_numbers(self, workers: Any) -> None:
-        for kind in (AsyncSessions, AsyncDocuments):
+        for twin, _ in TWINS:
             with pytest.raises(TypeError, match=r"^workers: an integer, not "):
-                kind(MemoryStore(), workers=workers)
+                twin(MemoryStore(), *needed(twin), workers=workers)
 
     def test_can_be_one_of_several(self, gated: Gated) -> None:
         sessions = AsyncSessions(gated, workers=2)
@@ -492,8 +709,10 @@ class TestClosing:
 
     async def test_refuses_every_operation_from_then_on(self, gated: Gated) -> None:
         sessions, documents = AsyncSessions(gated), AsyncDocuments(gated)
-        await sessions.close()
-        await documents.close()
+        journals, blobs = AsyncJournals(gated, "c"), AsyncBlobs(gated, "c")
+        journal = journals.open("a")
+        for each in (sessions, documents, journals, blobs):
+            await each.close()
         calls: list[tuple[Callable[[], Coroutine[Any, Any, object]], str | None]] = [
             (sessions.list, None),
             (partial(sessions.load, "s"), None),
@@ -502,6 +721,17 @@ class TestClosing:
             (documents.list, None),
             (partial(documents.load_json, "a", "b"), None),
             (partial(documents.save_json, "a", "b", 1), "no"),
+            (journals.list, None),
+            (partial(journals.delete_below, "a"), "no"),
+            (journal.head, None),
+            (journal.read, None),
+            (partial(journal.attachments, []), None),
+            (partial(journal.append, [1]), "no"),
+            (partial(journal.fork, "b"), "no"),
+            (partial(journal.attach, b"", "a"), "no"),
+            (blobs.list, None),
+            (partial(blobs.get, "a"), None),
+            (partial(blobs.put, b"", "a"), "no"),
         ]
         for call, landed in calls:
             with pytest.raises(ClosedError, match="open it again") as caught:
@@ -532,7 +762,8 @@ class TestClosing:
         assert len(Sessions(gated).list()) == 2
 
     async def test_cannot_be_entered_afterwards(self, gated: Gated) -> None:
-        for each in (AsyncSessions(gated), AsyncDocuments(gated)):
+        for twin, _ in TWINS:
+            each = twin(gated, *needed(twin))
             await each.close()
             with pytest.raises(ClosedError, match="open it again") as caught:
                 async with each:

@@ -15,7 +15,10 @@ import pytest
 from statekeep import (
     ANY,
     AsyncSessions,
+    Blobs,
     Documents,
+    Journal,
+    Journals,
     NotFoundError,
     Retention,
     Session,
@@ -56,6 +59,10 @@ class Place:
         Documents(self.store).save_json("a/b", "c", 1)
         self.sessions = Sessions(self.store, observers=[self.events.append])
         self.documents = Documents(self.store, observers=[self.events.append])
+        Journals(self.store, "c").open("a").create([1])
+        self.journals = Journals(self.store, "c", observers=[self.events.append])
+        self.journal = self.journals.open("a")
+        self.blobs = Blobs(self.store, "c", observers=[self.events.append])
 
     @property
     def operations(self) -> list[OperationFinished]:
@@ -93,16 +100,41 @@ CALLS: dict[str, tuple[str | None, Callable[[Place], Any]]] = {
     "Documents.update": ("a/b/c", lambda p: p.documents.update("a/b", "c", lambda n: n + 1)),
     "Documents.list": ("a/b", lambda p: p.documents.list("a/b")),
     "Documents.delete": ("a/b/c", lambda p: p.documents.delete("a/b", "c")),
+    "Blobs.put": ("c/ada/a.gif", lambda p: p.blobs.put(b"", "ada", "a.gif")),
+    "Blobs.get": ("c/ada/a.gif", lambda p: p.blobs.get("ada", "a.gif")),
+    "Blobs.list": ("c/ada", lambda p: p.blobs.list("ada")),
+    "Blobs.delete": ("c/ada/a.gif", lambda p: p.blobs.delete("ada", "a.gif")),
+    "Blobs.delete_below": (None, lambda p: p.blobs.delete_below()),
+    "Journals.head": ("c/a", lambda p: p.journal.head()),
+    "Journals.create": ("c/new", lambda p: p.journals.open("new").create()),
+    "Journals.append": ("c/a", lambda p: p.journal.append([1])),
+    "Journals.load": ("c/a", lambda p: p.journal.load()),
+    "Journals.read": ("c/a", lambda p: p.journal.read()),
+    "Journals.change": ("c/a", lambda p: p.journal.change(lambda draft: draft.clear())),
+    "Journals.fork": ("c/a", lambda p: p.journal.fork("b")),
+    "Journals.attach": ("c/a", lambda p: p.journal.attach(b"", "a.gif")),
+    "Journals.attachments": ("c/a", lambda p: p.journal.attachments([])),
+    "Journals.detach": ("c/a", lambda p: p.journal.detach([])),
+    "Journals.pin": ("c/a", lambda p: p.journal.pin()),
+    "Journals.unpin": ("c/a", lambda p: p.journal.unpin()),
+    "Journals.expire": ("c/a", lambda p: p.journal.expire(None)),
+    "Journals.delete": ("c/a", lambda p: p.journal.delete()),
+    "Journals.list": (None, lambda p: p.journals.list()),
+    "Journals.heads": (None, lambda p: p.journals.heads()),
+    "Journals.delete_below": (None, lambda p: p.journals.delete_below("a")),
+    "Journals.plan_prune": (None, lambda p: p.journals.plan_prune(NOTHING)),
+    "Journals.prune": (None, lambda p: p.journals.prune(NOTHING)),
 }
 
 
 class TestOperations:
     def test_are_all_that_sessions_and_documents_do(self) -> None:
         methods = {
-            f"{kind.__name__}.{name}"
-            for kind in (Sessions, Documents)
+            # A journal tells of what it does as one of its collection.
+            f"{kind.__name__}.{name}".replace("Journal.", "Journals.")
+            for kind in (Sessions, Journals, Journal, Documents, Blobs)
             for name, _ in inspect.getmembers(kind, inspect.isfunction)
-            if not name.startswith("_") and name != "close"
+            if not name.startswith("_") and name not in {"close", "open"}
         }
         assert CALLS.keys() == methods
 
@@ -230,6 +262,9 @@ class TestOperations:
     ) -> None:
         place.sessions = Sessions(place.store)
         place.documents = Documents(place.store)
+        place.journals = Journals(place.store, "c")
+        place.journal = place.journals.open("a")
+        place.blobs = Blobs(place.store, "c")
         place.store.put("sessions/bad.json", b"")
 
         def build(*_: object, **__: object) -> None:

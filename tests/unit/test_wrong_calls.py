@@ -12,12 +12,16 @@ import pytest
 
 from statekeep import (
     AsyncDocuments,
+    AsyncJournals,
     AsyncSessions,
+    Blobs,
     ConflictError,
     CorruptDataError,
     Documents,
     InvalidDocumentError,
     InvalidKeyError,
+    Journal,
+    Journals,
     NotFoundError,
     OwnershipError,
     Retention,
@@ -29,6 +33,7 @@ from statekeep import (
 from statekeep._arguments import _KINDS
 from statekeep.doctor import diagnose, repair
 from statekeep.format.json import RepairText
+from statekeep.journals import Draft
 from statekeep.retention import PruneThrottle
 from statekeep.store import ConflictPolicy
 from statekeep_backends.memory import MemoryStore
@@ -54,7 +59,10 @@ def _doubled(times: int) -> list[Any]:
 
 
 NAMES = {
-    **{each.__name__: each for each in (Sessions, Documents, Session, Retention, PruneThrottle)},
+    **{
+        each.__name__: each
+        for each in (Sessions, Journals, Documents, Blobs, Session, Retention, PruneThrottle)
+    },
     **{
         each.__name__: each
         for each in (MemoryStore, datetime, timedelta, repair_text, diagnose, repair)
@@ -76,6 +84,10 @@ class Given:
         self.store: StateStore = MemoryStore("calls")
         self.sessions = Sessions(self.store)
         self.documents = Documents(self.store)
+        self.blobs = Blobs(self.store, "c")
+        self.journals = Journals(self.store, "c")
+        self.journal = self.journals.open("ada", "one")
+        self.journal.create([1], user_id="ada")
         self.session = self.sessions.get_or_create("ada", "s")
         self.store.put("sessions/half.json", b'{"id": "\\ud83d"}')
         self.store.put("sessions/broken.json", b"{")
@@ -332,6 +344,65 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     ('documents.delete("c", 5)', TypeError, "name: text, not int"),
     ('documents.delete("c", "n", kind=5)', TypeError, "kind: text or None, not int"),
     ("repair_text(5)", TypeError, "text: text, not int"),
+    ("Journals('./state', 'c')", TypeError, "open_store('./state') opens one"),
+    ("Journals(store)", TypeError, "missing 1 required positional argument: 'collection'"),
+    ("Journals(store, 'Support')", InvalidKeyError, "a collection has a to z, 0 to 9"),
+    ("Journals(store, 5)", TypeError, "collection: text, not int"),
+    ("journals.open()", InvalidKeyError, "at least one part"),
+    ("journals.open(5)", TypeError, "name: text, not int"),
+    ("journals.open(('ada', 'one'))", TypeError, "name: text, not tuple"),
+    ("journals.open(*'abcdefg')", InvalidKeyError, "at most 6 parts, not 7"),
+    ("journals.list(user_id=5)", TypeError, "user_id: text or None, not int"),
+    ("journals.list(5)", TypeError, "prefix: text, not int"),
+    ("journals.delete_below(5)", TypeError, "prefix: text, not int"),
+    ("journal.append('Hello')", TypeError, "items: a collection, not str"),
+    ("journal.append([{1}])", InvalidDocumentError, "a value of the type set"),
+    ("journal.append([1], key=5)", TypeError, "key: text or None, not int"),
+    ("journal.append([1], keys=[5])", TypeError, "keys: each is text or None, not int"),
+    ("journal.append([1], keys=[])", ValueError, "keys: one for each of 1 items, not 0"),
+    ("journal.append([1], set=['a'])", TypeError, "set: a dict or None, not list"),
+    ("journal.append([1], unset='a')", TypeError, "unset: a collection, not str"),
+    ("journal.append([1], user_id='')", InvalidKeyError, "user_id is empty"),
+    ("journal.append([1], user_id='bob')", OwnershipError, "does not belong to 'bob'"),
+    ("journal.append([1], expect=None)", TypeError, "expect: ANY, ABSENT or a version, not None"),
+    ("journal.create()", ConflictError, "there is a journal of this name"),
+    ("journal.read(last=-1)", ValueError, "last must not be negative, and it is -1"),
+    ("journal.read(last=1, start=2)", ValueError, "give last, or start and stop"),
+    ("journal.load(last='1')", TypeError, "last: an integer or None, not str"),
+    ("journal.change(None)", TypeError, "fn: a function, not None"),
+    ("journal.change(lambda draft: draft.append('Hi'))", TypeError, "items: a collection, not str"),
+    ("journal.change(lambda draft: draft.replace('0', 1))", TypeError, "position: an integer, not"),
+    ("journal.change(lambda draft: draft.replace(7, 1))", IndexError, "the journal has no item 7"),
+    ("journal.change(lambda draft: draft.truncate(-1))", ValueError, "at least 0 items, not -1"),
+    ("journal.change(lambda draft: draft.last('3'))", TypeError, "n: an integer, not str"),
+    ("journal.change(lambda draft: draft.has(3))", TypeError, "key: text, not int"),
+    ("journals.open('none').change(print, create=False)", NotFoundError, "no such journal"),
+    ("journal.fork()", InvalidKeyError, "at least one part"),
+    ("journal.fork('ada', 'one')", ConflictError, "there is a journal of this name"),
+    ("journal.fork('b', upto=-1)", ValueError, "upto must not be negative, and it is -1"),
+    ("journal.fork('b', upto='1')", TypeError, "upto: an integer or None, not str"),
+    ("journals.open('none').fork('b')", NotFoundError, "no such journal"),
+    ("journal.attach('text', 'a.txt')", TypeError, "data: bytes, not str"),
+    ("journal.attach(b'', 5)", TypeError, "file_name: text, not int"),
+    ("journals.open('none').attach(b'', 'a.txt')", NotFoundError, "no such journal"),
+    ("journal.attachments('a.txt')", TypeError, "refs: a collection, not str"),
+    ("journal.attachments([5])", TypeError, "refs: each is text, not int"),
+    ("journal.attachments(['a.txt'])", InvalidKeyError, "not the ref of an attachment: 'a.txt'"),
+    ("journal.detach(['../x'])", InvalidKeyError, "not the ref of an attachment"),
+    ("journal.pin('tomorrow')", TypeError, "until: an aware datetime or None, not str"),
+    ("journal.expire(NAIVE)", ValueError, "at is naive; give it a time zone"),
+    ("journal.delete(expect=None)", TypeError, "expect: ANY or a version, not None"),
+    ("Blobs('./state', 'c')", TypeError, "open_store('./state') opens one"),
+    ("Blobs(store, '.c')", InvalidKeyError, "a collection has a to z, 0 to 9"),
+    ("blobs.put('text', 'a.txt')", TypeError, "data: bytes, not str"),
+    ("blobs.put(b'')", InvalidKeyError, "at least one part, the file name"),
+    ("blobs.put(b'', 5)", TypeError, "name: text, not int"),
+    ("blobs.put(b'', 'ada', '')", InvalidKeyError, "a blob's file name must not be empty"),
+    ("blobs.put(b'', 'x' * 201)", InvalidKeyError, "at most 200 bytes"),
+    ("blobs.put(b'', HALF)", InvalidKeyError, "name has half a character"),
+    ("blobs.get(('ada', 'a.txt'))", TypeError, "name: text, not tuple"),
+    ("blobs.list(5)", TypeError, "prefix: text, not int"),
+    ("blobs.delete('a.txt', expect=5)", TypeError, "expect: ANY or a version, not int"),
 ]
 
 
@@ -359,6 +430,8 @@ class Odd:
 
 FITTING: dict[str, object] = {
     "str": "s",
+    "bytes": b"b",
+    "Iterable": [],
     "Session": Session.new("ada"),
     "Callable": print,
     "PruningStrategy": STRATEGY,
@@ -367,6 +440,13 @@ FITTING: dict[str, object] = {
     "timedelta": timedelta(0),
 }
 ANYTHING = {"object", "Any"}
+NOT_CALLED = {
+    (Sessions, "open"),
+    (Session, "model_copy"),
+    (Session, "from_json"),
+    (Session, "summary"),
+    (Draft, "line"),
+}
 
 
 def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
@@ -378,11 +458,13 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
 
 
 def _arguments() -> Iterator[tuple[type, str, str]]:
-    for kind in (Sessions, Documents, Session, Retention):
+    for kind in (Sessions, Journals, Journal, Draft, Documents, Blobs, Session, Retention):
         for name, method in inspect.getmembers(kind, callable):
             ours = str(getattr(inspect.unwrap(method), "__module__", "")).startswith("statekeep")
-            is_public = not name.startswith("_") or (name == "__init__" and kind is not Session)
-            if not ours or not is_public or name in {"open", "model_copy", "from_json", "summary"}:
+            is_public = not name.startswith("_") or (
+                name == "__init__" and kind not in {Session, Journal, Draft}
+            )
+            if not ours or not is_public or (kind, name) in NOT_CALLED:
                 continue
             for parameter in _parameters(method):
                 if parameter.annotation not in ANYTHING:
@@ -396,7 +478,11 @@ def test_every_public_method_names_the_argument_that_is_of_a_wrong_type(
     given = Given()
     objects: dict[type, object] = {
         Sessions: given.sessions,
+        Journals: given.journals,
+        Journal: given.journal,
+        Draft: Draft(None, None),
         Documents: given.documents,
+        Blobs: given.blobs,
         Session: given.session,
     }
     function = kind if method == "__init__" else getattr(objects[kind], method)
@@ -406,7 +492,16 @@ def test_every_public_method_names_the_argument_that_is_of_a_wrong_type(
         if each.default is each.empty
     }
     with pytest.raises(TypeError, match=rf"^{parameter}: .+, not Odd$"):
-        function(**arguments | {parameter: Odd()})
+        _call(function, arguments | {parameter: Odd()})
+
+
+def _call(function: Callable[..., object], arguments: dict[str, object]) -> None:
+    """Call it with arguments by name, but for what stands before any number of others."""
+    parameters = [each for each in _parameters(function) if each.name in arguments]
+    takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters)
+    first = [each.name for each in parameters if takes_any and each.kind is not each.KEYWORD_ONLY]
+    named = {name: value for name, value in arguments.items() if name not in first}
+    function(*[arguments[name] for name in first], **named)
 
 
 PUBLIC = [
@@ -449,6 +544,13 @@ def test_the_asynchronous_twins_answer_alike() -> None:
         async with AsyncSessions(MemoryStore()) as sessions:
             await sessions.load(5)  # type: ignore[call-overload]
 
+    async def append() -> None:
+        async with AsyncJournals(MemoryStore(), "c") as journals:
+            wrong: Any = "Hello"
+            await journals.open("a").append(wrong)
+
+    with pytest.raises(TypeError, match="items: a collection, not str"):
+        asyncio.run(append())
     with pytest.raises(TypeError, match="session_id: text, not int"):
         asyncio.run(call())
     with pytest.raises(TypeError, match="store: a StateStore, not str; open_store"):

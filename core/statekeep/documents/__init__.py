@@ -1,9 +1,18 @@
-"""Documents: JSON and Markdown by category and name.
+"""Documents: JSON and Markdown by category and name, and files by collection and name.
 
 Sessions, and whatever else has a format of its own, live elsewhere.
 """
 
+from statekeep.documents.blobs import BlobInfo, Blobs, LoadedBlob
 from statekeep.documents.documents import Document, DocumentInfo, Documents
 from statekeep.store.keys import Kind
 
-__all__ = ["Document", "DocumentInfo", "Documents", "Kind"]
+__all__ = [
+    "BlobInfo",
+    "Blobs",
+    "Document",
+    "DocumentInfo",
+    "Documents",
+    "Kind",
+    "LoadedBlob",
+]

@@ -22,6 +22,7 @@ from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.json import decode_json, encode_json, explain
 from statekeep.format.order import ORDER, Conversation, in_order, order_of
 from statekeep.format.summary import (
+    EXPIRES,
     OPTIONAL_BOOLEAN,
     OPTIONAL_TEXT,
     PIN,
@@ -367,7 +368,7 @@ class Session(_Model):
     def fork(self, new_id: str, *, upto: int | None = None) -> Self:
         """Make a session of its own from this one: it shares nothing, and expects nothing stored.
 
-        Its times are now. A pin stays with this one.
+        Its times are now. A pin, and an end of its own, stay with this one.
 
         Args:
             new_id: Its id.
@@ -391,7 +392,7 @@ class Session(_Model):
         if upto is not None:
             fork.user_messages[:] = [each for each in messages if isinstance(each, UserMessage)]
             fork.agent_responses[:] = [each for each in messages if isinstance(each, AgentResponse)]
-        for name in (ORDER, PIN, RESTORED):
+        for name in (ORDER, PIN, EXPIRES, RESTORED):
             fork.metadata.pop(name, None)
         if fork.messages != messages:
             fork.metadata[ORDER] = order_of(messages)

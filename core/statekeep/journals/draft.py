@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from statekeep._arguments import checked
 from statekeep.format.journal import Change, hashed_key
 from statekeep.format.values import plain_value
 
@@ -40,6 +41,9 @@ class Draft:
         self._keys: list[str] = []
         self.is_rewritten = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.length} items)"
+
     @property
     def length(self) -> int:
         """How many items there are."""
@@ -49,6 +53,7 @@ class Draft:
     def _before(self) -> int:
         return sum(len(part) if isinstance(part, list) else part.items for part in self.older)
 
+    @checked
     def items(self, start: int = 0, stop: int | None = None) -> list[Any]:
         """Read items by their positions; copies."""
         start, stop, _ = slice(start, stop).indices(self.length)
@@ -62,14 +67,17 @@ class Draft:
             position += size
         return deepcopy(found)
 
+    @checked
     def last(self, n: int) -> list[Any]:
         """Read the last items, at most so many."""
         return self.items(max(0, self.length - n))
 
+    @checked
     def has(self, key: str) -> bool:
         """Whether an item, or a change, was appended under that key."""
         return hashed_key(key) in self._known
 
+    @checked
     def append(self, items: Iterable[Any], keys: Sequence[str | None] | None = None) -> list[bool]:
         """Append items.
 
@@ -120,6 +128,7 @@ class Draft:
                 return item
         raise IndexError("the journal has no items")
 
+    @checked
     def replace(self, position: int, item: Any) -> None:  # noqa: ANN401
         """Put another item in the place of one.
 
@@ -143,6 +152,7 @@ class Draft:
             start += size
         self._tail[position - start] = item
 
+    @checked
     def truncate(self, n: int) -> None:
         """Keep the first items only, at most so many."""
         if n >= self.length:

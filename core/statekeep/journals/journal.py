@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import orjson
-
 from statekeep._arguments import checked
 from statekeep.errors import (
     ConflictError,
     CorruptDataError,
-    InvalidDocumentError,
     NotFoundError,
     OwnershipError,
 )
-from statekeep.format.contents import MAX_LINES, fit, fold
-from statekeep.format.journal import (
-    MAX_IDS,
-    MAX_KEYS,
-    Change,
-    Header,
-    encode_head,
-    encode_line,
-    hashed_key,
-)
+from statekeep.format.journal import Change, hashed_key
 from statekeep.format.summary import EXPIRES, PIN
-from statekeep.format.values import plain_value, refusal
+from statekeep.format.values import plain_value
+from statekeep.journals.attachments import Attachments
 from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
+from statekeep.journals.forking import forked
 from statekeep.journals.heads import Head, Loaded, head_of
 from statekeep.journals.segments import MissingSegmentError, Segments
+from statekeep.journals.writing import HeadWriter, storable_item
 from statekeep.observe.events import (
     ConflictDetected,
     ConflictRetried,
@@ -49,7 +39,6 @@ from statekeep.timestamps import format_timestamp, utc_now
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from statekeep.format.journal import SegmentName
     from statekeep.journals.committing import Seen
     from statekeep.observe.emitter import Emitter
     from statekeep.store.protocol import Expect, ExpectSeen, Version
@@ -58,12 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["SKIP", "Journal", "Shared"]
 
 T = TypeVar("T")
-
-MAX_ITEM: Final = 16 * 2**20
-"""Bytes of an item as JSON."""
-
-MAX_METADATA: Final = 2**20
-"""Bytes of the metadata as JSON."""
 
 _TIMEOUT: Final = timedelta(seconds=30)
 
@@ -107,6 +90,7 @@ class Journal:
         self._emitter = shared.emitter
         self._name = name
         self._file = HeadFile(shared.transfer, journal_key(shared.collection, name))
+        self._writer = HeadWriter(shared.transfer, self._file.key, name)
         self._uid: str | None = None
 
     def __repr__(self) -> str:
@@ -172,7 +156,7 @@ class Journal:
             InvalidDocumentError: Something cannot be stored; nothing was written.
             UnavailableError: The store did not answer; `landed` says what may have happened.
         """
-        added = [_item(item) for item in items]
+        added = [storable_item(item) for item in items]
         named = (
             [None] * len(added) if keys is None else [each and hashed_key(each) for each in keys]
         )
@@ -194,7 +178,7 @@ class Journal:
                     if name is not None:
                         used.append(name)
                         known.add(name)
-            return self._followed(
+            return self._writer.followed(
                 seen,
                 Change(
                     n=seen.contents.n + 1 if seen else 1,
@@ -232,24 +216,14 @@ class Journal:
             raise ValueError("give last, or start and stop")
         if last is not None and last < 0:
             raise ValueError(f"last must not be negative, and it is {last}")
-        with self._emitter.operation("load", self._subject):
-            return self._load(last, start, stop)
 
-    def _load(self, last: int | None, start: int, stop: int | None) -> Loaded | None:
-        missed: Version | None = None
-        while (seen := self._file.read()) is not None:
+        def read(seen: Seen) -> Loaded:
             begin = start if last is None else max(0, seen.length - last)
             first, end, _ = slice(begin, stop).indices(seen.length)
-            try:
-                return Loaded(head_of(seen), first, self._items(seen, first, end))
-            except MissingSegmentError as error:
-                # A newer head names others. One that still names it is damaged.
-                if missed == seen.version:
-                    raise CorruptDataError(
-                        error.message, key=error.key, store=error.store
-                    ) from None
-                missed = seen.version
-        return None
+            return Loaded(head_of(seen), first, self._items(seen, first, end))
+
+        with self._emitter.operation("load", self._subject):
+            return self._read(read)
 
     @checked
     def read(
@@ -287,10 +261,133 @@ class Journal:
                 raise self._not_found()
             draft = Draft(seen, self._segments(seen) if seen else None)
             result[:] = [apply(fn, draft)]
-            return None if result[0] is SKIP else self._drafted(seen, draft, change)
+            return None if result[0] is SKIP else self._writer.drafted(seen, draft, change)
 
         self._commit("change", follow, timeout)
         return result[0]
+
+    @checked
+    def fork(self, *name: str, upto: int | None = None) -> Journal:
+        """Make another journal of this one: a copy that shares nothing with it.
+
+        It has the user, the metadata, the items and the attachments of this one, and its times
+        are now. The keys under which was appended are not copied; a pin and an end of its own
+        (`expire`) stay with this one. Items are copied a segment at a time, files one by one.
+
+        Args:
+            name: Its name in the collection.
+            upto: With so many items only, the first; by default with all.
+
+        Returns:
+            The new journal.
+
+        Raises:
+            ConflictError: There is a journal of that name; nothing was changed.
+            NotFoundError: There is no such journal to copy.
+            CorruptDataError: This one is damaged.
+            InvalidKeyError: The name is not legal.
+            ValueError: `upto` is negative.
+            UnavailableError: As `append`; also, copying took more than an hour.
+
+        Example:
+            >>> from statekeep import Journals, open_store
+            >>> with open_store("memory:") as store:
+            ...     journal = Journals(store, "support").open("ada", "thread-17")
+            ...     head = journal.append(["Hello", "Good morning"])
+            ...     journal.fork("ada", "thread-18", upto=1).read()
+            ['Hello']
+        """
+        if upto is not None and upto < 0:
+            raise ValueError(f"upto must not be negative, and it is {upto}")
+        made = Journal(self._shared, name)
+
+        def follow(there: Seen | None, change: str) -> bytes:
+            made._compare(there, ABSENT)
+
+            def copy(seen: Seen) -> bytes:
+                self._compare(seen, ANY)
+                return forked(self._transfer, seen, made._file.key, name, change, upto)
+
+            data = self._read(copy)
+            if data is None:
+                raise self._not_found()
+            return data
+
+        with self._emitter.operation("fork", self._subject):
+            made._commit("fork", follow, timedelta(0))
+        return made
+
+    @checked
+    def attach(self, data: bytes, file_name: str) -> str:
+        """Keep a file with the journal.
+
+        It goes when the journal does, and comes along with a fork. The same file again is kept
+        once.
+
+        Args:
+            data: What is in it.
+            file_name: Its name, of which only a short ending (``.png``) is kept.
+
+        Returns:
+            The ref under which `attachments` gives it: text for an item to hold. A fork has the
+            file under the same ref.
+
+        Raises:
+            NotFoundError: There is no such journal.
+            ConflictError: It was deleted or made anew since this handle saw it.
+            UnavailableError: The store did not answer; attaching it again does no harm.
+        """
+
+        def follow(seen: Seen | None, change: str) -> bytes | None:
+            seen = self._there(seen)
+            if seen.lines.header.attached:
+                return None
+            # Said before there is one, so that no fork leaves it behind.
+            header = replace(seen.lines.header, attached=True)
+            line = Change(n=seen.contents.n + 1, id=change)
+            return self._writer.anew(header, (*seen.lines.changes, line))
+
+        with self._emitter.operation("attach", self._subject):
+            self._file.read()
+            seen = self._there(self._commit("attach", follow, _TIMEOUT))
+            return Attachments(self._transfer.store, seen.uid).put(data, file_name)
+
+    @checked
+    def attachments(self, refs: Iterable[str]) -> dict[str, bytes | None]:
+        """Read files that were attached, all into memory.
+
+        Args:
+            refs: What `attach` gave.
+
+        Returns:
+            Each file by its ref; None for one that is not there.
+
+        Raises:
+            NotFoundError: There is no such journal.
+            CorruptDataError: A file is not what was attached.
+            InvalidKeyError: What is given is no ref.
+        """
+        with self._emitter.operation("attachments", self._subject):
+            seen = self._file.read()
+            if seen is None:
+                raise self._not_found()
+            return Attachments(self._transfer.store, seen.uid).get(refs)
+
+    @checked
+    def detach(self, refs: Iterable[str]) -> None:
+        """Delete files that were attached, at once; items that name them stay.
+
+        Args:
+            refs: What `attach` gave; one that is not there is no error.
+
+        Raises:
+            NotFoundError: There is no such journal.
+            ConflictError: It was deleted or made anew since this handle saw it.
+            InvalidKeyError: What is given is no ref.
+        """
+        with self._emitter.operation("detach", self._subject), self._telling_of_conflicts():
+            seen = self._there(self._file.read())
+            Attachments(self._transfer.store, seen.uid).delete(refs)
 
     @checked
     def pin(self, until: datetime | None = None) -> Head:
@@ -417,13 +514,11 @@ class Journal:
 
     def _mark(self, operation: str, name: str, value: object) -> Head:
         def follow(seen: Seen | None, change: str) -> bytes | None:
-            self._compare(seen, ANY)
-            if seen is None:
-                raise self._not_found()
+            seen = self._there(seen)
             n = seen.contents.n + 1
             if value is None:
-                return self._followed(seen, Change(n=n, id=change, unset=(name,)))
-            return self._followed(seen, Change(n=n, id=change, set={name: value}))
+                return self._writer.followed(seen, Change(n=n, id=change, unset=(name,)))
+            return self._writer.followed(seen, Change(n=n, id=change, set={name: value}))
 
         return self._head(operation, follow, _TIMEOUT)
 
@@ -434,6 +529,13 @@ class Journal:
             raise self._conflict("there is a journal of this name")
         if isinstance(expect, str) and (seen is None or seen.version != expect):
             raise self._conflict("it is not the version that was expected")
+
+    def _there(self, seen: Seen | None) -> Seen:
+        """The head, of which it is known that it is this handle's."""
+        self._compare(seen, ANY)
+        if seen is None:
+            raise self._not_found()
+        return seen
 
     def _conflict(self, what: str) -> ConflictError:
         return ConflictError(what, key=self._file.key, store=self._transfer.store, landed="no")
@@ -455,6 +557,24 @@ class Journal:
     def _segments(self, seen: Seen) -> Segments:
         return Segments(self._transfer, seen.uid)
 
+    def _read(self, read: Callable[[Seen], T]) -> T | None:
+        """Read what a head names, anew if a newer one names something else; None if none is there.
+
+        Raises:
+            CorruptDataError: The head names a segment that is not there.
+        """
+        missed: Version | None = None
+        while (seen := self._file.read()) is not None:
+            try:
+                return read(seen)
+            except MissingSegmentError as error:
+                if missed == seen.version:
+                    raise CorruptDataError(
+                        error.message, key=error.key, store=error.store
+                    ) from None
+                missed = seen.version
+        return None
+
     def _items(self, seen: Seen, start: int, stop: int) -> list[Any]:
         """Read items by their positions; only the segments that hold them."""
         wanted = [
@@ -467,86 +587,3 @@ class Journal:
         if stop > seen.before:
             items += deepcopy(seen.contents.tail)
         return items[max(0, start - begin) : max(0, stop - begin)]
-
-    def _followed(self, seen: Seen | None, change: Change) -> bytes:
-        """The head with one more line, if the metadata may be so large."""
-        metadata = _patched(seen.contents.metadata if seen else {}, change)
-        if len(orjson.dumps(metadata)) > MAX_METADATA:
-            raise InvalidDocumentError(
-                f"the metadata has more than {MAX_METADATA} bytes", key=self._file.key, landed="no"
-            )
-        return self._appended(seen, change)
-
-    def _appended(self, seen: Seen | None, change: Change) -> bytes:
-        """The head with one more line."""
-        if seen is None:
-            return self._written(self._new_header(change), (change,))
-        line, _ = encode_line(change.fields(), seen.lines.seal)
-        if sum(seen.lines.sizes) + len(line) <= MAX_LINES:
-            return seen.data + line
-        return self._written(seen.lines.header, (*seen.lines.changes, change))
-
-    def _new_header(self, change: Change) -> Header:
-        about = {
-            "name": [*self._name],
-            "user_id": None,
-            "created_at": change.at,
-            "updated_at": change.at,
-        }
-        return Header(uid=secrets.token_hex(16), n=0, about=about)
-
-    def _written(self, header: Header, changes: Sequence[Change]) -> bytes:
-        """A head written anew, once what leaves it lies in a segment."""
-        fitted = fit(header, changes)
-        header = fitted.header
-        if fitted.leaving:
-            segments = Segments(self._transfer, header.uid)
-            first = sum(segment.items for segment in header.segments)
-            header = _with_segments(header, segments.add(header.segments, fitted.leaving, first))
-        return encode_head(header, fitted.changes)
-
-    def _drafted(self, seen: Seen | None, draft: Draft, change: str) -> bytes:
-        line = draft.line(
-            n=seen.contents.n + 1 if seen else 1, id=change, at=format_timestamp(utc_now())
-        )
-        if seen is None or not draft.is_rewritten:
-            return self._followed(seen, line)
-        contents = fold(seen.lines.header, seen.lines.changes)
-        segments, first = [], 0
-        for part in draft.older:
-            segment = self._segments(seen).write(part, first) if isinstance(part, list) else part
-            segments.append(segment._replace(first=first))
-            first += segment.items
-        header = replace(
-            seen.lines.header,
-            n=contents.n,
-            about=contents.about,
-            metadata=contents.metadata,
-            keys=tuple(contents.keys[-MAX_KEYS:]),
-            ids=tuple([*contents.ids.items()][-MAX_IDS:]),
-        )
-        return self._written(_with_segments(header, segments), (line,))
-
-
-def _item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
-    item = plain_value(value)
-    try:
-        size = len(orjson.dumps(item))
-    except TypeError:
-        raise refusal(item) from None
-    if size > MAX_ITEM:
-        raise InvalidDocumentError(f"an item has {size} bytes, more than {MAX_ITEM}", landed="no")
-    return deepcopy(item)
-
-
-def _patched(metadata: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    return {k: v for k, v in metadata.items() if k not in change.unset} | dict(change.set)
-
-
-def _with_segments(header: Header, segments: Sequence[SegmentName]) -> Header:
-    before = {
-        **header.before,
-        "items": sum(segment.items for segment in segments),
-        "bytes": sum(segment.size for segment in segments),
-    }
-    return replace(header, segments=tuple(segments), before=before)

@@ -16,6 +16,7 @@ from statekeep.journals.committing import decode_seen
 from statekeep.journals.heads import Head, head_of
 from statekeep.journals.journal import Journal, Shared
 from statekeep.journals.restoring import JournalCopies
+from statekeep.journals.writing import HeadWriter
 from statekeep.observe.emitter import Emitter
 from statekeep.observe.events import JournalDeleted, JournalRestored
 from statekeep.retention.background import BackgroundPruner
@@ -321,10 +322,9 @@ class Journals:
                 stays in the trash.
             InvalidKeyError: The name is not legal.
         """
-        journal = self.open(*name)
         key = journal_key(self._collection, name)
         with self._emitter.operation("restore", "/".join([self._collection, *name])):
-            follow = journal._appended  # noqa: SLF001 - of the same package
+            follow = HeadWriter(self._transfer, key, name).appended
             wanted = JournalCopies(self._store, key, follow)
             before, data, version = restore(self._transfer, wanted, copy)
             seen = decode_seen(key, data, version, before)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from statekeep.store.protocol import Version
 
 __all__ = [
+    "BlobDeleted",
+    "BlobSaved",
     "ConflictDetected",
     "ConflictRetried",
     "DocumentDeleted",
@@ -132,6 +134,23 @@ class DocumentDeleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BlobSaved(Event):
+    """A blob was stored."""
+
+    collection: str
+    name: tuple[str, ...]
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class BlobDeleted(Event):
+    """A blob was deleted."""
+
+    collection: str
+    name: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConflictDetected(Event):
     """A write found something else than it expected and changed nothing."""
 
@@ -175,14 +194,14 @@ class PruneFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class OperationFinished(Event):
-    """A method of `Sessions`, `Journals` or `Documents` that works on the store has ended.
+    """A method of `Sessions`, `Journals`, `Documents` or `Blobs` on the store has ended.
 
     What it did by calling other methods of the same object is part of it and not told of again.
 
     Attributes:
         store: The store, as it names itself.
         operation: Class and method: ``"Sessions.save"``; ``"Sessions.prune_in_background"``.
-        subject: The session's id, the journal's collection and name
+        subject: The session's id, the journal's or blob's collection and name
             (``"openai-agents/ada/thread-17"``), or the document's category and name
             (``"specs/v1/parser"``); None where it was about all, or about a new session.
         outcome: ``"ok"``, or the name of the error's class.

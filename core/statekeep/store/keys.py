@@ -17,10 +17,11 @@ from statekeep.errors import InvalidKeyError
 from statekeep.store.arguments import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "ATTACHMENTS",
+    "BLOBS",
     "CACHE",
     "JOURNALS",
     "MAX_NAME",
@@ -33,6 +34,9 @@ __all__ = [
     "TRASH",
     "WRITTEN_BY",
     "Kind",
+    "blob_key",
+    "blob_name",
+    "blob_prefix",
     "check_key",
     "check_prefix",
     "document_key",
@@ -55,7 +59,13 @@ Kind = Literal["json", "md"]
 SESSIONS = "sessions"
 """The category of the sessions."""
 
-WRITTEN_BY = {SESSIONS: "Sessions", "journals": "Journals", "blobs": "Blobs"}
+JOURNALS = "journals"
+"""The category of the journals."""
+
+BLOBS = "blobs"
+"""The category of the blobs."""
+
+WRITTEN_BY = {SESSIONS: "Sessions", JOURNALS: "Journals", BLOBS: "Blobs"}
 """Categories that hold no plain documents, each with what writes there."""
 
 RESERVED = ".statekeep"
@@ -73,17 +83,14 @@ TRASH = f"{RESERVED}/trash"
 QUARANTINE = f"{RESERVED}/quarantine"
 """Where a repair puts what it moves."""
 
-JOURNALS = "journals"
-"""The category of the journals."""
-
 SEGMENTS = f"{RESERVED}/segments"
 """Where the older items of journals lie."""
 
 ATTACHMENTS = f"{RESERVED}/attachments"
-"""Where the attachments of journals lie."""
+"""Where the files of journals lie."""
 
 MAX_NAME = 6
-"""Parts that the name of a journal may have."""
+"""Parts that the name of a journal or of a blob may have."""
 
 MAX_SESSION_ID = 512
 """Characters that a session id may have."""
@@ -96,7 +103,10 @@ _MAX_SEGMENT = 255
 """Bytes of the longest name that common filesystems and object stores can hold."""
 
 _MAX_PART = 120
-"""Bytes of a part of a journal's name, so that a whole key stays below what S3 takes."""
+"""Bytes of a part of a name, so that a whole key stays below what S3 takes."""
+
+_MAX_FILE = 200
+"""Bytes of a blob's file name."""
 
 _is_collection = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}").fullmatch
 
@@ -238,12 +248,12 @@ def journal_id(key: str) -> str:
 
 def journal_name(key: str) -> tuple[str, ...]:
     """The name of a journal as far as its key tells: a part that was cut stays so."""
-    return tuple([_journal_part(stem) for stem in journal_id(key).split("/")])
+    return tuple([_decoded(stem, _journal_stem) for stem in journal_id(key).split("/")])
 
 
-def _journal_part(stem: str) -> str:
+def _decoded(stem: str, encode: Callable[[str], str]) -> str:
     part = unquote(stem.removeprefix("%.."))
-    return part if _journal_stem(part) == stem else stem
+    return part if encode(part) == stem else stem
 
 
 def journal_prefix(collection: str, name: Sequence[str] = ()) -> str:
@@ -252,19 +262,24 @@ def journal_prefix(collection: str, name: Sequence[str] = ()) -> str:
     Raises:
         InvalidKeyError: As `journal_key`.
     """
+    _check_name("journal", collection, name)
+    return "/".join([JOURNALS, collection, *map(_journal_stem, name)])
+
+
+def _check_name(what: str, collection: str, name: Sequence[str]) -> None:
     if not _is_collection(collection):
         raise InvalidKeyError(
             "a collection has a to z, 0 to 9, '.', '_' and '-', at most 64, and no dot first",
             key=collection,
         )
     if len(name) > MAX_NAME:
-        raise InvalidKeyError(f"a journal's name has at most {MAX_NAME} parts, not {len(name)}")
-    return "/".join([JOURNALS, collection, *map(_journal_stem, name)])
+        raise InvalidKeyError(f"a {what}'s name has at most {MAX_NAME} parts, not {len(name)}")
+    for part in name:
+        if half_character(part) is not None:
+            raise InvalidKeyError(f"a {what}'s name must not have a lone surrogate", key=part)
 
 
 def _journal_stem(part: str) -> str:
-    if half_character(part) is not None:
-        raise InvalidKeyError("a journal's name must not have a lone surrogate", key=part)
     # No journal shall be the folder of another.
     is_plain = part not in {"", "."} and not part.casefold().endswith(".jsonl")
     return part if is_plain and _is_harmless(part, _MAX_PART) else _encoded(part, _MAX_PART)
@@ -273,6 +288,88 @@ def _journal_stem(part: str) -> str:
 def is_journal_key(key: str) -> bool:
     """Tell whether the head of a journal may lie there."""
     return key.endswith(".jsonl") and key.startswith(f"{JOURNALS}/") and key.count("/") > 1
+
+
+def blob_key(collection: str, name: Sequence[str]) -> str:
+    """The key of a blob.
+
+    Args:
+        collection: As for `journal_key`.
+        name: Up to five texts of any length, also empty, and a file name.
+
+    Raises:
+        InvalidKeyError: One of them is not legal.
+
+    >>> blob_key("plots", ("ada", "thread/17", "2026.png"))
+    'blobs/plots/ada/%..thread%2F17/2026.png'
+    """
+    if not name:
+        raise InvalidKeyError("a blob's name has at least one part, the file name")
+    _check_name("blob", collection, name)
+    return f"{blob_prefix(collection, name[:-1])}/{_file_segment(name[-1])}"
+
+
+def blob_prefix(collection: str, name: Sequence[str] = ()) -> str:
+    """The prefix of the blobs whose names go on after these parts.
+
+    Raises:
+        InvalidKeyError: As `blob_key`.
+    """
+    _check_name("blob", collection, name)
+    return "/".join([BLOBS, collection, *map(_folder_segment, name)])
+
+
+def blob_name(key: str) -> tuple[str, ...] | None:
+    """The name of a blob as far as its key tells, a part that was cut as it is; None of no blob."""
+    category, _, rest = key.partition("/")
+    collection, _, below = rest.partition("/")
+    if category != BLOBS or not _is_collection(collection) or not below:
+        return None
+    *folders, file = below.split("/")
+    name = (
+        *[_decoded(stem, _folder_segment) for stem in folders],
+        unquote(file[2:]) if file.startswith("%.") else file,
+    )
+    try:
+        sound = blob_key(collection, name).split("/")[2:]
+    except InvalidKeyError:
+        return None
+    is_ours = sound[-1] == file and all(map(_is_stem, folders, sound))
+    return name if is_ours else None
+
+
+def _is_stem(stem: str, encoded: str) -> bool:
+    """Whether that is what a part becomes, as far as can be told of one that was cut."""
+    return stem == encoded or (stem.startswith("%..") and "~" in stem and len(stem) == _MAX_PART)
+
+
+# No blob is the folder of another: a file has a dot in its name or begins with `%.` and no dot, and
+# a folder has none, or begins with `%..`.
+
+
+def _folder_segment(part: str) -> str:
+    is_plain = part and "." not in part
+    return part if is_plain and _is_harmless(part, _MAX_PART) else _encoded(part, _MAX_PART)
+
+
+def _file_segment(name: str) -> str:
+    if not name:
+        raise InvalidKeyError("a blob's file name must not be empty")
+    is_plain = "." in name.strip(".") and not name.startswith("%.")
+    if is_plain and _is_harmless(name, _MAX_FILE) and not name.endswith(_UNFINISHED):
+        return name
+    rest = quote(name, safe="")
+    if rest.startswith("."):
+        rest = f"%2E{rest[1:]}"
+    if rest.endswith(_UNFINISHED):
+        rest = f"{rest.removesuffix(_UNFINISHED)}%2E{_UNFINISHED[1:]}"
+    if len(rest) + 2 > _MAX_FILE:
+        raise InvalidKeyError(
+            f"a blob's file name may have at most {_MAX_FILE} bytes, and this one takes "
+            f"{len(rest) + 2}",
+            key=f"{name[:40]}…",
+        )
+    return f"%.{rest}"
 
 
 def is_session_key(key: str) -> bool:

@@ -1,0 +1,22 @@
+"""Sessions, journals, documents and blobs for programs with an event loop.
+
+The stores are synchronous. Here each operation is handed over whole to a thread: one hop, not one
+for each file or request that it needs. The threads belong to no loop, so asyncio and trio can wait
+for them, with or without anyio, and several loops at once.
+
+`Threads` is that hop by itself, for adapters and whoever else needs several operations in one.
+"""
+
+from statekeep.aio.documents import AsyncBlobs, AsyncDocuments
+from statekeep.aio.journals import AsyncJournal, AsyncJournals
+from statekeep.aio.sessions import AsyncSessions
+from statekeep.aio.threads import Threads
+
+__all__ = [
+    "AsyncBlobs",
+    "AsyncDocuments",
+    "AsyncJournal",
+    "AsyncJournals",
+    "AsyncSessions",
+    "Threads",
+]

@@ -1,0 +1,165 @@
+"""`Journals` for programs with an event loop."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from threading import Lock
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from statekeep._arguments import checked
+from statekeep.aio.threads import Turns
+from statekeep.aio.twins import ClosingTwin, Hopping, hop
+from statekeep.journals.journal import Journal
+from statekeep.journals.journals import Journals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from statekeep.aio.threads import Pool
+    from statekeep.journals.draft import Draft
+    from statekeep.observe.events import Observer
+    from statekeep.retention.types import Retention
+    from statekeep.store.protocol import StateStore
+    from statekeep.store.transfer import ConflictPolicy
+
+__all__ = ["AsyncJournal", "AsyncJournals"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TIMEOUT = timedelta(seconds=30)
+
+
+class AsyncJournal(Hopping[Journal]):
+    """`Journal` for programs with an event loop: the same methods, to be awaited.
+
+    `AsyncJournals.open` gives one. Calls on it run one after the other, in the order in which they
+    were made, however many tasks make them.
+    """
+
+    def __init__(self, sync: Journal, threads: Pool, store: StateStore, owner: str) -> None:
+        super().__init__(sync, threads, store, owner)
+        self._start()
+
+    def _start(self) -> None:
+        self._turns = Turns(1)
+        # Held by what goes on after its task was cancelled, too, and by other loops.
+        self._at_work = Lock()
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"Async{self._sync!r}"
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """Its name in the collection."""
+        return self._sync.name
+
+    async def _run(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._pid != os.getpid():
+            self._start()  # who held the lock is not in this process
+
+        def call() -> T:
+            with self._at_work:
+                return method(*args, **kwargs)
+
+        async with self._turns.take():
+            return await self._threads.run(self._refusal(method.__name__), call)
+
+    head = hop(Journal.head)
+    create = hop(Journal.create)
+    append = hop(Journal.append)
+    load = hop(Journal.load)
+    read = hop(Journal.read)
+    attach = hop(Journal.attach)
+    attachments = hop(Journal.attachments)
+    detach = hop(Journal.detach)
+    pin = hop(Journal.pin)
+    unpin = hop(Journal.unpin)
+    expire = hop(Journal.expire)
+    delete = hop(Journal.delete)
+
+    # A decorator cannot carry the type variable over.
+    async def change(
+        self,
+        fn: Callable[[Draft], T],
+        *,
+        create: bool = True,
+        timeout: timedelta = _TIMEOUT,  # noqa: ASYNC109 - how long to go on after conflicts
+    ) -> T:
+        """See `Journal.change`; the function is called in a thread."""
+        return await self._run(self._sync.change, fn, create=create, timeout=timeout)
+
+    async def fork(self, *name: str, upto: int | None = None) -> AsyncJournal:
+        """See `Journal.fork`."""
+        made = await self._run(self._sync.fork, *name, upto=upto)
+        return AsyncJournal(made, self._threads, self._store, self._owner)
+
+
+class AsyncJournals(ClosingTwin[Journals]):
+    """`Journals` for programs with an event loop: the same methods, to be awaited.
+
+    Threads, cancelling and closing are as with `AsyncSessions`.
+
+    Args:
+        store: As for `Journals`.
+        collection: As for `Journals`.
+        conflicts: As for `Journals`.
+        observers: As for `Journals`.
+        retention: As for `Journals`.
+        workers: How many operations run at once; others wait for their turn.
+
+    Raises:
+        UnsupportedError, InvalidKeyError: As for `Journals`.
+        ValueError: There are no workers.
+
+    Example:
+        >>> import asyncio
+        >>> from statekeep import AsyncJournals, open_store
+        >>> async def main() -> list[str]:
+        ...     with open_store("memory:") as store:
+        ...         async with AsyncJournals(store, "support") as journals:
+        ...             journal = journals.open("ada", "thread-17")
+        ...             await journal.append(["Hello"])
+        ...             return await journal.read(last=1)
+        >>> asyncio.run(main())
+        ['Hello']
+    """
+
+    @checked
+    def __init__(
+        self,
+        store: StateStore,
+        collection: str,
+        *,
+        conflicts: ConflictPolicy = "detect",
+        observers: Iterable[Observer] = (),
+        retention: Retention | None = None,
+        workers: int = 16,
+    ) -> None:
+        super().__init__(
+            Journals(
+                store, collection, conflicts=conflicts, observers=observers, retention=retention
+            ),
+            workers,
+        )
+
+    @property
+    def collection(self) -> str:
+        """The collection's name."""
+        return self._sync.collection
+
+    def open(self, *name: str) -> AsyncJournal:
+        """Give the journal of a name, which need not be there; see `Journals.open`.
+
+        A plain call, because it makes no request.
+        """
+        journal = self._sync.open(*name)
+        return AsyncJournal(journal, self._threads, self._store, self._owner)
+
+    list = hop(Journals.list)
+    heads = hop(Journals.heads)
+    delete_below = hop(Journals.delete_below)
+    plan_prune = hop(Journals.plan_prune)
+    prune = hop(Journals.prune)

@@ -1,0 +1,117 @@
+"""`Sessions` for programs with an event loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from statekeep._arguments import checked
+from statekeep.aio.twins import ClosingTwin, Twin, hop
+from statekeep.config.opening import settings_for
+from statekeep.sessions.sessions import Sessions
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from statekeep.config.settings import Settings
+    from statekeep.observe.events import Observer
+    from statekeep.retention.types import Retention
+    from statekeep.store.protocol import StateStore
+    from statekeep.store.transfer import ConflictPolicy
+
+__all__ = ["AsyncSessions"]
+
+
+class AsyncSessions(ClosingTwin[Sessions]):
+    """`Sessions` for programs with an event loop: the same methods, to be awaited.
+
+    Each call runs whole in one of its own threads, with the caller's context variables; so do the
+    functions given to it (the `change` of `update`, the `progress` of `prune`) and the observers.
+    They are plain functions and must not touch the loop.
+
+    A call that is cancelled ends at once for the caller. If it still waited for a thread, it never
+    runs. If it was running, it goes on and may still be stored: load the session again before
+    changing it further. `close` waits for such calls, and refuses those that wait for a thread.
+
+    It may be used from several event loops. `close` it, or use it as an asynchronous context
+    manager. A store that it is given it does not close; `open` opens one that it does.
+
+    Args:
+        store: As for `Sessions`.
+        conflicts: As for `Sessions`.
+        observers: As for `Sessions`.
+        retention: As for `Sessions`.
+        workers: How many operations run at once; others wait for their turn.
+
+    Raises:
+        UnsupportedError: As for `Sessions`.
+        ValueError: There are no workers.
+
+    Example:
+        >>> import asyncio
+        >>> from statekeep import AsyncSessions, open_store
+        >>> async def main() -> int:
+        ...     with open_store("memory:") as store:
+        ...         async with AsyncSessions(store) as sessions:
+        ...             session = await sessions.get_or_create("ada", "plan")
+        ...             session.add_user_message("Hello")
+        ...             await sessions.save(session)
+        ...             return len(await sessions.list(user_id="ada"))
+        >>> asyncio.run(main())
+        1
+    """
+
+    @checked
+    def __init__(
+        self,
+        store: StateStore,
+        *,
+        conflicts: ConflictPolicy = "detect",
+        observers: Iterable[Observer] = (),
+        retention: Retention | None = None,
+        workers: int = 16,
+    ) -> None:
+        super().__init__(
+            Sessions(store, conflicts=conflicts, observers=observers, retention=retention), workers
+        )
+
+    @classmethod
+    def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
+        """Open what a deployment configured; use it as a context manager, or close it.
+
+        What `Sessions.open` does. It reads the configuration and imports the backend, so call it
+        where a program starts. No connection is made before the first use.
+
+        Args:
+            config: As for `Sessions.open`.
+
+        Raises:
+            ConfigError, PluginError, UnsupportedError: As `Sessions.open`.
+
+        Example:
+            >>> import asyncio
+            >>> async def main() -> None:
+            ...     async with AsyncSessions.open("memory:") as sessions:
+            ...         print(len(await sessions.list()))
+            >>> asyncio.run(main())
+            0
+        """
+        settings = settings_for(config)
+        made = cls.__new__(cls)
+        Twin.__init__(made, Sessions.open(settings), settings.async_workers)
+        return made
+
+    load = hop(Sessions.load)
+    save = hop(Sessions.save)
+    update = hop(Sessions.update)
+    get_or_create = hop(Sessions.get_or_create)
+    delete = hop(Sessions.delete)
+    restore = hop(Sessions.restore)
+    list_trash = hop(Sessions.list_trash)
+    empty_trash = hop(Sessions.empty_trash)
+    list = hop(Sessions.list)
+    expire = hop(Sessions.expire)
+    pin = hop(Sessions.pin)
+    unpin = hop(Sessions.unpin)
+    plan_prune = hop(Sessions.plan_prune)
+    prune = hop(Sessions.prune)

@@ -1,0 +1,94 @@
+"""Attachments: files that belong to one journal, each named by its content.
+
+They lie below the uid of their journal. So nothing is shared or counted, and those of a journal
+that is gone are told by that.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError
+from statekeep.store.keys import ATTACHMENTS
+from statekeep.store.powers import delete_many, get_many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from statekeep.store.protocol import StateStore
+
+__all__ = ["Attachments"]
+
+_is_suffix = re.compile(r"\.(?!tmp$)[a-z0-9]{1,10}").fullmatch
+_is_ref = re.compile(r"[0-9a-f]{32}(?:\.(?!tmp$)[a-z0-9]{1,10})?").fullmatch
+
+
+class Attachments:
+    """The attachments of one journal.
+
+    Args:
+        store: Where they lie.
+        uid: The journal's.
+    """
+
+    def __init__(self, store: StateStore, uid: str) -> None:
+        self._store = store
+        self._prefix = f"{ATTACHMENTS}/{uid}"
+
+    def put(self, data: bytes, file_name: str) -> str:
+        """Write a file and give its ref; the same file again changes nothing."""
+        suffix = PurePosixPath(file_name).suffix.lower()
+        ref = _hash(data) + (suffix if _is_suffix(suffix) else "")
+        self._store.put(f"{self._prefix}/{ref}", data)
+        return ref
+
+    def get(self, refs: Iterable[str]) -> dict[str, bytes | None]:
+        """Read files; None for one that is not there.
+
+        Raises:
+            CorruptDataError: One is not what was attached.
+            InvalidKeyError: One is no ref.
+        """
+        keys = self._keys(refs)
+        found: dict[str, bytes | None] = dict.fromkeys(keys.values())
+        for key, blob in get_many(self._store, keys):
+            if isinstance(blob, StateStoreError):
+                raise blob
+            if blob is None:
+                continue
+            if _hash(blob.data) != keys[key][:32]:
+                raise CorruptDataError("it is not what was attached", key=key, store=self._store)
+            found[keys[key]] = blob.data
+        return found
+
+    def delete(self, refs: Iterable[str]) -> None:
+        """Delete files; one that is not there is no error.
+
+        Raises:
+            InvalidKeyError: One is no ref.
+        """
+        delete_many(self._store, self._keys(refs))
+
+    def copy(self, uid: str) -> None:
+        """Copy all files to another journal, one at a time."""
+        for entry in self._store.scan(self._prefix):
+            blob = self._store.get(entry.key)
+            if blob is not None:  # else detached since
+                ref = entry.key.rpartition("/")[2]
+                self._store.put(f"{ATTACHMENTS}/{uid}/{ref}", blob.data)
+
+    def _keys(self, refs: Iterable[str]) -> Mapping[str, str]:
+        keys = {}
+        for ref in refs:
+            if not _is_ref(ref):
+                raise InvalidKeyError(f"not the ref of an attachment: {ref[:80]!r}")
+            keys[f"{self._prefix}/{ref}"] = ref
+        return keys
+
+
+def _hash(data: bytes) -> str:
+    return blake3(data).hexdigest(length=16)

@@ -1,0 +1,72 @@
+"""A fork: a journal of its own that begins as a copy of another."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from statekeep.errors import UnavailableError
+from statekeep.format.journal import Change, Header
+from statekeep.format.summary import EXPIRES, PIN, RESTORED
+from statekeep.journals.attachments import Attachments
+from statekeep.journals.segments import Segments
+from statekeep.journals.writing import HeadWriter, new_uid, with_segments
+from statekeep.timestamps import format_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from statekeep.journals.committing import Seen
+    from statekeep.store.transfer import Transfer
+
+__all__ = ["forked"]
+
+_NOT_COPIED: Final = frozenset({PIN, EXPIRES, RESTORED})
+"""What metadata says of the one journal alone."""
+
+_LONG: Final = 3600.0
+"""Seconds after which what no head names yet may soon be taken for left behind."""
+
+
+def forked(
+    transfer: Transfer, source: Seen, key: str, name: tuple[str, ...], change: str, upto: int | None
+) -> bytes:
+    """Copy what a journal names, a segment and a file at a time, and give the head of the copy.
+
+    Args:
+        transfer: Writes.
+        source: What is copied.
+        key: Where the head of the copy is to lie.
+        name: Its name.
+        change: The id of the change that makes it.
+        upto: With so many items only, the first.
+
+    Raises:
+        MissingSegmentError: A segment is not there.
+        UnavailableError: It took so long that what was copied first may be gone.
+    """
+    began = time.monotonic()
+    header, contents, uid = source.lines.header, source.contents, new_uid()
+    stop = source.length if upto is None else min(upto, source.length)
+    ours, theirs = Segments(transfer, uid), Segments(transfer, source.uid)
+    segments = [
+        ours.write([*theirs.read([segment])][: stop - segment.first], segment.first)
+        for segment in header.segments
+        if segment.first < stop
+    ]
+    if header.attached:
+        Attachments(transfer.store, source.uid).copy(uid)
+    if time.monotonic() - began > _LONG:
+        raise UnavailableError(
+            "copying it took too long; retry", key=key, store=transfer.store, landed="no"
+        )
+    now = format_timestamp(utc_now())
+    made = Header(
+        uid=uid,
+        n=0,
+        about={**contents.about, "name": [*name], "created_at": now, "updated_at": now},
+        metadata={k: v for k, v in contents.metadata.items() if k not in _NOT_COPIED},
+        attached=header.attached,
+        more=header.more,
+    )
+    tail = contents.tail[: max(0, stop - source.before)]
+    first = Change(n=1, id=change, at=now, items=tuple(tail))
+    return HeadWriter(transfer, key, name).anew(with_segments(made, segments), (first,))

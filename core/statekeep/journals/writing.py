@@ -1,0 +1,164 @@
+"""The head that follows another: one line more, or all of it written anew.
+
+What leaves a head lies in a segment before the head that names it is given.
+"""
+
+from __future__ import annotations
+
+import secrets
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from statekeep.errors import InvalidDocumentError
+from statekeep.format.contents import MAX_LINES, fit, fold
+from statekeep.format.journal import (
+    MAX_IDS,
+    MAX_KEYS,
+    Change,
+    Header,
+    encode_head,
+    encode_line,
+)
+from statekeep.format.values import plain_value, refusal
+from statekeep.journals.segments import Segments
+from statekeep.timestamps import format_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from statekeep.format.journal import SegmentName
+    from statekeep.journals.committing import Seen
+    from statekeep.journals.draft import Draft
+    from statekeep.store.transfer import Transfer
+
+__all__ = ["HeadWriter", "new_uid", "storable_item", "with_segments"]
+
+MAX_ITEM: Final = 16 * 2**20
+"""Bytes of an item as JSON."""
+
+MAX_METADATA: Final = 2**20
+"""Bytes of the metadata as JSON."""
+
+
+class HeadWriter:
+    """Makes the heads of one journal.
+
+    Args:
+        transfer: Writes segments.
+        key: Where the head lies.
+        name: The journal's.
+    """
+
+    def __init__(self, transfer: Transfer, key: str, name: tuple[str, ...]) -> None:
+        self._transfer = transfer
+        self._key = key
+        self._name = name
+
+    def followed(self, seen: Seen | None, change: Change) -> bytes:
+        """The head with one more line, if the metadata may be so large.
+
+        Raises:
+            InvalidDocumentError: The metadata would be too large.
+        """
+        metadata = _patched(seen.contents.metadata if seen else {}, change)
+        if len(orjson.dumps(metadata)) > MAX_METADATA:
+            raise InvalidDocumentError(
+                f"the metadata has more than {MAX_METADATA} bytes", key=self._key, landed="no"
+            )
+        return self.appended(seen, change)
+
+    def appended(self, seen: Seen | None, change: Change) -> bytes:
+        """The head with one more line, however large the metadata."""
+        if seen is None:
+            return self.anew(self._new_header(change), (change,))
+        line, _ = encode_line(change.fields(), seen.lines.seal)
+        if sum(seen.lines.sizes) + len(line) <= MAX_LINES:
+            return seen.data + line
+        return self.anew(seen.lines.header, (*seen.lines.changes, change))
+
+    def anew(self, header: Header, changes: Sequence[Change]) -> bytes:
+        """A head written anew, once what leaves it lies in a segment."""
+        fitted = fit(header, changes)
+        header = fitted.header
+        if fitted.leaving:
+            segments = Segments(self._transfer, header.uid)
+            first = sum(segment.items for segment in header.segments)
+            header = with_segments(header, segments.add(header.segments, fitted.leaving, first))
+        return encode_head(header, fitted.changes)
+
+    def drafted(self, seen: Seen | None, draft: Draft, change: str) -> bytes:
+        """The head as a draft has it.
+
+        Args:
+            seen: What the draft was made of.
+            draft: What became of it.
+            change: The id of the change.
+        """
+        line = draft.line(
+            n=seen.contents.n + 1 if seen else 1, id=change, at=format_timestamp(utc_now())
+        )
+        if seen is None or not draft.is_rewritten:
+            return self.followed(seen, line)
+        contents = fold(seen.lines.header, seen.lines.changes)
+        writer = Segments(self._transfer, seen.uid)
+        segments, first = [], 0
+        for part in draft.older:
+            segment = writer.write(part, first) if isinstance(part, list) else part
+            segments.append(segment._replace(first=first))
+            first += segment.items
+        header = replace(
+            seen.lines.header,
+            n=contents.n,
+            about=contents.about,
+            metadata=contents.metadata,
+            keys=tuple(contents.keys[-MAX_KEYS:]),
+            ids=tuple([*contents.ids.items()][-MAX_IDS:]),
+        )
+        return self.anew(with_segments(header, segments), (line,))
+
+    def _new_header(self, change: Change) -> Header:
+        about = {
+            "name": [*self._name],
+            "user_id": None,
+            "created_at": change.at,
+            "updated_at": change.at,
+        }
+        return Header(uid=new_uid(), n=0, about=about)
+
+
+def new_uid() -> str:
+    """What no other journal has."""
+    return secrets.token_hex(16)
+
+
+def storable_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
+    """The item that a caller's value becomes: plain, and the caller's no more.
+
+    Raises:
+        InvalidDocumentError: It cannot be stored.
+    """
+    item = plain_value(value)
+    try:
+        size = len(orjson.dumps(item))
+    except TypeError:
+        raise refusal(item) from None
+    if size > MAX_ITEM:
+        raise InvalidDocumentError(f"an item has {size} bytes, more than {MAX_ITEM}", landed="no")
+    return deepcopy(item)
+
+
+def with_segments(header: Header, segments: Sequence[SegmentName]) -> Header:
+    """The header with other segments, and the sum of what they hold."""
+    before = {
+        **header.before,
+        "items": sum(segment.items for segment in segments),
+        "bytes": sum(segment.size for segment in segments),
+    }
+    return replace(header, segments=tuple(segments), before=before)
+
+
+def _patched(metadata: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    return {k: v for k, v in metadata.items() if k not in change.unset} | dict(change.set)
