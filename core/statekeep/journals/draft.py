@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
+from statekeep.errors import InvalidDocumentError
 from statekeep.format.journal import Change, hashed_key
-from statekeep.format.values import plain_value
+from statekeep.format.values import plain_value, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
     from statekeep.journals.committing import Seen
     from statekeep.journals.segments import Segments
 
-__all__ = ["Draft"]
+__all__ = ["Draft", "plain_item", "size_of"]
+
+MAX_ITEM: Final = 16 * 2**20
+"""Bytes of an item as JSON."""
 
 
 class Draft:
@@ -85,12 +91,12 @@ class Draft:
             ValueError: There are not as many keys as items.
         """
         new = []
-        items = [plain_value(item) for item in items]
+        items = [plain_item(item) for item in items]
         for item, key in zip(items, [None] * len(items) if keys is None else keys, strict=True):
             hashed = None if key is None else hashed_key(key)
             new.append(hashed is None or hashed not in self._known)
             if new[-1]:
-                self._tail.append(deepcopy(item))
+                self._tail.append(item)
                 if hashed is not None:
                     self._known.add(hashed)
                     self._keys.append(hashed)
@@ -112,11 +118,12 @@ class Draft:
             self.is_rewritten = True
             if items:
                 item = items[-1]
-                if isinstance(part, list):
-                    self.older.append(items[:-1])
-                elif part.items > 1:
-                    # Its file stays, and has a line more than counts.
-                    self.older.append(part._replace(items=part.items - 1))
+                if len(items) > 1:
+                    # A file stays, and has a line more than counts.
+                    rest = items[:-1]
+                    self.older.append(
+                        rest if isinstance(part, list) else part._replace(items=len(rest))
+                    )
                 return item
         raise IndexError("the journal has no items")
 
@@ -130,7 +137,7 @@ class Draft:
         if not -self.length <= position < self.length:
             raise IndexError(f"the journal has no item {position}")
         position %= self.length
-        item = deepcopy(plain_value(item))
+        item = plain_item(item)
         self.is_rewritten = True
         start = 0
         for place, part in enumerate(self.older):
@@ -186,3 +193,28 @@ class Draft:
     def _read(self, part: SegmentName) -> list[Any]:
         assert self._segments is not None  # noqa: S101 - who has segments can read them
         return [*self._segments.read([part])]
+
+
+def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
+    """An item as it is stored, which keeps nothing of the caller's.
+
+    Raises:
+        InvalidDocumentError: It cannot be stored.
+    """
+    item = plain_value(value)
+    size = size_of(item)
+    if size > MAX_ITEM:
+        raise InvalidDocumentError(f"an item has {size} bytes, more than {MAX_ITEM}", landed="no")
+    return deepcopy(item)
+
+
+def size_of(value: object) -> int:
+    """How many bytes a plain value takes as JSON.
+
+    Raises:
+        InvalidDocumentError: It cannot be stored.
+    """
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:
+        raise refusal(value) from None

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import orjson
-
 from statekeep._arguments import checked
 from statekeep.errors import (
     ConflictError,
@@ -19,7 +17,7 @@ from statekeep.errors import (
     NotFoundError,
     OwnershipError,
 )
-from statekeep.format.contents import MAX_LINES, fit, fold
+from statekeep.format.contents import BOUNDS, fit, fold
 from statekeep.format.journal import (
     MAX_IDS,
     MAX_KEYS,
@@ -30,9 +28,9 @@ from statekeep.format.journal import (
     hashed_key,
 )
 from statekeep.format.summary import EXPIRES, PIN
-from statekeep.format.values import plain_value, refusal
+from statekeep.format.values import plain_value
 from statekeep.journals.committing import HeadFile
-from statekeep.journals.draft import Draft
+from statekeep.journals.draft import Draft, plain_item, size_of
 from statekeep.journals.heads import Head, Loaded, head_of
 from statekeep.journals.segments import MissingSegmentError, Segments
 from statekeep.observe.events import (
@@ -43,7 +41,7 @@ from statekeep.observe.events import (
 )
 from statekeep.store.keys import journal_id, journal_key
 from statekeep.store.protocol import ABSENT, ANY
-from statekeep.store.retrying import apply, retry_on_conflict
+from statekeep.store.retrying import apply
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
@@ -58,9 +56,6 @@ if TYPE_CHECKING:
 __all__ = ["SKIP", "Journal", "Shared"]
 
 T = TypeVar("T")
-
-MAX_ITEM: Final = 16 * 2**20
-"""Bytes of an item as JSON."""
 
 MAX_METADATA: Final = 2**20
 """Bytes of the metadata as JSON."""
@@ -172,7 +167,7 @@ class Journal:
             InvalidDocumentError: Something cannot be stored; nothing was written.
             UnavailableError: The store did not answer; `landed` says what may have happened.
         """
-        added = [_item(item) for item in items]
+        added = [plain_item(item) for item in items]
         named = (
             [None] * len(added) if keys is None else [each and hashed_key(each) for each in keys]
         )
@@ -337,25 +332,14 @@ class Journal:
         Raises:
             ConflictError: It is not as expected; nothing was deleted.
         """
-
-        def attempt() -> bool:
-            seen = self._file.read()
-            if seen is None and expect is ANY:
-                return False
-            if seen is None or expect not in {ANY, seen.version}:
-                raise self._conflict("it is not the version that was expected")
-            try:
-                self._transfer.delete_seen(self._file.key, seen.version)
-            except ConflictError as error:
-                if error.landed == "no":
-                    raise
-                raise self._file.unknown(error) from error
-            return True
-
         with self._emitter.operation("delete", self._subject), self._telling_of_conflicts():
             timeout = _TIMEOUT if expect is ANY else timedelta(0)
-            deleted = retry_on_conflict(attempt, timeout, self._retry)
-            self._file.seen = self._uid = None
+            deleted = self._file.delete(
+                lambda seen: self._compare(seen, expect), timeout, self._retry
+            )
+            if not deleted and expect is not ANY:
+                raise self._conflict("it is not the version that was expected")
+            self._uid = None
             if deleted:
                 self._emitter.emit(
                     JournalDeleted, self._shared.collection, self._name, pruned=False, trashed=False
@@ -470,17 +454,20 @@ class Journal:
 
     def _followed(self, seen: Seen | None, change: Change) -> bytes:
         """The head with one more line."""
-        metadata = _patched(seen.contents.metadata if seen else {}, change)
-        if len(orjson.dumps(metadata)) > MAX_METADATA:
-            raise InvalidDocumentError(
-                f"the metadata has more than {MAX_METADATA} bytes", key=self._file.key, landed="no"
-            )
+        self._check_metadata(seen, change)
         if seen is None:
             return self._written(self._new_header(change), (change,))
         line, _ = encode_line(change.fields(), seen.lines.seal)
-        if sum(seen.lines.sizes) + len(line) <= MAX_LINES:
+        if sum(seen.lines.sizes) + len(line) <= BOUNDS.lines:
             return seen.data + line
         return self._written(seen.lines.header, (*seen.lines.changes, change))
+
+    def _check_metadata(self, seen: Seen | None, change: Change) -> None:
+        metadata = _patched(seen.contents.metadata if seen else {}, change)
+        if size_of(metadata) > MAX_METADATA:
+            raise InvalidDocumentError(
+                f"the metadata has more than {MAX_METADATA} bytes", key=self._file.key, landed="no"
+            )
 
     def _new_header(self, change: Change) -> Header:
         about = {
@@ -507,6 +494,7 @@ class Journal:
         )
         if seen is None or not draft.is_rewritten:
             return self._followed(seen, line)
+        self._check_metadata(seen, line)
         contents = fold(seen.lines.header, seen.lines.changes)
         segments, first = [], 0
         for part in draft.older:
@@ -522,17 +510,6 @@ class Journal:
             ids=tuple([*contents.ids.items()][-MAX_IDS:]),
         )
         return self._written(_with_segments(header, segments), (line,))
-
-
-def _item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
-    item = plain_value(value)
-    try:
-        size = len(orjson.dumps(item))
-    except TypeError:
-        raise refusal(item) from None
-    if size > MAX_ITEM:
-        raise InvalidDocumentError(f"an item has {size} bytes, more than {MAX_ITEM}", landed="no")
-    return deepcopy(item)
 
 
 def _patched(metadata: Mapping[str, Any], change: Change) -> dict[str, Any]:
