@@ -13,7 +13,7 @@ from statekeep import Journals, StateStoreError, UnavailableError
 from statekeep.store import ANY, StoreWrapper
 from statekeep.testing.checks import refusal
 from statekeep.testing.faults import FaultyStore
-from statekeep.testing.journal_checks import COLLECTION, NAME, small_bounds
+from statekeep.testing.journal_checks import COLLECTION, KEY, NAME, small_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ class JournalFaults:
                     fails.at = at
                     landed = _attempt(partial(write.do, journal), what)
                     fails.at = None
-                found = Journals(store, COLLECTION).open(*NAME).read()
+                found = _what_is_there(store, f"a failure {kind} call {at + 1} of a {what}")
                 allowed = {"yes": [write.after], "no": [write.before]}.get(
                     landed, [write.before, write.after]
                 )
@@ -143,22 +143,28 @@ class JournalFaults:
                     fails.at = at
                     landed = _attempt(lambda: journal.append([9]), "append")  # noqa: B023
                     fails.at = None
-                found = Journals(store, COLLECTION).open(*NAME).read()
                 when = f"a failure {kind} call {at + 1} of an append, and then {others}"
+                found = _what_is_there(store, when)
                 rest = found and [item for item in found if item != 9]
                 count = (found or []).count(9)
                 there = without if fails.happened else _BEFORE
                 assert count <= 1, f"{when}: it is there {count} times"
                 assert not (landed == "no" and count), f"{when}: it landed, and is said not to have"
-                if not (others == "clear" and kind == "after"):  # which may come after it
-                    assert landed != "yes" or count, f"{when}: it is acknowledged, and not there"
-                if others in {"delete", "make anew"}:
+                if others in {"delete", "make anew"} and fails.happened:
                     # Only before it is sent may it go to another journal, if none was seen before.
-                    elsewhere = count and fails.happened and (bound or landed != "yes")
-                    assert not elsewhere, f"{when}: it was appended to another journal"
+                    assert not (count and (bound or fails.sent)), f"{when}: it was put elsewhere"
+                    assert landed == "unknown" or not fails.sent, (
+                        f"{when}: nobody knows, but it is told {landed!r}"
+                    )
                     rest = rest or there
                 else:
-                    assert landed != "unknown", f"{when}: it could be told, and is {landed}"
+                    assert landed != "unknown", f"{when}: it could be told, and is {landed!r}"
+                    if others == "clear" and fails.landed:
+                        assert not count, f"{when}: what was cleared is back"
+                    else:
+                        assert count or landed == "no", (
+                            f"{when}: it is told {landed!r}, and is not there"
+                        )
                 assert rest == there, f"{when}: what others did is now {rest!r:.200}"
                 if not fails.happened:
                     break
@@ -220,6 +226,13 @@ def _prepare(store: StateStore, items: list[Any] | None) -> None:
         journal.append([item])
 
 
+def _what_is_there(store: StateStore, when: str) -> list[Any] | None:
+    try:
+        return Journals(store, COLLECTION).open(*NAME).read()
+    except StateStoreError as error:
+        raise AssertionError(f"{when}: the journal cannot be read any more: {error}") from error
+
+
 def _attempt(call: Callable[[], object], what: str) -> str:
     """Whether it landed, as the caller is told: ``yes``, ``no`` or ``unknown``."""
     error = refusal(call)
@@ -243,6 +256,8 @@ class _Fails(StoreWrapper):
     Attributes:
         at: How many calls pass before; None if none fails.
         happened: Whether one did.
+        sent: Whether that was to write the head.
+        landed: Whether it did.
     """
 
     def __init__(
@@ -252,7 +267,7 @@ class _Fails(StoreWrapper):
         self._after = after
         self._then = then
         self.at: int | None = None
-        self.happened = False
+        self.happened = self.sent = self.landed = False
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`."""
@@ -260,7 +275,7 @@ class _Fails(StoreWrapper):
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
-        return self._call(key, lambda: self._inner.put(key, data, expect=expect))
+        return self._call(key, lambda: self._inner.put(key, data, expect=expect), sends=key == KEY)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
@@ -270,14 +285,15 @@ class _Fails(StoreWrapper):
         """See `StateStore.scan`."""
         return iter(self._call(prefix, lambda: [*self._inner.scan(prefix)]))
 
-    def _call(self, key: str, call: Callable[[], T]) -> T:
+    def _call(self, key: str, call: Callable[[], T], *, sends: bool = False) -> T:
         fails = self.at == 0
         self.at = None if self.at is None or fails else self.at - 1
         if not fails:
             return call()
-        self.happened = True
+        self.happened, self.sent = True, sends
         if self._after:
             with suppress(StateStoreError):  # whatever the answer is, it is lost
                 call()
+                self.landed = sends
         self._then()
         raise UnavailableError("a fault was injected: no answer", key=key, store=self)

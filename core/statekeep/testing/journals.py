@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -168,22 +167,21 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     @pytest.mark.usefixtures("_detects", "_small")
     def test_threads_that_append_at_once_lose_nothing(
-        self, location: str, journals: Journals, others: Journals
+        self, journals: Journals, others: Journals
     ) -> None:
-        with ExitStack() as stack:
-            clients = [stack.enter_context(self.open(location)) for _ in range(4)]
-            gate = threading.Barrier(4)
+        gate = threading.Barrier(4)
 
-            def append(worker: int) -> None:
-                journal = Journals(clients[worker], COLLECTION).open(*NAME)
-                gate.wait()
-                for number in range(10):
-                    journal.append([[worker, number]])
+        def append(worker: int) -> None:
+            journal = (journals, others)[worker % 2].open(*NAME)
+            gate.wait()
+            for number in range(10):
+                journal.append([[worker, number]])
 
-            with ThreadPoolExecutor(4) as pool:
-                [*pool.map(append, range(4))]
+        with ThreadPoolExecutor(4) as pool:
+            [*pool.map(append, range(4))]
         in_order(others, 4, 10)
-        assert journals.list().problems == ()
+        problems = journals.list().problems
+        assert problems == (), f"appending at once left problems: {problems}"
 
     @pytest.mark.usefixtures("_detects", "_shared")
     def test_processes_that_append_at_once_lose_nothing(
@@ -266,6 +264,19 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(others, [1, 2])
         assert others.open(*NAME).delete(expect=new), "a delete of the version seen did nothing"
         is_gone(journals)
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_delete_deletes_only_what_was_seen(
+        self, store: StateStore, journals: Journals, others: Journals
+    ) -> None:
+        version = journals.open(*NAME).append([1]).version
+        busy = Meanwhile(store, KEY, lambda: others.open(*NAME).append([2]))
+        refuses(
+            partial(Journals(busy, COLLECTION).open(*NAME).delete, expect=version),
+            ConflictError,
+            "a delete of a version to which another appended meanwhile",
+        )
+        says(others, [1, 2])
 
     def test_a_journal_is_its_owners_only(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).append([1])
@@ -390,10 +401,10 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             items.append([number, "x" * 20])
             journal.append(items[-1:])
             if number % 3 == 2:
-                assert journal.change(lambda draft: draft.pop()) == items.pop()
+                _pops(journal, items)
             says(others, items)
         while items:
-            assert journal.change(lambda draft: draft.pop()) == items.pop()
+            _pops(journal, items)
         says(others, [])
         refuses(partial(journal.change, lambda draft: draft.pop()), IndexError, "a pop of nothing")
 
@@ -407,11 +418,11 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             journal.append([item])
 
         def change(draft: Draft) -> str:
-            assert draft.exists
+            assert draft.exists, "a draft of a journal says that there is none"
             assert draft.items() == items, f"a draft of {items} gives {draft.items()}"
             assert draft.last(3) == items[-3:], f"its last three are {draft.last(3)}"
             draft.append(["a", "b"])
-            assert draft.pop() == "b"
+            assert draft.pop() == "b", "a draft popped another item than the last"
             draft.replace(2, "two")
             draft.replace(-1, "last")
             draft.truncate(40)
@@ -542,7 +553,8 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         for summary in whole:
             number = names.index(summary.name)
             assert summary.length == number, f"{summary.name} has {number} items, not {summary}"
-            assert (summary.user_id, summary.title) == (summary.name[0], "/".join(summary.name))
+            told = summary.user_id, summary.title
+            assert told == (summary.name[0], "/".join(summary.name)), f"{summary.name}: {told}"
         paged: list[JournalSummary] = []
         cursor = None
         while True:
@@ -600,6 +612,11 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             JournalSaved(where, COLLECTION, NAME, "ada", versions[1], created=False),
             JournalDeleted(where, COLLECTION, NAME, pruned=False, trashed=False),
         ], f"of two appends and a delete observers are told {facts}"
+
+
+def _pops(journal: Journal, items: list[Any]) -> None:
+    found, last = journal.change(lambda draft: draft.pop()), items.pop()
+    assert found == last, f"the last item is {last}, and a pop gives {found!r:.80}"
 
 
 def _set(draft: Draft, value: object) -> None:
