@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from statekeep import ConflictError, CorruptDataError, Draft
+from statekeep import ConflictError, CorruptDataError
+from statekeep.journals import Draft
 from statekeep.store.keys import SEGMENTS, journal_key
 from statekeep.testing.checks import read, shown
 from statekeep.testing.journal_checks import COLLECTION, KEY, NAME, lists, refuses, says

@@ -18,7 +18,8 @@ from statekeep.testing.journal_checks import COLLECTION, KEY, NAME, small_bounds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from statekeep import Draft, Journal, StateStore, Version
+    from statekeep import Journal, StateStore, Version
+    from statekeep.journals import Draft
     from statekeep.store import Blob, Entry, Expect, ExpectSeen
 
 __all__ = ["JournalFaults"]

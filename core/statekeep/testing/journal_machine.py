@@ -12,7 +12,8 @@ from statekeep import ConflictError, Journals, NotFoundError, StateStore, open_s
 from statekeep.testing.journal_checks import COLLECTION, NAME, small_bounds
 
 if TYPE_CHECKING:
-    from statekeep import Draft, Head, Journal, Version
+    from statekeep import Journal, Version
+    from statekeep.journals import Draft, Head
 
 __all__ = ["JournalMachine"]
 
@@ -137,7 +138,7 @@ class JournalMachine(RuleBasedStateMachine):
         metadata: dict[str, Any] = {}
         known: set[str] = set()
 
-        def change(draft: Draft) -> int:
+        def change(draft: Draft) -> None:
             # It may be called twice, so it begins anew each time.
             items[:] = self._items if draft.exists else []
             metadata.clear()
@@ -146,7 +147,7 @@ class JournalMachine(RuleBasedStateMachine):
             known.update(self._known if draft.exists else set())
             for step, value in steps:
                 self._step(draft, step, value, items, metadata, known)
-            return draft.length
+            assert draft.length == len(items), f"the length of a draft is {draft.length}"
 
         if not self._is_refused(handle, lambda: self._handles[handle].change(change)):
             self._items, self._metadata, self._known = [*items], dict(metadata), set(known)

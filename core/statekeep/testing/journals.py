@@ -14,7 +14,6 @@ from statekeep import (
     ABSENT,
     SKIP,
     ConflictError,
-    Draft,
     InvalidDocumentError,
     Journals,
     NotFoundError,
@@ -24,6 +23,7 @@ from statekeep import (
     Version,
 )
 from statekeep.events import JournalDeleted, JournalSaved, OperationFinished
+from statekeep.journals import Draft
 from statekeep.store.keys import SEGMENTS
 from statekeep.testing.checks import one_wins, read
 from statekeep.testing.fixtures import PolicyFixtures
