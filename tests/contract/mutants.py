@@ -39,7 +39,12 @@ from statekeep.store import (
     delete_many,
     get_many,
 )
-from statekeep.testing import PrunerContract, SessionsContract, StateStoreContract
+from statekeep.testing import (
+    JournalsContract,
+    PrunerContract,
+    SessionsContract,
+    StateStoreContract,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -807,6 +812,10 @@ class TestStoreOnDisk(StateStoreContract):
 
 
 class TestSessions(_Clients, SessionsContract):
+    """Its `others` see the location as it is."""
+
+
+class TestJournals(_Clients, JournalsContract):
     """Its `others` see the location as it is."""
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from itertools import count
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from contract import mutants
+from contract.journal_mutants import MISTAKES, Mistake
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from statekeep import StateStore, StateStoreError, open_store
-from statekeep.testing import StateStoreMachine
+from statekeep.testing import JournalMachine, StateStoreMachine
 from statekeep.testing.running import Outcome, run
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ SESSIONS: dict[type[StoreWrapper], set[str]] = {
     },
     mutants.NeverChangesTheFingerprint: {"a listing is fresh"},
 }
+JOURNALS: dict[type[StoreWrapper], set[str]] = {
+    mutants.ChecksThenWrites: {"threads that append at once lose nothing"},
+    mutants.SwallowsConflicts: {"two that append in turns lose nothing"},
+    mutants.DeletesWhateverIsThere: {"a delete deletes only what was seen"},
+}
 STRATEGIES: dict[type[PruningStrategy], set[str]] = {
     mutants.ChoosesTwice: {"it chooses each at most once"},
     mutants.Invents: {"it chooses from what it is shown"},
@@ -138,6 +144,16 @@ STRATEGIES: dict[type[PruningStrategy], set[str]] = {
     mutants.ReversesTheOrder: {"its victims come in the order of the listing"},
     mutants.GoesByThePlace: {"the order of the listing does not matter"},
 }
+
+
+ONCE_FOUND = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+)
 
 
 def outcomes(contract: str, mutant: object, *arguments: str) -> list[Outcome]:
@@ -157,11 +173,11 @@ def said(found: list[Outcome]) -> set[str]:
     """What is broken, each with a sentence about it, not with two numbers."""
     wrong = [each for each in found if each.verdict == "broken"]
     assert [each for each in wrong if re.match(r"assert |$", each.reason)] == []
-    return {each.promise for each in wrong}
+    return {each.promise.partition("[")[0] for each in wrong}
 
 
 def test_a_sound_store_breaks_nothing() -> None:
-    for contract in ("TestStore", "TestSessions"):
+    for contract in ("TestStore", "TestSessions", "TestJournals"):
         found = outcomes(contract, mutants.Sound)
         assert [each for each in found if each.verdict == "broken"] == []
         unclaimed = {each.reason for each in found if each.verdict == "not claimed"}
@@ -192,6 +208,18 @@ def test_a_broken_store_is_found_out_by_its_sessions(mutant: type[StoreWrapper])
     assert broken("TestSessions", mutant) >= SESSIONS[mutant]
 
 
+@pytest.mark.parametrize("mutant", JOURNALS, ids=lambda mutant: mutant.__name__)
+def test_a_broken_store_is_found_out_by_its_journals(mutant: type[StoreWrapper]) -> None:
+    few = "in_turns or only_what_was_seen or threads_that"
+    assert said(outcomes("TestJournals", mutant, "-k", few)) >= JOURNALS[mutant]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_mistake_in_journals_is_found_out(mistake: Mistake) -> None:
+    with mistake.made():
+        assert mistake.promise in broken("TestJournals", mutants.Sound)
+
+
 @pytest.mark.parametrize("mutant", STRATEGIES, ids=lambda mutant: mutant.__name__)
 def test_a_broken_strategy_is_found_out(mutant: type[PruningStrategy]) -> None:
     assert broken("TestStrategy", mutant) >= STRATEGIES[mutant]
@@ -202,24 +230,14 @@ def test_a_sound_strategy_breaks_nothing() -> None:
 
 
 def run_machine(wrapper: type[StoreWrapper]) -> None:
-    places = count()
-
     class Machine(StateStoreMachine):
         def location(self) -> str:
-            return f"memory:{wrapper.__name__}-{next(places)}"
+            return f"memory:{secrets.token_hex(8)}"
 
         def open(self, location: str) -> StateStore:
             return wrapper(open_store(location))
 
-    once_found = settings(
-        max_examples=40,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-    run_state_machine_as_test(Machine, settings=once_found)
+    run_state_machine_as_test(Machine, settings=ONCE_FOUND)
 
 
 def test_a_sound_store_is_a_dict() -> None:
@@ -246,3 +264,24 @@ def test_a_sound_store_is_a_dict() -> None:
 def test_a_broken_store_is_no_dict(mutant: type[StoreWrapper]) -> None:
     with pytest.raises((AssertionError, StateStoreError, pytest.fail.Exception)):
         run_machine(mutant)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "forget_keys_of_lines_that_leave",
+        "go_on_whatever_the_uid",
+        "trust_the_size_of_what_is_known",
+    ],
+)
+def test_a_broken_journal_is_no_list(mistake: str) -> None:
+    class Machine(JournalMachine):
+        def location(self) -> str:
+            return f"memory:{secrets.token_hex(8)}"
+
+    (found,) = (each for each in MISTAKES if str(each) == mistake)
+    with (
+        found.made(),
+        pytest.raises((AssertionError, StateStoreError, pytest.fail.Exception)),
+    ):
+        run_state_machine_as_test(Machine, settings=ONCE_FOUND)

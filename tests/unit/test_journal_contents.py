@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeep import CorruptDataError
-from statekeep.format.contents import MAX_LINES, fit, fold
+from statekeep.format.contents import BOUNDS, fit, fold
 from statekeep.format.journal import MAX_IDS, MAX_KEYS, Change, Header, decode_head, encode_head
 
 HEADER = Header(uid="0" * 32, n=0, about={"updated_at": "2026-01-01T00:00:00Z"})
@@ -34,7 +34,7 @@ class Journal:
         data = encode_head(fitted.header, fitted.changes)
         lines = decode_head(data)
         assert (lines.header, lines.changes) == (fitted.header, fitted.changes)
-        assert sum(lines.sizes) <= MAX_LINES
+        assert sum(lines.sizes) <= BOUNDS.lines
         self.header, self.changes = lines.header, lines.changes
 
     @property
@@ -99,9 +99,9 @@ def test_the_newest_lines_stay() -> None:
 
 
 def test_a_change_beyond_the_bound_takes_the_tail_along() -> None:
-    fitted = fit(HEADER, [change(1, items=(1,)), change(2, items=("x" * MAX_LINES,))])
+    fitted = fit(HEADER, [change(1, items=(1,)), change(2, items=("x" * BOUNDS.lines,))])
     assert fitted.changes == ()
-    assert fitted.leaving == (1, "x" * MAX_LINES)
+    assert fitted.leaving == (1, "x" * BOUNDS.lines)
     assert fitted.header.ids == ((f"{1:024x}", 1), (f"{2:024x}", 2))
 
 

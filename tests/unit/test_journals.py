@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from statekeep import (
     NotFoundError,
     OwnershipError,
     UnavailableError,
+    Version,
 )
+from statekeep.journals import committing
 from statekeep.journals.journal import SKIP, Journal
 from statekeep.journals.journals import Journals
 from statekeep.store.keys import journal_key
@@ -241,6 +244,34 @@ class TestChanging:
         with pytest.raises(NotFoundError):
             journals.open("a").change(lambda draft: draft.append([1]), create=False)
 
+    def test_of_a_segment_of_one_item_leaves_none_empty(
+        self, journals: Journals, store: MemoryStore
+    ) -> None:
+        journal = journals.open("a")
+        journal.append(["x" * 2**16])
+
+        def replace_and_pop(draft: Draft) -> None:
+            draft.replace(0, "other")
+            draft.pop()
+
+        journal.change(replace_and_pop)
+        assert journal.read() == []
+        assert all(entry.size for entry in store.scan(".statekeep/segments"))
+
+    def test_may_not_store_too_much(self, journals: Journals) -> None:
+        journal = journals.open("a")
+        journal.append([1])
+
+        def rewrite(draft: Draft) -> None:
+            draft.metadata["k"] = "x" * 2**20
+            draft.replace(0, 2)
+
+        with pytest.raises(InvalidDocumentError, match="more than 1048576 bytes"):
+            journal.change(rewrite)
+        with pytest.raises(InvalidDocumentError, match="more than 16777216"):
+            journal.change(lambda draft: draft.replace(0, "x" * 2**24))
+        assert journal.read() == [1]
+
     def test_of_two_at_once_loses_nothing(self, journals: Journals) -> None:
         journal = journals.open("a")
         journal.append([0])
@@ -403,6 +434,60 @@ class TestALostAnswer:
         store.between = lambda: journals.open("a").change(lambda draft: draft.clear())
         journal.append([1])
         assert journals.open("a").read() == ([] if lost == "lost after" else [1])
+
+
+class TestAHead:
+    def test_is_damaged_only_if_it_is_so_twice(self) -> None:
+        store = OncePage()
+        journal = Journals(store, "c").open("a")
+        journal.append([1])
+        store.pages = [b"<html>log in</html>"]
+        assert journal.append([2]).length == 2
+        store.pages = [b"<html>log in</html>"] * 2
+        with pytest.raises(CorruptDataError, match="header"):
+            Journals(store, "c").open("a").append([3])
+        assert journal.read() == [1, 2]
+
+    def test_is_not_sent_an_hour_after_its_segment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = Slow()
+        journal = Journals(store, "c").open("a")
+        journal.append([1])
+        monkeypatch.setattr(committing, "time", store)
+        with pytest.raises(UnavailableError, match="too long") as caught:
+            journal.append(["x" * 2**16])
+        assert caught.value.landed == "no"
+        assert journal.read() == [1]
+
+
+class OncePage(MemoryStore):
+    """Gives something else than the head, now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pages: list[bytes] = []
+
+    def get(self, key: str) -> Any:
+        blob = super().get(key)
+        return (
+            replace(blob, data=self.pages.pop(), version=Version("w"))
+            if blob and self.pages
+            else blob
+        )
+
+
+class Slow(MemoryStore):
+    """Takes two hours to store a segment; its own clock says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def put(self, key: str, data: bytes, **expect: Any) -> Any:
+        self._now += 7200 * key.startswith(".statekeep/segments/")
+        return super().put(key, data, **expect)
 
 
 class TestNames:

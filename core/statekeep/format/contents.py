@@ -19,13 +19,27 @@ if TYPE_CHECKING:
 
     from statekeep.format.journal import Change
 
-__all__ = ["MAX_LINES", "About", "Contents", "Fitted", "about_at", "fit", "fold"]
+__all__ = ["BOUNDS", "About", "Bounds", "Contents", "Fitted", "about_at", "fit", "fold"]
 
-MAX_LINES: Final = 64 * 1024
-"""Bytes that the lines after the header take at most."""
 
-_KEPT: Final = 16 * 1024
-"""Bytes of the newest lines that stay when the others leave."""
+@dataclass(slots=True)
+class Bounds:
+    """What lies in the head of a journal, and what in how many segments.
+
+    Readers know nothing of it. Tests lower it, so that a few items have all that many would.
+
+    Attributes:
+        lines: Bytes that the lines after the header take at most.
+        kept: Bytes of the newest lines that stay when the others leave.
+        merged: Bytes up to which segments become one.
+    """
+
+    lines: int = 64 * 1024
+    kept: int = 16 * 1024
+    merged: int = 4 * 2**20
+
+
+BOUNDS: Final = Bounds()
 
 
 @dataclass(slots=True)
@@ -175,9 +189,9 @@ def fit(header: Header, changes: Sequence[Change]) -> Fitted:
     """
     # The length of a line does not depend on its seal.
     sizes = [len(encode_line(change.fields(), "")[0]) for change in changes]
-    if sum(sizes) <= MAX_LINES:
+    if sum(sizes) <= BOUNDS.lines:
         return Fitted(header, tuple(changes))
-    stay, room = len(changes), _KEPT
+    stay, room = len(changes), BOUNDS.kept
     while stay and sizes[stay - 1] <= room:
         stay -= 1
         room -= sizes[stay]

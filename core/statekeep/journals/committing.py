@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from operator import sub
@@ -26,7 +27,7 @@ from statekeep.format.summary import RESTORED
 from statekeep.store.retrying import retry_on_conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
     from statekeep.store.protocol import Version
@@ -112,17 +113,22 @@ class HeadFile:
         """
         known = self.seen
         self.seen = None
-        blob = self._store.get(self.key)
-        if blob is None:
-            return None
-        if known is not None and known.version == blob.version:
-            self.seen = known
-            return known
-        try:
-            self.seen = decode_seen(self.key, blob.data, blob.version, known)
-        except (CorruptDataError, UnsupportedError) as error:
-            raise type(error)(error.message, key=self.key, store=self._store) from None
-        return self.seen
+        for is_second in (False, True):
+            blob = self._store.get(self.key)
+            if blob is None:
+                return None
+            if known is not None and known.version == blob.version:
+                self.seen = known
+                return known
+            try:
+                self.seen = decode_seen(self.key, blob.data, blob.version, known)
+            except (CorruptDataError, UnsupportedError) as error:
+                # What is no head once may be a proxy's page, or a file in the middle of a copy.
+                if is_second or isinstance(error, UnsupportedError):
+                    raise type(error)(error.message, key=self.key, store=self._store) from None
+            else:
+                return self.seen
+        raise AssertionError  # pragma: no cover - the second is the last
 
     def swap(
         self,
@@ -134,8 +140,8 @@ class HeadFile:
 
         Args:
             follow: Gives it for the head that is there and the id of the change; None to write
-                nothing. If it raises on a head that was not read in this call, the head is read
-                and it is asked once more.
+                nothing. If it gives None, or raises, for a head that was not read in this call,
+                the head is read and it is asked once more.
             timeout: How long to go on after conflicts.
             again: Told of each conflict before the next attempt.
 
@@ -147,38 +153,34 @@ class HeadFile:
             StateStoreError: As `landed` says, it was not written, or that is not known.
         """
         change = secrets.token_hex(12)
-        was_read = in_doubt = False
-        begun = _clocks()
-
-        def in_time(base: Seen | None) -> bytes | None:
-            nonlocal begun
-            for _ in range(2):
-                begun = _clocks()
-                data = follow(base, change)
-                if data is None or not _is_late(begun, base, data):
-                    return data
-            raise self._too_slow()
+        was_read = is_slow = False
 
         def attempt() -> Seen | None:
-            nonlocal was_read, in_doubt
+            nonlocal was_read, is_slow
             if self.seen is None:
                 self.read()
                 was_read = True
             base = self.seen
             while True:
+                begun = _clocks()
                 try:
-                    data = in_time(base)
-                    break
+                    data = follow(base, change)
+                    if data is not None and _is_late(begun, base, data) and not is_slow:
+                        is_slow = True
+                        continue  # what it is to name is written again, under other names
+                    if data is not None or was_read:
+                        break
                 except Exception as error:  # noqa: BLE001 - the caller's function may raise anything
                     if was_read:
                         raise _RefusedError(error) from None
-                # Nobody shall hear of what is no longer so.
+                # Nobody shall hear of what is no longer so, nor leave anything undone for it.
                 base, was_read = self.read(), True
             if data is None:
                 return base
+            in_doubt = False
             for sent_again in count():
                 try:
-                    return self._put(base, data)
+                    return self._put(base, data, begun)
                 except StateStoreError as error:
                     if error.landed == "no" and not in_doubt:
                         if isinstance(error, ConflictError):
@@ -186,43 +188,82 @@ class HeadFile:
                             was_read = True
                         raise
                     in_doubt = was_read = True
-                    now = self._read_in_doubt(error)
-                    if now is not None and change in now.contents.ids:
-                        return now
-                    if base is not None and now is not None and _went_on_without(base, now):
-                        in_doubt = False
-                        raise ConflictError(
-                            "the journal was changed meanwhile",
-                            key=self.key,
-                            store=self._store,
-                            landed="no",
-                        ) from error
-                    is_as_before = (base and base.version) == (now and now.version)
-                    is_over = sent_again >= _SENT_AGAIN or _is_late(begun, base, data)
-                    if not is_as_before or is_over:
-                        raise self.unknown(error) from error
+                    if landed := self._look_for(change, base, error):
+                        return landed
+                    if sent_again >= _SENT_AGAIN:
+                        raise self._unknown(error) from error
             raise AssertionError  # pragma: no cover - count() does not end
 
-        try:
+        with _telling_the_caller():
             return retry_on_conflict(attempt, timeout, again)
-        except _RefusedError as refused:
-            raise refused.error from refused.error.__cause__
 
-    def _too_slow(self) -> UnavailableError:
-        return UnavailableError(
-            "writing what the journal is to name takes more than an hour",
-            key=self.key,
-            store=self._store,
-            landed="no",
-        )
+    def delete(
+        self,
+        check: Callable[[Seen], object],
+        timeout: timedelta,
+        again: Callable[[ConflictError, int], object],
+    ) -> bool:
+        """Delete the head, again and again until nobody came between.
 
-    def _read_in_doubt(self, error: StateStoreError) -> Seen | None:
+        Args:
+            check: Raises if what is there must not be deleted.
+            timeout: How long to go on after conflicts.
+            again: Told of each conflict before the next attempt.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            ConflictError: Others came between until the timeout; nothing was deleted.
+            StateStoreError: As `landed` says, it was not deleted, or that is not known.
+        """
+
+        def attempt() -> bool:
+            seen = self.read()
+            if seen is None:
+                return False
+            try:
+                check(seen)
+            except Exception as error:  # noqa: BLE001 - no conflict of its is a retry's
+                raise _RefusedError(error) from None
+            try:
+                self._transfer.delete_seen(self.key, seen.version)
+            except ConflictError as error:
+                if error.landed == "no":
+                    raise
+                raise self._unknown(error) from error
+            return True
+
+        with _telling_the_caller():
+            deleted = retry_on_conflict(attempt, timeout, again)
+        self.seen = None
+        return deleted
+
+    def _look_for(self, change: str, base: Seen | None, error: StateStoreError) -> Seen | None:
+        """Look whether a change has landed after all; None if it is to be sent again.
+
+        Raises:
+            ConflictError: Another was made instead.
+            UnavailableError: Nobody can tell.
+        """
         try:
-            return self.read()
+            now = self.read()
         except StateStoreError:
-            raise self.unknown(error) from error
+            raise self._unknown(error) from error
+        if now is not None and change in now.contents.ids:
+            return now
+        if base is not None and now is not None and _went_on_without(base, now):
+            raise ConflictError(
+                "the journal was changed meanwhile",
+                key=self.key,
+                store=self._store,
+                landed="no",
+            ) from error
+        if (base and base.version) != (now and now.version):
+            raise self._unknown(error) from error
+        return None
 
-    def unknown(self, error: StateStoreError) -> UnavailableError:
+    def _unknown(self, error: StateStoreError) -> UnavailableError:
         """What is raised when nobody can tell whether a write landed."""
         return UnavailableError(
             f"what was asked for may have landed: {error.message}",
@@ -231,7 +272,14 @@ class HeadFile:
             landed="unknown",
         )
 
-    def _put(self, base: Seen | None, data: bytes) -> Seen:
+    def _put(self, base: Seen | None, data: bytes, begun: tuple[float, float]) -> Seen:
+        if _is_late(begun, base, data):
+            raise UnavailableError(
+                "it took too long to write what belongs to it; retry",
+                key=self.key,
+                store=self._store,
+                landed="no",
+            )
         if base is None:
             version = self._transfer.put_new(self.key, data)
         else:
@@ -277,6 +325,21 @@ def _is_late(begun: tuple[float, float], base: Seen | None, data: bytes) -> bool
         return False
     named = {segment.name for segment in base.lines.header.segments} if base else set[str]()
     return any(segment.name not in named for segment in decode_head(data).header.segments)
+
+
+@contextmanager
+def _telling_the_caller() -> Iterator[None]:
+    """Raise what refused a write, and say that what failed on the way to it wrote nothing."""
+    try:
+        yield
+    except _RefusedError as refused:
+        error = refused.error
+        if isinstance(error, StateStoreError):
+            error.landed = error.landed or "no"
+        raise error from error.__cause__
+    except StateStoreError as error:
+        error.landed = error.landed or "no"
+        raise
 
 
 def _went_on_without(base: Seen, now: Seen) -> bool:

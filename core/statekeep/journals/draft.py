@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from statekeep._arguments import checked
 from statekeep.format.journal import Change, hashed_key
 from statekeep.format.values import plain_value
+from statekeep.journals.items import plain_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,12 +94,12 @@ class Draft:
             ValueError: There are not as many keys as items.
         """
         new = []
-        items = [plain_value(item) for item in items]
+        items = [plain_item(item) for item in items]
         for item, key in zip(items, [None] * len(items) if keys is None else keys, strict=True):
             hashed = None if key is None else hashed_key(key)
             new.append(hashed is None or hashed not in self._known)
             if new[-1]:
-                self._tail.append(deepcopy(item))
+                self._tail.append(item)
                 if hashed is not None:
                     self._known.add(hashed)
                     self._keys.append(hashed)
@@ -120,11 +121,12 @@ class Draft:
             self.is_rewritten = True
             if items:
                 item = items[-1]
-                if isinstance(part, list):
-                    self.older.append(items[:-1])
-                elif part.items > 1:
-                    # Its file stays, and has a line more than counts.
-                    self.older.append(part._replace(items=part.items - 1))
+                if len(items) > 1:
+                    # A file stays, and has a line more than counts.
+                    rest = items[:-1]
+                    self.older.append(
+                        rest if isinstance(part, list) else part._replace(items=len(rest))
+                    )
                 return item
         raise IndexError("the journal has no items")
 
@@ -139,7 +141,7 @@ class Draft:
         if not -self.length <= position < self.length:
             raise IndexError(f"the journal has no item {position}")
         position %= self.length
-        item = deepcopy(plain_value(item))
+        item = plain_item(item)
         self.is_rewritten = True
         start = 0
         for place, part in enumerate(self.older):

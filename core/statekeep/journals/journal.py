@@ -23,8 +23,9 @@ from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
 from statekeep.journals.forking import forked
 from statekeep.journals.heads import Head, Loaded, head_of
+from statekeep.journals.items import plain_item
 from statekeep.journals.segments import MissingSegmentError, Segments
-from statekeep.journals.writing import HeadWriter, storable_item
+from statekeep.journals.writing import HeadWriter
 from statekeep.observe.events import (
     ConflictDetected,
     ConflictRetried,
@@ -33,7 +34,7 @@ from statekeep.observe.events import (
 )
 from statekeep.store.keys import journal_id, journal_key
 from statekeep.store.protocol import ABSENT, ANY
-from statekeep.store.retrying import apply, retry_on_conflict
+from statekeep.store.retrying import apply
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Journal:
             InvalidDocumentError: Something cannot be stored; nothing was written.
             UnavailableError: The store did not answer; `landed` says what may have happened.
         """
-        added = [storable_item(item) for item in items]
+        added = [plain_item(item) for item in items]
         named = (
             [None] * len(added) if keys is None else [each and hashed_key(each) for each in keys]
         )
@@ -434,25 +435,14 @@ class Journal:
         Raises:
             ConflictError: It is not as expected; nothing was deleted.
         """
-
-        def attempt() -> bool:
-            seen = self._file.read()
-            if seen is None and expect is ANY:
-                return False
-            if seen is None or expect not in {ANY, seen.version}:
-                raise self._conflict("it is not the version that was expected")
-            try:
-                self._transfer.delete_seen(self._file.key, seen.version)
-            except ConflictError as error:
-                if error.landed == "no":
-                    raise
-                raise self._file.unknown(error) from error
-            return True
-
         with self._emitter.operation("delete", self._subject), self._telling_of_conflicts():
             timeout = _TIMEOUT if expect is ANY else timedelta(0)
-            deleted = retry_on_conflict(attempt, timeout, self._retry)
-            self._file.seen = self._uid = None
+            deleted = self._file.delete(
+                lambda seen: self._compare(seen, expect), timeout, self._retry
+            )
+            if not deleted and expect is not ANY:
+                raise self._conflict("it is not the version that was expected")
+            self._uid = None
             if deleted:
                 self._emitter.emit(
                     JournalDeleted, self._shared.collection, self._name, pruned=False, trashed=False

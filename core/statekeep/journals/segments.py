@@ -10,6 +10,7 @@ import orjson
 from blake3 import blake3
 
 from statekeep.errors import ConflictError, CorruptDataError, StateStoreError
+from statekeep.format.contents import BOUNDS
 from statekeep.format.journal import SegmentName
 from statekeep.store.keys import SEGMENTS
 from statekeep.store.powers import get_many
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from statekeep.store.transfer import Transfer
 
 __all__ = ["MissingSegmentError", "Segments"]
-
-_MERGED: Final = 4 * 2**20
-"""Bytes up to which segments become one."""
 
 _MERGED_AT_ONCE: Final = 4
 
@@ -85,7 +83,7 @@ class Segments:
         while len(kept) >= _MERGED_AT_ONCE - 1:
             oldest, *others = kept[1 - _MERGED_AT_ONCE :]
             rest = sum(segment.size for segment in others) + size
-            if oldest.size + rest > _MERGED or oldest.size > rest:
+            if oldest.size + rest > BOUNDS.merged or oldest.size > rest:
                 break
             joined = kept[1 - _MERGED_AT_ONCE :]
             added = [*self.read(joined), *added]

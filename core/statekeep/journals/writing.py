@@ -6,14 +6,11 @@ What leaves a head lies in a segment before the head that names it is given.
 from __future__ import annotations
 
 import secrets
-from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from statekeep.errors import InvalidDocumentError
-from statekeep.format.contents import MAX_LINES, fit, fold
+from statekeep.format.contents import BOUNDS, fit, fold
 from statekeep.format.journal import (
     MAX_IDS,
     MAX_KEYS,
@@ -22,7 +19,7 @@ from statekeep.format.journal import (
     encode_head,
     encode_line,
 )
-from statekeep.format.values import plain_value, refusal
+from statekeep.journals.items import size_of
 from statekeep.journals.segments import Segments
 from statekeep.timestamps import format_timestamp, utc_now
 
@@ -34,10 +31,7 @@ if TYPE_CHECKING:
     from statekeep.journals.draft import Draft
     from statekeep.store.transfer import Transfer
 
-__all__ = ["HeadWriter", "new_uid", "storable_item", "with_segments"]
-
-MAX_ITEM: Final = 16 * 2**20
-"""Bytes of an item as JSON."""
+__all__ = ["HeadWriter", "new_uid", "with_segments"]
 
 MAX_METADATA: Final = 2**20
 """Bytes of the metadata as JSON."""
@@ -63,11 +57,7 @@ class HeadWriter:
         Raises:
             InvalidDocumentError: The metadata would be too large.
         """
-        metadata = _patched(seen.contents.metadata if seen else {}, change)
-        if len(orjson.dumps(metadata)) > MAX_METADATA:
-            raise InvalidDocumentError(
-                f"the metadata has more than {MAX_METADATA} bytes", key=self._key, landed="no"
-            )
+        self._check_metadata(seen, change)
         return self.appended(seen, change)
 
     def appended(self, seen: Seen | None, change: Change) -> bytes:
@@ -75,7 +65,7 @@ class HeadWriter:
         if seen is None:
             return self.anew(self._new_header(change), (change,))
         line, _ = encode_line(change.fields(), seen.lines.seal)
-        if sum(seen.lines.sizes) + len(line) <= MAX_LINES:
+        if sum(seen.lines.sizes) + len(line) <= BOUNDS.lines:
             return seen.data + line
         return self.anew(seen.lines.header, (*seen.lines.changes, change))
 
@@ -102,6 +92,7 @@ class HeadWriter:
         )
         if seen is None or not draft.is_rewritten:
             return self.followed(seen, line)
+        self._check_metadata(seen, line)
         contents = fold(seen.lines.header, seen.lines.changes)
         writer = Segments(self._transfer, seen.uid)
         segments, first = [], 0
@@ -119,6 +110,13 @@ class HeadWriter:
         )
         return self.anew(with_segments(header, segments), (line,))
 
+    def _check_metadata(self, seen: Seen | None, change: Change) -> None:
+        metadata = _patched(seen.contents.metadata if seen else {}, change)
+        if size_of(metadata) > MAX_METADATA:
+            raise InvalidDocumentError(
+                f"the metadata has more than {MAX_METADATA} bytes", key=self._key, landed="no"
+            )
+
     def _new_header(self, change: Change) -> Header:
         about = {
             "name": [*self._name],
@@ -132,22 +130,6 @@ class HeadWriter:
 def new_uid() -> str:
     """What no other journal has."""
     return secrets.token_hex(16)
-
-
-def storable_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
-    """The item that a caller's value becomes: plain, and the caller's no more.
-
-    Raises:
-        InvalidDocumentError: It cannot be stored.
-    """
-    item = plain_value(value)
-    try:
-        size = len(orjson.dumps(item))
-    except TypeError:
-        raise refusal(item) from None
-    if size > MAX_ITEM:
-        raise InvalidDocumentError(f"an item has {size} bytes, more than {MAX_ITEM}", landed="no")
-    return deepcopy(item)
 
 
 def with_segments(header: Header, segments: Sequence[SegmentName]) -> Header:

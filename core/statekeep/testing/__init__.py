@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from statekeep.testing.answers import LossyPlace
     from statekeep.testing.faults import Fault, FaultyStore
     from statekeep.testing.hostile import hostile_ids, hostile_names
+    from statekeep.testing.journal_machine import JournalMachine
+    from statekeep.testing.journals import JournalsContract
     from statekeep.testing.machine import StateStoreMachine
     from statekeep.testing.pruners import PrunerContract
     from statekeep.testing.sessions import SessionsContract
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Fault",
     "FaultyStore",
+    "JournalMachine",
+    "JournalsContract",
     "LossyPlace",
     "PrunerContract",
     "SessionsContract",
@@ -40,6 +44,8 @@ __all__ = [
 _HOMES = {
     "Fault": "faults",
     "FaultyStore": "faults",
+    "JournalMachine": "journal_machine",
+    "JournalsContract": "journals",
     "LossyPlace": "answers",
     "PrunerContract": "pruners",
     "SessionsContract": "sessions",
@@ -49,7 +55,20 @@ _HOMES = {
     "hostile_names": "hostile",
 }
 # Where assertions are; pytest can only explain those of modules that it was told of before.
-EXPLAINED = ("answers", "checks", "machine", "pruners", "scanning", "sessions", "store")
+EXPLAINED = (
+    "answers",
+    "checks",
+    "journal_checks",
+    "journal_damage",
+    "journal_faults",
+    "journal_machine",
+    "journals",
+    "machine",
+    "pruners",
+    "scanning",
+    "sessions",
+    "store",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""What the contract of stores needs: a place, and clients on it."""
+"""What the contracts need: a place, and clients on it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from statekeep.testing.claims import claims
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["StoreFixtures"]
+    from statekeep.store import ConflictPolicy
+
+__all__ = ["PolicyFixtures", "StoreFixtures"]
 
 
-class StoreFixtures:
-    """A place and two clients on it; `location` is overridden."""
+class _Fixtures:
+    """A place and a client on it; `location` is overridden."""
 
     @pytest.fixture
     def location(self) -> str:
@@ -26,15 +28,24 @@ class StoreFixtures:
     open: Callable[[str], StateStore] = staticmethod(open_store)
     """Opens a client; a function of a module, for a store that no URL opens, such as a layer."""
 
-    def size_of(self, key: str, data: bytes) -> int:  # noqa: ARG002
-        """What a scan says of the size of a document; for a store that keeps other bytes."""
-        return len(data)
-
     @pytest.fixture
     def store(self, location: str) -> Iterator[StateStore]:
         """A client on the location."""
         with self.open(location) as store:
             yield store
+
+    @pytest.fixture
+    def _shared(self, store: StateStore) -> None:
+        if not store.capabilities.shared:
+            pytest.skip("not claimed: shared")
+
+
+class StoreFixtures(_Fixtures):
+    """A place and two clients on it."""
+
+    def size_of(self, key: str, data: bytes) -> int:  # noqa: ARG002
+        """What a scan says of the size of a document; for a store that keeps other bytes."""
+        return len(data)
 
     @pytest.fixture
     def other(self, location: str) -> Iterator[StateStore]:
@@ -52,7 +63,22 @@ class StoreFixtures:
         if not claims(store, "conditional_delete"):
             pytest.skip("not claimed: conditional_delete")
 
+
+class PolicyFixtures(_Fixtures):
+    """A place, and whether conflicts are detected there."""
+
     @pytest.fixture
-    def _shared(self, store: StateStore) -> None:
-        if not store.capabilities.shared:
-            pytest.skip("not claimed: shared")
+    def conflicts(self, store: StateStore) -> ConflictPolicy:
+        """``"detect"`` if the store can, else ``"last-writer-wins"``."""
+        can = claims(store, "conditional_put") and claims(store, "conditional_delete")
+        return "detect" if can else "last-writer-wins"
+
+    @pytest.fixture
+    def _creates(self, store: StateStore) -> None:
+        if not claims(store, "conditional_put"):
+            pytest.skip("not claimed: conditional_put")
+
+    @pytest.fixture
+    def _detects(self, conflicts: ConflictPolicy) -> None:
+        if conflicts != "detect":
+            pytest.skip("not claimed: conditional_put and conditional_delete")

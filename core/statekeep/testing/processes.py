@@ -9,9 +9,17 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from statekeep import ConflictError, Session, Sessions, StateStore
+from statekeep import ConflictError, Journals, Session, Sessions, StateStore
 
-__all__ = ["in_processes", "increment", "increment_at", "take_part", "update_often", "write_at"]
+__all__ = [
+    "append_often",
+    "in_processes",
+    "increment",
+    "increment_at",
+    "take_part",
+    "update_often",
+    "write_at",
+]
 
 R = TypeVar("R")
 Opener = Callable[[str], StateStore]
@@ -82,6 +90,21 @@ def take_part(open_client: Opener, location: str, worker: int, times: int) -> st
         session = sessions.get_or_create("ada", "s")
         _update_often(sessions, worker, times)
     return str(session.created_at)
+
+
+def append_often(
+    open_client: Opener,
+    location: str,
+    collection: str,
+    name: tuple[str, ...],
+    worker: int,
+    times: int,
+) -> None:
+    """Append items of a kilobyte to a journal: the worker's number, and which of its items."""
+    with open_client(location) as store:
+        journal = Journals(store, collection).open(*name)
+        for number in range(times):
+            journal.append([[worker, number, "x" * 1000]])
 
 
 def _update_often(sessions: Sessions, worker: int, times: int) -> None:

@@ -26,7 +26,6 @@ from statekeep import (
     StateStore,
     Summary,
     UnsupportedError,
-    open_store,
 )
 from statekeep.events import (
     ConflictDetected,
@@ -40,7 +39,7 @@ from statekeep.events import (
 from statekeep.retention import Victim
 from statekeep.store import StoreWrapper
 from statekeep.store.keys import RESERVED, session_key
-from statekeep.testing.claims import claims
+from statekeep.testing.fixtures import PolicyFixtures
 from statekeep.testing.hostile import hostile_ids
 from statekeep.testing.processes import in_processes, take_part
 
@@ -56,7 +55,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 
 
-class SessionsContract:
+class SessionsContract(PolicyFixtures):
     """What `Sessions` promises over every store: subclass it and override `location`.
 
     On a store that cannot detect conflicts the sessions are opened as last writer wins, and the
@@ -70,29 +69,9 @@ class SessionsContract:
     """
 
     @pytest.fixture
-    def location(self) -> str:
-        """The URL of an empty place, a new one for each test."""
-        raise NotImplementedError("override the fixture `location` with the URL of an empty place")
-
-    @pytest.fixture
     def race(self) -> tuple[int, int]:
         """How many processes race, and how many updates each makes; less for a slow store."""
         return 8, 50
-
-    open: Callable[[str], StateStore] = staticmethod(open_store)
-    """Opens a client; a function of a module, for a store that no URL opens, such as a layer."""
-
-    @pytest.fixture
-    def store(self, location: str) -> Iterator[StateStore]:
-        """A client on the location."""
-        with self.open(location) as store:
-            yield store
-
-    @pytest.fixture
-    def conflicts(self, store: StateStore) -> ConflictPolicy:
-        """``"detect"`` if the store can, else ``"last-writer-wins"``."""
-        can = claims(store, "conditional_put") and claims(store, "conditional_delete")
-        return "detect" if can else "last-writer-wins"
 
     @pytest.fixture
     def sessions(self, store: StateStore, conflicts: ConflictPolicy) -> Sessions:
@@ -104,21 +83,6 @@ class SessionsContract:
         """Another worker's view of the same location."""
         with self.open(location) as store:
             yield Sessions(store, conflicts=conflicts)
-
-    @pytest.fixture
-    def _creates(self, store: StateStore) -> None:
-        if not claims(store, "conditional_put"):
-            pytest.skip("not claimed: conditional_put")
-
-    @pytest.fixture
-    def _detects(self, conflicts: ConflictPolicy) -> None:
-        if conflicts != "detect":
-            pytest.skip("not claimed: conditional_put and conditional_delete")
-
-    @pytest.fixture
-    def _shared(self, store: StateStore) -> None:
-        if not store.capabilities.shared:
-            pytest.skip("not claimed: shared")
 
     def test_conflicts_are_detected_or_that_is_refused(
         self, store: StateStore, conflicts: ConflictPolicy

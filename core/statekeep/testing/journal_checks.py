@@ -1,0 +1,155 @@
+"""What the contract of journals looks at, with assertions that say what is wrong."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import astuple, fields
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from statekeep.format.contents import BOUNDS
+from statekeep.store import Blob, StoreWrapper
+from statekeep.store.keys import journal_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from statekeep import Journal, Journals, JournalSummary, StateStore
+
+__all__ = [
+    "COLLECTION",
+    "KEY",
+    "NAME",
+    "Meanwhile",
+    "appended_once",
+    "in_order",
+    "is_gone",
+    "lists",
+    "refuses",
+    "says",
+    "small_bounds",
+]
+
+E = TypeVar("E", bound=Exception)
+
+COLLECTION: Final = "contract"
+NAME: Final = ("ada", "thread/17")
+KEY: Final = journal_key(COLLECTION, NAME)
+
+_FEW = 8
+
+
+@contextmanager
+def small_bounds(lines: int = 700, kept: int = 300, merged: int = 1500) -> Iterator[None]:
+    """Let journals in this process have segments after a few items, and merge them early.
+
+    Args:
+        lines: Bytes that the lines of a head take at most.
+        kept: Bytes of the newest lines that stay when the others leave.
+        merged: Bytes up to which segments become one.
+    """
+    before = astuple(BOUNDS)
+    BOUNDS.lines, BOUNDS.kept, BOUNDS.merged = lines, kept, merged
+    try:
+        yield
+    finally:
+        for field, value in zip(fields(BOUNDS), before, strict=True):
+            setattr(BOUNDS, field.name, value)
+
+
+def says(journals: Journals, expected: Sequence[Any], *, handle: Journal | None = None) -> None:
+    """The journal must have these items.
+
+    Raises:
+        AssertionError: It is not there, or has others.
+    """
+    found = (handle or journals.open(*NAME)).read()
+    assert found is not None, f"a journal of {len(expected)} items is not there"
+    equal = found == [*expected]  # compared before, because pytest explains long lists for long
+    assert equal, f"a journal of {_shown(expected)} is read as {_shown(found)}"
+
+
+def is_gone(journals: Journals) -> None:
+    """There must be no journal.
+
+    Raises:
+        AssertionError: There is one.
+    """
+    found = journals.open(*NAME).read()
+    assert found is None, f"there should be no journal, and there is one of {_shown(found)}"
+
+
+def appended_once(journals: Journals, expected: Sequence[Any], when: str) -> None:
+    """As `says`, of items that were appended under keys that are known.
+
+    Raises:
+        AssertionError: It is not there, or has others.
+    """
+    found = journals.open(*NAME).read()
+    assert found == [*expected], (
+        f"{when} keys that were used are to be known, and a journal of {_shown(expected)} is read "
+        f"as {_shown(found or [])}"
+    )
+
+
+def in_order(journals: Journals, workers: int, times: int) -> None:
+    """Each worker must have appended each number once and in order, whoever came between.
+
+    Raises:
+        AssertionError: Something is lost, there twice, or in another order.
+    """
+    found = journals.open(*NAME).read() or []
+    for worker in range(workers):
+        numbers = [item[1] for item in found if item[0] == worker]
+        lost = len(set(range(times)) - set(numbers))
+        assert not lost, f"of {times} appends of a worker that were acknowledged {lost} are lost"
+        twice = len(numbers) - len(set(numbers))
+        assert not twice, f"of {times} appends of a worker {twice} are there twice"
+        assert numbers == [*range(times)], f"a worker's appends are in another order: {numbers}"
+    assert len(found) == workers * times, f"there are {len(found)} items of {workers * times}"
+
+
+def lists(listing: Iterable[JournalSummary], names: Iterable[tuple[str, ...]]) -> None:
+    """A listing must have these journals, in any order.
+
+    Raises:
+        AssertionError: It has not.
+    """
+    found = sorted(summary.name for summary in listing)
+    assert found == sorted(names), f"the journals are listed as {found}, and are {sorted(names)}"
+
+
+def refuses(call: Callable[[], object], error: type[E] | tuple[type[E], ...], what: str) -> E:
+    """A call must be refused, by this error.
+
+    Raises:
+        AssertionError: It is not.
+    """
+    wanted = getattr(error, "__name__", error)
+    try:
+        found = call()
+    except error as caught:
+        return caught
+    except Exception as caught:
+        raise AssertionError(f"{what}: {wanted} is expected, and raised is {caught!r}") from caught
+    raise AssertionError(f"{what} is to be refused ({wanted}), and gives {str(found)[:80]}")
+
+
+class Meanwhile(StoreWrapper):
+    """Something happens right after the first read of a document."""
+
+    def __init__(self, inner: StateStore, key: str, happens: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self._key = key
+        self._happens = [happens]
+
+    def get(self, key: str) -> Blob | None:
+        """See `StateStore.get`."""
+        blob = super().get(key)
+        while key == self._key and self._happens:
+            self._happens.pop()()
+        return blob
+
+
+def _shown(items: Sequence[Any]) -> str:
+    few = ", ".join(f"{item!r:.40}" for item in items[-_FEW:])
+    return f"{len(items)} items ({'… ' * (len(items) > _FEW)}{few})"

@@ -1,0 +1,298 @@
+"""Journals against lists, whatever is done in whatever order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from statekeep import ConflictError, Journals, NotFoundError, StateStore, open_store
+from statekeep.testing.journal_checks import COLLECTION, NAME, small_bounds
+
+if TYPE_CHECKING:
+    from statekeep import Journal, Version
+    from statekeep.journals import Draft, Head
+
+__all__ = ["JournalMachine"]
+
+_handles = st.integers(0, 1)
+_keys = st.sampled_from(["k", "l", "m"])
+# Sizes around the bounds: some lines, all of a head, more than all.
+_sizes = st.sampled_from([0, 1, 30, 200, 900])
+_places = st.integers(0, 40)
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """Two handles of one journal, on two clients, against a list: override `location`.
+
+    The bounds of heads and segments are so small that a few items have all that many would: lines
+    that leave, segments, and their merging. Needs a store that can compare and swap.
+
+    Example:
+        >>> from hypothesis import settings
+        >>> @settings(max_examples=10, stateful_step_count=30, deadline=None)
+        ... class Machine(JournalMachine):
+        ...     def location(self) -> str:
+        ...         return f"mine:{tempfile.mkdtemp()}"
+        >>> TestMachine = Machine.TestCase
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._where = self.location()
+        self._bounds = small_bounds()
+        self._bounds.__enter__()
+        self._clients = [self.open(self._where), self.open(self._where)]
+        self._handles = [self._journal(0), self._journal(1)]
+        # Whether each knows the journal that there is, another one of before, or none.
+        self._uids: list[str | None] = [None, None]
+        self._uid: str | None = None
+        self._items: list[Any] = []
+        self._metadata: dict[str, Any] = {}
+        self._known: set[str] = set()
+        self._versions: list[Version] = []
+        self._count = 0
+
+    def location(self) -> str:
+        """The URL of an empty place, a new one for each call."""
+        raise NotImplementedError("override location() with the URL of an empty place")
+
+    def open(self, location: str) -> StateStore:
+        """Open a client; override it where `open_store` cannot."""
+        return open_store(location)
+
+    def teardown(self) -> None:
+        """Close the clients."""
+        self._bounds.__exit__(None, None, None)
+        for client in self._clients:
+            client.close()
+
+    def _journal(self, handle: int) -> Journal:
+        return Journals(self._clients[handle], COLLECTION).open(*NAME)
+
+    @rule(handle=_handles, sizes=st.lists(_sizes, max_size=4))
+    def append(self, handle: int, sizes: list[int]) -> None:
+        items = [self._item(size) for size in sizes]
+        if self._is_refused(handle, lambda: self._handles[handle].append(items)):
+            return
+        self._items += items
+
+    @rule(handle=_handles, key=_keys, size=_sizes, value=st.integers(0, 3))
+    def append_under_a_key(self, handle: int, key: str, size: int, value: int) -> None:
+        item = self._item(size)
+
+        def append() -> Head:
+            return self._handles[handle].append([item], key=key, set={"k": value})
+
+        if not self._is_refused(handle, append) and key not in self._known:
+            self._items.append(item)
+            self._metadata["k"] = value
+            self._known.add(key)
+
+    @rule(
+        handle=_handles,
+        keys=st.lists(st.none() | _keys, max_size=4),
+        unset=st.lists(st.sampled_from(["j", "k"]), max_size=2),
+    )
+    def append_with_keys(self, handle: int, keys: list[str | None], unset: list[str]) -> None:
+        items = [self._item(30) for _ in keys]
+
+        def append() -> Head:
+            return self._handles[handle].append(items, keys=keys, unset=unset, set={"j": len(keys)})
+
+        if not self._is_refused(handle, append):
+            self._append_fresh(items, keys)
+            for name in unset:
+                self._metadata.pop(name, None)
+            self._metadata["j"] = len(keys)
+
+    @rule(handle=_handles, age=st.integers(0, 3))
+    def append_to_a_version(self, handle: int, age: int) -> None:
+        item = self._item(1)
+        versions = self._versions
+        if not versions:
+            return
+        version = versions[-1 - age % len(versions)]
+        if version != versions[-1]:
+            with pytest.raises(ConflictError):
+                self._handles[handle].append([item], expect=version)
+        elif not self._is_refused(
+            handle, lambda: self._handles[handle].append([item], expect=version)
+        ):
+            self._items.append(item)
+
+    @rule(
+        handle=_handles,
+        steps=st.lists(
+            st.tuples(st.just("append"), _sizes)
+            | st.tuples(st.just("append under a key"), _keys)
+            | st.tuples(st.sampled_from(["pop", "clear", "look"]), st.just(0))
+            | st.tuples(st.sampled_from(["replace", "truncate", "set"]), _places),
+            max_size=5,
+        ),
+    )
+    def change(self, handle: int, steps: list[tuple[str, Any]]) -> None:
+        items: list[Any] = []
+        metadata: dict[str, Any] = {}
+        known: set[str] = set()
+
+        def change(draft: Draft) -> None:
+            # It may be called twice, so it begins anew each time.
+            items[:] = self._items if draft.exists else []
+            metadata.clear()
+            metadata.update(self._metadata if draft.exists else {})
+            known.clear()
+            known.update(self._known if draft.exists else set())
+            for step, value in steps:
+                self._step(draft, step, value, items, metadata, known)
+            assert draft.length == len(items), f"the length of a draft is {draft.length}"
+
+        if not self._is_refused(handle, lambda: self._handles[handle].change(change)):
+            self._items, self._metadata, self._known = [*items], dict(metadata), set(known)
+
+    def _step(
+        self,
+        draft: Draft,
+        step: str,
+        value: Any,  # noqa: ANN401 - of each step its own
+        items: list[Any],
+        metadata: dict[str, Any],
+        known: set[str],
+    ) -> None:
+        match step:
+            case "append":
+                item = self._item(value)
+                assert draft.append([item]) == [True], "a draft left out an item without a key"
+                items.append(item)
+            case "append under a key":
+                item = self._item(30)
+                is_new = value not in known
+                assert draft.has(value) != is_new, f"a draft says wrongly whether it has {value!r}"
+                assert draft.append([item], [value]) == [is_new], "a draft took a known key for new"
+                if is_new:
+                    items.append(item)
+                    known.add(value)
+            case "pop" if items:
+                assert draft.pop() == items.pop(), "a draft popped another item than the last"
+            case "clear":
+                draft.clear()
+                items.clear()
+            case "look":
+                assert draft.items() == items, f"a draft has {draft.items()!r:.200}, not {items!r}"
+                assert draft.last(2) == items[-2:], "the last two of a draft are others"
+            case "replace" if value < len(items):
+                items[value] = self._item(30)
+                draft.replace(value, items[value])
+            case "truncate":
+                draft.truncate(value)
+                del items[value:]
+            case "set":
+                draft.metadata["k"] = metadata["k"] = value
+
+    @rule(handle=_handles)
+    def pin(self, handle: int) -> None:
+        if self._uid is None and self._uids[handle] is None:
+            with pytest.raises(NotFoundError):
+                self._handles[handle].pin()
+        elif not self._is_refused(handle, self._handles[handle].pin):
+            self._metadata["statekeep.pin"] = True
+
+    @rule(handle=_handles)
+    def create(self, handle: int) -> None:
+        item = self._item(1)
+        if self._uid is not None or self._uids[handle] is not None:
+            with pytest.raises(ConflictError):
+                self._handles[handle].create([item])
+        elif not self._is_refused(handle, lambda: self._handles[handle].create([item])):
+            self._items = [item]
+
+    @rule(handle=_handles)
+    def delete(self, handle: int) -> None:
+        if self._is_stale(handle) and self._uid is not None:
+            with pytest.raises(ConflictError):
+                self._handles[handle].delete()
+            return
+        deleted = self._handles[handle].delete()
+        assert deleted == (self._uid is not None), f"a delete says {deleted}, and that is not so"
+        self._uids[handle] = None
+        self._begin_anew(None)
+
+    @precondition(lambda self: self._uid is not None)
+    @rule(handle=_handles)
+    def delete_the_version_that_is_there(self, handle: int) -> None:
+        if not self._is_stale(handle) and self._versions:
+            self._handles[handle].delete(expect=self._versions[-1])
+            self._uids[handle] = None
+            self._begin_anew(None)
+
+    @rule(handle=_handles)
+    def reopen(self, handle: int) -> None:
+        self._clients[handle].close()
+        self._clients[handle] = self.open(self._where)
+        self._handles[handle] = self._journal(handle)
+        self._uids[handle] = None
+
+    @rule(handle=_handles, start=_places, length=st.integers(0, 9))
+    def read_a_part(self, handle: int, start: int, length: int) -> None:
+        found = self._handles[handle].read(start=start, stop=start + length)
+        expected = None if self._uid is None else self._items[start : start + length]
+        assert found == expected, f"a part is read as {found!r:.200}, and is {expected!r:.200}"
+
+    @rule(handle=_handles, last=st.integers(0, 9))
+    def read_the_last(self, handle: int, last: int) -> None:
+        found = self._handles[handle].read(last=last)
+        expected = None if self._uid is None else self._items[max(0, len(self._items) - last) :]
+        assert found == expected, f"the last {last} are {expected!r:.200}, read as {found!r:.200}"
+
+    @invariant()
+    def is_what_a_list_would_be(self) -> None:
+        loaded = self._journal(0).load()
+        found = loaded and loaded.items
+        expected = None if self._uid is None else self._items
+        equal = found == expected
+        assert equal, f"the journal is read as {found!r:.300}, and is {expected!r:.300}"
+        if loaded is not None:
+            head = loaded.head
+            assert head.metadata == self._metadata, (
+                f"its metadata is {head.metadata}, and should be {self._metadata}"
+            )
+            assert head.length == len(self._items), f"its length is said to be {head.length}"
+            assert head.uid == self._uid, "it has another uid, and nobody made it anew"
+            if head.version not in self._versions:
+                self._versions.append(head.version)
+
+    def _item(self, size: int) -> list[Any]:
+        self._count += 1
+        return [self._count, "x" * size]
+
+    def _append_fresh(self, items: list[Any], keys: list[str | None]) -> None:
+        for item, key in zip(items, keys, strict=True):
+            if key is None or key not in self._known:
+                self._items.append(item)
+            if key is not None:
+                self._known.add(key)
+
+    def _is_stale(self, handle: int) -> bool:
+        return self._uids[handle] not in {None, self._uid}
+
+    def _is_refused(self, handle: int, write: Any) -> bool:  # noqa: ANN401 - it gives many things
+        """Write; it must be refused to a handle of a journal that is gone."""
+        if self._is_stale(handle):
+            with pytest.raises(ConflictError) as caught:
+                write()
+            assert caught.value.landed == "no", "a refused write does not say that it did not land"
+            return True
+        write()
+        if self._uid is None:
+            head = self._journal(0).head()
+            assert head is not None, "what was written first is not there"
+            self._begin_anew(head.uid)
+        self._uids[handle] = self._uid
+        return False
+
+    def _begin_anew(self, uid: str | None) -> None:
+        assert uid is None or uid != self._uid, "a journal made anew has the uid of one before"
+        self._uid = uid
+        self._items, self._metadata, self._known, self._versions = [], {}, set(), []

@@ -1,0 +1,658 @@
+"""What `Journals` promises over every store, as tests."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from statekeep import (
+    ABSENT,
+    SKIP,
+    ConflictError,
+    InvalidDocumentError,
+    Journals,
+    NotFoundError,
+    OwnershipError,
+    StateStore,
+    UnsupportedError,
+    Version,
+)
+from statekeep.events import JournalDeleted, JournalSaved, OperationFinished
+from statekeep.journals import Draft
+from statekeep.store.keys import SEGMENTS
+from statekeep.testing.checks import one_wins, read
+from statekeep.testing.fixtures import PolicyFixtures
+from statekeep.testing.hostile import hostile_ids
+from statekeep.testing.journal_checks import (
+    COLLECTION,
+    KEY,
+    NAME,
+    Meanwhile,
+    appended_once,
+    in_order,
+    is_gone,
+    lists,
+    refuses,
+    says,
+    small_bounds,
+)
+from statekeep.testing.journal_damage import JournalDamage
+from statekeep.testing.journal_faults import JournalFaults
+from statekeep.testing.processes import append_often, in_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from statekeep import Journal, JournalSummary
+    from statekeep.events import Event
+    from statekeep.store import ConflictPolicy
+
+__all__ = ["JournalsContract"]
+
+_ITEMS: list[Any] = [{"role": "user", "content": "Hi\n\u2028"}, 1, 1.5, "two", None, True, [[]], {}]
+
+
+class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
+    """What `Journals` promises over every store: subclass it and override `location`.
+
+    On a store that cannot detect conflicts the journals are opened as last writer wins, and the
+    tests of what needs more are skipped and say so: ``not claimed: …``.
+
+    Example:
+        >>> class TestJournalsInMine(JournalsContract):
+        ...     @pytest.fixture
+        ...     def location(self, tmp_path: Path) -> str:
+        ...         return f"mine:{tmp_path}"
+    """
+
+    @pytest.fixture
+    def race(self) -> tuple[int, int]:
+        """How many processes race, and how often each appends; less for a slow store."""
+        return 8, 50
+
+    @pytest.fixture
+    def journals(self, store: StateStore, conflicts: ConflictPolicy) -> Journals:
+        """Its journals."""
+        return Journals(store, COLLECTION, conflicts=conflicts)
+
+    @pytest.fixture
+    def others(self, location: str, conflicts: ConflictPolicy) -> Iterator[Journals]:
+        """Another worker's view of the same location."""
+        with self.open(location) as store:
+            yield Journals(store, COLLECTION, conflicts=conflicts)
+
+    @pytest.fixture
+    def _small(self) -> Iterator[None]:
+        """Segments after a few items, and merges after a few segments."""
+        with small_bounds():
+            yield
+
+    def test_conflicts_are_detected_or_that_is_refused(
+        self, store: StateStore, conflicts: ConflictPolicy
+    ) -> None:
+        if conflicts == "detect":
+            Journals(store, COLLECTION).open(*NAME).append([1])
+        else:
+            with pytest.raises(UnsupportedError, match="last-writer-wins"):
+                Journals(store, COLLECTION)
+
+    # appending and reading
+
+    def test_what_was_appended_is_read(self, journals: Journals, others: Journals) -> None:
+        journal = journals.open(*NAME)
+        journal.append(_ITEMS[:3], user_id="ada", set={"title": "Hi", "k": [1]})
+        head = journal.append(_ITEMS[3:], unset=["title"], set={"j": {"é": None}})
+        says(others, _ITEMS)
+        found = others.open(*NAME).head()
+        assert found == head, f"the head is {found}, and the append gave {head}"
+        assert (head.length, head.user_id) == (len(_ITEMS), "ada"), f"the head says {head}"
+        assert head.metadata == {"k": [1], "j": {"é": None}}, f"the metadata is {head.metadata}"
+        assert head.created_at <= head.updated_at, f"it was updated before it was made: {head}"
+
+    def test_what_is_not_there_is_none(self, journals: Journals, store: StateStore) -> None:
+        is_gone(journals)
+        assert journals.open(*NAME).head() is None, "there is a head of a journal that was not made"
+        assert journals.open(*NAME).delete() is False, (
+            "a delete of nothing says there was a journal"
+        )
+        assert [*store.scan()] == [], "reading a journal that is not there left something"
+
+    def test_any_name_is_a_name_and_never_a_path(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        names = [(each, "thread") for each in hostile_ids()] + [("",), ("a", ".jsonl"), (".", ".")]
+        for number, name in enumerate(names):
+            journals.open(*name).append([number])
+        lists(others.list(), names)
+        for number, name in enumerate(names):
+            found = others.open(*name).read()
+            assert found == [number], f"the journal {name!r} holds {found}, not {[number]}"
+            assert others.open(*name).delete(), f"the journal {name!r} was not there"
+        lists(journals.list(), [])
+
+    def test_any_part_is_read_as_of_a_list(self, journals: Journals, others: Journals) -> None:
+        items = [[number, "x" * 20] for number in range(30)]
+        with small_bounds():
+            journal = journals.open(*NAME)
+            for number in range(0, 30, 2):
+                journal.append(items[number : number + 2])
+        # Whatever its bounds were, it is read.
+        for start, stop in ((0, None), (0, 1), (3, 9), (-5, None), (-25, -20), (29, 99), (7, 7)):
+            found = others.open(*NAME).read(start=start, stop=stop)
+            assert found == items[start:stop], f"items {start} to {stop} are read as {found}"
+        for last in (0, 1, 2, 11, 30, 99):
+            found = others.open(*NAME).read(last=last)
+            assert found == items[30 - min(30, last) :], (
+                f"the last {last} items are read as {found}"
+            )
+            loaded = journal.load(last=last)
+            assert loaded is not None, "a journal that is there is loaded as None"
+            assert loaded.start == 30 - min(30, last), f"the last {last} begin at {loaded.start}"
+            assert loaded.head.length == 30, f"of 30 items the head says {loaded.head.length}"
+
+    @pytest.mark.usefixtures("_detects", "_small")
+    def test_two_that_append_in_turns_lose_nothing(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        one, two = journals.open(*NAME), others.open(*NAME)
+        for number in range(12):
+            one.append([["one", number]])
+            two.append([["two", number]])
+        says(journals, [[name, number] for number in range(12) for name in ("one", "two")])
+
+    @pytest.mark.usefixtures("_detects", "_small")
+    def test_threads_that_append_at_once_lose_nothing(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        gate = threading.Barrier(4)
+
+        def append(worker: int) -> None:
+            journal = (journals, others)[worker % 2].open(*NAME)
+            gate.wait()
+            for number in range(10):
+                journal.append([[worker, number]])
+
+        with ThreadPoolExecutor(4) as pool:
+            [*pool.map(append, range(4))]
+        in_order(others, 4, 10)
+        problems = journals.list().problems
+        assert problems == (), f"appending at once left problems: {problems}"
+
+    @pytest.mark.usefixtures("_detects", "_shared")
+    def test_processes_that_append_at_once_lose_nothing(
+        self, others: Journals, location: str, race: tuple[int, int]
+    ) -> None:
+        workers, times = race
+        with _Watching(others) as watch:
+            calls = [(self.open, location, COLLECTION, NAME, n, times) for n in range(workers)]
+            in_processes(append_often, calls)
+        in_order(others, workers, times)
+        assert watch.looks > 1, "nobody could read while others appended"
+
+    def test_what_cannot_be_stored_changes_nothing(self, journals: Journals) -> None:
+        journal = journals.open(*NAME)
+        journal.append([1])
+        for bad in (float("nan"), 2**70, {"a set"}, "\ud83d", "x" * 2**24):
+            calls: dict[str, Callable[[], object]] = {
+                "an append": partial(journal.append, [2, bad]),
+                "an append of metadata": partial(journal.append, [], set={"k": bad}),
+                "a change": partial(journal.change, partial(Draft.append, items=[2, bad])),
+                "a change of metadata": partial(journal.change, partial(_set, value=bad)),
+            }
+            for way, call in calls.items():
+                error = refuses(call, InvalidDocumentError, f"{way} of {str(bad)[:9]!r}")
+                assert error.landed in {"no", None}, f"the error of {way} says {error.landed!r}"
+        says(journals, [1])
+
+    def test_nothing_of_the_callers_is_kept(self, journals: Journals) -> None:
+        item, metadata = {"deep": [1]}, {"deep": [1]}
+        journal = journals.open(*NAME)
+        head = journal.append([item], set={"m": metadata})
+        for each in (item, metadata, head.metadata["m"], *(journal.read() or [])):
+            each["deep"].append(2)
+        says(journals, [{"deep": [1]}], handle=journal)
+        found = journal.head()
+        assert found is not None, "the journal is gone"
+        assert found.metadata == {"m": {"deep": [1]}}, "what a caller changed changed the metadata"
+
+    def test_the_last_of_two_writers_wins_if_that_was_asked_for(self, store: StateStore) -> None:
+        journals = Journals(store, COLLECTION, conflicts="last-writer-wins")
+        for number in range(3):
+            journals.open(*NAME).append([number])
+        journals.open(*NAME).change(lambda draft: draft.pop())
+        says(journals, [0, 1])
+        assert journals.open(*NAME).delete(), "a delete of a journal says there was none"
+        is_gone(journals)
+
+    # creating, and expecting a version
+
+    @pytest.mark.usefixtures("_creates")
+    def test_a_journal_is_created_once(self, journals: Journals, others: Journals) -> None:
+        journals.open(*NAME).create([1], metadata={"k": 1}, user_id="ada")
+        refuses(partial(others.open(*NAME).create, [2]), ConflictError, "creating it again")
+        refuses(partial(others.open(*NAME).append, [2], expect=ABSENT), ConflictError, "as new")
+        says(journals, [1])
+
+    @pytest.mark.usefixtures("_creates")
+    def test_of_racing_creators_one_wins(self, journals: Journals, others: Journals) -> None:
+        for turn in range(3):
+            name = f"race-{turn}"
+            opened = [each.open(name) for each in (journals, others) * 2]
+            winner = one_wins(
+                [partial(each.create, [number]) for number, each in enumerate(opened)],
+                "creators of a journal",
+            )
+            found = journals.open(name).read()
+            assert found == [winner], f"creator {winner} won, and the journal holds {found}"
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_version_that_was_not_seen_is_refused(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        journal = journals.open(*NAME)
+        refuses(partial(journal.append, [0], expect=Version("none")), ConflictError, "no version")
+        old = journal.append([1]).version
+        new = journal.append([2], expect=old).version
+        for handle in (journal, others.open(*NAME)):
+            refuses(partial(handle.append, [3], expect=old), ConflictError, "an old version")
+            refuses(partial(handle.delete, expect=old), ConflictError, "a delete of an old version")
+        says(others, [1, 2])
+        assert others.open(*NAME).delete(expect=new), "a delete of the version seen did nothing"
+        is_gone(journals)
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_delete_deletes_only_what_was_seen(
+        self, store: StateStore, journals: Journals, others: Journals
+    ) -> None:
+        version = journals.open(*NAME).append([1]).version
+        busy = Meanwhile(store, KEY, lambda: others.open(*NAME).append([2]))
+        refuses(
+            partial(Journals(busy, COLLECTION).open(*NAME).delete, expect=version),
+            ConflictError,
+            "a delete of a version to which another appended meanwhile",
+        )
+        says(others, [1, 2])
+
+    def test_a_journal_is_its_owners_only(self, journals: Journals, others: Journals) -> None:
+        journals.open(*NAME).append([1])
+        journals.open(*NAME).append([2], user_id="ada")
+        refuses(partial(others.open(*NAME).append, [3], user_id="eve"), OwnershipError, "another's")
+        others.open(*NAME).append([4], user_id="ada")
+        says(journals, [1, 2, 4])
+
+    # keys
+
+    @pytest.mark.usefixtures("_small")
+    @pytest.mark.parametrize("between", ["nothing", "lines that leave", "pop", "truncate", "clear"])
+    def test_what_is_appended_under_a_key_is_appended_once(
+        self, journals: Journals, others: Journals, between: str
+    ) -> None:
+        journal = journals.open(*NAME)
+        journal.append([1], key="request")
+        journal.append([2, 3, 4], keys=["a", None, "b"])
+        expected: list[Any] = [1, 2, 3, 4]
+        match between:
+            case "lines that leave":
+                added = ["x" * 40] * 20
+                for item in added:
+                    journal.append([item])
+                expected += added
+            case "pop":
+                journal.change(lambda draft: [draft.pop() for _ in range(4)])
+                expected = []
+            case "truncate":
+                journal.change(lambda draft: draft.truncate(2))
+                expected = expected[:2]
+            case "clear":
+                journal.change(lambda draft: draft.clear())
+                expected = []
+        for handle in (journal, others.open(*NAME)):
+            handle.append([5], key="request", set={"k": 1})
+            head = handle.append([6, 7], keys=["b", "a"], set={"j": 1})
+            assert handle.change(lambda draft: draft.append([8], keys=["a"])) == [False], (
+                f"after {between} a draft does not know a key"
+            )
+            assert head.metadata == {"j": 1}, (
+                f"the metadata is {head.metadata}: a known key guards all of a change, "
+                "and keys of items their items only"
+            )
+        appended_once(others, expected, f"after {between}")
+
+    def test_a_delete_forgets_keys(self, journals: Journals, others: Journals) -> None:
+        journals.open(*NAME).append([1], key="request")
+        others.open(*NAME).delete()
+        journals.open(*NAME).append([2], key="request")
+        says(others, [2])
+
+    def test_one_key_in_one_call_counts_once(self, journals: Journals) -> None:
+        journals.open(*NAME).append([1, 2, 3], keys=["a", "a", None])
+        says(journals, [1, 3])
+
+    # segments
+
+    @pytest.mark.usefixtures("_small", "_detects")
+    def test_a_reader_while_segments_are_merged_sees_a_state_that_was(
+        self, store: StateStore, journals: Journals, others: Journals
+    ) -> None:
+        journal = others.open(*NAME)
+        written = [["first", number] for number in range(9)]
+        for item in written:
+            journal.append([item])
+
+        def more() -> None:
+            for number in range(9):
+                written.append(["more", number])
+                journal.append(written[-1:])
+
+        busy = Journals(Meanwhile(store, KEY, more), COLLECTION)
+        found = busy.open(*NAME).read()
+        assert found in (written[:9], written), f"a reader saw {found}, which never was"
+        says(journals, written)
+
+    @pytest.mark.usefixtures("_small")
+    def test_what_an_older_head_names_stays(
+        self, journals: Journals, store: StateStore, others: Journals
+    ) -> None:
+        journal = journals.open(*NAME)
+        items: list[Any] = []
+        heads = []
+        for number in range(20):
+            items.append([number, "x" * 20])
+            journal.append(items[-1:])
+            heads.append(store.get(KEY))
+        journal.change(lambda draft: draft.replace(0, "other"))
+        journal.change(lambda draft: draft.clear())
+        there = {entry.key for entry in store.scan(SEGMENTS)}
+        assert len(there) > 3, f"20 items, and there are the segments {there}"
+        # As a copy in the trash, or a backup, would be put back.
+        for number, blob in enumerate(heads, start=1):
+            assert blob is not None, "a head is not there right after an append"
+            store.put(KEY, blob.data)
+            try:
+                found = others.open(*NAME).read()
+            except Exception as error:  # noqa: BLE001 - it is said what it means
+                pytest.fail(f"what the head of {number} items names is gone: {error}")
+            assert found == items[:number], f"the head of {number} items now gives {found}"
+
+    @pytest.mark.usefixtures("_small")
+    def test_there_are_few_segments(self, journals: Journals, store: StateStore) -> None:
+        journal = journals.open(*NAME)
+        for number in range(60):
+            journal.append([number])
+        loaded = journal.load()
+        assert loaded is not None, "the journal is gone"
+        assert loaded.items == [*range(60)], f"sixty items are read as {loaded.items}"
+        header = json.loads(read(store, KEY).data.splitlines()[0])
+        named = len(header["segments"])
+        assert named < 9, f"the head of sixty small items names {named} segments"
+
+    @pytest.mark.usefixtures("_small")
+    def test_items_are_dropped_wherever_they_lie(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        journal = journals.open(*NAME)
+        items: list[Any] = []
+        for number in range(40):
+            items.append([number, "x" * 20])
+            journal.append(items[-1:])
+            if number % 3 == 2:
+                _pops(journal, items)
+            says(others, items)
+        while items:
+            _pops(journal, items)
+        says(others, [])
+        refuses(partial(journal.change, lambda draft: draft.pop()), IndexError, "a pop of nothing")
+
+    # changing
+
+    @pytest.mark.usefixtures("_small")
+    def test_a_draft_is_what_a_list_would_be(self, journals: Journals, others: Journals) -> None:
+        journal = journals.open(*NAME)
+        items = [[number] for number in range(30)]
+        for item in items:
+            journal.append([item])
+
+        def change(draft: Draft) -> str:
+            assert draft.exists, "a draft of a journal says that there is none"
+            assert draft.items() == items, f"a draft of {items} gives {draft.items()}"
+            assert draft.last(3) == items[-3:], f"its last three are {draft.last(3)}"
+            draft.append(["a", "b"])
+            assert draft.pop() == "b", "a draft popped another item than the last"
+            draft.replace(2, "two")
+            draft.replace(-1, "last")
+            draft.truncate(40)
+            draft.metadata["k"] = [1]
+            assert draft.length == 31, f"a draft of 31 items has the length {draft.length}"
+            return "result"
+
+        assert journal.change(change) == "result", "a change gives something else than its function"
+        says(others, [[0], [1], "two", *items[3:], "last"])
+        journal.change(lambda draft: draft.truncate(2))
+        says(others, [[0], [1]])
+        head = journal.head()
+        assert head is not None, "a truncate deleted the journal"
+        assert head.metadata == {"k": [1]}, f"after a truncate the metadata is {head.metadata}"
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_change_sees_what_others_appended_meanwhile(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        journal = journals.open(*NAME)
+        journal.append([0])
+        seen: list[int] = []
+
+        def change(draft: Draft) -> None:
+            if not seen:
+                others.open(*NAME).append(["theirs"])
+            seen.append(draft.length)
+            draft.append(["mine"])
+
+        journal.change(change)
+        says(others, [0, "theirs", "mine"])
+        assert seen == [1, 2], f"the change saw {seen} items, instead of one and then two"
+
+    def test_a_change_that_writes_nothing_goes_by_what_is_there(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        journal = journals.open(*NAME)
+        version = journal.append([]).version
+
+        def look(draft: Draft) -> object:
+            return draft.pop() if draft.length else SKIP
+
+        assert journal.change(look) is SKIP, "a change of an empty journal gives an item"
+        head = journal.head()
+        assert head is not None, "the journal is gone"
+        assert head.version == version, "a change that returned SKIP was written"
+        others.open(*NAME).append(["theirs"])
+        found = journal.change(look)
+        assert found == "theirs", f"a change went by what is no longer so, and gave {found!r}"
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_change_is_not_told_of_what_is_no_longer_so(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        journal = journals.open(*NAME)
+        journal.append([])
+        others.open(*NAME).append([1])
+        try:
+            found = journal.change(lambda draft: draft.pop())
+        except IndexError:
+            pytest.fail("a change was told of an empty journal, and there is an item")
+        assert found == 1, f"the last item is 1, and a pop gave {found!r}"
+
+    def test_what_a_change_raises_changes_nothing(self, journals: Journals) -> None:
+        journal = journals.open(*NAME)
+        journal.append([1])
+
+        def fail(draft: Draft) -> None:
+            draft.append([2])
+            draft.metadata["k"] = 1
+            raise RuntimeError
+
+        refuses(partial(journal.change, fail), RuntimeError, "a change that fails")
+        says(journals, [1])
+        refuses(
+            partial(journals.open("none").change, fail, create=False), NotFoundError, "no journal"
+        )
+
+    # deleted, and made anew
+
+    @pytest.mark.usefixtures("_detects")
+    @pytest.mark.parametrize("anew", [False, True])
+    def test_a_handle_of_a_deleted_journal_is_refused(
+        self, journals: Journals, others: Journals, *, anew: bool
+    ) -> None:
+        stale = journals.open(*NAME)
+        stale.append([1], set={"k": 1})
+        others.open(*NAME).delete()
+        if anew:
+            others.open(*NAME).append([3])
+        what = "made anew" if anew else "deleted"
+        calls: dict[str, Callable[[], object]] = {
+            "append": partial(stale.append, [2]),
+            "change": partial(stale.change, lambda draft: draft.append([2])),
+            "pin": stale.pin,
+        }
+        for way, call in calls.items():
+            refuses(call, ConflictError, f"{way} by a handle of a journal that was {what}")
+        if anew:
+            refuses(stale.delete, ConflictError, "a delete by a handle of the journal before")
+        found = others.open(*NAME).read()
+        assert found == ([3] if anew else None), f"a stale handle left {found}"
+
+    def test_a_handle_that_deleted_begins_anew(self, journals: Journals, others: Journals) -> None:
+        journal = journals.open(*NAME)
+        old = journal.append([1]).uid
+        assert journal.delete(), "a delete of a journal says that there was none"
+        assert not journal.delete(), "a second delete says that there was a journal"
+        head = journal.append([2])
+        assert head.uid != old, "a journal made anew has the uid of the one before"
+        says(others, [2])
+
+    # many together
+
+    def test_a_listing_tells_of_every_journal(self, journals: Journals, others: Journals) -> None:
+        names = [("ada",), ("ada", "1"), ("ada", "2"), ("adam", "1"), ("bob", "1", "x")]
+        for number, name in enumerate(names):
+            journals.open(*name).append(
+                [1] * number, user_id=name[0], set={"title": "/".join(name)}
+            )
+        lists(others.list(), names)
+        lists(others.list("ada"), names[:3])
+        lists(others.list("bob", "1"), names[4:])
+        lists(others.list(user_id="adam"), [names[3]])
+        lists(others.list(title="ada/2"), [names[2]])
+        lists(others.list("eve"), [])
+        whole = others.list()
+        for summary in whole:
+            number = names.index(summary.name)
+            assert summary.length == number, f"{summary.name} has {number} items, not {summary}"
+            told = summary.user_id, summary.title
+            assert told == (summary.name[0], "/".join(summary.name)), f"{summary.name}: {told}"
+        paged: list[JournalSummary] = []
+        cursor = None
+        while True:
+            page = others.list(limit=2, cursor=cursor)
+            paged += page.summaries
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert tuple(paged) == whole.summaries, "pages together differ from the whole list"
+        heads = sorted(head.name for head in others.heads("ada"))
+        assert heads == names[:3], f"the heads below 'ada' are {heads}"
+
+    def test_a_listing_is_fresh(self, journals: Journals, others: Journals) -> None:
+        lists(others.list(), [])
+        for length in (1, 2):
+            journals.open(*NAME).append([length])
+            (summary,) = others.list()
+            assert summary.length == length, (
+                f"a listing says {summary.length} items after {length} were appended: "
+                "what it knows of the journal is old"
+            )
+        journals.open(*NAME).delete()
+        lists(others.list(), [])
+
+    def test_those_below_a_name_are_deleted_together(
+        self, journals: Journals, others: Journals
+    ) -> None:
+        for name in (("ada",), ("ada", "1"), ("ada", "2", "x"), ("adam",)):
+            journals.open(*name).append([1])
+        deleted = others.delete_below("ada")
+        assert deleted == 3, f"three journals were below the name, and {deleted} were deleted"
+        lists(journals.list(), [("adam",)])
+
+    def test_collections_do_not_see_each_other(self, journals: Journals, store: StateStore) -> None:
+        other = Journals(store, f"{COLLECTION}.x", conflicts="last-writer-wins")
+        other.open(*NAME).append([1])
+        is_gone(journals)
+        lists(journals.list(), [])
+        assert other.delete_below() == 1, "the journal of the other collection is gone"
+
+    # events
+
+    def test_observers_are_told_what_happened(
+        self, store: StateStore, conflicts: ConflictPolicy
+    ) -> None:
+        events: list[Event] = []
+        journals = Journals(store, COLLECTION, conflicts=conflicts, observers=[events.append])
+        journal = journals.open(*NAME)
+        versions = [journal.append([1], user_id="ada").version, journal.append([2]).version]
+        journal.delete()
+        where = str(store)
+        facts = [event for event in events if not isinstance(event, OperationFinished)]
+        assert facts == [
+            JournalSaved(where, COLLECTION, NAME, "ada", versions[0], created=True),
+            JournalSaved(where, COLLECTION, NAME, "ada", versions[1], created=False),
+            JournalDeleted(where, COLLECTION, NAME, pruned=False, trashed=False),
+        ], f"of two appends and a delete observers are told {facts}"
+
+
+def _pops(journal: Journal, items: list[Any]) -> None:
+    found, last = journal.change(lambda draft: draft.pop()), items.pop()
+    assert found == last, f"the last item is {last}, and a pop gives {found!r:.80}"
+
+
+def _set(draft: Draft, value: object) -> None:
+    draft.metadata["k"] = value
+
+
+class _Watching:
+    """Reads all the time; each time it sees what it saw before, and perhaps more."""
+
+    def __init__(self, journals: Journals) -> None:
+        self._journals = journals
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._error: Exception | None = None
+        self.looks = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _watch(self) -> None:
+        seen: list[Any] = []
+        journal: Journal = self._journals.open(*NAME)
+        try:
+            while not self._done.is_set():
+                found = journal.read() or []
+                assert found[: len(seen)] == seen, "a reader no longer sees what it saw before"
+                last = self._journals.open(*NAME).read(last=3) or []
+                assert len(last) >= min(3, len(found)), f"of {len(found)} items the last are {last}"
+                seen = found
+                self.looks += bool(found)
+        except Exception as error:  # noqa: BLE001 - it is raised again where it can be heard
+            self._error = error
