@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
-    from statekeep.store.protocol import Blob, StateStore
+    from statekeep.store.protocol import Blob, StateStore, Version
 
 __all__ = [
     "Anomaly",
     "RepairAction",
+    "SupportsAppend",
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsInspect",
@@ -34,6 +35,36 @@ __all__ = [
 ]
 
 P = TypeVar("P")
+
+
+@runtime_checkable
+class SupportsAppend(Protocol):
+    """A store that adds to the end of a document for less than writing it anew."""
+
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+        """Add bytes at the end of a document, if it is the one that was seen.
+
+        Until it returns, and for ever if its process dies meanwhile, a reader may see a beginning
+        of what is added, and the version of just these bytes. So only what tells its own end may
+        be written so; who finds a torn end replaces the document by a `put` that expects it.
+
+        Args:
+            key: Where the document lies.
+            data: What is added.
+            expect: The version of all bytes that are there.
+
+        Returns:
+            The version of all bytes that are then there.
+
+        Raises:
+            ConflictError: Something else is there, or nothing.
+            InvalidKeyError: The key is not legal.
+            InvalidDocumentError: The document would be too large.
+            UnavailableError: No room or no answer; what this call wrote itself is taken back, or
+                `landed` is ``"unknown"``.
+            AccessDeniedError: The store refused.
+        """
+        ...
 
 
 @runtime_checkable
@@ -139,7 +170,8 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
 
     Args:
         store: Any store.
-        protocol: `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep` or `SupportsInspect`.
+        protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep` or
+            `SupportsInspect`.
 
     Raises:
         TypeError: It is no store.

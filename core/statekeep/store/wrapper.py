@@ -14,6 +14,7 @@ from statekeep.errors import (
 )
 from statekeep.store import powers
 from statekeep.store.powers import (
+    SupportsAppend,
     SupportsDeleteMany,
     SupportsGetMany,
     SupportsInspect,
@@ -35,6 +36,7 @@ P = TypeVar("P")
 
 # Each power by its methods, and the member of every store that it is a faster way of, if any.
 _POWERS: Final[dict[type, tuple[tuple[str, ...], str | None]]] = {
+    SupportsAppend: (("append",), "put"),
     SupportsDeleteMany: (("delete_many",), "delete"),
     SupportsGetMany: (("get_many",), "get"),
     SupportsInspect: (("inspect", "repair"), None),
@@ -47,7 +49,7 @@ class StoreWrapper(StateStore):
 
     It has the powers of the store inside, with one exception that keeps an override from being
     bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
-    likewise `delete` and `delete_many`. Override both to keep the power. A subclass that has a
+    likewise `delete` and `delete_many`, `put` and `append`. Override both to keep the power. A subclass that has a
     power of its own, which the store inside lacks, overrides that power's methods.
 
     Closing it closes the store inside.
@@ -125,6 +127,13 @@ class StoreWrapper(StateStore):
         """See `StateStore.close`."""
         self._inner.close()
 
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+        """See `SupportsAppend`."""
+        able = power(self._inner, SupportsAppend)
+        if able is None:
+            raise UnsupportedError("this store does not append", key=key, store=self)
+        return able.append(key, data, expect=expect)
+
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`."""
         return powers.get_many(self._inner, keys)
@@ -153,7 +162,7 @@ class TransformingStore(StoreWrapper):
     """A store that keeps other bytes than those it is given; subclass it.
 
     `encode` and `decode` are all that a subclass writes. Whatever carries bytes goes through them:
-    `get`, `put` and `get_many`. Versions, fingerprints, times and `Entry.size` are those of the
+    `get`, `put` and `get_many`. It does not append, because a document is encoded whole. Versions, fingerprints, times and `Entry.size` are those of the
     bytes inside.
 
     Args:
@@ -197,6 +206,16 @@ class TransformingStore(StoreWrapper):
         Raises:
             Exception: `encode` did not make this; `get` then raises `CorruptDataError`.
         """
+
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:  # noqa: ARG002
+        """Refuse: a document is encoded whole."""
+        raise UnsupportedError(f"{type(self).__name__} does not append", key=key, store=self)
+
+    def power(self, protocol: type[P]) -> P | None:
+        """See `StoreWrapper.power`."""
+        if protocol is SupportsAppend and not self._overrides("append"):
+            return None
+        return super().power(protocol)
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`."""
