@@ -119,8 +119,8 @@ def find_end(descriptor: int, known: End | None, most: int) -> tuple[End, bool]:
     while chunk := os.pread(descriptor, _AT_ONCE, size):
         hasher.update(chunk)
         size += len(chunk)
-    device, inode, _, *times = _identify(status)
-    return End(hasher, (device, inode, size, *times)), False
+    device, inode, _, written, changed = _identify(status)
+    return End(hasher, (device, inode, size, written, changed)), False
 
 
 def add(descriptor: int, end: End, data: bytes, effect: Effect) -> End:

@@ -429,7 +429,9 @@ class LocalDiskStore(StateStore):
 
     def _changed(self, key: str, effect: Effect) -> ConflictError:
         return ConflictError(
-            "it was written by a program that does not lock", key=key, store=self,
+            "it was written by a program that does not lock",
+            key=key,
+            store=self,
             landed=effect.landed,
         )
 

@@ -7,14 +7,15 @@ a wrapper answers for what it wraps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from statekeep._arguments import refuse_type
 from statekeep.errors import AccessDeniedError, CorruptDataError, StateStoreError
 from statekeep.store.arguments import plain_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
     from datetime import timedelta
 
     from statekeep.store.protocol import Blob, StateStore, Version
@@ -162,11 +163,22 @@ class SupportsInspect(Protocol):
         ...
 
 
+FASTER: Final[dict[type, tuple[str, str]]] = {
+    SupportsAppend: ("append", "put"),
+    SupportsDeleteMany: ("delete_many", "delete"),
+    SupportsGetMany: ("get_many", "get"),
+}
+"""Of a power its method, and the member of every store that it is a faster way of."""
+
+
 def power(store: StateStore, protocol: type[P]) -> P | None:
     """The store as one that has a power, or None if it lacks it.
 
-    A store says so by having the protocol's methods. One whose powers are not told by its methods,
-    such as a wrapper, has a method ``power`` that takes the protocol and answers instead.
+    A store says so by having the protocol's methods. A subclass that overrides `get`, `put` or
+    `delete` loses the faster way to do the same that it inherits, `get_many`, `append` or
+    `delete_many`, which would bypass the override; override both to keep the power. A store whose
+    powers are not told by its methods, such as a wrapper, has a method ``power`` that takes the
+    protocol and answers instead.
 
     Args:
         store: Any store.
@@ -186,7 +198,21 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
         refuse_type("store", "a StateStore", store)
     if (answer := getattr(store, "power", None)) is not None:
         return cast("P | None", answer(protocol))
-    return store if isinstance(store, protocol) else None
+    return store if isinstance(store, protocol) and not _bypasses(type(store), protocol) else None
+
+
+@cache
+def _bypasses(kind: type, protocol: Hashable) -> bool:
+    """Whether a power would bypass what a subclass has made of the member it is faster than."""
+    method, member = FASTER.get(cast("type", protocol), ("scan", "scan"))
+    quick, slow = _owner(kind, method), _owner(kind, member)
+    return slow is not quick and issubclass(slow, quick)
+
+
+def _owner(kind: type, name: str) -> type:
+    """The class that a method comes from."""
+    method = getattr(kind, name)
+    return [each for each in kind.__mro__ if getattr(each, name, None) is method][-1]
 
 
 def get_many(

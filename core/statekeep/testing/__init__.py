@@ -49,7 +49,16 @@ _HOMES = {
     "hostile_names": "hostile",
 }
 # Where assertions are; pytest can only explain those of modules that it was told of before.
-EXPLAINED = ("answers", "appending", "checks", "machine", "pruners", "scanning", "sessions", "store")
+EXPLAINED = (
+    "answers",
+    "appending",
+    "checks",
+    "machine",
+    "pruners",
+    "scanning",
+    "sessions",
+    "store",
+)
 
 
 def __getattr__(name: str) -> object:

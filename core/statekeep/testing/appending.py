@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
+
 import pytest
 
 from statekeep import ABSENT, ANY, ConflictError, InvalidKeyError, StateStore, Version
@@ -28,8 +29,8 @@ class AppendingContract(StoreFixtures):
         return _appending(store)
 
     def test_an_append_adds_at_the_end(self, store: StateStore, appending: SupportsAppend) -> None:
-        for whole in (b"", b"a\n", b"x" * 100_000):
-            version = store.put(KEY, whole)
+        for beginning in (b"", b"a\n", b"x" * 100_000):
+            whole, version = beginning, store.put(KEY, beginning)
             for added in (b"b\n", b"", b"\0" * 5000, b"c"):
                 version = appending.append(KEY, added, expect=version)
                 whole += added
@@ -107,8 +108,9 @@ class AppendingContract(StoreFixtures):
             )
             holds(store, b"put" if winner else b"%d+" % number, KEY)
 
+    @pytest.mark.usefixtures("_shared")
     def test_appends_of_several_processes_are_all_kept(
-        self, location: str, store: StateStore, _shared: None
+        self, location: str, store: StateStore
     ) -> None:
         _appending(store)
         store.put(KEY, b"")

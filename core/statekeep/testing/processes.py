@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 from statekeep import ConflictError, Session, Sessions, StateStore
 from statekeep.store import SupportsAppend, power
 
-__all__ = ["append_lines_at", "in_processes", "increment", "increment_at", "take_part", "update_often", "write_at"]
+__all__ = [
+    "append_lines_at",
+    "in_processes",
+    "increment",
+    "increment_at",
+    "take_part",
+    "update_often",
+    "write_at",
+]
 
 R = TypeVar("R")
 Opener = Callable[[str], StateStore]
@@ -63,9 +71,7 @@ def increment_at(open_client: Opener, location: str, key: str, times: int) -> No
         increment(store, key, times)
 
 
-def append_lines_at(
-    open_client: Opener, location: str, key: str, worker: int, times: int
-) -> None:
+def append_lines_at(open_client: Opener, location: str, key: str, worker: int, times: int) -> None:
     """Append lines with a client of this process, each again until nobody came between.
 
     Raises:
