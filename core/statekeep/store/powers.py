@@ -198,7 +198,9 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
         refuse_type("store", "a StateStore", store)
     if (answer := getattr(store, "power", None)) is not None:
         return cast("P | None", answer(protocol))
-    return store if isinstance(store, protocol) and not _bypasses(type(store), protocol) else None
+    if not isinstance(store, protocol) or _bypasses(type(store), cast("Hashable", protocol)):
+        return None
+    return store
 
 
 @cache
