@@ -79,6 +79,16 @@ class MemoryStore(StateStore):
             self._place.blobs[key] = blob
         return blob.version
 
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+        """See `SupportsAppend.append`."""
+        check_key(key)
+        with self._place.lock:
+            self._compare(key, expect)
+            whole = self._place.blobs[key].data + data
+            version = content_version(whole)
+            self._place.blobs[key] = Blob(whole, version, utc_now(), version)
+        return version
+
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
         check_key(key)

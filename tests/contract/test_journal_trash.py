@@ -18,7 +18,7 @@ from statekeep import (
     load_pruner,
 )
 from statekeep.events import Event, JournalDeleted, JournalRestored
-from statekeep.format.contents import MAX_LINES
+from statekeep.format.contents import BOUNDS
 from statekeep.format.journal import Change, Header, decode_head, encode_head
 from statekeep.retention.copies import copy_key, copy_of
 from statekeep.store import Blob, Version, check_key
@@ -258,12 +258,12 @@ class TestRestoring:
         key = journal_key("agents", ["a"])
         journal = journals.open("a")
         journal.append([])
-        room = MAX_LINES - sum(lines(store, key).sizes) - 150
+        room = BOUNDS.lines - sum(lines(store, key).sizes) - 150
         head = journal.append(["x" * room])
         assert not lines(store, key).header.segments
         prune(journals)
         restored = journals.restore("a")
-        assert sum(lines(store, key).sizes) <= MAX_LINES
+        assert sum(lines(store, key).sizes) <= BOUNDS.lines
         assert (restored.length, restored.updated_at) == (head.length, head.updated_at)
         assert journals.open("a").read() == ["x" * room]
 

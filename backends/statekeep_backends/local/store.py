@@ -24,6 +24,7 @@ from statekeep.errors import (
     ConfigError,
     ConflictError,
     CorruptDataError,
+    InvalidDocumentError,
     InvalidKeyError,
     StateStoreError,
     UnavailableError,
@@ -47,7 +48,8 @@ from statekeep.store import (
     content_version,
     is_key,
 )
-from statekeep.store.limits import check_limit, limit_of, refuse_too_large
+from statekeep.store.limits import check_limit, limit_of, refuse_too_large, too_large
+from statekeep_backends.local.appending import Ends, add, find_end, is_of, opened
 from statekeep_backends.local.effect import Effect
 from statekeep_backends.local.files import (
     TEMPORARY_SUFFIX,
@@ -66,7 +68,7 @@ from statekeep_backends.local.files import (
     replace,
     written,
 )
-from statekeep_backends.local.flushes import NoFlushError
+from statekeep_backends.local.flushes import NoFlushError, flush
 from statekeep_backends.local.folders import (
     ATTEMPTS,
     TO_PASS,
@@ -153,6 +155,7 @@ class LocalDiskStore(StateStore):
         self._lock_timeout = lock_timeout
         self._most = max_document_bytes
         self._warned_of: set[str] = set()
+        self._ends = Ends()
         if os.path.lexists(self._base) and not os.path.isdir(self._base):  # noqa: PTH112
             raise ConfigError(f"{self._base} is no folder; a store is one")
 
@@ -200,6 +203,21 @@ class LocalDiskStore(StateStore):
             raise
         except NotAFolderError as error:
             self._refuse_obstacle(str(error.filename), effect.landed)
+        except OSError as error:
+            self._fail(error, key, effect.landed)
+
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+        """See `SupportsAppend.append`: one write at the end of the file, and one flush."""
+        check_key(key)
+        effect = Effect()
+        try:
+            return self._append(key, data, expect, effect)
+        except NotAFolderError as error:
+            self._refuse_obstacle(str(error.filename), effect.landed)
+        except TooLargeError as error:
+            raise InvalidDocumentError(
+                str(error.strerror), key=key, store=self, landed="no"
+            ) from None
         except OSError as error:
             self._fail(error, key, effect.landed)
 
@@ -274,6 +292,58 @@ class LocalDiskStore(StateStore):
                     with written(folder, data, new) as temporary, effect:
                         replace(folder, temporary, name)
             self._folders.flush(path, folder)
+
+    def _append(self, key: str, data: bytes, expect: Version, effect: Effect) -> Version:
+        path, _, name = key.rpartition("/")
+        try:
+            folder = self._folders.find(path, TO_READ if self._folders.sync else TO_PASS)
+        except NotAFolderError:
+            folder = None
+        if folder is None:
+            self._refuse_missing(key, expect)
+        try:
+            with self._locked(key):
+                with opened(folder, name) as descriptor:
+                    if descriptor is not None:
+                        return self._append_in_place(key, folder, descriptor, data, expect, effect)
+                if not (found := read_file(folder, name, limit_of(key, self._most))):
+                    self._refuse_missing(key, expect)
+                compare(content_version(found[0]), expect, key=key, store=self)
+                whole = found[0] + data
+                refuse_too_large(whole, limit_of(key, self._most), key=key, store=self)
+                with written(folder, whole, self._new(found[1])) as temporary, effect:
+                    replace(folder, temporary, name)
+            self._folders.flush(path, folder)
+            return content_version(whole)
+        finally:
+            os.close(folder)
+
+    def _append_in_place(
+        self, key: str, folder: int, descriptor: int, data: bytes, expect: Version, effect: Effect
+    ) -> Version:
+        path, _, name = key.rpartition("/")
+        most = limit_of(key, self._most)
+        known = self._ends.take(key)
+        end, is_known = find_end(descriptor, known, most)
+        if end.version != expect:
+            self._ends.keep(key, end)  # who lost will be back
+            compare(end.version, expect, key=key, store=self)
+        if end.size + len(data) > most:
+            raise InvalidDocumentError(
+                too_large(end.size + len(data), most), key=key, store=self, landed="no"
+            )
+        end = add(descriptor, end, data, effect)
+        if self._folders.sync:
+            flush(descriptor)
+            if not is_known:  # who made the file may have died before its name was safe
+                self._folders.flush(path, folder)
+        if not is_of(look_at(folder, name), end):
+            effect.landed = "no"
+            raise self._changed(key, effect)
+        if not is_of(os.fstat(descriptor), end, whole=True):
+            raise self._changed(key, effect)
+        self._ends.keep(key, end)
+        return end.version
 
     def _create(self, key: str, folder: int, data: bytes, effect: Effect) -> None:
         name = key.rpartition("/")[2]
@@ -352,6 +422,18 @@ class LocalDiskStore(StateStore):
 
     def _new(self, replaced: os.stat_result | None = None) -> New:
         return New(self._folders.modes.file, self._folders.sync, replaced)
+
+    def _refuse_missing(self, key: str, expect: Version) -> NoReturn:
+        compare(None, expect, key=key, store=self)
+        raise AssertionError  # pragma: no cover - nothing has no version
+
+    def _changed(self, key: str, effect: Effect) -> ConflictError:
+        return ConflictError(
+            "it was written by a program that does not lock",
+            key=key,
+            store=self,
+            landed=effect.landed,
+        )
 
     def _refuse_existing(self, key: str, status: os.stat_result | None, effect: Effect) -> NoReturn:
         # Nothing is there any more if it was deleted meanwhile: a conflict like any other.

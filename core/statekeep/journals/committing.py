@@ -60,6 +60,7 @@ class Seen:
         lines: What they hold.
         contents: What that says.
         about: What that says of the whole.
+        is_torn: Whether more bytes are there than the sound ones.
     """
 
     version: Version
@@ -67,6 +68,7 @@ class Seen:
     lines: Lines
     contents: Contents
     about: About
+    is_torn: bool
 
     @property
     def uid(self) -> str:
@@ -283,7 +285,11 @@ class HeadFile:
         if base is None:
             version = self._transfer.put_new(self.key, data)
         else:
-            version = self._transfer.put_seen(self.key, data, base.version)
+            known = len(base.data)
+            if not base.is_torn and data.startswith(base.data):
+                version = self._transfer.extend_seen(self.key, data, known, base.version)
+            else:
+                version = self._transfer.put_seen(self.key, data, base.version)
         self.seen = decode_seen(self.key, data, version, base)
         return self.seen
 
@@ -303,7 +309,8 @@ def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = No
     """
     lines = decode_head(data, known=(known.lines, known.data) if known else None)
     contents = fold(lines.header, lines.changes)
-    return Seen(version, data[: lines.sound], lines, contents, about_at(key, contents))
+    about, is_torn = about_at(key, contents), lines.sound < len(data)
+    return Seen(version, data[: lines.sound], lines, contents, about, is_torn)
 
 
 def _clocks() -> tuple[float, float]:

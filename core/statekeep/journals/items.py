@@ -23,9 +23,7 @@ def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
     """
     data = _encoded(plain_value(value))
     if len(data) > _MOST:
-        raise InvalidDocumentError(
-            f"an item has {len(data)} bytes, more than {_MOST}", landed="no"
-        )
+        raise InvalidDocumentError(f"an item has {len(data)} bytes, more than {_MOST}", landed="no")
     return orjson.loads(data)  # a copy, for less than copying it
 
 

@@ -11,6 +11,7 @@ from statekeep.store.limits import MAX_DOCUMENT_BYTES
 from statekeep.store.powers import (
     Anomaly,
     RepairAction,
+    SupportsAppend,
     SupportsDeleteMany,
     SupportsGetMany,
     SupportsInspect,
@@ -54,6 +55,7 @@ __all__ = [
     "StateStore",
     "StoreURL",
     "StoreWrapper",
+    "SupportsAppend",
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsInspect",

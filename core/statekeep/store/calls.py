@@ -116,6 +116,28 @@ def _guard_delete(method: Member) -> Member:
     return delete
 
 
+def _guard_append(method: Member) -> Member:
+    @wraps(method)
+    def append(self: Any, key: str, data: bytes, *args: Any, expect: Any, **kwargs: Any) -> Any:
+        if type(key) is not str:
+            key = plain_text("key", key)
+        if type(data) is not bytes:
+            data = plain_bytes("data", data)
+        if type(expect) is not str:
+            if expect is ANY or expect is ABSENT:
+                raise TypeError(f"expect: a version, not {expect!r}")
+            check_expectation(expect)
+        if self._statekeep_closed:
+            refuse_closed(self, key, "no")
+        try:
+            return method(self, key, data, *args, expect=expect, **kwargs)
+        except StateStoreError as error:
+            _say_what_landed(error)
+            raise
+
+    return append
+
+
 def _guard_delete_many(method: Member) -> Member:
     @wraps(method)
     def delete_many(self: Any, keys: Iterable[str], *args: Any, **kwargs: Any) -> Any:
@@ -202,6 +224,7 @@ def _guard_close(method: Member) -> Member:
 
 
 _GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
+    "append": _guard_append,
     "close": _guard_close,
     "delete": _guard_delete,
     "delete_many": _guard_delete_many,

@@ -7,21 +7,23 @@ a wrapper answers for what it wraps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from statekeep._arguments import refuse_type
 from statekeep.errors import AccessDeniedError, CorruptDataError, StateStoreError
 from statekeep.store.arguments import plain_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
     from datetime import timedelta
 
-    from statekeep.store.protocol import Blob, StateStore
+    from statekeep.store.protocol import Blob, StateStore, Version
 
 __all__ = [
     "Anomaly",
     "RepairAction",
+    "SupportsAppend",
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsInspect",
@@ -34,6 +36,36 @@ __all__ = [
 ]
 
 P = TypeVar("P")
+
+
+@runtime_checkable
+class SupportsAppend(Protocol):
+    """A store that adds to the end of a document for less than writing it anew."""
+
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+        """Add bytes at the end of a document, if it is the one that was seen.
+
+        Until it returns, and for ever if its process dies meanwhile, a reader may see a beginning
+        of what is added, and the version of just these bytes. So only what tells its own end may
+        be written so; who finds a torn end replaces the document by a `put` that expects it.
+
+        Args:
+            key: Where the document lies.
+            data: What is added.
+            expect: The version of all bytes that are there.
+
+        Returns:
+            The version of all bytes that are then there.
+
+        Raises:
+            ConflictError: Something else is there, or nothing.
+            InvalidKeyError: The key is not legal.
+            InvalidDocumentError: The document would be too large.
+            UnavailableError: No room or no answer; what this call wrote itself is taken back, or
+                `landed` is ``"unknown"``.
+            AccessDeniedError: The store refused.
+        """
+        ...
 
 
 @runtime_checkable
@@ -131,15 +163,27 @@ class SupportsInspect(Protocol):
         ...
 
 
+FASTER: Final[dict[type, tuple[str, str]]] = {
+    SupportsAppend: ("append", "put"),
+    SupportsDeleteMany: ("delete_many", "delete"),
+    SupportsGetMany: ("get_many", "get"),
+}
+"""Of a power its method, and the member of every store that it is a faster way of."""
+
+
 def power(store: StateStore, protocol: type[P]) -> P | None:
     """The store as one that has a power, or None if it lacks it.
 
-    A store says so by having the protocol's methods. One whose powers are not told by its methods,
-    such as a wrapper, has a method ``power`` that takes the protocol and answers instead.
+    A store says so by having the protocol's methods. A subclass that overrides `get`, `put` or
+    `delete` loses the faster way to do the same that it inherits, `get_many`, `append` or
+    `delete_many`, which would bypass the override; override both to keep the power. A store whose
+    powers are not told by its methods, such as a wrapper, has a method ``power`` that takes the
+    protocol and answers instead.
 
     Args:
         store: Any store.
-        protocol: `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep` or `SupportsInspect`.
+        protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep` or
+            `SupportsInspect`.
 
     Raises:
         TypeError: It is no store.
@@ -154,7 +198,23 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
         refuse_type("store", "a StateStore", store)
     if (answer := getattr(store, "power", None)) is not None:
         return cast("P | None", answer(protocol))
-    return store if isinstance(store, protocol) else None
+    if not isinstance(store, protocol) or _bypasses(type(store), cast("Hashable", protocol)):
+        return None
+    return store
+
+
+@cache
+def _bypasses(kind: type, protocol: Hashable) -> bool:
+    """Whether a power would bypass what a subclass has made of the member it is faster than."""
+    method, member = FASTER.get(cast("type", protocol), ("scan", "scan"))
+    quick, slow = _owner(kind, method), _owner(kind, member)
+    return slow is not quick and issubclass(slow, quick)
+
+
+def _owner(kind: type, name: str) -> type:
+    """The class that a method comes from."""
+    method = getattr(kind, name)
+    return [each for each in kind.__mro__ if getattr(each, name, None) is method][-1]
 
 
 def get_many(

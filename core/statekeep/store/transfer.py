@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import StateStoreError, UnavailableError, UnsupportedError
+from statekeep.store.powers import SupportsAppend, power
 from statekeep.store.protocol import ABSENT, compare
 
 if TYPE_CHECKING:
@@ -73,6 +74,22 @@ class Transfer:
         if self.policy == "detect":
             return self.store.put(key, data, expect=version)
         return self.store.put(key, data)
+
+    def extend_seen(self, key: str, data: bytes, beginning: int, version: Version) -> Version:
+        """Write a document that begins with the one that was seen; for less where a store appends.
+
+        Args:
+            key: Where it lies.
+            data: The document.
+            beginning: How many bytes of it are there already; no others are.
+            version: Of these.
+
+        Raises:
+            ConflictError, UnsupportedError: As `put_seen`.
+        """
+        if self.policy == "detect" and (able := power(self.store, SupportsAppend)):
+            return able.append(key, data[beginning:], expect=version)
+        return self.put_seen(key, data, version)
 
     def delete_seen(self, key: str, version: Version) -> None:
         """Delete a document if it is the one that was seen.

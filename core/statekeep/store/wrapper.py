@@ -13,13 +13,7 @@ from statekeep.errors import (
     UnsupportedError,
 )
 from statekeep.store import powers
-from statekeep.store.powers import (
-    SupportsDeleteMany,
-    SupportsGetMany,
-    SupportsInspect,
-    SupportsSweep,
-    power,
-)
+from statekeep.store.powers import SupportsAppend, SupportsInspect, SupportsSweep, power
 from statekeep.store.protocol import ANY, Blob, Capabilities, Entry, Expect, ExpectSeen, StateStore
 
 if TYPE_CHECKING:
@@ -35,10 +29,9 @@ P = TypeVar("P")
 
 # Each power by its methods, and the member of every store that it is a faster way of, if any.
 _POWERS: Final[dict[type, tuple[tuple[str, ...], str | None]]] = {
-    SupportsDeleteMany: (("delete_many",), "delete"),
-    SupportsGetMany: (("get_many",), "get"),
     SupportsInspect: (("inspect", "repair"), None),
     SupportsSweep: (("sweep",), None),
+    **{power: ((method,), member) for power, (method, member) in powers.FASTER.items()},
 }
 
 
@@ -47,8 +40,9 @@ class StoreWrapper(StateStore):
 
     It has the powers of the store inside, with one exception that keeps an override from being
     bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
-    likewise `delete` and `delete_many`. Override both to keep the power. A subclass that has a
-    power of its own, which the store inside lacks, overrides that power's methods.
+    likewise `delete` and `delete_many`, `put` and `append`. Override both to keep the power. A
+    subclass that has a power of its own, which the store inside lacks, overrides that power's
+    methods.
 
     Closing it closes the store inside.
 
@@ -125,6 +119,13 @@ class StoreWrapper(StateStore):
         """See `StateStore.close`."""
         self._inner.close()
 
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+        """See `SupportsAppend`."""
+        able = power(self._inner, SupportsAppend)
+        if able is None:
+            raise UnsupportedError("this store does not append", key=key, store=self)
+        return able.append(key, data, expect=expect)
+
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`."""
         return powers.get_many(self._inner, keys)
@@ -153,8 +154,8 @@ class TransformingStore(StoreWrapper):
     """A store that keeps other bytes than those it is given; subclass it.
 
     `encode` and `decode` are all that a subclass writes. Whatever carries bytes goes through them:
-    `get`, `put` and `get_many`. Versions, fingerprints, times and `Entry.size` are those of the
-    bytes inside.
+    `get`, `put` and `get_many`. It does not append, because a document is encoded whole. Versions,
+    fingerprints, times and `Entry.size` are those of the bytes inside.
 
     Args:
         inner: The store inside.
@@ -197,6 +198,16 @@ class TransformingStore(StoreWrapper):
         Raises:
             Exception: `encode` did not make this; `get` then raises `CorruptDataError`.
         """
+
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:  # noqa: ARG002
+        """Refuse: a document is encoded whole."""
+        raise UnsupportedError(f"{type(self).__name__} does not append", key=key, store=self)
+
+    def power(self, protocol: type[P]) -> P | None:
+        """See `StoreWrapper.power`."""
+        if protocol is SupportsAppend and not self._overrides("append"):
+            return None
+        return super().power(protocol)
 
     def get(self, key: str) -> Blob | None:
         """See `StateStore.get`."""

@@ -57,6 +57,7 @@ _HOMES = {
 # Where assertions are; pytest can only explain those of modules that it was told of before.
 EXPLAINED = (
     "answers",
+    "appending",
     "checks",
     "journal_checks",
     "journal_damage",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from statekeep.errors import UnavailableError
-from statekeep.store import ANY, StoreWrapper
+from statekeep.store import ANY, StoreWrapper, SupportsAppend, power
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "FaultKind", "FaultyStore", "Operation"]
 
+P = TypeVar("P")
 T = TypeVar("T")
 
 FaultKind = Literal["before", "after", "slow", "throttled"]
-Operation = Literal["get", "put", "delete", "scan"]
+Operation = Literal["get", "put", "append", "delete", "scan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Fault:
 
     Attributes:
         kind: ``before`` or ``after`` its effect, ``slow``, ``throttled``.
-        operation: ``get``, ``put``, ``delete`` or ``scan``.
+        operation: ``get``, ``put``, ``append``, ``delete`` or ``scan``.
         key: Of which key; for a scan, the prefix.
     """
 
@@ -87,7 +88,7 @@ class FaultyStore(StoreWrapper):
         throttled: float = 0.0,
         delay: float = 0.01,
         burst: int = 3,
-        operations: Collection[Operation] = ("get", "put", "delete", "scan"),
+        operations: Collection[Operation] = ("get", "put", "append", "delete", "scan"),
     ) -> None:
         super().__init__(store)
         self._chances: dict[FaultKind, float] = {
@@ -115,6 +116,17 @@ class FaultyStore(StoreWrapper):
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
         return self._call("put", key, lambda: self._inner.put(key, data, expect=expect))
+
+    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+        """See `SupportsAppend.append`."""
+        append = super().append
+        return self._call("append", key, lambda: append(key, data, expect=expect))
+
+    def power(self, protocol: type[P]) -> P | None:
+        """See `StoreWrapper.power`; it appends if the store inside does."""
+        if protocol is SupportsAppend and power(self._inner, SupportsAppend) is None:
+            return None
+        return super().power(protocol)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""

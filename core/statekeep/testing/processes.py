@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from statekeep import ConflictError, Journals, Session, Sessions, StateStore
+from statekeep.store import SupportsAppend, power
 
 __all__ = [
+    "append_lines_at",
     "append_often",
     "in_processes",
     "increment",
@@ -68,6 +70,29 @@ def increment_at(open_client: Opener, location: str, key: str, times: int) -> No
     """Count up with a client of this process."""
     with open_client(location) as store:
         increment(store, key, times)
+
+
+def append_lines_at(open_client: Opener, location: str, key: str, worker: int, times: int) -> None:
+    """Append lines with a client of this process, each again until nobody came between.
+
+    Raises:
+        AssertionError: The document is gone, or every attempt met a conflict.
+    """
+    with open_client(location) as store:
+        able = power(store, SupportsAppend)
+        assert able is not None
+        for n in range(times):
+            for _ in range(_ATTEMPTS):
+                blob = store.get(key)
+                if blob is None:
+                    raise AssertionError("what was there is gone")
+                try:
+                    able.append(key, b"%d-%d\n" % (worker, n), expect=blob.version)
+                except ConflictError:
+                    continue
+                break
+            else:
+                raise AssertionError(f"{_ATTEMPTS} conflicts in a row: nobody ever wins")
 
 
 def write_at(open_client: Opener, location: str, key: str, data: bytes) -> list[str]:

@@ -28,6 +28,7 @@ from statekeep import (
 from statekeep.store import Blob, SupportsSweep, delete_many, get_many, power
 from statekeep.store.keys import session_key
 from statekeep.testing.answers import AnswersContract
+from statekeep.testing.appending import AppendingContract
 from statekeep.testing.calls import CallsContract
 from statekeep.testing.checks import (
     holds,
@@ -83,7 +84,7 @@ _SKEW = timedelta(minutes=15)
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
-class StateStoreContract(AnswersContract, CallsContract, ScanningContract):
+class StateStoreContract(AnswersContract, AppendingContract, CallsContract, ScanningContract):
     """What every store promises: subclass it and override `location`.
 
     What a store claims in its `capabilities` must work, and what it does not claim must raise
