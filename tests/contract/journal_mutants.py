@@ -154,7 +154,9 @@ def _say_no_of_what_is_unknown(file: HeadFile, error: StateStoreError) -> Unavai
     return UnavailableError(error.message, key=file.key, landed="no")
 
 
-def _believe_in_an_answer(file: HeadFile, base: Seen | None, data: bytes, begun: float) -> Seen:
+def _believe_in_an_answer(
+    file: HeadFile, base: Seen | None, data: bytes, begun: tuple[float, float]
+) -> Seen:
     try:
         return _put(file, base, data, begun)
     except UnavailableError:

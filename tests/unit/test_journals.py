@@ -21,7 +21,6 @@ from statekeep import (
     UnavailableError,
     Version,
 )
-from statekeep.journals import committing
 from statekeep.journals.journal import SKIP, Journal
 from statekeep.journals.journals import Journals
 from statekeep.store.keys import journal_key
@@ -448,16 +447,6 @@ class TestAHead:
             Journals(store, "c").open("a").append([3])
         assert journal.read() == [1, 2]
 
-    def test_is_not_sent_an_hour_after_its_segment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        store = Slow()
-        journal = Journals(store, "c").open("a")
-        journal.append([1])
-        monkeypatch.setattr(committing, "time", store)
-        with pytest.raises(UnavailableError, match="too long") as caught:
-            journal.append(["x" * 2**16])
-        assert caught.value.landed == "no"
-        assert journal.read() == [1]
-
 
 class OncePage(MemoryStore):
     """Gives something else than the head, now and then."""
@@ -473,21 +462,6 @@ class OncePage(MemoryStore):
             if blob and self.pages
             else blob
         )
-
-
-class Slow(MemoryStore):
-    """Takes two hours to store a segment; its own clock says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def monotonic(self) -> float:
-        return self._now
-
-    def put(self, key: str, data: bytes, **expect: Any) -> Any:
-        self._now += 7200 * key.startswith(".statekeep/segments/")
-        return super().put(key, data, **expect)
 
 
 class TestNames:

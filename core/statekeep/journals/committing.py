@@ -155,21 +155,25 @@ class HeadFile:
             StateStoreError: As `landed` says, it was not written, or that is not known.
         """
         change = secrets.token_hex(12)
-        was_read = is_slow = False
+        was_read = False
+
+        def in_time(base: Seen | None) -> tuple[bytes | None, tuple[float, float]]:
+            for _ in range(2):  # what was slow is written again, under other names
+                begun = _clocks()
+                data = follow(base, change)
+                if data is None or not _is_late(begun, base, data):
+                    break
+            return data, begun
 
         def attempt() -> Seen | None:
-            nonlocal was_read, is_slow
+            nonlocal was_read
             if self.seen is None:
                 self.read()
                 was_read = True
             base = self.seen
             while True:
-                begun = _clocks()
                 try:
-                    data = follow(base, change)
-                    if data is not None and _is_late(begun, base, data) and not is_slow:
-                        is_slow = True
-                        continue  # what it is to name is written again, under other names
+                    data, begun = in_time(base)
                     if data is not None or was_read:
                         break
                 except Exception as error:  # noqa: BLE001 - the caller's function may raise anything
