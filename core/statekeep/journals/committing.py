@@ -281,7 +281,7 @@ class HeadFile:
     def _put(self, base: Seen | None, data: bytes, begun: tuple[float, float]) -> Seen:
         if _is_late(begun, base, data):
             raise UnavailableError(
-                "it took too long to write what belongs to it; retry",
+                "writing what the journal is to name takes more than an hour",
                 key=self.key,
                 store=self._store,
                 landed="no",
