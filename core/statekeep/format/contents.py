@@ -86,13 +86,32 @@ class Contents:
         self.ids[change.id] = self.n = change.n
 
 
+    def after(self, changes: Iterable[Change]) -> Contents:
+        """What is said once more changes are applied; this stays as it is.
+
+        Raises:
+            CorruptDataError: One of them cannot be applied.
+        """
+        contents = Contents(
+            self.n,
+            dict(self.about),
+            dict(self.metadata),
+            [*self.tail],
+            [*self.keys],
+            dict(self.ids),
+        )
+        for change in changes:
+            contents.apply(change)
+        return contents
+
+
 def fold(header: Header, changes: Iterable[Change] = ()) -> Contents:
     """Apply changes to what a header says.
 
     Raises:
         CorruptDataError: One of them cannot be applied.
     """
-    contents = Contents(
+    begun = Contents(
         header.n,
         dict(header.about),
         dict(header.metadata),
@@ -100,9 +119,7 @@ def fold(header: Header, changes: Iterable[Change] = ()) -> Contents:
         [*header.keys],
         dict(header.ids),
     )
-    for change in changes:
-        contents.apply(change)
-    return contents
+    return begun.after(changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,8 +312,12 @@ def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = No
         UnsupportedError: A newer version of statekeep wrote it.
     """
     lines = decode_head(data, known=(known.lines, known.data) if known else None)
-    contents = fold(lines.header, lines.changes)
-    about, is_torn = about_at(key, contents), lines.sound < len(data)
+    is_torn = lines.sound < len(data)
+    if known is not None and lines.header is known.lines.header:
+        contents = known.contents.after(lines.changes[len(known.lines.changes) :])
+    else:
+        contents = fold(lines.header, lines.changes)
+    about = about_at(key, contents)
     return Seen(version, data[: lines.sound], lines, contents, about, is_torn)
 
 
