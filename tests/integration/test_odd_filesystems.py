@@ -23,6 +23,7 @@ from statekeep import (
     UnsupportedError,
     open_store,
 )
+from statekeep.store import SupportsAppend, power
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,11 +49,19 @@ LACKS = [
 TROUBLE = [errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT]
 FSYNC, FLOCK, LINK, OPEN = os.fsync, fcntl.flock, os.link, os.open
 
+
+def append(store: StateStore, key: str, data: bytes, seen: Version) -> object:
+    able = power(store, SupportsAppend)
+    assert able is not None
+    return able.append(key, data, expect=seen)
+
+
 WRITES: dict[str, Callable[[StateStore, Version], object]] = {
     "a put": lambda store, _: store.put("a/old.md", b"new"),
     "a put that creates": lambda store, _: store.put("a/new.md", b"new", expect=ABSENT),
     "a put that replaces": lambda store, seen: store.put("a/old.md", b"new", expect=seen),
     "a put into a new folder": lambda store, _: store.put("b/c/new.md", b"new", expect=ABSENT),
+    "an append": lambda store, seen: append(store, "a/old.md", b"new", seen),
     "a delete": lambda store, _: store.delete("a/old.md"),
     "a delete on a condition": lambda store, seen: store.delete("a/old.md", expect=seen),
 }

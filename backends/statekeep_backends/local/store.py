@@ -212,6 +212,9 @@ class LocalDiskStore(StateStore):
         effect = Effect()
         try:
             return self._append(key, data, expect, effect)
+        except NoFolderError:
+            compare(None, expect, key=key, store=self)
+            raise
         except NotAFolderError as error:
             self._refuse_obstacle(str(error.filename), effect.landed)
         except TooLargeError as error:
@@ -295,28 +298,21 @@ class LocalDiskStore(StateStore):
 
     def _append(self, key: str, data: bytes, expect: Version, effect: Effect) -> Version:
         path, _, name = key.rpartition("/")
-        try:
-            folder = self._folders.find(path, TO_READ if self._folders.sync else TO_PASS)
-        except NotAFolderError:
-            folder = None
-        if folder is None:
-            self._refuse_missing(key, expect)
-        try:
+        with self._folders.writing(path, make=False) as folder:
+            if not is_document(look_at(folder, name)):
+                compare(None, expect, key=key, store=self)
             with self._locked(key):
                 with opened(folder, name) as descriptor:
                     if descriptor is not None:
                         return self._append_in_place(key, folder, descriptor, data, expect, effect)
-                if not (found := read_file(folder, name, limit_of(key, self._most))):
-                    self._refuse_missing(key, expect)
-                compare(content_version(found[0]), expect, key=key, store=self)
-                whole = found[0] + data
+                status = self._compare(key, folder, expect)
+                found = read_file(folder, name, limit_of(key, self._most))
+                whole = (found[0] if found else b"") + data
                 refuse_too_large(whole, limit_of(key, self._most), key=key, store=self)
-                with written(folder, whole, self._new(found[1])) as temporary, effect:
+                with written(folder, whole, self._new(status)) as temporary, effect:
                     replace(folder, temporary, name)
             self._folders.flush(path, folder)
-            return content_version(whole)
-        finally:
-            os.close(folder)
+        return content_version(whole)
 
     def _append_in_place(
         self, key: str, folder: int, descriptor: int, data: bytes, expect: Version, effect: Effect
@@ -422,10 +418,6 @@ class LocalDiskStore(StateStore):
 
     def _new(self, replaced: os.stat_result | None = None) -> New:
         return New(self._folders.modes.file, self._folders.sync, replaced)
-
-    def _refuse_missing(self, key: str, expect: Version) -> NoReturn:
-        compare(None, expect, key=key, store=self)
-        raise AssertionError  # pragma: no cover - nothing has no version
 
     def _changed(self, key: str, effect: Effect) -> ConflictError:
         return ConflictError(

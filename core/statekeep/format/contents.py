@@ -85,7 +85,6 @@ class Contents:
             self.about["updated_at"] = change.at
         self.ids[change.id] = self.n = change.n
 
-
     def after(self, changes: Iterable[Change]) -> Contents:
         """What is said once more changes are applied; this stays as it is.
 
