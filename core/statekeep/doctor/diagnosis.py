@@ -132,7 +132,7 @@ def diagnose(
         if blob is not None and may_hold_head(key):
             unnamed.spare(key, blob)
         show()
-    total += sum(len(head.header.segments) for head in heads)
+    total += sum(len(head.segments) for head in heads)
     findings += examine_segments(store, heads, show)
     findings += find_orphans(store, unnamed, sizes)
     findings += [

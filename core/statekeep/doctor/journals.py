@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from statekeep.format.contents import Contents
-    from statekeep.format.journal import Header, SegmentName
+    from statekeep.format.journal import SegmentName
     from statekeep.store.protocol import Blob, StateStore, Version
 
 __all__ = [
@@ -46,7 +46,8 @@ class SoundHead(NamedTuple):
 
     key: str
     version: Version
-    header: Header
+    uid: str
+    segments: tuple[SegmentName, ...]
 
 
 def is_place_of_journal(key: str) -> bool:
@@ -77,7 +78,7 @@ def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | No
     if cut := len(blob.data) - lines.sound:
         reason = f"the last {cut} bytes are of a write that was cut off; readers pass them over"
         found.append(Finding("torn end", key, reason, harmless=True, version=blob.version))
-    return found, SoundHead(key, blob.version, lines.header)
+    return found, SoundHead(key, blob.version, lines.header.uid, lines.header.segments)
 
 
 def _sound_beginning(data: bytes) -> str:
@@ -141,9 +142,9 @@ def examine_segments(
         read: Called after each.
     """
     named: dict[str, tuple[SoundHead, SegmentName]] = {
-        f"{SEGMENTS}/{head.header.uid}/{segment.name}.jsonl": (head, segment)
+        f"{SEGMENTS}/{head.uid}/{segment.name}.jsonl": (head, segment)
         for head in heads
-        for segment in head.header.segments
+        for segment in head.segments
     }
     gone: dict[SoundHead, list[str]] = {}
     for key, blob in get_many(store, named):
@@ -159,7 +160,7 @@ def examine_segments(
     for head, names in gone.items():
         now = store.get(head.key)
         if now is not None and now.version == head.version:  # else it may name others by now
-            of = len(head.header.segments)
+            of = len(head.segments)
             reason = f"{len(names)} of the {of} segments that it names are gone, as {names[0]!r}"
             yield Finding("missing segment", head.key, reason, "move", version=head.version)
 
