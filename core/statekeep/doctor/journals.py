@@ -183,7 +183,7 @@ def find_orphans(
         keys = [key for key in unnamed if key.startswith(place)]
         if keys:
             size = sum(map(sizes.__getitem__, keys))
-            reason = f"{len(keys)} files that no journal names, {size} bytes"
+            reason = f"{len(keys)} that no journal names, {size} bytes"
             if unnamed.held_by:
                 reason += f"; they stay while {unnamed.held_by[0]!r} cannot be read"
             yield Finding("orphan", place, reason, harmless=True)
