@@ -126,7 +126,8 @@ def test_a_copy_of_it_stays_in_the_trash(
     ],
 )
 def test_a_repair_never_moves_it(store: StateStore, key: str) -> None:
-    for data in NEWER:
+    # Journals are of format 2.
+    for data in NEWER[1:] if key.startswith("journals") else NEWER:
         store.put(key, data)
         diagnosis = diagnose(store)
         found = [(finding.kind, finding.place, finding.action) for finding in diagnosis.problems]

@@ -10,17 +10,17 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import GOLDEN, tree
 
-from statekeep import Documents, Session, Sessions, open_store
+from statekeep import Documents, Journals, Session, Sessions, load_pruner, open_store
 from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 # Importing takes longer than the command; so it is done once, and each command runs in a fork.
@@ -297,6 +297,37 @@ class TestSessions:
         assert "0 deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
         assert "3 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
         assert "nothing in the trash" in shell("trash", "list", *place).stderr
+
+    def test_of_a_collection_wait_there_as_well(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            journals = Journals(store, "agents")
+            journals.open("ada", "old").append([1], user_id="ada")
+            journals.open("ada", "new").append([1], user_id="ada")
+            strategy = load_pruner("max-sessions", max_sessions=1)
+            assert journals.prune(strategy, trash=timedelta(days=1)).pruned
+        place = ["--store", store_url, "--collection", "agents"]
+        (listed,) = json.loads(shell("trash", "list", "--json", *place).stdout)
+        assert (listed["collection"], listed["name"]) == ("agents", ["ada", "old"])
+        assert "ada/old" in shell("trash", "list", *place).stdout
+        assert "nothing in the trash" in shell("trash", "list", "--store", store_url).stderr
+        assert "1 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+
+    def test_leave_what_the_doctor_sweeps(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            journal = Journals(store, "agents").open("a")
+            journal.append(["x" * 100_000])
+            journal.delete()
+        place = ["--store", store_url]
+        told = shell("doctor", *place)
+        assert "1 that no journal names" in told.stdout
+        assert "a prune, or --repair, deletes" in told.stderr
+        report = json.loads(shell("doctor", "--repair", "--json", *place).stdout)
+        assert report["swept"] == 0
+        candidates = Path(store_url) / ".statekeep" / "segments" / "candidates.json"
+        past = datetime.now(UTC).timestamp() - 25 * 3600
+        os.utime(candidates, (past, past))
+        assert "1 deleted that no journal names" in shell("doctor", "--repair", *place).stdout
+        assert "0 problems found" in shell("doctor", *place).stdout
 
     def test_are_pruned_into_the_configured_trash_by_a_command_alone(
         self, shell: Shell, store_url: str

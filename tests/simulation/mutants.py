@@ -154,8 +154,8 @@ def _overlook_the_last(*args: Any) -> list[str]:
     return _missing(*args)[:-1]
 
 
-def _suspect_everything(key: str, blob: Blob) -> Finding:
-    return Finding("corrupt session", key, "it looks odd", "move", version=blob.version)
+def _suspect_everything(key: str, blob: Blob) -> list[Finding]:
+    return [Finding("corrupt session", key, "it looks odd", "move", version=blob.version)]
 
 
 def _restore_what_came_last(

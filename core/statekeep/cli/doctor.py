@@ -83,11 +83,15 @@ def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
     said.append(f"{len(diagnosis.problems)} problems found")
     if report:
         said.append(f"{len(report.repaired)} repaired")
+        if report.swept:
+            said.append(f"{report.swept} deleted that no journal names")
     output.print_text(", ".join(said))
     if not diagnosis.is_store and diagnosis.findings:
         output.note(f"{diagnosis.store} holds nothing of statekeep's, so nothing is repaired there")
     if report is None and any(each.action for each in diagnosis.findings):
         output.note("--repair moves what cannot be read to quarantine, and deletes no document")
+    if report is None and any(each.kind == "orphan" for each in diagnosis.findings):
+        output.note("a prune, or --repair, deletes what no journal named a day before either")
 
 
 def _outcomes(report: RepairReport) -> dict[Finding, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,20 +18,36 @@ from statekeep.cli.options import (
     group,
     reading,
 )
-from statekeep.config.opening import open_sessions
+from statekeep.config.opening import open_sessions, open_store
+from statekeep.journals import Journals
 from statekeep.views import views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from statekeep.config.settings import Settings
+    from statekeep.sessions import Sessions
 
 __all__ = ["app"]
 
-app = group("List and empty the trash of pruned sessions.")
+app = group("List and empty the trash of pruned sessions and journals.")
+
+Collection = Annotated[
+    str | None,
+    typer.Option(
+        "--collection", metavar="NAME", help="The journals of this collection, not the sessions."
+    ),
+]
 
 
 @app.command("list", cls=Command)
-def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
+def list_trash(
+    collection: Collection = None, store: StoreUrl = None, as_json: AsJson = False
+) -> None:
     """List what is in the trash, the newest first; 'sessions restore ID' puts it back."""
-    with reading(store) as settings, open_sessions(settings) as sessions:
-        trash = sessions.list_trash()
-        where = str(sessions.store)
+    with reading(store) as settings, _opened(settings, collection) as owner:
+        trash = owner.list_trash()
+        where = str(owner.store)
     if as_json:
         output.print_json(views.trash(trash))
     elif trash:
@@ -38,7 +55,7 @@ def list_trash(store: StoreUrl = None, as_json: AsJson = False) -> None:
             ["ID", "USER", "UPDATED", "TRASHED", "SIZE", "COPY"],
             (
                 [
-                    each.stem if each.id is None else each.id,
+                    "/".join(each.name) or each.id or each.stem,
                     each.user_id or "",
                     output.ago(each.updated_at),
                     output.ago(each.trashed_at),
@@ -63,6 +80,7 @@ def empty(
             help="Only what has been there for so long: 12h, 7d; a bare number is days.",
         ),
     ],
+    collection: Collection = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,9 +88,19 @@ def empty(
 
     For example: statekeep trash empty --older-than 7d
     """
-    with open_sessions(existing(store)) as sessions:
-        purged = sessions.empty_trash(older_than=older_than)
+    with _opened(existing(store), collection) as owner:
+        purged = owner.empty_trash(older_than=older_than)
     if as_json:
         output.print_json({"purged": purged})
     else:
         output.print_text(f"{purged} deleted for good")
+
+
+@contextmanager
+def _opened(settings: Settings, collection: str | None) -> Iterator[Sessions | Journals]:
+    if collection is None:
+        with open_sessions(settings) as sessions:
+            yield sessions
+    else:
+        with open_store(settings) as store:
+            yield Journals(store, collection, conflicts=settings.conflicts)

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from statekeep._arguments import checked
 from statekeep.doctor.findings import Diagnosis, Finding, FindingKind
-from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.doctor.journals import (
+    SoundHead,
+    examine_journal,
+    examine_marks,
+    examine_segments,
+    find_orphans,
+    is_place_of_journal,
+)
+from statekeep.doctor.places import collisions, is_misspelt
+from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError, UnsupportedError
 from statekeep.format.json import HalfCharacterError, decode_json, decode_text
 from statekeep.format.record import decode_session
 from statekeep.format.session import Session
-from statekeep.format.version import refuse_newer
+from statekeep.format.version import KNOWN_FORMAT, refuse_newer
 from statekeep.heads.collection import SESSION_HEADS
+from statekeep.heads.journals import journal_heads
 from statekeep.heads.records import decode_index
+from statekeep.retention.copies import copy_of
+from statekeep.retention.sweeping import (
+    CANDIDATES,
+    Unnamed,
+    decode_candidates,
+    is_swept,
+    may_hold_head,
+)
 from statekeep.retention.trash import read_trashed
 from statekeep.store.keys import (
+    CACHE,
     QUARANTINE,
     RESERVED,
-    SESSIONS,
     STAMP,
     TRASH,
     WRITTEN_BY,
@@ -40,7 +58,7 @@ from statekeep.timestamps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from statekeep.store.powers import RepairAction
     from statekeep.store.protocol import Blob, StateStore
@@ -82,24 +100,41 @@ def diagnose(
         ['corrupt session']
     """
     # By key, because a folder that is written while it is scanned may name a file twice.
-    keys = dict.fromkeys(entry.key for entry in store.scan())
+    sizes = {entry.key: entry.size for entry in store.scan()}
+    keys = [*sizes]
     examined = [key for key in keys if parse_document_key(key) or key.split("/")[0] in WRITTEN_BY]
-    own = [key for key in keys if key in {STAMP, SESSION_HEADS.index} or _is_below(key, TRASH)]
-    findings = [*_collisions(examined)]
+    own = [
+        key for key in keys if key in {STAMP, CANDIDATES} or _is_index(key) or _is_below(key, TRASH)
+    ]
+    findings = [*collisions(examined)]
     # A session that cannot be read is nobody's proof, if most of what lies there is another's.
     is_store = len(examined) + len(own) == len(keys) or any(
         key.split("/")[0] == RESERVED for key in keys
     )
-    for done, (key, blob) in enumerate(get_many(store, [*examined, *own]), start=1):
+    heads: list[SoundHead] = []
+    unnamed = Unnamed(filter(is_swept, keys))
+    done, total = count(1), len(examined) + len(own)
+
+    def show() -> None:
+        if progress:
+            progress(next(done), total)
+
+    for key, blob in get_many(store, [*examined, *own]):
         if isinstance(blob, StateStoreError):
             findings.append(Finding("unreadable", key, blob.message))
         elif blob is not None:
-            if finding := _examine(key, blob, documents=documents):
-                findings.append(finding)
-            elif is_session_key(key):
+            found, head = _examine(key, blob, documents=documents)
+            findings += found
+            if head:
+                heads.append(head)
+            if head or (is_session_key(key) and all(each.harmless for each in found)):
                 is_store = True
-        if progress:
-            progress(done, len(examined) + len(own))
+        if blob is not None and may_hold_head(key):
+            unnamed.spare(key, blob)
+        show()
+    total += sum(len(head.segments) for head in heads)
+    findings += examine_segments(store, heads, show)
+    findings += find_orphans(store, unnamed, sizes)
     findings += [
         Finding(each.kind, each.place, each.reason, each.action, each.harmless, anomaly=each)
         for each in inspect(store, older_than=_STALE)
@@ -115,27 +150,58 @@ def diagnose(
     )
 
 
-def _examine(key: str, blob: Blob, *, documents: bool) -> Finding | None:
+def _examine(key: str, blob: Blob, *, documents: bool) -> tuple[list[Finding], SoundHead | None]:
+    """What is wrong with a document, and the head that it is if it is a sound one of a journal."""
+    try:
+        if _is_below(key, TRASH) or key.split("/", maxsplit=1)[0] in WRITTEN_BY:
+            refuse_newer(blob.data, knows=_known_format(key))
+        if is_place_of_journal(key):
+            return examine_journal(key, blob)
+    except UnsupportedError as error:
+        return [Finding("newer format", key, error.message, version=blob.version)], None
+    return [*_examine_document(key, blob, documents=documents)], None
+
+
+def _known_format(key: str) -> int:
+    try:
+        copy = copy_of(key, None, 0)
+    except ValueError:
+        copy = None
+    return 2 if is_place_of_journal(key if copy is None else copy.source or "") else KNOWN_FORMAT
+
+
+def _examine_document(key: str, blob: Blob, *, documents: bool) -> Iterator[Finding]:
+    finding = None
     if key == STAMP:
-        return _examine_stamp(key, blob)
-    if _is_below(key, TRASH) or key.split("/", maxsplit=1)[0] in WRITTEN_BY:
-        try:
-            refuse_newer(blob.data)
-        except UnsupportedError as error:
-            return Finding("newer format", key, error.message, version=blob.version)
-    if _is_below(key, TRASH):
-        return _unless_sound("trash", key, blob, partial(read_trashed, key))
+        finding = _examine_stamp(key, blob)
+    elif key == CANDIDATES:
+        decode = decode_candidates
+        finding = _unless_sound("sweep candidates", key, blob, decode, action="remove")
+    elif _is_below(key, TRASH):
+        finding = _unless_sound("trash", key, blob, partial(read_trashed, key))
+    elif _is_index(key):
+        finding = _unless_sound("summary index", key, blob, decode_index, action="remove")
+    elif is_session_key(key):
+        yield from _examine_session(key, blob)
+    elif parse_document_key(key):
+        decode_it = decode_json if key.endswith(".json") else decode_text
+        finding = _unless_sound("corrupt document", key, blob, decode_it)
+        if finding and not documents:
+            finding = replace(finding, action=None, harmless=True)
+    if finding:
+        yield finding
+
+
+def _is_index(key: str) -> bool:
     if key == SESSION_HEADS.index:
-        return _unless_sound("summary index", key, blob, decode_index, action="remove")
-    if is_session_key(key):
-        return _examine_session(key, blob)
-    if parse_document_key(key) is None:
-        return None
-    decode = decode_json if key.endswith(".json") else decode_text
-    finding = _unless_sound("corrupt document", key, blob, decode)
-    if finding is None or documents:
-        return finding
-    return replace(finding, action=None, harmless=True)
+        return True
+    folder, _, name = key.rpartition("/")
+    if folder != f"{CACHE}/journals":
+        return False
+    try:
+        return journal_heads(name.rpartition("-")[0]).index == key
+    except InvalidKeyError:
+        return False
 
 
 def _unless_sound(
@@ -156,15 +222,18 @@ def _unless_sound(
     return None
 
 
-def _examine_session(key: str, blob: Blob) -> Finding | None:
+def _examine_session(key: str, blob: Blob) -> list[Finding]:
     try:
-        decode_session(key, blob)
+        session = decode_session(key, blob)
     except HalfCharacterError as error:
-        return Finding("corrupt session", key, error.message, version=blob.version)
+        return [Finding("corrupt session", key, error.message, version=blob.version)]
     except CorruptDataError as error:
-        reason = error.message
-    else:
-        return None
+        return [_explain(key, blob, error.message)]
+    return [*examine_marks(key, session.metadata, blob.version)]
+
+
+def _explain(key: str, blob: Blob, reason: str) -> Finding:
+    """What is to be done with a session that cannot be read."""
     try:
         inner = Session.from_json(blob.data).id
     except CorruptDataError:
@@ -173,7 +242,7 @@ def _examine_session(key: str, blob: Blob) -> Finding | None:
             reason += "; other programs can read it, so it stays"
         return Finding("corrupt session", key, reason, action, version=blob.version)
     try:
-        misspelt = _folded(session_key(inner)) == _folded(key)
+        misspelt = is_misspelt(key, session_key(inner))
     except ValueError:
         misspelt = False
     if misspelt:
@@ -222,33 +291,6 @@ def _examine_stamp(key: str, blob: Blob) -> Finding | None:
     else:
         return None
     return Finding("retention stamp", key, reason, harmless=True)
-
-
-def _collisions(keys: Iterable[str]) -> Iterator[Finding]:
-    keys = sorted(keys)
-    folders: set[str] = set()
-    for key in keys:
-        folder = key.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    known = set(keys)
-    spelled: dict[str, str] = {}
-    for key in keys:
-        first = spelled.setdefault(_folded(key), key)
-        if first != key:
-            reason = f"on a volume that folds case it would be the same file as {first!r}"
-        elif key in folders:
-            reason = "it is a category as well, which no folder on a disk could hold"
-        elif key.endswith(".md") and key.startswith(f"{SESSIONS}/") and f"{key[:-3]}.json" in known:
-            reason = "beside the session of that name; the original lists that session twice"
-        else:
-            continue
-        yield Finding("collision", key, reason, harmless=True)
-
-
-def _folded(key: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())
 
 
 def _is_below(key: str, prefix: str) -> bool:

@@ -23,15 +23,24 @@ FindingKind = Literal[
     "closed folder",
     "collision",
     "corrupt document",
+    "corrupt journal",
+    "corrupt segment",
     "corrupt session",
+    "expiry",
     "leftover",
     "lock",
+    "misplaced journal",
     "misplaced session",
+    "missing segment",
     "newer format",
     "no document",
     "no key",
+    "orphan",
+    "pin",
     "retention stamp",
     "summary index",
+    "sweep candidates",
+    "torn end",
     "trash",
     "unreadable",
 ]
@@ -69,7 +78,7 @@ class Diagnosis:
     Attributes:
         store: The store, as it names itself.
         is_store: Whether there is anything of statekeep's. What is no store is not repaired.
-        examined: How many sessions and documents were read.
+        examined: How many sessions, journals and documents were read.
         quarantined: How many documents lie in quarantine since earlier repairs.
         findings: Everything that was found, by place.
     """
@@ -121,12 +130,15 @@ class RepairReport:
         skipped: Changed by someone since it was seen, so left alone.
         failed: The store refused or did not answer; what was to be moved may be in both places.
         left: Findings that have no action.
+        swept: How many segments and attachments that no journal names were deleted: what was
+            found already a day ago.
     """
 
     repaired: tuple[Repaired, ...]
     skipped: tuple[Finding, ...]
     failed: tuple[RepairFailure, ...]
     left: tuple[Finding, ...]
+    swept: int = 0
 
     @property
     def healthy(self) -> bool:

@@ -10,6 +10,7 @@ from statekeep._arguments import checked
 from statekeep.doctor.findings import Repaired, RepairFailure, RepairReport
 from statekeep.errors import ConflictError, StateStoreError, UnavailableError
 from statekeep.retention.stamp import Stamp
+from statekeep.retention.sweeping import sweep_unnamed
 from statekeep.store.keys import QUARANTINE
 from statekeep.store.powers import SupportsInspect, power
 from statekeep.store.transfer import Transfer
@@ -36,6 +37,9 @@ def repair(
     progress: Callable[[int], object] | None = None,
 ) -> RepairReport:
     """Move what a diagnosis found to quarantine, if it is still what was seen.
+
+    Where no journal names some segments or attachments, the sweep is run as well, which deletes
+    those of them that it found a day ago already.
 
     What is moved goes below ``.statekeep/quarantine``, under its old name and in a new place for
     each repair. A document is first copied and then deleted, so a crash leaves it in one place or
@@ -87,7 +91,15 @@ def repair(
                     failed.append(RepairFailure(finding, error))
         if progress:
             progress(done)
-    return RepairReport(tuple(repaired), tuple(skipped), tuple(failed), tuple(left))
+    orphans = [finding for finding in left if finding.kind == "orphan"]
+    swept = 0
+    if orphans and diagnosis.is_store:
+        try:
+            swept = sweep_unnamed(transfer).deleted
+        except StateStoreError as error:
+            failed += [RepairFailure(finding, error) for finding in orphans]
+            left = [finding for finding in left if finding not in orphans]
+    return RepairReport(tuple(repaired), tuple(skipped), tuple(failed), tuple(left), swept)
 
 
 def _is_left_alone(error: StateStoreError) -> bool:

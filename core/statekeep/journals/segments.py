@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from statekeep.store.protocol import Blob
     from statekeep.store.transfer import Transfer
 
-__all__ = ["MissingSegmentError", "Segments"]
+__all__ = ["MissingSegmentError", "Segments", "is_segment"]
 
 _MERGED_AT_ONCE: Final = 4
 
@@ -114,15 +114,19 @@ class Segments:
             raise MissingSegmentError(
                 "the journal names it, and it is not there", key=key, store=self._store
             )
-        lines = blob.data.split(b"\n")[: segment.items]
-        if _hash(blob.data) != segment.hash or len(lines) < segment.items:
+        if not is_segment(blob.data, segment):
             raise CorruptDataError(
                 "it is not what the journal wrote there", key=key, store=self._store
             )
-        return [orjson.loads(line) for line in lines]
+        return [orjson.loads(line) for line in blob.data.split(b"\n")[: segment.items]]
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}.jsonl"
+
+
+def is_segment(data: bytes, segment: SegmentName) -> bool:
+    """Whether some bytes are what a head says of a segment."""
+    return _hash(data) == segment.hash and data.count(b"\n") >= segment.items
 
 
 def _hash(data: bytes) -> str:

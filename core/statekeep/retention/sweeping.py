@@ -46,6 +46,7 @@ __all__ = [
     "decode_candidates",
     "heads_below",
     "is_swept",
+    "may_hold_head",
     "sweep_unnamed",
 ]
 
@@ -213,8 +214,13 @@ def heads_below(store: StateStore, prefix: str) -> Iterator[Entry]:
         key = entry.key
         if prefix == QUARANTINE:
             key = "/".join(key.split("/")[3:])
-        if is_journal_key(key) or is_session_key(key) or key.startswith(f"{TRASH}/"):
+        if may_hold_head(key):
             yield entry
+
+
+def may_hold_head(key: str) -> bool:
+    """Whether the head of a journal, or a copy of one, may lie there."""
+    return is_journal_key(key) or is_session_key(key) or key.startswith(f"{TRASH}/")
 
 
 def is_swept(key: str) -> bool:

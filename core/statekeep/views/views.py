@@ -85,6 +85,8 @@ def trash(values: Iterable[Trashed]) -> list[dict[str, Any]]:
             "id": each.id,
             "user_id": each.user_id,
             "updated_at": _time(each.updated_at),
+            "collection": each.collection,
+            "name": [*each.name],
         }
         for each in values
     ]
@@ -127,6 +129,7 @@ def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str,
             {**_finding(each.finding), "error": str(each.error)} for each in report.failed
         ]
         result["left"] = _findings(report.left)
+        result["swept"] = report.swept
     return result
 
 

@@ -1,0 +1,189 @@
+"""What is wrong with journals: their heads, what these name, and what nobody names."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+from statekeep.doctor.findings import Finding
+from statekeep.doctor.places import is_misspelt
+from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError
+from statekeep.format.contents import about_at, fold
+from statekeep.format.journal import decode_head
+from statekeep.format.summary import EXPIRES, PIN, expires_at
+from statekeep.journals.segments import is_segment
+from statekeep.retention.sweeping import Unnamed, heads_below
+from statekeep.store.keys import (
+    ATTACHMENTS,
+    QUARANTINE,
+    SEGMENTS,
+    is_journal_key,
+    journal_key,
+    journal_prefix,
+)
+from statekeep.store.powers import get_many
+from statekeep.timestamps import parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from statekeep.format.contents import Contents
+    from statekeep.format.journal import SegmentName
+    from statekeep.store.protocol import Blob, StateStore, Version
+
+__all__ = [
+    "SoundHead",
+    "examine_journal",
+    "examine_marks",
+    "examine_segments",
+    "find_orphans",
+    "is_place_of_journal",
+]
+
+
+class SoundHead(NamedTuple):
+    """A head that is as it should be, but perhaps for what it names."""
+
+    key: str
+    version: Version
+    uid: str
+    segments: tuple[SegmentName, ...]
+
+
+def is_place_of_journal(key: str) -> bool:
+    """Whether a journal may lie there; below a folder that is no collection none does."""
+    try:
+        return is_journal_key(key) and bool(journal_prefix(key.split("/")[1]))
+    except InvalidKeyError:
+        return False
+
+
+def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | None]:
+    """Look at the head of a journal.
+
+    Returns:
+        What was found, and the head if it is sound.
+    """
+    try:
+        lines = decode_head(blob.data)
+        contents = fold(lines.header, lines.changes)
+    except CorruptDataError as error:
+        reason = error.message + _sound_beginning(blob.data)
+        return [Finding("corrupt journal", key, reason, "move", version=blob.version)], None
+    try:
+        about_at(key, contents)
+    except CorruptDataError as error:
+        return [_misplaced(key, blob, contents, error.message)], None
+    found = [*examine_marks(key, contents.metadata, blob.version)]
+    if cut := len(blob.data) - lines.sound:
+        reason = f"the last {cut} bytes are of a write that was cut off; readers pass them over"
+        found.append(Finding("torn end", key, reason, harmless=True, version=blob.version))
+    return found, SoundHead(key, blob.version, lines.header.uid, lines.header.segments)
+
+
+def _sound_beginning(data: bytes) -> str:
+    """What a person can save from a damaged head, as the end of a sentence."""
+    lines = data.splitlines(keepends=True)
+
+    def is_damaged(count: int) -> bool:
+        try:
+            head = decode_head(b"".join(lines[:count]))
+            fold(head.header, head.changes)
+        except CorruptDataError:
+            return True
+        return False
+
+    count = bisect_left(range(1, len(lines) + 1), True, key=is_damaged)
+    if not count:
+        return ""
+    sound = decode_head(b"".join(lines[:count]))
+    return f"; what is before change {sound.n + 1} is sound"
+
+
+def _misplaced(key: str, blob: Blob, contents: Contents, reason: str) -> Finding:
+    try:
+        meant = journal_key(key.split("/")[1], contents.about.get("name", []))
+        about_at(meant, contents)
+    except (CorruptDataError, InvalidKeyError, TypeError):
+        return Finding("corrupt journal", key, reason, "move", version=blob.version)
+    if is_misspelt(key, meant):
+        # Perhaps the volume itself spells names so; then moving it would lose a sound journal.
+        reason += "; but for its spelling it does, so rename it yourself"
+        return Finding("misplaced journal", key, reason, version=blob.version)
+    return Finding("misplaced journal", key, reason, "move", version=blob.version)
+
+
+def examine_marks(key: str, metadata: Mapping[str, object], version: Version) -> Iterator[Finding]:
+    """Look at the pin and the end in the metadata of a session or journal."""
+    pin, end = metadata.get(PIN), metadata.get(EXPIRES)
+    if pin is not None and not isinstance(pin, bool) and not _is_time(pin):
+        reason = f"its pin is no time, so it is never pruned: {pin!r:.60}"
+        yield Finding("pin", key, reason, harmless=True, version=version)
+    if end is not None and expires_at(metadata) is None:
+        reason = f"its end is no time, so it has none: {end!r:.60}"
+        yield Finding("expiry", key, reason, harmless=True, version=version)
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(parse_timestamp(value))
+    except ValueError:
+        return False
+
+
+def examine_segments(
+    store: StateStore, heads: Iterable[SoundHead], read: Callable[[], object]
+) -> Iterator[Finding]:
+    """Read the segments that heads name.
+
+    Args:
+        store: Where they lie.
+        heads: Which name them.
+        read: Called after each.
+    """
+    named: dict[str, tuple[SoundHead, SegmentName]] = {
+        f"{SEGMENTS}/{head.uid}/{segment.name}.jsonl": (head, segment)
+        for head in heads
+        for segment in head.segments
+    }
+    gone: dict[SoundHead, list[str]] = {}
+    for key, blob in get_many(store, named):
+        head, segment = named[key]
+        if blob is None:
+            gone.setdefault(head, []).append(segment.name)
+        elif isinstance(blob, StateStoreError):
+            yield Finding("unreadable", key, blob.message)
+        elif not is_segment(blob.data, segment):
+            reason = f"it is not what {head.key!r} wrote there; the rest of that can be read"
+            yield Finding("corrupt segment", key, reason, version=blob.version)
+        read()
+    for head, names in gone.items():
+        now = store.get(head.key)
+        if now is not None and now.version == head.version:  # else it may name others by now
+            of = len(head.segments)
+            reason = f"{len(names)} of the {of} segments that it names are gone, as {names[0]!r}"
+            yield Finding("missing segment", head.key, reason, "move", version=head.version)
+
+
+def find_orphans(
+    store: StateStore, unnamed: Unnamed, sizes: Mapping[str, int]
+) -> Iterator[Finding]:
+    """Say what nobody names.
+
+    Args:
+        store: Where to look in quarantine.
+        unnamed: What nobody has named who lives or is in the trash.
+        sizes: The size of each document.
+    """
+    if unnamed:
+        for key, blob in get_many(store, [entry.key for entry in heads_below(store, QUARANTINE)]):
+            if blob is not None:
+                unnamed.spare(key, blob)
+    for place in (SEGMENTS, ATTACHMENTS):
+        keys = [key for key in unnamed if key.startswith(place)]
+        if keys:
+            size = sum(map(sizes.__getitem__, keys))
+            reason = f"{len(keys)} that no journal names, {size} bytes"
+            if unnamed.held_by:
+                reason += f"; they stay while {unnamed.held_by[0]!r} cannot be read"
+            yield Finding("orphan", place, reason, harmless=True)
