@@ -30,14 +30,16 @@ import rich.status, rich.table
 import statekeep.cli.app, statekeep.config.settings, statekeep.plugins.loader
 import statekeep_backends.local.store
 for line in sys.stdin:
-    folder, environment, arguments, *outputs = json.loads(line)
+    folder, environment, arguments, *streams = json.loads(line)
     child = os.fork()
     if child == 0:
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
-        for descriptor, path in zip((0, 1, 2), (os.devnull, *outputs)):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
+        for descriptor, path in enumerate(streams):
+            emptied = os.O_CREAT | os.O_TRUNC if descriptor else 0
+            os.dup2(os.open(path, os.O_RDWR | emptied, 0o600), descriptor)
+        sys.stdin = os.fdopen(0)
         sys.argv[1:] = arguments
         statekeep.cli.main()
         sys.exit()
@@ -51,6 +53,7 @@ class Shell:
     def __init__(self, folder: Path, outputs: Path, forks: subprocess.Popen[str]) -> None:
         self.folder = folder
         self._outputs = [outputs / "stdout", outputs / "stderr"]
+        self._input = outputs / "stdin"
         self._forks = forks
 
     def on(
@@ -74,15 +77,16 @@ class Shell:
         return ended.returncode, said
 
     def __call__(
-        self, *arguments: str, code: int = 0, **environment: str
+        self, *arguments: str, code: int = 0, stdin: str | bytes = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         assert self._forks.stdin
         assert self._forks.stdout
+        self._input.write_bytes(stdin if isinstance(stdin, bytes) else stdin.encode())
         asked = [
             str(self.folder),
             {**os.environ, "NO_COLOR": "1", **environment},
             arguments,
-            *map(str, self._outputs),
+            *map(str, [self._input, *self._outputs]),
         ]
         print(json.dumps(asked), file=self._forks.stdin, flush=True)
         ended = subprocess.CompletedProcess(
@@ -343,6 +347,177 @@ class TestSessions:
         assert len(report["pruned"]) == 3
         listed = json.loads(shell("trash", "list", "--json", "--store", store_url).stdout)
         assert len(listed) == 3
+
+
+class TestJournals:
+    """A shell can keep a conversation."""
+
+    def test_are_appended_to_listed_shown_and_deleted(self, shell: Shell) -> None:
+        one, two = '{"role":"user","content":"Hällo"}', '["\\u001b",1.5,null]'
+        said = shell("journals", "append", "support", "ada", "t 1", "--user", "ada", "--title", "T",
+                     stdin=f"{one}\n\n{two}").stdout  # fmt: skip
+        assert said == f"support ada 't 1' has 2 items, in {shell.folder}/statekeep-data\n"
+        shell("journals", "append", "support", "ada", "t 1", "--item", "3", "--item", '"4"')
+        shown = shell("journals", "show", "support", "ada", "t 1").stdout
+        assert shown == f'{one}\n{two}\n3\n"4"\n'
+        assert (
+            shell("journals", "tail", "support", "ada", "t 1", "--last", "2").stdout == '3\n"4"\n'
+        )
+        (_, row) = shell("journals", "list").stdout.splitlines()
+        assert row.split()[:6] == ["support", "ada", "'t", "1'", "ada", "4"]
+        assert "deleted support ada 't 1'" in shell(
+            "journals", "delete", "support", "ada", "t 1"
+        ).stdout  # fmt: skip
+        for command in ("show", "tail", "delete"):
+            asked = shell("journals", command, "support", "ada", "t 1", code=3)
+            assert "no such journal [key 'journals/support/ada/t 1.jsonl'" in asked.stderr
+        assert "no such journals in" in shell("journals", "list").stderr
+
+    def test_what_is_shown_can_be_appended(self, shell: Shell) -> None:
+        with open_store(shell.folder / "state") as store:
+            items = [{"n": number, "text": "x" * 3000} for number in range(50)]
+            Journals(store, "a").open("one").create(items)
+        place = ["--store", "state"]
+        shown = shell("journals", "show", "a", "one", *place).stdout
+        shell("journals", "append", "b", "two", *place, stdin=shown)
+        with open_store(shell.folder / "state") as store:
+            assert Journals(store, "b").open("two").read() == items
+
+    def test_are_shown_whole_to_machines(self, shell: Shell) -> None:
+        shell("journals", "append", "a", "b", "--item", "1", "--item", "2", "--title", "T")
+        shown = json.loads(shell("journals", "tail", "a", "b", "--last", "1", "--json").stdout)
+        assert (shown["start"], shown["items"]) == (1, [2])
+        assert (shown["head"]["metadata"], shown["head"]["length"]) == ({"title": "T"}, 2)
+        (listed,) = json.loads(shell("journals", "list", "a", "--json").stdout)["journals"]
+        assert (listed["collection"], listed["name"], listed["length"]) == ("a", ["b"], 2)
+        head = json.loads(shell("journals", "append", "a", "b", "--item", "3", "--json").stdout)
+        assert head["length"] == 3
+        gone = json.loads(shell("journals", "delete", "a", "b", "--json").stdout)
+        assert gone == {"deleted": {"collection": "a", "name": ["b"]}}
+
+    def test_are_listed_by_what_is_asked_for(self, shell: Shell) -> None:
+        with open_store(shell.folder / "state") as store:
+            for collection, name, user in [
+                ("a", ("ada", "1"), "ada"),
+                ("a", ("bob", "1"), "bob"),
+                ("b", ("ada", "2"), "ada"),
+            ]:
+                Journals(store, collection).open(*name).create(
+                    user_id=user, metadata={"title": "T"}
+                )
+
+        def names(*arguments: str) -> list[tuple[str, str]]:
+            listed = shell("journals", "list", *arguments, "--json", "--store", "state").stdout
+            return [
+                (each["collection"], "/".join(each["name"]))
+                for each in json.loads(listed)["journals"]
+            ]
+
+        assert names() == [("b", "ada/2"), ("a", "bob/1"), ("a", "ada/1")]
+        assert names("a") == [("a", "bob/1"), ("a", "ada/1")]
+        assert names("a", "ada") == names("a", "--user", "ada") == [("a", "ada/1")]
+        assert names("--user", "ada", "--title", "T") == [("b", "ada/2"), ("a", "ada/1")]
+        assert names("--title", "other") == names("c") == []
+        paged: list[str] = []
+        cursor: str | None = None
+        for _ in range(3):
+            more = ["--cursor", cursor] if cursor else []
+            listed = shell("journals", "list", "--limit", "1", *more, "--json", "--store", "state")
+            page = json.loads(listed.stdout)
+            paged += [each["collection"] for each in page["journals"]]
+            cursor = page["cursor"]
+        assert (paged, cursor) == (["b", "a", "a"], None)
+
+    @pytest.mark.parametrize(
+        ("stdin", "says"),
+        [
+            ("1\n{\n2\n", "line 2: not JSON"),
+            (b"1\n\xff\n", "line 2: not JSON"),
+            ("[" * 100_000, "line 1: not JSON"),
+            ("", "items: there is none"),
+            ("\n \n", "items: there is none"),
+        ],
+    )
+    def test_take_all_items_or_none(self, shell: Shell, stdin: str | bytes, says: str) -> None:
+        refused = shell("journals", "append", "a", "b", stdin=stdin, code=2).stderr
+        assert says in re.sub(r"\s+", " ", refused)
+        assert not (shell.folder / "statekeep-data").exists()
+
+    @pytest.mark.parametrize("item", ["NaN", "99999999999999999999", '"\\ud83d"'])
+    def test_refuse_what_cannot_be_stored(self, shell: Shell, item: str) -> None:
+        assert "error: " in shell("journals", "append", "a", "b", "--item", item, code=1).stderr
+        shell("journals", "show", "a", "b", code=3)
+
+    def test_are_appended_to_once_under_a_key(self, shell: Shell) -> None:
+        for _ in range(2):
+            shell("journals", "append", "a", "b", "--item", "1", "--key", "request-1")
+        assert shell("journals", "show", "a", "b").stdout == "1\n"
+
+    def test_belong_to_their_user(self, shell: Shell) -> None:
+        shell("journals", "append", "a", "b", "--item", "1", "--user", "ada")
+        refused = shell("journals", "append", "a", "b", "--item", "2", "--user", "bob", code=1)
+        assert "does not belong to 'bob'" in refused.stderr
+
+    def test_have_names_of_several_arguments(self, shell: Shell) -> None:
+        shell("journals", "append", "a", "-100", "x", "--item", "1")
+        assert shell("journals", "show", "a", "-100", "x").stdout == "1\n"
+        asked = shell("journals", "show", "a", "-100/x", code=3).stderr
+        assert "each part of a name is an argument of its own: -100 x" in asked
+        assert "Missing argument" in shell("journals", "show", "a", code=2).stderr
+        assert "a collection has a to z" in shell("journals", "show", "A", "x", code=2).stderr
+
+    def test_that_cannot_be_read_are_said_to_be(self, shell: Shell) -> None:
+        with open_store(shell.folder / "state") as store:
+            store.put("journals/a/bad.jsonl", b"{}\n")
+        place = ["--store", "state"]
+        assert "journals/a/bad.jsonl" in shell("journals", "list", *place).stderr
+        (problem,) = json.loads(shell("journals", "list", *place, "--json").stdout)["problems"]
+        assert problem["key"] == "journals/a/bad.jsonl"
+        shell("journals", "show", "a", "bad", *place, code=7)
+
+    def test_cannot_steer_the_terminal(self, shell: Shell) -> None:
+        hostile = "\x1b[2J\u202e\x9b31m"
+        shell("journals", "append", "a", hostile, "--item", json.dumps(hostile), "--title", hostile)
+        for text in (
+            shell("journals", "list").stdout,
+            _at_a_terminal(shell.folder, "journals", "show", "a", hostile),
+        ):
+            assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", text)
+        assert "\\x1b[2J" in shell("journals", "list").stdout
+
+    def test_make_no_folder_but_by_appending(self, shell: Shell) -> None:
+        for arguments in (["list"], ["list", "a"], ["show", "a", "b"], ["delete", "a", "b"]):
+            refused = shell("journals", *arguments, "--store", "nowhere", code=3).stderr
+            assert "no such folder" in refused
+        assert not (shell.folder / "nowhere").exists()
+
+
+class TestEverything:
+    def test_is_listed_in_one_table(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            Journals(store, "agents").open("ada", "t 1").create([1, 2], user_id="ada")
+            Journals(store, "langgraph.writes").open("x").create()
+        place = ["--store", store_url]
+
+        def ids(*arguments: str) -> list[str]:
+            listed = json.loads(shell("sessions", "list", *arguments, "--json", *place).stdout)
+            return [each.get("id") or each["collection"] for each in listed["sessions"]]
+
+        sessions = ["s4", "s3", "s2", "s1", "s0"]
+        assert ids() == sessions
+        assert ids("--all") == ["langgraph.writes", "agents", *sessions]
+        assert ids("--collection", "agents") == ["agents", *sessions]
+        assert ids("--all", "--user", "ada") == ["agents", "s3", "s1"]
+        assert ids("--all", "--project", "none") == []
+        rows = [
+            line.split() for line in shell("sessions", "list", "--all", *place).stdout.splitlines()
+        ]
+        assert rows[0][-1] == "COLLECTION"
+        assert (rows[2][:5], rows[2][-1]) == (["ada", "'t", "1'", "ada", "2"], "agents")
+        assert rows[3][0] == "s4"
+        assert "a collection has" in shell(
+            "sessions", "list", "--collection", "A", *place, code=2
+        ).stderr  # fmt: skip
 
 
 class TestDocuments:

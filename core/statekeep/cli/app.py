@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from statekeep import __version__
-from statekeep.cli import conformance, demo, doctor, documents, output, plugins, sessions, trash
+from statekeep.cli import (
+    conformance,
+    demo,
+    doctor,
+    documents,
+    journals,
+    output,
+    plugins,
+    sessions,
+    trash,
+)
 from statekeep.cli.errors import exit_code
 from statekeep.cli.options import AsJson, Command, Group, StoreUrl, Verbose
 from statekeep.errors import StateStoreError
@@ -33,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(journals.app, name="journals")
 app.add_typer(documents.app, name="documents")
 app.add_typer(trash.app, name="trash")
 app.command("conformance", cls=Command)(conformance.conformance)

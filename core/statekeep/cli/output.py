@@ -40,6 +40,7 @@ __all__ = [
     "print_error",
     "print_exactly",
     "print_json",
+    "print_line",
     "print_table",
     "print_text",
     "size",
@@ -102,6 +103,11 @@ def print_exactly(text: str) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
+
+
+def print_line(text: str) -> None:
+    """Print a line to the letter, in UTF-8 whatever the terminal's encoding."""
+    print_exactly(text + "\n")
 
 
 def print_text(text: str = "", style: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,9 @@ from statekeep.cli.options import (
 )
 from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
+from statekeep.format.summary import JournalSummary, SessionSummary
+from statekeep.heads.everything import journal_collections, list_together
+from statekeep.heads.pages import Filter
 from statekeep.store.keys import session_key
 from statekeep.timestamps import format_timestamp
 from statekeep.views import views
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 
     from statekeep.config.settings import RetentionSettings
     from statekeep.format.session import Session
+    from statekeep.format.summary import Summary
+    from statekeep.heads.pages import Listing
     from statekeep.retention import PrunePlan, PruneReport, PruningStrategy
     from statekeep.sessions import Sessions
 
@@ -67,47 +73,50 @@ def list_sessions(
         int | None, typer.Option(parser=count, metavar="N", help="At most so many.")
     ] = None,
     cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The journals of all collections among them.")
+    ] = False,
+    collections: Annotated[
+        list[str] | None,
+        typer.Option("--collection", metavar="NAME", help="The journals of this one among them."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List sessions, the newest first.
 
     For example: statekeep sessions list --user ada --updated-after 7d
     """
+    wanted: dict[str, Any] = {
+        "user_id": user,
+        "project_id": project,
+        "active_seed_id": seed,
+        "updated_before": updated_before,
+        "updated_after": updated_after,
+    }
+    part: dict[str, Any] = {"limit": limit, "cursor": cursor}
     with (
         reading(store) as settings,
         open_sessions(settings) as sessions,
         output.waiting("reading the sessions"),
     ):
-        listing = sessions.list(
-            user_id=user,
-            project_id=project,
-            active_seed_id=seed,
-            updated_before=updated_before,
-            updated_after=updated_after,
-            limit=limit,
-            cursor=cursor,
-        )
         where = str(sessions.store)
+        listing: Listing[SessionSummary] | Listing[Summary]
+        if everything or collections:
+            names = journal_collections(sessions.store) if everything else collections or ()
+            listing = list_together(sessions.store, names, Filter(**wanted), **part)
+        else:
+            listing = sessions.list(**wanted, **part)
     if as_json:
         output.print_json(views.listing(listing))
         return
     if listing.summaries:
-        output.print_table(
-            ["ID", "USER", "MESSAGES", "PHASE", "UPDATED", "SIZE", "PINNED"],
-            (
-                [
-                    each.id,
-                    each.user_id,
-                    str(each.message_count),
-                    each.last_phase or "",
-                    output.ago(each.updated_at),
-                    output.size(each.size),
-                    output.ago(each.pinned_until),
-                ]
-                for each in listing
-            ),
-            longest=(40, 20),
-        )
+        headings = ["ID", "USER", "MESSAGES", "PHASE", "UPDATED", "SIZE", "PINNED"]
+        rows = [_row(each) for each in listing]
+        if everything or collections:
+            headings.append("COLLECTION")
+            for row, each in zip(rows, listing, strict=True):
+                row.append(each.collection if isinstance(each, JournalSummary) else "")
+        output.print_table(headings, rows, longest=(40, 20))
     else:
         output.note(f"no such sessions in {where}")
     if listing.cursor:
@@ -272,6 +281,24 @@ def prune(
         _print_prune(result)
     if unsure:
         raise typer.Exit(1)
+
+
+def _row(summary: Summary) -> list[str]:
+    if isinstance(summary, JournalSummary):
+        count = summary.length
+        name = shlex.join(summary.name)  # as other commands take it
+    else:
+        count = summary.message_count if isinstance(summary, SessionSummary) else 0
+        name = summary.id
+    return [
+        name,
+        summary.user_id or "",
+        str(count),
+        summary.last_phase or "",
+        output.ago(summary.updated_at),
+        output.size(summary.size),
+        output.ago(summary.pinned_until),
+    ]
 
 
 def _prune(sessions: Sessions, plan: PrunePlan, trash: timedelta | None) -> PruneReport:

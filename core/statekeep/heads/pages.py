@@ -121,22 +121,23 @@ def _microseconds(moment: datetime | None) -> int | None:
     return None if moment is None else to_microseconds(to_utc(moment))
 
 
-def _comes_after(record: HeadRecord, updated_at: int, session_id: str) -> bool:
+def _comes_after(record: HeadRecord, updated_at: int, head_id: str, key: str) -> bool:
     if record.updated_at == updated_at:
-        return record.id > session_id
+        # Of several collections in one list, two may have the same id.
+        return (record.id, record.key) > (head_id, key)
     return record.updated_at < updated_at
 
 
 def _encode_cursor(last: HeadRecord) -> str:
-    text = orjson.dumps([last.updated_at, last.id])
+    text = orjson.dumps([last.updated_at, last.id, last.key])
     return base64.urlsafe_b64encode(text).decode()
 
 
-def _decode_cursor(cursor: str) -> tuple[int, str]:
+def _decode_cursor(cursor: str) -> tuple[int, str, str]:
     try:
-        updated_at, session_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        if isinstance(updated_at, int) and isinstance(session_id, str):
-            return updated_at, session_id
+        updated_at, head_id, key = orjson.loads(base64.urlsafe_b64decode(cursor))
+        if isinstance(updated_at, int) and isinstance(head_id, str) and isinstance(key, str):
+            return updated_at, head_id, key
     except (binascii.Error, ValueError, TypeError):
         pass
     raise InvalidKeyError(f"not a cursor of a listing: {cursor[:40]!r}")

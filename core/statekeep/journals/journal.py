@@ -21,7 +21,6 @@ from statekeep.format.values import plain_value
 from statekeep.journals.attachments import Attachments
 from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
-from statekeep.journals.forking import forked
 from statekeep.journals.heads import Head, Loaded, head_of
 from statekeep.journals.items import plain_item
 from statekeep.journals.segments import MissingSegmentError, Segments
@@ -298,6 +297,8 @@ class Journal:
             ...     journal.fork("ada", "thread-18", upto=1).read()
             ['Hello']
         """
+        from statekeep.journals.forking import forked  # noqa: PLC0415 - not always needed
+
         if upto is not None and upto < 0:
             raise ValueError(f"upto must not be negative, and it is {upto}")
         made = Journal(self._shared, name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from statekeep.format.summary import JournalSummary, SessionSummary
 from statekeep.timestamps import format_timestamp
 
 if TYPE_CHECKING:
@@ -17,15 +18,19 @@ if TYPE_CHECKING:
     from statekeep.documents import DocumentInfo
     from statekeep.format.record import Problem
     from statekeep.format.session import Session
-    from statekeep.format.summary import SessionSummary
+    from statekeep.format.summary import Summary
     from statekeep.heads.pages import Listing
+    from statekeep.journals import Head, Loaded
     from statekeep.plugins.loader import PluginInfo
     from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
 
 __all__ = [
     "diagnosis",
     "documents",
+    "head",
+    "journals",
     "listing",
+    "loaded",
     "plugins",
     "prune_plan",
     "prune_report",
@@ -40,24 +45,56 @@ def session(value: Session) -> Any:  # noqa: ANN401 - the JSON of a session
     return orjson.loads(value.to_json())
 
 
-def summary(value: SessionSummary) -> dict[str, Any]:
-    """What a listing says of a session: the original's fields, then ours."""
+def summary(value: Summary) -> dict[str, Any]:
+    """What a listing says of a session or journal; of a session the original's fields first."""
+    if isinstance(value, JournalSummary):
+        return {
+            "collection": value.collection,
+            "name": list(value.name),
+            "user_id": value.user_id,
+            "length": value.length,
+            "created_at": _time(value.created_at),
+            "updated_at": _time(value.updated_at),
+            **_of_both(value),
+        }
+    fields = value.to_dict() if isinstance(value, SessionSummary) else {"id": value.id}
     return {
-        **value.to_dict(),
-        "size": value.size,
-        "pinned_until": _time(value.pinned_until),
+        **fields,
+        **_of_both(value),
         "last_phase": value.last_phase,
         "last_evaluation": value.last_evaluation,
     }
 
 
-def listing(value: Listing[SessionSummary]) -> dict[str, Any]:
-    """One page of sessions."""
+def listing(value: Listing[Summary] | Listing[SessionSummary]) -> dict[str, Any]:
+    """One page of sessions, perhaps with journals among them."""
+    return {"sessions": [summary(each) for each in value], **_rest(value)}
+
+
+def journals(value: Listing[Summary] | Listing[JournalSummary]) -> dict[str, Any]:
+    """One page of journals."""
+    return {"journals": [summary(each) for each in value], **_rest(value)}
+
+
+def head(value: Head) -> dict[str, Any]:
+    """What is said of a journal besides its items."""
     return {
-        "sessions": [summary(each) for each in value],
-        "problems": _problems(value.problems),
-        "cursor": value.cursor,
+        "name": list(value.name),
+        "uid": value.uid,
+        "user_id": value.user_id,
+        "created_at": _time(value.created_at),
+        "updated_at": _time(value.updated_at),
+        "expires_at": _time(value.expires_at),
+        "metadata": value.metadata,
+        "length": value.length,
+        "size": value.size,
+        "version": value.version,
     }
+
+
+def loaded(value: Loaded) -> dict[str, Any]:
+    """Items of a journal, with what is said of it."""
+    return {"head": head(value.head), "start": value.start, "items": value.items}
 
 
 def documents(values: Iterable[DocumentInfo]) -> list[dict[str, Any]]:
@@ -140,6 +177,19 @@ def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:
 
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else format_timestamp(moment)
+
+
+def _of_both(value: Summary) -> dict[str, Any]:
+    return {
+        "title": value.title,
+        "size": value.size,
+        "pinned_until": _time(value.pinned_until),
+        "expires_at": _time(value.expires_at),
+    }
+
+
+def _rest(value: Listing[Any]) -> dict[str, Any]:
+    return {"problems": _problems(value.problems), "cursor": value.cursor}
 
 
 def _left_alone(plan: PrunePlan) -> dict[str, Any]:

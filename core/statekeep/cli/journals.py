@@ -1,0 +1,258 @@
+"""``statekeep journals``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from statekeep.cli import output
+from statekeep.cli.options import (
+    AsJson,
+    Command,
+    StoreUrl,
+    count,
+    existing,
+    group,
+    past,
+    reading,
+    settings_for,
+)
+from statekeep.config.opening import open_configured, open_store
+from statekeep.errors import NotFoundError
+from statekeep.heads.everything import journal_collections, list_together
+from statekeep.heads.pages import Filter
+from statekeep.store.keys import journal_key
+from statekeep.views import views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from statekeep.config.settings import Settings
+    from statekeep.format.summary import JournalSummary, Summary
+    from statekeep.heads.pages import Listing
+    from statekeep.journals import Journals, Loaded
+
+__all__ = ["app"]
+
+app = group("List, show and delete journals, and append to them.")
+
+Collection = Annotated[str, typer.Argument(metavar="COLLECTION", help="The journal's collection.")]
+Name = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME...", help="The journal's name, each part an argument."),
+]
+
+
+@app.command("list", cls=Command)
+def list_journals(
+    collection: Annotated[
+        str | None, typer.Argument(help="Only this collection's; else those of all.")
+    ] = None,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PART]...", help="Only those whose names begin so."),
+    ] = None,
+    store: StoreUrl = None,
+    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+    title: Annotated[str | None, typer.Option(help="Only those with this title.")] = None,
+    updated_before: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=past, metavar="TIME", help="Only if updated before: 7d, yesterday, 2026-01-31."
+        ),
+    ] = None,
+    updated_after: Annotated[
+        datetime | None,
+        typer.Option(parser=past, metavar="TIME", help="Only if updated after."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(parser=count, metavar="N", help="At most so many.")
+    ] = None,
+    cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List journals, the newest first; of one collection, or of all.
+
+    For example: statekeep journals list openai-agents ada
+    """
+    wanted: dict[str, Any] = {
+        "user_id": user,
+        "title": title,
+        "updated_before": updated_before,
+        "updated_after": updated_after,
+    }
+    part: dict[str, Any] = {"limit": limit, "cursor": cursor}
+    found: Listing[Summary] | Listing[JournalSummary]
+    with reading(store) as settings, output.waiting("reading the journals"):
+        if collection is None:
+            with open_store(settings) as opened:
+                names = journal_collections(opened)
+                found = list_together(opened, names, Filter(**wanted), sessions=False, **part)
+                where = str(opened)
+        else:
+            with _opened(settings, collection) as journals:
+                found = journals.list(*prefix or (), **wanted, **part)
+                where = str(journals.store)
+    if as_json:
+        output.print_json(views.journals(found))
+        return
+    if found.summaries:
+        output.print_table(
+            ["COLLECTION", "NAME", "USER", "ITEMS", "TITLE", "UPDATED", "SIZE", "PINNED"],
+            map(_row, found),
+            longest=(30, 40, 20, 10, 40),
+        )
+    else:
+        output.note(f"no such journals in {where}")
+    if found.cursor:
+        output.note(f"more: --cursor {found.cursor}")
+
+
+@app.command(cls=Command)
+def show(
+    collection: Collection, name: Name, store: StoreUrl = None, as_json: AsJson = False
+) -> None:
+    """Print the items of a journal as JSON Lines; with --json one object that says all of it."""
+    _show(collection, name, store, None, as_json=as_json)
+
+
+@app.command(cls=Command)
+def tail(
+    collection: Collection,
+    name: Name,
+    last: Annotated[
+        int | None, typer.Option(parser=count, metavar="N", help="So many; else 20.")
+    ] = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the last items of a journal as JSON Lines."""
+    _show(collection, name, store, 20 if last is None else last, as_json=as_json)
+
+
+@app.command(cls=Command)
+def append(
+    collection: Collection,
+    name: Name,
+    items: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--item", metavar="JSON", help="An item; without any, JSON Lines on standard input."
+        ),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="The user it belongs to; refused if it is another's.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Its title from now on.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="What was appended under this key is not appended again."),
+    ] = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Append items to a journal, all of them or none; makes it, and the store, if need be.
+
+    For example: statekeep journals append notes ada --item '{"text": "Hello"}'
+    """
+    lines = enumerate(items, start=1) if items else _standard_input()
+    what = "--item" if items else "line"
+    values = [_value(line, f"{what} {number}") for number, line in lines]
+    if not values and title is None:
+        raise typer.BadParameter("there is none", param_hint="items")
+    with _opened(settings_for(store), collection) as journals:
+        head = journals.open(*name).append(
+            values, set=None if title is None else {"title": title}, key=key, user_id=user
+        )
+        where = str(journals.store)
+    if as_json:
+        output.print_json(views.head(head))
+    else:
+        has = f"{head.length} item{'' if head.length == 1 else 's'}"
+        output.print_text(f"{shlex.join([collection, *name])} has {has}, in {where}")
+
+
+@app.command(cls=Command)
+def delete(
+    collection: Collection, name: Name, store: StoreUrl = None, as_json: AsJson = False
+) -> None:
+    """Delete a journal."""
+    with _opened(existing(store), collection) as journals:
+        if not journals.open(*name).delete():
+            raise _no_such(journals, name)
+    if as_json:
+        output.print_json({"deleted": {"collection": collection, "name": name}})
+    else:
+        output.print_text(f"deleted {shlex.join([collection, *name])}")
+
+
+@contextmanager
+def _opened(settings: Settings, collection: str) -> Iterator[Journals]:
+    from statekeep.journals import Journals  # noqa: PLC0415 - what only asks for help does without
+
+    store, chosen = open_configured(settings)
+    with store, Journals(store, collection, **chosen) as journals:
+        yield journals
+
+
+def _show(
+    collection: str, name: list[str], store: str | None, last: int | None, *, as_json: bool
+) -> None:
+    with reading(store) as settings, _opened(settings, collection) as journals:
+        loaded: Loaded | None = journals.open(*name).load(last=last)
+        if loaded is None:
+            raise _no_such(journals, name)
+    if as_json:
+        output.print_json(views.loaded(loaded))
+        return
+    write = output.print_content if sys.stdout.isatty() else output.print_line
+    for item in loaded.items:
+        write(orjson.dumps(item).decode())
+
+
+def _standard_input() -> Iterable[tuple[int, bytes]]:
+    if sys.stdin is None:  # closed by whoever started this
+        return
+    if sys.stdin.isatty():
+        output.note("an item a line, as JSON; the end is Ctrl-D", "dim")
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        if line.strip():
+            yield number, line
+
+
+def _value(text: str | bytes, where: str) -> Any:  # noqa: ANN401 - JSON is any value
+    try:
+        # Python's own reader, which keeps what cannot be stored, so that it is refused by name.
+        return json.loads(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint=where) from None
+
+
+def _no_such(journals: Journals, name: list[str]) -> NotFoundError:
+    parts = [part for each in name for part in each.split("/")]
+    hint = ""
+    if parts != name:
+        hint = f"; each part of a name is an argument of its own: {shlex.join(parts)}"
+    key = journal_key(journals.collection, name)
+    return NotFoundError(f"no such journal{hint}", key=key, store=journals.store)
+
+
+def _row(summary: Summary) -> list[str]:
+    shown = views.summary(summary)
+    return [
+        shown["collection"],
+        shlex.join(shown["name"]),
+        summary.user_id or "",
+        str(shown["length"]),
+        summary.title or "",
+        output.ago(summary.updated_at),
+        output.size(summary.size),
+        output.ago(summary.pinned_until),
+    ]
