@@ -133,6 +133,13 @@ def a_change_does_what_was_asked(change: Change) -> str | None:
     return None
 
 
+def _is_back(model: Model) -> bool:
+    """Whether the journal that there is was deleted before."""
+    state = model.journal[-1][1]
+    uids = [each and each.uid for _, each in model.journal]
+    return state is not None and None in uids[uids.index(state.uid) :]
+
+
 def _is_known(model: Model, uid: str, key: str) -> bool:
     """Whether something was appended under a key before the last change."""
     states = [state for _, state in model.journal[:-1] if state]
@@ -142,13 +149,13 @@ def _is_known(model: Model, uid: str, key: str) -> bool:
 def an_append_is_one(change: Change) -> str | None:
     """What is asked for is done at most once, whatever was sent how often.
 
-    One that makes the journal may be sent again as long as there is none, so it may make it twice
-    if it is deleted meanwhile.
+    A client of a store may by itself send again what makes the journal, and so bring it back if it
+    was deleted meanwhile: that is no finding, nor what follows from it.
     """
     if change.key != JOURNAL or change.after is None:
         return None
     done = [each for each in change.by.effects if each.key == JOURNAL and each.after]
-    if len(done) < 2 or all(each.before is None for each in done):
+    if len(done) < 2 or _is_back(change.model):
         return None
     return f"{change.by.asked} of {change.by.who} was done {len(done)} times"
 
