@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from statekeep import Documents, NotFoundError, Sessions, open_store
+from statekeep import Documents, Journals, NotFoundError, Sessions, open_store
 from statekeep.retention import Victim
 
 if TYPE_CHECKING:
@@ -57,6 +58,27 @@ def work_until_killed(location: str, worker: int, seed: int, notes: str) -> None
         writer = _Writer(store, worker, random.Random(seed), notes)
         while True:
             writer.work()
+
+
+def append_until_killed(location: str, worker: int, seed: int, notes: str) -> None:
+    """Append to the journal that all append to, and note what was acknowledged, until killed.
+
+    Args:
+        location: The store's URL.
+        worker: Which one.
+        seed: What it does.
+        notes: A file to which it appends a line after each success.
+    """
+    rng = random.Random(seed)
+    me = f"{worker}-{uuid.uuid4()}"
+    descriptor = os.open(notes, os.O_WRONLY | os.O_APPEND)
+    with open_store(location) as store:
+        journal = Journals(store, "crash").open(SHARED)
+        for number in itertools.count():
+            item = [me, number, "x" * rng.randrange(6000)]
+            for _ in range(rng.choice([1, 1, 2])):  # as who retries does, under the same key
+                journal.append([item], key=f"{me} {number}", set={me[:1]: number})
+            os.write(descriptor, f"{json.dumps(['appended', [me, number]])}\n".encode())
 
 
 class _Writer:

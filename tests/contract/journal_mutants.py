@@ -61,6 +61,7 @@ _compare = Journal._compare
 _fit = contents.fit
 _follow = lines_of._follow
 _put = HeadFile._put
+_read = HeadFile.read
 
 
 def _go_on_whatever_the_uid(of: Journal, seen: Seen | None, expect: Expect) -> None:
@@ -163,6 +164,10 @@ def _believe_in_an_answer(
         return committing.decode_seen(file.key, data, content_version(data), base)
 
 
+def _believe_what_it_saw(file: HeadFile) -> Seen | None:
+    return file.seen or _read(file)
+
+
 def _count_anew(header: Header, changes: Iterable[Change] = ()) -> bytes:
     renumbered = [replace(change, n=number) for number, change in enumerate(changes, start=1)]
     return encode_head(replace(header, n=0), renumbered)
@@ -204,6 +209,7 @@ MISTAKES = (
     Mistake(HeadFile, "_look_for", _try_again_in_a_journal_made_anew, _UNKNOWN),
     Mistake(HeadFile, "_unknown", _say_no_of_what_is_unknown, _UNKNOWN),
     Mistake(HeadFile, "_put", _believe_in_an_answer, _FAULTS),
+    Mistake(HeadFile, "read", _believe_what_it_saw, "a handle goes by what is there"),
     Mistake(journal, "encode_head", _count_anew, "each change is a line with the next number"),
     Mistake(
         journal,

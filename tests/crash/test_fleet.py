@@ -14,15 +14,25 @@ from typing import TYPE_CHECKING
 import pytest
 from workers import save_in_a_fleet
 
-from statekeep import Retention, Session, Sessions, StateStore, load_pruner, open_store
+from statekeep import (
+    Journals,
+    Retention,
+    Session,
+    Sessions,
+    StateStore,
+    load_pruner,
+    open_store,
+)
 from statekeep.events import Event, PruneFinished
 from statekeep.store.keys import session_key
-from statekeep.testing.processes import in_processes
+from statekeep.testing.journal_checks import COLLECTION, NAME, Watching, in_order
+from statekeep.testing.processes import append_often, in_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FLEET = 16
+APPENDERS = 8
 TESTS = Path(__file__).parents[1]
 
 
@@ -100,3 +110,20 @@ def test_what_a_killed_pruner_left_is_pruned_in_the_next_period(location: str) -
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
         assert ids(store) == {"pinned", "from a worker that dies", "next"}
+
+
+@pytest.mark.rest
+def test_a_fleet_appends_to_one_journal_and_keeps_the_order_of_each(
+    location: str, rounds: Callable[[int], int]
+) -> None:
+    times = rounds(200)
+    with open_store(location) as store:
+        journals = Journals(store, COLLECTION)
+        with Watching(journals) as watch:
+            calls = [(open_store, location, COLLECTION, NAME, n, times) for n in range(APPENDERS)]
+            in_processes(append_often, calls)
+        in_order(journals, APPENDERS, times)
+        assert watch.looks > 1
+        head = journals.open(*NAME).head()
+        assert head is not None
+        assert head.length == APPENDERS * times

@@ -18,6 +18,8 @@ from support import tree
 from statekeep import (
     ABSENT,
     ANY,
+    Journal,
+    Journals,
     Session,
     Sessions,
     StateStore,
@@ -27,6 +29,8 @@ from statekeep import (
     open_store,
 )
 from statekeep.store import content_version
+from statekeep.store.keys import SEGMENTS
+from statekeep.testing.journal_checks import small_bounds
 from statekeep_backends.local.locks import is_lock_name
 
 if TYPE_CHECKING:
@@ -250,6 +254,49 @@ def test_a_session_can_be_saved_when_there_is_room_again(
         assert tree(base) == before
     sessions.save(session)
     assert [summary.message_count for summary in sessions.list()] == [1]
+
+
+@pytest.mark.parametrize("has_effect", [False, True])
+def test_an_append_is_there_or_is_not_as_it_says(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch, has_effect: bool
+) -> None:
+    items: list[Any] = [[number, "x" * 100] for number in range(6)]
+
+    def prepare() -> tuple[StateStore, Journal]:
+        store, _ = make_store(None)
+        journal = Journals(store, "c").open("a")
+        for item in items:
+            journal.append([item])
+        return store, journal
+
+    with small_bounds():
+        store, journal = prepare()
+        with monkeypatch.context() as patch:
+            disk = Disk(patch)
+            journal.append(["new"])  # with a segment, for which others are merged
+        assert len(list(store.scan(SEGMENTS))) > 1
+        said = set()
+        after = [*items, "new"]
+        for step, call in enumerate(disk.calls):
+            store, journal = prepare()
+            number = errno.EIO if has_effect else errno.ENOSPC
+            with monkeypatch.context() as patch:
+                Disk(patch, fail_at=step, number=number, has_effect=has_effect)
+                try:
+                    journal.append(["new"])
+                except StateStoreError as error:
+                    landed = error.landed
+                else:
+                    landed = None
+            said.add(landed)
+            found = Journals(store, "c").open("a").read()
+            assert found is not None
+            if landed != "unknown":
+                assert found == (items if landed else after), (step, call)
+            assert found in (items, after), (step, call)
+            journal.append(["next"])
+            assert Journals(store, "c").open("a").read() == [*found, "next"]
+    assert "no" in said
 
 
 def test_a_prune_that_cannot_delete_says_so(

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import tree
-from workload import SHARED, is_whole, work_until_killed
+from workload import SHARED, append_until_killed, is_whole, work_until_killed
 
 from statekeep import (
     ABSENT,
     Documents,
+    Journals,
     Session,
     Sessions,
     StateStore,
@@ -27,6 +28,7 @@ from statekeep import (
     open_store,
 )
 from statekeep.doctor import diagnose, repair
+from statekeep.testing.journal_checks import Watching
 from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
@@ -42,7 +44,10 @@ KILLS = 15
 class Killer:
     """Keeps writers at work, and kills one after the other at a random moment."""
 
-    def __init__(self, location: str, notes: Path) -> None:
+    def __init__(
+        self, location: str, notes: Path, work: Callable[..., None] = work_until_killed
+    ) -> None:
+        self._work = work
         self._context = multiprocessing.get_context("forkserver")
         # What a writer needs is there when it is forked, so that it does not die while importing.
         self._context.set_forkserver_preload(["workload", "statekeep_backends.s3.store"])
@@ -52,7 +57,7 @@ class Killer:
 
     def _start(self, worker: int) -> ForkServerProcess:
         arguments = (self._location, worker, random.getrandbits(32), str(self._notes))
-        process = self._context.Process(target=work_until_killed, args=arguments)
+        process = self._context.Process(target=self._work, args=arguments)
         process.start()
         return process
 
@@ -228,6 +233,37 @@ def clean_up(store: StateStore, location: str, monkeypatch: pytest.MonkeyPatch) 
         assert {each.kind for each in diagnosis.findings} <= {"leftover"}
         assert repair(store, diagnosis).healthy
     assert diagnose(store).findings == ()
+
+
+def test_journals_lose_nothing_that_was_acknowledged(
+    location: str, tmp_path: Path, rounds: Callable[[int], int]
+) -> None:
+    notes = tmp_path / "notes"
+    notes.touch()
+    with open_store(location) as store:
+        journals = Journals(store, "crash")
+        with Watching(journals, SHARED) as watch:
+            killer = Killer(location, notes, append_until_killed)
+            try:
+                for _ in range(rounds(200)):
+                    killer.kill_one()
+            finally:
+                killer.kill_all()
+        assert watch.looks > 1
+        assert journals.list().problems == ()
+        items = journals.open(SHARED).read() or []
+        head = journals.open(SHARED).append([["after", 0, ""]])
+        assert head.length == len(items) + 1
+        assert diagnose(store, documents=True).findings == ()
+    appended: dict[str, list[int]] = {}
+    for who, number, _ in items:
+        appended.setdefault(who, []).append(number)
+    acknowledged = {who: number for _, (who, number) in read(notes)}
+    assert len(acknowledged) > 1
+    for who, last in acknowledged.items():
+        # One more may have landed, of which the dead were not told any more.
+        assert appended[who] in ([*range(last + 1)], [*range(last + 2)])
+    assert all(numbers == [*range(len(numbers))] for numbers in appended.values())
 
 
 STEPS = ("open", "write", "fsync", "close", "mkdir", "link", "replace", "rename", "unlink", "rmdir")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import statekeep
 from statekeep import timestamps
+from statekeep.testing.journal_checks import small_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +108,8 @@ def simulated(scheduler: Scheduler[Operation]) -> Iterator[None]:
         setattr(module, name, replaced[id(original)])
     logging.disable()  # it would take longer than the rest
     try:
-        yield
+        with small_bounds():
+            yield
     finally:
         logging.disable(logging.NOTSET)
         for module, name, original in places:
@@ -117,7 +119,16 @@ def simulated(scheduler: Scheduler[Operation]) -> Iterator[None]:
 @cache
 def _places() -> list[tuple[ModuleType, str, object]]:
     """Each name in a module of the library that stands for something outside it."""
-    for package in ("store", "sessions", "documents", "retention", "heads", "doctor", "observe"):
+    for package in (
+        "store",
+        "sessions",
+        "documents",
+        "retention",
+        "heads",
+        "doctor",
+        "journals",
+        "observe",
+    ):
         module = import_module(f"statekeep.{package}")
         for found in pkgutil.walk_packages(module.__path__, f"{module.__name__}."):
             import_module(found.name)

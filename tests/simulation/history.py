@@ -11,7 +11,7 @@ from simulation.clocks import DAY, HOUR, MINUTE, SECOND, simulated
 from simulation.model import Finding, Model
 from simulation.scheduler import Scheduler
 from simulation.store import CALM, Kind, SimulatedStore, Trouble
-from simulation.workers import ACTS, Step, Worker, draw_policy
+from simulation.workers import ACTS, JOURNAL_ACTS, Step, Worker, draw_policy
 from statekeep.errors import StateStoreError
 
 if TYPE_CHECKING:
@@ -135,7 +135,10 @@ def _draw_steps(chance: Random, workers: int) -> Iterator[Step]:
     """Draw what is done: in shifts, in each of which all are busy, with days or minutes between."""
     # Few kinds of acts in each history, so that they meet.
     acts = {*chance.choice(_THEMES), *chance.sample(ACTS, chance.randint(1, 4))}
-    kinds = [act for act in ACTS if act in acts]
+    if chance.random() < 0.35:
+        of_journals = {"append", *chance.sample(JOURNAL_ACTS, chance.randint(1, 3))}
+        acts = of_journals | (acts if chance.random() < 0.3 else set())
+    kinds = [act for act in (*ACTS, *JOURNAL_ACTS) if act in acts]
     weights = [chance.randint(1, 4) for _ in kinds]
     number = at = 0
     for _ in range(chance.choice([1, 2, 2, 3])):

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simulation.journals import JOURNAL, JournalState, read_journal, said_of
 from simulation.states import holds_facts, is_copy, is_copy_of, is_session, read_state
 from statekeep.doctor import RepairReport
 from statekeep.retention import PruneReport
@@ -42,6 +43,7 @@ class Model:
         emptied: Copies that someone was entitled to delete for good, and did.
         deleted: The keys and facts of sessions of which a worker was told that they are deleted
             for good.
+        journal: What the journal was, each time with the number of the effect since which.
         sources: By the key of a copy, when the store says that its source was written.
     """
 
@@ -54,6 +56,7 @@ class Model:
         self.emptied: set[str] = set()
         self.deleted: list[tuple[str, frozenset[str]]] = []
         self.sources: dict[str, int] = {}
+        self.journal: list[tuple[int, JournalState | None]] = [(0, None)]
         self._places: Counter[str] = Counter()
 
     @property
@@ -76,6 +79,10 @@ class Model:
             The facts that are nowhere any more, and that nobody was entitled to delete.
         """
         effect.by.effects.append(effect)
+        if effect.key == JOURNAL:
+            after = effect.after
+            state = None if after is None else read_journal(after.data, self.store.documents)
+            self.journal.append((effect.number, state))
         if not holds_facts(effect.key):
             return frozenset()
         gone = read_state(effect.before.data).facts if effect.before else frozenset()
@@ -95,6 +102,7 @@ class Model:
 
     def hear(self, operation: Operation, result: object) -> None:
         """Take note of what an operation gave back."""
+        operation.landed = said_of(result)
         if isinstance(result, PruneReport | RepairReport):
             operation.report = result
         if operation.act == "delete" and result is True:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from simulation import rules
+from contract.journal_mutants import MISTAKES
+
+from simulation import journals, rules
 from statekeep.doctor import Finding, diagnosis, repairs
 from statekeep.errors import ConflictError, StateStoreError, UnavailableError
 from statekeep.heads import index
@@ -186,6 +188,20 @@ def _call_any_conflict_left_alone(error: StateStoreError) -> bool:
     return isinstance(error, ConflictError)
 
 
+_OF_JOURNALS: dict[str, Callable[..., Any]] = {
+    "believe_in_an_answer": journals.what_a_journal_acknowledges_is_there,
+    "believe_what_it_saw": journals.a_read_is_a_state_that_was,
+    "count_anew": journals.a_change_does_what_was_asked,
+    "delete_what_was_merged": journals.a_named_segment_is_there,
+    "forget_keys_of_lines_that_leave": journals.a_change_does_what_was_asked,
+    "go_on_whatever_the_uid": journals.a_handle_stays_with_its_journal,
+    "keep_a_drop_without_its_items": journals.a_change_does_what_was_asked,
+    "name_a_segment_unseen": journals.a_named_segment_is_there,
+    "say_no_of_what_is_unknown": journals.what_is_said_not_to_land_does_not,
+    "try_again_in_a_journal_made_anew": journals.an_append_is_one,
+    "try_again_whatever_was_cleared": journals.an_append_is_one,
+}
+
 MUTANTS = (
     Mutant(trash, "_newest", _restore_what_came_last, rules.restore_brings_back_the_newest),
     Mutant(trash._SessionCopies, "revive", _restore_the_very_bytes, rules.a_restored_session_stays),
@@ -225,5 +241,10 @@ MUTANTS = (
     Mutant(stamp, "_is_due", _always_due, rules.one_background_prune_a_period),
     Mutant(index, "_missing", _overlook_the_last, rules.a_listing_is_complete),
     Mutant(diagnosis, "_examine_session", _suspect_everything, rules.a_repair_spares_what_is_sound),
+    *(
+        Mutant(each.where, each.name, each.mistake, _OF_JOURNALS[str(each)])
+        for each in MISTAKES
+        if str(each) in _OF_JOURNALS
+    ),
 )
 """Each mistake, and the rule that finds it."""

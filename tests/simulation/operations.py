@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
+    from simulation.journals import Asked
     from simulation.store import Effect, Stored
     from statekeep.doctor import RepairReport
     from statekeep.retention import PruneReport
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["Act", "Operation", "Policy", "Read"]
 
 Act = Literal[
+    "append",
     "background",
+    "change",
     "create",
     "delete",
     "discard",
     "empty",
+    "erase",
     "list",
     "load",
     "note",
@@ -29,13 +33,15 @@ Act = Literal[
     "plan",
     "plant",
     "prune",
+    "read",
     "repair",
     "restore",
     "save",
     "unpin",
     "update",
 ]
-"""What a worker does; to discard is to delete into the trash."""
+"""What a worker does; to discard is to delete into the trash. To append, change, read and erase are
+of the journal."""
 
 
 class Read(NamedTuple):
@@ -85,6 +91,9 @@ class Operation:
         effects: What it did.
         troubled: The keys of calls that something went wrong with.
         report: What a prune or a repair reported.
+        asked: What it asks of the journal, if anything.
+        uid: Of the journal that its handle knows.
+        landed: What it was told of that.
         background: Makes the operation of a thread that the library starts in it.
     """
 
@@ -102,6 +111,9 @@ class Operation:
     effects: list[Effect] = field(default_factory=list)
     troubled: set[str] = field(default_factory=set)
     report: PruneReport | RepairReport | None = None
+    asked: Asked | None = None
+    uid: str | None = None
+    landed: str | None = None
     background: Callable[[], Operation] | None = None
 
     def read(self, key: str, document: Stored | None, number: int) -> None:

@@ -7,6 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from simulation.clocks import DAY, as_datetime
+from simulation.journals import (
+    a_change_does_what_was_asked,
+    a_handle_stays_with_its_journal,
+    a_named_segment_is_there,
+    a_read_is_a_state_that_was,
+    an_append_is_one,
+    what_a_journal_acknowledges_is_there,
+    what_is_said_not_to_land_does_not,
+)
 from simulation.model import Finding
 from simulation.states import NOTE, is_copy, is_copy_of, is_session, read_state
 from statekeep import Listing, Session, StateStoreError
@@ -343,14 +352,25 @@ _AFTER_EFFECT: Final = (
     the_trash_does_not_pile_up,
     restore_brings_back_the_newest,
     one_background_prune_a_period,
+    a_change_does_what_was_asked,
+    an_append_is_one,
+    a_handle_stays_with_its_journal,
+    a_named_segment_is_there,
 )
 _AFTER_OPERATION: Final = (
     what_was_acknowledged_is_stored,
     a_delete_is_true,
     a_listing_is_complete,
     only_what_is_documented_is_raised,
+    what_a_journal_acknowledges_is_there,
+    a_read_is_a_state_that_was,
 )
-_AT_THE_END: Final = (a_report_is_true, a_repair_report_is_true, what_was_deleted_stays_deleted)
+_AT_THE_END: Final = (
+    a_report_is_true,
+    a_repair_report_is_true,
+    what_was_deleted_stays_deleted,
+    what_is_said_not_to_land_does_not,
+)
 
 NAMES: Final = frozenset(
     rule.__name__ for rule in (*_AFTER_EFFECT, *_AFTER_OPERATION, *_AT_THE_END)

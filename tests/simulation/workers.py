@@ -7,11 +7,12 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final, get_args
 
+from simulation.journals import COLLECTION, JOURNAL, NAME, Asked
 from simulation.operations import Act, Operation, Policy
 from simulation.rules import PERIOD
 from simulation.scheduler import Crash, Process
 from simulation.states import NOTE
-from statekeep import Documents, NotFoundError, Session, Sessions
+from statekeep import SKIP, Documents, Journals, NotFoundError, Session, Sessions
 from statekeep.doctor import diagnose, repair
 from statekeep.retention import Retention, Victim
 from statekeep.store.keys import session_key
@@ -23,17 +24,21 @@ if TYPE_CHECKING:
     from simulation.scheduler import Scheduler
     from simulation.store import SimulatedStore
     from statekeep import Summary
+    from statekeep.journals import Draft
     from statekeep.retention import PrunePlan
 
-__all__ = ["ACTS", "Step", "Worker", "draw_policy"]
+__all__ = ["ACTS", "JOURNAL_ACTS", "Step", "Worker", "draw_policy"]
 
 _USER = "ada"
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _MONTH = timedelta(days=30)
 
-ACTS: Final = tuple(act for act in get_args(Act) if act != "background")
-"""What a worker does when it is told to."""
+JOURNAL_ACTS: Final[tuple[Act, ...]] = ("append", "change", "erase", "read")
+"""What a worker does to the journal."""
+
+ACTS: Final = tuple(act for act in get_args(Act) if act != "background" and act not in JOURNAL_ACTS)
+"""What else a worker does when it is told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class Worker:
             )
         self._sessions = Sessions(self._store, retention=retention)
         self._documents = Documents(self._store)
+        self._journals = Journals(self._store, COLLECTION)
+        self._journal = self._journals.open(NAME)
         self._held: dict[str, Session] = {}
         self._planned: tuple[PrunePlan, Operation] | None = None
 
@@ -149,6 +156,8 @@ class Worker:
         self._operation, self._message = operation, message
         self._id = operation.chance.choice(self._ids)
         operation.subject = NOTE if operation.act == "note" else session_key(self._id)
+        if operation.act in JOURNAL_ACTS:
+            self._draw_journal(operation)
         self._draw_policy(operation)
         self._begin(operation)
         try:
@@ -172,6 +181,55 @@ class Worker:
                     operation.has_plan = True
             case "empty":
                 operation.policy = Policy(trash=chance.choice([timedelta(0), _HOUR, _DAY, _MONTH]))
+
+    def _draw_journal(self, operation: Operation) -> None:
+        chance = operation.chance
+        operation.subject = JOURNAL
+        if chance.random() < 0.3:
+            self._journal = self._journals.open(NAME)
+        operation.uid = self._journal._uid
+        item = self._message + chance.choice(["", "", "x" * 100, "x" * 800])
+        match operation.act:
+            case "append":
+                key = chance.choice([None, None, "k1", "k2"])
+                operation.asked = Asked("append", (item,), key)
+            case "change":
+                how = chance.choice(["append", "pop", "pop", "truncate", "clear"])
+                items = (item,) if how == "append" else ()
+                operation.asked = Asked(how, items, keep=chance.randrange(4))  # type: ignore[arg-type]
+            case "erase":
+                operation.asked = Asked("erase")
+            case "read":
+                operation.asked = Asked("read")
+
+    def _append(self) -> object:
+        asked = self._operation.asked
+        assert asked is not None
+        return self._journal.append(asked.items, key=asked.key)
+
+    def _change(self) -> object:
+        asked = self._operation.asked
+        assert asked is not None
+
+        def change(draft: Draft) -> object:
+            match asked.how:
+                case "append":
+                    draft.append(asked.items)
+                case "pop":
+                    return draft.pop() if draft.length else SKIP
+                case "truncate":
+                    draft.truncate(asked.keep)
+                case "clear":
+                    draft.clear()
+            return None
+
+        return self._journal.change(change)
+
+    def _erase(self) -> object:
+        return self._journal.delete()
+
+    def _read(self) -> object:
+        return self._journal.read()
 
     def _create(self) -> object:
         session = self._held[self._id] = self._sessions.get_or_create(_USER, self._id)

@@ -265,7 +265,8 @@ class HeadFile:
                 store=self._store,
                 landed="no",
             ) from error
-        if (base and base.version) != (now and now.version):
+        # What makes the journal is sent once: another on its way could bring back what was deleted.
+        if base is None or now is None or base.version != now.version:
             raise self._unknown(error) from error
         return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import astuple, fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from statekeep.format.contents import BOUNDS
 from statekeep.store import Blob, StoreWrapper
@@ -12,6 +13,7 @@ from statekeep.store.keys import journal_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import TracebackType
 
     from statekeep import Journal, Journals, JournalSummary, StateStore
 
@@ -20,6 +22,7 @@ __all__ = [
     "KEY",
     "NAME",
     "Meanwhile",
+    "Watching",
     "appended_once",
     "in_order",
     "is_gone",
@@ -148,6 +151,57 @@ class Meanwhile(StoreWrapper):
         while key == self._key and self._happens:
             self._happens.pop()()
         return blob
+
+
+class Watching:
+    """Reads all the time, in a thread; each time it sees what it saw before, and perhaps more.
+
+    Use it as a context manager, which raises what it has found to be otherwise.
+
+    Args:
+        journals: Where.
+        name: Of which journal; that of the contract, if none is given.
+
+    Attributes:
+        looks: How often it has seen something.
+    """
+
+    def __init__(self, journals: Journals, *name: str) -> None:
+        self._journals = journals
+        self._name = name or NAME
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._error: Exception | None = None
+        self.looks = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def _watch(self) -> None:
+        seen: list[Any] = []
+        journal: Journal = self._journals.open(*self._name)
+        try:
+            while not self._done.is_set():
+                found = journal.read() or []
+                assert found[: len(seen)] == seen, "a reader no longer sees what it saw before"
+                last = self._journals.open(*self._name).read(last=3) or []
+                assert len(last) >= min(3, len(found)), f"of {len(found)} items the last are {last}"
+                seen = found
+                self.looks += bool(found)
+        except Exception as error:  # noqa: BLE001 - it is raised again where it can be heard
+            self._error = error
 
 
 def _shown(items: Sequence[Any]) -> str:

@@ -6,7 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,6 +33,7 @@ from statekeep.testing.journal_checks import (
     KEY,
     NAME,
     Meanwhile,
+    Watching,
     appended_once,
     in_order,
     is_gone,
@@ -188,7 +189,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         self, others: Journals, location: str, race: tuple[int, int]
     ) -> None:
         workers, times = race
-        with _Watching(others) as watch:
+        with Watching(others) as watch:
             calls = [(self.open, location, COLLECTION, NAME, n, times) for n in range(workers)]
             in_processes(append_often, calls)
         in_order(others, workers, times)
@@ -621,38 +622,3 @@ def _pops(journal: Journal, items: list[Any]) -> None:
 
 def _set(draft: Draft, value: object) -> None:
     draft.metadata["k"] = value
-
-
-class _Watching:
-    """Reads all the time; each time it sees what it saw before, and perhaps more."""
-
-    def __init__(self, journals: Journals) -> None:
-        self._journals = journals
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._error: Exception | None = None
-        self.looks = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _watch(self) -> None:
-        seen: list[Any] = []
-        journal: Journal = self._journals.open(*NAME)
-        try:
-            while not self._done.is_set():
-                found = journal.read() or []
-                assert found[: len(seen)] == seen, "a reader no longer sees what it saw before"
-                last = self._journals.open(*NAME).read(last=3) or []
-                assert len(last) >= min(3, len(found)), f"of {len(found)} items the last are {last}"
-                seen = found
-                self.looks += bool(found)
-        except Exception as error:  # noqa: BLE001 - it is raised again where it can be heard
-            self._error = error
