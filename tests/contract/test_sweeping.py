@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ from statekeep import (
     UnavailableError,
     Version,
     load_pruner,
+    open_store,
 )
 from statekeep.format.journal import Header, SegmentName, decode_head, encode_head
 from statekeep.journals import committing
@@ -45,6 +47,7 @@ from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from statekeep.store import Entry
 
@@ -232,6 +235,7 @@ DAMAGED = {
     "a line that is damaged before a sound one": head(1) + b"{}\n{}\n",
     "a header whose seal is broken": head(1).replace(b'"n":1', b'"n":2'),
     "a header that is cut": head(1)[:80],
+    "a header whose first letters are damaged": head(1).replace(b"statekeep", b"statekeeq", 1),
 }
 UNKNOWN = {
     "a newer format": b'{"statekeep":3,"uid":"' + UID.encode() + b'"}\n',
@@ -525,6 +529,29 @@ def test_every_store_is_swept(store: StateStore, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Stamp, "write", lambda _: present + DAY)
     assert journals.sweep() == SweepReport(deleted=2, kept=1)
     assert files(store) == {named}
+
+
+def test_no_empty_folder_is_left_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(tmp_path) as store:
+        (tmp_path / "theirs" / "empty").mkdir(parents=True)
+        journals = Journals(store, "agents")
+        for name in ("old", "kept"):
+            journals.open("ada", name).append(["x" * 100_000])
+        one = load_pruner("max-sessions", max_sessions=1)
+        journals.prune(one, trash=DAY)
+        journals.empty_trash()
+        swept = []
+        for days in (1, 2, 3):
+            present = datetime.now(UTC) + days * DAY
+            monkeypatch.setattr(Stamp, "write", lambda _, now=present: now)
+            swept.append(journals.prune(one).swept)
+            candidates = tmp_path / CANDIDATES
+            os.utime(candidates, (present.timestamp(), present.timestamp()))
+        assert swept == [0, 1, 0]
+        items = journals.open("ada", "kept").read()
+    empty = {os.path.relpath(path, tmp_path) for path, *held in os.walk(tmp_path) if not any(held)}
+    assert empty - {TRASH} == {"theirs/empty"}
+    assert items == ["x" * 100_000]
 
 
 class TestAnAppend:
