@@ -19,6 +19,7 @@ from statekeep import (
     AccessDeniedError,
     ConflictError,
     Journals,
+    Retention,
     Sessions,
     StateStore,
     UnavailableError,
@@ -26,6 +27,7 @@ from statekeep import (
     load_pruner,
     open_store,
 )
+from statekeep.events import Event, PruneFinished
 from statekeep.format.journal import Header, SegmentName, decode_head, encode_head
 from statekeep.journals import committing
 from statekeep.retention import PruneReport, SweepReport, sweeping
@@ -186,6 +188,17 @@ class TestWhatNobodyNames:
             clock.now += DAY
             assert prune().swept == 1
             assert files(memory) == set()
+
+    def test_is_looked_for_in_the_background(self, memory: MemoryStore, clock: Clock) -> None:
+        put_segment(memory, 1)
+        sweep(memory)
+        clock.now += DAY
+        events: list[Event] = []
+        retention = Retention(load_pruner("ttl"))
+        with Sessions(memory, retention=retention, observers=[events.append]) as sessions:
+            sessions.get_or_create("ada", "s")
+        assert [each.swept for each in events if isinstance(each, PruneFinished)] == [1]
+        assert files(memory) == set()
 
     def test_stays_if_a_prune_is_stopped(self, memory: MemoryStore, clock: Clock) -> None:
         put_segment(memory, 1)
