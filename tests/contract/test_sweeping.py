@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,12 +19,15 @@ from statekeep import (
     AccessDeniedError,
     ConflictError,
     Journals,
+    Retention,
     Sessions,
     StateStore,
     UnavailableError,
     Version,
     load_pruner,
+    open_store,
 )
+from statekeep.events import Event, PruneFinished
 from statekeep.format.journal import Header, SegmentName, decode_head, encode_head
 from statekeep.journals import committing
 from statekeep.retention import PruneReport, SweepReport, sweeping
@@ -45,6 +49,7 @@ from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from statekeep.store import Entry
 
@@ -184,6 +189,17 @@ class TestWhatNobodyNames:
             assert prune().swept == 1
             assert files(memory) == set()
 
+    def test_is_looked_for_in_the_background(self, memory: MemoryStore, clock: Clock) -> None:
+        put_segment(memory, 1)
+        sweep(memory)
+        clock.now += DAY
+        events: list[Event] = []
+        retention = Retention(load_pruner("ttl"))
+        with Sessions(memory, retention=retention, observers=[events.append]) as sessions:
+            sessions.get_or_create("ada", "s")
+        assert [each.swept for each in events if isinstance(each, PruneFinished)] == [1]
+        assert files(memory) == set()
+
     def test_stays_if_a_prune_is_stopped(self, memory: MemoryStore, clock: Clock) -> None:
         put_segment(memory, 1)
         memory.put(KEY, head())
@@ -232,6 +248,7 @@ DAMAGED = {
     "a line that is damaged before a sound one": head(1) + b"{}\n{}\n",
     "a header whose seal is broken": head(1).replace(b'"n":1', b'"n":2'),
     "a header that is cut": head(1)[:80],
+    "a header whose first letters are damaged": head(1).replace(b"statekeep", b"statekeeq", 1),
 }
 UNKNOWN = {
     "a newer format": b'{"statekeep":3,"uid":"' + UID.encode() + b'"}\n',
@@ -525,6 +542,29 @@ def test_every_store_is_swept(store: StateStore, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Stamp, "write", lambda _: present + DAY)
     assert journals.sweep() == SweepReport(deleted=2, kept=1)
     assert files(store) == {named}
+
+
+def test_no_empty_folder_is_left_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(tmp_path) as store:
+        (tmp_path / "theirs" / "empty").mkdir(parents=True)
+        journals = Journals(store, "agents")
+        for name in ("old", "kept"):
+            journals.open("ada", name).append(["x" * 100_000])
+        one = load_pruner("max-sessions", max_sessions=1)
+        journals.prune(one, trash=DAY)
+        journals.empty_trash()
+        swept = []
+        for days in (1, 2, 3):
+            present = datetime.now(UTC) + days * DAY
+            monkeypatch.setattr(Stamp, "write", lambda _, now=present: now)
+            swept.append(journals.prune(one).swept)
+            candidates = tmp_path / CANDIDATES
+            os.utime(candidates, (present.timestamp(), present.timestamp()))
+        assert swept == [0, 1, 0]
+        items = journals.open("ada", "kept").read()
+    empty = {os.path.relpath(path, tmp_path) for path, *held in os.walk(tmp_path) if not any(held)}
+    assert empty - {TRASH} == {"theirs/empty"}
+    assert items == ["x" * 100_000]
 
 
 class TestAnAppend:

@@ -21,7 +21,7 @@ OPENED = {"email", "importlib.metadata", "pluggy", "statekeep.plugins.loader", "
 NAMES_BUDGET = 5
 IMPORT_BUDGET = 155
 OPEN_BUDGET = 240
-HELP_BUDGET = 215
+HELP_BUDGET = 220
 
 
 def _imported_by(code: str) -> set[str]:

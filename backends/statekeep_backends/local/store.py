@@ -48,6 +48,7 @@ from statekeep.store import (
     content_version,
     is_key,
 )
+from statekeep.store.keys import ATTACHMENTS, JOURNALS, SEGMENTS, TRASH
 from statekeep.store.limits import check_limit, limit_of, refuse_too_large, too_large
 from statekeep_backends.local.appending import Ends, add, find_end, is_of, opened
 from statekeep_backends.local.effect import Effect
@@ -96,6 +97,9 @@ if TYPE_CHECKING:
 __all__ = ["Durability", "LocalDiskStore"]
 
 _logger = logging.getLogger(__name__)
+
+_EMPTIED = tuple([f"{each}/" for each in (JOURNALS, TRASH, SEGMENTS, ATTACHMENTS)])
+"""Where documents have folders of their own, which are left when they go."""
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX") - 1
 
 Durability = Literal["fsync", "rename"]
@@ -245,13 +249,19 @@ class LocalDiskStore(StateStore):
         """See `StateStore.close`. Nothing stays open but a scan that is not read to its end."""
 
     def sweep(self, *, older_than: timedelta) -> int:
-        """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere."""
-        swept = 0
+        """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere.
+
+        Empty folders of what comes and goes by itself are removed, too, and not counted.
+        """
+        swept, folders = 0, list[str]()
         try:
             for contents in self._walk():
+                if contents.path.startswith(_EMPTIED) and not contents.files:
+                    folders.append(contents.path)
                 for file in contents.files:
                     if is_leftover(file.name):
                         swept += _remove_if_older(contents.folder, file, older_than)
+            self._folders.take_back(folders)
         except OSError as error:
             self._fail(error, None)
         return swept

@@ -19,13 +19,13 @@ from statekeep.cli.options import (
     reading,
 )
 from statekeep.config.opening import open_sessions, open_store
-from statekeep.journals import Journals
 from statekeep.views import views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from statekeep.config.settings import Settings
+    from statekeep.journals import Journals
     from statekeep.sessions import Sessions
 
 __all__ = ["app"]
@@ -102,5 +102,7 @@ def _opened(settings: Settings, collection: str | None) -> Iterator[Sessions | J
         with open_sessions(settings) as sessions:
             yield sessions
     else:
+        from statekeep.journals import Journals  # noqa: PLC0415 - not needed to print the help
+
         with open_store(settings) as store:
             yield Journals(store, collection, conflicts=settings.conflicts)

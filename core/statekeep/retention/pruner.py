@@ -172,8 +172,8 @@ class Pruner:
                 if present is not None and trash is not None:
                     keep, now = trash, present
                     purged = _tidy("the trash", lambda: self._purge(keep, now))
-                swept = _tidy("leftovers", lambda: sweep(self._store, older_than=_STALE))
-                swept += _tidy("what no journal names", lambda: self._sweep(present, stop))
+                swept = _tidy("what no journal names", lambda: self._sweep(present, stop))
+                swept += _tidy("leftovers", lambda: sweep(self._store, older_than=_STALE))
         finally:
             report = replace(_report(plan, outcomes), swept=swept, purged=purged)
             self._emitter.emit(
