@@ -190,6 +190,47 @@ class TestAFork:
         assert journal.fork("b").read() == [1]
 
 
+class Counting(StoreWrapper):
+    """Remembers what was asked of the store."""
+
+    def __init__(self, store: StateStore) -> None:
+        super().__init__(store)
+        self.calls: list[str] = []
+
+    def get(self, key: str) -> Any:
+        self.calls.append("get")
+        return super().get(key)
+
+    def put(self, key: str, data: bytes, **expect: Any) -> Any:
+        self.calls.append("put")
+        return super().put(key, data, **expect)
+
+    def scan(self, prefix: str = "") -> Any:
+        self.calls.append("scan")
+        return super().scan(prefix)
+
+    def said(self) -> str:
+        said, self.calls = " ".join(self.calls), []
+        return said
+
+
+def test_files_cost_what_they_must(store: StateStore) -> None:
+    counting = Counting(store)
+    journal = Journals(counting, "agents").open("a")
+    journal.append([1])
+    counting.said()
+    journal.attach(b"one", "1.txt")
+    assert counting.said() == "get put put"
+    ref = journal.attach(b"two", "2.txt")
+    assert counting.said() == "get put"
+    journal.fork("b")
+    assert counting.said() == "get get scan get put get put put"
+    journal.append([{"file": ref}])
+    assert counting.said() == "put"
+    journal.delete()
+    assert counting.said() == "get"
+
+
 class TestWithoutAJournal:
     def test_is_refused(self, journals: Journals, store: StateStore) -> None:
         journal = journals.open("none")

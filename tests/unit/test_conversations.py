@@ -231,6 +231,14 @@ class TestAFork:
         assert fork.summary().pinned_until is None
         assert sessions.load("s", required=True).summary().pinned_until == FOREVER
 
+    def test_takes_no_end_along(self) -> None:
+        sessions = Sessions(MemoryStore())
+        sessions.get_or_create("ada", "s")
+        end = datetime(2030, 1, 1, tzinfo=UTC)
+        fork = sessions.expire("s", end).fork("f")
+        assert fork.summary().expires_at is None
+        assert sessions.load("s", required=True).summary().expires_at == end
+
     def test_is_not_what_a_copy_is(self) -> None:
         session = Session.new("ada", "s")
         with pytest.raises(ValueError, match=r"fork\(new_id\)"):

@@ -182,6 +182,29 @@ class TestAHandle:
             stale.append([2])
         assert journals.open("a").read() == [3]
 
+    def test_answers_no_other_journal_than_the_one_that_it_read(self, journals: Journals) -> None:
+        journals.open("a").append([1])
+        for read in (Journal.head, Journal.load, Journal.read):
+            handle = journals.open("a")
+            assert read(handle)
+            journals.open("a").delete()
+            with pytest.raises(ConflictError, match="deleted"):
+                handle.append(["answer"])
+            journals.open("a").append([2])
+            with pytest.raises(ConflictError, match="made anew"):
+                handle.append(["answer"])
+            assert read(handle)
+            handle.append(["answer"])
+            assert journals.open("a").read() == [2, "answer"]
+
+    def test_that_read_that_there_is_none_makes_it(self, journals: Journals) -> None:
+        handle = journals.open("a")
+        handle.append([1])
+        journals.open("a").delete()
+        assert handle.read() is None
+        handle.append([2])
+        assert handle.read() == [2]
+
     def test_that_deleted_it_begins_anew(self, journals: Journals) -> None:
         journal = journals.open("a")
         journal.append([1])

@@ -25,6 +25,7 @@ from statekeep import (
     Sessions,
     load_pruner,
 )
+from statekeep.errors import ClosedError
 from statekeep.events import ConflictDetected, ConflictRetried, Event, OperationFinished
 from statekeep.observe.emitter import count_request
 from statekeep_backends.memory import MemoryStore
@@ -147,6 +148,14 @@ class TestOperations:
         assert place.events[-1] == place.operations[0]
         assert place.operations[0].store == str(place.store)
         assert before <= place.operations[0].started_at <= datetime.now(UTC)
+
+    @pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("Journals.")])
+    def test_of_what_was_closed_are_refused(self, place: Place, name: str) -> None:
+        before = {entry.key: entry.fingerprint for entry in place.store.scan()}
+        place.journals.close()
+        with pytest.raises(ClosedError, match="this Journals was closed; open it again"):
+            CALLS[name][1](place)
+        assert {entry.key: entry.fingerprint for entry in place.store.scan()} == before
 
     def test_have_no_subject_when_it_is_new(self, place: Place) -> None:
         place.sessions.get_or_create("ada")

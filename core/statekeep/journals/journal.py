@@ -80,8 +80,9 @@ class Shared:
 class Journal:
     """A journal of a collection; `Journals.open` gives one, without looking at the store.
 
-    It remembers the head that it saw, so that an append is one request. Not safe under threads:
-    open one for each.
+    It remembers the head that it saw, so that an append is one request. What it read or wrote last
+    is what it changes: if that was deleted or made anew since, it raises `ConflictError`, until it
+    has read what is there now. Not safe under threads: open one for each.
     """
 
     def __init__(self, shared: Shared, name: tuple[str, ...]) -> None:
@@ -105,6 +106,7 @@ class Journal:
         """Read what is said of it; None if there is none. One request."""
         with self._emitter.operation("head", self._subject):
             seen = self._file.read()
+            self._uid = None if seen is None else seen.uid
             return None if seen is None else head_of(seen)
 
     @checked
@@ -223,7 +225,9 @@ class Journal:
             return Loaded(head_of(seen), first, self._items(seen, first, end))
 
         with self._emitter.operation("load", self._subject):
-            return self._read(read)
+            loaded = self._read(read)
+            self._uid = None if loaded is None else loaded.head.uid
+            return loaded
 
     @checked
     def read(
