@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import local, remote
+from benchmarks import journals, local, remote
 from benchmarks.bench import Bench, Plan
 from benchmarks.conversations import LARGE, MIXED_LARGE, MIXED_SMALL, SMALL
 from benchmarks.machine import filesystem
@@ -32,6 +32,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
         local.fleet,
         local.listing,
         local.pruning,
+        journals.journals,
         remote.buckets,
     )
 }

@@ -184,6 +184,16 @@ class _Server:
         cost, _ = subject.measure(work)
         return cost / len(subject.numbers)
 
+    def fill(self, turns: int) -> None:
+        """Let the conversation have so many turns; of those who keep one."""
+        subject: Any = self._subject
+        subject.fill(turns)
+
+    def whole(self, work: str, *arguments: object) -> Cost:
+        """Do some work once that is not done for each session."""
+        cost, _ = self._subject.measure(work, *arguments)
+        return cost
+
     def newest(self, limit: int | None, expected: int) -> Cost:
         """List once."""
         cost, found = self._subject.measure("newest", limit)

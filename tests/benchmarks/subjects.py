@@ -95,7 +95,7 @@ class Subject(ABC):
         return cost, result
 
     def _do(self, work: str, *arguments: Any) -> Any:
-        if work in {"newest", "prune"}:
+        if work not in {"create", "load", "turn", "update"}:
             result = getattr(self, work)(*arguments)
             return self.loop.run(result) if inspect.iscoroutine(result) else result
         each = getattr(self, work)

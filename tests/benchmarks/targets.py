@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmarks.journals import ALL, APPEND, ONE_BY_ONE, TAIL, WHOLE
 from benchmarks.local import ORIGINAL, SCAN
 from benchmarks.remote import FLOOR
 
@@ -63,9 +64,27 @@ def verdicts(results: Results) -> Iterator[Verdict]:
                 most = 1024.0 if row.work == "kept for each" else 1536.0
                 what = f"{place}, {size}: bytes of memory, {row.work}"
                 yield Verdict(what, most, most, row.wall[-1])
+        elif row.part.startswith("journals") and row.subject.startswith(ONE_BY_ONE):
+            yield from _of_journals(results, row)
         elif row.part == "buckets" and row.subject == "statekeep, obstore":
             bounds = {(place, "save again"): (1.5, 1.3), (place, "load"): (1.6, 1.3)}
             yield from _beside(results, row, FLOOR, bounds.get((place, row.work)))
+
+
+def _of_journals(results: Results, row: Row) -> Iterator[Verdict]:
+    """A turn costs the turn; it and the last ones do not cost the whole."""
+    whole = row.subject.replace(ONE_BY_ONE, WHOLE)
+    others = {
+        ("turn 10,000", APPEND): (("turn 100", APPEND), row.subject, 1.3, 1.1),
+        ("turn 1,000", APPEND): (("turn 1,000", APPEND), whole, 0.2, 0.05),
+        ("1,000 turns", TAIL): (("1,000 turns", ALL), row.subject, 0.1, 0.05),
+    }
+    if found := others.get((row.size, row.work)):
+        (size, work), subject, most, stretch = found
+        base = results.find((row.part, row.place, size, work), subject)
+        if base:
+            what = f"{row.place}, {row.size}, {row.work}: {row.subject} ÷ {subject}, {size}, {work}"
+            yield Verdict(f"{what} (time)", most, stretch, results.ratio(row, base))
 
 
 def behind(results: Results) -> Iterator[tuple[Row, Row, Ratio]]:

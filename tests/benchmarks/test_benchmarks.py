@@ -148,6 +148,19 @@ def test_it_measures_and_reports_on_a_filesystem(tmp_path: Path) -> None:
 
 
 @pytest.mark.rest
+def test_it_measures_conversations(tmp_path: Path) -> None:
+    results = measure(replace(_plan(tmp_path), crowd=1_000), ["journals"])
+    part = "journals: a power cut takes nothing"
+    for subject in ("statekeep, fsync", "whole session, fsync", "bare SQLite, FULL"):
+        for size, work in (
+            ("turn 1,000", "append of 1 KB"), ("1,000 turns", "last 20"), ("1,000 turns", "all")
+        ):  # fmt: skip
+            assert _row(results, part, work, subject, size).wall[0] > 0
+    assert len([*verdicts(results)]) == 4  # without turn 10,000
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.rest
 def test_the_original_is_measured_in_turn_with_the_others(tmp_path: Path, stand_in: Path) -> None:
     (tmp_path / "disk").mkdir()
     plan = replace(_plan(tmp_path / "disk"), original=stand_in, rounds=2, sizes={SMALL: 2})

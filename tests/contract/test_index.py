@@ -9,6 +9,7 @@ import secrets
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from statekeep.heads import index as index_module
 from statekeep.heads import records as records_module
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.records import decode_index
+from statekeep.store import Entry, StoreWrapper
 from statekeep.store.keys import SESSIONS, session_key
 from statekeep_backends.local import files
 from statekeep_backends.memory import MemoryStore
@@ -564,3 +566,24 @@ class TestFilesThatLookUnchanged:
         listing = sessions.list()
         assert [summary.id for summary in listing] == ["s0"]
         assert [problem.key for problem in listing.problems] == ["sessions/s2.json"]
+
+
+class _ScannedLongAgo(StoreWrapper):
+    """Every document was written anew since the scan, two hours later."""
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        for entry in super().scan(prefix):
+            assert entry.modified_ns is not None
+            yield replace(entry, modified_ns=entry.modified_ns - 7200 * 10**9)
+
+
+def test_what_is_written_after_the_scan_is_as_young_as_what_is_read() -> None:
+    session = Session.new("ada", "s")
+    session.updated_at -= timedelta(days=30)
+    store = MemoryStore()
+    store.put(session_key("s"), session.to_json())
+    plan = Sessions(_ScannedLongAgo(store)).plan_prune(
+        load_pruner("ttl"), min_idle=timedelta(hours=1)
+    )
+    assert plan.victims == ()
+    assert [each.reason for each in plan.protected] == ["changed within 1:00:00"]

@@ -22,7 +22,12 @@ from statekeep.store import (
     get_many,
     power,
 )
-from statekeep.testing import SessionsContract, StateStoreContract, StateStoreMachine
+from statekeep.testing import (
+    JournalsContract,
+    SessionsContract,
+    StateStoreContract,
+    StateStoreMachine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,6 +57,14 @@ class TestCountedSessions(SessionsContract):
         return new_location()
 
 
+class TestCountedJournals(JournalsContract):
+    open = staticmethod(open_counted)
+
+    @pytest.fixture
+    def location(self, new_location: Callable[[], str]) -> str:
+        return new_location()
+
+
 class TestCompressedStore(StateStoreContract):
     open = staticmethod(open_compressed)
     size_of = _compressed_size
@@ -62,6 +75,14 @@ class TestCompressedStore(StateStoreContract):
 
 
 class TestCompressedSessions(SessionsContract):
+    open = staticmethod(open_compressed)
+
+    @pytest.fixture
+    def location(self, new_location: Callable[[], str]) -> str:
+        return new_location()
+
+
+class TestCompressedJournals(JournalsContract):
     open = staticmethod(open_compressed)
 
     @pytest.fixture

@@ -254,7 +254,6 @@ def test_journals_lose_nothing_that_was_acknowledged(
         items = journals.open(SHARED).read() or []
         head = journals.open(SHARED).append([["after", 0, ""]])
         assert head.length == len(items) + 1
-        assert diagnose(store, documents=True).findings == ()
     appended: dict[str, list[int]] = {}
     for who, number, _ in items:
         appended.setdefault(who, []).append(number)

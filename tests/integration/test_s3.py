@@ -22,6 +22,7 @@ from statekeep import (
     ConflictError,
     Documents,
     InvalidKeyError,
+    Journals,
     Session,
     Sessions,
     StateStore,
@@ -35,6 +36,7 @@ from statekeep.doctor import diagnose, repair
 from statekeep.events import Event, OperationFinished
 from statekeep.retention import Retention
 from statekeep.store import SupportsInspect, Version, delete_many, get_many, inspect, power
+from statekeep.testing.journal_checks import small_bounds
 from statekeep.testing.processes import in_processes, update_often
 from statekeep.timestamps import utc_now
 from statekeep_backends.s3 import requests
@@ -245,6 +247,81 @@ class TestBudgets:
         assert proxy.count() == ["LIST"]
         documents.delete("a", "b", kind="json")
         assert proxy.count() == ["GET", "DELETE"]
+
+    def test_of_journals(self, store: StateStore, proxy: Proxy) -> None:
+        journals = Journals(store, "c")
+        journal = journals.open("ada", "thread-17")
+        assert proxy.count() == []
+        journal.append([0])
+        assert proxy.count() == ["GET", "PUT"]
+        for number in range(1, 4):
+            journal.append([number], key=f"request-{number}", set={"k": number})
+            assert proxy.count() == ["PUT"]
+        cold = journals.open("ada", "thread-17")
+        cold.append([4])
+        assert proxy.count() == ["GET", "PUT"]
+        cold.change(lambda draft: draft.pop())
+        assert proxy.count() == ["PUT"]
+        journal.append([4])  # another appended meanwhile
+        assert proxy.count() == ["PUT", "HEAD", "GET", "PUT"]
+        journal.append([9], key="request-1")
+        assert proxy.count() == ["GET"]  # that it is known must be so now
+        journal.head()
+        assert proxy.count() == ["GET"]
+        assert journal.read(last=2) == [3, 4]
+        assert proxy.count() == ["GET"]
+        assert journals.open("ada", "thread-17").read() == [0, 1, 2, 3, 4]
+        assert proxy.count() == ["GET"]
+        assert [*journals.heads("ada")]
+        assert proxy.count() == ["GET", "LIST", "GET"]
+        assert len(journals.list()) == 1
+        assert proxy.count() == ["LIST", "GET"]
+        assert journal.delete()
+        assert proxy.count() == ["GET", "DELETE"]
+        assert not journal.delete()
+        assert proxy.count() == ["GET"]
+
+    def test_of_the_segments_of_journals(self, store: StateStore, proxy: Proxy) -> None:
+        items = [[number, "x" * 200] for number in range(60)]
+        seen = set()
+        with small_bounds(lines=1500, kept=500, merged=4000):
+            journal = Journals(store, "c").open("a")
+            journal.append(items[:1])
+            proxy.count()
+            for item in items[1:]:
+                journal.append([item])
+                # In the order in which it must be: a segment is put before it is named.
+                seen.add(tuple(proxy.count()))
+        assert seen == {
+            ("PUT",),
+            ("PUT", "PUT"),  # with a segment
+            ("GET", "GET", "GET", "PUT", "PUT"),  # and with three that become one with it
+        }
+        loaded = journal.load()
+        assert loaded is not None
+        assert loaded.items == items
+        segments = len(proxy.count()) - 1
+        assert segments > 2
+        assert journal.read(last=1) == items[-1:]
+        assert proxy.count() == ["GET"]
+        assert journal.read(last=8) == items[-8:]
+        assert proxy.count() == ["GET", "GET"]
+        assert journal.read(start=0, stop=1) == items[:1]
+        assert proxy.count() == ["GET", "GET"]
+        assert journal.delete()
+        assert proxy.count() == ["GET", "DELETE"]
+
+    @pytest.mark.rest
+    @each_server_and_client_once
+    def test_of_ten_thousand_turns_of_a_journal(self, store: StateStore, proxy: Proxy) -> None:
+        journal = Journals(store, "c").open("a")
+        for number in range(0, 10_000, 10):
+            journal.append([[each, "x" * 1000] for each in range(number, number + 10)])
+        proxy.count()
+        found = journal.read()
+        assert found is not None
+        assert [item[0] for item in found] == [*range(10_000)]
+        assert len(proxy.count()) <= 20
 
     def test_are_what_observers_are_told(self, store: StateStore, proxy: Proxy) -> None:
         told: list[OperationFinished] = []

@@ -16,6 +16,7 @@ from statekeep.format.record import HeadRecord, IndexSnapshot, Problem, sort_new
 from statekeep.heads.records import CachedRecords, decode_index, encode_index
 from statekeep.observe.events import ProblemFound
 from statekeep.store.powers import get_many
+from statekeep.timestamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sized
@@ -86,7 +87,7 @@ class SummaryIndex:
             missing = _missing(known, fingerprints)
         if below is not None:
             missing.append(f"{below}.jsonl")  # no scan below it shows its fingerprint
-        fresh = self._read(missing)
+        fresh = self._read(missing, modified if times else None)
         reusable = fresh.cacheable()
         # Read once and set once: other threads do the same meanwhile.
         self._cached = cached = known + reusable
@@ -112,7 +113,7 @@ class SummaryIndex:
                 _logger.warning("%r on %s: %s", problem.key, self._store, reason)
                 self._emitter.emit(ProblemFound, problem.key, problem.reason)
 
-    def _read(self, keys: Iterable[str]) -> CachedRecords:
+    def _read(self, keys: Iterable[str], modified: dict[str, int | None] | None) -> CachedRecords:
         records: list[HeadRecord] = []
         problems: list[tuple[str | None, Problem]] = []
         for key, blob in get_many(self._store, keys):
@@ -121,6 +122,8 @@ class SummaryIndex:
             if isinstance(blob, StateStoreError):
                 problems.append((None, Problem(key, None, blob.message)))
                 continue
+            if modified is not None and blob.modified is not None:
+                modified[key] = to_nanoseconds(blob.modified)  # perhaps written since the scan
             try:
                 records.append(self._collection.read(key, blob))
             except (CorruptDataError, UnsupportedError) as error:

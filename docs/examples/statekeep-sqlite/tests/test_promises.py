@@ -10,6 +10,8 @@ from hypothesis import settings
 
 from statekeep import load_pruner
 from statekeep.testing import (
+    JournalMachine,
+    JournalsContract,
     PrunerContract,
     SessionsContract,
     StateStoreContract,
@@ -34,6 +36,12 @@ class TestSessions(SessionsContract):
         return f"sqlite:{tmp_path}/state.db"
 
 
+class TestJournals(JournalsContract):
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return f"sqlite:{tmp_path}/state.db"
+
+
 @settings(max_examples=20, stateful_step_count=30, deadline=None)
 class Machine(StateStoreMachine):
     def location(self) -> str:
@@ -41,6 +49,15 @@ class Machine(StateStoreMachine):
 
 
 TestMachine = Machine.TestCase
+
+
+@settings(max_examples=10, stateful_step_count=30, deadline=None)
+class MachineOfJournals(JournalMachine):
+    def location(self) -> str:
+        return f"sqlite:{tempfile.mkdtemp()}/state.db"
+
+
+TestMachineOfJournals = MachineOfJournals.TestCase
 
 
 class TestLastOfDay(PrunerContract):
