@@ -94,7 +94,6 @@ if TYPE_CHECKING:
 __all__ = ["Durability", "LocalDiskStore"]
 
 _logger = logging.getLogger(__name__)
-
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX") - 1
 
 Durability = Literal["fsync", "rename"]
