@@ -48,7 +48,6 @@ from statekeep.store import (
     content_version,
     is_key,
 )
-from statekeep.store.keys import ATTACHMENTS, JOURNALS, SEGMENTS, TRASH
 from statekeep.store.limits import check_limit, limit_of, refuse_too_large, too_large
 from statekeep_backends.local.appending import Ends, add, find_end, is_of, opened
 from statekeep_backends.local.effect import Effect
@@ -83,7 +82,7 @@ from statekeep_backends.local.inspection import inspect_folder, inspect_locks
 from statekeep_backends.local.locks import NoLockError, locked
 from statekeep_backends.local.modes import Modes
 from statekeep_backends.local.repairing import ChangedError, repair
-from statekeep_backends.local.walking import walk
+from statekeep_backends.local.walking import EMPTIED, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,9 +96,6 @@ if TYPE_CHECKING:
 __all__ = ["Durability", "LocalDiskStore"]
 
 _logger = logging.getLogger(__name__)
-
-_EMPTIED = tuple([f"{each}/" for each in (JOURNALS, TRASH, SEGMENTS, ATTACHMENTS)])
-"""Where documents have folders of their own, which are left when they go."""
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX") - 1
 
 Durability = Literal["fsync", "rename"]
@@ -256,7 +252,7 @@ class LocalDiskStore(StateStore):
         swept, folders = 0, list[str]()
         try:
             for contents in self._walk():
-                if contents.path.startswith(_EMPTIED) and not contents.files:
+                if contents.path.startswith(EMPTIED) and not contents.files:
                     folders.append(contents.path)
                 for file in contents.files:
                     if is_leftover(file.name):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from statekeep.store.keys import ATTACHMENTS, JOURNALS, SEGMENTS, TRASH
 from statekeep_backends.local.files import LOCKS
 from statekeep_backends.local.folders import NotAFolderError, Trail
 from statekeep_backends.local.listing import list_folder
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from statekeep_backends.local.folders import Folders
     from statekeep_backends.local.listing import Found
 
-__all__ = ["Contents", "walk"]
+__all__ = ["EMPTIED", "Contents", "walk"]
+
+EMPTIED: Final = tuple([f"{each}/" for each in (JOURNALS, TRASH, SEGMENTS, ATTACHMENTS)])
+"""Below which documents have folders of their own, which are left when they go."""
 
 
 class Contents(NamedTuple):
