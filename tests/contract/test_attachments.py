@@ -220,7 +220,7 @@ def test_files_cost_what_they_must(store: StateStore) -> None:
     journal.append([1])
     counting.said()
     journal.attach(b"one", "1.txt")
-    assert counting.said() == "get put put"
+    assert counting.said() == "put put"
     ref = journal.attach(b"two", "2.txt")
     assert counting.said() == "get put"
     journal.fork("b")

@@ -28,6 +28,7 @@ from statekeep import (
 from statekeep.errors import ClosedError
 from statekeep.events import ConflictDetected, ConflictRetried, Event, OperationFinished
 from statekeep.observe.emitter import count_request
+from statekeep.store.keys import STAMP
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ class Place:
         Documents(self.store).save_json("a/b", "c", 1)
         self.sessions = Sessions(self.store, observers=[self.events.append])
         self.documents = Documents(self.store, observers=[self.events.append])
-        Journals(self.store, "c").open("a").create([1])
+        unseen = Journals(self.store, "c")
+        unseen.open("gone").create()
+        unseen.open("gone").expire(datetime(2026, 1, 1, tzinfo=UTC))
+        unseen.prune(load_pruner("expired"), trash=timedelta(days=7))
+        self.store.delete(STAMP)  # else no prune would be due
+        unseen.open("a").create([1])
         self.journals = Journals(self.store, "c", observers=[self.events.append])
         self.journal = self.journals.open("a")
         self.blobs = Blobs(self.store, "c", observers=[self.events.append])
@@ -125,6 +131,10 @@ CALLS: dict[str, tuple[str | None, Callable[[Place], Any]]] = {
     "Journals.delete_below": (None, lambda p: p.journals.delete_below("a")),
     "Journals.plan_prune": (None, lambda p: p.journals.plan_prune(NOTHING)),
     "Journals.prune": (None, lambda p: p.journals.prune(NOTHING)),
+    "Journals.restore": ("c/gone", lambda p: p.journals.restore("gone")),
+    "Journals.list_trash": (None, lambda p: p.journals.list_trash()),
+    "Journals.empty_trash": (None, lambda p: p.journals.empty_trash()),
+    "Journals.sweep": (None, lambda p: p.journals.sweep()),
 }
 
 

@@ -163,3 +163,7 @@ class AsyncJournals(ClosingTwin[Journals]):
     delete_below = hop(Journals.delete_below)
     plan_prune = hop(Journals.plan_prune)
     prune = hop(Journals.prune)
+    restore = hop(Journals.restore)
+    list_trash = hop(Journals.list_trash)
+    empty_trash = hop(Journals.empty_trash)
+    sweep = hop(Journals.sweep)

@@ -354,7 +354,6 @@ class Journal:
             return self._writer.anew(header, (*seen.lines.changes, line))
 
         with self._emitter.operation("attach", self._subject):
-            self._file.read()
             seen = self._there(self._commit("attach", follow, _TIMEOUT))
             return Attachments(self._transfer.store, seen.uid).put(data, file_name)
 

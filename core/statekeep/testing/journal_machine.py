@@ -239,12 +239,14 @@ class JournalMachine(RuleBasedStateMachine):
         found = self._handles[handle].read(start=start, stop=start + length)
         expected = None if self._uid is None else self._items[start : start + length]
         assert found == expected, f"a part is read as {found!r:.200}, and is {expected!r:.200}"
+        self._uids[handle] = self._uid
 
     @rule(handle=_handles, last=st.integers(0, 9))
     def read_the_last(self, handle: int, last: int) -> None:
         found = self._handles[handle].read(last=last)
         expected = None if self._uid is None else self._items[max(0, len(self._items) - last) :]
         assert found == expected, f"the last {last} are {expected!r:.200}, read as {found!r:.200}"
+        self._uids[handle] = self._uid
 
     @invariant()
     def is_what_a_list_would_be(self) -> None:
