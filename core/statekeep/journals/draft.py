@@ -26,7 +26,8 @@ class Draft:
     Attributes:
         exists: Whether there is a journal; otherwise the change makes one.
         metadata: Its metadata; to be changed in place.
-        forget: Set it to have what went deleted at once, and not only some days later.
+        forget: Set it to have what went deleted at once, in the trash as well, and not only some
+            days later. Whoever reads an older version meanwhile reads it again.
     """
 
     def __init__(self, seen: Seen | None, segments: Segments | None) -> None:
@@ -36,7 +37,8 @@ class Draft:
         self.metadata: dict[str, Any] = deepcopy(seen.contents.metadata) if seen else {}
         self._segments = segments
         self._known = {*seen.contents.keys} if seen else set[str]()
-        self.older: list[SegmentName | list[Any]] = [*seen.lines.header.segments] if seen else []
+        self._named = seen.lines.header.segments if seen else ()
+        self.older: list[SegmentName | list[Any]] = [*self._named]
         self._tail: list[Any] = deepcopy(seen.contents.tail) if seen else []
         self._in_lines = self._untouched = len(self._tail)
         self._keys: list[str] = []
@@ -176,16 +178,29 @@ class Draft:
         """Take all items away; the metadata stays."""
         self.truncate(0)
 
+    def settle(self) -> None:
+        """Have nothing of what went in what is written, if it is to be forgotten; internal."""
+        if not self.forget:
+            return
+        self.is_rewritten = True
+        whole = {part.name: part.items for part in self._named}
+        for place, part in enumerate(self.older):
+            if not isinstance(part, list) and part.items < whole[part.name]:
+                self.older[place] = self._read(part)[: part.items]
+
     def line(self, n: int, id: str, at: str) -> Change:  # noqa: A002 - the field's name
         """The change that this draft is; internal."""
         metadata = plain_value(self.metadata)
-        appended = self._tail if self.is_rewritten else self._tail[self._untouched :]
+        if self.is_rewritten:  # with a header that holds no metadata
+            return Change(
+                n=n, id=id, at=at, items=tuple(self._tail), keys=tuple(self._keys), set=metadata
+            )
         return Change(
             n=n,
             id=id,
             at=at,
-            drop=0 if self.is_rewritten else self._in_lines - self._untouched,
-            items=tuple(appended),
+            drop=self._in_lines - self._untouched,
+            items=tuple(self._tail[self._untouched :]),
             keys=tuple(self._keys),
             unset=tuple([name for name in self._metadata if name not in metadata]),
             set={

@@ -21,6 +21,7 @@ from statekeep.format.values import plain_value
 from statekeep.journals.attachments import Attachments
 from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
+from statekeep.journals.forgetting import delete_unnamed, segments_of
 from statekeep.journals.heads import Head, Loaded, head_of
 from statekeep.journals.items import plain_item
 from statekeep.journals.segments import MissingSegmentError, Segments
@@ -258,16 +259,27 @@ class Journal:
             ConflictError: Others came between until the timeout; nothing was written.
         """
         result: list[T] = []
+        left: frozenset[str] | None = None
 
         def follow(seen: Seen | None, change: str) -> bytes | None:
+            nonlocal left
             self._compare(seen, ANY)
             if seen is None and not create:
                 raise self._not_found()
             draft = Draft(seen, self._segments(seen) if seen else None)
             result[:] = [apply(fn, draft)]
-            return None if result[0] is SKIP else self._writer.drafted(seen, draft, change)
+            left = None
+            if result[0] is SKIP:
+                return None
+            draft.settle()
+            if seen is not None and draft.forget:
+                left = segments_of(self._transfer.store, seen.uid)
+            return self._writer.drafted(seen, draft, change)
 
-        self._commit("change", follow, timeout)
+        with self._emitter.operation("change", self._subject):
+            seen = self._commit("change", follow, timeout)
+            if seen is not None and left is not None:
+                delete_unnamed(self._transfer.store, self._file.key, seen, left)
         return result[0]
 
     @checked

@@ -92,7 +92,7 @@ class HeadWriter:
         )
         if seen is None or not draft.is_rewritten:
             return self.followed(seen, line)
-        self._check_metadata(seen, line)
+        self._check_metadata(None, line)
         contents = fold(seen.lines.header, seen.lines.changes)
         writer = Segments(self._transfer, seen.uid)
         segments, first = [], 0
@@ -104,7 +104,7 @@ class HeadWriter:
             seen.lines.header,
             n=contents.n,
             about=contents.about,
-            metadata=contents.metadata,
+            metadata={},
             keys=tuple(contents.keys[-MAX_KEYS:]),
             ids=tuple([*contents.ids.items()][-MAX_IDS:]),
         )

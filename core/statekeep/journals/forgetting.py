@@ -1,0 +1,57 @@
+"""Deleting at once what went from a journal, where its bytes must not stay for the sweep.
+
+What is listed before a head is written, and not named by it then, was put by who had read an older
+one; so nobody will ever name it, and it can go without waiting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statekeep.errors import CorruptDataError, UnsupportedError
+from statekeep.format.journal import decode_head
+from statekeep.retention.copies import list_copies
+from statekeep.store.keys import SEGMENTS
+from statekeep.store.powers import delete_many, get_many
+from statekeep.store.protocol import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from statekeep.journals.committing import Seen
+    from statekeep.store.protocol import StateStore
+
+__all__ = ["delete_unnamed", "segments_of"]
+
+
+def segments_of(store: StateStore, uid: str) -> frozenset[str]:
+    """The keys of all segments of a journal, whoever names them."""
+    return frozenset(entry.key for entry in store.scan(f"{SEGMENTS}/{uid}"))
+
+
+def delete_unnamed(store: StateStore, key: str, seen: Seen, listed: Collection[str]) -> None:
+    """Delete what a head names no more, and the copies of the journal in the trash.
+
+    Args:
+        store: Where.
+        key: Of the head.
+        seen: The head, as it has certainly been written.
+        listed: What `segments_of` gave before.
+    """
+    folder = f"{SEGMENTS}/{seen.uid}"
+    named = {f"{folder}/{segment.name}.jsonl" for segment in seen.lines.header.segments}
+    copies = [copy.key for copy in list_copies(store) if copy.source == key]
+    ours = [
+        each
+        for each, blob in get_many(store, copies)
+        if isinstance(blob, Blob) and _uid_of(blob.data) == seen.uid
+    ]
+    delete_many(store, [*(each for each in listed if each not in named), *ours])
+
+
+def _uid_of(data: bytes) -> str | None:
+    header, _, _ = data.partition(b"\n")
+    try:
+        return decode_head(header + b"\n").header.uid
+    except (CorruptDataError, UnsupportedError):
+        return None  # what cannot be read is for the doctor
