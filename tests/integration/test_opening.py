@@ -131,6 +131,7 @@ CALLS: dict[str, Callable[[Sessions], object]] = {
     "list": lambda s: s.list(),
     "pin": lambda s: s.pin("s"),
     "unpin": lambda s: s.unpin("s"),
+    "expire": lambda s: s.expire("s", None),
     "plan_prune": lambda s: s.plan_prune(STRATEGY),
     "prune": lambda s: s.prune(STRATEGY),
 }
