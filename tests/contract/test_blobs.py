@@ -11,6 +11,7 @@ import pytest
 from support import facts
 
 from statekeep import ABSENT, Blobs, ConflictError, Documents, InvalidKeyError, Journals, Sessions
+from statekeep.doctor import diagnose, repair
 from statekeep.documents import BlobInfo
 from statekeep.events import BlobDeleted, BlobSaved, ConflictDetected, Event
 
@@ -225,6 +226,16 @@ def test_documents_and_sessions_see_none_of_them(blobs: Blobs, store: StateStore
     assert len(Sessions(store).list()) == 0
     with pytest.raises(InvalidKeyError, match="written through Blobs"):
         Documents(store).save_json("blobs/plots", "plan", 1)
+
+
+def test_the_doctor_takes_none_for_damage(blobs: Blobs, store: StateStore) -> None:
+    for file_name in ("plan.json", "notes.md", "plot.gif", "Makefile"):
+        for data in (b"{", b"\xff", b'{"statekeep":9}', b""):
+            blobs.put(data, data.hex(), file_name)
+    diagnosis = diagnose(store, documents=True)
+    assert (diagnosis.healthy, diagnosis.findings, diagnosis.examined) == (True, (), 16)
+    repair(store, diagnosis)
+    assert len(blobs.list()) == 16
 
 
 def test_observers_hear_of_what_happened(store: StateStore) -> None:

@@ -45,6 +45,7 @@ from statekeep.store.keys import (
     STAMP,
     TRASH,
     WRITTEN_BY,
+    blob_name,
     is_session_key,
     parse_document_key,
     session_key,
@@ -152,6 +153,8 @@ def diagnose(
 
 def _examine(key: str, blob: Blob, *, documents: bool) -> tuple[list[Finding], SoundHead | None]:
     """What is wrong with a document, and the head that it is if it is a sound one of a journal."""
+    if blob_name(key) is not None:
+        return [], None  # whatever is in it
     try:
         if _is_below(key, TRASH) or key.split("/", maxsplit=1)[0] in WRITTEN_BY:
             refuse_newer(blob.data, knows=_known_format(key))
