@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from statekeep.journals.committing import Seen
     from statekeep.journals.segments import Segments
 
-__all__ = ["Draft", "plain_item", "size_of"]
+__all__ = ["Draft", "copied", "plain_item", "size_of"]
+
+T = TypeVar("T")
 
 MAX_ITEM: Final = 16 * 2**20
 """Bytes of an item as JSON."""
@@ -41,7 +43,7 @@ class Draft:
         self._segments = segments
         self._known = {*seen.contents.keys} if seen else set[str]()
         self.older: list[SegmentName | list[Any]] = [*seen.lines.header.segments] if seen else []
-        self._tail: list[Any] = deepcopy(seen.contents.tail) if seen else []
+        self._tail: list[Any] = copied(seen.contents.tail) if seen else []
         self._in_lines = self._untouched = len(self._tail)
         self._keys: list[str] = []
         self.is_rewritten = False
@@ -66,7 +68,7 @@ class Draft:
                 items = part if isinstance(part, list) else self._read(part)
                 found += items[max(0, start - position) : max(0, stop - position)]
             position += size
-        return deepcopy(found)
+        return copied(found)
 
     def last(self, n: int) -> list[Any]:
         """Read the last items, at most so many."""
@@ -205,7 +207,13 @@ def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
     size = size_of(item)
     if size > MAX_ITEM:
         raise InvalidDocumentError(f"an item has {size} bytes, more than {MAX_ITEM}", landed="no")
-    return deepcopy(item)
+    return copied(item)
+
+
+def copied(items: T) -> T:
+    """Items of which nothing is shared; several times as fast as a deep copy."""
+    copy: T = orjson.loads(orjson.dumps(items))
+    return copy
 
 
 def size_of(value: object) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -30,7 +29,7 @@ from statekeep.format.journal import (
 from statekeep.format.summary import EXPIRES, PIN
 from statekeep.format.values import plain_value
 from statekeep.journals.committing import HeadFile
-from statekeep.journals.draft import Draft, plain_item, size_of
+from statekeep.journals.draft import Draft, copied, plain_item, size_of
 from statekeep.journals.heads import Head, Loaded, head_of
 from statekeep.journals.segments import MissingSegmentError, Segments
 from statekeep.observe.events import (
@@ -446,11 +445,14 @@ class Journal:
             for segment in seen.lines.header.segments
             if start < segment.first + segment.items and segment.first < stop
         ]
-        begin = wanted[0].first if wanted else seen.before
-        items = [*self._segments(seen).read(wanted)] if wanted else []
-        if stop > seen.before:
-            items += deepcopy(seen.contents.tail)
-        return items[max(0, start - begin) : max(0, stop - begin)]
+        items: list[Any] = []
+        if wanted:
+            begin = wanted[0].first
+            items = [*self._segments(seen).read(wanted)][start - begin : stop - begin]
+        before = seen.before
+        if stop > before:
+            items += copied(seen.contents.tail[max(0, start - before) : stop - before])
+        return items
 
     def _followed(self, seen: Seen | None, change: Change) -> bytes:
         """The head with one more line."""
