@@ -156,7 +156,7 @@ def test_it_measures_conversations(tmp_path: Path) -> None:
             ("turn 1,000", "append of 1 KB"), ("1,000 turns", "last 20"), ("1,000 turns", "all")
         ):  # fmt: skip
             assert _row(results, part, work, subject, size).wall[0] > 0
-    assert len([*verdicts(results)]) == 4  # without turn 10,000
+    assert len([*verdicts(results)]) == 3  # without turn 10,000
     assert not list(tmp_path.iterdir())
 
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-S3 = {"moto+s3fs", "seaweedfs+obstore"}
-KITS = {"test_journals.py", "test_sessions.py", "test_stores.py"}
+MOTO, SEAWEEDFS = "moto+s3fs", "seaweedfs+obstore"
+KITS = {"test_sessions.py", "test_stores.py"}
 LONG = re.compile(
-    "rac(e|ing)|processes|threads|fifty|many_pages|fails|unknown|wherever|never_skipped|older_head"
+    "rac(e|ing)|processes|threads|fifty|many_pages"
+    "|fails|unknown|wherever|never_skipped|older_head|or_raises|a_list_whatever"
 )
 
 
@@ -33,9 +34,12 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     """Whether `make test` tries it there; what is long waits for `make test-rest`."""
     if backend in {"", "memory"}:
         return True
+    if file == "test_journals.py":  # whatever fails, and when, is long
+        return backend == "local" or (backend == SEAWEEDFS and not LONG.search(test))
     if "+" in backend:  # a server of S3 and a client; moto's does one request at a time
-        may_be_long = backend == "seaweedfs+obstore" and file != "test_journals.py"
-        return backend in S3 and file in KITS and (may_be_long or not LONG.search(test))
+        return file in KITS and (
+            backend == SEAWEEDFS or (backend == MOTO and not LONG.search(test))
+        )
     if "renaming" in backend:
         return file in KITS
     return file != "test_wrappers.py"

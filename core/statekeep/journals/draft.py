@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from statekeep._arguments import checked
 from statekeep.format.journal import Change, hashed_key
 from statekeep.format.values import plain_value
-from statekeep.journals.items import plain_item
+from statekeep.journals.items import copied, plain_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ class Draft:
         self._known = {*seen.contents.keys} if seen else set[str]()
         self._named = seen.lines.header.segments if seen else ()
         self.older: list[SegmentName | list[Any]] = [*self._named]
-        self._tail: list[Any] = deepcopy(seen.contents.tail) if seen else []
+        self._tail: list[Any] = copied(seen.contents.tail) if seen else []
         self._in_lines = self._untouched = len(self._tail)
         self._keys: list[str] = []
         self.is_rewritten = False
@@ -68,7 +68,7 @@ class Draft:
                 items = part if isinstance(part, list) else self._read(part)
                 found += items[max(0, start - position) : max(0, stop - position)]
             position += size
-        return deepcopy(found)
+        return copied(found)
 
     @checked
     def last(self, n: int) -> list[Any]:

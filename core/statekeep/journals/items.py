@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from statekeep.errors import InvalidDocumentError
 from statekeep.format.values import plain_value, refusal
 
-__all__ = ["plain_item", "size_of"]
+__all__ = ["copied", "plain_item", "size_of"]
+
+T = TypeVar("T")
 
 _MOST: Final = 16 * 2**20
 """Bytes of an item as JSON."""
@@ -25,6 +27,12 @@ def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
     if len(data) > _MOST:
         raise InvalidDocumentError(f"an item has {len(data)} bytes, more than {_MOST}", landed="no")
     return orjson.loads(data)  # a copy, for less than copying it
+
+
+def copied(items: T) -> T:
+    """Items of which nothing is shared; several times as fast as a deep copy."""
+    copy: T = orjson.loads(orjson.dumps(items))
+    return copy
 
 
 def size_of(value: object) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -23,7 +22,7 @@ from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
 from statekeep.journals.forgetting import delete_unnamed, segments_of
 from statekeep.journals.heads import Head, Loaded, head_of
-from statekeep.journals.items import plain_item
+from statekeep.journals.items import copied, plain_item
 from statekeep.journals.segments import MissingSegmentError, Segments
 from statekeep.journals.writing import HeadWriter
 from statekeep.observe.events import (
@@ -588,8 +587,11 @@ class Journal:
             for segment in seen.lines.header.segments
             if start < segment.first + segment.items and segment.first < stop
         ]
-        begin = wanted[0].first if wanted else seen.before
-        items = [*self._segments(seen).read(wanted)] if wanted else []
-        if stop > seen.before:
-            items += deepcopy(seen.contents.tail)
-        return items[max(0, start - begin) : max(0, stop - begin)]
+        items: list[Any] = []
+        if wanted:
+            begin = wanted[0].first
+            items = [*self._segments(seen).read(wanted)][start - begin : stop - begin]
+        before = seen.before
+        if stop > before:
+            items += copied(seen.contents.tail[max(0, start - before) : stop - before])
+        return items
