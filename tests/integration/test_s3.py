@@ -211,7 +211,9 @@ class TestBudgets:
         plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=1))
         proxy.count()
         sessions.prune(plan)
-        assert proxy.count() == ["PUT", "GET", "DELETE"]  # the stamp, its date, the victim
+        sweep = ["GET", "LIST", "LIST"]  # the last one, segments, attachments
+        # The stamp, its date, and the victim.
+        assert proxy.count() == ["PUT", "GET", "DELETE", *sweep]
         assert sessions.delete("s")
         assert proxy.count() == ["GET", "DELETE"]
         assert not sessions.delete("s")

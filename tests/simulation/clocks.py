@@ -91,6 +91,7 @@ def simulated(scheduler: Scheduler[Operation]) -> Iterator[None]:
         id(timestamps.utc_now): utc_now,
         id(time): SimpleNamespace(
             monotonic=lambda: scheduler.now / SECOND,
+            time=lambda: utc_now().timestamp(),
             sleep=lambda seconds: scheduler.sleep(int(seconds * SECOND)),
         ),
         id(secrets): SimpleNamespace(token_hex=lambda size: chance().randbytes(size).hex()),
