@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
+from blake3 import blake3
 
 from benchmarks.bench import Entry, folder
 from benchmarks.machine import filesystem
@@ -19,15 +21,25 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench
 
-__all__ = ["ALL", "APPEND", "ONE_BY_ONE", "TAIL", "WHOLE", "journals"]
+__all__ = [
+    "ALL",
+    "APPEND",
+    "LOCKED",
+    "ONE_BY_ONE",
+    "TAIL",
+    "WHOLE",
+    "journals",
+]
 
 APPEND, TAIL, ALL = "append of 1 KB", "last 20", "all"
 WHOLE = "whole session"
 ONE_BY_ONE = "statekeep"
+LOCKED = "bare lock, look, append"
 _TURNS = (1, 100, 1_000, 10_000)
 _READ_AT = 1_000
 _TAIL = 20
 _BATCH = 50
+_END, _SEAL = 4096, 32
 
 
 class Turns(Subject):
@@ -94,11 +106,19 @@ class StatekeepJournal(Turns):
 
     modules = ("statekeep.journals", "statekeep.plugins", "statekeep_backends.local")
 
-    def __init__(self, place: str, **options: str) -> None:
+    def __init__(self, place: str, *, appends: bool = True, **options: str) -> None:
         from statekeep import Journals, open_store
+        from statekeep.store import StoreWrapper
+
+        class Whole(StoreWrapper):
+            """Writes every document anew, as stores do that cannot append."""
+
+            def put(self, *args: Any, **expect: Any) -> Any:
+                return super().put(*args, **expect)
 
         super().__init__(place)
-        self._store = open_store(place, **options)
+        store = open_store(place, **options)
+        self._store = store if appends else Whole(store)
         self._journal = Journals(self._store, "benchmark").open("conversation")
 
     def store(self, items: list[dict[str, Any]]) -> None:
@@ -160,6 +180,33 @@ class BareAppend(Turns):
         with open(self._path, "rb") as file:  # noqa: PTH123
             lines = file.read().splitlines()
         return [orjson.loads(line) for line in (lines if last is None else lines[-last:])]
+
+
+class LockedAppend(BareAppend):
+    """The same under a lock, after a look at the end, each line with a hash of it and the last."""
+
+    def store(self, items: list[dict[str, Any]]) -> None:
+        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            try:
+                size = os.fstat(file).st_size
+                end = os.pread(file, _END, max(0, size - _END))
+                body = orjson.dumps({"items": items})
+                mark = blake3(end[-_SEAL:] + body).hexdigest(length=_SEAL // 2)
+                os.write(file, body[:-1] + b',"~":"' + mark.encode() + b'"}\n')
+                if self._fsync:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        finally:
+            os.close(lock)
+
+    def read(self, last: int | None) -> Sequence[object]:
+        items = [item for line in super().read(None) for item in line["items"]]  # type: ignore[index]
+        return items if last is None else items[-last:]
 
 
 class BareRows(Turns):
@@ -277,6 +324,12 @@ _GROUPS = {
     "journals: a power cut may take what was appended": [
         Entry(f"{ONE_BY_ONE}, rename", partial(StatekeepJournal, durability="rename"), "statekeep"),
         Entry(f"{WHOLE}, rename", partial(StatekeepSession, durability="rename"), "statekeep"),
+        Entry(
+            f"{ONE_BY_ONE}, head written anew",
+            partial(StatekeepJournal, durability="rename", appends=False),
+            "statekeep",
+        ),
+        Entry(LOCKED, LockedAppend, "floor"),
         Entry('bare open("ab")', BareAppend, "floor"),
         Entry("bare SQLite, NORMAL", BareRows, "floor"),
         Entry("diskcache", CachedList, "peer"),
@@ -284,6 +337,7 @@ _GROUPS = {
     "journals: a power cut takes nothing": [
         Entry(f"{ONE_BY_ONE}, fsync", partial(StatekeepJournal, durability="fsync"), "statekeep"),
         Entry(f"{WHOLE}, fsync", partial(StatekeepSession, durability="fsync"), "statekeep"),
+        Entry(f"{LOCKED}, fsync", partial(LockedAppend, fsync=True), "floor"),
         Entry('bare open("ab"), fsync', partial(BareAppend, fsync=True), "floor"),
         Entry("bare SQLite, FULL", partial(BareRows, synchronous="FULL"), "floor"),
         Entry("openai-agents, SQLite", AgentsSession, "peer"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.journals import ALL, APPEND, ONE_BY_ONE, TAIL, WHOLE
+from benchmarks.journals import ALL, APPEND, LOCKED, ONE_BY_ONE, TAIL, WHOLE
 from benchmarks.local import ORIGINAL, SCAN
 from benchmarks.remote import FLOOR
 
@@ -73,18 +73,24 @@ def verdicts(results: Results) -> Iterator[Verdict]:
 
 def _of_journals(results: Results, row: Row) -> Iterator[Verdict]:
     """A turn costs the turn; it and the last ones do not cost the whole."""
-    others = {
-        ("turn 10,000", APPEND): (("turn 100", APPEND), row.subject, 1.3, 1.1),
-        # Where each is flushed to the disk, that is most of both.
-        ("turn 1,000", APPEND): (("turn 1,000", APPEND), f"{WHOLE}, rename", 0.2, 0.05),
-        ("1,000 turns", TAIL): (("1,000 turns", ALL), row.subject, 0.1, 0.05),
+    durability = row.subject.rpartition(" ")[2]  # rename, fsync, or how without the power
+    late, early, then = "turn 10,000", "turn 100", "turn 1,000"
+    whole, locked = (f"{WHOLE}, rename", LOCKED)
+    if durability == "fsync":
+        whole, locked = f"{WHOLE}, fsync", f"{LOCKED}, fsync"
+    beside_whole = {"fsync": (0.25, 0.25), "rename": (0.05, 0.05)}.get(durability, (0.2, 0.2))
+    bounds = {
+        (late, APPEND): [(row.subject, early, APPEND, (1.3, 1.1))],
+        (then, APPEND): [(whole, then, APPEND, beside_whole)],
+        ("1,000 turns", TAIL): [(row.subject, "1,000 turns", ALL, (0.1, 0.1))],
     }
-    if found := others.get((row.size, row.work)):
-        (size, work), subject, most, stretch = found
-        base = results.find((row.part, row.place, size, work), subject)
-        if base:
+    if durability in {"rename", "fsync"}:
+        most = 3.5 if durability == "rename" else 1.3
+        bounds[then, APPEND].append((locked, then, APPEND, (most, most)))
+    for subject, size, work, bound in bounds.get((row.size, row.work), ()):
+        if base := results.find((row.part, row.place, size, work), subject):
             what = f"{row.place}, {row.size}, {row.work}: {row.subject} ÷ {subject}, {size}, {work}"
-            yield Verdict(f"{what} (time)", most, stretch, results.ratio(row, base))
+            yield Verdict(f"{what} (time)", *bound, results.ratio(row, base))
 
 
 def behind(results: Results) -> Iterator[tuple[Row, Row, Ratio]]:
