@@ -21,7 +21,6 @@ from statekeep import (
     UnavailableError,
     Version,
 )
-from statekeep.journals import writing
 from statekeep.journals.journal import SKIP, Journal
 from statekeep.journals.journals import Journals
 from statekeep.store.keys import journal_key
@@ -483,16 +482,6 @@ class TestAHead:
         with pytest.raises(CorruptDataError, match="header"):
             Journals(store, "c").open("a").append([3])
         assert journal.read() == [1, 2]
-
-
-def test_a_header_has_an_end(journals: Journals, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "MAX_HEADER", 1000)
-    journal = journals.open("a")
-    journal.append([1], set={"k": "x" * 1000})
-    with pytest.raises(InvalidDocumentError, match="header of the journal") as caught:
-        journal.append(["y" * 70_000])  # what leaves the lines is folded into the header
-    assert caught.value.landed == "no"
-    assert journal.read() == [1]
 
 
 class OncePage(MemoryStore):

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HeadWriter", "new_uid", "with_segments"]
 
-MAX_HEADER: Final = 4 * 2**20
-"""Bytes of the first line of a head."""
-
 MAX_METADATA: Final = 2**20
 """Bytes of the metadata as JSON."""
 
@@ -80,14 +77,7 @@ class HeadWriter:
             segments = Segments(self._transfer, header.uid)
             first = sum(segment.items for segment in header.segments)
             header = with_segments(header, segments.add(header.segments, fitted.leaving, first))
-        head = encode_head(header, fitted.changes)
-        if head.index(b"\n") >= MAX_HEADER:
-            raise InvalidDocumentError(
-                f"the header of the journal would have more than {MAX_HEADER} bytes",
-                key=self._key,
-                landed="no",
-            )
-        return head
+        return encode_head(header, fitted.changes)
 
     def drafted(self, seen: Seen | None, draft: Draft, change: str) -> bytes:
         """The head as a draft has it.
