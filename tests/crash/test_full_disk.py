@@ -256,6 +256,7 @@ def test_a_session_can_be_saved_when_there_is_room_again(
     assert [summary.message_count for summary in sessions.list()] == [1]
 
 
+@pytest.mark.rest
 @pytest.mark.parametrize("has_effect", [False, True])
 def test_an_append_is_there_or_is_not_as_it_says(
     make_store: Any, monkeypatch: pytest.MonkeyPatch, has_effect: bool

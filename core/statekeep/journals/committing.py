@@ -24,6 +24,7 @@ from statekeep.errors import (
 from statekeep.format.contents import About, Contents, about_at, fold
 from statekeep.format.journal import Lines, decode_head
 from statekeep.format.summary import RESTORED
+from statekeep.journals.segments import MissingSegmentError
 from statekeep.store.retrying import retry_on_conflict
 
 if TYPE_CHECKING:
@@ -176,6 +177,13 @@ class HeadFile:
                     data, begun = in_time(base)
                     if data is not None or was_read:
                         break
+                except MissingSegmentError as error:
+                    # A newer head names others. One that still names it is damaged.
+                    missed = base and base.version
+                    base, was_read = self.read(), True
+                    if base is not None and base.version == missed:
+                        raise _RefusedError(error.damage()) from None
+                    continue
                 except Exception as error:  # noqa: BLE001 - the caller's function may raise anything
                     if was_read:
                         raise _RefusedError(error) from None
@@ -183,25 +191,36 @@ class HeadFile:
                 base, was_read = self.read(), True
             if data is None:
                 return base
-            in_doubt = False
-            for sent_again in count():
-                try:
-                    return self._put(base, data, begun)
-                except StateStoreError as error:
-                    if error.landed == "no" and not in_doubt:
-                        if isinstance(error, ConflictError):
-                            self.read()
-                            was_read = True
-                        raise
-                    in_doubt = was_read = True
-                    if landed := self._look_for(change, base, error):
-                        return landed
-                    if sent_again >= _SENT_AGAIN:
-                        raise self._unknown(error) from error
-            raise AssertionError  # pragma: no cover - count() does not end
+            was_read = True  # by whatever meets an error
+            return self._send(base, data, begun, change)
 
         with _telling_the_caller():
             return retry_on_conflict(attempt, timeout, again)
+
+    def _send(
+        self, base: Seen | None, data: bytes, begun: tuple[float, float], change: str
+    ) -> Seen:
+        """Write a head, again after an answer was lost, while it is still to be written.
+
+        Raises:
+            ConflictError: Another is there by now, and was read.
+            StateStoreError: As `landed` says, it was not written, or that is not known.
+        """
+        in_doubt = False
+        for sent_again in count():
+            try:
+                return self._put(base, data, begun)
+            except StateStoreError as error:
+                if error.landed == "no" and not in_doubt:
+                    if isinstance(error, ConflictError):
+                        self.read()
+                    raise
+                in_doubt = True
+                if landed := self._look_for(change, base, error):
+                    return landed
+                if sent_again >= _SENT_AGAIN:
+                    raise self._unknown(error) from error
+        raise AssertionError  # pragma: no cover - count() does not end
 
     def delete(
         self,
@@ -340,7 +359,10 @@ def _is_late(begun: tuple[float, float], base: Seen | None, data: bytes) -> bool
     if max(map(sub, _clocks(), begun)) <= _SOON:
         return False
     named = {segment.name for segment in base.lines.header.segments} if base else set[str]()
-    return any(segment.name not in named for segment in decode_head(data).header.segments)
+    header = decode_head(data).header
+    return (header.attached and base is None) or any(
+        segment.name not in named for segment in header.segments
+    )
 
 
 @contextmanager

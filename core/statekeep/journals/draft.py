@@ -5,10 +5,10 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from statekeep._arguments import checked
+from statekeep._arguments import checked, refuse_type
 from statekeep.format.journal import Change, hashed_key
 from statekeep.format.values import plain_value
-from statekeep.journals.items import copied, plain_item
+from statekeep.journals.items import copied, encoded, hashed_keys, plain_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +36,7 @@ class Draft:
         self._metadata = seen.contents.metadata if seen else {}
         self.metadata: dict[str, Any] = deepcopy(seen.contents.metadata) if seen else {}
         self._segments = segments
+        self._last_read: tuple[str, list[Any]] = "", []
         self._known = {*seen.contents.keys} if seen else set[str]()
         self._named = seen.lines.header.segments if seen else ()
         self.older: list[SegmentName | list[Any]] = [*self._named]
@@ -72,7 +73,13 @@ class Draft:
 
     @checked
     def last(self, n: int) -> list[Any]:
-        """Read the last items, at most so many."""
+        """Read the last items, at most so many.
+
+        Raises:
+            ValueError: The number is negative.
+        """
+        if n < 0:
+            raise ValueError(f"n must not be negative, and it is {n}")
         return self.items(max(0, self.length - n))
 
     @checked
@@ -93,12 +100,13 @@ class Draft:
 
         Raises:
             InvalidDocumentError: An item cannot be stored.
-            ValueError: There are not as many keys as items.
+            ValueError: There are not as many keys as items, or more of them in one change than a
+                journal remembers, 1,024.
         """
         new = []
         items = [plain_item(item) for item in items]
-        for item, key in zip(items, [None] * len(items) if keys is None else keys, strict=True):
-            hashed = None if key is None else hashed_key(key)
+        hashes = hashed_keys(keys, len(items), len(self._keys))
+        for item, hashed in zip(items, hashes, strict=True):
             new.append(hashed is None or hashed not in self._known)
             if new[-1]:
                 self._tail.append(item)
@@ -183,13 +191,15 @@ class Draft:
         if not self.forget:
             return
         self.is_rewritten = True
-        whole = {part.name: part.items for part in self._named}
         for place, part in enumerate(self.older):
-            if not isinstance(part, list) and part.items < whole[part.name]:
-                self.older[place] = self._read(part)[: part.items]
+            # Popped now, or by an earlier change.
+            if not isinstance(part, list) and self._source.has_more(part):
+                self.older[place] = self._read(part)
 
     def line(self, n: int, id: str, at: str) -> Change:  # noqa: A002 - the field's name
         """The change that this draft is; internal."""
+        if not isinstance(self.metadata, dict):
+            refuse_type("draft.metadata", "a dict", self.metadata)
         metadata = plain_value(self.metadata)
         if self.is_rewritten:  # with a header that holds no metadata
             return Change(
@@ -206,10 +216,19 @@ class Draft:
             set={
                 name: value
                 for name, value in metadata.items()
-                if name not in self._metadata or self._metadata[name] != value
+                # Python takes 1 for True, and 1.0 for 1.
+                if name not in self._metadata or encoded(self._metadata[name]) != encoded(value)
             },
         )
 
     def _read(self, part: SegmentName) -> list[Any]:
-        assert self._segments is not None  # noqa: S101 - who has segments can read them
-        return [*self._segments.read([part])]
+        name, items = self._last_read
+        if name != part.name:
+            items = [*self._source.read([part])]
+            self._last_read = part.name, items
+        return copied(items[: part.items])
+
+    @property
+    def _source(self) -> Segments:
+        assert self._segments is not None  # noqa: S101 - what names segments can read them
+        return self._segments

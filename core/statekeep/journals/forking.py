@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
-from statekeep.errors import UnavailableError
 from statekeep.format.journal import Change, Header
 from statekeep.format.summary import EXPIRES, PIN, RESTORED
 from statekeep.journals.attachments import Attachments
@@ -21,9 +19,6 @@ __all__ = ["forked"]
 
 _NOT_COPIED: Final = frozenset({PIN, EXPIRES, RESTORED})
 """What metadata says of the one journal alone."""
-
-_LONG: Final = 3600.0
-"""Seconds after which what no head names yet may soon be taken for left behind."""
 
 
 def forked(
@@ -41,9 +36,7 @@ def forked(
 
     Raises:
         MissingSegmentError: A segment is not there.
-        UnavailableError: It took so long that what was copied first may be gone.
     """
-    began = time.monotonic()
     header, contents, uid = source.lines.header, source.contents, new_uid()
     stop = source.length if upto is None else min(upto, source.length)
     ours, theirs = Segments(transfer, uid), Segments(transfer, source.uid)
@@ -54,10 +47,6 @@ def forked(
     ]
     if header.attached:
         Attachments(transfer.store, source.uid).copy(uid)
-    if time.monotonic() - began > _LONG:
-        raise UnavailableError(
-            "copying it took too long; retry", key=key, store=transfer.store, landed="no"
-        )
     now = format_timestamp(utc_now())
     made = Header(
         uid=uid,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from statekeep.format.summary import expires_at
+from statekeep.journals.items import copied
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +71,7 @@ def head_of(seen: Seen) -> Head:
         created_at=about.created_at,
         updated_at=about.updated_at,
         expires_at=expires_at(seen.contents.metadata),
-        metadata=deepcopy(seen.contents.metadata),
+        metadata=copied(seen.contents.metadata),
         length=seen.length,
         size=seen.size,
         version=seen.version,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
 from statekeep.errors import InvalidDocumentError
+from statekeep.format.journal import MAX_KEYS, hashed_key
 from statekeep.format.values import plain_value, refusal
 
-__all__ = ["copied", "plain_item", "size_of"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["copied", "encoded", "hashed_keys", "plain_item", "size_of"]
 
 T = TypeVar("T")
 
@@ -23,7 +27,7 @@ def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
     Raises:
         InvalidDocumentError: It cannot be stored.
     """
-    data = _encoded(plain_value(value))
+    data = encoded(plain_value(value))
     if len(data) > _MOST:
         raise InvalidDocumentError(f"an item has {len(data)} bytes, more than {_MOST}", landed="no")
     return orjson.loads(data)  # a copy, for less than copying it
@@ -35,16 +39,44 @@ def copied(items: T) -> T:
     return copy
 
 
+def hashed_keys(keys: Sequence[str | None] | None, count: int, before: int = 0) -> list[str | None]:
+    """The keys of items as they are stored.
+
+    Args:
+        keys: One for each item, or None.
+        count: How many items there are.
+        before: How many more keys the same change has.
+
+    Raises:
+        ValueError: There are not as many keys as items, or more than are remembered: some would be
+            forgotten at once, and their items appended again.
+    """
+    if keys is None:
+        return [None] * count
+    if len(keys) != count:
+        raise ValueError(f"keys: one for each of {count} items, not {len(keys)}")
+    if before + sum(key is not None for key in keys) > MAX_KEYS:
+        raise ValueError(
+            f"keys: a journal remembers the last {MAX_KEYS}; give those of the newest items only"
+        )
+    return [None if key is None else hashed_key(key) for key in keys]
+
+
 def size_of(value: object) -> int:
     """How many bytes a plain value takes as JSON.
 
     Raises:
         InvalidDocumentError: It cannot be stored.
     """
-    return len(_encoded(value))
+    return len(encoded(value))
 
 
-def _encoded(value: object) -> bytes:
+def encoded(value: object) -> bytes:
+    """A plain value as JSON.
+
+    Raises:
+        InvalidDocumentError: It cannot be stored.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from statekeep._arguments import checked
 from statekeep.errors import (
     ConflictError,
-    CorruptDataError,
     NotFoundError,
     OwnershipError,
+    StateStoreError,
 )
 from statekeep.format.journal import Change, hashed_key
 from statekeep.format.summary import EXPIRES, PIN
@@ -22,7 +23,7 @@ from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
 from statekeep.journals.forgetting import delete_unnamed, segments_of
 from statekeep.journals.heads import Head, Loaded, head_of
-from statekeep.journals.items import copied, plain_item
+from statekeep.journals.items import copied, hashed_keys, plain_item
 from statekeep.journals.segments import MissingSegmentError, Segments
 from statekeep.journals.writing import HeadWriter
 from statekeep.observe.events import (
@@ -49,6 +50,11 @@ __all__ = ["SKIP", "Journal", "Shared"]
 T = TypeVar("T")
 
 _TIMEOUT: Final = timedelta(seconds=30)
+
+_changing: ContextVar[frozenset[tuple[str, str]]] = ContextVar(
+    "statekeep_changing", default=frozenset()
+)
+"""The journals of which a function of `Journal.change` is at work: by store and key."""
 
 
 class _Skip:
@@ -159,19 +165,17 @@ class Journal:
             UnavailableError: The store did not answer; `landed` says what may have happened.
         """
         added = [plain_item(item) for item in items]
-        named = (
-            [None] * len(added) if keys is None else [each and hashed_key(each) for each in keys]
-        )
-        if len(named) != len(added):
-            raise ValueError(f"keys: one for each of {len(added)} items, not {len(named)}")
+        named = hashed_keys(keys, len(added))
         new, gone = plain_value(dict(set or {})), tuple(unset)
         guard = None if key is None else hashed_key(key)
 
         def follow(seen: Seen | None, change: str) -> bytes | None:
-            self._compare(seen, expect)
-            known = {*seen.contents.keys} if seen else {*()}
+            self._compare(seen, ANY)
+            about = self._belonging(seen, user_id)
+            known = {*seen.contents.keys} if seen and (guard or keys) else {*()}
             if guard is not None and guard in known:
                 return None
+            self._compare(seen, expect)
             fresh = []
             used = [] if guard is None else [guard]
             for item, name in zip(added, named, strict=True):
@@ -180,6 +184,8 @@ class Journal:
                     if name is not None:
                         used.append(name)
                         known.add(name)
+            if seen is not None and added and not (fresh or new or gone or about):
+                return None  # all of it is known
             return self._writer.followed(
                 seen,
                 Change(
@@ -190,7 +196,7 @@ class Journal:
                     keys=tuple(used),
                     unset=gone,
                     set=new,
-                    about=self._belonging(seen, user_id),
+                    about=about,
                 ),
             )
 
@@ -256,6 +262,11 @@ class Journal:
         Raises:
             NotFoundError: There is none, and it shall not be made.
             ConflictError: Others came between until the timeout; nothing was written.
+            CorruptDataError: The journal is damaged.
+            InvalidDocumentError: Something cannot be stored; nothing was written.
+            UnavailableError: As `append`; or the change was written, and what it forgets was not
+                all deleted.
+            RuntimeError: The function changes this very journal by other means than the draft.
         """
         result: list[T] = []
         left: frozenset[str] | None = None
@@ -266,7 +277,11 @@ class Journal:
             if seen is None and not create:
                 raise self._not_found()
             draft = Draft(seen, self._segments(seen) if seen else None)
-            result[:] = [apply(fn, draft)]
+            token = _changing.set(_changing.get() | {self._identity})
+            try:
+                result[:] = [apply(fn, draft)]
+            finally:
+                _changing.reset(token)
             left = None
             if result[0] is SKIP:
                 return None
@@ -278,7 +293,7 @@ class Journal:
         with self._emitter.operation("change", self._subject):
             seen = self._commit("change", follow, timeout)
             if seen is not None and left is not None:
-                delete_unnamed(self._transfer.store, self._file.key, seen, left)
+                self._forget(seen, left)
         return result[0]
 
     @checked
@@ -401,6 +416,7 @@ class Journal:
             ConflictError: It was deleted or made anew since this handle saw it.
             InvalidKeyError: What is given is no ref.
         """
+        self.refuse_nested()
         with self._emitter.operation("detach", self._subject), self._telling_of_conflicts():
             seen = self._there(self._file.read())
             Attachments(self._transfer.store, seen.uid).delete(refs)
@@ -450,6 +466,7 @@ class Journal:
         Raises:
             ConflictError: It is not as expected; nothing was deleted.
         """
+        self.refuse_nested()
         with self._emitter.operation("delete", self._subject), self._telling_of_conflicts():
             timeout = _TIMEOUT if expect is ANY else timedelta(0)
             deleted = self._file.delete(
@@ -464,6 +481,34 @@ class Journal:
                 )
             return deleted
 
+    def refuse_nested(self) -> None:
+        """Refuse to go on inside the function of `change` of this very journal.
+
+        Raises:
+            RuntimeError: It is at work here.
+        """
+        if self._identity in _changing.get():
+            raise RuntimeError(
+                f"change() is at work on the journal {self._subject!r}; use the draft that it gives"
+            )
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return str(self._transfer.store), self._file.key
+
+    def _forget(self, seen: Seen, left: frozenset[str]) -> None:
+        """Delete what a change has left, once it has been written."""
+        try:
+            delete_unnamed(self._transfer.store, self._file.key, seen, left)
+        except StateStoreError as error:
+            raise type(error)(
+                "the change was written, but not all that it forgets was deleted; forget once "
+                f"more: {error.message}",
+                key=error.key,
+                store=self._transfer.store,
+                landed="unknown",
+            ) from error
+
     @property
     def _subject(self) -> str:
         return "/".join([self._shared.collection, *self._name])
@@ -472,6 +517,7 @@ class Journal:
         self, name: str, follow: Callable[[Seen | None, str], bytes | None], timeout: timedelta
     ) -> Seen | None:
         """Write the head that follows, as the operation of this name."""
+        self.refuse_nested()
         is_new = wrote = False
 
         def noting(seen: Seen | None, change: str) -> bytes | None:
@@ -574,9 +620,7 @@ class Journal:
                 return read(seen)
             except MissingSegmentError as error:
                 if missed == seen.version:
-                    raise CorruptDataError(
-                        error.message, key=error.key, store=error.store
-                    ) from None
+                    raise error.damage() from None
                 missed = seen.version
         return None
 

@@ -29,6 +29,10 @@ _MERGED_AT_ONCE: Final = 4
 class MissingSegmentError(CorruptDataError):
     """A segment that a head names is not there: perhaps there is a newer head."""
 
+    def damage(self) -> CorruptDataError:
+        """The same, of a head that is the newest."""
+        return CorruptDataError(self.message, key=self.key, store=self.store, landed=self.landed)
+
 
 class Segments:
     """The segments of one journal.
@@ -86,7 +90,10 @@ class Segments:
             if oldest.size + rest > BOUNDS.merged or oldest.size > rest:
                 break
             joined = kept[1 - _MERGED_AT_ONCE :]
-            added = [*self.read(joined), *added]
+            try:
+                added = [*self.read(joined), *added]
+            except CorruptDataError:
+                break  # what cannot be read must not keep others from appending
             del kept[1 - _MERGED_AT_ONCE :]
             first, size = oldest.first, oldest.size + rest
         return (*kept, self.write(added, first))
@@ -104,6 +111,20 @@ class Segments:
             found = dict(get_many(self._store, wanted))
             for key, segment in wanted.items():
                 yield from self._items(key, found.pop(key), segment)
+
+    def has_more(self, segment: SegmentName) -> bool:
+        """Whether a file has more lines than count.
+
+        Raises:
+            MissingSegmentError: It is not there.
+        """
+        key = self._key(segment.name)
+        blob = self._store.get(key)
+        if blob is None:
+            raise MissingSegmentError(
+                "the journal names it, and it is not there", key=key, store=self._store
+            )
+        return blob.data.count(b"\n") > segment.items
 
     def _items(
         self, key: str, blob: Blob | StateStoreError | None, segment: SegmentName

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from statekeep.errors import InvalidDocumentError
-from statekeep.format.contents import BOUNDS, fit, fold
+from statekeep.format.contents import BOUNDS, fit
 from statekeep.format.journal import (
     MAX_IDS,
     MAX_KEYS,
@@ -57,7 +57,10 @@ class HeadWriter:
         Raises:
             InvalidDocumentError: The metadata would be too large.
         """
-        self._check_metadata(seen, change)
+        if change.set:
+            old = seen.contents.metadata if seen else {}
+            kept = {name: value for name, value in old.items() if name not in change.unset}
+            self._check_metadata(seen, kept | dict(change.set))
         return self.appended(seen, change)
 
     def appended(self, seen: Seen | None, change: Change) -> bytes:
@@ -92,8 +95,8 @@ class HeadWriter:
         )
         if seen is None or not draft.is_rewritten:
             return self.followed(seen, line)
-        self._check_metadata(None, line)
-        contents = fold(seen.lines.header, seen.lines.changes)
+        self._check_metadata(seen, line.set)
+        contents = seen.contents
         writer = Segments(self._transfer, seen.uid)
         segments, first = [], 0
         for part in draft.older:
@@ -110,11 +113,14 @@ class HeadWriter:
         )
         return self.anew(with_segments(header, segments), (line,))
 
-    def _check_metadata(self, seen: Seen | None, change: Change) -> None:
-        metadata = _patched(seen.contents.metadata if seen else {}, change)
-        if size_of(metadata) > MAX_METADATA:
+    def _check_metadata(self, seen: Seen | None, metadata: Mapping[str, Any]) -> None:
+        # What makes it smaller is never refused: a restored journal may be beyond the bound.
+        size = size_of(metadata)
+        if size > MAX_METADATA and (seen is None or size > size_of(seen.contents.metadata)):
             raise InvalidDocumentError(
-                f"the metadata has more than {MAX_METADATA} bytes", key=self._key, landed="no"
+                f"the metadata has {size} bytes, more than {MAX_METADATA}",
+                key=self._key,
+                landed="no",
             )
 
     def _new_header(self, change: Change) -> Header:
@@ -140,7 +146,3 @@ def with_segments(header: Header, segments: Sequence[SegmentName]) -> Header:
         "bytes": sum(segment.size for segment in segments),
     }
     return replace(header, segments=tuple(segments), before=before)
-
-
-def _patched(metadata: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    return {k: v for k, v in metadata.items() if k not in change.unset} | dict(change.set)
