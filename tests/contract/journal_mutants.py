@@ -14,7 +14,7 @@ from statekeep import ConflictError, CorruptDataError, StateStoreError, Unavaila
 from statekeep.format import contents
 from statekeep.format import journal as lines_of
 from statekeep.format.journal import SegmentName, decode_head, encode_head
-from statekeep.journals import committing, journal, segments
+from statekeep.journals import committing, segments, writing
 from statekeep.journals.committing import HeadFile
 from statekeep.journals.journal import Journal
 from statekeep.journals.segments import Segments
@@ -210,13 +210,13 @@ MISTAKES = (
     Mistake(HeadFile, "_unknown", _say_no_of_what_is_unknown, _UNKNOWN),
     Mistake(HeadFile, "_put", _believe_in_an_answer, _FAULTS),
     Mistake(HeadFile, "read", _believe_what_it_saw, "a handle goes by what is there"),
-    Mistake(journal, "encode_head", _count_anew, "each change is a line with the next number"),
+    Mistake(writing, "encode_head", _count_anew, "each change is a line with the next number"),
     Mistake(
-        journal,
+        writing,
         "fit",
         _forget_keys_of_lines_that_leave,
         "what is appended under a key is appended once",
     ),
-    Mistake(journal, "fit", _keep_a_drop_without_its_items, "items are dropped wherever they lie"),
+    Mistake(writing, "fit", _keep_a_drop_without_its_items, "items are dropped wherever they lie"),
 )
 """Each mistake, and the promise that it breaks."""

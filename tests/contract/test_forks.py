@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -319,17 +318,3 @@ def test_copying_holds_one_segment_or_file_at_a_time(store: StateStore) -> None:
     copies = [what for what, key in counting.calls if key.startswith((SEGMENTS, ATTACHMENTS))]
     assert len(copies) > 6
     assert copies == ["get", "put"] * (len(copies) // 2)
-
-
-def test_copying_for_more_than_an_hour_is_refused(
-    journals: Journals, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = journals.open("a")
-    fill(journal)
-    clock = iter([0.0, timedelta(hours=2).total_seconds()])
-    stand_in = SimpleNamespace(monotonic=lambda: next(clock))
-    monkeypatch.setattr("statekeep.journals.forking.time", stand_in)
-    with pytest.raises(UnavailableError, match="too long; retry") as caught:
-        journal.fork("b")
-    assert caught.value.landed == "no"
-    assert journals.open("b").head() is None

@@ -64,7 +64,7 @@ class AsyncJournal(Hopping[Journal]):
             with self._at_work:
                 return method(*args, **kwargs)
 
-        self._sync.refuse_nested()  # it would wait for itself
+        self._sync._refuse_nested()  # noqa: SLF001 - it would wait for itself
         async with self._turns.take():
             return await self._threads.run(self._refusal(method.__name__), call)
 

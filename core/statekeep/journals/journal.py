@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 _TIMEOUT: Final = timedelta(seconds=30)
 
-_changing: ContextVar[frozenset[tuple[str, str]]] = ContextVar(
+_changing: ContextVar[frozenset[tuple[int, str]]] = ContextVar(
     "statekeep_changing", default=frozenset()
 )
 """The journals of which a function of `Journal.change` is at work: by store and key."""
@@ -416,7 +416,7 @@ class Journal:
             ConflictError: It was deleted or made anew since this handle saw it.
             InvalidKeyError: What is given is no ref.
         """
-        self.refuse_nested()
+        self._refuse_nested()
         with self._emitter.operation("detach", self._subject), self._telling_of_conflicts():
             seen = self._there(self._file.read())
             Attachments(self._transfer.store, seen.uid).delete(refs)
@@ -466,7 +466,7 @@ class Journal:
         Raises:
             ConflictError: It is not as expected; nothing was deleted.
         """
-        self.refuse_nested()
+        self._refuse_nested()
         with self._emitter.operation("delete", self._subject), self._telling_of_conflicts():
             timeout = _TIMEOUT if expect is ANY else timedelta(0)
             deleted = self._file.delete(
@@ -481,7 +481,7 @@ class Journal:
                 )
             return deleted
 
-    def refuse_nested(self) -> None:
+    def _refuse_nested(self) -> None:
         """Refuse to go on inside the function of `change` of this very journal.
 
         Raises:
@@ -493,8 +493,8 @@ class Journal:
             )
 
     @property
-    def _identity(self) -> tuple[str, str]:
-        return str(self._transfer.store), self._file.key
+    def _identity(self) -> tuple[int, str]:
+        return id(self._transfer.store), self._file.key
 
     def _forget(self, seen: Seen, left: frozenset[str]) -> None:
         """Delete what a change has left, once it has been written."""
@@ -517,7 +517,7 @@ class Journal:
         self, name: str, follow: Callable[[Seen | None, str], bytes | None], timeout: timedelta
     ) -> Seen | None:
         """Write the head that follows, as the operation of this name."""
-        self.refuse_nested()
+        self._refuse_nested()
         is_new = wrote = False
 
         def noting(seen: Seen | None, change: str) -> bytes | None:
