@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -232,6 +233,61 @@ class CountingStore(MemoryStore):
     def get(self, key: str) -> Blob | None:
         self.gets += 1
         return super().get(key)
+
+
+class MidCopyStore(MemoryStore):
+    """A store in which the first read of a document finds half of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.halved: set[str] = set()
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        if blob is None or key not in self.halved:
+            return blob
+        self.halved.remove(key)
+        return replace(blob, data=blob.data[: len(blob.data) // 2])
+
+
+class TestDamage:
+    @pytest.fixture
+    def store(self) -> MidCopyStore:
+        store = MidCopyStore()
+        Journals(store, "agents").open("ada", "1").append([1])
+        Journals(store, "agents").open("ada", "2").append([2])
+        Sessions(store).save(Session.new("ada", "s"))
+        store.halved = {journal_key("agents", ["ada", "1"]), "sessions/s.json"}
+        return store
+
+    def test_that_a_second_read_does_not_show_is_no_problem(self, store: MidCopyStore) -> None:
+        events: list[Event] = []
+        listing = Journals(store, "agents", observers=[events.append]).list()
+        assert sorted(names(listing)) == [("ada", "1"), ("ada", "2")]
+        assert not listing.problems
+        assert not [each for each in events if isinstance(each, ProblemFound)]
+        assert [each.id for each in Sessions(store).list()] == ["s"]
+        assert not store.halved
+
+    def test_that_a_second_read_does_not_show_hides_no_head(self, store: MidCopyStore) -> None:
+        heads = Journals(store, "agents").heads("ada")
+        assert {head.name for head in heads} == {("ada", "1"), ("ada", "2")}
+
+    def test_that_goes_before_the_second_read_is_forgotten(self, store: MidCopyStore) -> None:
+        key = journal_key("agents", ["ada", "1"])
+        journals = Journals(store, "agents")
+        get = store.get
+
+        def get_once(wanted: str) -> Blob | None:
+            blob = get(wanted)
+            if wanted == key:
+                store.delete(key)
+            return blob
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(store, "get", get_once)
+            assert {head.name for head in journals.heads("ada")} == {("ada", "2")}
+        assert not journals.list().problems
 
 
 class TestTheIndex:

@@ -12,7 +12,7 @@ from statekeep.format.summary import JournalSummary
 from statekeep.heads.index import SummaryIndex
 from statekeep.heads.journals import journal_heads, journal_indexes
 from statekeep.heads.pages import Filter, Listing, page
-from statekeep.journals.committing import decode_seen
+from statekeep.journals.committing import HeadFile, decode_seen
 from statekeep.journals.heads import Head, head_of
 from statekeep.journals.journal import Journal, Shared
 from statekeep.journals.restoring import JournalCopies
@@ -376,11 +376,15 @@ class Journals:
         for key, blob in get_many(self._store, self._keys(prefix)):
             if isinstance(blob, StateStoreError):
                 raise blob
-            if blob is not None:  # else deleted since the scan
-                try:
-                    yield head_of(decode_seen(key, blob.data, blob.version))
-                except (CorruptDataError, UnsupportedError) as error:
-                    raise type(error)(error.message, key=key, store=self._store) from None
+            if blob is None:
+                continue  # deleted since the scan
+            try:
+                yield head_of(decode_seen(key, blob.data, blob.version))
+            except (CorruptDataError, UnsupportedError):
+                # Perhaps read in the middle of a copy; what still cannot be read raises.
+                seen = HeadFile(self._transfer, key).read()
+                if seen is not None:
+                    yield head_of(seen)
 
     def _saved(self, journal_id: str) -> None:
         if self._background:
