@@ -290,6 +290,23 @@ class TestDamage:
         assert not journals.list().problems
 
 
+def test_a_line_added_by_hand_is_dropped_and_several_are_damage(store: StateStore) -> None:
+    def add(lines: bytes) -> None:
+        blob = store.get(key)
+        assert blob is not None
+        store.put(key, blob.data + lines)
+
+    key = journal_key("agents", ["a"])
+    Journals(store, "agents").open("a").append([1])
+    add(b'{"items":[2]}\n')
+    assert Journals(store, "agents").open("a").read() == [1]
+    Journals(store, "agents").open("a").append([3])
+    assert Journals(store, "agents").open("a").read() == [1, 3]
+    add(b'{"items":[2]}\n{"items":[2]}\n')
+    with pytest.raises(CorruptDataError, match="and more follow"):
+        Journals(store, "agents").open("a").read()
+
+
 class TestTheIndex:
     def test_saves_reading_heads_that_were_read_before(self) -> None:
         store = CountingStore()
@@ -403,6 +420,24 @@ class TestRetention:
             JournalDeleted(str(store), "agents", ("ada", "d"), pruned=True, trashed=False)
         ]
         assert [each.pruned for each in events if isinstance(each, PruneFinished)] == [1]
+
+    def test_is_told_by_metadata_that_a_change_may_clear(self, journals: Journals) -> None:
+        journal = journals.open("a")
+        journal.append([1], set={"k": 1})
+        journal.pin()
+        journal.expire(NOW)
+        journal.unpin()
+        journals.prune(All(), trash=HOUR)
+        restored = journals.restore("a")
+        assert [*restored.metadata] == ["k", "statekeep.expires", "statekeep.restored"]
+        journal = journals.open("a")
+        journal.pin()
+        journal.change(lambda draft: draft.metadata.clear())
+        (summary,) = journals.list()
+        assert (summary.pinned_until, summary.expires_at) == (None, None)
+        head = journal.head()
+        assert head is not None
+        assert head.metadata == {}
 
     def test_takes_a_plan_of_this_store_only(self, journals: Journals) -> None:
         plan = Journals(MemoryStore("other"), "agents").plan_prune(load_pruner("ttl"))
