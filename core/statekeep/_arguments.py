@@ -133,19 +133,14 @@ class _Parameter:
         if value is None and self._optional:
             return value
         if self._plain and isinstance(value, str):
-            # Plain, because subclasses have other words for themselves: some enums their names.
-            text = value if type(value) is str else str.__str__(value)
-            self._check_text(text)
-            return text
+            return self._take_text(self._name, value)
         if not any(kind.accepts(value) for kind in self._kinds):
             self._refuse(value)
+        if self._name == "items" and isinstance(value, Mapping):
+            self._refuse(value)  # or its keys would be the items
         if self._members:
             # Once, because an iterator gives its members once.
-            value = tuple(value)
-            for member in value:
-                if not any(kind.accepts(member) for kind in self._members):
-                    takes = " or ".join(kind.takes for kind in self._members)
-                    refuse_type(self._name, f"each is {takes}", member)
+            value = tuple([self._take_member(place, each) for place, each in enumerate(value)])
         choices = self._kinds[0].choices
         if choices and value not in choices:
             known = " or ".join(map(repr, choices))
@@ -154,18 +149,31 @@ class _Parameter:
             raise ValueError(f"{self._name} is naive; give it a time zone")
         return value
 
-    def _check_text(self, text: str) -> None:
-        if not text and self._name == "user_id":
-            raise self._error(f"{self._name} is empty")
-        if not text.isascii() and (where := half_character(text)) is not None:
+    def _take_member(self, place: int, member: Any) -> Any:  # noqa: ANN401
+        if not any(kind.accepts(member) for kind in self._members):
+            takes = " or ".join(kind.takes for kind in self._members)
+            refuse_type(self._name, f"each is {takes}", member)
+        if _TEXT in self._members and isinstance(member, str):
+            return self._take_text(f"{self._name}[{place}]", member)
+        return member
+
+    def _take_text(self, name: str, text: str) -> str:
+        # Plain, because subclasses have other words for themselves: some enums their names.
+        plain = text if type(text) is str else str.__str__(text)
+        if not plain and name == "user_id":
+            raise self._error(f"{name} is empty")
+        if not plain.isascii() and (where := half_character(plain)) is not None:
             raise self._error(
-                f"{self._name} has half a character, a lone surrogate, at {where}; "
+                f"{name} has half a character, a lone surrogate, at {where}; "
                 "statekeep.repair_text() makes text storable"
             )
+        return plain
 
     def _refuse(self, value: object) -> NoReturn:
         takes = " or ".join(kind.takes for kind in self._kinds)
         advice = self._kinds[-1].advice if isinstance(value, str) else ""
+        if self._name == "items" and isinstance(value, str | Mapping):
+            advice = "give a single item in a list, as [item]"
         refuse_type(self._name, takes, value, advice.format(value))
 
 

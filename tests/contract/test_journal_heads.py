@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +235,78 @@ class CountingStore(MemoryStore):
         return super().get(key)
 
 
+class MidCopyStore(MemoryStore):
+    """A store in which the first read of a document finds half of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.halved: set[str] = set()
+
+    def get(self, key: str) -> Blob | None:
+        blob = super().get(key)
+        if blob is None or key not in self.halved:
+            return blob
+        self.halved.remove(key)
+        return replace(blob, data=blob.data[: len(blob.data) // 2])
+
+
+class TestDamage:
+    @pytest.fixture
+    def store(self) -> MidCopyStore:
+        store = MidCopyStore()
+        Journals(store, "agents").open("ada", "1").append([1])
+        Journals(store, "agents").open("ada", "2").append([2])
+        Sessions(store).save(Session.new("ada", "s"))
+        store.halved = {journal_key("agents", ["ada", "1"]), "sessions/s.json"}
+        return store
+
+    def test_that_a_second_read_does_not_show_is_no_problem(self, store: MidCopyStore) -> None:
+        events: list[Event] = []
+        listing = Journals(store, "agents", observers=[events.append]).list()
+        assert sorted(names(listing)) == [("ada", "1"), ("ada", "2")]
+        assert not listing.problems
+        assert not [each for each in events if isinstance(each, ProblemFound)]
+        assert [each.id for each in Sessions(store).list()] == ["s"]
+        assert not store.halved
+
+    def test_that_a_second_read_does_not_show_hides_no_head(self, store: MidCopyStore) -> None:
+        heads = Journals(store, "agents").heads("ada")
+        assert {head.name for head in heads} == {("ada", "1"), ("ada", "2")}
+
+    def test_that_goes_before_the_second_read_is_forgotten(self, store: MidCopyStore) -> None:
+        key = journal_key("agents", ["ada", "1"])
+        journals = Journals(store, "agents")
+        get = store.get
+
+        def get_once(wanted: str) -> Blob | None:
+            blob = get(wanted)
+            if wanted == key:
+                store.delete(key)
+            return blob
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(store, "get", get_once)
+            assert {head.name for head in journals.heads("ada")} == {("ada", "2")}
+        assert not journals.list().problems
+
+
+def test_a_line_added_by_hand_is_dropped_and_several_are_damage(store: StateStore) -> None:
+    def add(lines: bytes) -> None:
+        blob = store.get(key)
+        assert blob is not None
+        store.put(key, blob.data + lines)
+
+    key = journal_key("agents", ["a"])
+    Journals(store, "agents").open("a").append([1])
+    add(b'{"items":[2]}\n')
+    assert Journals(store, "agents").open("a").read() == [1]
+    Journals(store, "agents").open("a").append([3])
+    assert Journals(store, "agents").open("a").read() == [1, 3]
+    add(b'{"items":[2]}\n{"items":[2]}\n')
+    with pytest.raises(CorruptDataError, match="and more follow"):
+        Journals(store, "agents").open("a").read()
+
+
 class TestTheIndex:
     def test_saves_reading_heads_that_were_read_before(self) -> None:
         store = CountingStore()
@@ -347,6 +420,24 @@ class TestRetention:
             JournalDeleted(str(store), "agents", ("ada", "d"), pruned=True, trashed=False)
         ]
         assert [each.pruned for each in events if isinstance(each, PruneFinished)] == [1]
+
+    def test_is_told_by_metadata_that_a_change_may_clear(self, journals: Journals) -> None:
+        journal = journals.open("a")
+        journal.append([1], set={"k": 1})
+        journal.pin()
+        journal.expire(NOW)
+        journal.unpin()
+        journals.prune(All(), trash=HOUR)
+        restored = journals.restore("a")
+        assert [*restored.metadata] == ["k", "statekeep.expires", "statekeep.restored"]
+        journal = journals.open("a")
+        journal.pin()
+        journal.change(lambda draft: draft.metadata.clear())
+        (summary,) = journals.list()
+        assert (summary.pinned_until, summary.expires_at) == (None, None)
+        head = journal.head()
+        assert head is not None
+        assert head.metadata == {}
 
     def test_takes_a_plan_of_this_store_only(self, journals: Journals) -> None:
         plan = Journals(MemoryStore("other"), "agents").plan_prune(load_pruner("ttl"))

@@ -434,8 +434,8 @@ class TestJournals:
             ("1\n{\n2\n", "line 2: not JSON"),
             (b"1\n\xff\n", "line 2: not JSON"),
             ("[" * 100_000, "line 1: not JSON"),
-            ("", "items: there is none"),
-            ("\n \n", "items: there is none"),
+            ("", "no items given"),
+            ("\n \n", "no items given"),
         ],
     )
     def test_take_all_items_or_none(self, shell: Shell, stdin: str | bytes, says: str) -> None:

@@ -166,7 +166,7 @@ def append(
     what = "--item" if items else "line"
     values = [_value(line, f"{what} {number}") for number, line in lines]
     if not values and title is None:
-        raise typer.BadParameter("there is none", param_hint="items")
+        raise typer.BadParameter("no items given")
     with _opened(settings_for(store), collection) as journals:
         head = journals.open(*name).append(
             values, set=None if title is None else {"title": title}, key=key, user_id=user

@@ -113,7 +113,14 @@ class SummaryIndex:
                 _logger.warning("%r on %s: %s", problem.key, self._store, reason)
                 self._emitter.emit(ProblemFound, problem.key, problem.reason)
 
-    def _read(self, keys: Iterable[str], modified: dict[str, int | None] | None) -> CachedRecords:
+    def _read(
+        self,
+        keys: Iterable[str],
+        modified: dict[str, int | None] | None,
+        *,
+        is_second: bool = False,
+    ) -> CachedRecords:
+        damaged: list[str] = []
         records: list[HeadRecord] = []
         problems: list[tuple[str | None, Problem]] = []
         for key, blob in get_many(self._store, keys):
@@ -127,10 +134,14 @@ class SummaryIndex:
             try:
                 records.append(self._collection.read(key, blob))
             except (CorruptDataError, UnsupportedError) as error:
+                if isinstance(error, CorruptDataError) and not is_second:
+                    damaged.append(key)  # or read in the middle of a copy: look once more
+                    continue
                 problem = Problem(key, blob.version, error.message)
                 problems.append((blob.fingerprint, problem))
         sort_newest_first(records)
-        return CachedRecords(records, problems)
+        read = CachedRecords(records, problems)
+        return read + self._read(damaged, modified, is_second=True) if damaged else read
 
     def _load(self) -> CachedRecords:
         try:

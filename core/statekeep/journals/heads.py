@@ -1,4 +1,4 @@
-"""What is said of a journal besides its items, and what its metadata says of it."""
+"""The head of a journal, as callers get it: everything but the items."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ __all__ = ["Head", "Loaded", "head_of"]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is said of a journal besides its items.
+    """Everything about a journal but its items.
 
     Attributes:
-        name: Its name in the collection.
-        uid: Made when it was created; another journal of the same name has another.
+        name: The journal's name in the collection.
+        uid: Random, and made when the journal is created; a later journal of the same name has
+            another.
         user_id: The user it belongs to, if any.
-        created_at: Aware, UTC.
-        updated_at: Aware, UTC.
-        expires_at: When its end is, if it carries one.
-        metadata: The caller's.
-        length: How many items it has.
-        size: Bytes of head and segments.
-        version: Of the head.
+        created_at: When it was created; aware, UTC.
+        updated_at: When it was last changed; aware, UTC.
+        expires_at: When it expires, if it does; aware, UTC.
+        metadata: The caller's metadata; a copy.
+        length: The number of items.
+        size: The bytes of the head and the segments.
+        version: The version of the head, to expect when writing.
     """
 
     name: tuple[str, ...]
@@ -48,11 +49,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Items of a journal, with the head that they belong to.
+    """Items of a journal, and the head they belong to.
 
     Attributes:
-        head: What is said of the journal.
-        start: The position of the first of them.
+        head: The journal's head.
+        start: The position of the first of these items in the journal.
         items: The items.
     """
 
@@ -62,7 +63,7 @@ class Loaded:
 
 
 def head_of(seen: Seen) -> Head:
-    """What a head that was read says."""
+    """The head as callers get it, of one that was read."""
     about = seen.about
     return Head(
         name=about.name,

@@ -12,7 +12,7 @@ from statekeep.format.summary import JournalSummary
 from statekeep.heads.index import SummaryIndex
 from statekeep.heads.journals import journal_heads, journal_indexes
 from statekeep.heads.pages import Filter, Listing, page
-from statekeep.journals.committing import decode_seen
+from statekeep.journals.committing import HeadFile, decode_seen
 from statekeep.journals.heads import Head, head_of
 from statekeep.journals.journal import Journal, Shared
 from statekeep.journals.restoring import JournalCopies
@@ -51,13 +51,15 @@ class Journals:
     """The journals of a collection.
 
     A journal is an ordered list of JSON values, its items, with one small document about it, its
-    metadata. An append costs what is appended, however long the journal is.
+    metadata. However long it is, an append writes what is appended on stores that can append (a
+    local disk, memory), and elsewhere its head: at most 64 KiB of lines, the header and the
+    metadata.
 
-    Safe under threads; a `Journal` is not. It does not close the store.
+    Safe under threads; a `Journal` is not. Closing it leaves the store open.
 
     Args:
-        store: Where they lie.
-        collection: Which: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and underscores.
+        store: Where the journals lie.
+        collection: Its name: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and underscores.
         conflicts: As for `Sessions`.
         observers: As for `Sessions`.
         retention: As for `Sessions`; every change may trigger pruning.
@@ -113,8 +115,8 @@ class Journals:
         """End background pruning. Closing twice is fine.
 
         Args:
-            timeout: How long to wait for a prune that runs; then it ends after the journal that
-                it is at.
+            timeout: How long to wait for a prune that is running; after that, it stops once it is
+                done with the current journal.
         """
         if self._background and not self._background.close(timeout):
             _logger.warning("a prune of %s was cut short after %s", self._store, timeout)
@@ -147,10 +149,10 @@ class Journals:
 
     @checked
     def open(self, *name: str) -> Journal:
-        """Give the journal of a name, which need not be there. No request.
+        """Return a handle of the journal of that name, which need not exist. Sends no request.
 
         Args:
-            name: One to six texts of any length; what comes first is what listings go by.
+            name: One to six texts of any length. Listings go by the first ones.
 
         Raises:
             InvalidKeyError: The name is not legal.
@@ -170,21 +172,21 @@ class Journals:
     ) -> Listing[JournalSummary]:
         """List journals, newest `updated_at` first.
 
-        A journal that is changed between two pages moves to the front and may be missed by the
-        second. A document that should be a journal and cannot be read is in `Listing.problems`,
-        and logged once.
+        A journal that changes between two pages moves to the front, so the second page may miss
+        it. What should be a journal and cannot be read is in `Listing.problems`, and is logged
+        once.
 
         Args:
-            prefix: Only those whose names begin with these parts; one of just these, too.
-            user_id: Only this user's.
-            title: Only those with this title, the metadata value ``title``.
-            updated_before: Only those updated before; aware.
-            updated_after: Only those updated after; aware.
-            limit: At most so many; None for all.
+            prefix: Only journals whose names begin with these parts, or consist of them.
+            user_id: Only journals of this user.
+            title: Only journals whose metadata value ``title`` is this.
+            updated_before: Only journals updated before this time; aware.
+            updated_after: Only journals updated after this time; aware.
+            limit: The most to return; None for all.
             cursor: Where the last page ended: its `Listing.cursor`.
 
         Raises:
-            InvalidKeyError: The cursor is not one of a listing, or the prefix not legal.
+            InvalidKeyError: The cursor is not from a listing, or the prefix is not legal.
             ValueError: A time is naive, or the limit is not positive.
         """
         wanted = Filter(
@@ -200,13 +202,16 @@ class Journals:
 
     @checked
     def heads(self, *prefix: str) -> Iterator[Head]:
-        """Give the heads of journals, with their metadata, in any order; reads each head.
+        """Read the heads of journals, with their metadata, and return them in any order.
+
+        Reads all heads before it returns. Unlike `list`, it raises if one of them is damaged.
 
         Args:
             prefix: As in `list`.
 
         Raises:
-            CorruptDataError: A head is damaged.
+            CorruptDataError: A head is damaged, also when read a second time.
+            UnsupportedError: A newer version of statekeep wrote a head.
             InvalidKeyError: The prefix is not legal.
         """
         with self._emitter.operation("heads"):
@@ -214,10 +219,11 @@ class Journals:
 
     @checked
     def delete_below(self, *prefix: str) -> int:
-        """Delete journals, as they then are; what lies in segments waits for the sweep.
+        """Delete journals, whatever they hold by then; their segments wait for the `sweep`.
 
         Args:
-            prefix: Those whose names begin with these parts; one of just these, too.
+            prefix: Those whose names begin with these parts, or consist of them; without it, all
+                journals of the collection.
 
         Returns:
             How many were deleted.
@@ -247,13 +253,14 @@ class Journals:
         protect: Iterable[str] = (),
         min_idle: timedelta = timedelta(0),
     ) -> PrunePlan:
-        """Say what a prune would delete, and why; as `Sessions.plan_prune`.
+        """Plan what a prune would delete, and why, as `Sessions.plan_prune` does.
 
         Args:
-            strategy: Decides; see `statekeep.load_pruner`.
-            now: The present as the strategy shall see it, aware; by default this machine's.
-            protect: `Summary.id` of those that it must not see, besides the pinned ones.
-            min_idle: Journals changed within this time it must not see either.
+            strategy: Chooses the victims; see `statekeep.load_pruner`.
+            now: The time that the strategy takes for the present, aware; by default this
+                machine's.
+            protect: `Summary.id` of journals to hide from the strategy, besides pinned ones.
+            min_idle: Hide journals that changed within this time, too.
         """
         present = utc_now() if now is None else to_utc(now)
         request = PruneRequest(strategy, frozenset(protect), min_idle)
@@ -270,7 +277,7 @@ class Journals:
         trash: timedelta | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> PruneReport:
-        """Delete what a plan names, each journal only if it is still the one that was seen.
+        """Delete the journals that a plan names, each only if it is still the one that was seen.
 
         It goes by the store's clock, as `Sessions.prune` does.
 
@@ -278,12 +285,12 @@ class Journals:
             plan: A plan, or a strategy to make one from.
             protect: As in `plan_prune`; only together with a strategy.
             min_idle: As in `plan_prune`; only together with a strategy.
-            trash: Put the victims into the trash, and delete for good what has been there for so
-                long and a day; None to delete the victims at once and leave the trash alone.
-            progress: Called after each victim with how many are done.
+            trash: Move the victims to the trash, and delete for good what has been there for this
+                time and a day; None to delete the victims at once and leave the trash alone.
+            progress: Called after each victim with the number of those done.
 
         Returns:
-            What became of each victim. One that could not be deleted is in it and raises nothing.
+            What became of each victim; a victim that could not be deleted raises nothing.
 
         Raises:
             PluginError: The strategy failed, or chose what it was not shown.
@@ -301,23 +308,23 @@ class Journals:
 
     @checked
     def restore(self, *name: str, copy: str | None = None) -> Head:
-        """Put back the newest state of a journal that is in the trash.
+        """Restore the newest state of a journal from the trash.
 
-        That is the one with the greatest `updated_at`, and of copies of one and the same journal
-        the one that was changed most. It keeps its `updated_at`, and its metadata says that it was
-        restored (``statekeep.restored``). The copy stays in the trash for an hour, or until the
-        trash is emptied.
+        That is the copy with the greatest `updated_at`; of several copies of the very same
+        journal, the one that was changed most. `updated_at` stays as it was, and the metadata key
+        ``statekeep.restored`` says that the journal was restored. The copy stays in the trash for
+        an hour, or until the trash is emptied.
 
         Args:
             name: The journal's name.
-            copy: The `Trashed.key` of the copy to take instead.
+            copy: `Trashed.key` of the copy to restore instead.
 
         Returns:
-            What is then said of it.
+            The head of the restored journal.
 
         Raises:
-            NotFoundError: There is no copy.
-            ConflictError: There is a journal of this name; nothing was changed.
+            NotFoundError: The trash has no copy.
+            ConflictError: A journal of this name exists; nothing was changed.
             CorruptDataError: The copy is damaged, or names items that were deleted for good; it
                 stays in the trash.
             InvalidKeyError: The name is not legal.
@@ -332,7 +339,7 @@ class Journals:
             return head_of(seen)
 
     def list_trash(self) -> Sequence[Trashed]:
-        """List the journals of the collection in the trash, the newest first. Reads every copy."""
+        """List the journals of the collection in the trash, newest first; reads every copy."""
         with self._emitter.operation("list_trash"):
             return list_trash(self._store, self._owns)
 
@@ -340,10 +347,10 @@ class Journals:
     def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
         """Delete for good the journals of the collection in the trash.
 
-        What lies in their segments waits for the sweep.
+        Their segments wait for the `sweep`.
 
         Args:
-            older_than: Only what has been there for so long, by the store's clock.
+            older_than: Only copies that have been there for this long, by the store's clock.
 
         Returns:
             How many copies were deleted.
@@ -352,11 +359,15 @@ class Journals:
             return self._pruner.empty_trash(older_than, self._owns)
 
     def sweep(self) -> SweepReport:
-        """Delete what no journal names any more, of all collections of the store.
+        """Delete segments and attachments that no journal of the store names, in any collection.
 
-        That is what lies in segments of journals that are gone, what was merged or cut away, and
-        what interrupted work has left. It takes two runs that are a day apart by the store's
-        clock, so that nothing is deleted which is about to be named. Every prune does the same.
+        Deleted journals leave them behind, as do merging, truncating and interrupted writes. The
+        first run lists what it finds; a run at least a day later, by the store's clock, deletes
+        what nothing names then either, so that what is about to be named stays. Every prune
+        sweeps, and so does ``statekeep doctor --repair``; nothing sweeps by itself.
+
+        Returns:
+            What this run found and deleted.
         """
         with self._emitter.operation("sweep"):
             return sweep_unnamed(self._transfer)
@@ -365,7 +376,7 @@ class Journals:
         return copy.collection == self._collection
 
     def _keys(self, prefix: tuple[str, ...]) -> Iterator[str]:
-        """The keys of the journals whose names begin so."""
+        """The keys of the journals whose names begin with these parts."""
         below = journal_prefix(self._collection, prefix)
         if prefix and self._store.get(f"{below}.jsonl") is not None:
             yield f"{below}.jsonl"
@@ -376,11 +387,15 @@ class Journals:
         for key, blob in get_many(self._store, self._keys(prefix)):
             if isinstance(blob, StateStoreError):
                 raise blob
-            if blob is not None:  # else deleted since the scan
-                try:
-                    yield head_of(decode_seen(key, blob.data, blob.version))
-                except (CorruptDataError, UnsupportedError) as error:
-                    raise type(error)(error.message, key=key, store=self._store) from None
+            if blob is None:
+                continue  # deleted since the scan
+            try:
+                yield head_of(decode_seen(key, blob.data, blob.version))
+            except (CorruptDataError, UnsupportedError):
+                # Perhaps read in the middle of a copy; what still cannot be read raises.
+                seen = HeadFile(self._transfer, key).read()
+                if seen is not None:
+                    yield head_of(seen)
 
     def _saved(self, journal_id: str) -> None:
         if self._background:
