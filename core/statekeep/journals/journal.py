@@ -109,7 +109,7 @@ class Journal:
         return self._name
 
     def head(self) -> Head | None:
-        """Read what is said of it; None if there is none. One request."""
+        """Return the head, or None if there is no journal. One request."""
         with self._emitter.operation("head", self._subject):
             seen = self._file.read()
             self._uid = None if seen is None else seen.uid
@@ -353,8 +353,8 @@ class Journal:
     def attach(self, data: bytes, file_name: str) -> str:
         """Keep a file with the journal.
 
-        It goes when the journal does, and comes along with a fork. The same file again is kept
-        once.
+        It goes with the sweep after the journal is gone, and comes along with a fork. The same
+        file again is kept once.
 
         Args:
             data: What is in it.
