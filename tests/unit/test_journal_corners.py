@@ -20,9 +20,9 @@ from statekeep import (
 )
 from statekeep.aio import AsyncJournals
 from statekeep.format.contents import BOUNDS
-from statekeep.format.journal import MAX_KEYS
+from statekeep.format.journal import MAX_KEYS, decode_head
 from statekeep.journals import committing, writing
-from statekeep.store.keys import SEGMENTS
+from statekeep.store.keys import SEGMENTS, journal_key
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -241,8 +241,8 @@ class TestDamage:
         self, store: Store, journals: Journals
     ) -> None:
         fill(journals)
-        oldest = min(entry.key for entry in store.scan(SEGMENTS))
-        store.put(oldest, b"garbage\n")
+        header = decode_head(_data(store, journal_key("agents", ["a"]))).header
+        store.put(f"{SEGMENTS}/{header.uid}/{header.segments[0].name}.jsonl", b"garbage\n")
         fill(journals, range(200))
         assert journals.open("a").read(last=2) == [199, "x" * 20]
         with pytest.raises(CorruptDataError, match="not what the journal wrote"):
