@@ -19,11 +19,6 @@ EVERY_DAY = {"s3_endpoint": "seaweedfs", "s3_client": "obstore"}
 """The server and the client of S3 that `make test` tries; the others are for `make test-rest`."""
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, because much of the time is spent waiting."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--scale",
