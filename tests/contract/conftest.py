@@ -39,9 +39,10 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     if file == "test_journals.py":  # which goes through a few calls that each store is held to
         return backend == "local" and not LONG.search(test.rpartition("::")[2])
     if "+" in backend:  # a server of S3 and a client; moto's does one request at a time
-        return file in KITS and (
-            backend == SEAWEEDFS or (backend == MOTO and not LONG.search(test.rpartition("::")[2]))
-        )
+        is_long = LONG.search(test.rpartition("::")[2])
+        if file == "test_stores.py":
+            return backend == SEAWEEDFS or (backend == MOTO and not is_long)
+        return file in KITS and backend == SEAWEEDFS and not is_long
     if "renaming" in backend:
         return file in KITS
     return file != "test_wrappers.py"
