@@ -58,6 +58,12 @@ class TestCountedSessions(SessionsContract):
 
 
 class TestCountedJournals(JournalsContract):
+    @pytest.fixture(params=["memory", "local"])
+    def backend(self, request: pytest.FixtureRequest) -> str:
+        """Those two, because all servers are asked in the same few ways."""
+        name: str = request.param
+        return name
+
     open = staticmethod(open_counted)
 
     @pytest.fixture
@@ -83,6 +89,12 @@ class TestCompressedSessions(SessionsContract):
 
 
 class TestCompressedJournals(JournalsContract):
+    @pytest.fixture(params=["memory", "local"])
+    def backend(self, request: pytest.FixtureRequest) -> str:
+        """Those two, because all servers are asked in the same few ways."""
+        name: str = request.param
+        return name
+
     open = staticmethod(open_compressed)
 
     @pytest.fixture
