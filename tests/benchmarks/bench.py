@@ -121,7 +121,7 @@ class Bench:
         self.part = ""
         self.watch = Watch()
         self._rows: dict[tuple[str, ...], Row] = {}
-        self._nurseries: dict[str, Nursery] = {}
+        self._nurseries: dict[tuple[str, str], Nursery] = {}
 
     def __enter__(self) -> Self:
         self._stack = ExitStack().__enter__()
@@ -160,9 +160,11 @@ class Bench:
 
     def worker(self, entry: Entry, place: str) -> Worker:
         """A new process with a subject, opened at a place."""
-        if entry.name not in self._nurseries:
-            self._nurseries[entry.name] = self._stack.enter_context(Nursery(entry.make))
-        return self._nurseries[entry.name].worker(place)
+        # Of one name there are subjects for sessions and for turns.
+        key = entry.name, entry.subject.__name__
+        if key not in self._nurseries:
+            self._nurseries[key] = self._stack.enter_context(Nursery(entry.make))
+        return self._nurseries[key].worker(place)
 
 
 @contextmanager
