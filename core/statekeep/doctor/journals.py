@@ -20,6 +20,7 @@ from statekeep.store.keys import (
     is_journal_key,
     journal_key,
     journal_prefix,
+    segment_key,
 )
 from statekeep.store.powers import get_many
 from statekeep.timestamps import parse_timestamp
@@ -142,7 +143,7 @@ def examine_segments(
         read: Called after each.
     """
     named: dict[str, tuple[SoundHead, SegmentName]] = {
-        f"{SEGMENTS}/{head.uid}/{segment.name}.jsonl": (head, segment)
+        segment_key(head.uid, segment.name): (head, segment)
         for head in heads
         for segment in head.segments
     }

@@ -39,11 +39,11 @@ class Draft:
         self._last_read: tuple[str, list[Any]] = "", []
         self._known = {*seen.contents.keys} if seen else set[str]()
         self._named = seen.lines.header.segments if seen else ()
-        self.older: list[SegmentName | list[Any]] = [*self._named]
+        self._older: list[SegmentName | list[Any]] = [*self._named]
         self._tail: list[Any] = copied(seen.contents.tail) if seen else []
         self._in_lines = self._untouched = len(self._tail)
         self._keys: list[str] = []
-        self.is_rewritten = False
+        self._is_rewritten = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.length} items)"
@@ -55,7 +55,7 @@ class Draft:
 
     @property
     def _before(self) -> int:
-        return sum(len(part) if isinstance(part, list) else part.items for part in self.older)
+        return sum(len(part) if isinstance(part, list) else part.items for part in self._older)
 
     @checked
     def items(self, start: int = 0, stop: int | None = None) -> list[Any]:
@@ -63,7 +63,7 @@ class Draft:
         start, stop, _ = slice(start, stop).indices(self.length)
         found: list[Any] = []
         position = 0
-        for part in [*self.older, self._tail]:
+        for part in [*self._older, self._tail]:
             size = len(part) if isinstance(part, list) else part.items
             if start < position + size and position < stop:
                 items = part if isinstance(part, list) else self._read(part)
@@ -125,16 +125,16 @@ class Draft:
             item = self._tail.pop()
             self._untouched = min(self._untouched, len(self._tail))
             return item
-        while self.older:
-            part = self.older.pop()
+        while self._older:
+            part = self._older.pop()
             items = part if isinstance(part, list) else self._read(part)
-            self.is_rewritten = True
+            self._is_rewritten = True
             if items:
                 item = items[-1]
                 if len(items) > 1:
                     # A file stays, and has a line more than counts.
                     rest = items[:-1]
-                    self.older.append(
+                    self._older.append(
                         rest if isinstance(part, list) else part._replace(items=len(rest))
                     )
                 return item
@@ -152,14 +152,14 @@ class Draft:
             raise IndexError(f"the journal has no item {position}")
         position %= self.length
         item = plain_item(item)
-        self.is_rewritten = True
+        self._is_rewritten = True
         start = 0
-        for place, part in enumerate(self.older):
+        for place, part in enumerate(self._older):
             size = len(part) if isinstance(part, list) else part.items
             if position < start + size:
                 items = part if isinstance(part, list) else self._read(part)
                 items[position - start] = item
-                self.older[place] = items
+                self._older[place] = items
                 return
             start += size
         self._tail[position - start] = item
@@ -171,47 +171,52 @@ class Draft:
             return
         if n < 0:
             raise ValueError(f"a journal keeps at least 0 items, not {n}")
-        self.is_rewritten = True
+        self._is_rewritten = True
         before = self._before
         del self._tail[max(0, n - before) :]
-        while self.older and before > n:
-            part = self.older.pop()
+        while self._older and before > n:
+            part = self._older.pop()
             before -= len(part) if isinstance(part, list) else part.items
             if before < n:
                 items = part if isinstance(part, list) else self._read(part)
-                self.older.append(items[: n - before])
+                self._older.append(items[: n - before])
                 break
 
     def clear(self) -> None:
         """Take all items away; the metadata stays."""
         self.truncate(0)
 
-    def settle(self) -> None:
-        """Have nothing of what went in what is written, if it is to be forgotten; internal."""
-        if not self.forget:
-            return
-        self.is_rewritten = True
-        for place, part in enumerate(self.older):
-            # Popped now, or by an earlier change.
-            if not isinstance(part, list) and self._source.has_more(part):
-                self.older[place] = self._read(part)
+    def _finish(
+        self,
+        n: int,
+        id: str,  # noqa: A002 - the field's name
+        at: str,
+    ) -> tuple[Change, list[SegmentName | list[Any]] | None]:
+        """Return the change that the draft is.
 
-    def line(self, n: int, id: str, at: str) -> Change:  # noqa: A002 - the field's name
-        """The change that this draft is; internal."""
+        Returns:
+            The line and, if the head is to be written anew, what lies before it; else None.
+        """
         if not isinstance(self.metadata, dict):
             refuse_type("draft.metadata", "a dict", self.metadata)
         metadata = plain_value(self.metadata)
-        if self.is_rewritten:  # with a header that holds no metadata
-            return Change(
-                n=n, id=id, at=at, items=tuple(self._tail), keys=tuple(self._keys), set=metadata
-            )
-        return Change(
+        if self.forget:
+            self._is_rewritten = True
+            for place, part in enumerate(self._older):
+                # Popped now, or by an earlier change.
+                if not isinstance(part, list) and self._source.has_more(part):
+                    self._older[place] = self._read(part)
+        keys = tuple(self._keys)
+        if self._is_rewritten:  # with a header that holds no metadata
+            items = tuple(self._tail)
+            return Change(n=n, id=id, at=at, items=items, keys=keys, set=metadata), self._older
+        line = Change(
             n=n,
             id=id,
             at=at,
             drop=self._in_lines - self._untouched,
             items=tuple(self._tail[self._untouched :]),
-            keys=tuple(self._keys),
+            keys=keys,
             unset=tuple([name for name in self._metadata if name not in metadata]),
             set={
                 name: value
@@ -220,6 +225,7 @@ class Draft:
                 if name not in self._metadata or encoded(self._metadata[name]) != encoded(value)
             },
         )
+        return line, None
 
     def _read(self, part: SegmentName) -> list[Any]:
         name, items = self._last_read

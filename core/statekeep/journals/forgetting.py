@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from statekeep.errors import CorruptDataError, UnsupportedError
 from statekeep.format.journal import decode_head
 from statekeep.retention.copies import list_copies
-from statekeep.store.keys import SEGMENTS
+from statekeep.store.keys import segment_key, segment_prefix
 from statekeep.store.powers import delete_many, get_many
 from statekeep.store.protocol import Blob
 
@@ -26,7 +26,7 @@ __all__ = ["delete_unnamed", "segments_of"]
 
 def segments_of(store: StateStore, uid: str) -> frozenset[str]:
     """The keys of all segments of a journal, whoever names them."""
-    return frozenset(entry.key for entry in store.scan(f"{SEGMENTS}/{uid}"))
+    return frozenset(entry.key for entry in store.scan(segment_prefix(uid)))
 
 
 def delete_unnamed(store: StateStore, key: str, seen: Seen, listed: Collection[str]) -> None:
@@ -38,8 +38,7 @@ def delete_unnamed(store: StateStore, key: str, seen: Seen, listed: Collection[s
         seen: The head, as it has certainly been written.
         listed: What `segments_of` gave before.
     """
-    folder = f"{SEGMENTS}/{seen.uid}"
-    named = {f"{folder}/{segment.name}.jsonl" for segment in seen.lines.header.segments}
+    named = {segment_key(seen.uid, each.name) for each in seen.lines.header.segments}
     copies = [copy.key for copy in list_copies(store) if copy.source == key]
     ours = [
         each

@@ -156,12 +156,15 @@ class Journal:
             user_id: The user it belongs to; one without a user is given to this one.
 
         Returns:
-            What is then said of it.
+            The head as it then is.
 
         Raises:
             ConflictError: It is not as expected; nothing was written.
             OwnershipError: It belongs to another user.
+            CorruptDataError: The journal is damaged; nothing was written.
             InvalidDocumentError: Something cannot be stored; nothing was written.
+            ValueError: There are not as many keys as items, or more of them than a journal
+                remembers, 1,024.
             UnavailableError: The store did not answer; `landed` says what may have happened.
         """
         added = [plain_item(item) for item in items]
@@ -285,7 +288,6 @@ class Journal:
             left = None
             if result[0] is SKIP:
                 return None
-            draft.settle()
             if seen is not None and draft.forget:
                 left = segments_of(self._transfer.store, seen.uid)
             return self._writer.drafted(seen, draft, change)

@@ -26,7 +26,7 @@ from statekeep.retention.trash import list_trash, restore
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.store.keys import is_journal_key, journal_key, journal_name, journal_prefix
 from statekeep.store.powers import delete_many, get_many
-from statekeep.store.transfer import ConflictPolicy, Transfer
+from statekeep.store.transfer import ConflictPolicy, Transfer, refuse_unconditional
 from statekeep.timestamps import to_utc, utc_now
 
 if TYPE_CHECKING:
@@ -89,13 +89,7 @@ class Journals:
         retention: Retention | None = None,
     ) -> None:
         heads = journal_heads(collection)
-        claimed = store.capabilities
-        if conflicts == "detect" and not (claimed.conditional_put and claimed.conditional_delete):
-            raise UnsupportedError(
-                "this store cannot compare and swap, so what others append meanwhile would be "
-                "lost; choose another store, or accept that with conflicts='last-writer-wins'",
-                store=store,
-            )
+        refuse_unconditional(store, conflicts)
         self._store = store
         self._collection = collection
         self._emitter = Emitter(store, observers, "Journals")

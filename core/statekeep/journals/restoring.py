@@ -10,7 +10,7 @@ from statekeep.format.journal import Change
 from statekeep.format.summary import RESTORED
 from statekeep.journals.committing import decode_seen
 from statekeep.retention.trash import State
-from statekeep.store.keys import SEGMENTS
+from statekeep.store.keys import segment_key, segment_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +52,8 @@ class JournalCopies:
     def revive(self, value: Seen, nonce: str) -> bytes:
         """As `Restorable.revive`."""
         if segments := value.lines.header.segments:
-            prefix = f"{SEGMENTS}/{value.uid}"
-            there = {entry.key for entry in self._store.scan(prefix)}
-            gone = [each for each in segments if f"{prefix}/{each.name}.jsonl" not in there]
+            there = {entry.key for entry in self._store.scan(segment_prefix(value.uid))}
+            gone = [each for each in segments if segment_key(value.uid, each.name) not in there]
             if gone:
                 # An older copy may have all: whether to go back to it is for the caller to say.
                 raise CorruptDataError(

@@ -12,7 +12,7 @@ from blake3 import blake3
 from statekeep.errors import ConflictError, CorruptDataError, StateStoreError
 from statekeep.format.contents import BOUNDS
 from statekeep.format.journal import SegmentName
-from statekeep.store.keys import SEGMENTS
+from statekeep.store.keys import segment_key
 from statekeep.store.powers import get_many
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Segments:
     def __init__(self, transfer: Transfer, uid: str) -> None:
         self._transfer = transfer
         self._store = transfer.store
-        self._prefix = f"{SEGMENTS}/{uid}"
+        self._uid = uid
 
     def write(self, items: Sequence[Any], first: int) -> SegmentName:
         """Write a segment under a name of its own, and see that it is there.
@@ -142,7 +142,7 @@ class Segments:
         return [orjson.loads(line) for line in blob.data.split(b"\n")[: segment.items]]
 
     def _key(self, name: str) -> str:
-        return f"{self._prefix}/{name}.jsonl"
+        return segment_key(self._uid, name)
 
 
 def is_segment(data: bytes, segment: SegmentName) -> bool:

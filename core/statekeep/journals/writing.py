@@ -90,16 +90,16 @@ class HeadWriter:
             draft: What became of it.
             change: The id of the change.
         """
-        line = draft.line(
+        line, older = draft._finish(  # noqa: SLF001 - for this alone
             n=seen.contents.n + 1 if seen else 1, id=change, at=format_timestamp(utc_now())
         )
-        if seen is None or not draft.is_rewritten:
+        if seen is None or older is None:
             return self.followed(seen, line)
         self._check_metadata(seen, line.set)
         contents = seen.contents
         writer = Segments(self._transfer, seen.uid)
         segments, first = [], 0
-        for part in draft.older:
+        for part in older:
             segment = writer.write(part, first) if isinstance(part, list) else part
             segments.append(segment._replace(first=first))
             first += segment.items

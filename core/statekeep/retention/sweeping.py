@@ -29,6 +29,7 @@ from statekeep.store.keys import (
     TRASH,
     is_journal_key,
     is_session_key,
+    segment_key,
 )
 from statekeep.store.powers import delete_many, get_many
 from statekeep.timestamps import format_timestamp, parse_timestamp, utc_now
@@ -182,8 +183,7 @@ class Unnamed:
             except CorruptDataError:
                 self._spare_damaged(key, found.data)
             else:
-                folder = f"{SEGMENTS}/{header.uid}"
-                named = {f"{folder}/{segment.name}.jsonl" for segment in header.segments}
+                named = {segment_key(header.uid, each.name) for each in header.segments}
                 self._left[header.uid] = {
                     each
                     for each in self._left.get(header.uid, ())

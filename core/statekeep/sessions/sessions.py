@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, cast, overload
 
 from statekeep._arguments import checked
-from statekeep.errors import ConflictError, NotFoundError, UnsupportedError
+from statekeep.errors import ConflictError, NotFoundError
 from statekeep.format.session import Session
 from statekeep.format.summary import EXPIRES, PIN, SessionSummary
 from statekeep.heads.collection import SESSION_HEADS
@@ -29,7 +29,7 @@ from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.sessions.repository import SessionRepository
 from statekeep.store.keys import session_key
 from statekeep.store.retrying import apply, retry_on_conflict
-from statekeep.store.transfer import ConflictPolicy, Transfer
+from statekeep.store.transfer import ConflictPolicy, Transfer, refuse_unconditional
 from statekeep.timestamps import format_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
@@ -86,14 +86,7 @@ class Sessions:
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
     ) -> None:
-        claimed = store.capabilities
-        if conflicts == "detect" and not (claimed.conditional_put and claimed.conditional_delete):
-            raise UnsupportedError(
-                "this store cannot compare and swap, or not delete on a condition, so what others "
-                "save meanwhile would be lost; choose another store, or accept that with "
-                "conflicts='last-writer-wins'",
-                store=store,
-            )
+        refuse_unconditional(store, conflicts)
         self._store = store
         self._owns_store = False
         self._emitter = Emitter(store, observers, "Sessions")

@@ -50,6 +50,8 @@ __all__ = [
     "journal_name",
     "journal_prefix",
     "parse_document_key",
+    "segment_key",
+    "segment_prefix",
     "session_key",
     "session_stem",
 ]
@@ -283,6 +285,16 @@ def _journal_stem(part: str) -> str:
     # No journal shall be the folder of another.
     is_plain = part not in {"", "."} and not part.casefold().endswith(".jsonl")
     return part if is_plain and _is_harmless(part, _MAX_PART) else _encoded(part, _MAX_PART)
+
+
+def segment_prefix(uid: str) -> str:
+    """Below which all segments of a journal lie."""
+    return f"{SEGMENTS}/{uid}"
+
+
+def segment_key(uid: str, name: str) -> str:
+    """The key of a segment, by what the head of its journal says of it."""
+    return f"{segment_prefix(uid)}/{name}.jsonl"
 
 
 def is_journal_key(key: str) -> bool:

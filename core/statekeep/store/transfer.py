@@ -18,7 +18,7 @@ from statekeep.store.protocol import ABSENT, compare
 if TYPE_CHECKING:
     from statekeep.store.protocol import Blob, StateStore, Version
 
-__all__ = ["ConflictPolicy", "Transfer"]
+__all__ = ["ConflictPolicy", "Transfer", "refuse_unconditional"]
 
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +28,22 @@ ConflictPolicy = Literal["detect", "last-writer-wins"]
 _SOON = 60.0
 """Seconds after which a copy is too old to begin the delete of its source. A backend may send that
 again for up to nine minutes, and the copy is relied on for ten."""
+
+
+def refuse_unconditional(store: StateStore, policy: ConflictPolicy) -> None:
+    """Refuse a store on which conflicts are to be detected, and cannot be.
+
+    Raises:
+        UnsupportedError: It cannot compare and swap, or not delete on a condition.
+    """
+    claimed = store.capabilities
+    if policy == "detect" and not (claimed.conditional_put and claimed.conditional_delete):
+        raise UnsupportedError(
+            "this store cannot compare and swap, or not delete on a condition, so what others "
+            "write meanwhile would be lost; choose another store, or accept that with "
+            "conflicts='last-writer-wins'",
+            store=store,
+        )
 
 
 @dataclass(frozen=True, slots=True)
