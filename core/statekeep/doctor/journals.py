@@ -77,7 +77,10 @@ def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | No
         return [_misplaced(key, blob, contents, error.message)], None
     found = [*examine_marks(key, contents.metadata, blob.version)]
     if cut := len(blob.data) - lines.sound:
-        reason = f"the last {cut} bytes are of a write that was cut off; readers pass them over"
+        reason = (
+            f"the last {cut} bytes are no whole change: a write that was cut off, or a line that "
+            "was added by hand; readers pass them over"
+        )
         found.append(Finding("torn end", key, reason, harmless=True, version=blob.version))
     return found, SoundHead(key, blob.version, lines.header.uid, lines.header.segments)
 
