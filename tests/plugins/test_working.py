@@ -323,6 +323,7 @@ def test_what_is_built_in_comes_in_by_the_same_door(
         ("backends", "s3"),
         ("observers", "otel"),
         ("pruners", "any-of"),
+        ("pruners", "expired"),
         ("pruners", "keep-last-per-phase"),
         ("pruners", "max-per-user"),
         ("pruners", "max-sessions"),
