@@ -65,6 +65,11 @@ class Conversation:
         self.is_disordered = is_disordered
         self._covered = 0
 
+    @classmethod
+    def of(cls, messages: list[Any]) -> Conversation:
+        """The conversation that messages in their order are."""
+        return cls(messages, is_disordered=not _is_told(messages))
+
     def settle(self, metadata: dict[str, Any]) -> None:
         """Keep the order in the metadata if the times do not tell it, and only then."""
         self.is_disordered = not _is_told(self.messages)

@@ -10,7 +10,16 @@ import orjson
 
 from statekeep.errors import CorruptDataError, InvalidKeyError
 from statekeep.format.session import Session, remember_version
-from statekeep.format.summary import JournalSummary, SessionSummary, read_summary
+from statekeep.format.summary import (
+    PROJECT,
+    JournalSummary,
+    SessionSummary,
+    expires_at,
+    pinned_until,
+    read_summary,
+    title_of,
+)
+from statekeep.format.version import is_head
 from statekeep.store.keys import session_key
 from statekeep.timestamps import from_microseconds, to_microseconds
 
@@ -148,6 +157,8 @@ def read_record(key: str, blob: Blob) -> HeadRecord:
     Raises:
         CorruptDataError: As `decode_session`.
     """
+    if is_head(blob.data):
+        return _read_head(key, blob)
     summary = read_summary(blob.data)
     if summary is None:
         summary = Session.from_json(blob.data).summary(size=len(blob.data))
@@ -170,6 +181,43 @@ def read_record(key: str, blob: Blob) -> HeadRecord:
         summary.title,
         summary.last_phase,
         summary.last_evaluation,
+    )
+
+
+def _read_head(key: str, blob: Blob) -> HeadRecord:
+    """Read of a session that is stored as a journal what a listing needs: the head alone."""
+    from statekeep.format.contents import about_at, fold  # noqa: PLC0415 - not always needed
+    from statekeep.format.journal import decode_head  # noqa: PLC0415
+    from statekeep.format.turns import tally  # noqa: PLC0415
+
+    lines = decode_head(blob.data)
+    contents = fold(lines.header, lines.changes)
+    about, metadata = about_at(key, contents), contents.metadata
+    if about.user_id is None:
+        raise CorruptDataError("a session belongs to a user, and this one to nobody")
+    try:
+        counts = tally(lines.header.before, contents.tail)
+    except (AttributeError, KeyError, TypeError):
+        raise CorruptDataError("an item of the session is no message") from None
+    seed, project = contents.about.get("active_seed_id"), metadata.get(PROJECT)
+    pin, end = pinned_until(metadata), expires_at(metadata)
+    return HeadRecord(
+        key,
+        blob.fingerprint,
+        blob.version,
+        about.id or "",
+        about.user_id,
+        counts["user"],
+        seed if isinstance(seed, str) else None,
+        project if isinstance(project, str) else None,
+        to_microseconds(about.created_at),
+        to_microseconds(about.updated_at),
+        lines.sound + sum(segment.size for segment in lines.header.segments),
+        None if pin is None else to_microseconds(pin),
+        None if end is None else to_microseconds(end),
+        title_of(metadata),
+        counts["last_phase"],
+        counts["last_evaluation"],
     )
 
 

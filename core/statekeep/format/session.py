@@ -37,9 +37,21 @@ from statekeep.store.protocol import Version  # noqa: TC001 - pydantic reads ann
 from statekeep.timestamps import parse_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["AgentResponse", "Session", "Timestamp", "UserMessage", "remember_version"]
+__all__ = [
+    "AgentResponse",
+    "Session",
+    "Timestamp",
+    "UserMessage",
+    "add_message",
+    "plain_messages",
+    "plain_parts",
+    "remember_order",
+    "remember_stored",
+    "remember_version",
+    "stored_of",
+]
 
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "id": str,
@@ -136,8 +148,9 @@ class Session(_Model):
         metadata: Text to any JSON value.
     """
 
-    # The conversation as it was last seen, beside the fields, because nobody compares it.
-    __slots__ = ("_said",)
+    # The conversation as it was last seen, and what `Sessions` knows of what is stored: beside the
+    # fields, because nobody compares them.
+    __slots__ = ("_said", "_stored")
 
     id: Text = Field(frozen=True)
     user_id: Text
@@ -401,6 +414,19 @@ class Session(_Model):
         fork.created_at = fork.updated_at = utc_now()
         return fork
 
+    def keep(self, messages: int) -> None:
+        """Keep so many of `messages` only, the first.
+
+        Raises:
+            ValueError: The number is negative.
+        """
+        if messages < 0:
+            raise ValueError(f"messages must not be negative, and it is {messages}")
+        kept = self.messages[:messages]
+        self.user_messages[:] = [each for each in kept if isinstance(each, UserMessage)]
+        self.agent_responses[:] = [each for each in kept if isinstance(each, AgentResponse)]
+        self._touch()
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy it as pydantic does: the copy stands for the same stored session.
 
@@ -466,14 +492,7 @@ class Session(_Model):
             dumped = self.model_dump(warnings="error")
             fields = type(self).model_validate(dumped).model_dump()
             return plain_value(fields, times=True)  # type: ignore[no-any-return]
-        extra = self.__pydantic_extra__ or {}
-        fields = {name: own[name] for name in _TYPES} | extra
-        for name, types in _TYPES.items():
-            if not isinstance(fields[name], types):
-                raise TypeError
-        if not fields["created_at"].tzinfo is fields["updated_at"].tzinfo is UTC:
-            raise TypeError
-        fields |= plain_value({"metadata": fields["metadata"], **extra})
+        fields = _plain_fields(self)
         fields["user_messages"] = _plain_messages(fields["user_messages"], UserMessage)
         fields["agent_responses"] = _plain_messages(fields["agent_responses"], AgentResponse)
         return fields
@@ -510,6 +529,71 @@ class Session(_Model):
 def remember_version(session: Session, version: Version | None) -> None:
     """Set `Session.version`, past the checks of an assignment: each load and each save does so."""
     (session.__pydantic_private__ or {})["_version"] = version
+
+
+def remember_order(session: Session, messages: list[UserMessage | AgentResponse]) -> None:
+    """Set the order of `Session.messages`, which the times may not tell."""
+    object.__setattr__(session, "_said", Conversation.of(messages))
+
+
+def remember_stored(session: Session, stored: object) -> None:
+    """Keep what is known of how a session is stored, for who saves it; copies know nothing."""
+    object.__setattr__(session, "_stored", stored)
+
+
+def stored_of(session: Session) -> object:
+    """What `remember_stored` was given last; None if nothing."""
+    return getattr(session, "_stored", None)
+
+
+def plain_parts(
+    session: Session, messages: Sequence[UserMessage | AgentResponse]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The fields of a session but its lists of messages, and some messages; with datetimes.
+
+    Raises:
+        TypeError, ValueError, AttributeError, KeyError: `Session.to_json` knows better.
+        InvalidDocumentError: Free-form data is no JSON.
+    """
+    if type(session) is not Session:
+        raise TypeError
+    fields = _plain_fields(session)
+    del fields["user_messages"], fields["agent_responses"]
+    return fields, plain_messages(messages)
+
+
+def plain_messages(messages: Iterable[UserMessage | AgentResponse]) -> list[dict[str, Any]]:
+    """Messages of both kinds as dicts, with datetimes.
+
+    Raises:
+        TypeError, ValueError, AttributeError, KeyError: One is of no kind, or has a wrong field.
+        InvalidDocumentError: Free-form data is no JSON.
+    """
+    plain = []
+    for message in messages:
+        kind = UserMessage if isinstance(message, UserMessage) else AgentResponse
+        plain += _plain_messages([message], kind)  # refuses a subclass
+    return plain
+
+
+def add_message(session: Session, message: UserMessage | AgentResponse) -> None:
+    """Add a message at the end of a session."""
+    if isinstance(message, UserMessage):
+        session._append(message, session.user_messages)  # noqa: SLF001 - of the same module
+    else:
+        session._append(message, session.agent_responses)  # noqa: SLF001
+
+
+def _plain_fields(session: Session) -> dict[str, Any]:
+    own, extra = session.__dict__, session.__pydantic_extra__ or {}
+    fields = {name: own[name] for name in _TYPES} | extra
+    for name, types in _TYPES.items():
+        if not isinstance(fields[name], types):
+            raise TypeError
+    if not fields["created_at"].tzinfo is fields["updated_at"].tzinfo is UTC:
+        raise TypeError
+    fields |= plain_value({"metadata": fields["metadata"], **extra})
+    return fields
 
 
 def _plain_extra(extra: dict[str, Any]) -> dict[str, Any]:

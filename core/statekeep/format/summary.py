@@ -19,6 +19,7 @@ __all__ = [
     "OPTIONAL_BOOLEAN",
     "OPTIONAL_TEXT",
     "PIN",
+    "PROJECT",
     "RESTORED",
     "JournalSummary",
     "SessionSummary",
@@ -45,7 +46,8 @@ RESTORED: Final = "statekeep.restored"
 TITLE: Final = "title"
 """The metadata key of a title."""
 
-_PROJECT: Final = "project_ids"
+PROJECT: Final = "project_ids"
+"""The metadata key of a project."""
 
 OPTIONAL_TEXT: Final = (str, type(None))
 OPTIONAL_BOOLEAN: Final = (bool, type(None))
@@ -136,7 +138,7 @@ def summarize(
     """
     phases = (r.get("phase_reached") for r in reversed(responses))
     verdicts = (r.get("evaluation_passed") for r in reversed(responses))
-    project = fields["metadata"].get(_PROJECT)
+    project = fields["metadata"].get(PROJECT)
     return SessionSummary(
         id=fields["id"],
         user_id=fields["user_id"],

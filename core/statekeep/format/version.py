@@ -7,10 +7,13 @@ from typing import Final
 
 from statekeep.errors import UnsupportedError
 
-__all__ = ["KNOWN_FORMAT", "newer_format", "refuse_newer"]
+__all__ = ["HEAD", "KNOWN_FORMAT", "is_head", "newer_format", "refuse_newer"]
 
 KNOWN_FORMAT: Final = 1
 """The newest format that this version reads and writes."""
+
+HEAD: Final = b'{"statekeep":2,'
+"""What the head of a journal, and so of a session in format 2, begins with."""
 
 _BEGINNING: Final = b'{"statekeep":'
 # So many digits say enough, however many follow.
@@ -23,6 +26,11 @@ def newer_format(data: bytes, knows: int = KNOWN_FORMAT) -> int | None:
         number = int(match[1])
         return number if number > knows else None
     return None
+
+
+def is_head(data: bytes) -> bool:
+    """Whether it is the head of a journal, or what is left of one."""
+    return data.startswith(HEAD)
 
 
 def refuse_newer(

@@ -23,8 +23,8 @@ from statekeep.journals.committing import HeadFile
 from statekeep.journals.draft import Draft
 from statekeep.journals.forgetting import delete_unnamed, segments_of
 from statekeep.journals.heads import Head, Loaded, head_of
-from statekeep.journals.items import copied, hashed_keys, plain_item
-from statekeep.journals.segments import MissingSegmentError, Segments
+from statekeep.journals.items import hashed_keys, plain_item
+from statekeep.journals.segments import MissingSegmentError, Segments, items_between
 from statekeep.journals.writing import HeadWriter
 from statekeep.observe.events import (
     ConflictDetected,
@@ -231,7 +231,7 @@ class Journal:
         def read(seen: Seen) -> Loaded:
             begin = start if last is None else max(0, seen.length - last)
             first, end, _ = slice(begin, stop).indices(seen.length)
-            return Loaded(head_of(seen), first, self._items(seen, first, end))
+            return Loaded(head_of(seen), first, items_between(self._transfer, seen, first, end))
 
         with self._emitter.operation("load", self._subject):
             loaded = self._read(read)
@@ -625,19 +625,3 @@ class Journal:
                     raise error.damage() from None
                 missed = seen.version
         return None
-
-    def _items(self, seen: Seen, start: int, stop: int) -> list[Any]:
-        """Read items by their positions; only the segments that hold them."""
-        wanted = [
-            segment
-            for segment in seen.lines.header.segments
-            if start < segment.first + segment.items and segment.first < stop
-        ]
-        items: list[Any] = []
-        if wanted:
-            begin = wanted[0].first
-            items = [*self._segments(seen).read(wanted)][start - begin : stop - begin]
-        before = seen.before
-        if stop > before:
-            items += copied(seen.contents.tail[max(0, start - before) : stop - before])
-        return items

@@ -12,12 +12,14 @@ from blake3 import blake3
 from statekeep.errors import ConflictError, CorruptDataError, StateStoreError
 from statekeep.format.contents import BOUNDS
 from statekeep.format.journal import SegmentName
+from statekeep.journals.items import copied
 from statekeep.store.keys import segment_key
 from statekeep.store.powers import get_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from statekeep.journals.committing import Seen
     from statekeep.store.protocol import Blob
     from statekeep.store.transfer import Transfer
 
@@ -148,6 +150,27 @@ class Segments:
 def is_segment(data: bytes, segment: SegmentName) -> bool:
     """Whether some bytes are what a head says of a segment."""
     return _hash(data) == segment.hash and data.count(b"\n") >= segment.items
+
+
+def items_between(transfer: Transfer, seen: Seen, start: int, stop: int) -> list[Any]:
+    """Read items by their positions; only the segments that hold them.
+
+    Raises:
+        MissingSegmentError, CorruptDataError: As `Segments.read`.
+    """
+    wanted = [
+        segment
+        for segment in seen.lines.header.segments
+        if start < segment.first + segment.items and segment.first < stop
+    ]
+    items: list[Any] = []
+    if wanted:
+        begin = wanted[0].first
+        items = [*Segments(transfer, seen.uid).read(wanted)][start - begin : stop - begin]
+    before = seen.before
+    if stop > before:
+        items += copied(seen.contents.tail[max(0, start - before) : stop - before])
+    return items
 
 
 def _hash(data: bytes) -> str:

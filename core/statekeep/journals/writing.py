@@ -80,6 +80,10 @@ class HeadWriter:
             segments = Segments(self._transfer, header.uid)
             first = sum(segment.items for segment in header.segments)
             header = with_segments(header, segments.add(header.segments, fitted.leaving, first))
+            if "id" in header.about:
+                from statekeep.format.turns import tally  # noqa: PLC0415 - of sessions only
+
+                header = replace(header, before=tally(header.before, fitted.leaving))
         return encode_head(header, fitted.changes)
 
     def drafted(self, seen: Seen | None, draft: Draft, change: str) -> bytes:

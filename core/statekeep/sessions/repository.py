@@ -1,36 +1,73 @@
-"""How a session lies in a store: whole, as one document at a key of its own.
+"""How a session lies in a store: whole, as one document, or as a journal; at one key in any form.
 
-`Sessions` says what is to happen; only what is here knows in which form it is stored.
+`Sessions` says what is to happen; only what is here, and `sessions.turns`, knows in which form it
+is stored.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from statekeep.errors import (
     ConflictError,
     CorruptDataError,
     InvalidDocumentError,
+    NotFoundError,
     OwnershipError,
     StateStoreError,
     UnsupportedError,
 )
 from statekeep.format.json import repair_json
-from statekeep.format.record import decode_session
-from statekeep.format.session import Session, remember_version
-from statekeep.format.version import refuse_newer
+from statekeep.format.record import decode_session, read_record
+from statekeep.format.session import (
+    Session,
+    add_message,
+    remember_stored,
+    remember_version,
+    stored_of,
+)
+from statekeep.format.version import is_head, refuse_newer
 from statekeep.retention.trash import move_to_trash
+from statekeep.sessions.turns import SessionJournals
 from statekeep.store.keys import session_key
+from statekeep.store.protocol import Blob
 from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from statekeep.errors import Landed
     from statekeep.format.json import RepairText
-    from statekeep.store.protocol import Blob, Version
+    from statekeep.format.session import AgentResponse, UserMessage
+    from statekeep.format.summary import SessionSummary
+    from statekeep.store.protocol import Version
     from statekeep.store.transfer import Transfer
 
-__all__ = ["SessionRepository"]
+__all__ = ["Added", "Form", "SessionRepository"]
+
+Form = Literal["document", "journal"]
+"""How a session is stored: whole, as the original does, or as a journal."""
+
+_WHOLE: Final = "whole"
+"""What a session remembers that was read from a document, or written to one."""
+
+_KNOWN: Final = 2
+"""The newest format that a session may be in."""
+
+
+class Added(NamedTuple):
+    """What became of a turn.
+
+    Attributes:
+        summary: What a listing then says of the session.
+        version: The new one; None if nothing was written.
+        created: Whether the session is new.
+    """
+
+    summary: SessionSummary
+    version: Version | None
+    created: bool
 
 
 class SessionRepository:
@@ -38,11 +75,14 @@ class SessionRepository:
 
     Args:
         transfer: Writes and deletes on conditions.
+        form: How new sessions are stored.
     """
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, transfer: Transfer, form: Form) -> None:
         self._transfer = transfer
         self._store = transfer.store
+        self._form = form
+        self._journals = SessionJournals(transfer)
 
     def load(self, session_id: str, user_id: str | None, repair_text: RepairText) -> Session | None:
         """Read a session; see `Sessions.load`."""
@@ -50,36 +90,59 @@ class SessionRepository:
         blob = self._store.get(key)
         if blob is None:
             return None
+        if is_head(blob.data):
+            return self._journals.read(key, blob, user_id)
         if repair_text == "replace":
             blob = replace(blob, data=repair_json(blob.data))
         return self._decode(key, blob, user_id)
 
-    def save(self, session: Session, *, overwrite: bool) -> tuple[Version, bool]:
-        """Store a session; see `Sessions.save`.
+    def save(
+        self, session: Session, *, overwrite: bool, append: bool = False
+    ) -> tuple[Version, bool]:
+        """Store a session; see `Sessions.save` and `Sessions.append`.
 
         Returns:
             Its version, and whether it was created.
         """
         key = session_key(session.id)
         try:
-            data = session.to_json()
+            if overwrite:
+                return self._overwrite(key, session)
+            created = session.version is None
+            return self._save(key, session, append=append), created
         except InvalidDocumentError as error:
             raise InvalidDocumentError(
                 error.message, key=key, store=self._store, landed="no"
             ) from None
-        if overwrite:
-            created = not self._is_there_for(session.id)
+
+    def _overwrite(self, key: str, session: Session) -> tuple[Version, bool]:
+        there = self._there_for(session.id)
+        if self._form == "journal" if there is None else is_head(there):
+            data = self._journals.whole(session)
             version = self._store.put(key, data)
-            remember_version(session, version)
-            return version, created
-        seen = session.version
+            self._journals.remember(session, data, version)
+        else:
+            version = self._store.put(key, session.to_json())
+            self._remember_whole(session, version)
+        return version, there is None
+
+    def _save(self, key: str, session: Session, *, append: bool) -> Version:
+        seen, stored = session.version, stored_of(session)
         try:
             if seen is None:
-                version = self._transfer.put_new(key, data)
+                if self._form == "journal":
+                    return self._journals.create(session)
+                version = self._transfer.put_new(key, session.to_json())
             else:
+                if stored is None and self._form == "journal":
+                    # It was carried elsewhere and came back; only the store knows its form.
+                    blob = self._store.get(key)
+                    stored = _WHOLE if blob is None or not is_head(blob.data) else None
+                if stored is not _WHOLE and (stored is not None or self._form == "journal"):
+                    return self._journals.save(session, append=append)
                 if self._transfer.policy != "detect":
                     self._refuse_newer(key, landed="no")
-                version = self._transfer.put_seen(key, data, seen)
+                version = self._transfer.put_seen(key, session.to_json(), seen)
         except ConflictError as error:
             self._refuse_newer(key, landed=error.landed)
             what = "exists already" if seen is None else "was saved or deleted since it was loaded"
@@ -89,8 +152,89 @@ class SessionRepository:
                 store=self._store,
                 landed=error.landed,
             ) from error
+        self._remember_whole(session, version)
+        return version
+
+    def _remember_whole(self, session: Session, version: Version) -> None:
         remember_version(session, version)
-        return version, seen is None
+        remember_stored(session, _WHOLE)
+
+    def tail(
+        self, session_id: str, user_id: str | None, last: int
+    ) -> list[UserMessage | AgentResponse] | None:
+        """Read the last messages of a session; see `Sessions.tail`."""
+        key = session_key(session_id)
+        blob = self._store.get(key)
+        if blob is None:
+            return None
+        if is_head(blob.data):
+            return self._journals.tail(key, blob, user_id, last)
+        messages = self._decode(key, blob, user_id).messages
+        return messages[max(0, len(messages) - last) :]
+
+    def add_turn(
+        self,
+        session_id: str,
+        said: Sequence[UserMessage | AgentResponse],
+        user_id: str | None,
+        guard: str | None,
+    ) -> Added:
+        """Add messages to a session; see `Sessions.add_turn`.
+
+        Raises:
+            ConflictError: It was saved or deleted meanwhile.
+        """
+        key = session_key(session_id)
+        blob = self._store.get(key)
+        if self._form == "journal" if blob is None else is_head(blob.data):
+            seen, wrote = self._journals.add(key, session_id, blob, said, user_id, guard)
+            there = Blob(seen.data, seen.version, None)
+            summary = cast("SessionSummary", read_record(key, there).summary())
+            return Added(summary, seen.version if wrote else None, blob is None)
+        if guard is not None:
+            raise UnsupportedError(
+                "a session that is stored whole remembers no keys; convert it to a journal, or "
+                "add the turn without a key",
+                key=key,
+                store=self._store,
+                landed="no",
+            )
+        if blob is not None:
+            session = self._decode(key, blob, user_id)
+        elif user_id is not None:
+            session = Session.new(user_id, session_id)
+        else:
+            raise NotFoundError("no such session", key=key, store=self._store)
+        for message in said:
+            add_message(session, message)
+        version, created = self.save(session, overwrite=False)
+        return Added(session.summary(size=len(session.to_json())), version, created)
+
+    def convert(self, session_id: str, form: Form) -> bool:
+        """Store a session in another form; see `Sessions.convert`.
+
+        Returns:
+            Whether it was in another.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: It was saved or deleted meanwhile.
+        """
+        key = session_key(session_id)
+        blob = self._store.get(key)
+        session = None
+        if blob is not None:
+            is_journal = is_head(blob.data)
+            session = (
+                self._journals.read(key, blob) if is_journal else self._decode(key, blob, None)
+            )
+        if blob is None or session is None:
+            raise NotFoundError("no such session", key=key, store=self._store)
+        if is_journal == (form == "journal"):
+            return False
+        data = session.to_json() if is_journal else self._journals.whole(session)
+        self._transfer.put_seen(key, data, blob.version)
+        return True
 
     def delete(self, session_id: str, user_id: str | None, *, trash: bool) -> bool:
         """Delete a session; see `Sessions.delete`.
@@ -102,7 +246,10 @@ class SessionRepository:
         blob = self._store.get(key)
         if blob is None:
             return False
-        self._decode(key, blob, user_id)
+        if is_head(blob.data):
+            self._journals.owner(key, blob, user_id)
+        else:
+            self._decode(key, blob, user_id)
         if trash:
             move_to_trash(self._transfer, key, blob, now=utc_now())
         else:
@@ -120,6 +267,7 @@ class SessionRepository:
             raise OwnershipError(
                 f"the session does not belong to {user_id!r}", key=key, store=self._store
             )
+        remember_stored(session, _WHOLE)
         return session
 
     def _refuse_newer(self, key: str, *, landed: Landed | None) -> None:
@@ -131,13 +279,13 @@ class SessionRepository:
         """
         try:
             if blob := self._store.get(key):
-                refuse_newer(blob.data, key=key, store=self._store)
+                refuse_newer(blob.data, knows=_KNOWN, key=key, store=self._store)
         except StateStoreError as error:
             error.landed = landed
             raise
 
-    def _is_there_for(self, session_id: str) -> bool:
-        """Whether something lies at the key of a session that may be overwritten.
+    def _there_for(self, session_id: str) -> bytes | None:
+        """What lies at the key of a session and may be overwritten; None if nothing does.
 
         Raises:
             CorruptDataError: It is another session, on a volume that takes two ids for one.
@@ -147,11 +295,13 @@ class SessionRepository:
         try:
             blob = self._store.get(key)
             if blob is None:
-                return False
-            refuse_newer(blob.data, key=key, store=self._store)
+                return None
+            refuse_newer(blob.data, knows=_KNOWN, key=key, store=self._store)
+            if is_head(blob.data):
+                return blob.data  # at its own key, or garbage
             inner = Session.from_json(blob.data).id
         except CorruptDataError:
-            return True  # garbage: replacing it is what overwriting is for
+            return b""  # garbage: replacing it is what overwriting is for
         if inner != session_id:
             raise CorruptDataError(
                 f"it holds the session {inner[:80]!r}, which is not overwritten",
@@ -159,4 +309,4 @@ class SessionRepository:
                 store=self._store,
                 landed="no",
             )
-        return True
+        return blob.data

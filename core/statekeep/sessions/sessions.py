@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast, overload
 
 from statekeep._arguments import checked
-from statekeep.errors import ConflictError, NotFoundError
-from statekeep.format.session import Session
+from statekeep.errors import ConflictError, NotFoundError, UnsupportedError
+from statekeep.format.session import AgentResponse, Session, UserMessage
 from statekeep.format.summary import EXPIRES, PIN, SessionSummary
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.index import SummaryIndex
@@ -26,7 +26,7 @@ from statekeep.retention.background import BackgroundPruner
 from statekeep.retention.pruner import Pruner
 from statekeep.retention.trash import Trashed, is_of_session, list_trash, restore_session
 from statekeep.retention.types import PrunePlan, PruneRequest
-from statekeep.sessions.repository import SessionRepository
+from statekeep.sessions.repository import Added, Form, SessionRepository
 from statekeep.store.keys import session_key
 from statekeep.store.retrying import apply, retry_on_conflict
 from statekeep.store.transfer import ConflictPolicy, Transfer, refuse_unconditional
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sessions"]
 
+T = TypeVar("T")
+
 _logger = logging.getLogger(__name__)
 
 _TIMEOUT = timedelta(seconds=30)
@@ -56,6 +58,9 @@ class Sessions:
 
     Args:
         store: Where they lie.
+        form: How new sessions are stored: ``"document"``, whole, as the original reads them; or
+            ``"journal"``, so that a turn costs the turn however long the session is. Stored ones
+            keep theirs; see `convert`.
         conflicts: ``"detect"`` (nothing is ever overwritten unseen) or ``"last-writer-wins"``,
             the only choice on a store without conditional writes.
         observers: Told of what happens, after the fact, in the thread in which it happens.
@@ -82,6 +87,7 @@ class Sessions:
         self,
         store: StateStore,
         *,
+        form: Form = "document",
         conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
@@ -91,7 +97,7 @@ class Sessions:
         self._owns_store = False
         self._emitter = Emitter(store, observers, "Sessions")
         self._transfer = Transfer(store, conflicts)
-        self._repository = SessionRepository(self._transfer)
+        self._repository = SessionRepository(self._transfer, form)
         self._index = SummaryIndex(store, SESSION_HEADS, self._emitter)
         self._pruner = Pruner([self._index], self._transfer, self._emitter)
         self._background: BackgroundPruner | None = None
@@ -241,15 +247,163 @@ class Sessions:
             InvalidKeyError: The id is not legal.
         """
         with self._emitter.operation("save", session.id):
-            try:
-                version, created = self._repository.save(session, overwrite=overwrite)
-            except ConflictError as error:
-                self._emitter.emit(ConflictDetected, error.key)
-                raise
-            self._emitter.emit(SessionSaved, session.id, session.user_id, version, created)
-            if self._background:
-                self._background.saved(session.id)
+            version, created = self._telling(
+                lambda: self._repository.save(session, overwrite=overwrite)
+            )
+            self._saved(session.id, session.user_id, version, created=created)
             return version
+
+    @checked
+    def append(self, session: Session) -> Version:
+        """Store what was added to a session, and what was changed besides its messages.
+
+        As `save`, but it never changes a message that is stored. `save` does the same where it
+        can, and otherwise replaces all.
+
+        Args:
+            session: A new one, or one that has not changed in the store since it was loaded.
+
+        Returns:
+            The new version; the session remembers it.
+
+        Raises:
+            ValueError: A message that is stored was changed or taken out; nothing was changed.
+            ConflictError, UnsupportedError, InvalidDocumentError, InvalidKeyError: As `save`.
+        """
+        with self._emitter.operation("append", session.id):
+            version, created = self._telling(
+                lambda: self._repository.save(session, overwrite=False, append=True)
+            )
+            self._saved(session.id, session.user_id, version, created=created)
+            return version
+
+    @checked
+    def add_turn(
+        self,
+        session_id: str,
+        *,
+        user: Iterable[str | UserMessage] = (),
+        agent: Iterable[str | AgentResponse] = (),
+        user_id: str | None = None,
+        key: str | None = None,
+        timeout: timedelta = _TIMEOUT,
+    ) -> SessionSummary:
+        """Add what was said to a session, without loading it if it is stored as a journal.
+
+        Args:
+            session_id: Which.
+            user: What the user said: texts, or messages.
+            agent: What the agent answered, after that.
+            user_id: Whom it must belong to; and for whom it is made if there is none.
+            key: What was added under this key is not added again; of journals only.
+            timeout: How long to go on after conflicts.
+
+        Returns:
+            What a listing says of the session then.
+
+        Raises:
+            NotFoundError: There is no such session, and no user is given to make it for.
+            OwnershipError: It belongs to another user.
+            UnsupportedError: A key is given, and the session is stored whole.
+            ConflictError: Others came between until the timeout; nothing was added.
+            InvalidDocumentError: Something cannot be stored.
+
+        Example:
+            >>> from statekeep import Sessions, open_store
+            >>> sessions = Sessions(open_store("memory:"), form="journal")
+            >>> _ = sessions.add_turn("plan", user=["Hello"], agent=["Hi"], user_id="ada")
+            >>> [message.content for message in sessions.tail("plan", last=1)]
+            ['Hi']
+        """
+        now = utc_now()
+        said: list[UserMessage | AgentResponse] = [
+            UserMessage(content=each, timestamp=now) if isinstance(each, str) else each
+            for each in user
+        ]
+        said += [
+            AgentResponse(content=each, timestamp=now) if isinstance(each, str) else each
+            for each in agent
+        ]
+
+        def attempt() -> Added:
+            return self._telling(lambda: self._repository.add_turn(session_id, said, user_id, key))
+
+        with self._emitter.operation("add_turn", session_id):
+            added = retry_on_conflict(attempt, timeout, self._retry)
+            if added.version is not None:
+                self._saved(session_id, added.summary.user_id, added.version, created=added.created)
+            return added.summary
+
+    @checked
+    def tail(
+        self, session_id: str, *, last: int = 20, user_id: str | None = None
+    ) -> Sequence[UserMessage | AgentResponse] | None:
+        """Read the last messages of a session; of a journal not the others.
+
+        Args:
+            session_id: Which.
+            last: So many.
+            user_id: If given, whom it must belong to.
+
+        Returns:
+            The messages in their order; None if there is no such session.
+
+        Raises:
+            OwnershipError, CorruptDataError, UnsupportedError, InvalidKeyError: As `load`.
+            ValueError: `last` is negative.
+        """
+        if last < 0:
+            raise ValueError(f"last must not be negative, and it is {last}")
+        with self._emitter.operation("tail", session_id):
+            return self._repository.tail(session_id, user_id, last)
+
+    @checked
+    def rewind(self, session_id: str, *, messages: int, user_id: str | None = None) -> Session:
+        """Take back what was said last.
+
+        Args:
+            session_id: Which.
+            messages: How many to keep, the first.
+            user_id: If given, whom it must belong to.
+
+        Returns:
+            The session as stored.
+
+        Raises:
+            NotFoundError: There is no such session.
+            ValueError: The number is negative.
+            OwnershipError, CorruptDataError, InvalidKeyError: As `load` and `save`.
+        """
+        if messages < 0:
+            raise ValueError(f"messages must not be negative, and it is {messages}")
+
+        with self._emitter.operation("rewind", session_id):
+            return self.update(session_id, lambda each: each.keep(messages), user_id=user_id)
+
+    @checked
+    def convert(self, session_id: str, form: Form) -> bool:
+        """Store a session in another form; it stays the same session.
+
+        The original cannot read a session that is stored as a journal, and a save of the original
+        would destroy it.
+
+        Args:
+            session_id: Which.
+            form: ``"document"`` or ``"journal"``.
+
+        Returns:
+            Whether it was in another form.
+
+        Raises:
+            NotFoundError: There is no such session.
+            CorruptDataError, UnsupportedError, InvalidKeyError: As `load`.
+        """
+
+        def attempt() -> bool:
+            return self._telling(lambda: self._repository.convert(session_id, form))
+
+        with self._emitter.operation("convert", session_id):
+            return retry_on_conflict(attempt, _TIMEOUT, self._retry)
 
     @checked
     def update(
@@ -340,11 +494,7 @@ class Sessions:
         """
 
         def attempt() -> bool:
-            try:
-                return self._repository.delete(session_id, user_id, trash=trash)
-            except ConflictError:
-                self._emitter.emit(ConflictDetected, session_key(session_id))
-                raise
+            return self._telling(lambda: self._repository.delete(session_id, user_id, trash=trash))
 
         with self._emitter.operation("delete", session_id):
             deleted = retry_on_conflict(attempt, _TIMEOUT, self._retry)
@@ -591,6 +741,19 @@ class Sessions:
 
         journals = journal_indexes(self._store, retention.collections, self._emitter)
         return Pruner([self._index, *journals], self._transfer, self._emitter)
+
+    def _telling(self, work: Callable[[], T]) -> T:
+        """Do some work, and tell observers of a conflict that it meets."""
+        try:
+            return work()
+        except ConflictError as error:
+            self._emitter.emit(ConflictDetected, error.key)
+            raise
+
+    def _saved(self, session_id: str, user_id: str, version: Version, *, created: bool) -> None:
+        self._emitter.emit(SessionSaved, session_id, user_id, version, created)
+        if self._background:
+            self._background.saved(session_id)
 
     def _retry(self, error: ConflictError, retry: int) -> None:
         self._emitter.emit(ConflictRetried, error.key, retry)

@@ -1,0 +1,141 @@
+"""Sessions in format 2: the messages are items, the rest lies in the head.
+
+An item is ``{"user": {…}}`` or ``{"agent": {…}}``, in the order in which they were said; so the
+order is not written anywhere else.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+
+from statekeep.errors import CorruptDataError, InvalidDocumentError
+from statekeep.format.json import encode_json, explain
+from statekeep.format.order import ORDER
+from statekeep.format.session import Session, plain_messages, plain_parts, remember_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from statekeep.format.contents import Contents
+    from statekeep.format.session import AgentResponse, UserMessage
+
+__all__ = ["Parts", "parts_of", "session_of", "tally", "turns_of"]
+
+_OPTIONAL: Final = ("active_seed_id", "active_persona_id")
+_ABOUT: Final = ("id", "user_id", "created_at", "updated_at")
+
+
+class Parts(NamedTuple):
+    """A session as format 2 has it.
+
+    Attributes:
+        about: What the head says of the whole.
+        metadata: The caller's.
+        turns: Items.
+    """
+
+    about: dict[str, Any]
+    metadata: dict[str, Any]
+    turns: list[dict[str, Any]]
+
+
+def parts_of(session: Session, start: int = 0) -> Parts:
+    """Take a session apart, its messages from some position on; plain values.
+
+    Raises:
+        InvalidDocumentError: Something in it cannot be stored.
+    """
+    messages = session.messages[start:]
+    try:
+        fields, said = orjson.loads(encode_json(plain_parts(session, messages)))
+    except InvalidDocumentError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # A subclass of somebody's, or something wrong; then this says what.
+        fields = orjson.loads(session.to_json())
+        lists = {"user": fields.pop("user_messages"), "agent": fields.pop("agent_responses")}
+        each_of = {role: iter(each) for role, each in lists.items()}
+        said = [next(each_of[message.role]) for message in session.messages][start:]
+    metadata = fields.pop("metadata")
+    metadata.pop(ORDER, None)
+    about = {name: fields.pop(name) for name in _ABOUT}
+    for name in _OPTIONAL:
+        if (value := fields.pop(name, None)) is not None:
+            about[name] = value
+    if fields:
+        about["fields"] = fields
+    turns = [{str(each.role): one} for each, one in zip(messages, said, strict=True)]
+    return Parts(about, metadata, turns)
+
+
+def turns_of(messages: Iterable[UserMessage | AgentResponse]) -> list[dict[str, Any]]:
+    """Messages as items; plain values.
+
+    Raises:
+        InvalidDocumentError: One cannot be stored.
+    """
+    said = [*messages]
+    try:
+        plain = orjson.loads(encode_json(plain_messages(said)))
+    except InvalidDocumentError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidDocumentError(f"a message has a wrong field: {error}") from None
+    return [{str(each.role): one} for each, one in zip(said, plain, strict=True)]
+
+
+def session_of(contents: Contents, items: Iterable[Any]) -> Session:
+    """Make the session that a head and its items are.
+
+    Raises:
+        CorruptDataError: They are no session's.
+    """
+    said: dict[str, list[Any]] = {"user": [], "agent": []}
+    order: list[str] = []
+    for item in items:
+        if not (isinstance(item, dict) and len(item) == 1):
+            raise CorruptDataError(f"item {len(order)} is no message")
+        ((role, message),) = item.items()
+        if role not in said:
+            raise CorruptDataError(f"item {len(order)} is of a {role[:40]!r}, whom no session has")
+        said[role].append(message)
+        order.append(role)
+    about = deepcopy(contents.about)
+    fields = about.pop("fields", {})
+    fields = {
+        **(fields if isinstance(fields, dict) else {}),
+        **about,
+        "metadata": deepcopy(contents.metadata),
+        "user_messages": said["user"],
+        "agent_responses": said["agent"],
+    }
+    try:
+        session = Session.model_validate(fields)
+    except ValidationError as error:
+        raise CorruptDataError(f"not a session: {explain(error)}") from None
+    of_role: dict[str, Iterator[UserMessage | AgentResponse]] = {
+        "user": iter(session.user_messages),
+        "agent": iter(session.agent_responses),
+    }
+    remember_order(session, [next(of_role[role]) for role in order])
+    return session
+
+
+def tally(before: Mapping[str, Any], items: Iterable[Any]) -> dict[str, Any]:
+    """The summary of some turns, added to that of those before them."""
+    found = {"user": 0, "agent": 0, "last_phase": None, "last_evaluation": None, **before}
+    for item in items:
+        for role, message in item.items():
+            found[role] += 1
+            if role == "agent":
+                for name, field in (
+                    ("last_phase", "phase_reached"),
+                    ("last_evaluation", "evaluation_passed"),
+                ):
+                    if message.get(field) is not None:
+                        found[name] = message[field]
+    return found

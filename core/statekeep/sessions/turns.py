@@ -1,0 +1,345 @@
+"""Sessions that are stored as journals: a turn costs the turn."""
+
+from __future__ import annotations
+
+import secrets
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from statekeep.errors import (
+    ConflictError,
+    CorruptDataError,
+    NotFoundError,
+    OwnershipError,
+    UnsupportedError,
+)
+from statekeep.format.contents import fold
+from statekeep.format.journal import MAX_IDS, MAX_KEYS, Change, Header, hashed_key
+from statekeep.format.session import Session, remember_stored, remember_version, stored_of
+from statekeep.format.turns import Parts, parts_of, session_of, turns_of
+from statekeep.journals.committing import HeadFile, Seen, decode_seen
+from statekeep.journals.segments import MissingSegmentError, items_between
+from statekeep.journals.writing import HeadWriter, new_uid
+from statekeep.store.keys import session_key
+from statekeep.timestamps import format_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from statekeep.format.session import AgentResponse, UserMessage
+    from statekeep.store.protocol import Blob, Version
+    from statekeep.store.transfer import Transfer
+
+__all__ = ["SessionJournals"]
+
+_AT_ONCE: Final = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is known of a session that was read from a journal, or written to one.
+
+    Attributes:
+        seen: The head.
+        messages: Those that are stored, in their order, as objects of the session.
+        said: What each of them held.
+    """
+
+    seen: Seen
+    messages: list[UserMessage | AgentResponse]
+    said: list[tuple[dict[str, Any], dict[str, Any] | None]]
+
+    def is_beginning_of(self, session: Session) -> bool:
+        """Whether the session still begins with what is stored."""
+        now = session.messages
+        return (
+            len(now) >= len(self.messages)
+            and all(map(_is_same, now, self.messages))
+            and [_said(each) for each in now[: len(self.said)]] == self.said
+        )
+
+
+def _is_same(one: object, other: object) -> bool:
+    return one is other
+
+
+def _said(message: UserMessage | AgentResponse) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    extra = message.__pydantic_extra__
+    return message.__dict__.copy(), deepcopy(extra) if extra else None
+
+
+class SessionJournals:
+    """Reads and writes single sessions as journals. Internal: errors name key and store.
+
+    Args:
+        transfer: Writes and deletes on conditions.
+    """
+
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._store = transfer.store
+
+    def read(self, key: str, blob: Blob, user_id: str | None = None) -> Session | None:
+        """Read the session whose head was read; None if it is gone by now.
+
+        Raises:
+            OwnershipError: It belongs to another user.
+            CorruptDataError: It is damaged.
+            UnsupportedError: A newer version of statekeep wrote it.
+        """
+        if (found := self._read(key, blob, user_id, None)) is None:
+            return None
+        seen, items = found
+        try:
+            session = session_of(seen.contents, items)
+        except CorruptDataError as error:
+            raise CorruptDataError(error.message, key=key, store=self._store) from None
+        self._remember(session, seen)
+        return session
+
+    def tail(
+        self, key: str, blob: Blob, user_id: str | None, last: int
+    ) -> list[UserMessage | AgentResponse] | None:
+        """Read the last messages of the session whose head was read; None if it is gone by now.
+
+        Raises:
+            OwnershipError, CorruptDataError, UnsupportedError: As `read`.
+        """
+        if (found := self._read(key, blob, user_id, last)) is None:
+            return None
+        seen, items = found
+        return session_of(seen.contents, items).messages
+
+    def owner(self, key: str, blob: Blob, user_id: str | None) -> None:
+        """Look whether the session whose head was read may be deleted.
+
+        Raises:
+            OwnershipError, CorruptDataError, UnsupportedError: As `read`.
+        """
+        self._decode(key, blob, user_id)
+
+    def _read(
+        self, key: str, blob: Blob, user_id: str | None, last: int | None
+    ) -> tuple[Seen, list[Any]] | None:
+        found: Blob | None = blob
+        missed: Version | None = None
+        while found is not None:
+            seen = self._decode(key, found, user_id)
+            start = 0 if last is None else max(0, seen.length - last)
+            try:
+                return seen, items_between(self._transfer, seen, start, seen.length)
+            except MissingSegmentError as error:
+                # A newer head names others. One that still names it is damaged.
+                if missed == found.version:
+                    raise CorruptDataError(
+                        error.message, key=error.key, store=self._store
+                    ) from None
+                missed = found.version
+            found = self._store.get(key)
+        return None
+
+    def _decode(self, key: str, blob: Blob, user_id: str | None) -> Seen:
+        try:
+            seen = decode_seen(key, blob.data, blob.version)
+        except (CorruptDataError, UnsupportedError) as error:
+            raise type(error)(
+                f"{error.message}; it was left as it is", key=key, store=self._store
+            ) from None
+        if user_id is not None and seen.about.user_id != user_id:
+            raise OwnershipError(
+                f"the session does not belong to {user_id!r}", key=key, store=self._store
+            )
+        return seen
+
+    def create(self, session: Session) -> Version:
+        """Store a new session.
+
+        Raises:
+            ConflictError: There is one of that id.
+            InvalidDocumentError: It holds something that cannot be stored.
+        """
+        parts = parts_of(session)
+
+        def follow(seen: Seen | None, change: str) -> bytes:
+            self._compare(key, seen, None)
+            return self._written(key, parts, new_uid(), 0, change)
+
+        key = session_key(session.id)
+        return self._swap(session, key, None, follow)
+
+    def save(self, session: Session, *, append: bool = False) -> Version:
+        """Store a session over the journal that it was loaded from.
+
+        Args:
+            session: With the version that it must have.
+            append: Refuse to change what is stored already.
+
+        Raises:
+            ConflictError: It was saved or deleted meanwhile.
+            ValueError: An earlier message was changed.
+        """
+        key, stored = session_key(session.id), stored_of(session)
+        if not (isinstance(stored, _Stored) and stored.seen.version == session.version):
+            stored = None
+        begins = stored is not None and stored.is_beginning_of(session)
+        if append and not begins:
+            raise ValueError("a message that is stored was changed or taken out; save the session")
+        parts = parts_of(session, len(stored.messages) if stored and begins else 0)
+
+        def follow(there: Seen | None, change: str) -> bytes | None:
+            self._compare(key, there, session.version)
+            assert there is not None  # noqa: S101 - it has a version
+            if not begins:
+                return self._rewritten(key, there, parts, change)
+            line = _change(there, parts, change)
+            return None if line is None else self._writer(key).followed(there, line)
+
+        return self._swap(session, key, stored.seen if stored else None, follow)
+
+    def whole(self, session: Session) -> bytes:
+        """The head of a session as a journal of its own, once what it names is there.
+
+        Raises:
+            InvalidDocumentError: It holds something that cannot be stored.
+        """
+        key = session_key(session.id)
+        return self._written(key, parts_of(session), new_uid(), 0, secrets.token_hex(12))
+
+    def remember(self, session: Session, data: bytes, version: Version) -> None:
+        """Keep with a session what was written of it."""
+        self._remember(session, decode_seen(session_key(session.id), data, version))
+
+    def add(
+        self,
+        key: str,
+        session_id: str,
+        blob: Blob | None,
+        said: Sequence[UserMessage | AgentResponse],
+        user_id: str | None,
+        guard: str | None,
+    ) -> tuple[Seen, bool]:
+        """Append messages to the session whose head was read, or make one with them.
+
+        Args:
+            key: Where it lies.
+            session_id: Which.
+            blob: The head; None if there was none.
+            said: The messages.
+            user_id: Whose it must be; without one, it must be there.
+            guard: What was done under this key is not done again.
+
+        Returns:
+            The head then, and whether anything was written.
+
+        Raises:
+            ConflictError: It was saved or deleted meanwhile.
+            NotFoundError: There is none, and nobody is given to make it for.
+            OwnershipError: It belongs to another user.
+        """
+        file = HeadFile(self._transfer, key)
+        file.seen = base = None if blob is None else self._decode(key, blob, user_id)
+        if base is None and user_id is None:
+            raise NotFoundError("no such session", key=key, store=self._store)
+        turns, at = tuple(turns_of(said)), format_timestamp(utc_now())
+        keys = () if guard is None else (hashed_key(guard),)
+        if base is not None and {*keys} & {*base.contents.keys}:
+            return base, False
+
+        def follow(seen: Seen | None, change: str) -> bytes:
+            self._compare(key, seen, None if base is None else base.version)
+            n = seen.contents.n + 1 if seen else 1
+            line = Change(n=n, id=change, at=at, items=turns, keys=keys)
+            if seen is not None:
+                return self._writer(key).followed(seen, line)
+            about = {"id": session_id, "user_id": user_id, "created_at": at, "updated_at": at}
+            return self._writer(key).anew(Header(uid=new_uid(), n=0, about=about), (line,))
+
+        seen = file.swap(follow, _AT_ONCE, lambda *_: None)
+        assert seen is not None  # noqa: S101 - it was written
+        return seen, True
+
+    def _swap(
+        self,
+        session: Session,
+        key: str,
+        seen: Seen | None,
+        follow: Callable[[Seen | None, str], bytes | None],
+    ) -> Version:
+        file = HeadFile(self._transfer, key)
+        file.seen = seen
+        written = file.swap(follow, _AT_ONCE, lambda *_: None)
+        assert written is not None  # noqa: S101 - what is left as it is was there
+        self._remember(session, written)
+        return written.version
+
+    def _compare(self, key: str, seen: Seen | None, version: Version | None) -> Any:  # noqa: ANN401
+        if (seen and seen.version) != version:
+            what = (
+                "exists already" if version is None else "was saved or deleted since it was loaded"
+            )
+            raise ConflictError(
+                f"the session {what}; load it again, or let update() do so",
+                key=key,
+                store=self._store,
+                landed="no",
+            )
+        return seen
+
+    def _written(self, key: str, parts: Parts, uid: str, n: int, change: str) -> bytes:
+        header = Header(uid=uid, n=n, about=parts.about)
+        at = parts.about["updated_at"]
+        line = Change(n=n + 1, id=change, at=at, items=tuple(parts.turns), set=parts.metadata)
+        return self._writer(key).anew(header, (line,))
+
+    def _rewritten(self, key: str, seen: Seen, parts: Parts, change: str) -> bytes:
+        contents = fold(seen.lines.header, seen.lines.changes)
+        header = replace(
+            seen.lines.header,
+            n=contents.n,
+            about=parts.about,
+            metadata={},
+            segments=(),
+            before={},
+            keys=tuple(contents.keys[-MAX_KEYS:]),
+            ids=tuple([*contents.ids.items()][-MAX_IDS:]),
+        )
+        at = parts.about["updated_at"]
+        n = contents.n + 1
+        line = Change(n=n, id=change, at=at, items=tuple(parts.turns), set=parts.metadata)
+        return self._writer(key).anew(header, (line,))
+
+    def _writer(self, key: str) -> HeadWriter:
+        return HeadWriter(self._transfer, key, ())
+
+    def _remember(self, session: Session, seen: Seen) -> None:
+        messages = session.messages
+        remember_version(session, seen.version)
+        remember_stored(session, _Stored(seen, messages, [_said(each) for each in messages]))
+
+
+def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
+    """The line that says what has changed in the head, and what was added; None for nothing."""
+    stored, metadata = seen.contents.about, seen.contents.metadata
+    about = {
+        name: value
+        for name, value in parts.about.items()
+        if name != "updated_at" and stored.get(name) != value
+    } | {name: None for name in stored if name not in parts.about}
+    at = parts.about["updated_at"]
+    line = Change(
+        n=seen.contents.n + 1,
+        id=change,
+        at=at if at != stored.get("updated_at") else None,
+        items=tuple(parts.turns),
+        unset=tuple([name for name in metadata if name not in parts.metadata]),
+        set={
+            name: value
+            for name, value in parts.metadata.items()
+            if name not in metadata or metadata[name] != value
+        },
+        about=about,
+    )
+    is_empty = not (line.at or line.items or line.unset or line.set or line.about)
+    return None if is_empty else line
