@@ -157,17 +157,13 @@ class SessionJournals:
         """Store a new session.
 
         Raises:
-            ConflictError: There is one of that id.
+            ConflictError: Something lies there.
             InvalidDocumentError: It holds something that cannot be stored.
         """
-        parts = parts_of(session)
-
-        def follow(seen: Seen | None, change: str) -> bytes:
-            self._compare(key, seen, None)
-            return self._written(key, parts, new_uid(), 0, change)
-
-        key = session_key(session.id)
-        return self._swap(session, key, None, follow)
+        key, data = session_key(session.id), self.whole(session)
+        version = self._transfer.put_new(key, data)
+        self.remember(session, data, version)
+        return version
 
     def save(self, session: Session, *, append: bool = False) -> Version:
         """Store a session over the journal that it was loaded from.
