@@ -51,7 +51,7 @@ def parts_of(session: Session, start: int = 0) -> Parts:
     """
     messages = session.messages[start:]
     try:
-        fields, said = orjson.loads(encode_json(plain_parts(session, messages)))
+        fields, said = (orjson.loads(encode_json(each)) for each in plain_parts(session, messages))
     except InvalidDocumentError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError):
