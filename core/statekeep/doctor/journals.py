@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from statekeep.doctor.findings import Finding
+from statekeep.doctor.findings import Finding, FindingKind
 from statekeep.doctor.places import is_misspelt
 from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError
 from statekeep.format.contents import about_at, fold
@@ -18,9 +18,11 @@ from statekeep.store.keys import (
     QUARANTINE,
     SEGMENTS,
     is_journal_key,
+    is_session_key,
     journal_key,
     journal_prefix,
     segment_key,
+    session_key,
 )
 from statekeep.store.powers import get_many
 from statekeep.timestamps import parse_timestamp
@@ -70,7 +72,7 @@ def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | No
         contents = fold(lines.header, lines.changes)
     except CorruptDataError as error:
         reason = error.message + _sound_beginning(blob.data)
-        return [Finding("corrupt journal", key, reason, "move", version=blob.version)], None
+        return [Finding(_corrupt(key), key, reason, "move", version=blob.version)], None
     try:
         about_at(key, contents)
     except CorruptDataError as error:
@@ -83,6 +85,10 @@ def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | No
         )
         found.append(Finding("torn end", key, reason, harmless=True, version=blob.version))
     return found, SoundHead(key, blob.version, lines.header.uid, lines.header.segments)
+
+
+def _corrupt(key: str) -> FindingKind:
+    return "corrupt session" if is_session_key(key) else "corrupt journal"
 
 
 def _sound_beginning(data: bytes) -> str:
@@ -106,15 +112,19 @@ def _sound_beginning(data: bytes) -> str:
 
 def _misplaced(key: str, blob: Blob, contents: Contents, reason: str) -> Finding:
     try:
-        meant = journal_key(key.split("/")[1], contents.about.get("name", []))
+        if is_session_key(key):
+            meant = session_key(contents.about.get("id", ""))
+        else:
+            meant = journal_key(key.split("/")[1], contents.about.get("name", []))
         about_at(meant, contents)
     except (CorruptDataError, InvalidKeyError, TypeError):
-        return Finding("corrupt journal", key, reason, "move", version=blob.version)
+        return Finding(_corrupt(key), key, reason, "move", version=blob.version)
+    kind: FindingKind = "misplaced session" if is_session_key(key) else "misplaced journal"
     if is_misspelt(key, meant):
         # Perhaps the volume itself spells names so; then moving it would lose a sound journal.
         reason += "; but for its spelling it does, so rename it yourself"
-        return Finding("misplaced journal", key, reason, version=blob.version)
-    return Finding("misplaced journal", key, reason, "move", version=blob.version)
+        return Finding(kind, key, reason, version=blob.version)
+    return Finding(kind, key, reason, "move", version=blob.version)
 
 
 def examine_marks(key: str, metadata: Mapping[str, object], version: Version) -> Iterator[Finding]:

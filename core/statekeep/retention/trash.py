@@ -23,8 +23,8 @@ from statekeep.errors import (
 )
 from statekeep.format.contents import about_at, fold
 from statekeep.format.journal import decode_head
-from statekeep.format.session import Session, remember_version
-from statekeep.format.summary import RESTORED
+from statekeep.format.session import Session
+from statekeep.format.version import is_head
 from statekeep.retention.copies import Copy, copy_key, copy_of, digest_of, list_copies, stems_of
 from statekeep.store.keys import journal_name, session_key
 from statekeep.store.powers import delete_many, get_many
@@ -42,12 +42,13 @@ __all__ = [
     "State",
     "Trashed",
     "empty_trash",
+    "id_inside",
     "is_of_session",
     "list_trash",
     "move_to_trash",
+    "read_session",
     "read_trashed",
     "restore",
-    "restore_session",
     "young_copies",
 ]
 
@@ -222,77 +223,54 @@ def _trashed(store: StateStore, copy: Copy, blob: Blob | StateStoreError) -> Tra
     return trashed
 
 
+def id_inside(store: StateStore, copy: Copy, blob: Blob) -> str:
+    """The id of the session, or `Summary.id` of the journal, that a copy is of.
+
+    Raises:
+        CorruptDataError: It cannot be read.
+        UnsupportedError: A newer version of statekeep wrote it.
+    """
+    try:
+        return _told(copy, blob.data)[0]
+    except (CorruptDataError, UnsupportedError) as error:
+        raise _staying(error, store, copy) from None
+
+
 def _told(copy: Copy, data: bytes) -> tuple[str, str | None, datetime, tuple[str, ...]]:
     """Id, user, time of the last update and name of what a copy holds."""
-    if copy.source is None:
-        session = _read_session(copy, data)
+    if copy.source is None and not is_head(data):
+        session = read_session(copy, data)
         return session.id, session.user_id, session.updated_at, ()
     lines = decode_head(data)
-    about = about_at(copy.source, fold(lines.header, lines.changes))
-    return copy.stem, about.user_id, about.updated_at, about.name
+    contents = fold(lines.header, lines.changes)
+    if copy.source is not None:
+        about = about_at(copy.source, contents)
+        return copy.stem, about.user_id, about.updated_at, about.name
+    inner = str(contents.about.get("id", ""))
+    _check_stem(copy, inner)
+    about = about_at(session_key(inner), contents)
+    return inner, about.user_id, about.updated_at, ()
 
 
-def restore_session(transfer: Transfer, name: str, chosen: str | None = None) -> Session:
-    """Put a session back, as `restore` does.
+def read_session(copy: Copy, data: bytes) -> Session:
+    """Read the copy of a session that is stored whole.
 
-    Args:
-        transfer: Puts it.
-        name: Its id, or what `Trashed.stem` says.
-        chosen: The key of the copy to take instead of that of the newest state.
+    Raises:
+        CorruptDataError: It is none, or not the one that its name says.
+        UnsupportedError: A newer version of statekeep wrote it.
     """
-    wanted = _SessionCopies(name)
-    try:
-        session, _, version = restore(transfer, wanted, chosen)
-    except NotFoundError:
-        inner = _id_by_stem(transfer.store, wanted, name, chosen)
-        if inner is None:
-            raise
-        return restore_session(transfer, inner, chosen)
-    remember_version(session, version)
+    session = Session.from_json(data)
+    _check_stem(copy, session.id)
     return session
 
 
-def _id_by_stem(
-    store: StateStore, wanted: _SessionCopies, stem: str, chosen: str | None
-) -> str | None:
-    """The id of a session in the trash whose file was called so."""
-    for copy in list_copies(store):
-        is_meant = copy.stem == stem and is_of_session(copy) and chosen in {None, copy.key}
-        if is_meant and not wanted.owns(copy) and (blob := store.get(copy.key)):
-            return _read(store, wanted, copy, blob).value.id
-    return None
-
-
-class _SessionCopies:
-    """A session as `Restorable`."""
-
-    kind = "session"
-
-    def __init__(self, session_id: str) -> None:
-        self.key = session_key(session_id)
-        self._stems = stems_of(session_id)
-
-    def owns(self, copy: Copy) -> bool:
-        return copy.source is None and copy.stem in self._stems
-
-    def read(self, copy: Copy, blob: Blob) -> State[Session]:
-        session = _read_session(copy, blob.data)
-        return State(session, session.updated_at)
-
-    def revive(self, value: Session, nonce: str) -> bytes:
-        value.metadata[RESTORED] = nonce
-        return value.to_json()
-
-
-def _read_session(copy: Copy, data: bytes) -> Session:
-    session = Session.from_json(data)
+def _check_stem(copy: Copy, session_id: str) -> None:
     try:
-        sound = copy.stem in stems_of(session.id)
+        sound = copy.stem in stems_of(session_id)
     except InvalidKeyError:
         sound = False
     if not sound:
-        raise CorruptDataError(f"it is not named as a copy of {session.id[:80]!r}", key=copy.key)
-    return session
+        raise CorruptDataError(f"it is not named as a copy of {session_id[:80]!r}", key=copy.key)
 
 
 def restore(

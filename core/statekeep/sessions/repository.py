@@ -29,6 +29,7 @@ from statekeep.format.session import (
 )
 from statekeep.format.version import is_head, refuse_newer
 from statekeep.retention.trash import move_to_trash
+from statekeep.sessions.restoring import restore_session
 from statekeep.sessions.turns import SessionJournals
 from statekeep.store.keys import session_key
 from statekeep.store.protocol import Blob
@@ -255,6 +256,20 @@ class SessionRepository:
         else:
             self._transfer.delete_seen(key, blob.version)
         return True
+
+    def restore(self, session_id: str, copy: str | None) -> Session:
+        """Put a session back from the trash; see `Sessions.restore`."""
+        inner, session, data, version = restore_session(self._transfer, session_id, copy)
+        if session is not None:
+            self._remember_whole(session, version)
+            return session
+        key = session_key(inner)
+        restored = self._journals.read(key, Blob(data, version, None))
+        if restored is None:
+            raise NotFoundError(
+                "it was restored, and deleted again at once", key=key, store=self._store
+            )
+        return restored
 
     def _decode(self, key: str, blob: Blob, user_id: str | None) -> Session:
         try:

@@ -24,7 +24,7 @@ from statekeep.observe.events import (
 )
 from statekeep.retention.background import BackgroundPruner
 from statekeep.retention.pruner import Pruner
-from statekeep.retention.trash import Trashed, is_of_session, list_trash, restore_session
+from statekeep.retention.trash import Trashed, is_of_session, list_trash
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.sessions.repository import Added, Form, SessionRepository
 from statekeep.store.keys import session_key
@@ -525,7 +525,7 @@ class Sessions:
             InvalidKeyError: The id is not legal.
         """
         with self._emitter.operation("restore", session_id):
-            session = restore_session(self._transfer, session_id, copy)
+            session = self._repository.restore(session_id, copy)
             version = cast("Version", session.version)
             self._emitter.emit(SessionRestored, session.id, session.user_id, version)
             return session

@@ -1,0 +1,87 @@
+"""A session in the trash: how a copy of it is read, in whichever form, and what is put back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statekeep.errors import NotFoundError
+from statekeep.format.session import Session
+from statekeep.format.summary import RESTORED
+from statekeep.format.version import is_head
+from statekeep.journals.restoring import JournalCopies
+from statekeep.journals.writing import HeadWriter
+from statekeep.retention.copies import list_copies, stems_of
+from statekeep.retention.trash import State, id_inside, is_of_session, read_session, restore
+from statekeep.store.keys import session_key
+
+if TYPE_CHECKING:
+    from statekeep.journals.committing import Seen
+    from statekeep.retention.copies import Copy
+    from statekeep.store.protocol import Blob, Version
+    from statekeep.store.transfer import Transfer
+
+__all__ = ["restore_session"]
+
+
+def restore_session(
+    transfer: Transfer, name: str, chosen: str | None = None
+) -> tuple[str, Session | None, bytes, Version]:
+    """Put a session back, as `restore` does.
+
+    Args:
+        transfer: Puts it.
+        name: Its id, or what `Trashed.stem` says.
+        chosen: The key of the copy to take instead of that of the newest state.
+
+    Returns:
+        Its id, the session if it is stored whole, what was written for it, and its version.
+    """
+    wanted = _SessionCopies(transfer, name)
+    try:
+        value, data, version = restore(transfer, wanted, chosen)
+    except NotFoundError:
+        inner = _id_by_stem(transfer, wanted, name, chosen)
+        if inner is None:
+            raise
+        return restore_session(transfer, inner, chosen)
+    return name, value if isinstance(value, Session) else None, data, version
+
+
+def _id_by_stem(
+    transfer: Transfer, wanted: _SessionCopies, stem: str, chosen: str | None
+) -> str | None:
+    """The id of a session in the trash whose file was called so."""
+    store = transfer.store
+    for copy in list_copies(store):
+        is_meant = copy.stem == stem and is_of_session(copy) and chosen in {None, copy.key}
+        if is_meant and not wanted.owns(copy) and (blob := store.get(copy.key)):
+            return id_inside(store, copy, blob)
+    return None
+
+
+class _SessionCopies:
+    """A session as `Restorable`."""
+
+    kind = "session"
+
+    def __init__(self, transfer: Transfer, session_id: str) -> None:
+        self.key = session_key(session_id)
+        self._stems = stems_of(session_id)
+        follow = HeadWriter(transfer, self.key, ()).appended
+        self._copies = JournalCopies(transfer.store, self.key, follow)
+
+    def owns(self, copy: Copy) -> bool:
+        return is_of_session(copy) and copy.stem in self._stems
+
+    def read(self, copy: Copy, blob: Blob) -> State[Session | Seen]:
+        if not is_head(blob.data):
+            session = read_session(copy, blob.data)
+            return State(session, session.updated_at)
+        state = self._copies.read(copy, blob)
+        return State(state.value, state.updated_at, state.uid, state.n)
+
+    def revive(self, value: Session | Seen, nonce: str) -> bytes:
+        if isinstance(value, Session):
+            value.metadata[RESTORED] = nonce
+            return value.to_json()
+        return self._copies.revive(value, nonce)
