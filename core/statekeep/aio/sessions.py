@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from statekeep.config.settings import Settings
     from statekeep.observe.events import Observer
     from statekeep.retention.types import Retention
+    from statekeep.sessions.repository import Form
     from statekeep.store.protocol import StateStore
     from statekeep.store.transfer import ConflictPolicy
 
@@ -38,6 +39,7 @@ class AsyncSessions(ClosingTwin[Sessions]):
 
     Args:
         store: As for `Sessions`.
+        form: As for `Sessions`.
         conflicts: As for `Sessions`.
         observers: As for `Sessions`.
         retention: As for `Sessions`.
@@ -66,14 +68,16 @@ class AsyncSessions(ClosingTwin[Sessions]):
         self,
         store: StateStore,
         *,
+        form: Form = "document",
         conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
         workers: int = 16,
     ) -> None:
-        super().__init__(
-            Sessions(store, conflicts=conflicts, observers=observers, retention=retention), workers
+        sync = Sessions(
+            store, form=form, conflicts=conflicts, observers=observers, retention=retention
         )
+        super().__init__(sync, workers)
 
     @classmethod
     def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
@@ -103,6 +107,11 @@ class AsyncSessions(ClosingTwin[Sessions]):
 
     load = hop(Sessions.load)
     save = hop(Sessions.save)
+    append = hop(Sessions.append)
+    add_turn = hop(Sessions.add_turn)
+    tail = hop(Sessions.tail)
+    rewind = hop(Sessions.rewind)
+    convert = hop(Sessions.convert)
     update = hop(Sessions.update)
     get_or_create = hop(Sessions.get_or_create)
     delete = hop(Sessions.delete)

@@ -32,6 +32,7 @@ from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.format.summary import JournalSummary, SessionSummary
 from statekeep.heads.everything import journal_collections, list_together
 from statekeep.heads.pages import Filter
+from statekeep.sessions.repository import Form
 from statekeep.store.keys import session_key
 from statekeep.timestamps import format_timestamp
 from statekeep.views import views
@@ -205,6 +206,34 @@ def pin(
         sessions.pin(session_id, until)
     end = "for ever" if until is None else f"until {format_timestamp(until)}"
     output.print_text(f"pinned {session_id} {end}")
+
+
+@app.command(cls=Command)
+def convert(
+    session_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The sessions' ids.")],
+    form: Annotated[
+        Form,
+        typer.Option(help="'journal': a turn costs the turn; 'document': any program reads it."),
+    ],
+    store: StoreUrl = None,
+) -> None:
+    """Store sessions in another form.
+
+    For example: statekeep sessions convert plan --form journal
+    """
+    errors: list[StateStoreError] = []
+    with open_sessions(existing(store)) as sessions:
+        for session_id in session_ids:
+            try:
+                converted = sessions.convert(session_id, form)
+            except StateStoreError as error:
+                errors.append(error)
+                output.print_error(error)
+            else:
+                done = "converted" if converted else "left as it was"
+                output.print_text(f"{done} {session_id}")
+    if errors:
+        raise typer.Exit(max(map(exit_code, errors)))
 
 
 @app.command(cls=Command)

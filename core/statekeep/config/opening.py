@@ -256,7 +256,12 @@ def open_configured(
     retention = _background_retention(settings.retention)
     store = _open_configured_store(settings, {})
     _logger.debug("opened %s", store)
-    chosen = {"conflicts": settings.conflicts, "observers": observers, "retention": retention}
+    chosen = {
+        "form": settings.form,
+        "conflicts": settings.conflicts,
+        "observers": observers,
+        "retention": retention,
+    }
     return store, chosen
 
 

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     """What the backend's config model takes, besides the URL's query; those that stand beside a
     URL of less weight are not used."""
 
+    form: Literal["document", "journal"] = "document"
+    """How `Sessions` stores new sessions: whole, or as journals."""
+
     conflicts: Literal["detect", "last-writer-wins"] = "detect"
     """What `Sessions` does about concurrent saves."""
 

@@ -30,7 +30,7 @@ from statekeep.format.session import (
 from statekeep.format.version import is_head, refuse_newer
 from statekeep.retention.trash import move_to_trash
 from statekeep.sessions.restoring import restore_session
-from statekeep.sessions.turns import SessionJournals
+from statekeep.sessions.turns import NOT_THE_BEGINNING, SessionJournals, begins_with
 from statekeep.store.keys import session_key
 from statekeep.store.protocol import Blob
 from statekeep.timestamps import utc_now
@@ -135,12 +135,16 @@ class SessionRepository:
                     return self._journals.create(session)
                 version = self._transfer.put_new(key, session.to_json())
             else:
-                if stored is None and self._form == "journal":
+                if stored is None:
                     # It was carried elsewhere and came back; only the store knows its form.
                     blob = self._store.get(key)
                     stored = _WHOLE if blob is None or not is_head(blob.data) else None
-                if stored is not _WHOLE and (stored is not None or self._form == "journal"):
+                    if blob is not None and append and stored is None:
+                        self._journals.recall(session, key, blob)
+                if stored is not _WHOLE:
                     return self._journals.save(session, append=append)
+                if append:
+                    self._refuse_changed(key, session)
                 if self._transfer.policy != "detect":
                     self._refuse_newer(key, landed="no")
                 version = self._transfer.put_seen(key, session.to_json(), seen)
@@ -155,6 +159,18 @@ class SessionRepository:
             ) from error
         self._remember_whole(session, version)
         return version
+
+    def _refuse_changed(self, key: str, session: Session) -> None:
+        """Look whether a session still begins with what is stored, whole.
+
+        Raises:
+            ValueError: An earlier message was changed.
+        """
+        blob = self._store.get(key)
+        if blob is None or blob.version != session.version:
+            return  # which the write will find
+        if not begins_with(session, self._decode(key, blob, None)):
+            raise ValueError(NOT_THE_BEGINNING)
 
     def _remember_whole(self, session: Session, version: Version) -> None:
         remember_version(session, version)

@@ -6,6 +6,7 @@ import secrets
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final
 
 from statekeep.errors import (
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from statekeep.store.protocol import Blob, Version
     from statekeep.store.transfer import Transfer
 
-__all__ = ["SessionJournals"]
+__all__ = ["NOT_THE_BEGINNING", "SessionJournals", "begins_with"]
+
+NOT_THE_BEGINNING: Final = "a message that is stored was changed or taken out; save the session"
 
 _AT_ONCE: Final = timedelta(0)
 
@@ -53,16 +56,18 @@ class _Stored:
 
     def is_beginning_of(self, session: Session) -> bool:
         """Whether the session still begins with what is stored."""
-        now = session.messages
+        now = session.messages[: len(self.messages)]
         return (
-            len(now) >= len(self.messages)
-            and all(map(_is_same, now, self.messages))
-            and [_said(each) for each in now[: len(self.said)]] == self.said
+            len(now) == len(self.messages)
+            and all(map(is_, now, self.messages))
+            and [_said(each) for each in now] == self.said
         )
 
 
-def _is_same(one: object, other: object) -> bool:
-    return one is other
+def begins_with(session: Session, stored: Session) -> bool:
+    """Whether a session holds, in their order, the messages that are stored."""
+    before = [_said(each) for each in stored.messages]
+    return [_said(each) for each in session.messages[: len(before)]] == before
 
 
 def _said(message: UserMessage | AgentResponse) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -181,7 +186,7 @@ class SessionJournals:
             stored = None
         begins = stored is not None and stored.is_beginning_of(session)
         if append and not begins:
-            raise ValueError("a message that is stored was changed or taken out; save the session")
+            raise ValueError(NOT_THE_BEGINNING)
         parts = parts_of(session, len(stored.messages) if stored and begins else 0)
 
         def follow(there: Seen | None, change: str) -> bytes | None:
@@ -193,6 +198,15 @@ class SessionJournals:
             return None if line is None else self._writer(key).followed(there, line)
 
         return self._swap(session, key, stored.seen if stored else None, follow)
+
+    def recall(self, session: Session, key: str, blob: Blob) -> None:
+        """Keep with a session that was carried elsewhere what is stored of it, if it begins so."""
+        there = self.read(key, blob)
+        if there is not None and there.version == session.version and begins_with(session, there):
+            stored = stored_of(there)
+            assert isinstance(stored, _Stored)  # noqa: S101 - it was read from a journal
+            messages = session.messages[: len(stored.messages)]
+            remember_stored(session, replace(stored, messages=messages))
 
     def whole(self, session: Session) -> bytes:
         """The head of a session as a journal of its own, once what it names is there.
