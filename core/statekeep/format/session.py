@@ -422,7 +422,10 @@ class Session(_Model):
         """
         if messages < 0:
             raise ValueError(f"messages must not be negative, and it is {messages}")
-        kept = self.messages[:messages]
+        said = self.messages
+        if len(said) <= messages:
+            return
+        kept = said[:messages]
         self.user_messages[:] = [each for each in kept if isinstance(each, UserMessage)]
         self.agent_responses[:] = [each for each in kept if isinstance(each, AgentResponse)]
         self._touch()

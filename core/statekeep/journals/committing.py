@@ -24,6 +24,7 @@ from statekeep.errors import (
 from statekeep.format.contents import About, Contents, about_at, fold
 from statekeep.format.journal import Lines, decode_head
 from statekeep.format.summary import RESTORED
+from statekeep.format.version import newer_format
 from statekeep.journals.segments import MissingSegmentError
 from statekeep.store.retrying import retry_on_conflict
 
@@ -98,9 +99,11 @@ class HeadFile:
     Args:
         transfer: Writes it.
         key: Where it lies.
+        documents: Whether a document may lie there as well, which counts as no head.
     """
 
-    def __init__(self, transfer: Transfer, key: str) -> None:
+    def __init__(self, transfer: Transfer, key: str, *, documents: bool = False) -> None:
+        self._documents = documents
         self._transfer = transfer
         self._store = transfer.store
         self.key = key
@@ -118,7 +121,7 @@ class HeadFile:
         self.seen = None
         for is_second in (False, True):
             blob = self._store.get(self.key)
-            if blob is None:
+            if blob is None or (self._documents and newer_format(blob.data) is None):
                 return None
             if known is not None and known.version == blob.version:
                 self.seen = known

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast, overload
 
 from statekeep._arguments import checked
-from statekeep.errors import ConflictError, NotFoundError, UnsupportedError
+from statekeep.errors import ConflictError, NotFoundError
 from statekeep.format.session import AgentResponse, Session, UserMessage
 from statekeep.format.summary import EXPIRES, PIN, SessionSummary
 from statekeep.heads.collection import SESSION_HEADS

@@ -248,7 +248,7 @@ class SessionJournals:
             NotFoundError: There is none, and nobody is given to make it for.
             OwnershipError: It belongs to another user.
         """
-        file = HeadFile(self._transfer, key)
+        file = HeadFile(self._transfer, key, documents=True)
         file.seen = base = None if blob is None else self._decode(key, blob, user_id)
         if base is None and user_id is None:
             raise NotFoundError("no such session", key=key, store=self._store)
@@ -277,7 +277,7 @@ class SessionJournals:
         seen: Seen | None,
         follow: Callable[[Seen | None, str], bytes | None],
     ) -> Version:
-        file = HeadFile(self._transfer, key)
+        file = HeadFile(self._transfer, key, documents=True)
         file.seen = seen
         written = file.swap(follow, _AT_ONCE, lambda *_: None)
         assert written is not None  # noqa: S101 - what is left as it is was there

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from statekeep import StateStore, open_store
+from statekeep import Sessions, StateStore, open_store
 from statekeep.testing.claims import claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from statekeep.sessions.repository import Form
     from statekeep.store import ConflictPolicy
 
-__all__ = ["PolicyFixtures", "StoreFixtures"]
+__all__ = ["PolicyFixtures", "SessionFixtures", "StoreFixtures"]
 
 
 class _Fixtures:
@@ -82,3 +83,29 @@ class PolicyFixtures(_Fixtures):
     def _detects(self, conflicts: ConflictPolicy) -> None:
         if conflicts != "detect":
             pytest.skip("not claimed: conditional_put and conditional_delete")
+
+
+class SessionFixtures(PolicyFixtures):
+    """Sessions in either form, and another worker's view of them."""
+
+    @pytest.fixture(params=["document", "journal"])
+    def form(self, request: pytest.FixtureRequest) -> Form:
+        """How new sessions are stored; the same is promised of both forms."""
+        form: Form = request.param
+        return form
+
+    @pytest.fixture
+    def race(self) -> tuple[int, int]:
+        """How many processes race, and how many updates each makes; less for a slow store."""
+        return 8, 50
+
+    @pytest.fixture
+    def sessions(self, store: StateStore, form: Form, conflicts: ConflictPolicy) -> Sessions:
+        """Its sessions."""
+        return Sessions(store, form=form, conflicts=conflicts)
+
+    @pytest.fixture
+    def others(self, location: str, form: Form, conflicts: ConflictPolicy) -> Iterator[Sessions]:
+        """Another worker's view of the same location."""
+        with self.open(location) as store:
+            yield Sessions(store, form=form, conflicts=conflicts)

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from statekeep import ConflictError, Journals, Session, Sessions, StateStore
 from statekeep.store import SupportsAppend, power
 
+if TYPE_CHECKING:
+    from statekeep.sessions.repository import Form
+
 __all__ = [
+    "add_turns_at",
     "append_lines_at",
     "append_often",
     "in_processes",
@@ -27,6 +31,7 @@ R = TypeVar("R")
 Opener = Callable[[str], StateStore]
 
 _ATTEMPTS = 1000
+_LONG = timedelta(minutes=5)
 
 
 def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:
@@ -108,13 +113,23 @@ def update_often(open_client: Opener, location: str, worker: int, times: int) ->
         _update_often(Sessions(store), worker, times)
 
 
-def take_part(open_client: Opener, location: str, worker: int, times: int) -> str:
+def take_part(open_client: Opener, location: str, form: Form, worker: int, times: int) -> str:
     """Get or create the session ``s`` and add messages to it; tell which session it was."""
     with open_client(location) as store:
-        sessions = Sessions(store)
+        sessions = Sessions(store, form=form)
         session = sessions.get_or_create("ada", "s")
         _update_often(sessions, worker, times)
     return str(session.created_at)
+
+
+def add_turns_at(open_client: Opener, location: str, form: Form, worker: int, times: int) -> None:
+    """Add turns of a kilobyte to the session ``s``: the worker's number, and which of its turns."""
+    with open_client(location) as store:
+        sessions = Sessions(store, form=form)
+        for number in range(times):
+            said = f"{worker}-{number}"
+            agent = f"{said} {'x' * 1000}"
+            sessions.add_turn("s", user=[said], agent=[agent], user_id="ada", timeout=_LONG)
 
 
 def append_often(

@@ -39,14 +39,15 @@ from statekeep.events import (
 from statekeep.retention import Victim
 from statekeep.store import StoreWrapper
 from statekeep.store.keys import RESERVED, session_key
-from statekeep.testing.fixtures import PolicyFixtures
 from statekeep.testing.hostile import hostile_ids
 from statekeep.testing.processes import in_processes, take_part
+from statekeep.testing.turns import TurnsContract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from statekeep.heads.pages import Listing
+    from statekeep.sessions.repository import Form
     from statekeep.store import Blob, ConflictPolicy
 
 __all__ = ["SessionsContract"]
@@ -55,7 +56,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 
 
-class SessionsContract(PolicyFixtures):
+class SessionsContract(TurnsContract):
     """What `Sessions` promises over every store: subclass it and override `location`.
 
     On a store that cannot detect conflicts the sessions are opened as last writer wins, and the
@@ -68,30 +69,14 @@ class SessionsContract(PolicyFixtures):
         ...         return f"mine:{tmp_path}"
     """
 
-    @pytest.fixture
-    def race(self) -> tuple[int, int]:
-        """How many processes race, and how many updates each makes; less for a slow store."""
-        return 8, 50
-
-    @pytest.fixture
-    def sessions(self, store: StateStore, conflicts: ConflictPolicy) -> Sessions:
-        """Its sessions."""
-        return Sessions(store, conflicts=conflicts)
-
-    @pytest.fixture
-    def others(self, location: str, conflicts: ConflictPolicy) -> Iterator[Sessions]:
-        """Another worker's view of the same location."""
-        with self.open(location) as store:
-            yield Sessions(store, conflicts=conflicts)
-
     def test_conflicts_are_detected_or_that_is_refused(
-        self, store: StateStore, conflicts: ConflictPolicy
+        self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         if conflicts == "detect":
-            Sessions(store).get_or_create("ada", "s")
+            Sessions(store, form=form).get_or_create("ada", "s")
         else:
             with pytest.raises(UnsupportedError, match="last-writer-wins"):
-                Sessions(store)
+                Sessions(store, form=form)
 
     # saving and loading
 
@@ -209,8 +194,10 @@ class SessionsContract(PolicyFixtures):
 
     # where the last writer wins
 
-    def test_the_last_of_two_writers_wins_if_that_was_asked_for(self, store: StateStore) -> None:
-        sessions = Sessions(store, conflicts="last-writer-wins")
+    def test_the_last_of_two_writers_wins_if_that_was_asked_for(
+        self, store: StateStore, form: Form
+    ) -> None:
+        sessions = Sessions(store, form=form, conflicts="last-writer-wins")
         mine = sessions.get_or_create("ada", "s")
         theirs = _load(sessions, "s")
         mine.add_user_message("mine")
@@ -224,8 +211,10 @@ class SessionsContract(PolicyFixtures):
         assert not sessions.delete("s")
 
     @pytest.mark.usefixtures("_creates")
-    def test_the_last_writer_does_not_create_over_another(self, store: StateStore) -> None:
-        sessions = Sessions(store, conflicts="last-writer-wins")
+    def test_the_last_writer_does_not_create_over_another(
+        self, store: StateStore, form: Form
+    ) -> None:
+        sessions = Sessions(store, form=form, conflicts="last-writer-wins")
         sessions.save(Session.new("ada", "s"))
         with pytest.raises(ConflictError):
             sessions.save(Session.new("bob", "s"))
@@ -279,12 +268,12 @@ class SessionsContract(PolicyFixtures):
 
     @pytest.mark.usefixtures("_creates")
     def test_fifty_that_race_get_one_session(
-        self, location: str, conflicts: ConflictPolicy
+        self, location: str, form: Form, conflicts: ConflictPolicy
     ) -> None:
         gate = threading.Barrier(50)
         with ExitStack() as stack:
             clients = [stack.enter_context(self.open(location)) for _ in range(5)]
-            workers = [Sessions(client, conflicts=conflicts) for client in clients]
+            workers = [Sessions(client, form=form, conflicts=conflicts) for client in clients]
 
             def race(n: int) -> Session:
                 gate.wait()
@@ -361,11 +350,11 @@ class SessionsContract(PolicyFixtures):
 
     @pytest.mark.usefixtures("_detects", "_shared")
     def test_processes_that_race_get_one_session_and_lose_no_update(
-        self, sessions: Sessions, location: str, race: tuple[int, int]
+        self, sessions: Sessions, location: str, form: Form, race: tuple[int, int]
     ) -> None:
         workers, updates = race
         created = in_processes(
-            take_part, [(self.open, location, n, updates) for n in range(workers)]
+            take_part, [(self.open, location, form, n, updates) for n in range(workers)]
         )
         times = set(created)
         assert len(times) == 1, f"processes that raced created {len(times)} sessions under one id"
@@ -482,11 +471,9 @@ class SessionsContract(PolicyFixtures):
 
     # listing
 
-    def test_a_listing_is_newest_first_with_ties_by_id(
-        self, sessions: Sessions, store: StateStore
-    ) -> None:
+    def test_a_listing_is_newest_first_with_ties_by_id(self, sessions: Sessions) -> None:
         for session_id, hours in (("old", 0), ("b", 1), ("a", 1), ("new", 2)):
-            _put_session(store, session_id, _START + hours * _HOUR)
+            _put_session(sessions, session_id, _START + hours * _HOUR)
         _lists(sessions.list(), ["new", "a", "b", "old"])
 
     def test_a_listing_of_nothing_is_empty(self, sessions: Sessions) -> None:
@@ -506,10 +493,10 @@ class SessionsContract(PolicyFixtures):
         others.delete("s")
         _lists(sessions.list(), [])
 
-    def test_a_listing_is_filtered(self, sessions: Sessions, store: StateStore) -> None:
+    def test_a_listing_is_filtered(self, sessions: Sessions) -> None:
         for n in range(6):
             _put_session(
-                store,
+                sessions,
                 str(n),
                 _START + n * _HOUR,
                 user_id="ada" if n % 2 else "bob",
@@ -530,9 +517,9 @@ class SessionsContract(PolicyFixtures):
         assert ids(user_id="nobody") == ""
         assert ids(user_id="ada", limit=2) == "53"
 
-    def test_pages_together_are_the_whole(self, sessions: Sessions, store: StateStore) -> None:
+    def test_pages_together_are_the_whole(self, sessions: Sessions) -> None:
         for n in range(7):
-            _put_session(store, str(n), _START + n // 3 * _HOUR)
+            _put_session(sessions, str(n), _START + n // 3 * _HOUR)
         whole = sessions.list().summaries
         for limit in (1, 3, 7, 8):
             paged: list[SessionSummary] = []
@@ -547,10 +534,10 @@ class SessionsContract(PolicyFixtures):
             assert tuple(paged) == whole, f"pages of {limit} together differ from the whole list"
 
     def test_a_page_goes_on_where_the_last_ended_whatever_was_deleted(
-        self, sessions: Sessions, store: StateStore
+        self, sessions: Sessions
     ) -> None:
         for n in range(6):
-            _put_session(store, str(n), _START + n * _HOUR)
+            _put_session(sessions, str(n), _START + n * _HOUR)
         first = sessions.list(limit=3)
         sessions.delete(first.summaries[-1].id)
         second = sessions.list(limit=3, cursor=first.cursor)
@@ -570,7 +557,7 @@ class SessionsContract(PolicyFixtures):
         self, sessions: Sessions, store: StateStore
     ) -> None:
         for n in range(4):
-            _put_session(store, str(n), _START + n * _HOUR)
+            _put_session(sessions, str(n), _START + n * _HOUR)
         store.put("sessions/bad.json", b"{")
         store.put("notes/plan.md", b"")
         sessions.pin("0")
@@ -592,10 +579,10 @@ class SessionsContract(PolicyFixtures):
 
     @pytest.mark.usefixtures("_detects")
     def test_a_prune_spares_what_was_saved_pinned_or_deleted_since_its_plan(
-        self, sessions: Sessions, others: Sessions, store: StateStore
+        self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("saved", "pinned", "deleted", "old"):
-            _put_session(store, session_id, _START)
+            _put_session(sessions, session_id, _START)
         plan = sessions.plan_prune(_Everything())
         others.update("saved", _say("alive"))
         others.pin("pinned")
@@ -610,10 +597,10 @@ class SessionsContract(PolicyFixtures):
 
     @pytest.mark.usefixtures("_detects")
     def test_two_prunes_at_once_together_report_what_vanished(
-        self, sessions: Sessions, others: Sessions, store: StateStore
+        self, sessions: Sessions, others: Sessions
     ) -> None:
         for n in range(8):
-            _put_session(store, str(n), _START)
+            _put_session(sessions, str(n), _START)
         plan = sessions.plan_prune(_Everything())
         with ThreadPoolExecutor(2) as pool:
             prunes = [pool.submit(sessions.prune, plan), pool.submit(sessions.prune, plan)]
@@ -662,10 +649,10 @@ class SessionsContract(PolicyFixtures):
 
     @pytest.mark.usefixtures("_detects")
     def test_a_prune_into_the_trash_spares_what_was_saved_since_its_plan(
-        self, sessions: Sessions, others: Sessions, store: StateStore
+        self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("saved", "old"):
-            _put_session(store, session_id, _START)
+            _put_session(sessions, session_id, _START)
         plan = sessions.plan_prune(_Everything())
         others.update("saved", _say("alive"))
         report = sessions.prune(plan, trash=timedelta(days=1))
@@ -688,11 +675,11 @@ class SessionsContract(PolicyFixtures):
     # events
 
     def test_observers_are_told_what_happened(
-        self, store: StateStore, conflicts: ConflictPolicy
+        self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         events: list[Event] = []
         where = str(store)
-        sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
+        sessions = Sessions(store, form=form, conflicts=conflicts, observers=[events.append])
         session = sessions.get_or_create("ada", "s")
         (created,) = _facts(events)
         assert isinstance(created, SessionSaved)
@@ -712,9 +699,11 @@ class SessionsContract(PolicyFixtures):
         assert problem.key == "sessions/bad.json"
 
     @pytest.mark.usefixtures("_detects")
-    def test_observers_are_told_of_conflicts(self, store: StateStore, others: Sessions) -> None:
+    def test_observers_are_told_of_conflicts(
+        self, store: StateStore, form: Form, others: Sessions
+    ) -> None:
         events: list[Event] = []
-        sessions = Sessions(store, observers=[events.append])
+        sessions = Sessions(store, form=form, observers=[events.append])
         session = sessions.get_or_create("ada", "s")
         others.update("s", _say("theirs"))
         with pytest.raises(ConflictError):
@@ -722,11 +711,11 @@ class SessionsContract(PolicyFixtures):
         assert _facts(events)[1:] == [ConflictDetected(str(store), "sessions/s.json")]
 
     def test_observers_are_told_of_prunes(
-        self, store: StateStore, conflicts: ConflictPolicy
+        self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         events: list[Event] = []
-        _put_session(store, "s", _START)
-        sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
+        _put_session(Sessions(store, form=form, conflicts=conflicts), "s", _START)
+        sessions = Sessions(store, form=form, conflicts=conflicts, observers=[events.append])
         sessions.prune(_Everything())
         assert _facts(events) == [
             SessionDeleted(str(store), "s", pruned=True, trashed=False),
@@ -734,10 +723,10 @@ class SessionsContract(PolicyFixtures):
         ]
 
     def test_an_overwritten_session_was_not_created(
-        self, store: StateStore, conflicts: ConflictPolicy
+        self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         events: list[Event] = []
-        sessions = Sessions(store, conflicts=conflicts, observers=[events.append])
+        sessions = Sessions(store, form=form, conflicts=conflicts, observers=[events.append])
         for _ in range(2):
             sessions.save(Session.new("ada", "s"), overwrite=True)
         assert [e.created for e in events if isinstance(e, SessionSaved)] == [True, False]
@@ -782,11 +771,15 @@ def _load(sessions: Sessions, session_id: str) -> Session:
 
 
 def _put_session(
-    store: StateStore, session_id: str, updated_at: datetime, user_id: str = "ada", **more: object
+    sessions: Sessions,
+    session_id: str,
+    updated_at: datetime,
+    user_id: str = "ada",
+    **more: object,
 ) -> None:
     times = {"created_at": updated_at, "updated_at": updated_at}
     session = Session.model_validate({"id": session_id, "user_id": user_id, **times, **more})
-    store.put(session_key(session_id), session.to_json())
+    sessions.save(session, overwrite=True)
 
 
 def _is(sessions: Sessions, session_id: str, expected: Session) -> None:

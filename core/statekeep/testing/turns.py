@@ -1,0 +1,348 @@
+"""What `Sessions` promises of turns and of forms, over every store, as tests."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from statekeep import (
+    AgentResponse,
+    ConflictError,
+    NotFoundError,
+    OwnershipError,
+    Session,
+    Sessions,
+    StateStore,
+    UnsupportedError,
+    UserMessage,
+)
+from statekeep.format.version import is_head
+from statekeep.store.keys import session_key
+from statekeep.testing.fixtures import SessionFixtures
+from statekeep.testing.processes import add_turns_at, in_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from statekeep.sessions.repository import Form
+    from statekeep.store import ConflictPolicy
+
+__all__ = ["TurnsContract"]
+
+
+class TurnsContract(SessionFixtures):
+    """What `append`, `add_turn`, `tail`, `rewind` and `convert` promise, and what a form does."""
+
+    # appending
+
+    def test_an_append_stores_what_was_added_and_changed(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
+        session = _talk(sessions, "a", "b")
+        session.set_metadata("kept", [1])
+        session.set_metadata("gone", True)
+        session.set_active_seed("seed")
+        sessions.append(session)
+        assert others.load("s") == session
+        session.add_agent_response("c", phase_reached="plan", evaluation_passed=True)
+        del session.metadata["gone"]
+        session.metadata["kept"].append(2)
+        session.clear_active_seed()
+        version = sessions.append(session)
+        assert session.version == version
+        found = others.load("s", required=True)
+        assert found == session
+        assert _said(found.messages) == ["a", "b", "c"]
+        assert (found.metadata, found.active_seed_id) == ({"kept": [1, 2]}, None)
+        (summary,) = others.list()
+        assert (summary.message_count, summary.last_phase) == (2, "plan")
+
+    def test_an_append_makes_a_new_session_and_never_replaces_one(self, sessions: Sessions) -> None:
+        session = Session.new("ada", "s")
+        session.add_user_message("a")
+        sessions.append(session)
+        assert _said_in(sessions) == ["a"]
+        if sessions.store.capabilities.conditional_put:
+            with pytest.raises(ConflictError, match="exists already"):
+                sessions.append(Session.new("ada", "s"))
+
+    def test_an_append_never_changes_what_is_stored(self, sessions: Sessions) -> None:
+        _talk(sessions, "a", "b", "c")
+
+        def edit(session: Session) -> None:
+            session.user_messages[1].content = "B"
+
+        def take_out(session: Session) -> None:
+            session.user_messages.pop()
+
+        for change in (edit, take_out):
+            session = sessions.load("s", required=True)
+            change(session)
+            session.add_user_message("d")
+            with pytest.raises(ValueError, match="was changed or taken out"):
+                sessions.append(session)
+            assert _said_in(sessions) == ["a", "b", "c"], "an append that was refused changed it"
+        sessions.save(session)
+        assert _said_in(sessions) == ["a", "b", "d"]
+
+    @pytest.mark.usefixtures("_detects")
+    def test_an_append_conflicts_as_a_save_does(self, sessions: Sessions, others: Sessions) -> None:
+        session = _talk(sessions, "a")
+        others.add_turn("s", user=["theirs"])
+        session.add_user_message("mine")
+        with pytest.raises(ConflictError, match="since it was loaded"):
+            sessions.append(session)
+        assert _said_in(sessions) == ["a", "theirs"]
+        others.delete("s")
+        with pytest.raises(ConflictError):
+            sessions.append(session)
+        assert sessions.load("s") is None
+
+    def test_a_session_that_was_carried_elsewhere_is_appended_to(self, sessions: Sessions) -> None:
+        stored = _talk(sessions, "a", "b")
+        back = Session.from_json(stored.to_json())
+        back.version = stored.version
+        back.add_user_message("c")
+        sessions.append(back)
+        assert _said_in(sessions) == ["a", "b", "c"]
+        again = Session.from_json(back.to_json())
+        again.version = back.version
+        again.user_messages[0].content = "A"
+        with pytest.raises(ValueError, match="was changed or taken out"):
+            sessions.append(again)
+        assert _said_in(sessions) == ["a", "b", "c"]
+
+    # turns
+
+    def test_a_turn_is_added_to_what_is_there(self, sessions: Sessions, others: Sessions) -> None:
+        first = sessions.add_turn("s", user=["a"], user_id="ada")
+        assert (first.id, first.user_id, first.message_count) == ("s", "ada", 1)
+        answer = AgentResponse(
+            content="c", phase_reached="plan", evaluation_passed=False, timestamp=first.updated_at
+        )
+        asked = UserMessage.model_validate(
+            {"content": "b", "timestamp": first.updated_at, "mood": "glad"}
+        )
+        second = others.add_turn("s", user=[asked], agent=[answer, "d"])
+        assert (second.message_count, second.last_phase) == (2, "plan")
+        assert second.updated_at >= first.updated_at
+        session = sessions.load("s", required=True)
+        assert [(each.role, each.content) for each in session.messages] == [
+            ("user", "a"),
+            ("user", "b"),
+            ("agent", "c"),
+            ("agent", "d"),
+        ]
+        assert session.user_messages[1].model_extra == {"mood": "glad"}
+        (listed,) = sessions.list()
+        assert listed == second, "a turn gives another summary than a listing"
+
+    def test_a_turn_needs_a_session_or_someone_to_make_it_for(self, sessions: Sessions) -> None:
+        with pytest.raises(NotFoundError):
+            sessions.add_turn("s", user=["a"])
+        assert sessions.load("s") is None
+        sessions.add_turn("s", user=["a"], user_id="ada")
+        with pytest.raises(OwnershipError):
+            sessions.add_turn("s", user=["b"], user_id="eve")
+        with pytest.raises(TypeError):
+            sessions.add_turn("s", user=[5])  # type: ignore[list-item]
+        assert _said_in(sessions) == ["a"]
+
+    @pytest.mark.usefixtures("_creates")
+    def test_a_turn_with_a_key_is_added_once_or_refused(
+        self, sessions: Sessions, others: Sessions, form: Form
+    ) -> None:
+        sessions.add_turn("s", user=["a"], user_id="ada")
+        if form == "document":
+            with pytest.raises(UnsupportedError, match="remembers no keys"):
+                sessions.add_turn("s", user=["b"], key="request-1")
+            return
+        for each in (sessions, others, sessions):
+            summary = each.add_turn("s", user=["b"], key="request-1")
+            assert summary.message_count == 2
+        assert _said_in(sessions) == ["a", "b"]
+
+    @pytest.mark.usefixtures("_detects")
+    def test_of_turns_that_race_none_is_lost(self, sessions: Sessions) -> None:
+        def add(number: int) -> None:
+            sessions.add_turn("s", user=[str(number)], user_id="ada")
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(add, range(40)))
+        assert sorted(_said_in(sessions), key=int) == [str(number) for number in range(40)]
+
+    @pytest.mark.usefixtures("_detects", "_shared")
+    def test_processes_that_add_turns_lose_none_while_others_read(
+        self, sessions: Sessions, location: str, form: Form, race: tuple[int, int]
+    ) -> None:
+        workers, times = race
+        done = threading.Event()
+
+        def read() -> list[int]:
+            lengths = [0]
+            while not done.is_set():
+                session = sessions.load("s")
+                lengths.append(len(session.messages) if session else 0)
+            return lengths
+
+        with ThreadPoolExecutor(1) as pool:
+            reader = pool.submit(read)
+            try:
+                in_processes(
+                    add_turns_at, [(self.open, location, form, n, times) for n in range(workers)]
+                )
+            finally:
+                done.set()
+            lengths = reader.result()
+        assert lengths == sorted(lengths), "a reader saw a session become shorter"
+        session = sessions.load("s", required=True)
+        asked = [each.content for each in session.user_messages]
+        answered = [each.content.partition(" ")[0] for each in session.agent_responses]
+        assert asked == answered, "a question and its answer were torn apart"
+        assert sorted(asked) == sorted(f"{w}-{n}" for w in range(workers) for n in range(times))
+        assert [each.role for each in session.messages] == ["user", "agent"] * len(asked)
+
+    # the last messages, and fewer of them
+
+    def test_the_tail_is_the_last_messages(self, sessions: Sessions) -> None:
+        assert sessions.tail("s") is None
+        _talk(sessions, *"abcde")
+        for last, expected in ((2, "de"), (5, "abcde"), (9, "abcde"), (0, "")):
+            tail = sessions.tail("s", last=last)
+            assert tail is not None
+            assert "".join(_said(tail)) == expected
+        with pytest.raises(ValueError, match="last"):
+            sessions.tail("s", last=-1)
+        with pytest.raises(OwnershipError):
+            sessions.tail("s", user_id="eve")
+
+    def test_a_rewind_keeps_the_first_messages(self, sessions: Sessions, others: Sessions) -> None:
+        _talk(sessions, *"abcde")
+        assert _said(sessions.rewind("s", messages=9).messages) == [*"abcde"]
+        assert _said(sessions.rewind("s", messages=3).messages) == [*"abc"]
+        assert _said_in(others) == [*"abc"]
+        others.add_turn("s", user=["f"])
+        assert _said_in(sessions) == [*"abcf"]
+        sessions.rewind("s", messages=0)
+        assert _said_in(others) == []
+        with pytest.raises(ValueError, match="negative"):
+            sessions.rewind("s", messages=-1)
+        with pytest.raises(OwnershipError):
+            sessions.rewind("s", messages=0, user_id="eve")
+        with pytest.raises(NotFoundError):
+            sessions.rewind("another", messages=0)
+
+    # forms
+
+    def test_a_session_keeps_its_form_whoever_saves_it(
+        self, store: StateStore, form: Form, conflicts: ConflictPolicy
+    ) -> None:
+        sessions = Sessions(store, form=form, conflicts=conflicts)
+        other: Form = "journal" if form == "document" else "document"
+        others = Sessions(store, form=other, conflicts=conflicts)
+        _talk(sessions, "a")
+        others.update("s", lambda session: session.add_user_message("b"))
+        others.add_turn("s", user=["c"])
+        session = others.load("s", required=True)
+        session.add_user_message("d")
+        others.append(session)
+        carried = Session.from_json(session.to_json())
+        carried.version = session.version
+        carried.add_user_message("e")
+        others.save(carried)
+        others.pin("s")
+        others.save(others.load("s", required=True), overwrite=True)
+        assert _said_in(sessions) == [*"abcde"]
+        assert _form_of(store) == form, "a session was stored in another form than before"
+        assert others.delete("s", trash=True)
+        others.restore("s")
+        assert _form_of(store) == form, "a session came back in another form"
+
+    def test_a_session_is_converted_there_and_back(
+        self, sessions: Sessions, others: Sessions, form: Form
+    ) -> None:
+        before = _talk(sessions, *(f"{n} {'x' * 1000}" for n in range(100)))
+        other: Form = "journal" if form == "document" else "document"
+        assert sessions.convert("s", form) is False
+        for there in (other, form):
+            assert others.convert("s", there) is True
+            assert _form_of(sessions.store) == there
+            found = sessions.load("s", required=True)
+            assert found.to_json() == before.to_json()
+            (summary,) = sessions.list()
+            assert (summary.message_count, summary.updated_at) == (100, before.updated_at)
+        with pytest.raises(NotFoundError):
+            sessions.convert("another", "journal")
+
+    @pytest.mark.usefixtures("_detects")
+    def test_what_was_loaded_before_a_conversion_is_not_saved_over_it(
+        self, sessions: Sessions, others: Sessions, form: Form
+    ) -> None:
+        session = _talk(sessions, "a")
+        others.convert("s", "journal" if form == "document" else "document")
+        session.add_user_message("b")
+        with pytest.raises(ConflictError):
+            sessions.save(session)
+        assert _said_in(sessions) == ["a"]
+
+    @pytest.mark.usefixtures("_detects")
+    def test_of_turns_that_race_with_conversions_none_is_lost(self, sessions: Sessions) -> None:
+        _talk(sessions)
+
+        def add(number: int) -> None:
+            sessions.add_turn("s", user=[str(number)])
+
+        def convert(number: int) -> None:
+            sessions.convert("s", "journal" if number % 2 else "document")
+
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(20):
+                pool.submit(convert, number)
+                pool.submit(add, number)
+        assert sorted(_said_in(sessions), key=int) == [str(number) for number in range(20)]
+
+    @pytest.mark.usefixtures("_detects")
+    def test_racing_creators_of_both_forms_get_one_session(
+        self, store: StateStore, sessions: Sessions, form: Form
+    ) -> None:
+        other: Form = "journal" if form == "document" else "document"
+        workers = [sessions, Sessions(store, form=other)] * 4
+        gate = threading.Barrier(len(workers))
+
+        def create(each: Sessions) -> Session:
+            gate.wait()
+            session = each.get_or_create("ada", "s")
+            each.add_turn("s", user=["a"])
+            return session
+
+        with ThreadPoolExecutor(len(workers)) as pool:
+            created = {session.created_at for session in pool.map(create, workers)}
+        assert len(created) == 1, f"{len(created)} sessions were created under one id"
+        assert _said_in(sessions) == ["a"] * len(workers)
+
+
+def _talk(sessions: Sessions, *said: str) -> Session:
+    """Store the session ``s`` with messages of the user, one save for each."""
+    session = Session.new("ada", "s")
+    sessions.save(session)
+    for each in said:
+        session.add_user_message(each)
+        sessions.save(session)
+    return session
+
+
+def _said(messages: Sequence[UserMessage | AgentResponse]) -> list[str]:
+    return [each.content for each in messages]
+
+
+def _said_in(sessions: Sessions) -> list[str]:
+    return _said(sessions.load("s", required=True).messages)
+
+
+def _form_of(store: StateStore) -> Form:
+    blob = store.get(session_key("s"))
+    assert blob is not None, "the session is gone"
+    return "journal" if is_head(blob.data) else "document"
