@@ -9,14 +9,39 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 import servers
+from hypothesis import is_hypothesis_test
+
+from statekeep import AsyncSessions, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from statekeep.sessions.repository import Form
+
 
 EVERY_DAY = {"s3_endpoint": "seaweedfs", "s3_client": "obstore"}
 """The server and the client of S3 that `make test` tries; the others are for `make test-rest`."""
+
+
+BOTH_FORMS = {
+    "test_async.py",
+    "test_doctor.py",
+    "test_faults.py",
+    "test_index.py",
+    "test_pruning.py",
+    "test_retention.py",
+    "test_tidying.py",
+    "test_trash.py",
+}
+"""Where everything is tried on sessions that are documents, and on such that are journals."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Hypothesis takes two runs of one method for a mistake.
+    once = metafunc.cls is not None and is_hypothesis_test(metafunc.function)
+    if metafunc.definition.path.name in BOTH_FORMS and not once:
+        metafunc.parametrize("default_form", ["document", "journal"], indirect=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +74,17 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in os.environ:
         if variable.startswith("STATEKEEP_"):
             monkeypatch.delenv(variable)
+
+
+@pytest.fixture(autouse=True)
+def default_form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Form:
+    """The form of new sessions where a test does not say which."""
+    form: Form = getattr(request, "param", "document")
+    if form != "document":
+        for kind in (Sessions, AsyncSessions):
+            monkeypatch.setitem(kind.__init__.__wrapped__.__kwdefaults__, "form", form)  # type: ignore[union-attr]
+        monkeypatch.setenv("STATEKEEP_FORM", form)
+    return form
 
 
 @pytest.fixture

@@ -481,8 +481,8 @@ def test_what_may_not_be_read_is_a_problem_without_a_action(
     assert [each.action for each in diagnosis.problems] == [None]
 
 
-def test_a_store_without_conditions_is_repaired_as_well_as_it_can() -> None:
-    with open_store("fsspec+memory://doctor-without-conditions") as store:
+def test_a_store_without_conditions_is_repaired_as_well_as_it_can(default_form: str) -> None:
+    with open_store(f"fsspec+memory://doctor-without-conditions-{default_form}") as store:
         store.put("sessions/x.json", b"{")
         store.put("sessions/y.json", b"{")
         store.put(SESSION_HEADS.index, b"{")

@@ -30,7 +30,9 @@ from statekeep import (
     open_store,
 )
 from statekeep.doctor import diagnose
+from statekeep.format.journal import decode_head
 from statekeep.format.record import decode_session
+from statekeep.format.version import is_head
 from statekeep.heads import index as index_module
 from statekeep.heads import records as records_module
 from statekeep.heads.collection import SESSION_HEADS
@@ -108,7 +110,11 @@ def read_all(store: StateStore) -> tuple[list[SessionSummary], set[str]]:
         blob = store.get(entry.key)
         assert blob
         try:
-            session = decode_session(entry.key, blob)
+            if is_head(blob.data):
+                inner = decode_head(blob.data).header.about["id"]
+                session = Sessions(store).load(inner, required=True)
+            else:
+                session = decode_session(entry.key, blob)
         except CorruptDataError:
             problems.add(entry.key)
         else:

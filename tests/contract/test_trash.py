@@ -233,6 +233,7 @@ class TestRestoring:
         sessions.delete(session_id, trash=True)
         [trashed] = sessions.list_trash()
         assert sessions.restore(trashed.stem).id == session_id
+        assert sessions.load(session_id)
 
     def test_passes_over_what_is_no_copy(self, store: StateStore) -> None:
         store.put(f"{TRASH}/99999999T999999.999999Z-{'0' * 16}-x.json", b"x")

@@ -302,6 +302,22 @@ class TestSessions:
         assert "3 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
         assert "nothing in the trash" in shell("trash", "list", *place).stderr
 
+    def test_are_converted_into_another_form(self, shell: Shell, store_url: str) -> None:
+        place = ["--store", store_url]
+        convert = ["sessions", "convert", "s1", "s2", *place]
+        assert "converted s1\nconverted s2" in shell(*convert, "--form", "journal").stdout
+        assert "left as it was s2" in shell(*convert, "--form", "journal").stdout
+        with open_store(store_url) as store:
+            blob = store.get("sessions/s1.json")
+        assert blob
+        assert blob.data.startswith(b'{"statekeep":2,')
+        assert "s1" in shell("sessions", "show", "s1", *place).stdout
+        gone = shell("sessions", "convert", "none", "s1", *place, "--form", "document", code=3)
+        assert "no such session" in gone.stderr
+        assert "converted s1" in gone.stdout
+        wrong = shell(*convert, "--form", "whole", code=2)
+        assert "'document'" in wrong.stderr
+
     def test_of_a_collection_wait_there_as_well(self, shell: Shell, store_url: str) -> None:
         with open_store(store_url) as store:
             journals = Journals(store, "agents")

@@ -164,7 +164,7 @@ class TestSettings:
 TOML = r"/\S+/statekeep\.toml"
 PYPROJECT = r"/\S+/pyproject\.toml"
 VARIABLE = "environment variable STATEKEEP"
-ALL = "url, options, conflicts, retention, observers, async_workers"
+ALL = "url, options, form, conflicts, retention, observers, async_workers"
 
 
 class TestAMistake:

@@ -13,6 +13,7 @@ from statekeep.doctor import Finding, diagnosis, repairs
 from statekeep.errors import ConflictError, StateStoreError, UnavailableError
 from statekeep.heads import index
 from statekeep.retention import planning, pruner, stamp, trash
+from statekeep.sessions import restoring
 from statekeep.store.protocol import content_version
 from statekeep.store.transfer import Transfer
 
@@ -204,7 +205,9 @@ _OF_JOURNALS: dict[str, Callable[..., Any]] = {
 
 MUTANTS = (
     Mutant(trash, "_newest", _restore_what_came_last, rules.restore_brings_back_the_newest),
-    Mutant(trash._SessionCopies, "revive", _restore_the_very_bytes, rules.a_restored_session_stays),
+    Mutant(
+        restoring._SessionCopies, "revive", _restore_the_very_bytes, rules.a_restored_session_stays
+    ),
     Mutant(
         stamp.Stamp,
         "write",

@@ -88,6 +88,11 @@ NOTHING = load_pruner("ttl")
 CALLS: dict[str, tuple[str | None, Callable[[Place], Any]]] = {
     "Sessions.load": ("s", lambda p: p.sessions.load("s")),
     "Sessions.save": ("t", lambda p: p.sessions.save(Session.new("ada", "t"))),
+    "Sessions.append": ("t", lambda p: p.sessions.append(Session.new("ada", "t"))),
+    "Sessions.add_turn": ("s", lambda p: p.sessions.add_turn("s", user=["Hello"])),
+    "Sessions.tail": ("s", lambda p: p.sessions.tail("s")),
+    "Sessions.rewind": ("s", lambda p: p.sessions.rewind("s", messages=0)),
+    "Sessions.convert": ("s", lambda p: p.sessions.convert("s", "journal")),
     "Sessions.update": ("s", lambda p: p.sessions.update("s", lambda _: None)),
     "Sessions.get_or_create": ("t", lambda p: p.sessions.get_or_create("ada", "t")),
     "Sessions.expire": ("s", lambda p: p.sessions.expire("s", None)),

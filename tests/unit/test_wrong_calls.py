@@ -452,6 +452,7 @@ class Odd:
 FITTING: dict[str, object] = {
     "str": "s",
     "bytes": b"b",
+    "int": 1,
     "Iterable": [],
     "Session": Session.new("ada"),
     "Callable": print,

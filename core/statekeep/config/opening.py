@@ -240,11 +240,8 @@ def open_sessions(config: str | os.PathLike[str] | Settings | None = None) -> Se
     return Sessions.open(config)
 
 
-def open_configured(
-    config: str | os.PathLike[str] | Settings | None,
-) -> tuple[StateStore, dict[str, Any]]:
-    """The store that a deployment configured, and what else `Sessions` takes."""
-    settings = settings_for(config)
+def open_configured(settings: Settings) -> tuple[StateStore, dict[str, Any]]:
+    """The store that a deployment configured, and what else `Sessions` and `Journals` take."""
     names = settings.observers
 
     def origin(_: Place) -> str | None:
@@ -256,12 +253,7 @@ def open_configured(
     retention = _background_retention(settings.retention)
     store = _open_configured_store(settings, {})
     _logger.debug("opened %s", store)
-    chosen = {
-        "form": settings.form,
-        "conflicts": settings.conflicts,
-        "observers": observers,
-        "retention": retention,
-    }
+    chosen = {"conflicts": settings.conflicts, "observers": observers, "retention": retention}
     return store, chosen
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "Timestamp",
     "UserMessage",
     "add_message",
+    "keep_messages",
     "plain_messages",
     "plain_parts",
     "remember_order",
@@ -414,22 +415,6 @@ class Session(_Model):
         fork.created_at = fork.updated_at = utc_now()
         return fork
 
-    def keep(self, messages: int) -> None:
-        """Keep so many of `messages` only, the first.
-
-        Raises:
-            ValueError: The number is negative.
-        """
-        if messages < 0:
-            raise ValueError(f"messages must not be negative, and it is {messages}")
-        said = self.messages
-        if len(said) <= messages:
-            return
-        kept = said[:messages]
-        self.user_messages[:] = [each for each in kept if isinstance(each, UserMessage)]
-        self.agent_responses[:] = [each for each in kept if isinstance(each, AgentResponse)]
-        self._touch()
-
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy it as pydantic does: the copy stands for the same stored session.
 
@@ -585,6 +570,17 @@ def add_message(session: Session, message: UserMessage | AgentResponse) -> None:
         session._append(message, session.user_messages)  # noqa: SLF001 - of the same module
     else:
         session._append(message, session.agent_responses)  # noqa: SLF001
+
+
+def keep_messages(session: Session, count: int) -> None:
+    """Keep so many of the messages of a session, the first."""
+    said = session.messages
+    if len(said) <= count:
+        return
+    kept = said[:count]
+    session.user_messages[:] = [each for each in kept if isinstance(each, UserMessage)]
+    session.agent_responses[:] = [each for each in kept if isinstance(each, AgentResponse)]
+    session._touch()  # noqa: SLF001 - of the same module
 
 
 def _plain_fields(session: Session) -> dict[str, Any]:

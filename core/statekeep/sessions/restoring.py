@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from statekeep.errors import NotFoundError
+from statekeep.errors import CorruptDataError, NotFoundError
 from statekeep.format.session import Session
 from statekeep.format.summary import RESTORED
 from statekeep.format.version import is_head
@@ -39,22 +39,20 @@ def restore_session(
     wanted = _SessionCopies(transfer, name)
     try:
         value, data, version = restore(transfer, wanted, chosen)
-    except NotFoundError:
-        inner = _id_by_stem(transfer, wanted, name, chosen)
-        if inner is None:
+    except (NotFoundError, CorruptDataError):
+        inner = _id_by_stem(transfer, name, chosen)
+        if inner in {None, name}:
             raise
         return restore_session(transfer, inner, chosen)
     return name, value if isinstance(value, Session) else None, data, version
 
 
-def _id_by_stem(
-    transfer: Transfer, wanted: _SessionCopies, stem: str, chosen: str | None
-) -> str | None:
+def _id_by_stem(transfer: Transfer, stem: str, chosen: str | None) -> str | None:
     """The id of a session in the trash whose file was called so."""
     store = transfer.store
     for copy in list_copies(store):
         is_meant = copy.stem == stem and is_of_session(copy) and chosen in {None, copy.key}
-        if is_meant and not wanted.owns(copy) and (blob := store.get(copy.key)):
+        if is_meant and (blob := store.get(copy.key)):
             return id_inside(store, copy, blob)
     return None
 
@@ -76,6 +74,8 @@ class _SessionCopies:
     def read(self, copy: Copy, blob: Blob) -> State[Session | Seen]:
         if not is_head(blob.data):
             session = read_session(copy, blob.data)
+            if session_key(session.id) != self.key:  # the copy is called as this one's would be
+                raise CorruptDataError(f"it is a copy of {session.id[:80]!r}")
             return State(session, session.updated_at)
         state = self._copies.read(copy, blob)
         return State(state.value, state.updated_at, state.uid, state.n)

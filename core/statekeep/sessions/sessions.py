@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast, overload
 
 from statekeep._arguments import checked
 from statekeep.errors import ConflictError, NotFoundError
-from statekeep.format.session import AgentResponse, Session, UserMessage
+from statekeep.format.session import AgentResponse, Session, UserMessage, keep_messages
 from statekeep.format.summary import EXPIRES, PIN, SessionSummary
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.index import SummaryIndex
@@ -126,11 +126,12 @@ class Sessions:
             'plan'
             >>> sessions.close()
         """
-        from statekeep.config.opening import open_configured  # noqa: PLC0415 - it is above
+        from statekeep.config import opening  # noqa: PLC0415 - it is above
 
-        store, chosen = open_configured(config)
+        settings = opening.settings_for(config)
+        store, chosen = opening.open_configured(settings)
         try:
-            sessions = cls(store, **chosen)
+            sessions = cls(store, form=settings.form, **chosen)
         except BaseException:
             store.close()
             raise
@@ -378,7 +379,9 @@ class Sessions:
             raise ValueError(f"messages must not be negative, and it is {messages}")
 
         with self._emitter.operation("rewind", session_id):
-            return self.update(session_id, lambda each: each.keep(messages), user_id=user_id)
+            return self.update(
+                session_id, lambda session: keep_messages(session, messages), user_id=user_id
+            )
 
     @checked
     def convert(self, session_id: str, form: Form) -> bool:
