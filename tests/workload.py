@@ -81,6 +81,23 @@ def append_until_killed(location: str, worker: int, seed: int, notes: str) -> No
             os.write(descriptor, f"{json.dumps(['appended', [me, number]])}\n".encode())
 
 
+def talk_until_killed(location: str, worker: int, seed: int, notes: str) -> None:
+    """Add turns to the session that all talk in, stored as a journal, until killed.
+
+    As `append_until_killed`.
+    """
+    rng = random.Random(seed)
+    me = f"{worker}-{uuid.uuid4()}"
+    descriptor = os.open(notes, os.O_WRONLY | os.O_APPEND)
+    with open_store(location) as store:
+        sessions = Sessions(store, form="journal")
+        for number in itertools.count():
+            said, answer = f"{me} {number}", f"{me} {number} {'x' * rng.randrange(6000)}"
+            for _ in range(rng.choice([1, 1, 2])):
+                sessions.add_turn(SHARED, user=[said], agent=[answer], user_id="ada", key=said)
+            os.write(descriptor, f"{json.dumps(['appended', [me, number]])}\n".encode())
+
+
 class _Writer:
     def __init__(self, store: StateStore, worker: int, rng: random.Random, notes: str) -> None:
         self._sessions = Sessions(store)

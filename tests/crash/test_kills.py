@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import tree
-from workload import SHARED, append_until_killed, is_whole, work_until_killed
+from workload import (
+    SHARED,
+    append_until_killed,
+    is_whole,
+    talk_until_killed,
+    work_until_killed,
+)
 
 from statekeep import (
     ABSENT,
@@ -245,7 +251,7 @@ def test_journals_lose_nothing_that_was_acknowledged(
         with Watching(journals, SHARED) as watch:
             killer = Killer(location, notes, append_until_killed)
             try:
-                for _ in range(rounds(200)):
+                for _ in range(rounds(500)):
                     killer.kill_one()
             finally:
                 killer.kill_all()
@@ -254,8 +260,36 @@ def test_journals_lose_nothing_that_was_acknowledged(
         items = journals.open(SHARED).read() or []
         head = journals.open(SHARED).append([["after", 0, ""]])
         assert head.length == len(items) + 1
+    check_what_was_appended([(who, number) for who, number, _ in items], notes)
+
+
+def test_sessions_that_are_journals_lose_no_turn_that_was_acknowledged(
+    location: str, tmp_path: Path, rounds: Callable[[int], int]
+) -> None:
+    notes = tmp_path / "notes"
+    notes.touch()
+    with open_store(location) as store:
+        sessions = Sessions(store, form="journal")
+        sessions.get_or_create("ada", SHARED)
+        killer = Killer(location, notes, talk_until_killed)
+        try:
+            for _ in range(rounds(500)):
+                killer.kill_one()
+                assert sessions.list().problems == ()
+        finally:
+            killer.kill_all()
+        messages = sessions.load(SHARED, required=True).messages
+        summary = sessions.add_turn(SHARED, user=["after"])
+        assert summary.message_count == len(messages) / 2 + 1
+    turns = [each.content.split()[:2] for each in messages]
+    assert turns[::2] == turns[1::2], "a question and its answer were torn apart"
+    assert [each.role for each in messages] == ["user", "agent"] * (len(messages) // 2)
+    check_what_was_appended([(who, int(number)) for who, number in turns[::2]], notes)
+
+
+def check_what_was_appended(there: list[tuple[str, int]], notes: Path) -> None:
     appended: dict[str, list[int]] = {}
-    for who, number, _ in items:
+    for who, number in there:
         appended.setdefault(who, []).append(number)
     acknowledged = {who: number for _, (who, number) in read(notes)}
     assert len(acknowledged) > 1

@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,6 +162,26 @@ def test_each_append_is_flushed_if_it_shall_outlive_a_power_cut(
         for _ in range(3):
             version = store.append(KEY, b"x", expect=version)
         assert sizes == [1, 2, 3][:flushed]
+
+
+def test_an_append_waits_for_the_one_that_is_at_it(
+    store: LocalDiskStore, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = store.put(KEY, b"")
+    with LocalDiskStore(base) as other, ThreadPoolExecutor(1) as pool:
+        rivals: list[Future[Version]] = []
+
+        def write(descriptor: int, data: Any) -> int:
+            if of_file(descriptor, base) and not rivals:
+                rivals.append(pool.submit(other.append, KEY, b"theirs", expect=version))
+                assert wait(rivals, timeout=0.2).not_done, "two were in the file at once"
+            return WRITE(descriptor, data)
+
+        monkeypatch.setattr(os, "write", write)
+        store.append(KEY, b"ours", expect=version)
+        with pytest.raises(ConflictError):
+            rivals[0].result()
+    assert held(base) == b"ours"
 
 
 class TestAWriteThatFails:
