@@ -109,6 +109,18 @@ class TestSettings:
         with pytest.raises(ConfigError, match="durability"):
             open_store()
 
+    def test_say_how_new_sessions_are_stored(
+        self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("STATEKEEP_FORM", "journal")
+        with open_sessions(empty_folder) as sessions:
+            sessions.get_or_create("ada", "s")
+        stored = empty_folder / "sessions" / "s.json"
+        assert stored.read_bytes().startswith(b'{"statekeep":2,')
+        monkeypatch.setenv("STATEKEEP_FORM", "whole")
+        with pytest.raises(ConfigError, match="STATEKEEP_FORM: form: .*'document' or 'journal'"):
+            open_sessions()
+
     def test_name_a_strategy(self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load_settings().retention is None
         (empty_folder / "statekeep.toml").write_text('[retention]\nstrategy = "ttl"\n')
