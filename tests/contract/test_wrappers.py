@@ -41,65 +41,50 @@ def _compressed_size(_: object, key: str, data: bytes) -> int:  # noqa: ARG001
     return len(zlib.compress(data))
 
 
-class TestCountedStore(StateStoreContract):
-    open = staticmethod(open_counted)
+@pytest.fixture(params=["memory", "local", "seaweedfs+obstore"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """One of each kind: a wrapper does the same over another server."""
+    name: str = request.param
+    return name
 
+
+class _Wrapped:
     @pytest.fixture
     def location(self, new_location: Callable[[], str]) -> str:
         return new_location()
 
 
-class TestCountedSessions(SessionsContract):
-    open = staticmethod(open_counted)
-
-    @pytest.fixture
-    def location(self, new_location: Callable[[], str]) -> str:
-        return new_location()
-
-
-class TestCountedJournals(JournalsContract):
+class _WithoutServers(_Wrapped):
     @pytest.fixture(params=["memory", "local"])
     def backend(self, request: pytest.FixtureRequest) -> str:
         """Those two, because all servers are asked in the same few ways."""
         name: str = request.param
         return name
 
+
+class TestCountedStore(_Wrapped, StateStoreContract):
     open = staticmethod(open_counted)
 
-    @pytest.fixture
-    def location(self, new_location: Callable[[], str]) -> str:
-        return new_location()
+
+class TestCountedSessions(_WithoutServers, SessionsContract):
+    open = staticmethod(open_counted)
 
 
-class TestCompressedStore(StateStoreContract):
+class TestCountedJournals(_WithoutServers, JournalsContract):
+    open = staticmethod(open_counted)
+
+
+class TestCompressedStore(_Wrapped, StateStoreContract):
     open = staticmethod(open_compressed)
     size_of = _compressed_size
 
-    @pytest.fixture
-    def location(self, new_location: Callable[[], str]) -> str:
-        return new_location()
 
-
-class TestCompressedSessions(SessionsContract):
+class TestCompressedSessions(_WithoutServers, SessionsContract):
     open = staticmethod(open_compressed)
 
-    @pytest.fixture
-    def location(self, new_location: Callable[[], str]) -> str:
-        return new_location()
 
-
-class TestCompressedJournals(JournalsContract):
-    @pytest.fixture(params=["memory", "local"])
-    def backend(self, request: pytest.FixtureRequest) -> str:
-        """Those two, because all servers are asked in the same few ways."""
-        name: str = request.param
-        return name
-
+class TestCompressedJournals(_WithoutServers, JournalsContract):
     open = staticmethod(open_compressed)
-
-    @pytest.fixture
-    def location(self, new_location: Callable[[], str]) -> str:
-        return new_location()
 
 
 @pytest.mark.parametrize("opener", [open_counted, open_compressed])
