@@ -87,7 +87,7 @@ _PAGE = {
 MOST = {
     ("load", MIXED_SMALL): Work(390, 210, _LOAD),
     ("load", MIXED_LARGE): Work(3571, 2183, _LOAD),
-    ("save, new", MIXED_SMALL): Work(_lines(701, 642), 273, _NEW),
+    ("save, new", MIXED_SMALL): Work(_lines(701, 642), 295, _NEW),
     ("save, new", MIXED_LARGE): Work(_lines(6401, 5202), 1793, _NEW),
     ("save again", MIXED_SMALL): Work(_lines(720, 663), 277, _AGAIN),
     ("save again", MIXED_LARGE): Work(_lines(6368, 5171), 1770, _AGAIN),

@@ -26,18 +26,19 @@ if TYPE_CHECKING:
     from statekeep.store import ConflictPolicy
 
 NEWER = [
-    b'{"statekeep":2,"uid":"0123","n":0,"about":{"id":"s"}}\n{"n":1}\n',
-    b'{"statekeep":3}',
+    b'{"statekeep":3,"uid":"0123","n":0,"about":{"id":"s"}}\n{"n":1}\n',
+    b'{"statekeep":4}',
     b'{"statekeep":20260101',
     b'{"statekeep":' + b"9" * 5000 + b"}",
 ]
 KNOWN = [
+    b'{"statekeep":2,"uid":"0123","n":0,"about":{"id":"s"}}\n{"n":1}\n',
     b'{"statekeep":1}',
     b'{"statekeep":0}',
-    b'{"statekeep": 2}',
-    b'{"statekeep":"2"}',
-    b'{"statekeep":-2}',
-    b' {"statekeep":2}',
+    b'{"statekeep": 3}',
+    b'{"statekeep":"3"}',
+    b'{"statekeep":-3}',
+    b' {"statekeep":3}',
     b"{}",
     b"",
 ]
@@ -126,8 +127,7 @@ def test_a_copy_of_it_stays_in_the_trash(
     ],
 )
 def test_a_repair_never_moves_it(store: StateStore, key: str) -> None:
-    # Journals are of format 2.
-    for data in NEWER[1:] if key.startswith("journals") else NEWER:
+    for data in NEWER:
         store.put(key, data)
         diagnosis = diagnose(store)
         found = [(finding.kind, finding.place, finding.action) for finding in diagnosis.problems]
@@ -146,9 +146,15 @@ def test_documents_name_it_and_write_nothing_beside_it(store: StateStore) -> Non
             documents.save_json(category, "s", {})
         with pytest.raises(InvalidKeyError, match="is written through"):
             documents.delete(category, "s")
-    documents.save_json("specs", "s", {"statekeep": 2})
+    documents.save_json("specs", "s", {"statekeep": 3})
     store.put("specs/newer.json", NEWER[1])
     assert documents.load_json("specs", "newer")
+
+
+def test_documents_say_of_a_session_that_is_a_journal_who_reads_it(store: StateStore) -> None:
+    session = Sessions(store, form="journal").get_or_create("ada", "s")
+    with pytest.raises(UnsupportedError, match="stored as a journal; read it by Sessions"):
+        Documents(store).load_json("sessions", session.id)
 
 
 def test_only_what_begins_so_is_newer(backend: str) -> None:  # noqa: ARG001

@@ -122,6 +122,11 @@ STRATEGY = load_pruner("ttl")
 CALLS: dict[str, Callable[[Sessions], object]] = {
     "load": lambda s: s.load("s"),
     "save": lambda s: s.save(Session.new("ada", "t")),
+    "append": lambda s: s.append(Session.new("ada", "t")),
+    "add_turn": lambda s: s.add_turn("s", user=["x"]),
+    "tail": lambda s: s.tail("s"),
+    "rewind": lambda s: s.rewind("s", messages=0),
+    "convert": lambda s: s.convert("s", "journal"),
     "update": lambda s: s.update("s", lambda same: same.add_user_message("x")),
     "get_or_create": lambda s: s.get_or_create("ada", "t"),
     "delete": lambda s: s.delete("s"),
@@ -135,7 +140,7 @@ CALLS: dict[str, Callable[[Sessions], object]] = {
     "plan_prune": lambda s: s.plan_prune(STRATEGY),
     "prune": lambda s: s.prune(STRATEGY),
 }
-READING = {"load", "list", "list_trash", "plan_prune"}
+READING = {"load", "tail", "list", "list_trash", "plan_prune"}
 
 
 class TestAfterClosing:

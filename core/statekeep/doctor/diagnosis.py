@@ -25,11 +25,10 @@ from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError,
 from statekeep.format.json import HalfCharacterError, decode_json, decode_text
 from statekeep.format.record import decode_session
 from statekeep.format.session import Session
-from statekeep.format.version import KNOWN_FORMAT, is_head, refuse_newer
+from statekeep.format.version import is_head, refuse_newer
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.journals import journal_heads
 from statekeep.heads.records import decode_index
-from statekeep.retention.copies import copy_of
 from statekeep.retention.sweeping import (
     CANDIDATES,
     Unnamed,
@@ -157,23 +156,12 @@ def _examine(key: str, blob: Blob, *, documents: bool) -> tuple[list[Finding], S
         return [], None  # whatever is in it
     try:
         if _is_below(key, TRASH) or key.split("/", maxsplit=1)[0] in WRITTEN_BY:
-            refuse_newer(blob.data, knows=_known_format(key))
+            refuse_newer(blob.data)
         if is_place_of_journal(key) or (is_session_key(key) and is_head(blob.data)):
             return examine_journal(key, blob)
     except UnsupportedError as error:
         return [Finding("newer format", key, error.message, version=blob.version)], None
     return [*_examine_document(key, blob, documents=documents)], None
-
-
-def _known_format(key: str) -> int:
-    try:
-        copy = copy_of(key, None, 0)
-    except ValueError:
-        copy = None
-    if copy is not None and copy.source is not None:
-        key = copy.source
-    is_head_there = copy is not None or is_session_key(key) or is_place_of_journal(key)
-    return 2 if is_head_there else KNOWN_FORMAT
 
 
 def _examine_document(key: str, blob: Blob, *, documents: bool) -> Iterator[Finding]:

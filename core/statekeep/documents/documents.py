@@ -27,7 +27,7 @@ from statekeep.format.json import (
     repair_json,
 )
 from statekeep.format.values import check_shape, plain_value
-from statekeep.format.version import refuse_newer
+from statekeep.format.version import refuse_head, refuse_newer
 from statekeep.observe.emitter import Emitter
 from statekeep.observe.events import (
     ConflictDetected,
@@ -465,6 +465,7 @@ class Documents:
     ) -> Any:  # noqa: ANN401
         if key.split("/", maxsplit=1)[0] in WRITTEN_BY:
             refuse_newer(blob.data, key=key, store=self._store)
+            refuse_head(blob.data, key=key, store=self._store)
         data = repair_json(blob.data) if repair_text == "replace" else blob.data
         try:
             value = decode_json(data)

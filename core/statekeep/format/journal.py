@@ -222,7 +222,7 @@ def decode_head(data: bytes, *, known: tuple[Lines, bytes] | None = None) -> Lin
     """
     if known is not None and data.startswith(known[1]):
         return _follow(known[0], data)
-    refuse_newer(data, knows=2)
+    refuse_newer(data)
     lines = data.split(b"\n")[:-1]
     if not (lines and _fits(lines[0], "")):
         raise CorruptDataError("the header of the journal is damaged")

@@ -31,7 +31,7 @@ from statekeep.format.summary import (
     summarize,
 )
 from statekeep.format.values import check_shape, plain_value
-from statekeep.format.version import refuse_newer
+from statekeep.format.version import refuse_head, refuse_newer
 from statekeep.store.keys import session_stem
 from statekeep.store.protocol import Version  # noqa: TC001 - pydantic reads annotations
 from statekeep.timestamps import parse_timestamp, to_utc, utc_now
@@ -502,9 +502,10 @@ class Session(_Model):
 
         Raises:
             CorruptDataError: It is not a session; the message says where it fails.
-            UnsupportedError: A newer version of statekeep wrote it.
+            UnsupportedError: It is stored as a journal, or a newer version of statekeep wrote it.
         """
         refuse_newer(data)
+        refuse_head(data)
         try:
             session = cls.model_validate(decode_json(data))
         except ValidationError as error:
@@ -531,7 +532,10 @@ def remember_stored(session: Session, stored: object) -> None:
 
 def stored_of(session: Session) -> object:
     """What `remember_stored` was given last; None if nothing."""
-    return getattr(session, "_stored", None)
+    try:
+        return object.__getattribute__(session, "_stored")
+    except AttributeError:
+        return None
 
 
 def plain_parts(

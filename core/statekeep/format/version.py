@@ -7,9 +7,9 @@ from typing import Final
 
 from statekeep.errors import UnsupportedError
 
-__all__ = ["HEAD", "KNOWN_FORMAT", "is_head", "newer_format", "refuse_newer"]
+__all__ = ["HEAD", "KNOWN_FORMAT", "is_head", "newer_format", "refuse_head", "refuse_newer"]
 
-KNOWN_FORMAT: Final = 1
+KNOWN_FORMAT: Final = 2
 """The newest format that this version reads and writes."""
 
 HEAD: Final = b'{"statekeep":2,'
@@ -33,24 +33,33 @@ def is_head(data: bytes) -> bool:
     return data.startswith(HEAD)
 
 
-def refuse_newer(
-    data: bytes, *, knows: int = KNOWN_FORMAT, key: str | None = None, store: object = None
-) -> None:
+def refuse_newer(data: bytes, *, key: str | None = None, store: object = None) -> None:
     """Refuse to read, replace or delete what a newer version of statekeep wrote.
 
     Args:
         data: What is stored.
-        knows: The newest format that is read there.
         key: Where it lies.
         store: In which store.
 
     Raises:
         UnsupportedError: It is in a newer format; the message says which.
     """
-    if number := newer_format(data, knows):
+    if number := newer_format(data):
         raise UnsupportedError(
-            f"it is in format {number} and this version of statekeep knows {knows}; "
+            f"it is in format {number} and this version of statekeep knows {KNOWN_FORMAT}; "
             "upgrade statekeep",
             key=key,
             store=store,
+        )
+
+
+def refuse_head(data: bytes, *, key: str | None = None, store: object = None) -> None:
+    """Refuse to read the head of a journal where a whole document is wanted.
+
+    Raises:
+        UnsupportedError: It is one.
+    """
+    if is_head(data):
+        raise UnsupportedError(
+            "it is stored as a journal; read it by Sessions or Journals", key=key, store=store
         )

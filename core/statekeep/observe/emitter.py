@@ -39,6 +39,7 @@ _READING = {
     "list",
     "list_trash",
     "load",
+    "tail",
     "load_json",
     "load_markdown",
     "plan_prune",

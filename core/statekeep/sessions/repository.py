@@ -53,9 +53,6 @@ Form = Literal["document", "journal"]
 _WHOLE: Final = "whole"
 """What a session remembers that was read from a document, or written to one."""
 
-_KNOWN: Final = 2
-"""The newest format that a session may be in."""
-
 
 class Added(NamedTuple):
     """What became of a turn.
@@ -128,14 +125,14 @@ class SessionRepository:
         return version, there is None
 
     def _save(self, key: str, session: Session, *, append: bool) -> Version:
-        seen, stored = session.version, stored_of(session)
+        seen = session.version
         try:
             if seen is None:
                 if self._form == "journal":
                     return self._journals.create(session)
                 version = self._transfer.put_new(key, session.to_json())
             else:
-                if stored is None:
+                if (stored := stored_of(session)) is None:
                     # It was carried elsewhere and came back; only the store knows its form.
                     blob = self._store.get(key)
                     stored = _WHOLE if blob is None or not is_head(blob.data) else None
@@ -310,7 +307,7 @@ class SessionRepository:
         """
         try:
             if blob := self._store.get(key):
-                refuse_newer(blob.data, knows=_KNOWN, key=key, store=self._store)
+                refuse_newer(blob.data, key=key, store=self._store)
         except StateStoreError as error:
             error.landed = landed
             raise
@@ -327,7 +324,7 @@ class SessionRepository:
             blob = self._store.get(key)
             if blob is None:
                 return None
-            refuse_newer(blob.data, knows=_KNOWN, key=key, store=self._store)
+            refuse_newer(blob.data, key=key, store=self._store)
             if is_head(blob.data):
                 return blob.data  # at its own key, or garbage
             inner = Session.from_json(blob.data).id
