@@ -121,6 +121,42 @@ def sweep_twice(store: StateStore, clock: Clock) -> SweepReport:
     return sweep(store)
 
 
+class TestASessionThatIsAJournal:
+    def test_keeps_its_segments_alive_and_in_the_trash(
+        self, memory: MemoryStore, clock: Clock
+    ) -> None:
+        sessions = long_session(memory)
+        sweep_twice(memory, clock)  # what was merged goes
+        named = files(memory)
+        assert len(sessions.load("s", required=True).messages) == 100
+        sessions.delete("s", trash=True)
+        sweep_twice(memory, clock)
+        assert files(memory) == named
+        assert len(sessions.restore("s").messages) == 100
+        sessions.delete("s")
+        sessions.empty_trash()  # in which the copy that was restored is kept
+        sweep_twice(memory, clock)
+        assert files(memory) == set()
+
+    def test_leaves_them_to_the_sweep_when_it_becomes_a_document(
+        self, memory: MemoryStore, clock: Clock
+    ) -> None:
+        sessions = long_session(memory)
+        sessions.convert("s", "document")
+        sweep_twice(memory, clock)
+        assert files(memory) == set()
+        sessions.convert("s", "journal")
+        sweep_twice(memory, clock)
+        assert len(sessions.load("s", required=True).messages) == 100
+
+
+def long_session(store: StateStore) -> Sessions:
+    sessions = Sessions(store, form="journal")
+    for number in range(100):
+        sessions.add_turn("s", user=[f"{number} {'x' * 2000}"], user_id="ada")
+    return sessions
+
+
 class TestWhatNobodyNames:
     def test_goes_a_day_after_it_was_found(self, memory: MemoryStore, clock: Clock) -> None:
         memory.put(KEY, head(1))
