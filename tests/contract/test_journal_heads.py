@@ -163,7 +163,7 @@ class TestListings:
         about = {"name": ["else"], "created_at": "2024-01-01T00:00:00Z"}
         about["updated_at"] = about["created_at"]
         misplaced = journal_key("agents", ["misplaced"])
-        store.put(misplaced, encode_head(Header(uid="u", n=0, about=about)))
+        store.put(misplaced, encode_head(Header(uid="0" * 32, n=0, about=about)))
         for _ in range(2):
             listing = journals.list()
             assert names(listing) == [("sound",)]

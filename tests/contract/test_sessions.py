@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 from support import facts
@@ -22,6 +24,7 @@ from statekeep import (
     Version,
     open_store,
 )
+from statekeep.doctor import diagnose
 from statekeep.store import Blob, Capabilities, Expect, ExpectSeen, StoreWrapper
 from statekeep.store.keys import session_key
 from statekeep.testing import SessionsContract
@@ -54,6 +57,61 @@ class TestSessions(SessionsContract):
         # In full where it is the real thing: moto's server does one request at a time, and
         # renaming takes the same locks.
         return (8, 50) if backend in {"local", "seaweedfs+obstore"} else (3, 10)
+
+
+TURN = {"user": {"content": "x", "timestamp": "2026-01-31T12:00:00Z"}}
+ODD: list[dict[str, Any]] = [
+    {"uid": "../x"},
+    {"uid": ""},
+    {"segments": [["../x", 1, 1, "0" * 32, 0]]},
+    {"segments": [["000000000000-0123456789abcdef", -1, 1, "0" * 32, 0]]},
+    {"about": {"id": "s", "user_id": None, "created_at": "2026-01-31T12:00:00Z"}},
+    {"about": {"id": "s", "user_id": 5, "created_at": "x", "updated_at": []}},
+    {"items": [{"tool": {}}]},
+    {"items": ["text"]},
+    {"items": [TURN | {"agent": {}}]},
+    {"items": [{"agent": {"phase_reached": ["x"]}}]},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_an_odd_head_is_damage_to_all_and_changed_by_nobody(odd: dict[str, Any]) -> None:
+    time = "2026-01-31T12:00:00Z"
+    about = {"id": "s", "user_id": "ada", "created_at": time, "updated_at": time}
+    header = {"statekeep": 2, "uid": "0" * 32, "n": 0, "about": about, "metadata": {},
+              "segments": [], "before": {}, "keys": [], "ids": []}  # fmt: skip
+    change = {"n": 1, "id": "0" * 24, "items": odd.pop("items", [TURN])}
+    data = seal(header | odd, change)
+    with open_store("memory:") as store:
+        sessions = Sessions(store, form="journal")
+        sessions.get_or_create("ada", "sound")
+        store.put(session_key("s"), data)
+        for operation in (
+            lambda: sessions.load("s"),
+            lambda: sessions.update("s", lambda session: session.add_user_message("x")),
+            lambda: sessions.add_turn("s", user=["x"]),
+            lambda: sessions.convert("s", "document"),
+        ):
+            with pytest.raises(CorruptDataError) as caught:
+                operation()
+            assert caught.value.key == session_key("s")
+        listing = sessions.list()
+        assert [each.id for each in listing] == ["sound"]
+        assert [each.key for each in listing.problems] == [session_key("s")]
+        assert [each.place for each in diagnose(store).problems] == [session_key("s")]
+        blob = store.get(session_key("s"))
+        assert blob
+        assert blob.data == data
+
+
+def seal(*lines: dict[str, Any]) -> bytes:
+    """Lines as format 2 has them."""
+    before, data = b"", b""
+    for line in lines:
+        body = orjson.dumps(line)
+        before = blake3(before + body).hexdigest(length=16).encode()
+        data += body[:-1] + b',"~":"' + before + b'"}\n'
+    return data
 
 
 class TestACaseFoldingVolume:

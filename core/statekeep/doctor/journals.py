@@ -10,7 +10,9 @@ from statekeep.doctor.places import is_misspelt
 from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError
 from statekeep.format.contents import about_at, fold
 from statekeep.format.journal import decode_head
+from statekeep.format.record import record_of_head
 from statekeep.format.summary import EXPIRES, PIN, expires_at
+from statekeep.format.turns import session_of
 from statekeep.journals.segments import is_segment
 from statekeep.retention.sweeping import Unnamed, heads_below
 from statekeep.store.keys import (
@@ -77,6 +79,12 @@ def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | No
         about_at(key, contents)
     except CorruptDataError as error:
         return [_misplaced(key, blob, contents, error.message)], None
+    if is_session_key(key):
+        try:
+            record_of_head(key, blob, lines, contents)
+            session_of(contents, contents.tail)
+        except CorruptDataError as error:
+            return [Finding(_corrupt(key), key, error.message, "move", version=blob.version)], None
     found = [*examine_marks(key, contents.metadata, blob.version)]
     if cut := len(blob.data) - lines.sound:
         reason = (

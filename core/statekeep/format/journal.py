@@ -7,6 +7,7 @@ without being seen.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -262,6 +263,10 @@ def _follow(known: Lines, data: bytes) -> Lines:
     )
 
 
+_is_uid = re.compile("[0-9a-f]+").fullmatch
+_is_name = re.compile("[0-9]+-[0-9a-f]+").fullmatch
+
+
 def _seal(before: str, body: bytes) -> str:
     return blake3(before.encode() + body).hexdigest(length=_SEAL // 2)
 
@@ -294,7 +299,7 @@ def _decode_header(fields: dict[str, Any]) -> Header:
     if take("statekeep") != 2:
         raise ValueError("no header")
     return Header(
-        uid=_a(str, take("uid")),
+        uid=_shaped(_is_uid, take("uid")),
         n=_a(int, take("n")),
         about=_a(dict, take("about")),
         metadata=_a(dict, take("metadata")),
@@ -330,9 +335,17 @@ def _decode_change(fields: dict[str, Any]) -> Change:
 
 def _segment(fields: list[Any]) -> SegmentName:
     name, items, size, digest, first = fields
-    return SegmentName(
-        _a(str, name), _a(int, items), _a(int, size), _a(str, digest), _a(int, first)
-    )
+    if min(_a(int, items), _a(int, size), _a(int, first)) < 0:
+        raise ValueError(f"the segment {name!r:.40} has less than nothing")
+    # They are parts of keys.
+    return SegmentName(_shaped(_is_name, name), items, size, _a(str, digest), first)
+
+
+def _shaped(is_right: Callable[[str], object], value: object) -> str:
+    text = _a(str, value)
+    if not is_right(text):
+        raise ValueError(f"{text!r:.40} has not the shape of a name")
+    return text
 
 
 def _texts(values: list[Any]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from heapq import merge
 from itertools import pairwise
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["ORDER", "Conversation", "in_order", "order_of"]
+__all__ = ["ORDER", "Conversation", "in_order", "order_of", "rearranged"]
 
 ORDER: Final = "statekeep.order"
 """The metadata key of the order."""
@@ -48,6 +49,42 @@ def in_order(asked: Sequence[U], answered: Sequence[A], metadata: Mapping[str, A
 def order_of(messages: Iterable[_Message]) -> str:
     """The order of some messages as the metadata has it."""
     return "".join([message.role[0] for message in messages])
+
+
+def rearranged(
+    before: Sequence[_Message], asked: Sequence[U], answered: Sequence[A]
+) -> list[U | A]:
+    """All messages in order after somebody changed the two lists.
+
+    What stayed keeps its place, what stands in the place of another in its list takes that of the
+    other, and what was put before others in its list comes before them. The rest is told by time.
+
+    Args:
+        before: The messages as they were.
+        asked: The user's now.
+        answered: The agent's now.
+    """
+    places = {id(message): place for place, message in enumerate(before)}
+    there = {*map(id, asked), *map(id, answered)}
+
+    def placed(now: Sequence[U | A], role: str) -> list[tuple[float, U | A]]:
+        old = [message for message in before if message.role == role]
+        found: list[tuple[float, U | A]] = []
+        first = inf
+        for n in reversed(range(len(now))):
+            place = places.get(id(now[n]))
+            if place is None and n < len(old) and id(old[n]) not in there:
+                place = places[id(old[n])]
+            first = first if place is None else min(first, place)
+            found.append((first, now[n]))
+        return found[::-1]
+
+    both = merge(
+        placed(asked, "user"),
+        placed(answered, "agent"),
+        key=lambda each: (each[0], each[1].timestamp),
+    )
+    return [message for _, message in both]
 
 
 class Conversation:

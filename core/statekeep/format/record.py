@@ -26,6 +26,8 @@ from statekeep.timestamps import from_microseconds, to_microseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from statekeep.format.contents import Contents
+    from statekeep.format.journal import Lines
     from statekeep.store.protocol import Blob, Version
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Problem",
     "decode_session",
     "read_record",
+    "record_of_head",
     "sort_newest_first",
 ]
 
@@ -186,19 +189,26 @@ def read_record(key: str, blob: Blob) -> HeadRecord:
 
 def _read_head(key: str, blob: Blob) -> HeadRecord:
     """Read of a session that is stored as a journal what a listing needs: the head alone."""
-    from statekeep.format.contents import about_at, fold  # noqa: PLC0415 - not always needed
+    from statekeep.format.contents import fold  # noqa: PLC0415 - not always needed
     from statekeep.format.journal import decode_head  # noqa: PLC0415
-    from statekeep.format.turns import tally  # noqa: PLC0415
 
     lines = decode_head(blob.data)
-    contents = fold(lines.header, lines.changes)
+    return record_of_head(key, blob, lines, fold(lines.header, lines.changes))
+
+
+def record_of_head(key: str, blob: Blob, lines: Lines, contents: Contents) -> HeadRecord:
+    """What a listing needs of a session whose head was read.
+
+    Raises:
+        CorruptDataError: It is the head of no session, or of another.
+    """
+    from statekeep.format.contents import about_at  # noqa: PLC0415 - not always needed
+    from statekeep.format.turns import tally  # noqa: PLC0415
+
     about, metadata = about_at(key, contents), contents.metadata
     if about.user_id is None:
         raise CorruptDataError("a session belongs to a user, and this one to nobody")
-    try:
-        counts = tally(lines.header.before, contents.tail)
-    except (AttributeError, KeyError, TypeError):
-        raise CorruptDataError("an item of the session is no message") from None
+    counts = tally(lines.header.before, contents.tail)
     seed, project = contents.about.get("active_seed_id"), metadata.get(PROJECT)
     pin, end = pinned_until(metadata), expires_at(metadata)
     return HeadRecord(

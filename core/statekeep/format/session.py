@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 from statekeep._arguments import checked, checked_content
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.json import decode_json, encode_json, explain
-from statekeep.format.order import ORDER, Conversation, in_order, order_of
+from statekeep.format.order import ORDER, Conversation, in_order, order_of, rearranged
 from statekeep.format.summary import (
     EXPIRES,
     OPTIONAL_BOOLEAN,
@@ -202,6 +202,7 @@ class Session(_Model):
 
     @version.setter
     def version(self, version: Version | None) -> None:
+        remember_stored(self, None)  # of which version, only the store knows
         remember_version(self, version)
 
     @property
@@ -313,18 +314,20 @@ class Session(_Model):
         return said
 
     def _conversation(self) -> Conversation:
-        """The messages in their order, without those that were taken out of the lists."""
+        """The messages in their order, also after the lists were changed."""
         asked, answered = self.user_messages, self.agent_responses
         said = self._said_before
         if said is None:
             messages = in_order(asked, answered, self.metadata)
             said = Conversation(messages, is_disordered=ORDER in self.metadata)
         else:
-            there = {*map(id, asked), *map(id, answered)}
-            left = [message for message in said.messages if id(message) in there]
-            if len(left) == len(said.messages) == len(there):
+            users, agents = iter(asked), iter(answered)
+            if len(said.messages) == len(asked) + len(answered) and all(
+                next(users if isinstance(each, UserMessage) else agents, None) is each
+                for each in said.messages
+            ):
                 return said
-            messages = in_order(asked, answered, {ORDER: order_of(left)})
+            messages = rearranged(said.messages, asked, answered)
             said = Conversation(messages, is_disordered=said.is_disordered)
         object.__setattr__(self, "_said", said)
         return said

@@ -16,6 +16,7 @@ from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.json import encode_json, explain
 from statekeep.format.order import ORDER
 from statekeep.format.session import Session, plain_messages, plain_parts, remember_order
+from statekeep.format.summary import OPTIONAL_BOOLEAN, OPTIONAL_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "parts_of", "session_of", "tally", "turns_of"]
 
 _OPTIONAL: Final = ("active_seed_id", "active_persona_id")
+_LAST: Final = (("last_phase", "phase_reached"), ("last_evaluation", "evaluation_passed"))
 _ABOUT: Final = ("id", "user_id", "created_at", "updated_at")
 
 
@@ -49,14 +51,15 @@ def parts_of(session: Session, start: int = 0) -> Parts:
     Raises:
         InvalidDocumentError: Something in it cannot be stored.
     """
-    messages = session.messages[start:]
     try:
+        messages = session.messages[start:]
         fields, said = (orjson.loads(encode_json(each)) for each in plain_parts(session, messages))
     except InvalidDocumentError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError):
         # A subclass of somebody's, or something wrong; then this says what.
         fields = orjson.loads(session.to_json())
+        messages = session.messages[start:]
         lists = {"user": fields.pop("user_messages"), "agent": fields.pop("agent_responses")}
         each_of = {role: iter(each) for role, each in lists.items()}
         said = [next(each_of[message.role]) for message in session.messages][start:]
@@ -104,17 +107,19 @@ def session_of(contents: Contents, items: Iterable[Any]) -> Session:
             raise CorruptDataError(f"item {len(order)} is of a {role[:40]!r}, whom no session has")
         said[role].append(message)
         order.append(role)
-    about = deepcopy(contents.about)
-    fields = about.pop("fields", {})
-    fields = {
-        **(fields if isinstance(fields, dict) else {}),
-        **about,
-        "metadata": deepcopy(contents.metadata),
-        "user_messages": said["user"],
-        "agent_responses": said["agent"],
-    }
     try:
+        about = deepcopy(contents.about)
+        fields = about.pop("fields", {})
+        fields = {
+            **(fields if isinstance(fields, dict) else {}),
+            **about,
+            "metadata": deepcopy(contents.metadata),
+            "user_messages": said["user"],
+            "agent_responses": said["agent"],
+        }
         session = Session.model_validate(fields)
+    except RecursionError:
+        raise CorruptDataError("nested too deep") from None
     except ValidationError as error:
         raise CorruptDataError(f"not a session: {explain(error)}") from None
     of_role: dict[str, Iterator[UserMessage | AgentResponse]] = {
@@ -126,16 +131,27 @@ def session_of(contents: Contents, items: Iterable[Any]) -> Session:
 
 
 def tally(before: Mapping[str, Any], items: Iterable[Any]) -> dict[str, Any]:
-    """The summary of some turns, added to that of those before them."""
+    """The summary of some turns, added to that of those before them.
+
+    Raises:
+        CorruptDataError: They are no messages, or it is no summary.
+    """
     found = {"user": 0, "agent": 0, "last_phase": None, "last_evaluation": None, **before}
-    for item in items:
-        for role, message in item.items():
+    try:
+        for item in items:
+            ((role, message),) = item.items()
             found[role] += 1
             if role == "agent":
-                for name, field in (
-                    ("last_phase", "phase_reached"),
-                    ("last_evaluation", "evaluation_passed"),
-                ):
+                for name, field in _LAST:
                     if message.get(field) is not None:
                         found[name] = message[field]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise CorruptDataError("an item of the session is no message") from None
+    is_sound = all(type(found[role]) is int and found[role] >= 0 for role in ("user", "agent"))
+    if not (
+        is_sound
+        and isinstance(found["last_phase"], OPTIONAL_TEXT)
+        and isinstance(found["last_evaluation"], OPTIONAL_BOOLEAN)
+    ):
+        raise CorruptDataError("what the head says of older messages is no summary")
     return found

@@ -7,7 +7,15 @@ from typing import Final
 
 from statekeep.errors import UnsupportedError
 
-__all__ = ["HEAD", "KNOWN_FORMAT", "is_head", "newer_format", "refuse_head", "refuse_newer"]
+__all__ = [
+    "HEAD",
+    "KNOWN_FORMAT",
+    "has_format",
+    "is_head",
+    "newer_format",
+    "refuse_head",
+    "refuse_newer",
+]
 
 KNOWN_FORMAT: Final = 2
 """The newest format that this version reads and writes."""
@@ -26,6 +34,11 @@ def newer_format(data: bytes, knows: int = KNOWN_FORMAT) -> int | None:
         number = int(match[1])
         return number if number > knows else None
     return None
+
+
+def has_format(data: bytes) -> bool:
+    """Whether it says which format it is in, as all but the first do."""
+    return _is_marked(data) is not None
 
 
 def is_head(data: bytes) -> bool:

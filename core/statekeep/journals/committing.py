@@ -24,7 +24,7 @@ from statekeep.errors import (
 from statekeep.format.contents import About, Contents, about_at, fold
 from statekeep.format.journal import Lines, decode_head
 from statekeep.format.summary import RESTORED
-from statekeep.format.version import newer_format
+from statekeep.format.version import has_format
 from statekeep.journals.segments import MissingSegmentError
 from statekeep.store.retrying import retry_on_conflict
 
@@ -121,7 +121,7 @@ class HeadFile:
         self.seen = None
         for is_second in (False, True):
             blob = self._store.get(self.key)
-            if blob is None or (self._documents and newer_format(blob.data) is None):
+            if blob is None or (self._documents and not has_format(blob.data)):
                 return None
             if known is not None and known.version == blob.version:
                 self.seen = known

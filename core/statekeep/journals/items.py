@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
-from statekeep.errors import InvalidDocumentError
+from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.journal import MAX_KEYS, hashed_key
 from statekeep.format.values import plain_value, refusal
 
@@ -34,8 +34,15 @@ def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
 
 
 def copied(items: T) -> T:
-    """Items of which nothing is shared; several times as fast as a deep copy."""
-    copy: T = orjson.loads(orjson.dumps(items))
+    """Items of which nothing is shared; several times as fast as a deep copy.
+
+    Raises:
+        CorruptDataError: They are nested deeper than anything that is written.
+    """
+    try:
+        copy: T = orjson.loads(orjson.dumps(items))
+    except TypeError:
+        raise CorruptDataError("an item is nested too deep") from None
     return copy
 
 

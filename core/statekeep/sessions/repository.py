@@ -7,7 +7,7 @@ is stored.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from statekeep.errors import (
     ConflictError,
@@ -18,8 +18,9 @@ from statekeep.errors import (
     StateStoreError,
     UnsupportedError,
 )
+from statekeep.format.journal import decode_head
 from statekeep.format.json import repair_json
-from statekeep.format.record import decode_session, read_record
+from statekeep.format.record import decode_session
 from statekeep.format.session import (
     Session,
     add_message,
@@ -143,7 +144,9 @@ class SessionRepository:
                 if append:
                     self._refuse_changed(key, session)
                 if self._transfer.policy != "detect":
-                    self._refuse_newer(key, landed="no")
+                    there = self._refuse_newer(key, landed="no")
+                    if there is not None and is_head(there.data):  # it was converted meanwhile
+                        return self._journals.save(session, append=append)
                 version = self._transfer.put_seen(key, session.to_json(), seen)
         except ConflictError as error:
             self._refuse_newer(key, landed=error.landed)
@@ -201,10 +204,13 @@ class SessionRepository:
         key = session_key(session_id)
         blob = self._store.get(key)
         if self._form == "journal" if blob is None else is_head(blob.data):
-            seen, wrote = self._journals.add(key, session_id, blob, said, user_id, guard)
-            there = Blob(seen.data, seen.version, None)
-            summary = cast("SessionSummary", read_record(key, there).summary())
-            return Added(summary, seen.version if wrote else None, blob is None)
+            try:
+                added = self._journals.add(key, session_id, blob, said, user_id, guard)
+            except InvalidDocumentError as error:
+                raise InvalidDocumentError(
+                    error.message, key=key, store=self._store, landed="no"
+                ) from None
+            return Added(*added, blob is None)
         if guard is not None:
             raise UnsupportedError(
                 "a session that is stored whole remembers no keys; convert it to a journal, or "
@@ -224,11 +230,11 @@ class SessionRepository:
         version, created = self.save(session, overwrite=False)
         return Added(session.summary(size=len(session.to_json())), version, created)
 
-    def convert(self, session_id: str, form: Form) -> bool:
+    def convert(self, session_id: str, form: Form) -> Session | None:
         """Store a session in another form; see `Sessions.convert`.
 
         Returns:
-            Whether it was in another.
+            The session as stored; None if it was in that form.
 
         Raises:
             NotFoundError: There is none.
@@ -245,10 +251,15 @@ class SessionRepository:
         if blob is None or session is None:
             raise NotFoundError("no such session", key=key, store=self._store)
         if is_journal == (form == "journal"):
-            return False
-        data = session.to_json() if is_journal else self._journals.whole(session)
-        self._transfer.put_seen(key, data, blob.version)
-        return True
+            return None
+        try:
+            data = session.to_json() if is_journal else self._journals.whole(session)
+        except InvalidDocumentError as error:
+            raise InvalidDocumentError(
+                error.message, key=key, store=self._store, landed="no"
+            ) from None
+        remember_version(session, self._transfer.put_seen(key, data, blob.version))
+        return session
 
     def delete(self, session_id: str, user_id: str | None, *, trash: bool) -> bool:
         """Delete a session; see `Sessions.delete`.
@@ -298,7 +309,7 @@ class SessionRepository:
         remember_stored(session, _WHOLE)
         return session
 
-    def _refuse_newer(self, key: str, *, landed: Landed | None) -> None:
+    def _refuse_newer(self, key: str, *, landed: Landed | None) -> Blob | None:
         """Look at what lies where a write is to go, or did not.
 
         Args:
@@ -308,6 +319,7 @@ class SessionRepository:
         try:
             if blob := self._store.get(key):
                 refuse_newer(blob.data, key=key, store=self._store)
+            return blob
         except StateStoreError as error:
             error.landed = landed
             raise
@@ -326,8 +338,9 @@ class SessionRepository:
                 return None
             refuse_newer(blob.data, key=key, store=self._store)
             if is_head(blob.data):
-                return blob.data  # at its own key, or garbage
-            inner = Session.from_json(blob.data).id
+                inner = str(decode_head(blob.data).header.about.get("id"))
+            else:
+                inner = Session.from_json(blob.data).id
         except CorruptDataError:
             return b""  # garbage: replacing it is what overwriting is for
         if inner != session_id:

@@ -399,14 +399,21 @@ class Sessions:
 
         Raises:
             NotFoundError: There is no such session.
+            ConflictError: Others came between for half a minute; nothing was changed.
+            InvalidDocumentError: It holds something that cannot be stored so.
             CorruptDataError, UnsupportedError, InvalidKeyError: As `load`.
         """
 
-        def attempt() -> bool:
+        def attempt() -> Session | None:
             return self._telling(lambda: self._repository.convert(session_id, form))
 
         with self._emitter.operation("convert", session_id):
-            return retry_on_conflict(attempt, _TIMEOUT, self._retry)
+            session = retry_on_conflict(attempt, _TIMEOUT, self._retry)
+            if session is None:
+                return False
+            version = cast("Version", session.version)
+            self._saved(session_id, session.user_id, version, created=False)
+            return True
 
     @checked
     def update(

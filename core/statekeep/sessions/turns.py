@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import is_
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from statekeep.errors import (
     ConflictError,
@@ -18,19 +17,23 @@ from statekeep.errors import (
 )
 from statekeep.format.contents import fold
 from statekeep.format.journal import MAX_IDS, MAX_KEYS, Change, Header, hashed_key
+from statekeep.format.record import record_of_head
 from statekeep.format.session import Session, remember_stored, remember_version, stored_of
 from statekeep.format.turns import Parts, parts_of, session_of, turns_of
 from statekeep.journals.committing import HeadFile, Seen, decode_seen
+from statekeep.journals.items import encoded
 from statekeep.journals.segments import MissingSegmentError, items_between
 from statekeep.journals.writing import HeadWriter, new_uid
 from statekeep.store.keys import session_key
+from statekeep.store.protocol import Blob
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from statekeep.format.session import AgentResponse, UserMessage
-    from statekeep.store.protocol import Blob, Version
+    from statekeep.format.summary import SessionSummary
+    from statekeep.store.protocol import Version
     from statekeep.store.transfer import Transfer
 
 __all__ = ["NOT_THE_BEGINNING", "SessionJournals", "begins_with"]
@@ -52,16 +55,23 @@ class _Stored:
 
     seen: Seen
     messages: list[UserMessage | AgentResponse]
-    said: list[tuple[dict[str, Any], dict[str, Any] | None]]
+    said: list[tuple[dict[str, Any], str]]
 
     def is_beginning_of(self, session: Session) -> bool:
         """Whether the session still begins with what is stored."""
-        now = session.messages[: len(self.messages)]
+        now = session.messages
         return (
-            len(now) == len(self.messages)
+            len(now) >= len(self.messages)
             and all(map(is_, now, self.messages))
-            and [_said(each) for each in now] == self.said
+            and all(map(_still_says, now, self.said))
         )
+
+
+def _begins(stored: _Stored, session: Session) -> bool:
+    try:
+        return stored.is_beginning_of(session)
+    except (AttributeError, TypeError):
+        return False  # something in it is no message; who encodes it says what
 
 
 def begins_with(session: Session, stored: Session) -> bool:
@@ -70,9 +80,15 @@ def begins_with(session: Session, stored: Session) -> bool:
     return [_said(each) for each in session.messages[: len(before)]] == before
 
 
-def _said(message: UserMessage | AgentResponse) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _still_says(message: UserMessage | AgentResponse, said: tuple[dict[str, Any], str]) -> bool:
     extra = message.__pydantic_extra__
-    return message.__dict__.copy(), deepcopy(extra) if extra else None
+    return message.__dict__ == said[0] and (repr(extra) if extra else "") == said[1]
+
+
+def _said(message: UserMessage | AgentResponse) -> tuple[dict[str, Any], str]:
+    """What a message holds; its own fields as text, since Python takes 1 for True."""
+    extra = message.__pydantic_extra__
+    return message.__dict__.copy(), repr(extra) if extra else ""
 
 
 class SessionJournals:
@@ -96,13 +112,15 @@ class SessionJournals:
         """
         if (found := self._read(key, blob, user_id, None)) is None:
             return None
-        seen, items = found
+        session = self._session_of(key, *found)
+        self._remember(session, found[0])
+        return session
+
+    def _session_of(self, key: str, seen: Seen, items: list[Any]) -> Session:
         try:
-            session = session_of(seen.contents, items)
+            return session_of(seen.contents, items)
         except CorruptDataError as error:
             raise CorruptDataError(error.message, key=key, store=self._store) from None
-        self._remember(session, seen)
-        return session
 
     def tail(
         self, key: str, blob: Blob, user_id: str | None, last: int
@@ -114,8 +132,7 @@ class SessionJournals:
         """
         if (found := self._read(key, blob, user_id, last)) is None:
             return None
-        seen, items = found
-        return session_of(seen.contents, items).messages
+        return self._session_of(key, *found).messages
 
     def owner(self, key: str, blob: Blob, user_id: str | None) -> None:
         """Look whether the session whose head was read may be deleted.
@@ -184,20 +201,30 @@ class SessionJournals:
         key, stored = session_key(session.id), stored_of(session)
         if not (isinstance(stored, _Stored) and stored.seen.version == session.version):
             stored = None
-        begins = stored is not None and stored.is_beginning_of(session)
+        detects = self._transfer.policy == "detect"
+        begins = stored is not None and _begins(stored, session)
         if append and not begins:
+            self._compare(
+                key, HeadFile(self._transfer, key, documents=True).read(), session.version
+            )
             raise ValueError(NOT_THE_BEGINNING)
         parts = parts_of(session, len(stored.messages) if stored and begins else 0)
 
         def follow(there: Seen | None, change: str) -> bytes | None:
-            self._compare(key, there, session.version)
-            assert there is not None  # noqa: S101 - it has a version
-            if not begins:
-                return self._rewritten(key, there, parts, change)
+            if detects:
+                self._compare(key, there, session.version)
+            if there is None:
+                return self.whole(session)
+            if not begins or there.version != session.version:
+                # The older messages may be gone from there.
+                return self._rewritten(key, there, parts_of(session), change)
             line = _change(there, parts, change)
             return None if line is None else self._writer(key).followed(there, line)
 
-        return self._swap(session, key, stored.seen if stored else None, follow)
+        known = stored.said if stored and begins else ()
+        # Where the last writer wins, it looks first at what it wins over.
+        seen = stored.seen if stored and detects else None
+        return self._swap(session, key, seen, follow, known)
 
     def recall(self, session: Session, key: str, blob: Blob) -> None:
         """Keep with a session that was carried elsewhere what is stored of it, if it begins so."""
@@ -229,7 +256,7 @@ class SessionJournals:
         said: Sequence[UserMessage | AgentResponse],
         user_id: str | None,
         guard: str | None,
-    ) -> tuple[Seen, bool]:
+    ) -> tuple[SessionSummary, Version | None]:
         """Append messages to the session whose head was read, or make one with them.
 
         Args:
@@ -241,21 +268,23 @@ class SessionJournals:
             guard: What was done under this key is not done again.
 
         Returns:
-            The head then, and whether anything was written.
+            What a listing says of it then, and the version; None if nothing was written.
 
         Raises:
             ConflictError: It was saved or deleted meanwhile.
             NotFoundError: There is none, and nobody is given to make it for.
             OwnershipError: It belongs to another user.
+            CorruptDataError: It is damaged.
         """
         file = HeadFile(self._transfer, key, documents=True)
         file.seen = base = None if blob is None else self._decode(key, blob, user_id)
+        before = None if base is None else self._summary(key, base)
         if base is None and user_id is None:
             raise NotFoundError("no such session", key=key, store=self._store)
         turns, at = tuple(turns_of(said)), format_timestamp(utc_now())
         keys = () if guard is None else (hashed_key(guard),)
-        if base is not None and {*keys} & {*base.contents.keys}:
-            return base, False
+        if base is not None and before is not None and {*keys} & {*base.contents.keys}:
+            return before, None
 
         def follow(seen: Seen | None, change: str) -> bytes:
             self._compare(key, seen, None if base is None else base.version)
@@ -268,7 +297,15 @@ class SessionJournals:
 
         seen = file.swap(follow, _AT_ONCE, lambda *_: None)
         assert seen is not None  # noqa: S101 - it was written
-        return seen, True
+        return self._summary(key, seen), seen.version
+
+    def _summary(self, key: str, seen: Seen) -> SessionSummary:
+        blob = Blob(seen.data, seen.version, None)
+        try:
+            record = record_of_head(key, blob, seen.lines, seen.contents)
+        except CorruptDataError as error:
+            raise CorruptDataError(error.message, key=key, store=self._store, landed="no") from None
+        return cast("SessionSummary", record.summary())
 
     def _swap(
         self,
@@ -276,12 +313,13 @@ class SessionJournals:
         key: str,
         seen: Seen | None,
         follow: Callable[[Seen | None, str], bytes | None],
+        known: Sequence[tuple[dict[str, Any], str]],
     ) -> Version:
         file = HeadFile(self._transfer, key, documents=True)
         file.seen = seen
         written = file.swap(follow, _AT_ONCE, lambda *_: None)
         assert written is not None  # noqa: S101 - what is left as it is was there
-        self._remember(session, written)
+        self._remember(session, written, known)
         return written.version
 
     def _compare(self, key: str, seen: Seen | None, version: Version | None) -> Any:  # noqa: ANN401
@@ -323,10 +361,20 @@ class SessionJournals:
     def _writer(self, key: str) -> HeadWriter:
         return HeadWriter(self._transfer, key, ())
 
-    def _remember(self, session: Session, seen: Seen) -> None:
+    def _remember(
+        self, session: Session, seen: Seen, known: Sequence[tuple[dict[str, Any], str]] = ()
+    ) -> None:
+        """Keep with a session what is stored of it.
+
+        Args:
+            session: The session.
+            seen: Its head.
+            known: What its first messages hold.
+        """
         messages = session.messages
+        said = [*known, *map(_said, messages[len(known) :])]
         remember_version(session, seen.version)
-        remember_stored(session, _Stored(seen, messages, [_said(each) for each in messages]))
+        remember_stored(session, _Stored(seen, messages, said))
 
 
 def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
@@ -335,7 +383,7 @@ def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
     about = {
         name: value
         for name, value in parts.about.items()
-        if name != "updated_at" and stored.get(name) != value
+        if name != "updated_at" and not (name in stored and _is_equal(stored[name], value))
     } | {name: None for name in stored if name not in parts.about}
     at = parts.about["updated_at"]
     line = Change(
@@ -347,9 +395,13 @@ def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
         set={
             name: value
             for name, value in parts.metadata.items()
-            if name not in metadata or metadata[name] != value
+            if not (name in metadata and _is_equal(metadata[name], value))
         },
         about=about,
     )
     is_empty = not (line.at or line.items or line.unset or line.set or line.about)
     return None if is_empty else line
+
+
+def _is_equal(one: Any, other: Any) -> bool:  # noqa: ANN401 - plain values
+    return one == other and encoded(one) == encoded(other)  # Python takes 1 for True, and for 1.0

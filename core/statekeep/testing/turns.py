@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from statekeep import (
+    ANY,
     AgentResponse,
     ConflictError,
     NotFoundError,
@@ -16,10 +17,13 @@ from statekeep import (
     Session,
     Sessions,
     StateStore,
+    UnavailableError,
     UnsupportedError,
     UserMessage,
+    Version,
 )
 from statekeep.format.version import is_head
+from statekeep.store import StoreWrapper
 from statekeep.store.keys import session_key
 from statekeep.testing.fixtures import SessionFixtures
 from statekeep.testing.processes import add_turns_at, in_processes
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from statekeep.sessions.repository import Form
-    from statekeep.store import ConflictPolicy
+    from statekeep.store import ConflictPolicy, Expect
 
 __all__ = ["TurnsContract"]
 
@@ -59,6 +63,63 @@ class TurnsContract(SessionFixtures):
         assert (found.metadata, found.active_seed_id) == ({"kept": [1, 2]}, None)
         (summary,) = others.list()
         assert (summary.message_count, summary.last_phase) == (2, "plan")
+
+    def test_a_save_tells_apart_what_python_takes_for_equal(self, sessions: Sessions) -> None:
+        session = Session.new("ada", "s")
+        session.add_user_message("a", mark=1)
+        session.metadata["mark"] = [1]
+        sessions.save(session)
+        for mark in (True, 1.0, 1):
+            session.metadata["mark"] = [mark]
+            session.user_messages[0].mark = mark
+            sessions.save(session)
+            found = sessions.load("s", required=True)
+            marks = [found.metadata["mark"][0], (found.user_messages[0].model_extra or {})["mark"]]
+            assert [repr(each) for each in marks] == [repr(mark)] * 2, f"{mark} became {marks}"
+
+    def test_what_is_saved_again_as_it_is_stays_as_it_is(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
+        session = _talk(sessions, "a")
+        for again in (session, session.model_copy(deep=True)):
+            sessions.save(again)
+        for _ in range(2):
+            pinned = sessions.pin("s")
+        assert others.load("s") == pinned
+        assert others.update("s", lambda _: None).messages == session.messages
+
+    def test_messages_that_were_replaced_or_moved_are_stored_where_they_are(
+        self, sessions: Sessions
+    ) -> None:
+        session = _talk(sessions, "a", "b", "c")
+        session.user_messages[1] = session.user_messages[1].model_copy(update={"content": "B"})
+        sessions.save(session)
+        assert _said_in(sessions) == ["a", "B", "c"]
+        session.user_messages.reverse()
+        with pytest.raises(ValueError, match="was changed or taken out"):
+            sessions.append(session)
+        sessions.save(session)
+        found = sessions.load("s", required=True)
+        assert _said(found.user_messages) == ["c", "B", "a"]
+        session.user_messages.append(session.user_messages[0])
+        sessions.save(session)
+        found = sessions.load("s", required=True)
+        assert _said(found.user_messages) == ["c", "B", "a", "c"]
+
+    @pytest.mark.usefixtures("_detects")
+    def test_a_turn_whose_answer_is_lost_is_added_once(
+        self, store: StateStore, form: Form, sessions: Sessions
+    ) -> None:
+        _talk(sessions, "a")
+        for add in (_add_b, _say_c):
+            deaf = Sessions(_DeafStore(store), form=form)
+            if form == "journal":
+                add(deaf)
+                continue
+            with pytest.raises(UnavailableError) as caught:
+                add(deaf)
+            assert caught.value.landed == "unknown", "what landed was denied"
+        assert _said_in(sessions) == ["a", "b", "c"]
 
     def test_an_append_makes_a_new_session_and_never_replaces_one(self, sessions: Sessions) -> None:
         session = Session.new("ada", "s")
@@ -322,6 +383,29 @@ class TurnsContract(SessionFixtures):
             created = {session.created_at for session in pool.map(create, workers)}
         assert len(created) == 1, f"{len(created)} sessions were created under one id"
         assert _said_in(sessions) == ["a"] * len(workers)
+
+
+def _add_b(sessions: Sessions) -> None:
+    sessions.add_turn("s", user=["b"])
+
+
+def _say_c(sessions: Sessions) -> None:
+    sessions.update("s", lambda session: session.add_user_message("c"))
+
+
+class _DeafStore(StoreWrapper):
+    """Its first write lands, and the answer is lost."""
+
+    def __init__(self, inner: StateStore) -> None:
+        super().__init__(inner)
+        self._is_heard = False
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        version = super().put(key, data, expect=expect)
+        if not self._is_heard:
+            self._is_heard = True
+            raise UnavailableError("the answer is lost", key=key, store=self, landed="unknown")
+        return version
 
 
 def _talk(sessions: Sessions, *said: str) -> Session:
