@@ -23,11 +23,21 @@ LONG = re.compile(
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    twice = {item for item in items if _is_tried_elsewhere(item)}
+    config.hook.pytest_deselected(items=[*twice])
+    items[:] = [item for item in items if item not in twice]
     for item in items:
         backend = item.callspec.params.get("backend", "") if hasattr(item, "callspec") else ""
         if not _every_day(backend, item.path.name, item.nodeid):
             item.add_marker("rest")
+
+
+def _is_tried_elsewhere(item: pytest.Item) -> bool:
+    """Whether it tries sessions that are journals on moto: one server of S3 is enough for those."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    forms = {given.get("form"), given.get("default_form")}
+    return given.get("backend") == MOTO and "journal" in forms
 
 
 def _every_day(backend: str, file: str, test: str) -> bool:
