@@ -26,13 +26,13 @@ from statekeep import (
 from statekeep.events import Event, PruneFinished
 from statekeep.store.keys import session_key
 from statekeep.testing.journal_checks import COLLECTION, NAME, Watching, in_order
-from statekeep.testing.processes import append_often, in_processes
+from statekeep.testing.processes import add_turns_at, append_often, in_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FLEET = 16
-APPENDERS = 8
+APPENDERS = TURNS = 8
 TESTS = Path(__file__).parents[1]
 
 
@@ -127,3 +127,19 @@ def test_a_fleet_appends_to_one_journal_and_keeps_the_order_of_each(
         head = journals.open(*NAME).head()
         assert head is not None
         assert head.length == APPENDERS * times
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("location", ["local", "seaweedfs"], indirect=True)
+def test_a_fleet_adds_turns_to_one_session_and_tears_none_apart(
+    location: str, rounds: Callable[[int], int]
+) -> None:
+    times = rounds(200)
+    in_processes(add_turns_at, [(open_store, location, "journal", n, times) for n in range(TURNS)])
+    with open_store(location) as store:
+        messages = Sessions(store).load("s", required=True).messages
+    said = [message.content.partition(" ")[0] for message in messages]
+    assert said[::2] == said[1::2]
+    for worker in range(TURNS):
+        ours = [each for each in said[::2] if each.startswith(f"{worker}-")]
+        assert ours == [f"{worker}-{n}" for n in range(times)]
