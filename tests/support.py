@@ -10,9 +10,13 @@ import pytest
 from hypothesis import strategies as st
 
 from statekeep.events import Event, OperationFinished
+from statekeep.store.keys import SEGMENTS
+from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from statekeep import StateStore
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
@@ -62,3 +66,13 @@ def tree(folder: Path) -> dict[str, bytes]:
             elif not name.startswith(".statekeep/"):
                 found[name] = path.read_bytes()
     return found
+
+
+def store_with_vector(key: str, head: bytes) -> StateStore:
+    """A store in which the head of a journal lies, and the segments of all test vectors."""
+    store = MemoryStore()
+    store.put(key, head)
+    segments = DATA / "journals" / "segments"
+    for file in segments.rglob("*.jsonl"):
+        store.put(f"{SEGMENTS}/{file.relative_to(segments)}", file.read_bytes())
+    return store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,15 +17,18 @@ from statekeep import (
     ANY,
     ConflictError,
     CorruptDataError,
+    InvalidDocumentError,
     Session,
     Sessions,
     SessionSummary,
     StateStore,
+    UnavailableError,
     UnsupportedError,
     Version,
     open_store,
 )
 from statekeep.doctor import diagnose
+from statekeep.journals import committing
 from statekeep.store import Blob, Capabilities, Expect, ExpectSeen, StoreWrapper
 from statekeep.store.keys import session_key
 from statekeep.testing import SessionsContract
@@ -72,6 +76,69 @@ ODD: list[dict[str, Any]] = [
     {"items": [TURN | {"agent": {}}]},
     {"items": [{"agent": {"phase_reached": ["x"]}}]},
 ]
+
+
+@pytest.mark.parametrize("write", ["create", "convert", "overwrite"])
+def test_a_journal_that_takes_hours_to_write_names_nothing_that_may_be_swept(
+    write: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session.new("ada", "s")
+    for _ in range(100):
+        session.add_user_message("x" * 1000)
+    with open_store("memory:") as store:
+        if write == "convert":
+            Sessions(store).save(session)
+        sessions = Sessions(store, form="journal")
+        calls: dict[str, Callable[[], object]] = {
+            "create": lambda: sessions.save(session),
+            "convert": lambda: sessions.convert("s", "journal"),
+            "overwrite": lambda: sessions.save(session, overwrite=True),
+        }
+        before = store.get(session_key("s"))
+        hours = count()
+        with monkeypatch.context() as patch:
+            patch.setattr(committing, "_clocks", lambda: (4000.0 * next(hours),) * 2)
+            with pytest.raises(UnavailableError, match="more than an hour") as caught:
+                calls[write]()
+        assert caught.value.landed == "no"
+        assert store.get(session_key("s")) == before
+        calls[write]()
+        assert len(sessions.load("s", required=True).messages) == 100
+
+
+@pytest.mark.parametrize("what", ["metadata", "message"])
+def test_what_is_too_large_for_a_journal_is_refused_by_every_way_into_one(what: str) -> None:
+    session = Session.new("ada", "s")
+    large = "x" * (17 * 2**20 if what == "message" else 2**20)
+    if what == "message":
+        session.add_user_message(large)
+    else:
+        session.metadata["large"] = large
+    with open_store("memory:") as store:
+        Sessions(store).save(session)
+        sessions = Sessions(store, form="journal")
+        sessions.get_or_create("ada", "small")
+
+        def grow(small: Session) -> None:
+            small.metadata.update(session.metadata)
+            for message in session.user_messages:
+                small.add_user_message(message.content)
+
+        ways: list[Callable[[], object]] = [
+            lambda: sessions.convert("s", "journal"),
+            lambda: sessions.save(session.fork("new")),
+            lambda: sessions.save(session.fork("small"), overwrite=True),
+            lambda: sessions.update("small", grow),
+        ]
+        if what == "message":
+            ways.append(lambda: sessions.add_turn("small", user=[large]))
+        for way in ways:
+            with pytest.raises(InvalidDocumentError, match=r"bytes, more than") as caught:
+                way()
+            assert caught.value.landed == "no"
+            assert caught.value.key
+        assert sessions.load("small", required=True).is_empty
+        assert sessions.load("new") is None
 
 
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))

@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import DATA
+from support import DATA, store_with_vector
 
 from statekeep import Journals, Sessions, errors
 from statekeep.format.journal import decode_head, encode_head
-from statekeep.store.keys import SEGMENTS, journal_key, session_key
+from statekeep.store.keys import journal_key, session_key
 from statekeep.timestamps import format_timestamp
 from statekeep_backends.memory import MemoryStore
 
@@ -31,11 +31,7 @@ def head(name: str) -> bytes:
 
 def journals_with(name: str) -> Journals:
     """A store in which that head lies, with all segments."""
-    store = MemoryStore()
-    store.put(KEY, head(name))
-    for file in (VECTORS / "segments").rglob("*.jsonl"):
-        store.put(f"{SEGMENTS}/{file.relative_to(VECTORS / 'segments')}", file.read_bytes())
-    return Journals(store, "vectors")
+    return Journals(store_with_vector(KEY, head(name)), "vectors")
 
 
 def test_are_all_listed() -> None:

@@ -6,12 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import DATA
+from support import DATA, store_with_vector
 
 from statekeep import Session, Sessions, errors
 from statekeep.format.journal import decode_head, encode_head
-from statekeep.store.keys import SEGMENTS, session_key
-from statekeep_backends.memory import MemoryStore
+from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
     from statekeep.errors import StateStoreError
@@ -29,11 +28,7 @@ def head(name: str) -> bytes:
 
 def sessions_with(name: str) -> Sessions:
     """A store in which that head lies, with all segments."""
-    store = MemoryStore()
-    store.put(KEY, head(name))
-    for file in (VECTORS / "segments").rglob("*.jsonl"):
-        store.put(f"{SEGMENTS}/{file.relative_to(VECTORS / 'segments')}", file.read_bytes())
-    return Sessions(store)
+    return Sessions(store_with_vector(KEY, head(name)))
 
 
 def test_are_all_listed() -> None:

@@ -8,7 +8,6 @@ from typing import Final
 from statekeep.errors import UnsupportedError
 
 __all__ = [
-    "HEAD",
     "KNOWN_FORMAT",
     "has_format",
     "is_head",
@@ -20,7 +19,7 @@ __all__ = [
 KNOWN_FORMAT: Final = 2
 """The newest format that this version reads and writes."""
 
-HEAD: Final = b'{"statekeep":2,'
+_HEAD: Final = b'{"statekeep":2,'
 """What the head of a journal, and so of a session in format 2, begins with."""
 
 _BEGINNING: Final = b'{"statekeep":'
@@ -28,11 +27,11 @@ _BEGINNING: Final = b'{"statekeep":'
 _is_marked = re.compile(rb'\{"statekeep":([0-9]{1,18})').match
 
 
-def newer_format(data: bytes, knows: int = KNOWN_FORMAT) -> int | None:
+def newer_format(data: bytes) -> int | None:
     """The format of a document that a newer version of statekeep wrote; None for any other."""
     if data.startswith(_BEGINNING) and (match := _is_marked(data)):
         number = int(match[1])
-        return number if number > knows else None
+        return number if number > KNOWN_FORMAT else None
     return None
 
 
@@ -43,7 +42,7 @@ def has_format(data: bytes) -> bool:
 
 def is_head(data: bytes) -> bool:
     """Whether it is the head of a journal, or what is left of one."""
-    return data.startswith(HEAD)
+    return data.startswith(_HEAD)
 
 
 def refuse_newer(data: bytes, *, key: str | None = None, store: object = None) -> None:

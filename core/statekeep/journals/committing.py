@@ -10,6 +10,7 @@ import secrets
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from operator import sub
 from typing import TYPE_CHECKING, Final
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from statekeep.store.protocol import Version
     from statekeep.store.transfer import Transfer
 
-__all__ = ["HeadFile", "Seen", "decode_seen"]
+__all__ = ["HeadFile", "Seen", "decode_seen", "in_time", "refuse_late"]
 
 _SENT_AGAIN: Final = 3
 """How often a head is sent again that is still to be written after an answer was lost."""
@@ -161,14 +162,6 @@ class HeadFile:
         change = secrets.token_hex(12)
         was_read = False
 
-        def in_time(base: Seen | None) -> tuple[bytes | None, tuple[float, float]]:
-            for _ in range(2):  # what was slow is written again, under other names
-                begun = _clocks()
-                data = follow(base, change)
-                if data is None or not _is_late(begun, base, data):
-                    break
-            return data, begun
-
         def attempt() -> Seen | None:
             nonlocal was_read
             if self.seen is None:
@@ -177,7 +170,7 @@ class HeadFile:
             base = self.seen
             while True:
                 try:
-                    data, begun = in_time(base)
+                    data, begun = in_time(partial(follow, base, change), base)
                     if data is not None or was_read:
                         break
                 except MissingSegmentError as error:
@@ -302,13 +295,7 @@ class HeadFile:
         )
 
     def _put(self, base: Seen | None, data: bytes, begun: tuple[float, float]) -> Seen:
-        if _is_late(begun, base, data):
-            raise UnavailableError(
-                "writing what the journal is to name takes more than an hour",
-                key=self.key,
-                store=self._store,
-                landed="no",
-            )
+        refuse_late(begun, base, data, key=self.key, store=self._store)
         if base is None:
             version = self._transfer.put_new(self.key, data)
         else:
@@ -347,6 +334,43 @@ def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = No
 def _clocks() -> tuple[float, float]:
     # A machine that slept has one clock that did not, and one that was set has another.
     return time.monotonic(), time.time()
+
+
+def in_time(
+    make: Callable[[], bytes | None], base: Seen | None
+) -> tuple[bytes | None, tuple[float, float]]:
+    """Make a head whose segments are young enough to be named.
+
+    Args:
+        make: Writes the segments and gives the head; None to write nothing.
+        base: The head that it follows.
+
+    Returns:
+        The head, and when it was begun, for `refuse_late`.
+    """
+    for _ in range(2):  # what was slow is written again, under other names
+        begun = _clocks()
+        data = make()
+        if data is None or not _is_late(begun, base, data):
+            break
+    return data, begun
+
+
+def refuse_late(
+    begun: tuple[float, float], base: Seen | None, data: bytes, *, key: str, store: object
+) -> None:
+    """Refuse to write a head that names what the sweep may take for left behind.
+
+    Raises:
+        UnavailableError: It was begun more than an hour ago.
+    """
+    if _is_late(begun, base, data):
+        raise UnavailableError(
+            "writing what the journal is to name takes more than an hour",
+            key=key,
+            store=store,
+            landed="no",
+        )
 
 
 def _is_late(begun: tuple[float, float], base: Seen | None, data: bytes) -> bool:

@@ -11,9 +11,9 @@ from statekeep.format.journal import MAX_KEYS, hashed_key
 from statekeep.format.values import plain_value, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["copied", "encoded", "hashed_keys", "plain_item", "size_of"]
+__all__ = ["check_sizes", "copied", "encoded", "hashed_keys", "plain_item", "size_of"]
 
 T = TypeVar("T")
 
@@ -28,9 +28,23 @@ def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
         InvalidDocumentError: It cannot be stored.
     """
     data = encoded(plain_value(value))
-    if len(data) > _MOST:
-        raise InvalidDocumentError(f"an item has {len(data)} bytes, more than {_MOST}", landed="no")
+    _refuse_large(len(data))
     return orjson.loads(data)  # a copy, for less than copying it
+
+
+def check_sizes(items: Iterable[object]) -> None:
+    """Look whether plain values are small enough to be items.
+
+    Raises:
+        InvalidDocumentError: One is not.
+    """
+    for item in items:
+        _refuse_large(size_of(item))
+
+
+def _refuse_large(size: int) -> None:
+    if size > _MOST:
+        raise InvalidDocumentError(f"an item has {size} bytes, more than {_MOST}", landed="no")
 
 
 def copied(items: T) -> T:

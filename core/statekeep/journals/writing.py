@@ -60,7 +60,7 @@ class HeadWriter:
         if change.set:
             old = seen.contents.metadata if seen else {}
             kept = {name: value for name, value in old.items() if name not in change.unset}
-            self._check_metadata(seen, kept | dict(change.set))
+            self.check_metadata(seen, kept | dict(change.set))
         return self.appended(seen, change)
 
     def appended(self, seen: Seen | None, change: Change) -> bytes:
@@ -99,7 +99,7 @@ class HeadWriter:
         )
         if seen is None or older is None:
             return self.followed(seen, line)
-        self._check_metadata(seen, line.set)
+        self.check_metadata(seen, line.set)
         contents = seen.contents
         writer = Segments(self._transfer, seen.uid)
         segments, first = [], 0
@@ -117,7 +117,12 @@ class HeadWriter:
         )
         return self.anew(with_segments(header, segments), (line,))
 
-    def _check_metadata(self, seen: Seen | None, metadata: Mapping[str, Any]) -> None:
+    def check_metadata(self, seen: Seen | None, metadata: Mapping[str, Any]) -> None:
+        """Look whether metadata may follow that of a head.
+
+        Raises:
+            InvalidDocumentError: It is too large.
+        """
         # What makes it smaller is never refused: a restored journal may be beyond the bound.
         size = size_of(metadata)
         if size > MAX_METADATA and (seen is None or size > size_of(seen.contents.metadata)):

@@ -39,11 +39,11 @@ _READING = {
     "list",
     "list_trash",
     "load",
-    "tail",
     "load_json",
     "load_markdown",
     "plan_prune",
     "read",
+    "tail",
 }
 
 

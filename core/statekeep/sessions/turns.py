@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -20,8 +21,8 @@ from statekeep.format.journal import MAX_IDS, MAX_KEYS, Change, Header, hashed_k
 from statekeep.format.record import record_of_head
 from statekeep.format.session import Session, remember_stored, remember_version, stored_of
 from statekeep.format.turns import Parts, parts_of, session_of, turns_of
-from statekeep.journals.committing import HeadFile, Seen, decode_seen
-from statekeep.journals.items import encoded
+from statekeep.journals.committing import HeadFile, Seen, decode_seen, in_time, refuse_late
+from statekeep.journals.items import check_sizes, encoded
 from statekeep.journals.segments import MissingSegmentError, items_between
 from statekeep.journals.writing import HeadWriter, new_uid
 from statekeep.store.keys import session_key
@@ -208,7 +209,7 @@ class SessionJournals:
                 key, HeadFile(self._transfer, key, documents=True).read(), session.version
             )
             raise ValueError(NOT_THE_BEGINNING)
-        parts = parts_of(session, len(stored.messages) if stored and begins else 0)
+        parts = _parts_of(session, len(stored.messages) if stored and begins else 0)
 
         def follow(there: Seen | None, change: str) -> bytes | None:
             if detects:
@@ -217,7 +218,7 @@ class SessionJournals:
                 return self.whole(session)
             if not begins or there.version != session.version:
                 # The older messages may be gone from there.
-                return self._rewritten(key, there, parts_of(session), change)
+                return self._rewritten(key, there, _parts_of(session), change)
             line = _change(there, parts, change)
             return None if line is None else self._writer(key).followed(there, line)
 
@@ -242,7 +243,11 @@ class SessionJournals:
             InvalidDocumentError: It holds something that cannot be stored.
         """
         key = session_key(session.id)
-        return self._written(key, parts_of(session), new_uid(), 0, secrets.token_hex(12))
+        make = partial(self._written, key, _parts_of(session))
+        data, begun = in_time(make, None)
+        assert data is not None  # noqa: S101 - there is always something to write
+        refuse_late(begun, None, data, key=key, store=self._store)
+        return data
 
     def remember(self, session: Session, data: bytes, version: Version) -> None:
         """Keep with a session what was written of it."""
@@ -282,6 +287,7 @@ class SessionJournals:
         if base is None and user_id is None:
             raise NotFoundError("no such session", key=key, store=self._store)
         turns, at = tuple(turns_of(said)), format_timestamp(utc_now())
+        check_sizes(turns)
         keys = () if guard is None else (hashed_key(guard),)
         if base is not None and before is not None and {*keys} & {*base.contents.keys}:
             return before, None
@@ -335,11 +341,8 @@ class SessionJournals:
             )
         return seen
 
-    def _written(self, key: str, parts: Parts, uid: str, n: int, change: str) -> bytes:
-        header = Header(uid=uid, n=n, about=parts.about)
-        at = parts.about["updated_at"]
-        line = Change(n=n + 1, id=change, at=at, items=tuple(parts.turns), set=parts.metadata)
-        return self._writer(key).anew(header, (line,))
+    def _written(self, key: str, parts: Parts) -> bytes:
+        return self._anew(key, None, Header(uid=new_uid(), n=0, about=parts.about), parts)
 
     def _rewritten(self, key: str, seen: Seen, parts: Parts, change: str) -> bytes:
         contents = fold(seen.lines.header, seen.lines.changes)
@@ -353,10 +356,21 @@ class SessionJournals:
             keys=tuple(contents.keys[-MAX_KEYS:]),
             ids=tuple([*contents.ids.items()][-MAX_IDS:]),
         )
-        at = parts.about["updated_at"]
-        n = contents.n + 1
-        line = Change(n=n, id=change, at=at, items=tuple(parts.turns), set=parts.metadata)
-        return self._writer(key).anew(header, (line,))
+        return self._anew(key, seen, header, parts, change)
+
+    def _anew(
+        self, key: str, seen: Seen | None, header: Header, parts: Parts, change: str | None = None
+    ) -> bytes:
+        writer = self._writer(key)
+        writer.check_metadata(seen, parts.metadata)
+        line = Change(
+            n=header.n + 1,
+            id=change or secrets.token_hex(12),
+            at=parts.about["updated_at"],
+            items=tuple(parts.turns),
+            set=parts.metadata,
+        )
+        return writer.anew(header, (line,))
 
     def _writer(self, key: str) -> HeadWriter:
         return HeadWriter(self._transfer, key, ())
@@ -375,6 +389,12 @@ class SessionJournals:
         said = [*known, *map(_said, messages[len(known) :])]
         remember_version(session, seen.version)
         remember_stored(session, _Stored(seen, messages, said))
+
+
+def _parts_of(session: Session, start: int = 0) -> Parts:
+    parts = parts_of(session, start)
+    check_sizes(parts.turns)
+    return parts
 
 
 def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
