@@ -30,7 +30,7 @@ from statekeep.timestamps import to_nanoseconds, utc_now
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from statekeep.store import StoreURL
+    from statekeep.store import Record, StoreURL
 
 __all__ = ["MemoryStore"]
 
@@ -79,7 +79,14 @@ class MemoryStore(StateStore):
             self._place.blobs[key] = blob
         return blob.version
 
-    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+    def append(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        expect: Version,
+        record: Record | None = None,  # noqa: ARG002 - it keeps none
+    ) -> Version:
         """See `SupportsAppend.append`."""
         check_key(key)
         with self._place.lock:

@@ -98,6 +98,7 @@ _KINDS: Final = {
     "UserMessage": _Kind("a UserMessage", _is_named("UserMessage")),
     "AgentResponse": _Kind("an AgentResponse", _is_named("AgentResponse")),
     "Form": _Kind("text", _is(str), choices=("document", "journal")),
+    "Order": _Kind("text", _is(str), choices=("updated", "created", "size")),
     "RepairText": _Kind("text", _is(str), choices=("refuse", "replace")),
     "object": _Kind("anything", _is_anything),
     "Any": _Kind("anything", _is_anything),

@@ -11,8 +11,8 @@ from statekeep import InvalidKeyError, Journals, Session, Sessions
 from statekeep.format.journal import Header, encode_head
 from statekeep.format.summary import JournalSummary, Summary
 from statekeep.heads.everything import journal_collections, list_together
-from statekeep.heads.pages import Filter
 from statekeep.store.keys import journal_key
+from statekeep.store.query import Filter
 from statekeep.timestamps import format_timestamp
 
 if TYPE_CHECKING:

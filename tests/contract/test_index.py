@@ -36,6 +36,7 @@ from statekeep.format.version import is_head
 from statekeep.heads import index as index_module
 from statekeep.heads import records as records_module
 from statekeep.heads.collection import SESSION_HEADS
+from statekeep.heads.index import SummaryIndex
 from statekeep.heads.records import decode_index
 from statekeep.store import Entry, StoreWrapper
 from statekeep.store.keys import SESSIONS, session_key
@@ -313,7 +314,8 @@ class TestReads:
                 os.utime(path, (0, 0))
             sessions = Sessions(store)
             sessions.list(limit=1)
-            sessions._index._cached = records_module.CachedRecords()
+            assert isinstance(sessions._heads, SummaryIndex)
+            sessions._heads._cached = records_module.CachedRecords()
             gc.collect()
             tracemalloc.start()
             try:

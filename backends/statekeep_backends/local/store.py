@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
+    from statekeep.store import Record
     from statekeep_backends.local.effect import Landed
     from statekeep_backends.local.listing import Found
     from statekeep_backends.local.walking import Contents
@@ -206,7 +207,14 @@ class LocalDiskStore(StateStore):
         except OSError as error:
             self._fail(error, key, effect.landed)
 
-    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+    def append(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        expect: Version,
+        record: Record | None = None,  # noqa: ARG002 - it keeps none
+    ) -> Version:
         """See `SupportsAppend.append`: one write at the end of the file, and one flush."""
         check_key(key)
         effect = Effect()

@@ -27,8 +27,8 @@ from statekeep.cli.options import (
 from statekeep.config.opening import open_configured, open_store
 from statekeep.errors import NotFoundError
 from statekeep.heads.everything import journal_collections, list_together
-from statekeep.heads.pages import Filter
 from statekeep.store.keys import journal_key
+from statekeep.store.query import Filter
 from statekeep.views import views
 
 if TYPE_CHECKING:

@@ -31,9 +31,9 @@ from statekeep.config.opening import configured_strategy, load_pruner, open_sess
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.format.summary import JournalSummary, SessionSummary
 from statekeep.heads.everything import journal_collections, list_together
-from statekeep.heads.pages import Filter
 from statekeep.sessions.repository import Form
 from statekeep.store.keys import session_key
+from statekeep.store.query import Filter
 from statekeep.timestamps import format_timestamp
 from statekeep.views import views
 

@@ -26,6 +26,7 @@ FindingKind = Literal[
     "corrupt journal",
     "corrupt segment",
     "corrupt session",
+    "damage",
     "expiry",
     "leftover",
     "lock",

@@ -81,7 +81,7 @@ def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | No
         return [_misplaced(key, blob, contents, error.message)], None
     if is_session_key(key):
         try:
-            record_of_head(key, blob, lines, contents)
+            record_of_head(key, blob.version, lines, contents)
             session_of(contents, contents.tail)
         except CorruptDataError as error:
             return [Finding(_corrupt(key), key, error.message, "move", version=blob.version)], None

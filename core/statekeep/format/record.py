@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -29,16 +29,25 @@ if TYPE_CHECKING:
     from statekeep.format.contents import Contents
     from statekeep.format.journal import Lines
     from statekeep.store.protocol import Blob, Version
+    from statekeep.store.query import Record, Row
 
 __all__ = [
+    "RECORD_VERSION",
+    "TYPES",
     "HeadRecord",
     "IndexSnapshot",
     "Problem",
+    "decode_record",
     "decode_session",
+    "encode_record",
     "read_record",
+    "record_of",
     "record_of_head",
     "sort_newest_first",
 ]
+
+RECORD_VERSION: Final = 1
+"""How much the records say that this version of statekeep writes: their field ``v``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,32 @@ class HeadRecord(NamedTuple):
         )
 
 
+_TEXT, _NUMBER, _NOTHING = {str}, {int}, {type(None)}
+TYPES: Final[dict[str, set[Any]]] = {
+    "key": _TEXT,
+    "fingerprint": _TEXT,
+    "version": _TEXT,
+    "id": _TEXT,
+    "user_id": _TEXT | _NOTHING,
+    "length": _NUMBER,
+    "active_seed_id": _TEXT | _NOTHING,
+    "project_id": _TEXT | _NOTHING,
+    "created_at": _NUMBER,
+    "updated_at": _NUMBER,
+    "size": _NUMBER,
+    "pinned_until": _NUMBER | _NOTHING,
+    "expires_at": _NUMBER | _NOTHING,
+    "title": _TEXT | _NOTHING,
+    "last_phase": _TEXT | _NOTHING,
+    "last_evaluation": {bool} | _NOTHING,
+    "name": _TEXT | _NOTHING,
+}
+"""Of each field of a `HeadRecord` the types that its value may have."""
+
+_OF_THE_STORE: Final = ("key", "fingerprint", "version")
+_FIELDS: Final = HeadRecord._fields[len(_OF_THE_STORE) :]
+
+
 @dataclass(frozen=True, slots=True)
 class IndexSnapshot:
     """All heads of a collection, and what could not be read.
@@ -166,11 +201,18 @@ def read_record(key: str, blob: Blob) -> HeadRecord:
     if summary is None:
         summary = Session.from_json(blob.data).summary(size=len(blob.data))
     _check_place(key, summary.id)
+    return record_of(key, blob.version, summary, fingerprint=blob.fingerprint)
+
+
+def record_of(
+    key: str, version: Version, summary: SessionSummary, *, fingerprint: str | None = None
+) -> HeadRecord:
+    """What a listing needs of a session, of its summary."""
     pin, end = summary.pinned_until, summary.expires_at
     return HeadRecord(
         key,
-        blob.fingerprint,
-        blob.version,
+        fingerprint,
+        version,
         summary.id,
         summary.user_id,
         summary.message_count,
@@ -193,10 +235,13 @@ def _read_head(key: str, blob: Blob) -> HeadRecord:
     from statekeep.format.journal import decode_head  # noqa: PLC0415
 
     lines = decode_head(blob.data)
-    return record_of_head(key, blob, lines, fold(lines.header, lines.changes))
+    contents = fold(lines.header, lines.changes)
+    return record_of_head(key, blob.version, lines, contents, fingerprint=blob.fingerprint)
 
 
-def record_of_head(key: str, blob: Blob, lines: Lines, contents: Contents) -> HeadRecord:
+def record_of_head(
+    key: str, version: Version, lines: Lines, contents: Contents, *, fingerprint: str | None = None
+) -> HeadRecord:
     """What a listing needs of a session whose head was read.
 
     Raises:
@@ -213,8 +258,8 @@ def record_of_head(key: str, blob: Blob, lines: Lines, contents: Contents) -> He
     pin, end = pinned_until(metadata), expires_at(metadata)
     return HeadRecord(
         key,
-        blob.fingerprint,
-        blob.version,
+        fingerprint,
+        version,
         about.id or "",
         about.user_id,
         counts["user"],
@@ -238,6 +283,30 @@ def _check_place(key: str, session_id: str) -> None:
         sound = False
     if not sound:
         raise CorruptDataError(f"the id inside, {session_id[:80]!r}, does not belong here")
+
+
+def encode_record(record: HeadRecord) -> Record:
+    """What a store keeps beside a head, if it keeps records."""
+    fields = record._asdict()
+    for name in _OF_THE_STORE:
+        del fields[name]
+    return {"v": RECORD_VERSION, **fields}
+
+
+def decode_record(row: Row) -> HeadRecord | None:
+    """Read what `encode_record` gave; None if it is something else.
+
+    One that says more, as that of a newer version of statekeep does, is read as well.
+    """
+    values: list[Any] = [row.record.get(field) for field in _FIELDS]
+    if not all(type(value) in TYPES[field] for field, value in zip(_FIELDS, values, strict=True)):
+        return None
+    record = HeadRecord(row.key, None, row.version, *values)
+    try:
+        record.summary()
+    except (AssertionError, OverflowError, TypeError, ValueError):
+        return None
+    return record
 
 
 def sort_newest_first(records: list[HeadRecord]) -> None:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from heapq import merge
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from statekeep.errors import InvalidKeyError
-from statekeep.format.record import IndexSnapshot
 from statekeep.format.summary import Summary
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.index import SummaryIndex
 from statekeep.heads.journals import journal_heads
-from statekeep.heads.pages import Filter, Listing, page
+from statekeep.heads.pages import Listing, page
+from statekeep.heads.queries import heads_of
 from statekeep.observe.emitter import Emitter
 from statekeep.store.keys import JOURNALS, is_journal_key, journal_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from statekeep.format.record import HeadRecord
     from statekeep.store.protocol import StateStore
+    from statekeep.store.query import Filter, Order
 
 __all__ = ["journal_collections", "list_together"]
 
@@ -37,16 +34,18 @@ def list_together(
     wanted: Filter,
     *,
     sessions: bool = True,
+    order: Order = "updated",
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Listing[Summary]:
-    """List what lies in several collections as one, newest first.
+    """List what lies in several collections as one.
 
     Args:
         store: Where they lie.
         collections: Of journals.
         wanted: Which of them; journals have no project and no seed.
         sessions: Whether the sessions are in the list, too.
+        order: What they are sorted by.
         limit: At most so many; None for all.
         cursor: Where the last page ended.
 
@@ -59,15 +58,8 @@ def list_together(
     if sessions:
         chosen.insert(0, SESSION_HEADS)
     with emitter.operation("list"):
-        found = [SummaryIndex(store, each, emitter).read() for each in chosen]
-        problems = sorted((each for one in found for each in one.problems), key=attrgetter("key"))
-        records = merge(*(one.records for one in found), key=_order)
-        snapshot = IndexSnapshot(records, tuple(problems), {})
-        return page(snapshot, wanted, Summary, limit=limit, cursor=cursor)
-
-
-def _order(record: HeadRecord) -> tuple[int, str, str]:
-    return -record.updated_at, record.id, record.key
+        heads = [heads_of(store, each, emitter) for each in chosen]
+        return page(heads, wanted, Summary, order=order, limit=limit, cursor=cursor)
 
 
 def _is_legal(collection: str) -> bool:

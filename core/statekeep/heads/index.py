@@ -7,23 +7,23 @@ fingerprint under which the document was read; it can be deleted at any time.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from statekeep._text import printable
-from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
-from statekeep.format.record import HeadRecord, IndexSnapshot, Problem, sort_newest_first
+from statekeep.errors import CorruptDataError, StateStoreError
+from statekeep.format.record import IndexSnapshot
+from statekeep.heads.pages import selected
+from statekeep.heads.reading import ProblemReports, read_heads
 from statekeep.heads.records import CachedRecords, decode_index, encode_index
-from statekeep.observe.events import ProblemFound
-from statekeep.store.powers import get_many
-from statekeep.timestamps import to_nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sized
+    from collections.abc import Mapping, Sized
 
     from statekeep.heads.collection import Collection
     from statekeep.observe.emitter import Emitter
-    from statekeep.store.protocol import StateStore, Version
+    from statekeep.store.protocol import StateStore
+    from statekeep.store.query import Filter, Order, Position
 
 __all__ = ["SummaryIndex"]
 
@@ -47,10 +47,9 @@ class SummaryIndex:
     def __init__(self, store: StateStore, collection: Collection, emitter: Emitter) -> None:
         self._store = store
         self._collection = collection
-        self._emitter = emitter
         self._cached = CachedRecords()
         self._unsaved = 0
-        self._reported: dict[str, Version | None] = {}
+        self._reports = ProblemReports(store, emitter)
 
     def read(self, below: str | None = None, *, times: bool = False) -> IndexSnapshot:
         """Give the heads as they are now: one scan, and reads of what changed.
@@ -87,7 +86,7 @@ class SummaryIndex:
             missing = _missing(known, fingerprints)
         if below is not None:
             missing.append(f"{below}.jsonl")  # no scan below it shows its fingerprint
-        fresh = self._read(missing, modified if times else None)
+        fresh = read_heads(self._store, self._collection, missing, modified if times else None)
         reusable = fresh.cacheable()
         # Read once and set once: other threads do the same meanwhile.
         self._cached = cached = known + reusable
@@ -99,49 +98,20 @@ class SummaryIndex:
                 self._save(cached)
         everything = cached if len(reusable) == len(fresh) else known + fresh
         problems = tuple(sorted((each for _, each in everything.problems), key=attrgetter("key")))
-        self._report(problems, below)
+        self._reports.tell(problems, below)
         return IndexSnapshot(everything.records, problems, modified)
 
-    def _report(self, problems: tuple[Problem, ...], below: str | None) -> None:
-        reported = self._reported
-        self._reported = {problem.key: problem.version for problem in problems}
-        if below is not None:
-            self._reported = reported | self._reported
-        for problem in problems:
-            if problem.key not in reported or reported[problem.key] != problem.version:
-                reason = printable(problem.reason)
-                _logger.warning("%r on %s: %s", problem.key, self._store, reason)
-                self._emitter.emit(ProblemFound, problem.key, problem.reason)
-
-    def _read(
+    def select(
         self,
-        keys: Iterable[str],
-        modified: dict[str, int | None] | None,
-        *,
-        is_second: bool = False,
-    ) -> CachedRecords:
-        damaged: list[str] = []
-        records: list[HeadRecord] = []
-        problems: list[tuple[str | None, Problem]] = []
-        for key, blob in get_many(self._store, keys):
-            if blob is None:
-                continue  # deleted since the scan
-            if isinstance(blob, StateStoreError):
-                problems.append((None, Problem(key, None, blob.message)))
-                continue
-            if modified is not None and blob.modified is not None:
-                modified[key] = to_nanoseconds(blob.modified)  # perhaps written since the scan
-            try:
-                records.append(self._collection.read(key, blob))
-            except (CorruptDataError, UnsupportedError) as error:
-                if isinstance(error, CorruptDataError) and not is_second:
-                    damaged.append(key)  # or read in the middle of a copy: look once more
-                    continue
-                problem = Problem(key, blob.version, error.message)
-                problems.append((blob.fingerprint, problem))
-        sort_newest_first(records)
-        read = CachedRecords(records, problems)
-        return read + self._read(damaged, modified, is_second=True) if damaged else read
+        wanted: Filter,
+        order: Order,
+        after: Position | None,
+        limit: int | None,  # noqa: ARG002 - all were read
+        below: str | None,
+    ) -> IndexSnapshot:
+        """See `Heads.select`."""
+        snapshot = self.read(below)
+        return replace(snapshot, records=selected(snapshot.records, wanted, order, after))
 
     def _load(self) -> CachedRecords:
         try:

@@ -11,17 +11,20 @@ from statekeep.format.journal import decode_head
 from statekeep.format.record import HeadRecord
 from statekeep.format.summary import expires_at, pinned_until, title_of
 from statekeep.heads.collection import Collection
-from statekeep.heads.index import SummaryIndex
+from statekeep.heads.queries import heads_of
 from statekeep.store.keys import CACHE, is_journal_key, journal_id, journal_prefix
 from statekeep.timestamps import to_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from statekeep.format.contents import About, Contents
+    from statekeep.format.journal import Lines
+    from statekeep.heads.pages import Heads
     from statekeep.observe.emitter import Emitter
-    from statekeep.store.protocol import Blob, StateStore
+    from statekeep.store.protocol import Blob, StateStore, Version
 
-__all__ = ["journal_heads", "journal_indexes"]
+__all__ = ["journal_heads", "journal_indexes", "record_of_journal"]
 
 
 def journal_heads(collection: str) -> Collection:
@@ -35,11 +38,9 @@ def journal_heads(collection: str) -> Collection:
     return Collection(prefix, index, is_journal_key, _read_record)
 
 
-def journal_indexes(
-    store: StateStore, collections: Iterable[str], emitter: Emitter
-) -> list[SummaryIndex]:
+def journal_indexes(store: StateStore, collections: Iterable[str], emitter: Emitter) -> list[Heads]:
     """What knows the journals of several collections."""
-    return [SummaryIndex(store, journal_heads(name), emitter) for name in sorted(collections)]
+    return [heads_of(store, journal_heads(name), emitter) for name in sorted(collections)]
 
 
 def _read_record(key: str, blob: Blob) -> HeadRecord:
@@ -51,12 +52,27 @@ def _read_record(key: str, blob: Blob) -> HeadRecord:
     """
     lines = decode_head(blob.data)
     contents = fold(lines.header, lines.changes)
-    about, segments = about_at(key, contents), lines.header.segments
+    about = about_at(key, contents)
+    fingerprint = blob.fingerprint
+    return record_of_journal(key, blob.version, lines, contents, about, fingerprint=fingerprint)
+
+
+def record_of_journal(
+    key: str,
+    version: Version,
+    lines: Lines,
+    contents: Contents,
+    about: About,
+    *,
+    fingerprint: str | None = None,
+) -> HeadRecord:
+    """What a listing needs of a journal whose head was read."""
+    segments = lines.header.segments
     pin, end = pinned_until(contents.metadata), expires_at(contents.metadata)
     return HeadRecord(
         key,
-        blob.fingerprint,
-        blob.version,
+        fingerprint,
+        version,
         journal_id(key),
         about.user_id,
         sum(segment.items for segment in segments) + len(contents.tail),

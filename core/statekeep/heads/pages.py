@@ -1,67 +1,59 @@
-"""Listings: filters over what an index knows, and pages of it."""
+"""Listings: pages of what is known of the heads of one collection, or of several."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from functools import partial
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 import orjson
 
 from statekeep.errors import InvalidKeyError
-from statekeep.timestamps import to_microseconds, to_utc
+from statekeep.store.query import ORDERS, Filter, Order, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator
 
     from statekeep.format.record import HeadRecord, IndexSnapshot, Problem
     from statekeep.format.summary import Summary
 
-__all__ = ["Filter", "Listing", "page"]
+__all__ = ["Heads", "Listing", "merged", "page", "selected"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which heads of a collection a listing shows; None is any.
+class Heads(Protocol):
+    """What knows the heads of a collection."""
 
-    Attributes:
-        user_id: Only this user's.
-        project_id: Only this project's.
-        active_seed_id: Only those with this seed at work.
-        title: Only those of this title.
-        updated_before: Only those updated before; aware.
-        updated_after: Only those updated after; aware.
+    def read(self, *, times: bool = False) -> IndexSnapshot:
+        """Give all as they are now.
 
-    Raises:
-        ValueError: A time is naive.
-    """
+        Args:
+            times: Whether `IndexSnapshot.modified` is needed; for very many it takes much memory.
+        """
+        ...
 
-    user_id: str | None = None
-    project_id: str | None = None
-    active_seed_id: str | None = None
-    title: str | None = None
-    updated_before: datetime | None = None
-    updated_after: datetime | None = None
+    def select(
+        self,
+        wanted: Filter,
+        order: Order,
+        after: Position | None,
+        limit: int | None,
+        below: str | None,
+    ) -> IndexSnapshot:
+        """Give a part of them as they are now, and all that cannot be read.
 
-    def matches(self) -> Callable[[HeadRecord], bool]:
-        """The test of a record: a closure, because a listing makes it thousands of times."""
-        user_id, project_id, seed_id = self.user_id, self.project_id, self.active_seed_id
-        title = self.title
-        before, after = _microseconds(self.updated_before), _microseconds(self.updated_after)
-
-        def matches(record: HeadRecord) -> bool:
-            return (
-                (user_id is None or record.user_id == user_id)
-                and (project_id is None or record.project_id == project_id)
-                and (seed_id is None or record.active_seed_id == seed_id)
-                and (title is None or record.title == title)
-                and (before is None or record.updated_at < before)
-                and (after is None or record.updated_at > after)
-            )
-
-        return matches
+        Args:
+            wanted: Which ones.
+            order: What they are sorted by.
+            after: Only those that come after.
+            limit: So many are enough; None if all are wanted.
+            below: Only those below this prefix, and the journal that is named like it.
+        """
+        ...
 
 
 S = TypeVar("S", bound="Summary")
@@ -90,54 +82,112 @@ class Listing(Generic[S]):
 
 
 def page(
-    snapshot: IndexSnapshot,
+    heads: Iterable[Heads],
     wanted: Filter,
-    kind: type[S],  # noqa: ARG001 - for the checker: what the collection holds
+    kind: type[S],  # noqa: ARG001 - for the checker
     *,
-    limit: int | None,
-    cursor: str | None,
+    order: Order = "updated",
+    limit: int | None = None,
+    cursor: str | None = None,
+    below: str | None = None,
 ) -> Listing[S]:
-    """Filter a snapshot and cut one page out of it."""
+    """List what lies in one or more collections as one, a page at a time.
+
+    Args:
+        heads: Each knows a collection.
+        wanted: Which ones.
+        kind: What the collections hold.
+        order: What they are sorted by.
+        limit: At most so many; None for all.
+        cursor: Where the last page ended.
+        below: Only those below this prefix, and the journal that is named like it.
+
+    Raises:
+        InvalidKeyError: The cursor is not one of a listing in this order.
+        ValueError: The limit is not positive.
+    """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
-    matches = wanted.matches()
-    start = _decode_cursor(cursor) if cursor is not None else None
-    found: list[HeadRecord] = []
-    more = False
-    for record in snapshot.records:
-        if matches(record) and (start is None or _comes_after(record, *start)):
-            if len(found) == limit:
-                more = True
-                break
-            found.append(record)
+    after = _decode_cursor(cursor, order) if cursor is not None else None
+    most = None if limit is None else limit + 1
+    parts = [each.select(wanted, order, after, most, below) for each in heads]
+    records = merged([part.records for part in parts], order)
+    found = [*(records if most is None else islice(records, most))]
+    more = limit is not None and len(found) > limit
+    if more:
+        found.pop()
+    problems = sorted((each for part in parts for each in part.problems), key=attrgetter("key"))
     return Listing(
         cast("tuple[S, ...]", tuple([record.summary() for record in found])),
-        snapshot.problems,
-        _encode_cursor(found[-1]) if more else None,
+        tuple(problems),
+        _encode_cursor(order, _position_in(order)(found[-1])) if more else None,
     )
 
 
-def _microseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(to_utc(moment))
+def selected(
+    records: Iterable[HeadRecord], wanted: Filter, order: Order, after: Position | None
+) -> Iterator[HeadRecord]:
+    """Those of some records that are asked for, in order.
+
+    Args:
+        records: The newest first.
+        wanted: Which ones.
+        order: What they are sorted by then.
+        after: Only those that come after.
+    """
+    # Made once, because a listing asks thousands of times.
+    tests = [
+        (attrgetter(condition.field), condition.holds_for) for condition in wanted.conditions()
+    ]
+    found = iter(records)
+    if tests:
+        found = (each for each in found if all(holds(field(each)) for field, holds in tests))
+    position = _position_in(order)
+    if order != "updated":
+        found = iter(sorted(found, key=partial(_in_order, position)))
+    if after is None:
+        return found
+    start = _sortable(after)
+    return (record for record in found if _in_order(position, record) > start)
 
 
-def _comes_after(record: HeadRecord, updated_at: int, head_id: str, key: str) -> bool:
-    if record.updated_at == updated_at:
-        # Of several collections in one list, two may have the same id.
-        return (record.id, record.key) > (head_id, key)
-    return record.updated_at < updated_at
+def merged(parts: Iterable[Iterable[HeadRecord]], order: Order) -> Iterator[HeadRecord]:
+    """The records of several lists in an order as one."""
+    return merge(*parts, key=partial(_in_order, _position_in(order)))
 
 
-def _encode_cursor(last: HeadRecord) -> str:
-    text = orjson.dumps([last.updated_at, last.id, last.key])
+def _position_in(order: Order) -> Callable[[HeadRecord], Position]:
+    """Gives the place of a record in an order."""
+    value = attrgetter(ORDERS[order])
+    return lambda record: Position(value(record), record.id, record.key)
+
+
+def _in_order(
+    position: Callable[[HeadRecord], Position], record: HeadRecord
+) -> tuple[int, str, str]:
+    return _sortable(position(record))
+
+
+def _sortable(position: Position) -> tuple[int, str, str]:
+    # Of several collections in one list, two may have the same id.
+    return -position.value, position.id, position.key
+
+
+def _encode_cursor(order: Order, last: Position) -> str:
+    text = orjson.dumps([*last] if order == "updated" else [*last, order])
     return base64.urlsafe_b64encode(text).decode()
 
 
-def _decode_cursor(cursor: str) -> tuple[int, str, str]:
+def _decode_cursor(cursor: str, order: Order) -> Position:
     try:
-        updated_at, head_id, key = orjson.loads(base64.urlsafe_b64decode(cursor))
-        if isinstance(updated_at, int) and isinstance(head_id, str) and isinstance(key, str):
-            return updated_at, head_id, key
+        value, head_id, key, *rest = orjson.loads(base64.urlsafe_b64decode(cursor))
+        if (
+            type(value) is int
+            and isinstance(head_id, str)
+            and isinstance(key, str)
+            and rest == ([] if order == "updated" else [order])
+        ):
+            return Position(value, head_id, key)
     except (binascii.Error, ValueError, TypeError):
         pass
-    raise InvalidKeyError(f"not a cursor of a listing: {cursor[:40]!r}")
+    raise InvalidKeyError(f"not a cursor of a listing in this order: {cursor[:40]!r}")

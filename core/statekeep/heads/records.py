@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from operator import eq
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
 from statekeep.errors import CorruptDataError
-from statekeep.format.record import HeadRecord, Problem, sort_newest_first
+from statekeep.format.record import TYPES, HeadRecord, Problem, sort_newest_first
 from statekeep.store.protocol import Version
 from statekeep.timestamps import from_microseconds
 
@@ -39,26 +39,6 @@ _REPEATED = [
 _TIMES = [
     *map(HeadRecord._fields.index, ("created_at", "updated_at", "pinned_until", "expires_at"))
 ]
-_TEXT, _NUMBER, _NOTHING = {str}, {int}, {type(None)}
-_TYPES: Final[dict[str, set[Any]]] = {
-    "key": _TEXT,
-    "fingerprint": _TEXT,
-    "version": _TEXT,
-    "id": _TEXT,
-    "user_id": _TEXT | _NOTHING,
-    "length": _NUMBER,
-    "active_seed_id": _TEXT | _NOTHING,
-    "project_id": _TEXT | _NOTHING,
-    "created_at": _NUMBER,
-    "updated_at": _NUMBER,
-    "size": _NUMBER,
-    "pinned_until": _NUMBER | _NOTHING,
-    "expires_at": _NUMBER | _NOTHING,
-    "title": _TEXT | _NOTHING,
-    "last_phase": _TEXT | _NOTHING,
-    "last_evaluation": {bool} | _NOTHING,
-    "name": _TEXT | _NOTHING,
-}
 
 
 class PersistedRecords:
@@ -221,18 +201,18 @@ def _problem(
 
 def _check_columns(columns: Any) -> None:  # noqa: ANN401 - any JSON value
     # By columns and in C: each listing in a new process waits for this.
-    if len(columns) != len(_TYPES) or len({*map(len, columns)}) != 1:
+    if len(columns) != len(TYPES) or len({*map(len, columns)}) != 1:
         _refuse()
-    for column, types in zip(columns, _TYPES.values(), strict=True):
+    for column, types in zip(columns, TYPES.values(), strict=True):
         if type(column) is not list or not {*map(type, column)} <= types:
             _refuse()
     named = {*map(type, columns[_NAME])}
-    if named == _TEXT:
+    if named == {str}:
         for name in columns[_NAME]:
             parts = orjson.loads(name)
             if type(parts) is not list or {*map(type, parts)} != {str}:
                 _refuse()
-    elif named > _NOTHING or None in columns[_USER]:
+    elif named > {type(None)} or None in columns[_USER]:
         _refuse()  # only journals have a name, and only they may have no user
     for place in _TIMES:
         if moments := [moment for moment in columns[place] if moment is not None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from operator import sub
@@ -24,16 +24,20 @@ from statekeep.errors import (
 )
 from statekeep.format.contents import About, Contents, about_at, fold
 from statekeep.format.journal import Lines, decode_head
+from statekeep.format.record import encode_record, record_of_head
 from statekeep.format.summary import RESTORED
 from statekeep.format.version import has_format
+from statekeep.heads.journals import record_of_journal
 from statekeep.journals.segments import MissingSegmentError
+from statekeep.store.keys import is_journal_key
+from statekeep.store.protocol import Version
 from statekeep.store.retrying import retry_on_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
 
-    from statekeep.store.protocol import Version
+    from statekeep.store.query import Record
     from statekeep.store.transfer import Transfer
 
 __all__ = ["HeadFile", "Seen", "decode_seen", "in_time", "refuse_late"]
@@ -296,16 +300,27 @@ class HeadFile:
 
     def _put(self, base: Seen | None, data: bytes, begun: tuple[float, float]) -> Seen:
         refuse_late(begun, base, data, key=self.key, store=self._store)
+        seen = decode_seen(self.key, data, Version(""), base)
+        describe = partial(_describe, self.key, seen)
         if base is None:
-            version = self._transfer.put_new(self.key, data)
+            version = self._transfer.put_new(self.key, data, describe)
         else:
             known = len(base.data)
             if not base.is_torn and data.startswith(base.data):
-                version = self._transfer.extend_seen(self.key, data, known, base.version)
+                version = self._transfer.extend_seen(self.key, data, known, base.version, describe)
             else:
-                version = self._transfer.put_seen(self.key, data, base.version)
-        self.seen = decode_seen(self.key, data, version, base)
+                version = self._transfer.put_seen(self.key, data, base.version, describe)
+        self.seen = replace(seen, version=version)
         return self.seen
+
+
+def _describe(key: str, seen: Seen) -> Record:
+    """What a store keeps beside a head."""
+    if is_journal_key(key):
+        record = record_of_journal(key, seen.version, seen.lines, seen.contents, seen.about)
+    else:
+        record = record_of_head(key, seen.version, seen.lines, seen.contents)
+    return encode_record(record)
 
 
 def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = None) -> Seen:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 from statekeep._arguments import checked
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
 from statekeep.format.summary import JournalSummary
-from statekeep.heads.index import SummaryIndex
 from statekeep.heads.journals import journal_heads, journal_indexes
-from statekeep.heads.pages import Filter, Listing, page
+from statekeep.heads.pages import Listing, page
+from statekeep.heads.queries import heads_of
 from statekeep.journals.committing import HeadFile, decode_seen
 from statekeep.journals.heads import Head, head_of
 from statekeep.journals.journal import Journal, Shared
@@ -26,6 +26,7 @@ from statekeep.retention.trash import list_trash, restore
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.store.keys import is_journal_key, journal_key, journal_name, journal_prefix
 from statekeep.store.powers import delete_many, get_many
+from statekeep.store.query import Filter, Order
 from statekeep.store.transfer import ConflictPolicy, Transfer, refuse_unconditional
 from statekeep.timestamps import to_utc, utc_now
 
@@ -52,7 +53,7 @@ class Journals:
 
     A journal is an ordered list of JSON values, its items, with one small document about it, its
     metadata. However long it is, an append writes what is appended on stores that can append (a
-    local disk, memory), and elsewhere its head: at most 64 KiB of lines, the header and the
+    local disk, SQLite, memory), and elsewhere its head: at most 64 KiB of lines, the header and the
     metadata.
 
     Safe under threads; a `Journal` is not. Closing it leaves the store open.
@@ -94,12 +95,12 @@ class Journals:
         self._collection = collection
         self._emitter = Emitter(store, observers, "Journals")
         self._transfer = Transfer(store, conflicts)
-        self._index = SummaryIndex(store, heads, self._emitter)
-        self._pruner = Pruner([self._index], self._transfer, self._emitter)
+        self._heads = heads_of(store, heads, self._emitter)
+        self._pruner = Pruner([self._heads], self._transfer, self._emitter)
         self._background: BackgroundPruner | None = None
         if retention is not None:
             others = retention.collections - {collection}
-            indexes = [self._index, *journal_indexes(store, others, self._emitter)]
+            indexes = [self._heads, *journal_indexes(store, others, self._emitter)]
             pruner = Pruner(indexes, self._transfer, self._emitter)
             self._background = BackgroundPruner(retention, self._transfer, pruner, self._emitter)
         self._shared = Shared(collection, self._transfer, self._emitter, self._saved)
@@ -161,6 +162,9 @@ class Journals:
         title: str | None = None,
         updated_before: datetime | None = None,
         updated_after: datetime | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+        order: Order = "updated",
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Listing[JournalSummary]:
@@ -176,11 +180,15 @@ class Journals:
             title: Only journals whose metadata value ``title`` is this.
             updated_before: Only journals updated before this time; aware.
             updated_after: Only journals updated after this time; aware.
+            created_before: Only journals created before this time; aware.
+            created_after: Only journals created after this time; aware.
+            order: ``"created"`` for the newest `created_at` first, ``"size"`` for the largest.
             limit: The most to return; None for all.
             cursor: Where the last page ended: its `Listing.cursor`.
 
         Raises:
-            InvalidKeyError: The cursor is not from a listing, or the prefix is not legal.
+            InvalidKeyError: The cursor is not from a listing in this order, or the prefix is
+                not legal.
             ValueError: A time is naive, or the limit is not positive.
         """
         wanted = Filter(
@@ -188,11 +196,20 @@ class Journals:
             title=title,
             updated_before=updated_before,
             updated_after=updated_after,
+            created_before=created_before,
+            created_after=created_after,
         )
         below = journal_prefix(self._collection, prefix) if prefix else None
         with self._emitter.operation("list"):
-            found = self._index.read(below)
-            return page(found, wanted, JournalSummary, limit=limit, cursor=cursor)
+            return page(
+                [self._heads],
+                wanted,
+                JournalSummary,
+                order=order,
+                limit=limit,
+                cursor=cursor,
+                below=below,
+            )
 
     @checked
     def heads(self, *prefix: str) -> Iterator[Head]:

@@ -17,6 +17,7 @@ BUILTIN: Final = {
         "fsspec": "statekeep_backends.filesystem",
         "memory": "statekeep_backends.memory",
         "s3": "statekeep_backends.s3",
+        "sqlite": "statekeep_backends.sqlite",
     },
     "statekeep.observers": {"otel": "statekeep_plugins.telemetry"},
     "statekeep.pruners": dict.fromkeys(

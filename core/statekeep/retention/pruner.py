@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     class Index(Protocol):
         """What knows the heads of a collection."""
 
-        def read(self, *, times: bool) -> IndexSnapshot:
+        def read(self, *, times: bool = False) -> IndexSnapshot:
             """Give the heads as they are now."""
             ...
 

@@ -7,6 +7,7 @@ is stored.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from statekeep.errors import (
@@ -20,7 +21,7 @@ from statekeep.errors import (
 )
 from statekeep.format.journal import decode_head
 from statekeep.format.json import repair_json
-from statekeep.format.record import decode_session
+from statekeep.format.record import decode_session, encode_record, record_of
 from statekeep.format.session import (
     Session,
     add_message,
@@ -33,7 +34,7 @@ from statekeep.retention.trash import move_to_trash
 from statekeep.sessions.restoring import restore_session
 from statekeep.sessions.turns import NOT_THE_BEGINNING, SessionJournals, begins_with
 from statekeep.store.keys import session_key
-from statekeep.store.protocol import Blob
+from statekeep.store.protocol import Blob, Version
 from statekeep.timestamps import utc_now
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from statekeep.format.json import RepairText
     from statekeep.format.session import AgentResponse, UserMessage
     from statekeep.format.summary import SessionSummary
-    from statekeep.store.protocol import Version
+    from statekeep.store.query import Record
     from statekeep.store.transfer import Transfer
 
 __all__ = ["Added", "Form", "SessionRepository"]
@@ -118,10 +119,12 @@ class SessionRepository:
         there = self._there_for(session.id)
         if self._form == "journal" if there is None else is_head(there):
             data = self._journals.whole(session)
-            version = self._store.put(key, data)
+            describe = partial(self._journals.describe, key, data)
+            version = self._transfer.put_any(key, data, describe)
             self._journals.remember(session, data, version)
         else:
-            version = self._store.put(key, session.to_json())
+            data = session.to_json()
+            version = self._transfer.put_any(key, data, partial(_describe, key, session, data))
             self._remember_whole(session, version)
         return version, there is None
 
@@ -131,7 +134,8 @@ class SessionRepository:
             if seen is None:
                 if self._form == "journal":
                     return self._journals.create(session)
-                version = self._transfer.put_new(key, session.to_json())
+                data = session.to_json()
+                version = self._transfer.put_new(key, data, partial(_describe, key, session, data))
             else:
                 if (stored := stored_of(session)) is None:
                     # It was carried elsewhere and came back; only the store knows its form.
@@ -147,7 +151,9 @@ class SessionRepository:
                     there = self._refuse_newer(key, landed="no")
                     if there is not None and is_head(there.data):  # it was converted meanwhile
                         return self._journals.save(session, append=append)
-                version = self._transfer.put_seen(key, session.to_json(), seen)
+                data = session.to_json()
+                describe = partial(_describe, key, session, data)
+                version = self._transfer.put_seen(key, data, seen, describe)
         except ConflictError as error:
             self._refuse_newer(key, landed=error.landed)
             what = "exists already" if seen is None else "was saved or deleted since it was loaded"
@@ -253,12 +259,18 @@ class SessionRepository:
         if is_journal == (form == "journal"):
             return None
         try:
-            data = session.to_json() if is_journal else self._journals.whole(session)
+            if is_journal:
+                data = session.to_json()
+                describe = partial(_describe, key, session, data)
+            else:
+                data = self._journals.whole(session)
+                describe = partial(self._journals.describe, key, data)
         except InvalidDocumentError as error:
             raise InvalidDocumentError(
                 error.message, key=key, store=self._store, landed="no"
             ) from None
-        remember_version(session, self._transfer.put_seen(key, data, blob.version))
+        version = self._transfer.put_seen(key, data, blob.version, describe)
+        remember_version(session, version)
         return session
 
     def delete(self, session_id: str, user_id: str | None, *, trash: bool) -> bool:
@@ -351,3 +363,8 @@ class SessionRepository:
                 landed="no",
             )
         return blob.data
+
+
+def _describe(key: str, session: Session, data: bytes) -> Record:
+    """What a store keeps beside a session that is stored whole."""
+    return encode_record(record_of(key, Version(""), session.summary(size=len(data))))

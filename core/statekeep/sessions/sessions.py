@@ -11,8 +11,8 @@ from statekeep.errors import ConflictError, NotFoundError
 from statekeep.format.session import AgentResponse, Session, UserMessage, keep_messages
 from statekeep.format.summary import EXPIRES, PIN, SessionSummary
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.index import SummaryIndex
-from statekeep.heads.pages import Filter, Listing, page
+from statekeep.heads.pages import Listing, page
+from statekeep.heads.queries import heads_of
 from statekeep.observe.emitter import Emitter
 from statekeep.observe.events import (
     ConflictDetected,
@@ -28,6 +28,7 @@ from statekeep.retention.trash import Trashed, is_of_session, list_trash
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.sessions.repository import Added, Form, SessionRepository
 from statekeep.store.keys import session_key
+from statekeep.store.query import Filter, Order
 from statekeep.store.retrying import apply, retry_on_conflict
 from statekeep.store.transfer import ConflictPolicy, Transfer, refuse_unconditional
 from statekeep.timestamps import format_timestamp, to_utc, utc_now
@@ -98,8 +99,8 @@ class Sessions:
         self._emitter = Emitter(store, observers, "Sessions")
         self._transfer = Transfer(store, conflicts)
         self._repository = SessionRepository(self._transfer, form)
-        self._index = SummaryIndex(store, SESSION_HEADS, self._emitter)
-        self._pruner = Pruner([self._index], self._transfer, self._emitter)
+        self._heads = heads_of(store, SESSION_HEADS, self._emitter)
+        self._pruner = Pruner([self._heads], self._transfer, self._emitter)
         self._background: BackgroundPruner | None = None
         if retention is not None:
             self._background = BackgroundPruner(
@@ -565,9 +566,13 @@ class Sessions:
         user_id: str | None = None,
         project_id: str | None = None,
         active_seed_id: str | None = None,
+        last_phase: str | None = None,
         title: str | None = None,
         updated_before: datetime | None = None,
         updated_after: datetime | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+        order: Order = "updated",
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Listing[SessionSummary]:
@@ -581,9 +586,13 @@ class Sessions:
             user_id: Only this user's.
             project_id: Only this project's.
             active_seed_id: Only those with this seed in work.
+            last_phase: Only those whose last response reached this phase.
             title: Only those with this title, the metadata value ``title``.
             updated_before: Only those updated before; aware.
             updated_after: Only those updated after; aware.
+            created_before: Only those created before; aware.
+            created_after: Only those created after; aware.
+            order: ``"created"`` for the newest `created_at` first, ``"size"`` for the largest.
             limit: At most so many; None for all.
             cursor: Where the last page ended: its `Listing.cursor`.
 
@@ -591,19 +600,24 @@ class Sessions:
             The page, the problems and the cursor of the next page.
 
         Raises:
-            InvalidKeyError: The cursor is not one of a listing.
+            InvalidKeyError: The cursor is not one of a listing in this order.
             ValueError: A time is naive, or the limit is not positive.
         """
         wanted = Filter(
             user_id=user_id,
             project_id=project_id,
             active_seed_id=active_seed_id,
+            last_phase=last_phase,
             title=title,
             updated_before=updated_before,
             updated_after=updated_after,
+            created_before=created_before,
+            created_after=created_after,
         )
         with self._emitter.operation("list"):
-            return page(self._index.read(), wanted, SessionSummary, limit=limit, cursor=cursor)
+            return page(
+                [self._heads], wanted, SessionSummary, order=order, limit=limit, cursor=cursor
+            )
 
     @checked
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
@@ -750,7 +764,7 @@ class Sessions:
         from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
 
         journals = journal_indexes(self._store, retention.collections, self._emitter)
-        return Pruner([self._index, *journals], self._transfer, self._emitter)
+        return Pruner([self._heads, *journals], self._transfer, self._emitter)
 
     def _telling(self, work: Callable[[], T]) -> T:
         """Do some work, and tell observers of a conflict that it meets."""

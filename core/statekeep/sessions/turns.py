@@ -18,7 +18,7 @@ from statekeep.errors import (
 )
 from statekeep.format.contents import fold
 from statekeep.format.journal import MAX_IDS, MAX_KEYS, Change, Header, hashed_key
-from statekeep.format.record import record_of_head
+from statekeep.format.record import encode_record, record_of_head
 from statekeep.format.session import Session, remember_stored, remember_version, stored_of
 from statekeep.format.turns import Parts, parts_of, session_of, turns_of
 from statekeep.journals.committing import HeadFile, Seen, decode_seen, in_time, refuse_late
@@ -26,7 +26,7 @@ from statekeep.journals.items import check_sizes, encoded
 from statekeep.journals.segments import MissingSegmentError, items_between
 from statekeep.journals.writing import HeadWriter, new_uid
 from statekeep.store.keys import session_key
-from statekeep.store.protocol import Blob
+from statekeep.store.protocol import Version
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from statekeep.format.session import AgentResponse, UserMessage
     from statekeep.format.summary import SessionSummary
-    from statekeep.store.protocol import Version
+    from statekeep.store.protocol import Blob
+    from statekeep.store.query import Record
     from statekeep.store.transfer import Transfer
 
 __all__ = ["NOT_THE_BEGINNING", "SessionJournals", "begins_with"]
@@ -184,7 +185,7 @@ class SessionJournals:
             InvalidDocumentError: It holds something that cannot be stored.
         """
         key, data = session_key(session.id), self.whole(session)
-        version = self._transfer.put_new(key, data)
+        version = self._transfer.put_new(key, data, partial(self.describe, key, data))
         self.remember(session, data, version)
         return version
 
@@ -249,6 +250,11 @@ class SessionJournals:
         refuse_late(begun, None, data, key=key, store=self._store)
         return data
 
+    def describe(self, key: str, data: bytes) -> Record:
+        """What a store keeps beside a head that `whole` gave."""
+        seen = decode_seen(key, data, Version(""))
+        return encode_record(record_of_head(key, seen.version, seen.lines, seen.contents))
+
     def remember(self, session: Session, data: bytes, version: Version) -> None:
         """Keep with a session what was written of it."""
         self._remember(session, decode_seen(session_key(session.id), data, version))
@@ -306,9 +312,8 @@ class SessionJournals:
         return self._summary(key, seen), seen.version
 
     def _summary(self, key: str, seen: Seen) -> SessionSummary:
-        blob = Blob(seen.data, seen.version, None)
         try:
-            record = record_of_head(key, blob, seen.lines, seen.contents)
+            record = record_of_head(key, seen.version, seen.lines, seen.contents)
         except CorruptDataError as error:
             raise CorruptDataError(error.message, key=key, store=self._store, landed="no") from None
         return cast("SessionSummary", record.summary())

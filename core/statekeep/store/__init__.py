@@ -36,6 +36,16 @@ from statekeep.store.protocol import (
     compare,
     content_version,
 )
+from statekeep.store.query import (
+    Condition,
+    Filter,
+    Found,
+    Order,
+    Position,
+    Record,
+    Row,
+    SupportsQuery,
+)
 from statekeep.store.transfer import ConflictPolicy
 from statekeep.store.urls import StoreURL
 from statekeep.store.wrapper import StoreWrapper, TransformingStore
@@ -47,11 +57,18 @@ __all__ = [
     "Anomaly",
     "Blob",
     "Capabilities",
+    "Condition",
     "ConflictPolicy",
     "Entry",
     "Expect",
     "ExpectSeen",
+    "Filter",
+    "Found",
+    "Order",
+    "Position",
+    "Record",
     "RepairAction",
+    "Row",
     "StateStore",
     "StoreURL",
     "StoreWrapper",
@@ -59,6 +76,7 @@ __all__ = [
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsInspect",
+    "SupportsQuery",
     "SupportsSweep",
     "TransformingStore",
     "Version",

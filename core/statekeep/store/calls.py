@@ -9,6 +9,7 @@ plain: text that is a `str`, and bytes that are nobody else's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Member = Callable[..., Any]
 
-__all__ = ["GUARDED", "guard", "refuse_closed"]
+__all__ = ["guard", "guarded_in", "refuse_closed"]
 
 _CLOSED = "_statekeep_closed"
 
@@ -59,7 +60,7 @@ def guard(name: str, method: Member) -> Member:
     """
     if hasattr(method, "_statekeep_guarded"):
         return method
-    guarded = _GUARDS[name](method)
+    guarded = (_GUARDS | _OF_QUERIES)[name](method)
     vars(guarded)["_statekeep_guarded"] = True
     return guarded
 
@@ -136,6 +137,43 @@ def _guard_append(method: Member) -> Member:
             raise
 
     return append
+
+
+def _guard_put_record(method: Member) -> Member:
+    @wraps(method)
+    def put_record(self: Any, key: str, data: bytes, record: Any, *, expect: Any) -> Any:
+        if not isinstance(record, Mapping):
+            refuse_type("record", "a mapping", record)
+        return put(self, key, data, record, expect=expect)
+
+    put = _guard_put(method)
+    return put_record
+
+
+def _guard_set_records(method: Member) -> Member:
+    @wraps(method)
+    def set_records(self: Any, records: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        if self._statekeep_closed:
+            refuse_closed(self, landed="no")
+        try:
+            return method(self, records, *args, **kwargs)
+        except StateStoreError as error:
+            _say_what_landed(error)
+            raise
+
+    return set_records
+
+
+def _guard_reading(method: Member) -> Member:
+    @wraps(method)
+    def reading(self: Any, prefix: str, *args: Any, **kwargs: Any) -> Any:
+        if type(prefix) is not str:
+            prefix = plain_text("prefix", prefix)
+        if self._statekeep_closed:
+            refuse_closed(self, prefix)
+        return method(self, prefix, *args, **kwargs)
+
+    return reading
 
 
 def _guard_delete_many(method: Member) -> Member:
@@ -236,8 +274,20 @@ _GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
     "scan": _guard_scan,
     "sweep": _guard_sweep,
 }
-GUARDED = frozenset(_GUARDS)
-"""The names of the members that are guarded, those of powers among them."""
+_OF_QUERIES: Final[dict[str, Callable[[Member], Member]]] = {
+    "count": _guard_reading,
+    "put_record": _guard_put_record,
+    "query": _guard_reading,
+    "set_records": _guard_set_records,
+}
+
+
+def guarded_in(kind: type) -> Iterator[str]:
+    """The names of the members of a store that are guarded, those of powers among them."""
+    yield from _GUARDS
+    # Names such as `count` may mean something else, where they are alone.
+    if all(hasattr(kind, name) for name in _OF_QUERIES):
+        yield from _OF_QUERIES
 
 
 def _while_open(store: Any, found: Iterator[Any]) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, cast, runti
 from statekeep._arguments import refuse_type
 from statekeep.errors import AccessDeniedError, CorruptDataError, StateStoreError
 from statekeep.store.arguments import plain_keys
+from statekeep.store.query import Record, SupportsQuery
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -27,10 +28,12 @@ __all__ = [
     "SupportsDeleteMany",
     "SupportsGetMany",
     "SupportsInspect",
+    "SupportsQuery",
     "SupportsSweep",
     "delete_many",
     "get_many",
     "inspect",
+    "methods_of",
     "power",
     "sweep",
 ]
@@ -42,7 +45,9 @@ P = TypeVar("P")
 class SupportsAppend(Protocol):
     """A store that adds to the end of a document for less than writing it anew."""
 
-    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+    def append(
+        self, key: str, data: bytes, *, expect: Version, record: Record | None = None
+    ) -> Version:
         """Add bytes at the end of a document, if it is the one that was seen.
 
         Until it returns, and for ever if its process dies meanwhile, a reader may see a beginning
@@ -53,6 +58,8 @@ class SupportsAppend(Protocol):
             key: Where the document lies.
             data: What is added.
             expect: The version of all bytes that are there.
+            record: What to keep beside the document; given only where the store has
+                `SupportsQuery` as well.
 
         Returns:
             The version of all bytes that are then there.
@@ -119,7 +126,7 @@ class Anomaly:
         identity: How the backend knows it again; nobody else's business.
     """
 
-    kind: Literal["closed folder", "leftover", "lock", "no document", "no key"]
+    kind: Literal["closed folder", "damage", "leftover", "lock", "no document", "no key"]
     place: str
     reason: str
     action: RepairAction | None
@@ -163,27 +170,28 @@ class SupportsInspect(Protocol):
         ...
 
 
-FASTER: Final[dict[type, tuple[str, str]]] = {
-    SupportsAppend: ("append", "put"),
-    SupportsDeleteMany: ("delete_many", "delete"),
-    SupportsGetMany: ("get_many", "get"),
+FASTER: Final[dict[type, tuple[str, tuple[str, ...]]]] = {
+    SupportsAppend: ("append", ("put",)),
+    SupportsDeleteMany: ("delete_many", ("delete",)),
+    SupportsGetMany: ("get_many", ("get",)),
+    SupportsQuery: ("query", ("put", "scan", "get")),
 }
-"""Of a power its method, and the member of every store that it is a faster way of."""
+"""Of a power a method, and the members of every store that it is a faster way of."""
 
 
 def power(store: StateStore, protocol: type[P]) -> P | None:
     """The store as one that has a power, or None if it lacks it.
 
-    A store says so by having the protocol's methods. A subclass that overrides `get`, `put` or
-    `delete` loses the faster way to do the same that it inherits, `get_many`, `append` or
-    `delete_many`, which would bypass the override; override both to keep the power. A store whose
-    powers are not told by its methods, such as a wrapper, has a method ``power`` that takes the
-    protocol and answers instead.
+    A store says so by having the protocol's methods. A subclass that overrides `get`, `put`,
+    `delete` or `scan` loses the faster ways to do the same that it inherits, `get_many`, `append`,
+    `delete_many` and `query`, which would bypass the override; override both to keep the power. A
+    store whose powers are not told by its methods, such as a wrapper, has a method ``power`` that
+    takes the protocol and answers instead.
 
     Args:
         store: Any store.
-        protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep` or
-            `SupportsInspect`.
+        protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep`,
+            `SupportsInspect` or `SupportsQuery`.
 
     Raises:
         TypeError: It is no store.
@@ -198,25 +206,30 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
         refuse_type("store", "a StateStore", store)
     if (answer := getattr(store, "power", None)) is not None:
         return cast("P | None", answer(protocol))
-    wanted = cast("Hashable", protocol)
-    able = all(hasattr(store, name) for name in _methods(wanted))
-    return store if able and not _bypasses(type(store), wanted) else None  # type: ignore[return-value]
+    able = all(hasattr(store, name) for name in methods_of(protocol))
+    return store if able and not _bypasses(type(store), cast("Hashable", protocol)) else None  # type: ignore[return-value]
+
+
+def methods_of(protocol: type) -> tuple[str, ...]:
+    """The names of the methods of a power."""
+    return _methods_of(cast("Hashable", protocol))
 
 
 @cache
-def _methods(protocol: Hashable) -> tuple[str, ...]:
+def _methods_of(protocol: Hashable) -> tuple[str, ...]:
     # Not isinstance(), which takes longer than some appends.
     return tuple([name for name in vars(protocol) if not name.startswith("_")])
 
 
 @cache
 def _bypasses(kind: type, protocol: Hashable) -> bool:
-    """Whether a power would bypass what a subclass has made of the member it is faster than."""
-    method, member = FASTER.get(cast("type", protocol), ("scan", "scan"))
+    """Whether a power would bypass what a subclass has made of a member it is faster than."""
+    method, members = FASTER.get(cast("type", protocol), ("scan", ()))
     if not hasattr(kind, method):
         return False
-    quick, slow = _owner(kind, method), _owner(kind, member)
-    return slow is not quick and issubclass(slow, quick)
+    quick = _owner(kind, method)
+    slow = [_owner(kind, member) for member in members]
+    return any(each is not quick and issubclass(each, quick) for each in slow)
 
 
 def _owner(kind: type, name: str) -> type:

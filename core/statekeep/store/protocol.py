@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Self
 
-from statekeep.store.calls import GUARDED, guard, refuse_closed
+from statekeep.store.calls import guard, guarded_in, refuse_closed
 from statekeep.store.values import (
     ABSENT,
     ANY,
@@ -70,7 +70,7 @@ class StateStore(Protocol):
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        for name in GUARDED:
+        for name in guarded_in(cls):
             # Not only what the class says itself: a member may come with another base.
             method = getattr(cls, name, None)
             if method is not None and method is not getattr(StateStore, name, None):

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import StateStoreError, UnavailableError, UnsupportedError
 from statekeep.store.powers import SupportsAppend, power
-from statekeep.store.protocol import ABSENT, compare
+from statekeep.store.protocol import ABSENT, ANY, compare
+from statekeep.store.query import SupportsQuery
 
 if TYPE_CHECKING:
-    from statekeep.store.protocol import Blob, StateStore, Version
+    from collections.abc import Callable
+
+    from statekeep.store.protocol import Blob, Expect, StateStore, Version
+    from statekeep.store.query import Record
 
 __all__ = ["ConflictPolicy", "Transfer", "refuse_unconditional"]
 
@@ -62,8 +66,15 @@ class Transfer:
     store: StateStore
     policy: ConflictPolicy = "detect"
 
-    def put_new(self, key: str, data: bytes) -> Version:
+    def put_new(
+        self, key: str, data: bytes, describe: Callable[[], Record] | None = None
+    ) -> Version:
         """Write a document where there is none.
+
+        Args:
+            key: Where.
+            data: The document.
+            describe: Gives what to keep beside it, where the store does.
 
         Raises:
             ConflictError: There is one; nothing was changed.
@@ -71,27 +82,44 @@ class Transfer:
         """
         if self.policy == "detect" or self.store.capabilities.conditional_put:
             try:
-                return self.store.put(key, data, expect=ABSENT)
+                return self._put(key, data, ABSENT, describe)
             except UnsupportedError as error:
                 # Some find out at the first condition that they keep none.
                 if not self._falls_back(error, claimed=self.store.capabilities.conditional_put):
                     raise
         there = self.store.get(key)
         compare(there.version if there else None, ABSENT, key=key, store=self.store)
-        return self.store.put(key, data)
+        return self._put(key, data, ANY, describe)
 
-    def put_seen(self, key: str, data: bytes, version: Version) -> Version:
+    def put_seen(
+        self,
+        key: str,
+        data: bytes,
+        version: Version,
+        describe: Callable[[], Record] | None = None,
+    ) -> Version:
         """Write a document over the one that was seen; the last writer's wins over any.
+
+        Args:
+            key: Where.
+            data: The document.
+            version: Of the one that was seen.
+            describe: Gives what to keep beside it, where the store does.
 
         Raises:
             ConflictError: Something else is there; nothing was changed.
             UnsupportedError: The store cannot compare and swap, and the policy wants it to.
         """
-        if self.policy == "detect":
-            return self.store.put(key, data, expect=version)
-        return self.store.put(key, data)
+        return self._put(key, data, version if self.policy == "detect" else ANY, describe)
 
-    def extend_seen(self, key: str, data: bytes, beginning: int, version: Version) -> Version:
+    def extend_seen(
+        self,
+        key: str,
+        data: bytes,
+        beginning: int,
+        version: Version,
+        describe: Callable[[], Record] | None = None,
+    ) -> Version:
         """Write a document that begins with the one that was seen; for less where a store appends.
 
         Args:
@@ -99,13 +127,36 @@ class Transfer:
             data: The document.
             beginning: How many bytes of it are there already; no others are.
             version: Of these.
+            describe: Gives what to keep beside it, where the store does.
 
         Raises:
             ConflictError, UnsupportedError: As `put_seen`.
         """
         if self.policy == "detect" and (able := power(self.store, SupportsAppend)):
-            return able.append(key, data[beginning:], expect=version)
-        return self.put_seen(key, data, version)
+            added = data[beginning:]
+            if describe is not None and power(self.store, SupportsQuery) is not None:
+                return able.append(key, added, expect=version, record=describe())
+            return able.append(key, added, expect=version)
+        return self.put_seen(key, data, version, describe)
+
+    def put_any(self, key: str, data: bytes, describe: Callable[[], Record]) -> Version:
+        """Write a document, whatever is there.
+
+        Args:
+            key: Where.
+            data: The document.
+            describe: Gives what to keep beside it, where the store does.
+        """
+        return self._put(key, data, ANY, describe)
+
+    def _put(
+        self, key: str, data: bytes, expect: Expect, describe: Callable[[], Record] | None
+    ) -> Version:
+        if describe is not None:
+            able = power(self.store, SupportsQuery)
+            if able is not None:
+                return able.put_record(key, data, describe(), expect=expect)
+        return self.store.put(key, data, expect=expect)
 
     def delete_seen(self, key: str, version: Version) -> None:
         """Delete a document if it is the one that was seen.

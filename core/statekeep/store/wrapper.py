@@ -13,7 +13,13 @@ from statekeep.errors import (
     UnsupportedError,
 )
 from statekeep.store import powers
-from statekeep.store.powers import SupportsAppend, SupportsInspect, SupportsSweep, power
+from statekeep.store.powers import (
+    SupportsAppend,
+    SupportsInspect,
+    SupportsQuery,
+    SupportsSweep,
+    power,
+)
 from statekeep.store.protocol import ANY, Blob, Capabilities, Entry, Expect, ExpectSeen, StateStore
 
 if TYPE_CHECKING:
@@ -22,16 +28,17 @@ if TYPE_CHECKING:
 
     from statekeep.store.powers import Anomaly
     from statekeep.store.protocol import Version
+    from statekeep.store.query import Filter, Found, Order, Position, Record
 
 __all__ = ["StoreWrapper", "TransformingStore"]
 
 P = TypeVar("P")
 
-# Each power by its methods, and the member of every store that it is a faster way of, if any.
-_POWERS: Final[dict[type, tuple[tuple[str, ...], str | None]]] = {
-    SupportsInspect: (("inspect", "repair"), None),
-    SupportsSweep: (("sweep",), None),
-    **{power: ((method,), member) for power, (method, member) in powers.FASTER.items()},
+# Each power, and the members of every store that it is a faster way of.
+_POWERS: Final[dict[type, tuple[str, ...]]] = {
+    SupportsInspect: (),
+    SupportsSweep: (),
+    **{power: members for power, (_, members) in powers.FASTER.items()},
 }
 
 
@@ -40,7 +47,8 @@ class StoreWrapper(StateStore):
 
     It has the powers of the store inside, with one exception that keeps an override from being
     bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
-    likewise `delete` and `delete_many`, `put` and `append`. Override both to keep the power. A
+    likewise `delete` and `delete_many`, `put` and `append`, and any of `get`, `put` and `scan` and
+    the methods of `SupportsQuery`. Override both to keep the power. A
     subclass that has a power of its own, which the store inside lacks, overrides that power's
     methods.
 
@@ -83,10 +91,10 @@ class StoreWrapper(StateStore):
         """The store as one that has a power, or None; see `statekeep.store.power`."""
         if not isinstance(self, protocol):
             return None
-        methods, member = _POWERS.get(protocol, ((), None))
-        if not methods or any(map(self._overrides, methods)):
+        members = _POWERS.get(protocol)
+        if members is None or any(map(self._overrides, powers.methods_of(protocol))):
             return self  # its own
-        if member is not None and self._overrides(member):
+        if any(map(self._overrides, members)):
             return None  # it would bypass the override
         return self if power(self._inner, protocol) else None
 
@@ -119,12 +127,16 @@ class StoreWrapper(StateStore):
         """See `StateStore.close`."""
         self._inner.close()
 
-    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+    def append(
+        self, key: str, data: bytes, *, expect: Version, record: Record | None = None
+    ) -> Version:
         """See `SupportsAppend`."""
         able = power(self._inner, SupportsAppend)
         if able is None:
             raise UnsupportedError("this store does not append", key=key, store=self)
-        return able.append(key, data, expect=expect)
+        if record is None:
+            return able.append(key, data, expect=expect)
+        return able.append(key, data, expect=expect, record=record)
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`."""
@@ -133,6 +145,38 @@ class StoreWrapper(StateStore):
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`."""
         powers.delete_many(self._inner, keys)
+
+    def put_record(self, key: str, data: bytes, record: Record, *, expect: Expect) -> Version:
+        """See `SupportsQuery`."""
+        return self._querying().put_record(key, data, record, expect=expect)
+
+    def set_records(self, records: Iterable[tuple[str, Version, Record]]) -> None:
+        """See `SupportsQuery`."""
+        self._querying().set_records(records)
+
+    def query(
+        self,
+        prefix: str,
+        wanted: Filter,
+        *,
+        known: int,
+        order: Order = "updated",
+        after: Position | None = None,
+        limit: int | None = None,
+    ) -> Found:
+        """See `SupportsQuery`."""
+        return self._querying().query(
+            prefix, wanted, known=known, order=order, after=after, limit=limit
+        )
+
+    def count(self, prefix: str, wanted: Filter, *, known: int) -> int:
+        """See `SupportsQuery`."""
+        return self._querying().count(prefix, wanted, known=known)
+
+    def _querying(self) -> SupportsQuery:
+        if (able := power(self._inner, SupportsQuery)) is None:
+            raise UnsupportedError("this store keeps no records", store=self)
+        return able
 
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep`."""
@@ -154,8 +198,9 @@ class TransformingStore(StoreWrapper):
     """A store that keeps other bytes than those it is given; subclass it.
 
     `encode` and `decode` are all that a subclass writes. Whatever carries bytes goes through them:
-    `get`, `put` and `get_many`. It does not append, because a document is encoded whole. Versions,
-    fingerprints, times and `Entry.size` are those of the bytes inside.
+    `get`, `put` and `get_many`. It does not append, because a document is encoded whole, and keeps
+    no records, which would say outside what is hidden inside. Versions, fingerprints, times and
+    `Entry.size` are those of the bytes inside.
 
     Args:
         inner: The store inside.
@@ -199,13 +244,22 @@ class TransformingStore(StoreWrapper):
             Exception: `encode` did not make this; `get` then raises `CorruptDataError`.
         """
 
-    def append(self, key: str, data: bytes, *, expect: Version) -> Version:  # noqa: ARG002
+    def append(
+        self,
+        key: str,
+        data: bytes,  # noqa: ARG002
+        *,
+        expect: Version,  # noqa: ARG002
+        record: Record | None = None,  # noqa: ARG002
+    ) -> Version:
         """Refuse: a document is encoded whole."""
         raise UnsupportedError(f"{type(self).__name__} does not append", key=key, store=self)
 
     def power(self, protocol: type[P]) -> P | None:
         """See `StoreWrapper.power`."""
-        if protocol is SupportsAppend and not self._overrides("append"):
+        if protocol in {SupportsAppend, SupportsQuery} and not any(
+            map(self._overrides, powers.methods_of(protocol))
+        ):
             return None
         return super().power(protocol)
 

@@ -10,12 +10,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from statekeep.errors import UnavailableError
-from statekeep.store import ANY, StoreWrapper, SupportsAppend, power
+from statekeep.store import ANY, StoreWrapper, SupportsAppend, SupportsQuery, power
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from statekeep.store import Blob, Entry, Expect, ExpectSeen, StateStore, Version
+    from statekeep.store import (
+        Blob,
+        Entry,
+        Expect,
+        ExpectSeen,
+        Filter,
+        Found,
+        Order,
+        Position,
+        Record,
+        StateStore,
+        Version,
+    )
 
 __all__ = ["Fault", "FaultKind", "FaultyStore", "Operation"]
 
@@ -117,14 +129,39 @@ class FaultyStore(StoreWrapper):
         """See `StateStore.put`."""
         return self._call("put", key, lambda: self._inner.put(key, data, expect=expect))
 
-    def append(self, key: str, data: bytes, *, expect: Version) -> Version:
+    def append(
+        self, key: str, data: bytes, *, expect: Version, record: Record | None = None
+    ) -> Version:
         """See `SupportsAppend.append`."""
         append = super().append
-        return self._call("append", key, lambda: append(key, data, expect=expect))
+        return self._call("append", key, lambda: append(key, data, expect=expect, record=record))
+
+    def put_record(self, key: str, data: bytes, record: Record, *, expect: Expect) -> Version:
+        """See `SupportsQuery.put_record`; a put as any other."""
+        put = super().put_record
+        return self._call("put", key, lambda: put(key, data, record, expect=expect))
+
+    def query(
+        self,
+        prefix: str,
+        wanted: Filter,
+        *,
+        known: int,
+        order: Order = "updated",
+        after: Position | None = None,
+        limit: int | None = None,
+    ) -> Found:
+        """See `SupportsQuery.query`; it fails as a scan does."""
+        query = super().query
+        return self._call(
+            "scan",
+            prefix,
+            lambda: query(prefix, wanted, known=known, order=order, after=after, limit=limit),
+        )
 
     def power(self, protocol: type[P]) -> P | None:
-        """See `StoreWrapper.power`; it appends if the store inside does."""
-        if protocol is SupportsAppend and power(self._inner, SupportsAppend) is None:
+        """See `StoreWrapper.power`; it appends and answers queries if the store inside does."""
+        if protocol in {SupportsAppend, SupportsQuery} and power(self._inner, protocol) is None:
             return None
         return super().power(protocol)
 

@@ -447,11 +447,12 @@ class SessionsContract(TurnsContract):
         self, sessions: Sessions, store: StateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING, "statekeep"):
-            for data in (b"{", b"[", b"["):
+            for data in (b"{", b"["):
                 store.put("sessions/s.json", data)
                 sessions.list()
+                sessions.list()
         warnings = len(caplog.records)
-        assert warnings == 2, f"two kinds of damage, seen three times, were logged {warnings} times"
+        assert warnings == 2, f"two kinds of damage, each seen twice, were logged {warnings} times"
         assert "sessions/s.json" in caplog.text
 
     def test_problems_are_sorted_by_key(self, sessions: Sessions, store: StateStore) -> None:

@@ -223,15 +223,19 @@ class StateStoreContract(AnswersContract, AppendingContract, CallsContract, Scan
         self, store: StateStore, other: StateStore
     ) -> None:
         written = [b"short" * 10_000, b"long" * 100_000]
-        versions = {store.put(KEY, data): data for data in written}
+        store.put(KEY, written[0])
         with ThreadPoolExecutor(1) as pool:
-            writing = pool.submit(lambda: [other.put(KEY, data) for data in written * 10])
+            writing = pool.submit(lambda: [(other.put(KEY, each), each) for each in written * 10])
+            seen = {}
             while not writing.done():
                 blob = read(store, KEY)
                 # Compared before, because pytest takes a minute to explain how they differ.
-                whole = blob.data == versions.get(blob.version)
+                whole = blob.data in written
                 assert whole, "half of a write was read"
-            writing.result()
+                seen[blob.version] = blob.data
+            put = dict(writing.result())
+            mixed = [each for each in seen.keys() & put.keys() if seen[each] != put[each]]
+            assert not mixed, "a get gives the version of one write and the bytes of another"
 
     # versions and expectations
 

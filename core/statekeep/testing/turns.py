@@ -81,8 +81,8 @@ class TurnsContract(SessionFixtures):
         self, sessions: Sessions, others: Sessions
     ) -> None:
         session = _talk(sessions, "a")
-        for again in (session, session.model_copy(deep=True)):
-            sessions.save(again)
+        sessions.save(session)
+        sessions.save(session.model_copy(deep=True))
         for _ in range(2):
             pinned = sessions.pin("s")
         assert others.load("s") == pinned

@@ -1,0 +1,95 @@
+"""The tables of a database, and the SQL of everything that is done with them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from statekeep.store.keys import JOURNALS, SESSIONS
+
+__all__ = [
+    "APPLICATION_ID",
+    "COLUMNS",
+    "CREATE",
+    "VERSION",
+    "place_of",
+]
+
+APPLICATION_ID: Final = 0x5374_6B70
+"""``Stkp``: what the header of our databases says, so that nobody takes another program's."""
+
+VERSION: Final = 1
+"""Of the tables; SQLite's ``user_version``."""
+
+COLUMNS: Final = (
+    "id",
+    "user_id",
+    "project_id",
+    "active_seed_id",
+    "last_phase",
+    "title",
+    "created_at",
+    "updated_at",
+    "size",
+    "problem",
+)
+"""The fields of a record that can be filtered or sorted by; the whole of it is JSON beside them."""
+
+# What is long lies in a table of its own, so that whoever looks at many documents walks over none.
+# `place` is what is listed together: the sessions, the journals of a collection. No index has a
+# column that a save changes but `updated_at`: each costs two pages more that are written.
+CREATE: Final = (
+    """
+    CREATE TABLE documents (
+        n INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        version TEXT NOT NULL,
+        modified INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        place TEXT,
+        v INTEGER NOT NULL DEFAULT 0,
+        record TEXT,
+        id TEXT,
+        user_id TEXT,
+        project_id TEXT,
+        active_seed_id TEXT,
+        last_phase TEXT,
+        title TEXT,
+        created_at INTEGER,
+        updated_at INTEGER,
+        size INTEGER,
+        problem TEXT
+    ) STRICT
+    """,
+    # Perhaps with room behind the document, for what is appended.
+    "CREATE TABLE contents (n INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
+    """
+    CREATE INDEX by_update ON documents (place, updated_at)
+    WHERE updated_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX by_user ON documents (place, user_id, updated_at)
+    WHERE updated_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX by_creation ON documents (place, created_at)
+    WHERE created_at IS NOT NULL
+    """,
+    "CREATE INDEX by_v ON documents (place, v) WHERE place IS NOT NULL",
+    "CREATE INDEX problems ON documents (place) WHERE problem IS NOT NULL",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+
+def place_of(key: str) -> str | None:
+    """Of which listing a document is a part, or what lies below a prefix.
+
+    >>> place_of("sessions/ada.json"), place_of("journals/support/ada.jsonl")
+    ('sessions', 'journals/support')
+    """
+    first, _, rest = key.partition("/")
+    if first == SESSIONS:
+        return SESSIONS
+    if first == JOURNALS and rest:
+        return f"{JOURNALS}/{rest.partition('/')[0]}"
+    return None

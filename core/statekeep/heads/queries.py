@@ -1,0 +1,144 @@
+"""Heads of a store that keeps records: it is asked, and no head is read that has one."""
+
+from __future__ import annotations
+
+import logging
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from statekeep.errors import StateStoreError
+from statekeep.format.record import (
+    RECORD_VERSION,
+    IndexSnapshot,
+    Problem,
+    decode_record,
+    encode_record,
+)
+from statekeep.heads.index import SummaryIndex
+from statekeep.heads.pages import merged, selected
+from statekeep.heads.reading import ProblemReports, read_heads
+from statekeep.store.powers import power
+from statekeep.store.query import Filter, SupportsQuery
+
+if TYPE_CHECKING:
+    from statekeep.format.record import HeadRecord
+    from statekeep.heads.collection import Collection
+    from statekeep.heads.pages import Heads
+    from statekeep.heads.records import CachedRecords
+    from statekeep.observe.emitter import Emitter
+    from statekeep.store.protocol import StateStore
+    from statekeep.store.query import Order, Position, Record, Row
+
+__all__ = ["heads_of"]
+
+_logger = logging.getLogger(__name__)
+
+
+def heads_of(store: StateStore, collection: Collection, emitter: Emitter) -> Heads:
+    """What knows the heads of a collection: the store itself, or an index.
+
+    Args:
+        store: Where they lie.
+        collection: Which heads.
+        emitter: Tells observers of each problem once, and anew when the document changes.
+    """
+    able = power(store, SupportsQuery)
+    if able is None:
+        return SummaryIndex(store, collection, emitter)
+    return QueriedHeads(store, able, collection, emitter)
+
+
+class QueriedHeads:
+    """The heads of a collection, as the records of a store have them.
+
+    Of a head that has none, because whoever wrote it knows of no records, it is read here, and the
+    store is given it.
+    """
+
+    def __init__(
+        self, store: StateStore, able: SupportsQuery, collection: Collection, emitter: Emitter
+    ) -> None:
+        self._store = store
+        self._able = able
+        self._collection = collection
+        self._reports = ProblemReports(store, emitter)
+
+    def read(self, *, times: bool = False) -> IndexSnapshot:
+        """See `Heads.read`."""
+        modified: dict[str, int | None] | None = {} if times else None
+        return self._find(Filter(), "updated", None, None, None, modified)
+
+    def select(
+        self,
+        wanted: Filter,
+        order: Order,
+        after: Position | None,
+        limit: int | None,
+        below: str | None,
+    ) -> IndexSnapshot:
+        """See `Heads.select`."""
+        return self._find(wanted, order, after, limit, below, None)
+
+    def _find(
+        self,
+        wanted: Filter,
+        order: Order,
+        after: Position | None,
+        limit: int | None,
+        below: str | None,
+        modified: dict[str, int | None] | None,
+    ) -> IndexSnapshot:
+        holds = self._collection.holds
+        found = self._able.query(
+            self._collection.prefix if below is None else below,
+            wanted,
+            known=RECORD_VERSION,
+            order=order,
+            after=after,
+            limit=limit,
+        )
+        missing = [key for key in found.missing if holds(key)]
+        records: list[HeadRecord] = []
+        for row in found.rows:
+            if not holds(row.key):
+                continue
+            if (record := decode_record(row)) is None:
+                missing.append(row.key)
+                continue
+            records.append(record)
+            if modified is not None:
+                modified[row.key] = row.modified_ns
+        problems = [problem for row in found.problems if (problem := _problem(row))]
+        fresh = read_heads(self._store, self._collection, missing, modified)
+        self._keep(fresh)
+        if below is not None:  # no query below it finds the one that is named like it
+            fresh += read_heads(self._store, self._collection, [f"{below}.jsonl"])
+        problems += [problem for _, problem in fresh.problems]
+        problems.sort(key=attrgetter("key"))
+        self._reports.tell(tuple(problems), below)
+        parts = [records, selected(fresh.records, wanted, order, after)]
+        return IndexSnapshot(merged(parts, order), tuple(problems), modified or {})
+
+    def _keep(self, fresh: CachedRecords) -> None:
+        """Give the store what was read, so that it is not read again."""
+        records = [(each.key, each.version, encode_record(each)) for each in fresh.records]
+        records += [
+            (each.key, each.version, _problem_record(each.reason))
+            for _, each in fresh.problems
+            if each.version is not None
+        ]
+        if not records:
+            return
+        try:
+            self._able.set_records(records)
+        except StateStoreError as error:
+            _logger.debug("records cannot be written: %s", error)
+
+
+def _problem_record(reason: str) -> Record:
+    return {"v": RECORD_VERSION, "problem": reason}
+
+
+def _problem(row: Row) -> Problem | None:
+    reason = row.record.get("problem")
+    return Problem(row.key, row.version, reason) if isinstance(reason, str) else None

@@ -1,0 +1,102 @@
+"""Reading what a listing needs of heads, and telling of those that cannot be read."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from statekeep._text import printable
+from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.format.record import Problem, sort_newest_first
+from statekeep.heads.records import CachedRecords
+from statekeep.observe.events import ProblemFound
+from statekeep.store.powers import get_many
+from statekeep.timestamps import to_nanoseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from statekeep.format.record import HeadRecord
+    from statekeep.heads.collection import Collection
+    from statekeep.observe.emitter import Emitter
+    from statekeep.store.protocol import StateStore, Version
+
+__all__ = ["ProblemReports", "read_heads"]
+
+_logger = logging.getLogger(__name__)
+
+
+def read_heads(
+    store: StateStore,
+    collection: Collection,
+    keys: Iterable[str],
+    modified: dict[str, int | None] | None = None,
+    *,
+    is_second: bool = False,
+) -> CachedRecords:
+    """Read the documents at some keys; what is gone by now is left out.
+
+    Args:
+        store: Where they lie.
+        collection: Whose heads they are.
+        keys: Which.
+        modified: Where to say when each was last written.
+        is_second: Whether what is damaged is not looked at once more.
+
+    Raises:
+        UnavailableError, ClosedError: As `StateStore.get`.
+    """
+    damaged: list[str] = []
+    records: list[HeadRecord] = []
+    problems: list[tuple[str | None, Problem]] = []
+    for key, blob in get_many(store, keys):
+        if blob is None:
+            continue
+        if isinstance(blob, StateStoreError):
+            problems.append((None, Problem(key, None, blob.message)))
+            continue
+        if modified is not None and blob.modified is not None:
+            modified[key] = to_nanoseconds(blob.modified)
+        try:
+            records.append(collection.read(key, blob))
+        except (CorruptDataError, UnsupportedError) as error:
+            if isinstance(error, CorruptDataError) and not is_second:
+                damaged.append(key)  # or read in the middle of a copy: look once more
+                continue
+            problems.append((blob.fingerprint, Problem(key, blob.version, error.message)))
+    sort_newest_first(records)
+    read = CachedRecords(records, problems)
+    if damaged:
+        read += read_heads(store, collection, damaged, modified, is_second=True)
+    return read
+
+
+class ProblemReports:
+    """Tells of each problem once, and anew when the document changes.
+
+    Args:
+        store: Where they lie.
+        emitter: Tells observers.
+    """
+
+    def __init__(self, store: StateStore, emitter: Emitter) -> None:
+        self._store = store
+        self._emitter = emitter
+        self._reported: dict[str, Version | None] = {}
+
+    def tell(self, problems: tuple[Problem, ...], below: str | None) -> None:
+        """Tell of problems.
+
+        Args:
+            problems: All that there are.
+            below: Or of what lies below this prefix.
+        """
+        reported = self._reported
+        self._reported = {problem.key: problem.version for problem in problems}
+        if below is not None:
+            self._reported = reported | self._reported
+        for problem in problems:
+            if problem.key not in reported or reported[problem.key] != problem.version:
+                reason = printable(problem.reason)
+                _logger.warning("%r on %s: %s", problem.key, self._store, reason)
+                self._emitter.emit(ProblemFound, problem.key, problem.reason)
