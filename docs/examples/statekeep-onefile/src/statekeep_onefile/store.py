@@ -70,7 +70,7 @@ def _blob(row: tuple[bytes, str, int] | None) -> Blob | None:
     return Blob(data, Version(version), from_nanoseconds(modified), fingerprint=version)
 
 
-class SqliteStore(StateStore):
+class OneFileStore(StateStore):
     """A store in one SQLite file; the first write makes it.
 
     Args:
@@ -83,7 +83,7 @@ class SqliteStore(StateStore):
         self._timeout = timeout
 
     def __repr__(self) -> str:
-        return f"sqlite:{self._path}"
+        return f"onefile:{self._path}"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -198,8 +198,8 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-class SqliteConfig(BaseModel):
-    """The options of ``sqlite:PATH``."""
+class OneFileConfig(BaseModel):
+    """The options of ``onefile:PATH``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -207,11 +207,11 @@ class SqliteConfig(BaseModel):
     """Seconds to wait for another process."""
 
 
-def _open(url: StoreURL, config: SqliteConfig) -> SqliteStore:
-    return SqliteStore(url.path, config.timeout)
+def _open(url: StoreURL, config: OneFileConfig) -> OneFileStore:
+    return OneFileStore(url.path, config.timeout)
 
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``sqlite:``."""
-    return [BackendSpec("sqlite", "one SQLite file", SqliteConfig, _open)]
+    """Offer ``onefile:``."""
+    return [BackendSpec("onefile", "one SQLite file", OneFileConfig, _open)]
