@@ -140,6 +140,21 @@ def test_a_damaged_database_is_corrupt(store: StateStore, path: Path) -> None:
     refuses(store, CorruptDataError)
 
 
+def test_a_damaged_document_does_not_hide_the_others(store: StateStore, path: Path) -> None:
+    store.put("notes/long.md", b"x" * 50_000)
+    with path.open("r+b") as file:
+        # A page of the document alone begins with the number of the next one.
+        file.seek(path.read_bytes().index(b"x" * 4_000) // 4096 * 4096)
+        file.write(b"\xff" * 4)
+    with pytest.raises(CorruptDataError):
+        store.get("notes/long.md")
+    found = dict(get_many(store, ["notes/long.md", "notes/plan.md"]))
+    assert found["notes/plan.md"] == store.get("notes/plan.md")
+    error = found["notes/long.md"]
+    assert isinstance(error, CorruptDataError)
+    assert (error.key, error.store) == ("notes/long.md", f"onefile:{path}")
+
+
 def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
     path.write_text("Dear diary, today I met a database." * 100)
     refuses(open_store(f"onefile:{path}"), CorruptDataError)
