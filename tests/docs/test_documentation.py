@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
-EXAMPLE = ROOT / "docs" / "examples" / "statekeep-sqlite"
+EXAMPLE = ROOT / "docs" / "examples" / "statekeep-onefile"
 _QUOTE = re.compile(r"<!-- from (\S+) -->\n(?P<block>```\w+\n(.*?)^```$)", re.DOTALL | re.MULTILINE)
 
 

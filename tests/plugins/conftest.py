@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _CHECKOUT = Path(__file__).parents[2]
 _DISTRIBUTIONS = Path(__file__).with_name("distributions")
-EXAMPLE = _CHECKOUT / "docs" / "examples" / "statekeep-sqlite"
+EXAMPLE = _CHECKOUT / "docs" / "examples" / "statekeep-onefile"
 
 _BEFORE = """
 import json, os, sys

@@ -22,7 +22,7 @@ GUIDE = EXAMPLE.parents[1] / "write-a-backend.md"
 @pytest.fixture
 def example(wheels: dict[str, Path], make_once: MakeOnce, tmp_path: Path) -> Environment:
     """Its tests, and an environment into which its wheel was installed."""
-    wanted = (f"{wheels['statekeep']}[cli]", f"{wheels['statekeep-sqlite']}[test]")
+    wanted = (f"{wheels['statekeep']}[cli]", f"{wheels['statekeep-onefile']}[test]")
     venv = make_once("example", lambda folder: install(make_venv(folder), *wanted))
     shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
     shutil.copy(EXAMPLE / "pyproject.toml", tmp_path)
@@ -41,8 +41,8 @@ def test_its_own_tests_pass(example: Environment) -> None:
 @pytest.mark.rest
 def test_it_is_listed_with_its_options(example: Environment) -> None:
     plugins = example.plugins()
-    backend = plugins["backends", "sqlite", "statekeep-sqlite"]
-    pruner = plugins["pruners", "last-of-day", "statekeep-sqlite"]
+    backend = plugins["backends", "onefile", "statekeep-onefile"]
+    pruner = plugins["pruners", "last-of-day", "statekeep-onefile"]
     assert backend["status"] == pruner["status"] == "ok"
     assert list(backend["schema"]["properties"]) == ["timeout"]
     assert list(pruner["schema"]["properties"]) == ["full_days"]
@@ -57,8 +57,8 @@ def test_the_commands_of_the_guide_do_what_it_says(example: Environment) -> None
     for done in told:
         assert done.code == 0, done.err
         assert not done.err
-    assert "statekeep-sqlite 1.0" in told[1].out
-    assert "The store is sqlite:" in told[1].out
+    assert "statekeep-onefile 1.0" in told[1].out
+    assert "The store is onefile:" in told[1].out
     assert "It keeps all" in told[0].out
     assert "0 would be pruned, 1 kept" in told[-1].out
     assert (example.folder / "state.db").exists()
@@ -66,7 +66,7 @@ def test_the_commands_of_the_guide_do_what_it_says(example: Environment) -> None
 
 def test_it_has_types(example: Environment) -> None:
     told = example.python("""
-import statekeep_sqlite
-tell(Path(statekeep_sqlite.__file__).with_name("py.typed").exists())
+import statekeep_onefile
+tell(Path(statekeep_onefile.__file__).with_name("py.typed").exists())
 """)
     assert told.told

@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 class TestStore(StateStoreContract):
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
-        return f"sqlite:{tmp_path}/state.db"
+        return f"onefile:{tmp_path}/state.db"
 
 
 class TestSessions(SessionsContract):
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
-        return f"sqlite:{tmp_path}/state.db"
+        return f"onefile:{tmp_path}/state.db"
 
 
 class TestJournals(JournalsContract):
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
-        return f"sqlite:{tmp_path}/state.db"
+        return f"onefile:{tmp_path}/state.db"
 
 
 @settings(max_examples=20, stateful_step_count=30, deadline=None)
 class Machine(StateStoreMachine):
     def location(self) -> str:
-        return f"sqlite:{tempfile.mkdtemp()}/state.db"
+        return f"onefile:{tempfile.mkdtemp()}/state.db"
 
 
 TestMachine = Machine.TestCase
@@ -54,7 +54,7 @@ TestMachine = Machine.TestCase
 @settings(max_examples=10, stateful_step_count=30, deadline=None)
 class MachineOfJournals(JournalMachine):
     def location(self) -> str:
-        return f"sqlite:{tempfile.mkdtemp()}/state.db"
+        return f"onefile:{tempfile.mkdtemp()}/state.db"
 
 
 TestMachineOfJournals = MachineOfJournals.TestCase

@@ -70,7 +70,7 @@ def _blob(row: tuple[bytes, str, int] | None) -> Blob | None:
     return Blob(data, Version(version), from_nanoseconds(modified), fingerprint=version)
 
 
-class SqliteStore(StateStore):
+class OneFileStore(StateStore):
     """A store in one SQLite file; the first write makes it.
 
     Args:
@@ -83,7 +83,7 @@ class SqliteStore(StateStore):
         self._timeout = timeout
 
     def __repr__(self) -> str:
-        return f"sqlite:{self._path}"
+        return f"onefile:{self._path}"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -94,7 +94,7 @@ class SqliteStore(StateStore):
         """See `StateStore.get`."""
         check_key(key)
         with self._connection(key) as db:
-            return _blob(db.execute(_GET, (key,)).fetchone())
+            return self._read(db, key)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
         """See `StateStore.put`."""
@@ -128,7 +128,7 @@ class SqliteStore(StateStore):
     def close(self) -> None:
         """See `StateStore.close`. Nothing stays open between calls."""
 
-    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`; one connection serves a hundred keys."""
         waiting = list(keys)
         while waiting:
@@ -136,8 +136,14 @@ class SqliteStore(StateStore):
             for key in batch:
                 check_key(key)
             with self._connection() as db:
-                found = [(key, _blob(db.execute(_GET, (key,)).fetchone())) for key in batch]
+                found = [(key, self._read_or_tell(db, key)) for key in batch]
             yield from found
+
+    def _read_or_tell(self, db: sqlite3.Connection, key: str) -> Blob | StateStoreError | None:
+        try:
+            return self._read(db, key)
+        except (AccessDeniedError, CorruptDataError) as error:
+            return error
 
     @contextmanager
     def _connection(
@@ -146,17 +152,15 @@ class SqliteStore(StateStore):
         """A connection for one operation, whose errors are statekeep's."""
         # Where nobody has written yet, nothing is to be read, and reading makes no file.
         path = self._path if creates or self._is_there() else ":memory:"
-        try:
-            with (
-                _one_at_a_time,
-                closing(sqlite3.connect(path, timeout=self._timeout, isolation_level=None)) as db,
-            ):
-                # What a call has acknowledged survives a power cut.
-                db.execute("PRAGMA synchronous = EXTRA")
-                db.execute(_TABLE)
-                yield db
-        except sqlite3.Error as error:
-            raise self._translated(error, key) from error
+        with (
+            self._translating(key),
+            _one_at_a_time,
+            closing(sqlite3.connect(path, timeout=self._timeout, isolation_level=None)) as db,
+        ):
+            # What a call has acknowledged survives a power cut.
+            db.execute("PRAGMA synchronous = EXTRA")
+            db.execute(_TABLE)
+            yield db
 
     @contextmanager
     def _transaction(self, key: str, *, creates: bool = False) -> Iterator[sqlite3.Connection]:
@@ -171,20 +175,29 @@ class SqliteStore(StateStore):
         except OSError as error:
             return error.errno != errno.ENOENT  # SQLite says what else may be wrong
 
+    def _read(self, db: sqlite3.Connection, key: str) -> Blob | None:
+        with self._translating(key):
+            return _blob(db.execute(_GET, (key,)).fetchone())
+
     def _compare(self, db: sqlite3.Connection, key: str, expect: Expect) -> None:
         row = db.execute(_VERSION, (key,)).fetchone()
         compare(row[0] if row else None, expect, key=key, store=self)
 
-    def _translated(self, error: sqlite3.Error, key: str | None) -> StateStoreError:
-        kind: type[StateStoreError]
-        match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-            case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
-                kind, advice = AccessDeniedError, "is its folder there, and may this user write?"
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
-                kind, advice = CorruptDataError, "restore it from a backup or name another file"
-            case _:  # busy or locked, out of space or memory, failed to read or write
-                kind, advice = UnavailableError, "retry later"
-        return kind(f"{error}; {advice}", key=key, store=self)
+    @contextmanager
+    def _translating(self, key: str | None) -> Iterator[None]:
+        """Makes SQLite's errors statekeep's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            kind: type[StateStoreError]
+            match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+                case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
+                    kind, advice = AccessDeniedError, "is its folder there, may this user write?"
+                case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
+                    kind, advice = CorruptDataError, "restore it from a backup or name another file"
+                case _:  # busy or locked, out of space or memory, failed to read or write
+                    kind, advice = UnavailableError, "retry later"
+            raise kind(f"{error}; {advice}", key=key, store=self) from error
 
 
 # A child that was forked in the midst of an operation would believe that it holds SQLite's locks.
@@ -198,8 +211,8 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-class SqliteConfig(BaseModel):
-    """The options of ``sqlite:PATH``."""
+class OneFileConfig(BaseModel):
+    """The options of ``onefile:PATH``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -207,11 +220,11 @@ class SqliteConfig(BaseModel):
     """Seconds to wait for another process."""
 
 
-def _open(url: StoreURL, config: SqliteConfig) -> SqliteStore:
-    return SqliteStore(url.path, config.timeout)
+def _open(url: StoreURL, config: OneFileConfig) -> OneFileStore:
+    return OneFileStore(url.path, config.timeout)
 
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``sqlite:``."""
-    return [BackendSpec("sqlite", "one SQLite file", SqliteConfig, _open)]
+    """Offer ``onefile:``."""
+    return [BackendSpec("onefile", "one SQLite file", OneFileConfig, _open)]

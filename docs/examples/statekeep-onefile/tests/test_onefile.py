@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> StateStore:
     """A store with one document, which does not wait for others."""
-    store = open_store(f"sqlite:{path}?timeout=0")
+    store = open_store(f"onefile:{path}?timeout=0")
     store.put("notes/plan.md", b"x")
     return store
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_moved_during_a_write_is_not_written(
     monkeypatch.setattr("time.time_ns", move_it)
     with pytest.raises(AccessDeniedError):
         store.put("notes/plan.md", b"y")
-    blob = open_store(f"sqlite:{moved}").get("notes/plan.md")
+    blob = open_store(f"onefile:{moved}").get("notes/plan.md")
     assert blob is not None
     assert blob.data == b"x"
 
@@ -112,7 +112,7 @@ def test_a_file_that_is_moved_during_a_write_is_not_written(
 def test_the_first_write_makes_the_database(path: Path, before: str) -> None:
     if before == "an empty file":
         path.touch()
-    with open_store(f"sqlite:{path}") as store:
+    with open_store(f"onefile:{path}") as store:
         assert store.get("notes/plan.md") is None
         assert list(store.scan()) == []
         assert dict(get_many(store, ["notes/plan.md"])) == {"notes/plan.md": None}
@@ -127,12 +127,12 @@ def test_the_first_write_makes_the_database(path: Path, before: str) -> None:
 
 def test_a_path_that_leads_nowhere_is_refused(path: Path) -> None:
     path.write_text("no folder")
-    refuses(open_store(f"sqlite:{path}/state.db"), AccessDeniedError)
+    refuses(open_store(f"onefile:{path}/state.db"), AccessDeniedError)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AccessDeniedError, match=r"is its folder there.*/no/state\.db"):
-        open_store(f"sqlite:{tmp_path}/no/state.db").put("notes/plan.md", b"x")
+        open_store(f"onefile:{tmp_path}/no/state.db").put("notes/plan.md", b"x")
 
 
 def test_a_damaged_database_is_corrupt(store: StateStore, path: Path) -> None:
@@ -140,22 +140,37 @@ def test_a_damaged_database_is_corrupt(store: StateStore, path: Path) -> None:
     refuses(store, CorruptDataError)
 
 
+def test_a_damaged_document_does_not_hide_the_others(store: StateStore, path: Path) -> None:
+    store.put("notes/long.md", b"x" * 50_000)
+    with path.open("r+b") as file:
+        # A page of the document alone begins with the number of the next one.
+        file.seek(path.read_bytes().index(b"x" * 4_000) // 4096 * 4096)
+        file.write(b"\xff" * 4)
+    with pytest.raises(CorruptDataError):
+        store.get("notes/long.md")
+    found = dict(get_many(store, ["notes/long.md", "notes/plan.md"]))
+    assert found["notes/plan.md"] == store.get("notes/plan.md")
+    error = found["notes/long.md"]
+    assert isinstance(error, CorruptDataError)
+    assert (error.key, error.store) == ("notes/long.md", f"onefile:{path}")
+
+
 def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
     path.write_text("Dear diary, today I met a database." * 100)
-    refuses(open_store(f"sqlite:{path}"), CorruptDataError)
+    refuses(open_store(f"onefile:{path}"), CorruptDataError)
     assert path.read_text().startswith("Dear diary")
 
 
 def test_a_table_of_somebody_else_is_left_alone(path: Path) -> None:
     with closing(sqlite3.connect(path)) as theirs:
         theirs.execute("CREATE TABLE statekeep (state TEXT)")
-    refuses(open_store(f"sqlite:{path}"), CorruptDataError)
+    refuses(open_store(f"onefile:{path}"), CorruptDataError)
 
 
 def test_other_tables_of_the_database_do_not_matter(path: Path) -> None:
     with closing(sqlite3.connect(path)) as theirs:
         theirs.execute("CREATE TABLE documents (id INTEGER)")
-    with open_store(f"sqlite:{path}") as store:
+    with open_store(f"onefile:{path}") as store:
         store.put("notes/plan.md", b"x")
         assert [entry.key for entry in store.scan()] == ["notes/plan.md"]
 
@@ -202,7 +217,7 @@ def test_many_are_read_in_batches(store: StateStore) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_that_is_forked_while_a_thread_writes_can_write_too(path: Path) -> None:
-    store = open_store(f"sqlite:{path}")
+    store = open_store(f"onefile:{path}")
     done = threading.Event()
 
     def write() -> None:
