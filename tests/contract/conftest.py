@@ -53,12 +53,14 @@ def _every_day(backend: str, file: str, test: str) -> bool:
         if file == "test_stores.py":
             return backend == SEAWEEDFS or (backend == MOTO and not is_long)
         return file in KITS and backend == SEAWEEDFS and not is_long
-    if "renaming" in backend:
+    if backend in {"local, renaming", "sqlite, full"}:
         return file in KITS
+    if backend == "sqlite":
+        return file in KITS | {"test_index.py", "test_pruning.py"}
     return file != "test_wrappers.py"
 
 
-@pytest.fixture(params=["memory", "local", "moto+s3fs", "seaweedfs+obstore"])
+@pytest.fixture(params=["memory", "local", "sqlite", "moto+s3fs", "seaweedfs+obstore"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Those that can do all; the contracts run over more."""
     name: str = request.param
@@ -77,6 +79,8 @@ def new_location(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
         "memory": "memory:{}",
         "local": f"{tmp_path}/not/there/{{}}",
         "local, renaming": f"file:{tmp_path}/{{}}?durability=rename",
+        "sqlite": f"sqlite:{tmp_path}/not/there/{{}}.db?durability=normal",
+        "sqlite, full": f"sqlite:{tmp_path}/{{}}.db",
         "fsspec's memory": "fsspec+memory://{}/prefix",
         "fsspec's files": f"fsspec+file://{tmp_path}/not/there/{{}}",
     }[backend]

@@ -26,7 +26,7 @@ from statekeep.doctor import repairs as repair_module
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.records import CachedRecords, encode_index
 from statekeep.retention.copies import copy_key
-from statekeep.store import Blob
+from statekeep.store import Blob, SupportsQuery, power
 from statekeep.store.keys import QUARANTINE, STAMP, TRASH
 from statekeep.timestamps import utc_now
 from statekeep_backends import memory as memory_module
@@ -34,6 +34,7 @@ from statekeep_backends import memory as memory_module
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+INDEX = SESSION_HEADS.index
 HOUR = timedelta(hours=1)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 SESSION = Session.new("ada", "elsewhere").to_json()
@@ -91,7 +92,7 @@ def fill(store: StateStore) -> dict[str, tuple[bytes, str]]:
         session = sessions.get_or_create("ada", f"{session_id} thrown away")
         sessions.delete(session.id, trash=True)
     store.put(STAMP, b'{"claimed_at": "2024-06-01T00:00:00Z"}')
-    store.put(SESSION_HEADS.index, encode_index(CachedRecords()))
+    store.put(INDEX, encode_index(CachedRecords()))
     return everything(store)
 
 
@@ -125,11 +126,24 @@ def kinds(diagnosis: Diagnosis) -> list[tuple[str, str]]:
 
 def test_a_sound_store_is_healthy_and_stays_as_it_is(store: StateStore) -> None:
     sound = fill(store)
+    if power(store, SupportsQuery):
+        store.delete(INDEX)
+        del sound[INDEX]
     diagnosis = diagnose(store)
     assert diagnosis == Diagnosis(str(store), True, 7, 0, ())
     assert diagnosis.healthy
     report = repair(store, diagnosis)
     assert report.healthy
+    assert everything(store) == sound
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_an_index_that_nobody_reads_is_removed(store: StateStore) -> None:
+    sound = fill(store)
+    diagnosis = diagnose(store)
+    assert kinds(diagnosis) == [("summary index", INDEX)]
+    assert repair(store, diagnosis).healthy
+    del sound[INDEX]
     assert everything(store) == sound
 
 
@@ -172,12 +186,12 @@ def test_every_store_is_repaired(store: StateStore) -> None:
     sound = fill(store)
     # Several kinds of damage are of one name; here each has its own.
     damage = {key: data for key, data, _ in DAMAGE.values()}
-    for key, data in (damage | {SESSION_HEADS.index: b"{"}).items():
+    for key, data in (damage | {INDEX: b"{"}).items():
         sound.pop(key, None)
         store.put(key, data)
     before = everything(store)
     diagnosis = diagnose(store)
-    assert {each.place for each in diagnosis.problems} == damage.keys() | {SESSION_HEADS.index}
+    assert {each.place for each in diagnosis.problems} == damage.keys() | {INDEX}
     assert everything(store) == before
     report = repair(store, diagnosis)
     assert report.healthy
@@ -189,12 +203,12 @@ def test_every_store_is_repaired(store: StateStore) -> None:
 
 def test_a_damaged_summary_index_is_removed(memory: StateStore) -> None:
     sound = fill(memory)
-    memory.put(SESSION_HEADS.index, encode_index(CachedRecords())[:-1])
+    memory.put(INDEX, encode_index(CachedRecords())[:-1])
     diagnosis = diagnose(memory)
-    assert kinds(diagnosis) == [("summary index", SESSION_HEADS.index)]
+    assert kinds(diagnosis) == [("summary index", INDEX)]
     (repaired,) = repair(memory, diagnosis).repaired
     assert repaired.to is None
-    del sound[SESSION_HEADS.index]
+    del sound[INDEX]
     assert everything(memory) == sound
     assert diagnose(memory).healthy
 
@@ -485,7 +499,7 @@ def test_a_store_without_conditions_is_repaired_as_well_as_it_can(default_form: 
     with open_store(f"fsspec+memory://doctor-without-conditions-{default_form}") as store:
         store.put("sessions/x.json", b"{")
         store.put("sessions/y.json", b"{")
-        store.put(SESSION_HEADS.index, b"{")
+        store.put(INDEX, b"{")
         diagnosis = diagnose(store)
         store.put("sessions/y.json", Session.new("ada", "y").to_json())
         report = repair(store, diagnosis)

@@ -70,7 +70,7 @@ def attempt(operation: Callable[[], object]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("backend", ["memory", "local, renaming"])
+@pytest.mark.parametrize("backend", ["memory", "local, renaming", "sqlite"])
 class TestSessions:
     def test_no_acknowledged_update_is_lost_and_none_happens_twice(
         self, store: StateStore, faulty: FaultyStore, kind: str

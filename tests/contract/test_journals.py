@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "memory",
         "local",
         "local, renaming",
+        "sqlite",
         "fsspec's memory",
         "fsspec's files",
         "moto+s3fs",
@@ -33,10 +34,12 @@ class TestJournals(JournalsContract):
 
     @pytest.fixture
     def race(self, backend: str) -> tuple[int, int]:
-        return (4, 25) if backend in {"local", "seaweedfs+obstore"} else (2, 10)
+        return (4, 25) if backend in {"local", "sqlite", "seaweedfs+obstore"} else (2, 10)
 
 
-@pytest.mark.parametrize("backend", ["memory", "local", "local, renaming", "seaweedfs+obstore"])
+@pytest.mark.parametrize(
+    "backend", ["memory", "local", "local, renaming", "sqlite", "seaweedfs+obstore"]
+)
 def test_a_journal_is_a_list_whatever_is_done(
     backend: str, new_location: Callable[[], str]
 ) -> None:

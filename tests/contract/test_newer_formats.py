@@ -45,7 +45,7 @@ KNOWN = [
 KEY = session_key("s")
 REFUSED = r"format \d+ .* upgrade statekeep"
 
-pytestmark = pytest.mark.parametrize("backend", ["memory", "local, renaming"])
+pytestmark = pytest.mark.parametrize("backend", ["memory", "local, renaming", "sqlite"])
 
 
 @pytest.fixture(params=["detect", "last-writer-wins"])

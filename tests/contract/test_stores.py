@@ -30,6 +30,8 @@ CLAIMS = {
     "memory": Capabilities(conditional_put=True, conditional_delete=True, shared=False),
     "local": EVERYTHING,
     "local, renaming": EVERYTHING,
+    "sqlite": EVERYTHING,
+    "sqlite, full": EVERYTHING,
     "fsspec's memory": Capabilities(conditional_put=False, conditional_delete=False, shared=False),
     "fsspec's files": Capabilities(conditional_put=False, conditional_delete=False, shared=True),
     "moto+s3fs": FAR_AWAY,
@@ -47,7 +49,7 @@ class TestStore(StateStoreContract):
 
     @pytest.fixture
     def raw(self, backend: str, location: str) -> MutableMapping[str, bytes]:
-        if backend == "memory":
+        if backend == "memory" or backend.startswith("sqlite"):
             pytest.skip("there is no way around it")
         place, _, query = location.partition("?")
         if location.startswith("s3:"):
@@ -65,6 +67,8 @@ class TestStore(StateStoreContract):
             return (
                 f"{location.partition('?')[0]}?endpoint_url=http://127.0.0.1:1&retries=0&{client}"
             )
+        if backend.startswith("sqlite"):
+            return "sqlite:/dev/null/x"
         return "fsspec+file:///dev/null/x" if backend == "fsspec's files" else "/dev/null/x"
 
     @pytest.fixture(autouse=True)

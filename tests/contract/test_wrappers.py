@@ -18,7 +18,9 @@ from statekeep.store import (
     SupportsDeleteMany,
     SupportsGetMany,
     SupportsInspect,
+    SupportsQuery,
     SupportsSweep,
+    SupportsVacuum,
     get_many,
     power,
 )
@@ -34,14 +36,21 @@ if TYPE_CHECKING:
 
     from statekeep import StateStoreError
 
-POWERS = [SupportsGetMany, SupportsDeleteMany, SupportsSweep, SupportsInspect]
+POWERS = [
+    SupportsGetMany,
+    SupportsDeleteMany,
+    SupportsSweep,
+    SupportsInspect,
+    SupportsQuery,
+    SupportsVacuum,
+]
 
 
 def _compressed_size(_: object, key: str, data: bytes) -> int:  # noqa: ARG001
     return len(zlib.compress(data))
 
 
-@pytest.fixture(params=["memory", "local", "seaweedfs+obstore"])
+@pytest.fixture(params=["memory", "local", "sqlite", "seaweedfs+obstore"])
 def backend(request: pytest.FixtureRequest) -> str:
     """One of each kind: a wrapper does the same over another server."""
     name: str = request.param
@@ -55,7 +64,7 @@ class _Wrapped:
 
 
 class _WithoutServers(_Wrapped):
-    @pytest.fixture(params=["memory", "local"])
+    @pytest.fixture(params=["memory", "local", "sqlite"])
     def backend(self, request: pytest.FixtureRequest) -> str:
         """Those two, because all servers are asked in the same few ways."""
         name: str = request.param

@@ -198,7 +198,7 @@ CALLS: list[tuple[str, type[Exception], str]] = [
         TypeError,
         "updated_before: an aware datetime or None, not str",
     ),
-    ('sessions.list(cursor="x")', InvalidKeyError, "not a cursor of a listing: 'x'"),
+    ('sessions.list(cursor="x")', InvalidKeyError, "not a cursor of a listing in this order: 'x'"),
     ('sessions.pin("s", "tomorrow")', TypeError, "until: an aware datetime or None, not str"),
     ('sessions.pin("s", NAIVE)', ValueError, "until is naive; give it a time zone"),
     ('sessions.pin("none")', NotFoundError, "no such session"),

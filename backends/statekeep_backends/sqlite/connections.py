@@ -217,7 +217,7 @@ class Connections:
         """
         try:
             found = self._path.stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
 

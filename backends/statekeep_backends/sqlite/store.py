@@ -299,14 +299,7 @@ class SqliteStore(StateStore):
         )
 
     def vacuum(self) -> None:
-        """Write the file anew, without the room that deleted documents have left.
-
-        Others cannot write meanwhile, and it takes as much room again as the documents do.
-
-        Raises:
-            UnavailableError: Another process is writing, or there is no room.
-            AccessDeniedError: This user may not write the file.
-        """
+        """See `SupportsVacuum`: it writes the file anew."""
         try:
             self._connections.read(_vacuum)
         except FAILURES as error:

@@ -14,6 +14,7 @@ from statekeep.config.opening import open_store
 from statekeep.doctor import diagnose
 from statekeep.doctor import repair as repair_store
 from statekeep.errors import CorruptDataError
+from statekeep.store.powers import vacuum as vacuum_store
 from statekeep.views import views
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ def doctor(
         bool,
         typer.Option("--documents", help="Take documents that cannot be read for damage, too."),
     ] = False,
+    vacuum: Annotated[
+        bool,
+        typer.Option(
+            "--vacuum",
+            help="Afterwards give back the room that deletions left; nobody can write meanwhile. "
+            "Of SQLite.",
+        ),
+    ] = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,6 +57,8 @@ def doctor(
         with output.bar("examining") as show:
             diagnosis = diagnose(opened, documents=documents, progress=show)
         report = _repair(opened, diagnosis) if repair else None
+        if vacuum:
+            vacuum_store(opened)
     if as_json:
         output.print_json(views.diagnosis(diagnosis, report))
     else:

@@ -49,7 +49,8 @@ from statekeep.store.keys import (
     parse_document_key,
     session_key,
 )
-from statekeep.store.powers import get_many, inspect
+from statekeep.store.powers import get_many, inspect, power
+from statekeep.store.query import SupportsQuery
 from statekeep.timestamps import (
     UnholdableTimeError,
     format_timestamp,
@@ -119,11 +120,15 @@ def diagnose(
         if progress:
             progress(next(done), total)
 
+    unused = power(store, SupportsQuery) is not None
     for key, blob in get_many(store, [*examined, *own]):
         if isinstance(blob, StateStoreError):
             findings.append(Finding("unreadable", key, blob.message))
         elif blob is not None:
             found, head = _examine(key, blob, documents=documents)
+            if unused and _is_index(key):
+                reason = "this store lists by records of its own, and nobody reads it"
+                found = [Finding("summary index", key, reason, "remove", version=blob.version)]
             findings += found
             if head:
                 heads.append(head)

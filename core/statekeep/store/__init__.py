@@ -16,11 +16,13 @@ from statekeep.store.powers import (
     SupportsGetMany,
     SupportsInspect,
     SupportsSweep,
+    SupportsVacuum,
     delete_many,
     get_many,
     inspect,
     power,
     sweep,
+    vacuum,
 )
 from statekeep.store.protocol import (
     ABSENT,
@@ -78,6 +80,7 @@ __all__ = [
     "SupportsInspect",
     "SupportsQuery",
     "SupportsSweep",
+    "SupportsVacuum",
     "TransformingStore",
     "Version",
     "check_expectation",
@@ -91,4 +94,5 @@ __all__ = [
     "is_key",
     "power",
     "sweep",
+    "vacuum",
 ]

@@ -249,6 +249,16 @@ def _guard_repair(method: Member) -> Member:
     return repair
 
 
+def _guard_vacuum(method: Member) -> Member:
+    @wraps(method)
+    def vacuum(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._statekeep_closed:
+            refuse_closed(self)
+        return method(self, *args, **kwargs)
+
+    return vacuum
+
+
 def _guard_close(method: Member) -> Member:
     @wraps(method)
     def close(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -273,6 +283,7 @@ _GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
     "repair": _guard_repair,
     "scan": _guard_scan,
     "sweep": _guard_sweep,
+    "vacuum": _guard_vacuum,
 }
 _OF_QUERIES: Final[dict[str, Callable[[Member], Member]]] = {
     "count": _guard_reading,

@@ -11,7 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from statekeep._arguments import refuse_type
-from statekeep.errors import AccessDeniedError, CorruptDataError, StateStoreError
+from statekeep.errors import (
+    AccessDeniedError,
+    CorruptDataError,
+    StateStoreError,
+    UnsupportedError,
+)
 from statekeep.store.arguments import plain_keys
 from statekeep.store.query import Record, SupportsQuery
 
@@ -30,12 +35,14 @@ __all__ = [
     "SupportsInspect",
     "SupportsQuery",
     "SupportsSweep",
+    "SupportsVacuum",
     "delete_many",
     "get_many",
     "inspect",
     "methods_of",
     "power",
     "sweep",
+    "vacuum",
 ]
 
 P = TypeVar("P")
@@ -106,6 +113,15 @@ class SupportsSweep(Protocol):
         Returns:
             How many were removed. What this process may not see or remove stays.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsVacuum(Protocol):
+    """A store whose file keeps the room that deleted documents leave."""
+
+    def vacuum(self) -> None:
+        """See the function `vacuum`."""
         ...
 
 
@@ -191,7 +207,7 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
     Args:
         store: Any store.
         protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSweep`,
-            `SupportsInspect` or `SupportsQuery`.
+            `SupportsInspect`, `SupportsQuery` or `SupportsVacuum`.
 
     Raises:
         TypeError: It is no store.
@@ -308,3 +324,25 @@ def inspect(store: StateStore, *, older_than: timedelta) -> Iterator[Anomaly]:
     """
     if able := power(store, SupportsInspect):
         yield from able.inspect(older_than=older_than)
+
+
+def vacuum(store: StateStore) -> None:
+    """Give back the room that deleted documents have left.
+
+    Nobody can write meanwhile, and it takes as much room again as what is stored.
+
+    Args:
+        store: Whose.
+
+    Raises:
+        UnsupportedError: This store keeps no such room.
+        UnavailableError: Another process is writing, or there is too little room.
+        AccessDeniedError: The store refused.
+    """
+    able = power(store, SupportsVacuum)
+    if able is None:
+        raise UnsupportedError(
+            "this store keeps no room of what was deleted, so there is none to give back",
+            store=store,
+        )
+    able.vacuum()

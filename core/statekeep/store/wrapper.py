@@ -18,6 +18,7 @@ from statekeep.store.powers import (
     SupportsInspect,
     SupportsQuery,
     SupportsSweep,
+    SupportsVacuum,
     power,
 )
 from statekeep.store.protocol import ANY, Blob, Capabilities, Entry, Expect, ExpectSeen, StateStore
@@ -38,6 +39,7 @@ P = TypeVar("P")
 _POWERS: Final[dict[type, tuple[str, ...]]] = {
     SupportsInspect: (),
     SupportsSweep: (),
+    SupportsVacuum: (),
     **{power: members for power, (_, members) in powers.FASTER.items()},
 }
 
@@ -181,6 +183,10 @@ class StoreWrapper(StateStore):
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep`."""
         return powers.sweep(self._inner, older_than=older_than)
+
+    def vacuum(self) -> None:
+        """See `SupportsVacuum`."""
+        powers.vacuum(self._inner)
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
         """See `SupportsInspect`."""

@@ -40,6 +40,7 @@ from statekeep.retention import Victim
 from statekeep.store import StoreWrapper
 from statekeep.store.keys import RESERVED, session_key
 from statekeep.testing.hostile import hostile_ids
+from statekeep.testing.listing import ListingContract
 from statekeep.testing.processes import in_processes, take_part
 from statekeep.testing.turns import TurnsContract
 
@@ -56,7 +57,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 
 
-class SessionsContract(TurnsContract):
+class SessionsContract(ListingContract, TurnsContract):
     """What `Sessions` promises over every store: subclass it and override `location`.
 
     On a store that cannot detect conflicts the sessions are opened as last writer wins, and the

@@ -43,6 +43,7 @@ from statekeep.testing.checks import (
 from statekeep.testing.claims import NO_SUCH_VERSION, claims
 from statekeep.testing.hostile import hostile_ids, hostile_names
 from statekeep.testing.processes import in_processes, increment, increment_at, write_at
+from statekeep.testing.querying import QueryContract
 from statekeep.testing.scanning import ScanningContract, compare_fingerprints
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ _SKEW = timedelta(minutes=15)
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
-class StateStoreContract(AnswersContract, AppendingContract, CallsContract, ScanningContract):
+class StateStoreContract(
+    AnswersContract, AppendingContract, CallsContract, QueryContract, ScanningContract
+):
     """What every store promises: subclass it and override `location`.
 
     What a store claims in its `capabilities` must work, and what it does not claim must raise
