@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import inspect
 import os
 import re
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 import wrappers
@@ -21,7 +23,10 @@ from sybil.parsers.markdown import CodeBlockParser
 from statekeep import errors, events
 from statekeep.cli.errors import EXIT_CODES
 from statekeep.config import Settings, load_settings
+from statekeep.doctor.findings import FindingKind
+from statekeep.plugins.builtin import BUILTIN
 from statekeep.plugins.hooks import HookSpecs
+from statekeep.store.query import ORDERS, Filter
 from statekeep_plugins import telemetry
 
 if TYPE_CHECKING:
@@ -170,6 +175,42 @@ def test_the_wrappers_that_are_shown_are_those_that_the_kit_runs_over() -> None:
     page = (ROOT / "docs" / "wrappers.md").read_text()
     for wrapper in (wrappers.ReadCounter, wrappers.CompressingStore):
         assert inspect.getsource(wrapper).replace("  # noqa: ARG002", "") in page
+
+
+_PAGES_OF_BACKENDS = {"file": "local-disk"}
+
+
+@pytest.mark.parametrize("scheme", BUILTIN["statekeep.backends"])
+def test_every_backend_is_described_under_the_same_headings_with_its_options(scheme: str) -> None:
+    folder = ROOT / "docs" / "backends"
+    page = (folder / f"{_PAGES_OF_BACKENDS.get(scheme, scheme)}.md").read_text()
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE)[:5] == [
+        "When to use it",
+        "Opening it",
+        "Options",
+        "What it promises",
+        "What it does not",
+    ]
+    options = page.partition("\n## Options\n")[2].partition("\n## ")[0]
+    module = importlib.import_module(BUILTIN["statekeep.backends"][scheme])
+    (spec,) = module.statekeep_backends()
+    named = re.findall(r"^\| (`\w.*?) \|", options, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(named))) == sorted(spec.config.model_fields)
+
+
+def test_every_kind_of_finding_is_described() -> None:
+    described = (ROOT / "docs" / "doctor.md").read_text()
+    for kind in get_args(FindingKind):
+        assert f"`{kind}`" in described, kind
+
+
+def test_every_filter_and_order_of_a_listing_is_described() -> None:
+    described = (ROOT / "docs" / "guide.md").read_text().partition("### Listing")[2]
+    described = described.partition("\n## ")[0]
+    for field in dataclasses.fields(Filter):
+        assert f"`{field.name}`" in described, field.name
+    for order in ORDERS.keys() - {"updated"}:
+        assert f'`order="{order}"`' in described, order
 
 
 def test_every_exit_code_is_described() -> None:
