@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import stat
 import threading
 import time
 import weakref
@@ -34,7 +35,7 @@ Durability = Literal["full", "normal"]
 _IDLE: Final = 16
 """Connections that are kept for calls to come."""
 
-_WAIT, _LONGEST_WAIT = 0.0005, 0.02
+_WAIT, _LONGEST_WAIT = 0.0005, 0.005
 _LOG_BYTES: Final = 64 * 2**20
 """To which the log of changes is cut when it has grown beyond it and all of it is in the file."""
 
@@ -43,24 +44,28 @@ class UncertainError(Exception):
     """A transaction failed while it was committed, so it may have landed."""
 
 
+class _Frozen(sqlite3.Connection):
+    """Sees nothing of what is written after it was opened, so it serves one call."""
+
+
 class _Gate:
     """Lets calls in while nobody forks, and a fork while no call is inside."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside: list[int] = []
-        self._forking = False
+        self._forks = 0
 
     def __enter__(self) -> None:
         with self._changed:
-            while self._forking:
+            while self._forks:
                 self._changed.wait()
             self._inside.append(threading.get_ident())
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._inside.remove(threading.get_ident())
-            if self._forking:
+            if self._forks:
                 self._changed.notify_all()
 
     def before_fork(self) -> None:
@@ -68,15 +73,15 @@ class _Gate:
         own = threading.get_ident()
         # Held over the fork: in the child, nobody would release what another thread holds.
         self._changed.acquire()
-        self._forking = True
+        self._forks += 1
         while any(each != own for each in self._inside):
             self._changed.wait()
         for connections in _all:
             connections.close_idle()
 
     def after_fork(self) -> None:
-        """Let calls in again."""
-        self._forking = False
+        """Let calls in again, once nobody else forks."""
+        self._forks -= 1
         self._changed.notify_all()
         self._changed.release()
 
@@ -86,6 +91,7 @@ class _Gate:
         _making = threading.Lock()
         for connections in _all:
             connections.renew_locks()
+        self._forks = 1  # what other threads began ends in the parent
         self.after_fork()
 
 
@@ -152,7 +158,8 @@ class Connections:
     def close(self) -> None:
         """Close all connections; those in use once they are given back."""
         self._is_closed = True
-        self.close_idle()
+        with _gate:
+            self.close_idle()
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses."""
@@ -167,10 +174,7 @@ class Connections:
             try:
                 return attempt()
             except sqlite3.OperationalError as error:
-                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                    raise
-                if time.monotonic() >= deadline:
+                if not _is_busy(error) or time.monotonic() >= deadline:
                     raise
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - to part those who wait
             wait = min(2 * wait, _LONGEST_WAIT)
@@ -186,6 +190,8 @@ class Connections:
         with _gate, self._lent(self.find() or self._make()) as db:
             if not _is_ours(db):
                 _create(db)
+            elif not isinstance(db, _Frozen) and _mode(db) != "wal":
+                _keep_log(db)  # as of a copy that `VACUUM INTO` made
             with transaction(db):
                 return work(db)
 
@@ -198,32 +204,37 @@ class Connections:
             if db is None:
                 db = self._open(reading=reading)
             yield db
-        except (sqlite3.Error, UncertainError):
+        except (sqlite3.Error, UncertainError) as error:
             # It may be of a file that is gone, or not know what became of its last statement.
-            if db is not None:
+            if _is_busy(error):
+                self._give_back(db, found)
+            elif db is not None:
                 db.close()
             raise
         except BaseException:
-            self._give_back(db)
+            self._give_back(db, found)
             raise
         else:
-            self._give_back(db)
+            self._give_back(db, found)
 
     def find(self) -> tuple[int, int] | None:
         """The file that is there; None if none is.
 
         Raises:
+            CorruptDataError: It is a folder, or something else that holds no bytes.
             OSError: It cannot be looked at.
         """
         try:
             found = self._path.stat()
         except FileNotFoundError:
             return None
+        if not stat.S_ISREG(found.st_mode):
+            raise CorruptDataError("it is no file; name another", landed="no")
         return found.st_dev, found.st_ino
 
     def _make(self) -> tuple[int, int]:
         """Make an empty file that only its owner may read, where there is none."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(self._path.parent)
         filesystems.refuse_network(self._path.parent)
         # Whoever closes a file lets go of all locks that this process has on it, SQLite's among
         # them; so nobody connects before this one is closed.
@@ -235,7 +246,7 @@ class Connections:
 
     def _take(self, found: tuple[int, int]) -> sqlite3.Connection | None:
         if self._is_closed:
-            raise ClosedError("the store was closed meanwhile; open it again")
+            raise ClosedError("the store was closed meanwhile; open it again", landed="no")
         stale: list[sqlite3.Connection] = []
         with self._lock:
             if self._file != found:
@@ -246,11 +257,17 @@ class Connections:
             each.close()
         return db
 
-    def _give_back(self, db: sqlite3.Connection | None) -> None:
+    def _give_back(self, db: sqlite3.Connection | None, found: tuple[int, int]) -> None:
         if db is None:
             return
         with self._lock:
-            if not self._is_closed and not db.in_transaction and len(self._idle) < _IDLE:
+            if (
+                not self._is_closed
+                and self._file == found  # and not replaced meanwhile
+                and not isinstance(db, _Frozen)
+                and not db.in_transaction
+                and len(self._idle) < _IDLE
+            ):
                 self._idle.append(db)
                 return
         db.close()
@@ -261,21 +278,25 @@ class Connections:
         try:
             db.execute("PRAGMA application_id")
             return self._set_up(db)
-        except sqlite3.OperationalError as error:
+        except BaseException as error:
             db.close()
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if not reading or code not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
                 raise
-            # Where nothing may be written beside it, SQLite reads only what nobody writes.
-            if Path(f"{self._path}-wal").exists():
+            # Where nothing may be written beside it, SQLite reads only what nobody writes. A link
+            # lies elsewhere than the log.
+            if Path(f"{os.path.realpath(self._path)}-wal").exists():
                 raise
-        return self._set_up(self._connect("mode=ro&immutable=1"))
+        return self._set_up(self._connect("mode=ro&immutable=1", _Frozen))
 
-    def _connect(self, how: str) -> sqlite3.Connection:
+    def _connect(
+        self, how: str, kind: type[sqlite3.Connection] = sqlite3.Connection
+    ) -> sqlite3.Connection:
         with _making:
             return sqlite3.connect(
-                f"file:{quote(os.fspath(self._path))}?{how}",
+                f"file://{quote(os.fsencode(self._path))}?{how}",
                 uri=True,
+                factory=kind,
                 timeout=0,
                 isolation_level=None,
                 check_same_thread=False,
@@ -322,6 +343,11 @@ def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[Non
         raise UncertainError from error
 
 
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 def _is_ours(db: sqlite3.Connection) -> bool:
     """Whether it has our tables; not yet if it is empty.
 
@@ -333,13 +359,19 @@ def _is_ours(db: sqlite3.Connection) -> bool:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if (application, version) == (APPLICATION_ID, VERSION):
         return True
+    # Again, all at one moment: another process may be making the tables.
+    application, version, tables = db.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
+        "FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
+    if (application, version) == (APPLICATION_ID, VERSION):
+        return True
     if application == APPLICATION_ID:
         raise UnsupportedError(
             f"its tables are those of a newer version of statekeep ({version}, and known is "
             f"{VERSION}); upgrade statekeep",
             landed="no",
         )
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application or version or tables:
         raise CorruptDataError(
             "it is the database of another program; name another file", landed="no"
@@ -347,7 +379,21 @@ def _is_ours(db: sqlite3.Connection) -> bool:
     return False
 
 
-def _create(db: sqlite3.Connection) -> None:
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, that only their owner may enter."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    filesystems.flush_folder(folder.parent)
+
+
+def _mode(db: sqlite3.Connection) -> str:
+    (mode,) = db.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
+def _keep_log(db: sqlite3.Connection) -> None:
     (mode,) = db.execute("PRAGMA journal_mode = wal").fetchone()
     if mode != "wal":
         raise UnsupportedError(
@@ -355,6 +401,10 @@ def _create(db: sqlite3.Connection) -> None:
             "local disk",
             landed="no",
         )
+
+
+def _create(db: sqlite3.Connection) -> None:
+    _keep_log(db)
     with transaction(db):
         if not _is_ours(db):  # another process was first
             for statement in CREATE:

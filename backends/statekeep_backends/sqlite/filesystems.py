@@ -19,7 +19,7 @@ __all__ = ["flush_folder", "kind_of", "refuse_network"]
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _is_network = re.compile(
-    r"nfs\d?|cifs|smb\w*|afs|ncp\w*|9p|ceph|lustre|gpfs|beegfs|glusterfs|ocfs2|gfs2|pvfs2|orangefs"
+    r"nfs\d?|cifs|smb\w*|afs|ncp\w*|ceph|lustre|gpfs|beegfs|glusterfs|ocfs2|gfs2|pvfs2|orangefs"
     r"|coda|davfs|fuse\.(sshfs|s3fs|gcsfuse|glusterfs|ceph\w*|rclone|davfs\w*|juicefs|moosefs"
     r"|curlftpfs|blobfuse\w*|goofys|mountpoint-s3)"
 ).fullmatch

@@ -59,7 +59,7 @@ from statekeep.timestamps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from statekeep.store.powers import RepairAction
     from statekeep.store.protocol import Blob, StateStore
@@ -100,6 +100,27 @@ def diagnose(
         ...     [finding.kind for finding in diagnose(store).problems]
         ['corrupt session']
     """
+    anomalies = [
+        Finding(each.kind, each.place, each.reason, each.action, each.harmless, anomaly=each)
+        for each in inspect(store, older_than=_STALE)
+    ]
+    try:
+        return _diagnose(store, anomalies, documents=documents, progress=progress)
+    except CorruptDataError:
+        damage = tuple([each for each in anomalies if each.kind == "damage"])
+        if not damage:
+            raise
+        # What is wrong with the whole of it is all that can be said.
+        return Diagnosis(str(store), True, 0, 0, damage)
+
+
+def _diagnose(
+    store: StateStore,
+    anomalies: Sequence[Finding],
+    *,
+    documents: bool,
+    progress: Callable[[int, int], object] | None,
+) -> Diagnosis:
     # By key, because a folder that is written while it is scanned may name a file twice.
     sizes = {entry.key: entry.size for entry in store.scan()}
     keys = [*sizes]
@@ -140,10 +161,7 @@ def diagnose(
     total += sum(len(head.segments) for head in heads)
     findings += examine_segments(store, heads, show)
     findings += find_orphans(store, unnamed, sizes)
-    findings += [
-        Finding(each.kind, each.place, each.reason, each.action, each.harmless, anomaly=each)
-        for each in inspect(store, older_than=_STALE)
-    ]
+    findings += anomalies
     if not is_store:
         findings = [replace(each, action=None, harmless=True) for each in findings]
     return Diagnosis(

@@ -186,13 +186,19 @@ class SupportsInspect(Protocol):
         ...
 
 
-FASTER: Final[dict[type, tuple[str, tuple[str, ...]]]] = {
-    SupportsAppend: ("append", ("put",)),
-    SupportsDeleteMany: ("delete_many", ("delete",)),
-    SupportsGetMany: ("get_many", ("get",)),
-    SupportsQuery: ("query", ("put", "scan", "get")),
+FASTER: Final[dict[type, tuple[tuple[str, str], ...]]] = {
+    SupportsAppend: (("append", "put"),),
+    SupportsDeleteMany: (("delete_many", "delete"),),
+    SupportsGetMany: (("get_many", "get"),),
+    SupportsQuery: (
+        ("put_record", "put"),
+        ("query", "scan"),
+        ("query", "get"),
+        ("count", "scan"),
+        ("count", "get"),
+    ),
 }
-"""Of a power a method, and the members of every store that it is a faster way of."""
+"""Of a power its methods, each with a member of every store that it is a faster way of."""
 
 
 def power(store: StateStore, protocol: type[P]) -> P | None:
@@ -240,12 +246,16 @@ def _methods_of(protocol: Hashable) -> tuple[str, ...]:
 @cache
 def _bypasses(kind: type, protocol: Hashable) -> bool:
     """Whether a power would bypass what a subclass has made of a member it is faster than."""
-    method, members = FASTER.get(cast("type", protocol), ("scan", ()))
-    if not hasattr(kind, method):
-        return False
-    quick = _owner(kind, method)
-    slow = [_owner(kind, member) for member in members]
-    return any(each is not quick and issubclass(each, quick) for each in slow)
+    return any(
+        _overrides(kind, member, method)
+        for method, member in FASTER.get(cast("type", protocol), ())
+        if hasattr(kind, method)
+    )
+
+
+def _overrides(kind: type, member: str, method: str) -> bool:
+    slow, quick = _owner(kind, member), _owner(kind, method)
+    return slow is not quick and issubclass(slow, quick)
 
 
 def _owner(kind: type, name: str) -> type:

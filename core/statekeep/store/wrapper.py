@@ -35,12 +35,12 @@ __all__ = ["StoreWrapper", "TransformingStore"]
 
 P = TypeVar("P")
 
-# Each power, and the members of every store that it is a faster way of.
-_POWERS: Final[dict[type, tuple[str, ...]]] = {
+# Each power, with those of its methods that are a faster way of a member of every store.
+_POWERS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     SupportsInspect: (),
     SupportsSweep: (),
     SupportsVacuum: (),
-    **{power: members for power, (_, members) in powers.FASTER.items()},
+    **powers.FASTER,
 }
 
 
@@ -93,10 +93,10 @@ class StoreWrapper(StateStore):
         """The store as one that has a power, or None; see `statekeep.store.power`."""
         if not isinstance(self, protocol):
             return None
-        members = _POWERS.get(protocol)
-        if members is None or any(map(self._overrides, powers.methods_of(protocol))):
+        pairs = _POWERS.get(protocol)
+        if pairs is None or all(map(self._overrides, powers.methods_of(protocol))):
             return self  # its own
-        if any(map(self._overrides, members)):
+        if any(self._overrides(slow) and not self._overrides(quick) for quick, slow in pairs):
             return None  # it would bypass the override
         return self if power(self._inner, protocol) else None
 

@@ -159,6 +159,11 @@ class FaultyStore(StoreWrapper):
             lambda: query(prefix, wanted, known=known, order=order, after=after, limit=limit),
         )
 
+    def count(self, prefix: str, wanted: Filter, *, known: int) -> int:
+        """See `SupportsQuery.count`; it fails as a scan does."""
+        count = super().count
+        return self._call("scan", prefix, lambda: count(prefix, wanted, known=known))
+
     def power(self, protocol: type[P]) -> P | None:
         """See `StoreWrapper.power`; it appends and answers queries if the store inside does."""
         if protocol in {SupportsAppend, SupportsQuery} and power(self._inner, protocol) is None:
