@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import stat
 import threading
 import time
 import weakref
@@ -43,24 +44,28 @@ class UncertainError(Exception):
     """A transaction failed while it was committed, so it may have landed."""
 
 
+class _Frozen(sqlite3.Connection):
+    """Sees nothing of what is written after it was opened, so it serves one call."""
+
+
 class _Gate:
     """Lets calls in while nobody forks, and a fork while no call is inside."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside: list[int] = []
-        self._forking = False
+        self._forks = 0
 
     def __enter__(self) -> None:
         with self._changed:
-            while self._forking:
+            while self._forks:
                 self._changed.wait()
             self._inside.append(threading.get_ident())
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._inside.remove(threading.get_ident())
-            if self._forking:
+            if self._forks:
                 self._changed.notify_all()
 
     def before_fork(self) -> None:
@@ -68,15 +73,15 @@ class _Gate:
         own = threading.get_ident()
         # Held over the fork: in the child, nobody would release what another thread holds.
         self._changed.acquire()
-        self._forking = True
+        self._forks += 1
         while any(each != own for each in self._inside):
             self._changed.wait()
         for connections in _all:
             connections.close_idle()
 
     def after_fork(self) -> None:
-        """Let calls in again."""
-        self._forking = False
+        """Let calls in again, once nobody else forks."""
+        self._forks -= 1
         self._changed.notify_all()
         self._changed.release()
 
@@ -86,6 +91,7 @@ class _Gate:
         _making = threading.Lock()
         for connections in _all:
             connections.renew_locks()
+        self._forks = 1  # what other threads began ends in the parent
         self.after_fork()
 
 
@@ -152,7 +158,8 @@ class Connections:
     def close(self) -> None:
         """Close all connections; those in use once they are given back."""
         self._is_closed = True
-        self.close_idle()
+        with _gate:
+            self.close_idle()
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses."""
@@ -204,26 +211,29 @@ class Connections:
                 db.close()
             raise
         except BaseException:
-            self._give_back(db)
+            self._give_back(db, found)
             raise
         else:
-            self._give_back(db)
+            self._give_back(db, found)
 
     def find(self) -> tuple[int, int] | None:
         """The file that is there; None if none is.
 
         Raises:
+            CorruptDataError: It is a folder, or something else that holds no bytes.
             OSError: It cannot be looked at.
         """
         try:
             found = self._path.stat()
         except FileNotFoundError:
             return None
+        if not stat.S_ISREG(found.st_mode):
+            raise CorruptDataError("it is no file; name another", landed="no")
         return found.st_dev, found.st_ino
 
     def _make(self) -> tuple[int, int]:
         """Make an empty file that only its owner may read, where there is none."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(self._path.parent)
         filesystems.refuse_network(self._path.parent)
         # Whoever closes a file lets go of all locks that this process has on it, SQLite's among
         # them; so nobody connects before this one is closed.
@@ -235,7 +245,7 @@ class Connections:
 
     def _take(self, found: tuple[int, int]) -> sqlite3.Connection | None:
         if self._is_closed:
-            raise ClosedError("the store was closed meanwhile; open it again")
+            raise ClosedError("the store was closed meanwhile; open it again", landed="no")
         stale: list[sqlite3.Connection] = []
         with self._lock:
             if self._file != found:
@@ -246,11 +256,17 @@ class Connections:
             each.close()
         return db
 
-    def _give_back(self, db: sqlite3.Connection | None) -> None:
+    def _give_back(self, db: sqlite3.Connection | None, found: tuple[int, int]) -> None:
         if db is None:
             return
         with self._lock:
-            if not self._is_closed and not db.in_transaction and len(self._idle) < _IDLE:
+            if (
+                not self._is_closed
+                and self._file == found  # and not replaced meanwhile
+                and not isinstance(db, _Frozen)
+                and not db.in_transaction
+                and len(self._idle) < _IDLE
+            ):
                 self._idle.append(db)
                 return
         db.close()
@@ -266,16 +282,20 @@ class Connections:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if not reading or code not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
                 raise
-            # Where nothing may be written beside it, SQLite reads only what nobody writes.
-            if Path(f"{self._path}-wal").exists():
+            # Where nothing may be written beside it, SQLite reads only what nobody writes. A link
+            # lies elsewhere than the log.
+            if Path(f"{os.path.realpath(self._path)}-wal").exists():
                 raise
-        return self._set_up(self._connect("mode=ro&immutable=1"))
+        return self._set_up(self._connect("mode=ro&immutable=1", _Frozen))
 
-    def _connect(self, how: str) -> sqlite3.Connection:
+    def _connect(
+        self, how: str, kind: type[sqlite3.Connection] = sqlite3.Connection
+    ) -> sqlite3.Connection:
         with _making:
             return sqlite3.connect(
-                f"file:{quote(os.fspath(self._path))}?{how}",
+                f"file://{quote(os.fsencode(self._path))}?{how}",
                 uri=True,
+                factory=kind,
                 timeout=0,
                 isolation_level=None,
                 check_same_thread=False,
@@ -345,6 +365,15 @@ def _is_ours(db: sqlite3.Connection) -> bool:
             "it is the database of another program; name another file", landed="no"
         )
     return False
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, that only their owner may enter."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    filesystems.flush_folder(folder.parent)
 
 
 def _create(db: sqlite3.Connection) -> None:

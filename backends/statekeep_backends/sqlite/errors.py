@@ -65,6 +65,8 @@ def translated(
         kind: type[StateStoreError] = AccessDeniedError if denied else UnavailableError
         return kind(f"{error.strerror or error}", key=key, store=store, landed=landed)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if str(error).startswith("Could not decode"):  # says Python, not SQLite
+        code = sqlite3.SQLITE_CORRUPT
     kind, advice = _KINDS.get(code, (UnavailableError, "retry later"))
     return kind(f"{error}; {advice}", key=key, store=store, landed=landed)
 

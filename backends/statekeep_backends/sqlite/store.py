@@ -7,13 +7,20 @@ writers wait for each other, for a bounded time.
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from functools import partial
 from itertools import islice, starmap
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, get_args
 
 from statekeep._arguments import refuse_type
-from statekeep.errors import ConfigError, CorruptDataError, InvalidDocumentError, StateStoreError
+from statekeep.errors import (
+    ConfigError,
+    CorruptDataError,
+    InvalidDocumentError,
+    StateStoreError,
+    UnsupportedError,
+)
 from statekeep.store import (
     ANY,
     MAX_DOCUMENT_BYTES,
@@ -34,11 +41,11 @@ from statekeep_backends.sqlite.connections import Connections, Durability
 from statekeep_backends.sqlite.errors import FAILURES, translated
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator
     from datetime import timedelta
     from pathlib import Path
 
+    from statekeep.errors import Landed
     from statekeep.store import Expect, ExpectSeen, Filter, Found, Order, Position, Record
 
 __all__ = ["Durability", "SqliteStore"]
@@ -51,7 +58,7 @@ _NOW: Final = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000
 _DATA: Final = "CASE WHEN length(data) = bytes THEN data ELSE substr(data, 1, bytes) END"
 _GET: Final = f"""
     SELECT bytes, version, modified, CASE WHEN bytes <= ? THEN {_DATA} END
-    FROM documents JOIN contents USING (n) WHERE key = ?
+    FROM documents LEFT JOIN contents USING (n) WHERE key = ?
 """
 _LOOK: Final = f"""
     SELECT n, version, bytes, {", ".join(records.INDEXED)} FROM documents WHERE key = ?
@@ -81,11 +88,16 @@ _SCAN: Final = """
 _UNMATCHED: Final = """
     SELECT (SELECT count(*) FROM documents WHERE n NOT IN (SELECT n FROM contents))
         + (SELECT count(*) FROM contents WHERE n NOT IN (SELECT n FROM documents))
+        + (SELECT count(*) FROM documents JOIN contents USING (n) WHERE length(data) < bytes)
 """
+
+_TORN: Final = "it is not whole; restore the file from a backup"
 
 _MANY, _LARGE, _FEW = 5000, 500, 32
 _MOST_ROOM: Final = 2**16
 _FINDINGS: Final = 20
+_OLDEST: Final = (3, 37)
+"""The first SQLite that knows strict tables."""
 
 
 class SqliteStore(StateStore):
@@ -102,6 +114,7 @@ class SqliteStore(StateStore):
     Raises:
         ConfigError: An option is wrong.
         TypeError: A number is something else.
+        UnsupportedError: This Python comes with a SQLite older than 3.37.
     """
 
     LARGEST: ClassVar[int] = 900 * 2**20
@@ -124,9 +137,13 @@ class SqliteStore(StateStore):
         check_limit(max_document_bytes)
         if max_document_bytes > self.LARGEST:
             raise ConfigError(f"max_document_bytes is at most {self.LARGEST} here")
-        self._path = path
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise UnsupportedError(
+                f"this Python comes with SQLite {sqlite3.sqlite_version}; 3.37 is needed"
+            )
+        self._path = path.absolute()
         self._most = max_document_bytes
-        self._connections = Connections(path, durability, busy_timeout)
+        self._connections = Connections(self._path, durability, busy_timeout)
 
     def __repr__(self) -> str:
         return f"sqlite:{self._path}"
@@ -158,11 +175,13 @@ class SqliteStore(StateStore):
         def work(db: sqlite3.Connection) -> Version:
             n, size, before = self._look(db, key, expect)
             whole = size + len(data)
-            if whole > limit_of(key, self._most):
+            if whole > self._limit_of(key):
                 raise InvalidDocumentError(
                     too_large(whole, self._most), key=key, store=self, landed="no"
                 )
-            (capacity,) = db.execute(_CAPACITY, (n,)).fetchone()
+            (capacity,) = db.execute(_CAPACITY, (n,)).fetchone() or (0,)
+            if capacity < size:
+                raise CorruptDataError(_TORN)
             if whole <= capacity:
                 with db.blobopen("contents", "data", n) as end:
                     end.seek(size)
@@ -192,7 +211,7 @@ class SqliteStore(StateStore):
         """See `StateStore.scan`."""
         check_prefix(prefix)
         # "0" follows "/"; and no key is as long as this one.
-        after, end = (f"{prefix}/", f"{prefix}0") if prefix else ("", "\U0010ffff")
+        after, end = (f"{prefix}/", f"{prefix}0") if prefix else ("", "\U0010ffff" * 256)
         while True:
             rows = self._read(None, partial(_page, after=after, end=end))
             yield from starmap(Entry, rows or ())
@@ -215,6 +234,11 @@ class SqliteStore(StateStore):
                         found.append((key, self._blob(db, key)))
                     except CorruptDataError as error:
                         found.append((key, error))
+                    except sqlite3.Error as error:
+                        damage = translated(error, key=key, store=self)
+                        if not isinstance(damage, CorruptDataError):
+                            raise
+                        found.append((key, damage))
                 return found
 
             for key in batch:
@@ -279,10 +303,17 @@ class SqliteStore(StateStore):
         """See `SupportsInspect.inspect`: SQLite's own check of the file."""
 
         def work(db: sqlite3.Connection) -> list[str]:
-            wrong = [row[0] for row in db.execute(f"PRAGMA integrity_check({_FINDINGS})")]
-            (unmatched,) = db.execute(_UNMATCHED).fetchone()
-            if unmatched:
-                wrong.append(f"{unmatched} documents are not whole")
+            wrong: list[str] = []
+            try:
+                wrong += [row[0] for row in db.execute(f"PRAGMA integrity_check({_FINDINGS})")]
+                (unmatched,) = db.execute(_UNMATCHED).fetchone()
+                if unmatched:
+                    wrong.append(f"{unmatched} documents are not whole")
+            except sqlite3.Error as error:
+                damage = translated(error, key=None, store=self)
+                if not isinstance(damage, CorruptDataError):
+                    raise
+                wrong.append(damage.message)
             return [each for each in wrong if each != "ok"]
 
         for reason in self._read(None, work) or ():
@@ -300,10 +331,7 @@ class SqliteStore(StateStore):
 
     def vacuum(self) -> None:
         """See `SupportsVacuum`: it writes the file anew."""
-        try:
-            self._connections.read(_vacuum)
-        except FAILURES as error:
-            raise translated(error, key=None, store=self) from error
+        self._read(None, _vacuum)
 
     def _is_there(self, key: str | None) -> bool:
         """Whether there is a file, so that what deletes makes none."""
@@ -311,10 +339,12 @@ class SqliteStore(StateStore):
             return self._connections.find() is not None
         except OSError as error:
             raise translated(error, key=key, store=self, landed="no") from error
+        except StateStoreError as error:
+            raise self._naming(error, key, "no") from error
 
     def _put(self, key: str, data: bytes, expect: Expect, record: Record | None) -> Version:
         check_key(key)
-        refuse_too_large(data, limit_of(key, self._most), key=key, store=self)
+        refuse_too_large(data, self._limit_of(key), key=key, store=self)
 
         def work(db: sqlite3.Connection) -> Version:
             row = db.execute(_LOOK, (key,)).fetchone()
@@ -363,14 +393,19 @@ class SqliteStore(StateStore):
         return row[0], row[2], row[3:]
 
     def _blob(self, db: sqlite3.Connection, key: str) -> Blob | None:
-        most = limit_of(key, self._most)
+        most = self._limit_of(key)
         row = db.execute(_GET, (most, key)).fetchone()
         if row is None:
             return None
         size, version, modified, data = row
-        if data is None:
+        if size > most:
             raise CorruptDataError(too_large(size, most), key=key, store=self)
+        if data is None or len(data) != size:
+            raise CorruptDataError(_TORN, key=key, store=self)
         return Blob(data, Version(version), from_nanoseconds(modified), version)
+
+    def _limit_of(self, key: str) -> int:
+        return min(limit_of(key, self._most), self.LARGEST)
 
     def _read(self, key: str | None, work: Callable[[sqlite3.Connection], T]) -> T | None:
         try:
@@ -378,7 +413,7 @@ class SqliteStore(StateStore):
         except FAILURES as error:
             raise translated(error, key=key, store=self) from error
         except StateStoreError as error:
-            raise self._naming(error, key) from error.__cause__
+            raise self._naming(error, key, None) from error.__cause__
 
     def _write(self, key: str | None, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -386,12 +421,14 @@ class SqliteStore(StateStore):
         except FAILURES as error:
             raise translated(error, key=key, store=self, landed="no") from error
         except StateStoreError as error:
-            raise self._naming(error, key) from error.__cause__
+            raise self._naming(error, key, "no") from error.__cause__
 
-    def _naming(self, error: StateStoreError, key: str | None) -> StateStoreError:
+    def _naming(
+        self, error: StateStoreError, key: str | None, landed: Landed | None
+    ) -> StateStoreError:
         if error.store is not None:
             return error
-        return type(error)(error.message, key=key, store=self, landed=error.landed)
+        return type(error)(error.message, key=key, store=self, landed=landed)
 
 
 def _new_version() -> Version:
@@ -409,8 +446,12 @@ def _page(db: sqlite3.Connection, *, after: str, end: str) -> list[Any]:
 
 
 def _vacuum(db: sqlite3.Connection) -> None:
-    db.execute("VACUUM")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute("PRAGMA temp_store = file")  # it holds all of it
+    try:
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.execute("PRAGMA temp_store = memory")
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
