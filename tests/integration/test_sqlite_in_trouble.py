@@ -1,0 +1,476 @@
+"""A SQLite file that others lock, that has no room, that is forked, killed or damaged."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from statekeep import (
+    ClosedError,
+    CorruptDataError,
+    Session,
+    Sessions,
+    StateStoreError,
+    UnavailableError,
+)
+from statekeep.doctor import diagnose
+from statekeep.store import Filter, Version
+from statekeep_backends.sqlite import SqliteStore
+from statekeep_backends.sqlite.connections import Connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    with SqliteStore(path, busy_timeout=0.1) as store:
+        store.put("a.md", b"old")
+        yield store
+
+
+def content(store: SqliteStore, key: str = "a.md") -> bytes | None:
+    blob = store.get(key)
+    return blob.data if blob else None
+
+
+def anomalies(store: SqliteStore) -> list[str]:
+    return [each.reason for each in store.inspect(older_than=timedelta(0))]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield db
+
+
+class TestWhatIsLocked:
+    def test_is_read_and_not_written(self, store: SqliteStore, path: Path) -> None:
+        with locked(path):
+            for write in (
+                lambda: store.put("a.md", b"new"),
+                lambda: store.delete("a.md"),
+                lambda: store.delete_many(["a.md"]),
+            ):
+                with pytest.raises(UnavailableError, match="busy_timeout") as caught:
+                    write()
+                assert caught.value.landed == "no"
+            assert content(store) == b"old"
+            assert [each.key for each in store.scan()] == ["a.md"]
+        store.put("a.md", b"new")
+        assert content(store) == b"new"
+
+    def test_is_written_when_the_lock_goes(self, store: SqliteStore, path: Path) -> None:
+        with locked(path) as db, SqliteStore(path, busy_timeout=60) as patient:
+            timer = threading.Timer(0.2, lambda: db.execute("ROLLBACK"))
+            timer.start()
+            patient.put("a.md", b"new")
+            timer.join()
+        assert content(store) == b"new"
+
+    def test_by_a_thread_of_this_process_is_so_no_longer_than_that(
+        self, store: SqliteStore
+    ) -> None:
+        with store._connections._writing, pytest.raises(UnavailableError) as caught:
+            store.put("a.md", b"new")
+        assert caught.value.landed == "no"
+
+
+class TestADiskWithoutRoom:
+    def test_keeps_what_is_there(self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        set_up = Connections._set_up
+
+        def set_up_full(self: Connections, db: sqlite3.Connection) -> sqlite3.Connection:
+            set_up(self, db).execute("PRAGMA max_page_count = 20")
+            return db
+
+        store._connections.close_idle()
+        with monkeypatch.context() as patch:
+            patch.setattr(Connections, "_set_up", set_up_full)
+            with pytest.raises(UnavailableError, match="make room") as caught:
+                store.put("a.md", bytes(10**6))
+            assert caught.value.landed == "no"
+            assert content(store) == b"old"
+            store.put("b.md", b"small")
+        store._connections.close_idle()
+        store.put("a.md", bytes(10**6))
+        assert content(store) == bytes(10**6)
+        assert anomalies(store) == []
+
+    @pytest.mark.parametrize("size", [100, 5000, 10**6])
+    def test_or_a_limit_in_the_middle_of_a_write(self, path: Path, size: int) -> None:
+        with SqliteStore(path) as store:
+            store.put("a.md", b"old")
+        code = """
+import resource, sys
+from pathlib import Path
+from statekeep import UnavailableError
+from statekeep_backends.sqlite import SqliteStore
+store = SqliteStore(Path(sys.argv[1]))
+store.get("a.md")
+for bound in range(0, 60_000, 1000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bound, resource.RLIM_INFINITY))
+    try:
+        store.put("a.md", b"n" * int(sys.argv[2]))
+    except UnavailableError as error:
+        found = store.get("a.md").data
+        assert error.landed == "unknown" or found == b"old", error
+        assert len(found) in (3, int(sys.argv[2]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.put("a.md", b"later")
+"""
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(path), str(size)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        with SqliteStore(path) as store:
+            assert content(store) == b"later"
+            assert anomalies(store) == []
+
+
+class Failing(sqlite3.Connection):
+    """Fails to commit, before or after it has."""
+
+    code = sqlite3.SQLITE_IOERR
+    has_effect = False
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        if sql == "COMMIT":
+            super().execute("COMMIT" if self.has_effect else "ROLLBACK")
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = self.code
+            raise error
+        return super().execute(sql, *args)
+
+
+@pytest.mark.parametrize("has_effect", [False, True])
+@pytest.mark.parametrize(
+    ("code", "landed"),
+    [(sqlite3.SQLITE_IOERR, "unknown"), (sqlite3.SQLITE_FULL, "no")],
+)
+def test_a_commit_that_fails_says_what_may_have_landed(
+    store: SqliteStore,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    landed: str,
+    has_effect: bool,
+) -> None:
+    if landed == "no" and has_effect:
+        return  # no disk is full after that
+    monkeypatch.setattr(Failing, "code", code)
+    monkeypatch.setattr(Failing, "has_effect", has_effect)
+    connect = Connections._connect
+    store._connections.close_idle()
+    with monkeypatch.context() as patch:
+        patch.setattr(Connections, "_connect", lambda self, how: connect(self, how, Failing))
+        with pytest.raises(UnavailableError) as caught:
+            store.put("a.md", b"new")
+    assert caught.value.landed == landed
+    assert content(store) == (b"new" if has_effect else b"old")
+    store.put("a.md", b"next")
+
+
+class TestThreads:
+    def test_may_be_many_and_leave_nothing_open(self, path: Path) -> None:
+        before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+        barrier = threading.Barrier(32)
+        failed: list[BaseException] = []
+
+        def work(n: int) -> None:
+            try:
+                barrier.wait()
+                for turn in range(5):
+                    store.put(f"{n}.md", str(turn).encode())
+                    assert content(store, f"{n}.md") == str(turn).encode()
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                failed.append(error)
+
+        with SqliteStore(path, durability="normal", busy_timeout=60) as store:
+            threads = [threading.Thread(target=work, args=(n,)) for n in range(32)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+            assert not failed
+            assert len(store._connections._idle) <= 16
+            assert len([*store.scan()]) == 32
+        if before:
+            assert len(os.listdir("/proc/self/fd")) <= before
+
+    def test_that_are_in_a_call_end_it_when_the_store_is_closed(self, path: Path) -> None:
+        store = SqliteStore(path)
+        store.put("a.md", b"x")
+        inside, closed = threading.Event(), threading.Event()
+        found: list[Any] = []
+
+        def work(db: sqlite3.Connection) -> None:
+            inside.set()
+            assert closed.wait(20)
+            found.extend(db.execute("SELECT key FROM documents"))
+
+        thread = threading.Thread(target=store._connections.read, args=(work,))
+        thread.start()
+        assert inside.wait(20)
+        store.close()
+        closed.set()
+        thread.join()
+        assert found == [("a.md",)]
+        assert store._connections._idle == []
+        with pytest.raises(ClosedError):
+            store.get("a.md")
+
+    def test_that_find_it_closed_meanwhile_have_written_nothing(self, path: Path) -> None:
+        with SqliteStore(path) as store:
+            store.put("a.md", b"x")
+            store._connections.close()
+            with pytest.raises(ClosedError) as caught:
+                store.put("a.md", b"y")
+            assert caught.value.landed == "no"
+            with pytest.raises(ClosedError) as caught:
+                store.get("a.md")
+            assert caught.value.landed is None
+
+
+def _add(store: SqliteStore, name: str) -> None:
+    for n in range(10):
+        store.put(f"{name}-{n}.md", b"x")
+
+
+@forks
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("forkers", [1, 3])
+def test_a_store_goes_on_in_parent_and_child_after_a_fork(path: Path, forkers: int) -> None:
+    done = threading.Event()
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            while not done.is_set():
+                store.put("busy.md", b"x")
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            failed.append(error)
+
+    def fork(me: int) -> None:
+        try:
+            for n in range(3):
+                child = context.Process(target=_add, args=(store, f"child-{me}-{n}"))
+                child.start()
+                _add(store, f"parent-{me}-{n}")
+                child.join(40)
+                assert child.exitcode == 0
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            failed.append(error)
+
+    context = multiprocessing.get_context("fork")
+    with SqliteStore(path, durability="normal", busy_timeout=40) as store:
+        store.put("busy.md", b"x")
+        threads = [threading.Thread(target=fork, args=(n,)) for n in range(forkers)]
+        writer = threading.Thread(target=write)
+        for each in (writer, *threads):
+            each.start()
+        for each in threads:
+            each.join()
+        done.set()
+        writer.join()
+        assert failed == []
+        assert len([*store.scan()]) == 1 + 60 * forkers
+        assert anomalies(store) == []
+
+
+@forks
+@pytest.mark.timeout(60)
+def test_eight_forked_processes_write_at_once(path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    with SqliteStore(path, durability="normal", busy_timeout=40) as store:
+        store.put("a.md", b"x")
+        children = [context.Process(target=_add, args=(store, str(n))) for n in range(8)]
+        for each in children:
+            each.start()
+        _add(store, "parent")
+        for each in children:
+            each.join(40)
+        assert [each.exitcode for each in children] == [0] * 8
+        assert len([*store.scan()]) == 91
+
+
+def _write_until_killed(path: str, notes: str, worker: int) -> None:
+    descriptor = os.open(notes, os.O_WRONLY | os.O_APPEND)
+    with SqliteStore(Path(path), durability="normal", busy_timeout=60) as store:
+        n = 0
+        while True:
+            n += 1
+            store.put(f"{worker}/{n % 50}.md", b"%d " % n * random.randrange(1, 4000))
+            os.write(descriptor, f"{json.dumps([worker, n])}\n".encode())
+
+
+@pytest.mark.rest
+def test_what_was_acknowledged_outlives_its_writers(
+    path: Path, tmp_path: Path, rounds: Callable[[int], int]
+) -> None:
+    notes = tmp_path / "notes"
+    context = multiprocessing.get_context("forkserver")
+    for _ in range(rounds(200)):
+        notes.write_bytes(b"")
+        writers = [
+            context.Process(target=_write_until_killed, args=(str(path), str(notes), worker))
+            for worker in range(2)
+        ]
+        for each in writers:
+            each.start()
+        size = random.randrange(1000)
+        while notes.stat().st_size <= size:
+            assert all(each.is_alive() for each in writers)
+        for each in writers:
+            each.kill()
+        for each in writers:
+            each.join()
+            assert each.exitcode == -signal.SIGKILL
+        assert path.with_name("state.db-wal").exists()
+        last: dict[str, int] = {}
+        for worker, n in map(json.loads, notes.read_text().splitlines()):
+            last[f"{worker}/{n % 50}.md"] = n
+        with SqliteStore(path) as store:
+            for key, n in last.items():
+                data = content(store, key)
+                assert data is not None
+                assert int(data.split()[0]) in {n, n + 50}, key
+                assert len(set(data.split())) == 1
+            assert anomalies(store) == []
+            store.put("after.md", b"x")
+
+
+def _damage(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+class TestDamage:
+    def fill(self, path: Path) -> None:
+        with SqliteStore(path) as store:
+            sessions = Sessions(store)
+            for n in range(10):
+                sessions.save(Session.new("ada", f"s{n}"))
+            for name in ("a", "b"):
+                store.put(f"docs/{name}.md", name.encode() * 50_000)
+
+    def test_of_one_document_is_said_of_this_one(self, path: Path) -> None:
+        self.fill(path)
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(
+                "UPDATE contents SET data = x'00' WHERE n = "
+                "(SELECT n FROM documents WHERE key = 'docs/a.md')"
+            )
+            db.execute(
+                "DELETE FROM contents WHERE n = "
+                "(SELECT n FROM documents WHERE key = 'sessions/s1.json')"
+            )
+            db.commit()
+        with SqliteStore(path) as store:
+            found = dict(store.get_many(["docs/a.md", "sessions/s1.json", "docs/b.md"]))
+            for key in ("docs/a.md", "sessions/s1.json"):
+                assert isinstance(found[key], CorruptDataError)
+                with pytest.raises(CorruptDataError, match="not whole") as caught:
+                    store.get(key)
+                assert caught.value.key == key
+            assert getattr(found["docs/b.md"], "data", None) == b"b" * 50_000
+            version = Version(next(e.fingerprint or "" for e in store.scan("docs")))
+            with pytest.raises(CorruptDataError, match="not whole") as caught:
+                store.append("docs/a.md", b"x", expect=version)
+            assert caught.value.landed == "no"
+            assert anomalies(store) == ["2 documents are not whole"]
+            assert {each.kind for each in diagnose(store).findings} == {"damage", "unreadable"}
+            # Writing it anew mends it.
+            store.put("docs/a.md", b"new")
+            assert content(store, "docs/a.md") == b"new"
+
+    def test_of_a_record_has_its_document_read_anew(self, path: Path) -> None:
+        self.fill(path)
+        for record in ("{", "[]", '{"v": 1}'):
+            with closing(sqlite3.connect(path)) as db:
+                db.execute("UPDATE documents SET record = ? WHERE id = 's1'", (record,))
+                db.commit()
+            with SqliteStore(path) as store:
+                assert len(Sessions(store).list()) == 10
+
+    def test_of_pages_is_reported(self, path: Path) -> None:
+        self.fill(path)
+        size = path.stat().st_size
+        for at in range(4096, size, 4096):
+            _damage(path, at, os.urandom(4096))
+        with SqliteStore(path) as store:
+            for call in (
+                lambda: store.get("docs/a.md"),
+                lambda: [*store.scan()],
+                lambda: store.put("docs/a.md", b"x"),
+                lambda: Sessions(store).list(),
+            ):
+                with pytest.raises(CorruptDataError, match="restore"):
+                    call()
+            assert anomalies(store)
+        ended = subprocess.run(
+            [sys.executable, "-m", "statekeep.cli", "doctor", "--store", f"sqlite:{path}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 7, ended.stderr
+        assert "restore it from a backup" in ended.stderr + ended.stdout
+
+    def test_anywhere_is_never_another_error(
+        self, path: Path, tmp_path: Path, rounds: Callable[[int], int]
+    ) -> None:
+        self.fill(path)
+        whole = path.read_bytes()
+        said = set()
+        for n in range(rounds(3000)):
+            rng = random.Random(n)
+            copy = tmp_path / "copy.db"
+            copy.write_bytes(whole)
+            for _ in range(rng.choice([1, 5, 50])):
+                at = rng.randrange(100, len(whole))
+                _damage(copy, at, rng.randbytes(rng.choice([1, 1, 8, 500])))
+            with SqliteStore(copy, busy_timeout=1) as store:
+                for call in (
+                    lambda: [*store.get_many(["docs/a.md", "docs/b.md", "sessions/s1.json"])],
+                    lambda: [*store.scan()],
+                    lambda: [store.get(each.key) for each in store.scan("sessions")],
+                    lambda: [*store.query("sessions", Filter(), known=1).rows],
+                    lambda: Sessions(store).list(),
+                    lambda: store.put("docs/a.md", b"new"),
+                    lambda: store.append("docs/b.md", b"x", expect=store.put("docs/b.md", b"y")),
+                    lambda: anomalies(store),
+                    store.vacuum,
+                ):
+                    try:
+                        call()
+                    except StateStoreError as error:  # nothing else
+                        said.add(type(error))
+            for each in tmp_path.glob("copy.db*"):
+                with suppress(FileNotFoundError):
+                    each.unlink()
+        assert CorruptDataError in said
