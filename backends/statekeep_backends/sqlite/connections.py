@@ -277,7 +277,7 @@ class Connections:
         try:
             db.execute("PRAGMA application_id")
             return self._set_up(db)
-        except sqlite3.OperationalError as error:
+        except BaseException as error:
             db.close()
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if not reading or code not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURES", "translated"]
 
-FAILURES = (sqlite3.Error, OSError, UncertainError)
+FAILURES = (sqlite3.Error, OSError, UncertainError, UnicodeDecodeError)
 """What the connections to a database raise besides errors of statekeep."""
 
 _KINDS: dict[int, tuple[type[StateStoreError], str]] = {
@@ -65,7 +65,8 @@ def translated(
         kind: type[StateStoreError] = AccessDeniedError if denied else UnavailableError
         return kind(f"{error.strerror or error}", key=key, store=store, landed=landed)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if str(error).startswith("Could not decode"):  # says Python, not SQLite
+    # Says Python, not SQLite, of text that is damaged; of a message that quotes it, too.
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode"):
         code = sqlite3.SQLITE_CORRUPT
     kind, advice = _KINDS.get(code, (UnavailableError, "retry later"))
     return kind(f"{error}; {advice}", key=key, store=store, landed=landed)

@@ -234,7 +234,7 @@ class SqliteStore(StateStore):
                         found.append((key, self._blob(db, key)))
                     except CorruptDataError as error:
                         found.append((key, error))
-                    except sqlite3.Error as error:
+                    except FAILURES as error:
                         damage = translated(error, key=key, store=self)
                         if not isinstance(damage, CorruptDataError):
                             raise
@@ -309,7 +309,7 @@ class SqliteStore(StateStore):
                 (unmatched,) = db.execute(_UNMATCHED).fetchone()
                 if unmatched:
                     wrong.append(f"{unmatched} documents are not whole")
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 damage = translated(error, key=None, store=self)
                 if not isinstance(damage, CorruptDataError):
                     raise
