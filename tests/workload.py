@@ -98,6 +98,21 @@ def talk_until_killed(location: str, worker: int, seed: int, notes: str) -> None
             os.write(descriptor, f"{json.dumps(['appended', [me, number]])}\n".encode())
 
 
+def put_until_killed(path: str, notes: str, worker: int) -> None:
+    """Put documents into a SQLite file and note what was acknowledged, until killed.
+
+    Args:
+        path: The file.
+        notes: A file to which it appends a line after each success.
+        worker: Which one; its documents are its own.
+    """
+    descriptor = os.open(notes, os.O_WRONLY | os.O_APPEND)
+    with open_store(f"sqlite:{path}?durability=normal&busy_timeout=60") as store:
+        for n in itertools.count(1):
+            store.put(f"{worker}/{n % 50}.md", b"%d " % n * random.randrange(1, 4000))
+            os.write(descriptor, f"{json.dumps([worker, n])}\n".encode())
+
+
 class _Writer:
     def __init__(self, store: StateStore, worker: int, rng: random.Random, notes: str) -> None:
         self._sessions = Sessions(store)

@@ -145,10 +145,12 @@ def read(notes: Path) -> list[tuple[str, Any]]:
     return [(what, value) for what, value in map(json.loads, notes.read_text().splitlines())]
 
 
-@pytest.fixture(params=["fsync", "rename", "seaweedfs"])
+@pytest.fixture(params=["fsync", "rename", "sqlite", "seaweedfs"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param in {"fsync", "rename"}:
         return f"file:{tmp_path / 'store'}?durability={request.param}"
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'state.db'}"
     endpoint = request.getfixturevalue(f"{request.param}_url")
     place = request.getfixturevalue("make_s3_place")(endpoint)
     return f"{place}?endpoint_url={endpoint}"
@@ -231,7 +233,7 @@ def clean_up(store: StateStore, location: str, monkeypatch: pytest.MonkeyPatch) 
         else:
             assert sessions.prune(load_pruner("ttl")).swept == len(leftovers)
         assert not list(base.rglob("*.tmp"))
-    else:
+    elif location.startswith("s3:"):
         monkeypatch.setattr(
             "statekeep_backends.s3.store.utc_now", lambda: utc_now() + timedelta(hours=2)
         )

@@ -174,10 +174,7 @@ class Connections:
             try:
                 return attempt()
             except sqlite3.OperationalError as error:
-                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                    raise
-                if time.monotonic() >= deadline:
+                if not _is_busy(error) or time.monotonic() >= deadline:
                     raise
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - to part those who wait
             wait = min(2 * wait, _LONGEST_WAIT)
@@ -205,9 +202,11 @@ class Connections:
             if db is None:
                 db = self._open(reading=reading)
             yield db
-        except (sqlite3.Error, UncertainError):
+        except (sqlite3.Error, UncertainError) as error:
             # It may be of a file that is gone, or not know what became of its last statement.
-            if db is not None:
+            if _is_busy(error):
+                self._give_back(db, found)
+            elif db is not None:
                 db.close()
             raise
         except BaseException:
@@ -340,6 +339,11 @@ def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[Non
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}:
             raise  # before the last page, which makes the others count
         raise UncertainError from error
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def _is_ours(db: sqlite3.Connection) -> bool:
