@@ -91,6 +91,37 @@ class TestWhatIsLocked:
         assert caught.value.landed == "no"
 
 
+def test_who_reads_while_another_makes_the_tables_sees_an_empty_file_or_a_whole_one(
+    path: Path,
+) -> None:
+    # Between any two statements of the one, the other makes them.
+    for step in range(10):
+        for each in path.parent.iterdir():
+            each.unlink()
+        path.touch()
+        left = step
+
+        class Slow(sqlite3.Connection):
+            def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+                nonlocal left
+                left -= 1
+                if left == -1:
+                    with SqliteStore(path) as other:
+                        other.put("a.md", b"x")
+                return super().execute(sql, *args)
+
+        with SqliteStore(path) as store, pytest.MonkeyPatch.context() as patch:
+            connect = Connections._connect
+            once = [Slow]
+            patch.setattr(
+                Connections,
+                "_connect",
+                lambda self, how: connect(self, how, once.pop() if once else sqlite3.Connection),
+            )
+            assert content(store) in {None, b"x"}
+            assert content(store) in {b"x", None if left >= 0 else b"x"}
+
+
 class TestADiskWithoutRoom:
     def test_keeps_what_is_there(self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
         set_up = Connections._set_up

@@ -35,7 +35,7 @@ Durability = Literal["full", "normal"]
 _IDLE: Final = 16
 """Connections that are kept for calls to come."""
 
-_WAIT, _LONGEST_WAIT = 0.0005, 0.02
+_WAIT, _LONGEST_WAIT = 0.0005, 0.005
 _LOG_BYTES: Final = 64 * 2**20
 """To which the log of changes is cut when it has grown beyond it and all of it is in the file."""
 
@@ -357,13 +357,19 @@ def _is_ours(db: sqlite3.Connection) -> bool:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if (application, version) == (APPLICATION_ID, VERSION):
         return True
+    # Again, all at one moment: another process may be making the tables.
+    application, version, tables = db.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
+        "FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
+    if (application, version) == (APPLICATION_ID, VERSION):
+        return True
     if application == APPLICATION_ID:
         raise UnsupportedError(
             f"its tables are those of a newer version of statekeep ({version}, and known is "
             f"{VERSION}); upgrade statekeep",
             landed="no",
         )
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application or version or tables:
         raise CorruptDataError(
             "it is the database of another program; name another file", landed="no"
