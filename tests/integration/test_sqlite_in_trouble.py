@@ -95,6 +95,7 @@ def test_who_reads_while_another_makes_the_tables_sees_an_empty_file_or_a_whole_
     path: Path,
 ) -> None:
     # Between any two statements of the one, the other makes them.
+    connect = Connections._connect
     for step in range(10):
         for each in path.parent.iterdir():
             each.unlink()
@@ -111,12 +112,13 @@ def test_who_reads_while_another_makes_the_tables_sees_an_empty_file_or_a_whole_
                 return super().execute(sql, *args)
 
         with SqliteStore(path) as store, pytest.MonkeyPatch.context() as patch:
-            connect = Connections._connect
             once = [Slow]
             patch.setattr(
                 Connections,
                 "_connect",
-                lambda self, how: connect(self, how, once.pop() if once else sqlite3.Connection),
+                lambda self, how, once=once: connect(
+                    self, how, once.pop() if once else sqlite3.Connection
+                ),
             )
             assert content(store) in {None, b"x"}
             assert content(store) in {b"x", None if left >= 0 else b"x"}
