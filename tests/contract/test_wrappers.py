@@ -160,6 +160,22 @@ class TestAnOverride:
         dict(get_many(wrapped, ["a.md"]))
         assert seen == ["a.md"]
 
+    @pytest.mark.parametrize("backend", ["sqlite"])
+    @pytest.mark.parametrize("overridden", ["put", "get", "scan"])
+    @pytest.mark.parametrize("also", [(), ("put_record",), ("query", "count")])
+    def test_keeps_a_store_from_being_asked_for_records(
+        self, store: StateStore, overridden: str, also: tuple[str, ...]
+    ) -> None:
+        def forward(name: str) -> Callable[..., object]:
+            return lambda self, *args, **kwargs: getattr(self.inner, name)(*args, **kwargs)
+
+        members = {name: forward(name) for name in (overridden, *also)}
+        wrapped = type("Wrapped", (StoreWrapper,), members)(store)
+        is_paired = ("put_record",) if overridden == "put" else ("query", "count")
+        assert (power(wrapped, SupportsQuery) is not None) == (also == is_paired)
+        inherited = object.__new__(type("Inherited", (type(store),), members))
+        assert (power(inherited, SupportsQuery) is not None) == (also == is_paired)
+
     def test_can_add_a_power(self) -> None:
         class Reader(StoreWrapper):
             def get_many(

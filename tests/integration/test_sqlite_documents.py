@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,6 @@ from statekeep_backends.sqlite import SqliteStore, records
 from statekeep_backends.sqlite.schema import COLUMNS
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -195,3 +196,15 @@ class TestQueries:
 
 def _plan(db: sqlite3.Connection, statement: str) -> list[str]:
     return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+
+
+def test_a_copy_of_another_mode_keeps_a_log_again(store: SqliteStore, path: Path) -> None:
+    store.put("notes/a.md", b"A")
+    copy = path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    with SqliteStore(copy) as restored:
+        restored.put("notes/b.md", b"B")
+        with closing(sqlite3.connect(copy)) as db:
+            assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert {entry.key for entry in restored.scan()} == {"notes/a.md", "notes/b.md"}
