@@ -147,9 +147,10 @@ def _diagnose(
             findings.append(Finding("unreadable", key, blob.message))
         elif blob is not None:
             found, head = _examine(key, blob, documents=documents)
-            if unused and _is_index(key):
+            if unused and not found and _is_index(key):
                 reason = "this store lists by records of its own, and nobody reads it"
-                found = [Finding("summary index", key, reason, "remove", version=blob.version)]
+                remark = Finding("summary index", key, reason, "remove", harmless=True)
+                found = [replace(remark, version=blob.version)]
             findings += found
             if head:
                 heads.append(head)
