@@ -173,7 +173,8 @@ class TestAnOverride:
         wrapped = type("Wrapped", (StoreWrapper,), members)(store)
         is_paired = ("put_record",) if overridden == "put" else ("query", "count")
         assert (power(wrapped, SupportsQuery) is not None) == (also == is_paired)
-        inherited = object.__new__(type("Inherited", (type(store),), members))
+        kind: type[StateStore] = type("Inherited", (type(store),), members)
+        inherited = object.__new__(kind)
         assert (power(inherited, SupportsQuery) is not None) == (also == is_paired)
 
     def test_can_add_a_power(self) -> None:
