@@ -14,7 +14,7 @@ from benchmarks.bench import Entry, folder
 from benchmarks.conversations import SMALL, documents, ids
 from benchmarks.machine import filesystem
 from benchmarks.original import Original
-from benchmarks.subjects import Cost, Statekeep
+from benchmarks.subjects import Cost, Statekeep, StatekeepFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,16 +23,33 @@ if TYPE_CHECKING:
     from benchmarks.conversations import Size
     from benchmarks.processes import Worker
 
-__all__ = ["ORIGINAL", "SCAN", "each_session", "fleet", "listing", "others", "pruning", "sessions"]
+__all__ = [
+    "ORIGINAL",
+    "PAGE",
+    "SCAN",
+    "each_session",
+    "fleet",
+    "listing",
+    "others",
+    "pruning",
+    "sessions",
+]
 
 ORIGINAL = "the original"
 SCAN = "bare files"
+PAGE = "bare SQLite, NORMAL"
 _MEMORY = Entry("statekeep, memory", Statekeep, "statekeep")
 _RENAME = Entry("statekeep, rename", partial(Statekeep, durability="rename"), "statekeep")
 _FSYNC = Entry("statekeep, fsync", partial(Statekeep, durability="fsync"), "statekeep")
+_IN_FILE = Entry(
+    "statekeep, SQLite normal", partial(StatekeepFile, durability="normal"), "statekeep"
+)
+_IN_FILE_FULL = Entry(
+    "statekeep, SQLite full", partial(StatekeepFile, durability="full"), "statekeep"
+)
 _FILES = Entry(SCAN, floors.BareFiles, "floor")
 _FILES_FSYNC = Entry("bare files, fsync", partial(floors.BareFiles, fsync=True), "floor")
-_SQLITE = Entry("bare SQLite, NORMAL", floors.BareSQLite, "floor")
+_SQLITE = Entry(PAGE, floors.BareSQLite, "floor")
 _SQLITE_FULL = Entry("bare SQLite, FULL", partial(floors.BareSQLite, synchronous="FULL"), "floor")
 _LOST = [  # by a power cut
     Entry("strands-agents, files", peers.StrandsFiles, "peer"),
@@ -64,8 +81,14 @@ def others(bench: Bench) -> None:
     """The same beside others whose saves outlive as much, on a disk."""
     disk = bench.plan.disk
     groups = {
-        "others: a power cut may take what was saved": [_RENAME, _SQLITE, *_LOST],
-        "others: a power cut takes nothing": [_FSYNC, _FILES_FSYNC, _SQLITE_FULL, *_KEPT],
+        "others: a power cut may take what was saved": [_RENAME, _IN_FILE, _SQLITE, *_LOST],
+        "others: a power cut takes nothing": [
+            _FSYNC,
+            _IN_FILE_FULL,
+            _FILES_FSYNC,
+            _SQLITE_FULL,
+            *_KEPT,
+        ],
     }
     for part, group in groups.items():
         bench.part = part
@@ -83,8 +106,8 @@ def fleet(bench: Bench) -> None:
     """Save in several processes at once, each its own sessions in one store."""
     disk, processes = bench.plan.disk, bench.plan.processes
     groups = {
-        f"{processes} processes, rename": [_FILES, _RENAME, _SQLITE],
-        f"{processes} processes, fsync": [_FILES_FSYNC, _FSYNC, _SQLITE_FULL],
+        f"{processes} processes, rename": [_FILES, _RENAME, _IN_FILE, _SQLITE],
+        f"{processes} processes, fsync": [_FILES_FSYNC, _FSYNC, _IN_FILE_FULL, _SQLITE_FULL],
     }
     count = max(1, bench.plan.sizes[SMALL] // 3)
     for _ in bench.rounds(min(3, bench.plan.rounds)):
@@ -108,15 +131,18 @@ def listing(bench: Bench) -> None:
     for name, parent, _ in _filesystems(plan):
         with folder(parent) as base:
             _fill(base, plan.crowd, plan.settling)
-            sqlite = f"{base}-sqlite"
-            with bench.worker(_SQLITE, sqlite) as worker:
-                worker.call("prepare", SMALL, plan.crowd)
-                worker.call("each", "create")
+            databases = {_SQLITE: f"{base}-sqlite", _IN_FILE: f"{base}-statekeep"}
+            for entry, place in databases.items():
+                with bench.worker(entry, place) as worker:
+                    worker.call("prepare", SMALL, plan.crowd)
+                    worker.call("each", "create")
             for _ in bench.rounds(plan.rounds):
                 for entry in (*_original(plan), _FILES, _RENAME):
                     list_every_way(bench, entry, name, base, plan.crowd)
-                list_every_way(bench, _SQLITE, name, sqlite, plan.crowd)
-            shutil.rmtree(sqlite)
+                for entry, place in databases.items():
+                    list_every_way(bench, entry, name, place, plan.crowd)
+            for place in databases.values():
+                shutil.rmtree(place)
             with bench.worker(_RENAME, base) as worker:
                 kept, peak = worker.call("memory_of_listing")
             for work, taken in (("kept for each", kept), ("peak for each", peak)):
@@ -129,7 +155,12 @@ def listing(bench: Bench) -> None:
 def _list_beside_others(bench: Bench) -> None:
     name, parent, _ = next(_filesystems(bench.plan))
     count = bench.plan.small_crowd
-    entries = [_RENAME, _SQLITE, *(each for each in (*_LOST, *_KEPT) if each.subject.can("newest"))]
+    entries = [
+        _RENAME,
+        _IN_FILE,
+        _SQLITE,
+        *(each for each in (*_LOST, *_KEPT) if each.subject.can("newest")),
+    ]
     with folder(parent) as base:
         for entry in entries:
             with bench.worker(entry, f"{base}/{entry.name}") as worker:

@@ -1,7 +1,8 @@
 """Listings of very many sessions: ``python scale.py``; its tables are those of docs/scale.md.
 
 On a SeaweedFS of its own for 10,000 and 100,000, in new processes, with the requests that they
-sent; and for up to a million on a store that only says what is there, for what the index takes.
+sent; for up to a million on a store that only says what is there, for what the index takes; and
+a page of as many in SQLite, beside what SQLite itself takes for it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import sqlite3
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -21,10 +24,18 @@ import boto3
 
 from statekeep import ANY, Sessions, StateStore, Version, load_pruner, open_store
 from statekeep.events import Event, OperationFinished
-from statekeep.format.record import HeadRecord
+from statekeep.format.record import HeadRecord, encode_record, read_record
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.records import CachedRecords, encode_index
-from statekeep.store import Blob, Capabilities, Entry, Expect, ExpectSeen
+from statekeep.store import (
+    Blob,
+    Capabilities,
+    Entry,
+    Expect,
+    ExpectSeen,
+    SupportsQuery,
+    power,
+)
 from statekeep.store.keys import session_key
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -36,6 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+
+_TIMES = 5
 
 
 class Cost(NamedTuple):
@@ -147,6 +160,50 @@ def of_the_index(count: int) -> Iterator[str]:
         )
 
 
+def in_a_database(count: int) -> Iterator[str]:
+    """Lines of a table: the newest 100 in a new process, and what SQLite itself takes for them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.db"
+        _alone(_fill_database, path, count)
+        ours = sorted(_alone(_page, path) for _ in range(_TIMES))
+        bare = sorted(_alone(_bare_page, path) for _ in range(_TIMES))
+        middle = _TIMES // 2
+        yield (
+            f"| {count:,} | {ours[middle] * 1e3:.1f} ms | {bare[middle] * 1e3:.1f} ms | "
+            f"{ours[middle] / bare[middle]:.1f} | {path.stat().st_size / 1e6:.0f} MB |"
+        )
+
+
+def _fill_database(path: Path, count: int) -> None:
+    with open_store(f"sqlite:{path}?durability=normal") as store:
+        able = power(store, SupportsQuery)
+        assert able
+        for session_id, data in documents(SMALL, count):
+            key = session_key(session_id)
+            record = read_record(key, Blob(data, Version(""), None))
+            able.put_record(key, data, encode_record(record), expect=ANY)
+
+
+def _page(path: Path) -> float:
+    Sessions(open_store("memory:")).list()  # what is imported is not measured
+    import_module("statekeep_backends.sqlite")
+    start = time.perf_counter()
+    with open_store(f"sqlite:{path}?durability=normal") as store:
+        assert len(Sessions(store).list(limit=100)) == 100
+    return time.perf_counter() - start
+
+
+def _bare_page(path: Path) -> float:
+    start = time.perf_counter()
+    with closing(sqlite3.connect(path)) as db:
+        rows = db.execute(
+            "SELECT key, version, modified, record FROM documents WHERE place = 'sessions' "
+            "AND updated_at IS NOT NULL ORDER BY updated_at DESC LIMIT 100"
+        ).fetchall()
+    assert len(rows) == 100
+    return time.perf_counter() - start
+
+
 def _alone(function: Callable[..., T], *arguments: object) -> T:
     """Call a function in a new process."""
     context = multiprocessing.get_context("spawn")
@@ -213,6 +270,12 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for count in (100_000, 1_000_000):
         for line in of_the_index(count):
+            print(line, flush=True)
+
+    print("\n| sessions in SQLite | page of 100, a new process | bare | ratio | file |")
+    print("| --- | --- | --- | --- | --- |")
+    for count in (10_000, 1_000_000):
+        for line in in_a_database(count):
             print(line, flush=True)
 
 

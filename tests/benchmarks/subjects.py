@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.conversations import Size
     from statekeep import Session
 
-__all__ = ["Bucket", "Cost", "Statekeep", "StatekeepBucket", "Subject"]
+__all__ = ["Bucket", "Cost", "Statekeep", "StatekeepBucket", "StatekeepFile", "Subject"]
 
 
 class Cost(NamedTuple):
@@ -215,6 +215,20 @@ class Statekeep(Subject):
     def close(self) -> None:
         self._sessions.close()
         self._store.close()
+
+
+class StatekeepFile(Statekeep):
+    """statekeep in a SQLite file."""
+
+    modules: ClassVar[Sequence[str]] = (
+        "statekeep.plugins",
+        "statekeep_backends.sqlite",
+        "statekeep_plugins.pruners",
+    )
+    keeps_index = False
+
+    def __init__(self, place: str, **options: str) -> None:
+        super().__init__(f"sqlite:{place}/state.db", **options)
 
 
 class StatekeepBucket(Statekeep):

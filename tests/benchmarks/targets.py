@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.journals import ALL, APPEND, LOCKED, ONE_BY_ONE, TAIL, WHOLE
-from benchmarks.local import ORIGINAL, SCAN
+from benchmarks.local import ORIGINAL, PAGE, SCAN
 from benchmarks.remote import FLOOR
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Verdict", "behind", "verdicts"]
 
 _OURS = "statekeep, rename"
+_IN_FILE = "statekeep, SQLite normal"
 
 
 class Verdict(NamedTuple):
@@ -64,6 +65,8 @@ def verdicts(results: Results) -> Iterator[Verdict]:
                 most = 1024.0 if row.work == "kept for each" else 1536.0
                 what = f"{place}, {size}: bytes of memory, {row.work}"
                 yield Verdict(what, most, most, row.wall[-1])
+        elif row.part == "listing" and row.subject == _IN_FILE and row.work == "100":
+            yield from _beside(results, row, PAGE, (5.0, 5.0))
         elif row.part.startswith("journals") and row.subject.startswith(ONE_BY_ONE):
             yield from _of_journals(results, row)
         elif row.part == "buckets" and row.subject == "statekeep, obstore":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -15,13 +16,17 @@ from botocore.exceptions import ClientError
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from statekeep.store import Capabilities
+from statekeep.store import (
+    Capabilities,
+    SupportsAppend,
+    SupportsInspect,
+    SupportsQuery,
+    power,
+)
 from statekeep.testing import StateStoreContract, StateStoreMachine
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from statekeep import StateStore
 
 EVERYTHING = Capabilities(conditional_put=True, conditional_delete=True, shared=True)
@@ -38,6 +43,29 @@ CLAIMS = {
     "seaweedfs+s3fs": FAR_AWAY,
     "seaweedfs+obstore": FAR_AWAY,
 }
+COLUMNS = {"memory": "`memory:`", "local": "`file:`", "sqlite": "`sqlite:`", "fsspec": "fsspec"}
+PROMISES: dict[str, Callable[[StateStore], bool]] = {
+    "creates, and replaces what was seen, on that condition": lambda store: (
+        store.capabilities.conditional_put
+    ),
+    "deletes what was seen, on that condition": lambda store: store.capabilities.conditional_delete,
+    "other processes see the same": lambda store: store.capabilities.shared,
+    "each write has a version that never comes back": lambda store: (
+        store.put("a.md", b"A") != store.put("a.md", b"A")
+    ),
+    "says when a document was written": lambda store: (
+        next(iter(store.scan())).modified_ns is not None
+    ),
+    "a listing reads only what changed": lambda store: (
+        next(iter(store.scan())).fingerprint is not None
+    ),
+    "a page of a listing costs the page": lambda store: power(store, SupportsQuery) is not None,
+    "an append writes what is appended": lambda store: power(store, SupportsAppend) is not None,
+    "the doctor looks for what is no document": lambda store: (
+        power(store, SupportsInspect) is not None
+    ),
+}
+README = Path(__file__).parents[2] / "docs" / "backends" / "README.md"
 every_backend = pytest.mark.parametrize("backend", CLAIMS)
 
 
@@ -76,6 +104,21 @@ class TestStore(StateStoreContract):
         atomicity = self.test_a_reader_sees_the_old_bytes_or_the_new
         if backend == "fsspec's files" and request.function == atomicity:
             pytest.skip("a plain filesystem is not atomic; docs/backends/fsspec.md says so")
+
+    def test_the_docs_say_what_it_promises(self, store: StateStore, backend: str) -> None:
+        column = COLUMNS.get(backend.partition(",")[0].partition("'")[0], "`s3:`")
+        _, _, section = README.read_text().partition("\n## What each promises\n")
+        head, _, *rows = [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in section.partition("\n## ")[0].splitlines()
+            if line.startswith("|")
+        ]
+        said = {row[0]: row[head.index(column)] for row in rows}
+        store.put("b.md", b"B")
+        shown = {what: "yes" if holds(store) else "no" for what, holds in PROMISES.items()}
+        if backend == "fsspec's memory":
+            shown["other processes see the same"] = "yes"  # of what else fsspec reaches
+        assert said == shown
 
     # So that none of them is let off by claiming less.
     def test_it_claims_what_it_should(self, store: StateStore, backend: str) -> None:

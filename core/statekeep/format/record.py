@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -11,6 +13,7 @@ import orjson
 from statekeep.errors import CorruptDataError, InvalidKeyError
 from statekeep.format.session import Session, remember_version
 from statekeep.format.summary import (
+    FOREVER,
     PROJECT,
     JournalSummary,
     SessionSummary,
@@ -159,6 +162,8 @@ TYPES: Final[dict[str, set[Any]]] = {
 
 _OF_THE_STORE: Final = ("key", "fingerprint", "version")
 _FIELDS: Final = HeadRecord._fields[len(_OF_THE_STORE) :]
+_FIRST: Final = to_microseconds(datetime.min.replace(tzinfo=UTC))
+_LAST: Final = to_microseconds(FOREVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,15 +303,30 @@ def decode_record(row: Row) -> HeadRecord | None:
 
     One that says more, as that of a newer version of statekeep does, is read as well.
     """
-    values: list[Any] = [row.record.get(field) for field in _FIELDS]
-    if not all(type(value) in TYPES[field] for field, value in zip(_FIELDS, values, strict=True)):
+    values: list[Any] = [*map(row.record.get, _FIELDS)]
+    if not _fit((*map(type, values),)):
         return None
     record = HeadRecord(row.key, None, row.version, *values)
-    try:
-        record.summary()
-    except (AssertionError, OverflowError, TypeError, ValueError):
+    times = (record.created_at, record.updated_at, record.pinned_until, record.expires_at)
+    if not all(time is None or _FIRST <= time <= _LAST for time in times):
         return None
-    return record
+    if record.name is None:
+        return None if record.user_id is None else record  # a session belongs to a user
+    return record if _is_name(record.name) else None
+
+
+@cache
+def _fit(types: tuple[type, ...]) -> bool:
+    """Whether values of these types may be the fields; most records have the same ones."""
+    return all(kind in TYPES[field] for field, kind in zip(_FIELDS, types, strict=True))
+
+
+def _is_name(text: str) -> bool:
+    try:
+        parts = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(parts, list) and all(isinstance(part, str) for part in parts)
 
 
 def sort_newest_first(records: list[HeadRecord]) -> None:
