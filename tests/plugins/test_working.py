@@ -321,6 +321,7 @@ def test_what_is_built_in_comes_in_by_the_same_door(
         ("backends", "fsspec"),
         ("backends", "memory"),
         ("backends", "s3"),
+        ("backends", "sqlite"),
         ("observers", "otel"),
         ("pruners", "any-of"),
         ("pruners", "expired"),

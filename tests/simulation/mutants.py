@@ -100,11 +100,13 @@ def _rely_on_an_equal_copy(transfer: Transfer, key: str, blob: Blob, to: str) ->
     _move(transfer, key, blob, to)
 
 
-def _save_over_anything(transfer: Transfer, key: str, data: bytes, _: Version) -> Version:
+def _save_over_anything(
+    transfer: Transfer, key: str, data: bytes, _: Version, __: object = None
+) -> Version:
     return transfer.store.put(key, data)
 
 
-def _create_over_anything(transfer: Transfer, key: str, data: bytes) -> Version:
+def _create_over_anything(transfer: Transfer, key: str, data: bytes, _: object = None) -> Version:
     return transfer.store.put(key, data)
 
 
@@ -112,7 +114,9 @@ def _delete_anything(transfer: Transfer, key: str, _: Version) -> None:
     transfer.store.delete(key)
 
 
-def _believe_a_lost_save(transfer: Transfer, key: str, data: bytes, version: Version) -> Version:
+def _believe_a_lost_save(
+    transfer: Transfer, key: str, data: bytes, version: Version, _: object = None
+) -> Version:
     try:
         return transfer.store.put(key, data, expect=version)
     except UnavailableError:
