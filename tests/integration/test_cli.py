@@ -615,6 +615,20 @@ class TestMistakes:
         assert store_url in said.replace("\n", "")
 
 
+def test_the_doctor_gives_back_room_where_there_is_some(shell: Shell) -> None:
+    url = "sqlite:state.db?durability=normal"
+    file = shell.folder / "state.db"
+    with open_store(f"sqlite:{file}") as store:
+        store.put("notes/large.md", b"x" * 10**6)
+        store.delete("notes/large.md")
+    assert file.stat().st_size > 10**6
+    assert "0 problems found" in shell("doctor", "--vacuum", "--store", url).stdout
+    assert file.stat().st_size < 10**5
+    refused = shell("doctor", "--vacuum", "--store", "memory:", code=1)
+    assert "0 problems found" in refused.stdout
+    assert "there is none to give back" in refused.stderr
+
+
 def test_the_environment_chooses_the_store(shell: Shell, store_url: str) -> None:
     assert "s4" in shell("sessions", "list", STATEKEEP_URL=store_url).stdout
 
@@ -795,6 +809,9 @@ class TestAFolderThatIsNotThere:
         assert "there is no such folder" in ended.stderr
         assert str(shell.folder / "nowhere") in ended.stderr
         assert ended.stdout == ""
+        assert list(shell.folder.iterdir()) == []
+        ended = shell(*words, "--store", "sqlite:nowhere.db", code=3)
+        assert "there is no such file" in ended.stderr
         assert list(shell.folder.iterdir()) == []
 
     def test_is_made_by_the_demo(self, shell: Shell) -> None:

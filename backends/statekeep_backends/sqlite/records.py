@@ -111,11 +111,8 @@ def _below(prefix: str) -> tuple[list[str], list[Any]]:
     conditions: list[str] = ["place = ?"] if place else []
     values: list[Any] = [place] if place else []
     if prefix and prefix != place:
-        # "0" follows "/".
-        conditions, values = (
-            [*conditions, "key > ?", "key < ?"],
-            [*values, f"{prefix}/", f"{prefix}0"],
-        )
+        conditions += ["key > ?", "key < ?"]
+        values += [f"{prefix}/", f"{prefix}0"]  # "0" follows "/"
     return conditions or ["TRUE"], values
 
 

@@ -57,12 +57,13 @@ def doctor(
         with output.bar("examining") as show:
             diagnosis = diagnose(opened, documents=documents, progress=show)
         report = _repair(opened, diagnosis) if repair else None
-        if vacuum:
-            vacuum_store(opened)
     if as_json:
         output.print_json(views.diagnosis(diagnosis, report))
     else:
         _print(diagnosis, report)
+    if vacuum:  # last, because it may be refused
+        with open_store(settings) as opened:
+            vacuum_store(opened)
     if not (diagnosis if report is None else report).healthy:
         raise typer.Exit(EXIT_CODES[CorruptDataError])
 

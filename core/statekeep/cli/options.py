@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -38,7 +38,7 @@ __all__ = [
     "hours",
     "past",
     "reading",
-    "refuse_missing_folder",
+    "refuse_missing",
     "settings_for",
     "upcoming",
 ]
@@ -231,49 +231,56 @@ def existing(url: str | None) -> Settings:
     """The same for a command that changes what is there, and shall make nothing.
 
     Raises:
-        NotFoundError: The store is a folder that is not there.
+        NotFoundError: The folder or file of the store is not there.
     """
     settings = settings_for(url)
-    refuse_missing_folder(settings)
+    refuse_missing(settings)
     return settings
 
 
 @contextmanager
 def reading(url: str | None) -> Iterator[Settings]:
-    """The same for a command that reads, which finds nothing in a folder that is not there.
+    """The same for a command that reads, which finds nothing where no store is.
 
     Raises:
-        NotFoundError: It found nothing, because the store is a folder that is not there.
+        NotFoundError: It found nothing, because the store's folder or file is not there.
     """
     settings = settings_for(url)
     try:
         yield settings
     except NotFoundError as error:
-        if (folder := _missing_folder(settings)) is None:
+        if (missing := _missing(settings)) is None:
             raise
+        what, path = missing
         raise NotFoundError(
-            f"{error.message}, for there is no such folder", key=error.key, store=folder
+            f"{error.message}, for there is no such {what}", key=error.key, store=path
         ) from None
-    refuse_missing_folder(settings)
+    refuse_missing(settings)
 
 
-def refuse_missing_folder(settings: Settings) -> None:
-    """Say so if the store is a folder that is not there.
+def refuse_missing(settings: Settings) -> None:
+    """Say so if the folder or file of the store is not there.
 
     Raises:
-        NotFoundError: It is.
+        NotFoundError: It is not.
     """
-    if (folder := _missing_folder(settings)) is not None:
-        raise NotFoundError("there is no such folder; the first write makes it", store=folder)
+    if (missing := _missing(settings)) is not None:
+        what, path = missing
+        raise NotFoundError(f"there is no such {what}; the first write makes it", store=path)
 
 
-def _missing_folder(settings: Settings) -> Path | None:
+_PLACES: Final = {"file": "folder", "sqlite": "file"}
+"""Of the backends whose store is a place on this machine: what it is."""
+
+
+def _missing(settings: Settings) -> tuple[str, Path] | None:
+    """What a store lies in, and where, if it is not there."""
     url = StoreURL.parse(settings.url)
-    if url.scheme == "file":
+    if what := _PLACES.get(url.scheme):
         try:
             url.path.stat()
         except FileNotFoundError:
-            return url.path
+            return what, url.path
         except OSError:
             pass  # the store says what is wrong
     return None

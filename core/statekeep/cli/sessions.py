@@ -23,7 +23,7 @@ from statekeep.cli.options import (
     hours,
     past,
     reading,
-    refuse_missing_folder,
+    refuse_missing,
     settings_for,
     upcoming,
 )
@@ -293,7 +293,7 @@ def prune(
     if trash is not None:
         trash_for = trash
     chosen = _strategy(strategy, options or (), configured)
-    refuse_missing_folder(settings)
+    refuse_missing(settings)
     with open_sessions(settings) as sessions:
         with output.waiting("reading the sessions"):
             plan = sessions.plan_prune(chosen, protect=set(protect or ()), min_idle=idle)

@@ -61,10 +61,10 @@ S = TypeVar("S", bound="Summary")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[S]):
-    """One page of sessions or journals, newest first; iterating yields its summaries.
+    """One page of sessions or journals; iterating yields its summaries.
 
     Attributes:
-        summaries: Newest `updated_at` first, ties by id.
+        summaries: In the order that was asked for, ties by id.
         problems: Every document that should be one of them and cannot be read, whatever the
             filters and the page.
         cursor: What to hand to the next call for the next page; None if this was the last.

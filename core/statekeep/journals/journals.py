@@ -168,7 +168,7 @@ class Journals:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Listing[JournalSummary]:
-        """List journals, newest `updated_at` first.
+        """List journals, newest `updated_at` first unless asked otherwise.
 
         A journal that changes between two pages moves to the front, so the second page may miss
         it. What should be a journal and cannot be read is in `Listing.problems`, and is logged

@@ -576,7 +576,7 @@ class Sessions:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Listing[SessionSummary]:
-        """List sessions, newest `updated_at` first, ties by id.
+        """List sessions, newest `updated_at` first unless asked otherwise, ties by id.
 
         A session that is updated between two pages moves to the front and may be missed by the
         second. A document that should be a session and cannot be read is in `Listing.problems`,

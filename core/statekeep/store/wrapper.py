@@ -49,10 +49,10 @@ class StoreWrapper(StateStore):
 
     It has the powers of the store inside, with one exception that keeps an override from being
     bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
-    likewise `delete` and `delete_many`, `put` and `append`, and any of `get`, `put` and `scan` and
-    the methods of `SupportsQuery`. Override both to keep the power. A
-    subclass that has a power of its own, which the store inside lacks, overrides that power's
-    methods.
+    likewise `delete` and `delete_many`, and `put` and `append`. Of `SupportsQuery`, `put_record`
+    goes with `put`, and `query` and `count` go with `get` and with `scan`. Override both to keep
+    the power. A subclass that has a power of its own, which the store inside lacks, overrides all
+    methods of that power.
 
     Closing it closes the store inside.
 
