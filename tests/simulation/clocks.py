@@ -1,9 +1,11 @@
-"""What the library takes from its surroundings, replaced: the time, chance, and threads."""
+"""What the library takes from its surroundings, replaced: time, chance, threads, the process."""
 
 from __future__ import annotations
 
 import logging
+import os
 import pkgutil
+import platform
 import random
 import secrets
 import sys
@@ -96,6 +98,8 @@ def simulated(scheduler: Scheduler[Operation]) -> Iterator[None]:
         ),
         id(secrets): SimpleNamespace(token_hex=lambda size: chance().randbytes(size).hex()),
         id(random): SimpleNamespace(uniform=lambda low, high: chance().uniform(low, high)),
+        id(os): SimpleNamespace(**{**vars(os), "getpid": lambda: 1}),
+        id(platform): SimpleNamespace(node=lambda: "simulated"),
         id(uuid): SimpleNamespace(uuid4=lambda: uuid.UUID(int=chance().getrandbits(128))),
         id(threading): SimpleNamespace(
             **{
@@ -133,7 +137,7 @@ def _places() -> list[tuple[ModuleType, str, object]]:
         module = import_module(f"statekeep.{package}")
         for found in pkgutil.walk_packages(module.__path__, f"{module.__name__}."):
             import_module(found.name)
-    outside = (timestamps.utc_now, time, secrets, random, uuid, threading)
+    outside = (timestamps.utc_now, time, secrets, random, uuid, threading, os, platform)
     return [
         (module, name, value)
         for module in [*sys.modules.values()]

@@ -22,6 +22,8 @@ _ENOUGH = 6000
 
 _DIGEST = """
 import hashlib
+import os
+os.getpid = lambda: int(os.environ["PROCESS"])
 from simulation.history import replay
 print(hashlib.sha256("".join(str(replay(seed)) for seed in range(30)).encode()).hexdigest())
 """
@@ -65,6 +67,7 @@ def test_a_seed_replays_in_another_process() -> None:
             env={
                 **os.environ,
                 "PYTHONHASHSEED": number,
+                "PROCESS": number * int(number),
                 "PYTHONPATH": str(Path(__file__).parents[1]),
             },
             check=True,
