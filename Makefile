@@ -9,22 +9,31 @@ install = $(1)/bin/pip install --quiet uv \
 	&& $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) \
 	|| $(1)/bin/pip install --quiet $(2)
 
-.PHONY: demo test test-rest prove simulate quick lint types smoke bench clean
+.PHONY: demo test test-adapters test-rest prove simulate quick lint types smoke bench clean
+
+# What needs the frameworks has a venv of its own.
+TESTS := --ignore tests/adapters
 
 demo: $(VENV)/.cli
 	$(BIN)/statekeep demo
 
 # All but what takes long: a few minutes.
 test: $(VENV)/.test
-	$(BIN)/pytest -m "not rest"
+	$(BIN)/pytest -m "not rest" $(TESTS)
+
+# The adapters, with the frameworks that they are for.
+test-adapters: .venv-adapters/.done
+	.venv-adapters/bin/pytest -p no:asyncio -m "not rest" tests/adapters
+	.venv-adapters/bin/mypy plugins/statekeep_adapters/*.py tests/adapters/*.py
 
 # What takes long, and ten times as many rounds of whatever counts rounds.
-test-rest: $(VENV)/.test
-	$(BIN)/pytest -m "rest or scaled" --scale 0.1 --timeout 1200
+test-rest: $(VENV)/.test .venv-adapters/.done
+	$(BIN)/pytest -m "rest or scaled" --scale 0.1 --timeout 1200 $(TESTS)
+	.venv-adapters/bin/pytest -p no:asyncio -m "rest or scaled" --scale 0.1 --timeout 1200 tests/adapters
 
 # What is promised to hold thousands of times, that often: some hours.
 prove: $(VENV)/.test
-	$(BIN)/pytest -m scaled --scale 1 --timeout 0
+	$(BIN)/pytest -m scaled --scale 1 --timeout 0 $(TESTS)
 
 # As many simulated histories as wished: make simulate HISTORIES=100000
 HISTORIES ?= 20000
@@ -50,6 +59,15 @@ smoke: $(VENV)/.test
 # Beside the original, too: make bench BENCH="--original PATH"
 bench: .venv-bench/.done
 	PYTHONPATH=tests .venv-bench/bin/python -m benchmarks $(BENCH)
+
+# Claude's wheel carries a program of 300 MB; its source distribution does not.
+.venv-adapters/.done: pyproject.toml
+	test -d .venv-adapters || $(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/pip install --quiet uv
+	.venv-adapters/bin/uv pip install --quiet --python .venv-adapters/bin/python \
+		--no-binary claude-agent-sdk --editable '.[adapters]' \
+		|| .venv-adapters/bin/pip install --quiet --no-binary claude-agent-sdk --editable '.[adapters]'
+	touch $@
 
 clean:
 	rm -rf .venv .venv-* build dist

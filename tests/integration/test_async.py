@@ -471,6 +471,53 @@ class TestThreads:
                 await refused()
         await threads.close()
 
+    async def test_let_a_call_that_runs_end_before_its_caller_is_cancelled(self) -> None:
+        done: list[str] = []
+        began, gate = threading.Event(), threading.Event()
+
+        def work() -> None:
+            began.set()
+            gate.wait(60)
+            done.append("work")
+
+        async def wait() -> None:
+            try:
+                await threads.run_to_the_end(work)
+            finally:
+                done.append("cancelled")
+
+        async with Threads(1) as threads, anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await _until(began.is_set)
+            tasks.start_soon(threads.run_to_the_end, partial(done.append, "never"))
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                for _ in range(10):
+                    await anyio.lowlevel.checkpoint()
+                assert done == []
+                gate.set()
+        assert done == ["work", "cancelled"]
+
+    async def test_cancel_with_no_complaint_who_waited_for_a_call_that_failed(self) -> None:
+        began, gate = threading.Event(), threading.Event()
+
+        def work() -> None:
+            began.set()
+            gate.wait(60)
+            raise ZeroDivisionError
+
+        async with Threads(1) as threads, anyio.create_task_group() as tasks:
+            tasks.start_soon(threads.run_to_the_end, work)
+            await _until(began.is_set)
+            tasks.cancel_scope.cancel()
+            gate.set()
+        gc.collect()
+        async with Threads(1) as threads:
+            with pytest.raises(ZeroDivisionError):
+                await threads.run_to_the_end(work)
+
     async def test_take_plain_functions(self) -> None:
         async with Threads() as threads:
             with pytest.raises(TypeError, match="give one that is not async"):

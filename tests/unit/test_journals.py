@@ -117,6 +117,42 @@ class TestAppending:
         assert journal.read() == [{"deep": [1]}]
 
 
+class TestAHandleForAUser:
+    def test_makes_journals_that_are_the_users(self, journals: Journals) -> None:
+        assert journals.open("a", user_id="ada").append([1]).user_id == "ada"
+        journals.open("b", user_id="ada").change(lambda draft: draft.append([1]))
+        journals.open("c").append([1])
+        journals.open("c", user_id="ada").change(lambda draft: draft.append([2]))
+        journals.open("b", user_id="ada").fork("d")
+        assert {head.user_id for head in journals.heads()} == {"ada"}
+
+    @pytest.mark.parametrize(
+        "method",
+        [
+            lambda journal: journal.head(),
+            lambda journal: journal.read(),
+            lambda journal: journal.append([2]),
+            lambda journal: journal.append([2], expect=ABSENT),
+            lambda journal: journal.change(lambda draft: draft.append([2])),
+            lambda journal: journal.change(lambda _: SKIP),
+            lambda journal: journal.fork("other"),
+            lambda journal: journal.pin(),
+            lambda journal: journal.attach(b"", "a.txt"),
+            lambda journal: journal.attachments([]),
+            lambda journal: journal.detach([]),
+            lambda journal: journal.delete(),
+        ],
+    )
+    def test_refuses_those_of_others(
+        self, journals: Journals, method: Callable[[Journal], object]
+    ) -> None:
+        before = journals.open("a").append([1], user_id="ada")
+        with pytest.raises(OwnershipError, match="does not belong to 'bob'"):
+            method(journals.open("a", user_id="bob"))
+        assert journals.open("a").head() == before
+        assert len(journals.list()) == 1
+
+
 class TestReading:
     @pytest.fixture
     def long(self, journals: Journals) -> Journal:

@@ -151,12 +151,12 @@ class AsyncJournals(ClosingTwin[Journals]):
         """The collection's name."""
         return self._sync.collection
 
-    def open(self, *name: str) -> AsyncJournal:
+    def open(self, *name: str, user_id: str | None = None) -> AsyncJournal:
         """Give the journal of a name, which need not be there; see `Journals.open`.
 
         A plain call, because it makes no request.
         """
-        journal = self._sync.open(*name)
+        journal = self._sync.open(*name, user_id=user_id)
         return AsyncJournal(journal, self._threads, self._store, self._owner)
 
     list = hop(Journals.list)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    import trio
+
     from statekeep.errors import ClosedError
 
 __all__ = ["Pool", "Threads", "Turns", "run_to_the_end"]
@@ -70,12 +72,20 @@ class Pool:
         self._turns = Turns(2 * self._size)
         self._handing_over = Lock()
 
-    async def run(self, refusal: Callable[[], Exception], function: Callable[[], T], /) -> T:
+    async def run(
+        self,
+        refusal: Callable[[], Exception],
+        function: Callable[[], T],
+        /,
+        *,
+        to_the_end: bool = False,
+    ) -> T:
         """Run a call in a thread; if this is cancelled before the call is, it never runs.
 
         Args:
             refusal: What to raise after `shutdown`.
             function: The call.
+            to_the_end: If this is cancelled while the call runs, wait for it first.
         """
         if self._pid != os.getpid():
             self._start()  # a fork takes no threads along
@@ -87,7 +97,7 @@ class Pool:
             with self._handing_over:
                 self.refuse_closed(refusal)
                 future = self._executor.submit(call)
-            return await _result_of(future)
+            return await (_outcome_of if to_the_end else _result_of)(future)
 
     def refuse_closed(self, refusal: Callable[[], Exception]) -> None:
         """Raise what is given after `shutdown`."""
@@ -158,11 +168,21 @@ class Threads:
             ClosedError: After `close`; it did not run.
             TypeError: The function is asynchronous; it did not run.
         """
-        if not callable(function):
-            refuse_type("function", "a function", function)
-        if iscoroutinefunction(function):
-            raise TypeError("function: it is called in a thread; give one that is not async")
-        return await self._pool.run(self._refusal("run"), partial(function, *args, **kwargs))
+        call = self._checked(function, *args, **kwargs)
+        return await self._pool.run(self._refusal("run"), call)
+
+    async def run_to_the_end(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `run`; but who is cancelled while the call runs waits for it, and is cancelled then.
+
+        So whoever goes on after a cancelled write finds it done, and not still to come.
+
+        Raises:
+            ClosedError, TypeError: As `run`.
+        """
+        call = self._checked(function, *args, **kwargs)
+        return await self._pool.run(self._refusal("run_to_the_end"), call, to_the_end=True)
 
     async def close(self) -> None:
         """Wait for the calls that threads have, and give those back.
@@ -183,6 +203,15 @@ class Threads:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def _checked(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Callable[[], T]:
+        if not callable(function):
+            refuse_type("function", "a function", function)
+        if iscoroutinefunction(function):
+            raise TypeError("function: it is called in a thread; give one that is not async")
+        return partial(function, *args, **kwargs)
 
     def _refusal(self, operation: str) -> Callable[[], ClosedError]:
         return partial(closed_error, type(self).__name__, operation, None)
@@ -212,6 +241,36 @@ async def _result_of(future: Future[T]) -> T:
     import asyncio  # noqa: PLC0415 - costs more than all of statekeep, and here it is loaded
 
     return await asyncio.wrap_future(future)
+
+
+async def _outcome_of(future: Future[T]) -> T:
+    """Wait for a call in a thread; if this is cancelled while it runs, wait nevertheless."""
+    if _in_trio():
+        import trio  # noqa: PLC0415 - whose loop this is
+
+        ended = _event_in_trio(future)
+        try:
+            await ended.wait()
+        except trio.Cancelled:
+            if not future.cancel():
+                with trio.CancelScope(shield=True):
+                    await ended.wait()
+            raise
+        return future.result()
+    import asyncio  # noqa: PLC0415
+
+    waiting, cancelled = asyncio.wrap_future(future), None
+    while not waiting.done():
+        try:
+            await asyncio.wait([waiting])
+        except asyncio.CancelledError as error:
+            future.cancel()  # which does nothing to a call that runs
+            cancelled = error
+    if cancelled is not None:
+        if not waiting.cancelled():
+            waiting.exception()  # or asyncio says that nobody asked for it
+        raise cancelled
+    return waiting.result()
 
 
 async def _end_of(future: Future[None]) -> None:
@@ -256,6 +315,14 @@ def _in_trio() -> bool:
 
 
 async def _end_in_trio(future: Future[Any]) -> None:
+    try:
+        await _event_in_trio(future).wait()
+    finally:
+        future.cancel()
+
+
+def _event_in_trio(future: Future[Any]) -> trio.Event:
+    """What tasks of the running loop can wait for until the call has ended."""
     import trio  # noqa: PLC0415 - whose loop this is
 
     ended = trio.Event()
@@ -266,7 +333,4 @@ async def _end_in_trio(future: Future[Any]) -> None:
             token.run_sync_soon(ended.set)
 
     future.add_done_callback(wake)
-    try:
-        await ended.wait()
-    finally:
-        future.cancel()
+    return ended

@@ -89,10 +89,15 @@ class Journal:
     It remembers the head that it saw, so that an append is one request. What it read or wrote last
     is what it changes: if that was deleted or made anew since, it raises `ConflictError`, until it
     has read what is there now. Not safe under threads: open one for each.
+
+    Raises:
+        OwnershipError: By every method of a handle that was opened for a user: the journal belongs
+            to another one.
     """
 
-    def __init__(self, shared: Shared, name: tuple[str, ...]) -> None:
+    def __init__(self, shared: Shared, name: tuple[str, ...], user_id: str | None = None) -> None:
         self._shared = shared
+        self._user_id = user_id
         self._transfer = shared.transfer
         self._emitter = shared.emitter
         self._name = name
@@ -113,6 +118,7 @@ class Journal:
         with self._emitter.operation("head", self._subject):
             seen = self._file.read()
             self._uid = None if seen is None else seen.uid
+            self._refuse_foreign(seen)
             return None if seen is None else head_of(seen)
 
     @checked
@@ -153,7 +159,8 @@ class Journal:
             key: What was done under this key is not done again.
             keys: One for each item, or None: an item whose key is known is left out.
             expect: `ANY`, `ABSENT` (the journal must be new) or the version that it must have.
-            user_id: The user it belongs to; one without a user is given to this one.
+            user_id: The user it belongs to; one without a user is given to this one. By default
+                the handle's.
 
         Returns:
             The head as it then is.
@@ -167,6 +174,7 @@ class Journal:
                 remembers, 1,024.
             UnavailableError: The store did not answer; `landed` says what may have happened.
         """
+        user_id = self._user_id if user_id is None else user_id
         added = [plain_item(item) for item in items]
         named = hashed_keys(keys, len(added))
         new, gone = plain_value(dict(set or {})), tuple(unset)
@@ -230,6 +238,7 @@ class Journal:
 
         def read(seen: Seen) -> Loaded:
             begin = start if last is None else max(0, seen.length - last)
+            self._refuse_foreign(seen)
             first, end, _ = slice(begin, stop).indices(seen.length)
             return Loaded(head_of(seen), first, items_between(self._transfer, seen, first, end))
 
@@ -290,7 +299,8 @@ class Journal:
                 return None
             if seen is not None and draft.forget:
                 left = segments_of(self._transfer.store, seen.uid)
-            return self._writer.drafted(seen, draft, change)
+            about = self._belonging(seen, self._user_id)
+            return self._writer.drafted(seen, draft, change, about)
 
         with self._emitter.operation("change", self._subject):
             seen = self._commit("change", follow, timeout)
@@ -333,7 +343,7 @@ class Journal:
 
         if upto is not None and upto < 0:
             raise ValueError(f"upto must not be negative, and it is {upto}")
-        made = Journal(self._shared, name)
+        made = Journal(self._shared, name, self._user_id)
 
         def follow(there: Seen | None, change: str) -> bytes:
             made._compare(there, ABSENT)
@@ -404,6 +414,7 @@ class Journal:
             seen = self._file.read()
             if seen is None:
                 raise self._not_found()
+            self._refuse_foreign(seen)
             return Attachments(self._transfer.store, seen.uid).get(refs)
 
     @checked
@@ -575,7 +586,11 @@ class Journal:
 
         return self._head(operation, follow, _TIMEOUT)
 
+    def _refuse_foreign(self, seen: Seen | None) -> None:
+        self._belonging(seen, self._user_id)
+
     def _compare(self, seen: Seen | None, expect: Expect) -> None:
+        self._refuse_foreign(seen)
         if self._uid is not None and (seen is None or seen.uid != self._uid):
             raise self._conflict("it was deleted, or made anew, since this handle saw it")
         if expect is ABSENT and seen is not None:

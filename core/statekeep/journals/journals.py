@@ -143,16 +143,19 @@ class Journals:
         return self._collection
 
     @checked
-    def open(self, *name: str) -> Journal:
+    def open(self, *name: str, user_id: str | None = None) -> Journal:
         """Return a handle of the journal of that name, which need not exist. Sends no request.
 
         Args:
             name: One to six texts of any length. Listings go by the first ones.
+            user_id: The user for whom it is opened: what the handle makes belongs to this user, as
+                does what belongs to nobody once the handle changes it, and it refuses the journals
+                of others.
 
         Raises:
             InvalidKeyError: The name is not legal.
         """
-        return Journal(self._shared, name)
+        return Journal(self._shared, name, user_id)
 
     @checked
     def list(

@@ -86,17 +86,21 @@ class HeadWriter:
                 header = replace(header, before=tally(header.before, fitted.leaving))
         return encode_head(header, fitted.changes)
 
-    def drafted(self, seen: Seen | None, draft: Draft, change: str) -> bytes:
+    def drafted(
+        self, seen: Seen | None, draft: Draft, change: str, about: Mapping[str, Any]
+    ) -> bytes:
         """The head as a draft has it.
 
         Args:
             seen: What the draft was made of.
             draft: What became of it.
             change: The id of the change.
+            about: What it changes about the journal.
         """
         line, older = draft._finish(  # noqa: SLF001 - for this alone
             n=seen.contents.n + 1 if seen else 1, id=change, at=format_timestamp(utc_now())
         )
+        line = replace(line, about=about)
         if seen is None or older is None:
             return self.followed(seen, line)
         self.check_metadata(seen, line.set)

@@ -1,0 +1,9 @@
+"""Adapters: statekeep as the store of an agent framework.
+
+Each module needs the framework of its name, an extra of statekeep:
+
+- `statekeep_adapters.openai_agents` (``pip install statekeep[openai-agents]``)
+
+The conversations of all of them are journals: one store holds those of several frameworks, and
+``statekeep sessions list --all`` lists them together.
+"""

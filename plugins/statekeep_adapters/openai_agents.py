@@ -1,0 +1,197 @@
+"""Sessions of the OpenAI Agents SDK.
+
+```python
+from statekeep_adapters.openai_agents import StatekeepSession
+
+session = StatekeepSession("thread-17", "./state", user_id="ada")
+result = await Runner.run(agent, "Hello", session=session)
+```
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from statekeep.journals import SKIP
+from statekeep_adapters._adapter import Adapter, framework, title_of
+
+with framework("openai-agents"):
+    from agents.memory import SessionABC, SessionSettings
+    from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from agents.items import TResponseInputItem
+
+    from statekeep import Journal, Retention, StateStore
+    from statekeep.events import Observer
+    from statekeep.journals import Draft
+
+__all__ = ["StatekeepSession"]
+
+T = TypeVar("T")
+
+COLLECTION: Final = "openai-agents"
+
+_BEGINNING: Final = 4
+"""Among so many items the first message of the user is looked for."""
+
+
+class StatekeepSession(Adapter, SessionABC):
+    """The history of a conversation, as `agents.Runner` keeps it.
+
+    It is the journal of the collection ``openai-agents`` whose name is the id. Each call is atomic:
+    what several workers add at once is all there, each batch in one piece.
+
+    Args:
+        session_id: Any text.
+        store: Where it is kept: a store, which stays open, or a URL, whose store is closed with
+            the session.
+        user_id: Whom the session belongs to; a session of another user is refused.
+        session_settings: As for the sessions of the SDK: `limit` for how many of the latest items
+            a run is given.
+        collection: The collection of journals.
+        retention: As for `statekeep.Journals`.
+        observers: As for `statekeep.Journals`.
+
+    Raises:
+        OwnershipError: By every method: the session belongs to another user.
+        CorruptDataError: By every method: what is kept is damaged.
+        UnavailableError: By every method: the store does not answer.
+        InvalidDocumentError: An item is nothing that JSON holds; nothing was added.
+    """
+
+    session_settings: SessionSettings | None = None
+
+    def __init__(
+        self,
+        session_id: str,
+        store: StateStore | str,
+        *,
+        user_id: str | None = None,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        collection: str = COLLECTION,
+        retention: Retention | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self.session_id = session_id
+        self.session_settings = coerce_session_settings(session_settings or {})
+        super().__init__(
+            store, collection, user_id=user_id, retention=retention, observers=observers
+        )
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the latest items, oldest first.
+
+        Args:
+            limit: How many; None for as many as the settings say, or all. None if it is 0 or less.
+        """
+        last = resolve_session_limit(limit, self.session_settings)
+        return [] if last is not None and last <= 0 else (await self._load(last))[0]
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Add items, all of them or none."""
+        added = list(items)
+        if added:
+            await self._change(lambda draft: draft.append(added), create=True)
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Take the latest item away and return it; None if there is none."""
+        return await self._change(
+            lambda draft: cast("TResponseInputItem", draft.pop() if draft.length else SKIP)
+        )
+
+    async def clear_session(self) -> None:
+        """Delete all items, for good."""
+
+        def clear(draft: Draft) -> None:
+            draft.clear()
+            draft.forget = True
+            draft.metadata.pop("title", None)
+
+        await self._change(clear)
+
+    async def replace_items(self, items: list[TResponseInputItem]) -> None:
+        """Put other items in the place of all, in one write: what a compaction wants.
+
+        Those that go are deleted for good.
+        """
+        added = list(items)
+
+        def replace(draft: Draft) -> None:
+            draft.clear()
+            draft.forget = True
+            draft.append(added)
+
+        await self._change(replace, create=True)
+
+    async def _load(self, last: int | None) -> tuple[list[Any], bool]:
+        """The latest items, and whether these are all."""
+
+        def load(journal: Journal) -> tuple[list[Any], bool]:
+            loaded = journal.load(last=last)
+            return ([], True) if loaded is None else (loaded.items, loaded.start == 0)
+
+        return await self._run(self._on, (self.session_id,), load)
+
+    async def _change(self, fn: Callable[[Draft], T], *, create: bool = False) -> T | None:
+        """Change the history in one write; None if there is nothing to be changed."""
+
+        def titled(draft: Draft) -> T:
+            if not (create or draft.exists):
+                return cast("T", SKIP)
+            begins = draft.length < _BEGINNING
+            result = fn(draft)
+            if begins and "title" not in draft.metadata and (said := _said_first(draft)):
+                draft.metadata["title"] = title_of(said)
+            return result
+
+        def change(journal: Journal) -> T | None:
+            result = journal.change(titled)
+            return None if result is SKIP else result
+
+        return await self._run(self._on, (self.session_id,), change)
+
+    # `OpenAIResponsesCompactionSession` asks for this, to replace the end in one write.
+    async def _get_compaction_snapshot(
+        self, limit: int, *, prune_prefix: Callable[[TResponseInputItem], bool] | None = None
+    ) -> _Snapshot | None:
+        if prune_prefix is not None or type(self) is not StatekeepSession:
+            return None
+        items, is_complete = await self._load(limit)
+
+        async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
+            expected = items[start:]
+
+            def replace(draft: Draft) -> bool:
+                if not expected or draft.last(len(expected)) != expected:
+                    return cast("bool", SKIP)
+                draft.truncate(draft.length - len(expected))
+                draft.append(output)
+                draft.forget = True
+                return True
+
+            return bool(await self._change(replace))
+
+        return _Snapshot(deepcopy(items), is_complete, replace_suffix)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    items: list[TResponseInputItem]
+    complete: bool
+    replace_suffix: Callable[[int, list[TResponseInputItem]], Awaitable[bool]]
+
+
+def _said_first(draft: Draft) -> str:
+    """The text of the first message of the user, if it is among the first items."""
+    for item in draft.items(0, _BEGINNING):
+        if isinstance(item, dict) and item.get("role") == "user":
+            content = item.get("content")
+            parts = content if isinstance(content, list) else [{"text": content}]
+            texts = [part.get("text") for part in parts if isinstance(part, dict)]
+            return " ".join([text for text in texts if isinstance(text, str)])
+    return ""
