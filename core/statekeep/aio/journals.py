@@ -160,6 +160,7 @@ class AsyncJournals(ClosingTwin[Journals]):
         return AsyncJournal(journal, self._threads, self._store, self._owner)
 
     list = hop(Journals.list)
+    count = hop(Journals.count)
     heads = hop(Journals.heads)
     delete_below = hop(Journals.delete_below)
     plan_prune = hop(Journals.plan_prune)

@@ -119,6 +119,7 @@ class AsyncSessions(ClosingTwin[Sessions]):
     list_trash = hop(Sessions.list_trash)
     empty_trash = hop(Sessions.empty_trash)
     list = hop(Sessions.list)
+    count = hop(Sessions.count)
     expire = hop(Sessions.expire)
     pin = hop(Sessions.pin)
     unpin = hop(Sessions.unpin)

@@ -113,6 +113,10 @@ class SummaryIndex:
         snapshot = self.read(below)
         return replace(snapshot, records=selected(snapshot.records, wanted, order, after))
 
+    def count(self, wanted: Filter, below: str | None) -> int:
+        """See `Heads.count`."""
+        return sum(1 for _ in self.select(wanted, "updated", None, None, below).records)
+
     def _load(self) -> CachedRecords:
         try:
             blob = self._store.get(self._collection.index)

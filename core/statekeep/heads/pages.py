@@ -55,6 +55,10 @@ class Heads(Protocol):
         """
         ...
 
+    def count(self, wanted: Filter, below: str | None) -> int:
+        """Count those that `select` would give."""
+        ...
+
 
 S = TypeVar("S", bound="Summary")
 

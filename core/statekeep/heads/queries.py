@@ -79,6 +79,19 @@ class QueriedHeads:
         """See `Heads.select`."""
         return self._find(wanted, order, after, limit, below, None)
 
+    def count(self, wanted: Filter, below: str | None) -> int:
+        """See `Heads.count`."""
+        prefix = self._collection.prefix if below is None else below
+        found = self._able.query(prefix, wanted, known=RECORD_VERSION, limit=1)
+        if any(map(self._collection.holds, found.missing)):
+            # What is read for want of a record is in no count of the store's.
+            return sum(1 for _ in self.select(wanted, "updated", None, None, below).records)
+        number = self._able.count(prefix, wanted, known=RECORD_VERSION)
+        if below is not None:
+            named = read_heads(self._store, self._collection, [f"{below}.jsonl"])
+            number += sum(1 for _ in selected(named.records, wanted, "updated", None))
+        return number
+
     def _find(
         self,
         wanted: Filter,

@@ -215,6 +215,35 @@ class Journals:
             )
 
     @checked
+    def count(
+        self,
+        *prefix: str,
+        user_id: str | None = None,
+        title: str | None = None,
+        updated_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+    ) -> int:
+        """Count the journals that `list` would show with these filters.
+
+        Raises:
+            InvalidKeyError: The prefix is not legal.
+            ValueError: A time is naive.
+        """
+        wanted = Filter(
+            user_id=user_id,
+            title=title,
+            updated_before=updated_before,
+            updated_after=updated_after,
+            created_before=created_before,
+            created_after=created_after,
+        )
+        below = journal_prefix(self._collection, prefix) if prefix else None
+        with self._emitter.operation("count"):
+            return self._heads.count(wanted, below)
+
+    @checked
     def heads(self, *prefix: str) -> Iterator[Head]:
         """Read the heads of journals, with their metadata, and return them in any order.
 

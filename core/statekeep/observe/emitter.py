@@ -33,6 +33,7 @@ _READING = {
     "__aenter__",
     "__enter__",
     "attachments",
+    "count",
     "get",
     "head",
     "heads",

@@ -620,6 +620,39 @@ class Sessions:
             )
 
     @checked
+    def count(
+        self,
+        *,
+        user_id: str | None = None,
+        project_id: str | None = None,
+        active_seed_id: str | None = None,
+        last_phase: str | None = None,
+        title: str | None = None,
+        updated_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+    ) -> int:
+        """Count the sessions that `list` would show with these filters.
+
+        Raises:
+            ValueError: A time is naive.
+        """
+        wanted = Filter(
+            user_id=user_id,
+            project_id=project_id,
+            active_seed_id=active_seed_id,
+            last_phase=last_phase,
+            title=title,
+            updated_before=updated_before,
+            updated_after=updated_after,
+            created_before=created_before,
+            created_after=created_after,
+        )
+        with self._emitter.operation("count"):
+            return self._heads.count(wanted, None)
+
+    @checked
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
         """Protect a session from pruning; `updated_at` stays.
 

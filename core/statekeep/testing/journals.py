@@ -550,6 +550,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         lists(others.list(user_id="adam"), [names[3]])
         lists(others.list(title="ada/2"), [names[2]])
         lists(others.list("eve"), [])
+        counts = [others.count(), others.count("ada"), others.count(title="ada/2")]
+        assert counts == [len(names), 3, 1]
+        assert others.count("bob", "1", user_id="eve") == others.count("eve") == 0
         whole = others.list()
         for summary in whole:
             number = names.index(summary.name)

@@ -96,6 +96,7 @@ def _compare(
                 break
         shown = _in_order([each for each in expected if fits(each)], order)
         assert found == shown, f"{what}: {wanted} by {order}"
+        assert sessions.count(**wanted) == len(shown), f"{what}: {wanted}"
 
 
 def _in_order(summaries: list[Summary], order: str) -> list[Summary]:
