@@ -511,7 +511,9 @@ class TestJournals:
 class TestEverything:
     def test_is_listed_in_one_table(self, shell: Shell, store_url: str) -> None:
         with open_store(store_url) as store:
-            Journals(store, "agents").open("ada", "t 1").create([1, 2], user_id="ada")
+            about = {"title": "Trip"}
+            journals = Journals(store, "agents")
+            journals.open("ada", "t 1").create([1, 2], user_id="ada", metadata=about)
             Journals(store, "langgraph.writes").open("x").create()
         place = ["--store", store_url]
 
@@ -528,8 +530,9 @@ class TestEverything:
         rows = [
             line.split() for line in shell("sessions", "list", "--all", *place).stdout.splitlines()
         ]
-        assert rows[0][-1] == "COLLECTION"
-        assert (rows[2][:5], rows[2][-1]) == (["ada", "'t", "1'", "ada", "2"], "agents")
+        assert rows[0][-2:] == ["TITLE", "COLLECTION"]
+        assert rows[2][:5] == ["ada", "'t", "1'", "ada", "2"]
+        assert rows[2][-2:] == ["Trip", "agents"]
         assert rows[3][0] == "s4"
         assert "a collection has" in shell(
             "sessions", "list", "--collection", "A", *place, code=2

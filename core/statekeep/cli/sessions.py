@@ -114,10 +114,11 @@ def list_sessions(
         headings = ["ID", "USER", "MESSAGES", "PHASE", "UPDATED", "SIZE", "PINNED"]
         rows = [_row(each) for each in listing]
         if everything or collections:
-            headings.append("COLLECTION")
+            headings += ["TITLE", "COLLECTION"]
             for row, each in zip(rows, listing, strict=True):
-                row.append(each.collection if isinstance(each, JournalSummary) else "")
-        output.print_table(headings, rows, longest=(40, 20))
+                collection = each.collection if isinstance(each, JournalSummary) else ""
+                row += [each.title or "", collection]
+        output.print_table(headings, rows, longest=(40, 20, *[0] * 5, 40))
     else:
         output.note(f"no such sessions in {where}")
     if listing.cursor:
