@@ -24,7 +24,7 @@ test: $(VENV)/.test
 # The adapters, with the frameworks that they are for.
 test-adapters: .venv-adapters/.done
 	.venv-adapters/bin/pytest -p no:asyncio -m "not rest" tests/adapters
-	.venv-adapters/bin/mypy plugins/statekeep_adapters/*.py tests/adapters/*.py
+	.venv-adapters/bin/mypy $$(find plugins/statekeep_adapters tests/adapters docs/examples/adapters -name '*.py')
 
 # What takes long, and ten times as many rounds of whatever counts rounds.
 test-rest: $(VENV)/.test .venv-adapters/.done

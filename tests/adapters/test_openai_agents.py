@@ -6,14 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from adapters.openai_workers import add_often, adding_often
 from agents import SQLiteSession
 from agents.memory import SessionABC, SessionSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statekeep import Journals, OwnershipError, open_store
+from statekeep import Journals, OwnershipError, StateStoreError, open_store
 from statekeep.errors import ClosedError
+from statekeep.testing.faults import FaultyStore
+from statekeep.testing.processes import in_processes
 from statekeep_adapters.openai_agents import COLLECTION, StatekeepSession
+from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from statekeep import StateStore
@@ -25,8 +29,12 @@ def said(text: str) -> Any:
     return {"role": "user", "content": text}
 
 
+def contents(items: list[Any]) -> list[str]:
+    return [item["content"] for item in items]
+
+
 def texts(items: list[Any]) -> str:
-    return "".join([item["content"] for item in items])
+    return "".join(contents(items))
 
 
 async def test_it_keeps_what_is_added_in_order(store: StateStore) -> None:
@@ -179,3 +187,68 @@ async def test_it_does_what_the_sessions_of_the_sdk_do(history: list[Any]) -> No
                 assert await ours.get_items(*arguments) == await theirs.get_items(*arguments)
         assert await ours.get_items() == await theirs.get_items()
     theirs.close()
+
+
+@pytest.mark.rest
+async def test_what_processes_add_at_once_is_all_there(url: str) -> None:
+    if url == "memory:":
+        await asyncio.gather(*[adding_often(f"{url}all", worker, 25) for worker in range(4)])
+        url = f"{url}all"
+    else:
+        in_processes(add_often, [(url, worker, 25) for worker in range(4)])
+    async with StatekeepSession("s", url) as session:
+        found = contents(await session.get_items())
+    for worker in range(4):
+        assert [text for text in found if text.startswith(f"{worker}-")] == [
+            f"{worker}-{number}" for number in range(25)
+        ]
+    # Each batch is in one piece.
+    for before, text in zip(found[::2], found[1::2], strict=True):
+        assert text.startswith(f"{before}-")
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_lost_answers_neither_lose_nor_repeat_what_was_added(seed: int) -> None:
+    store = FaultyStore(
+        MemoryStore(), seed=seed, before=0.05, after=0.2, operations=["put", "append"]
+    )
+    session = StatekeepSession("s", store)
+    expected: list[str] = []
+    unknown: set[str] = set()
+    for number in range(30):
+        try:
+            await session.add_items([said(str(number))])
+        except StateStoreError as error:
+            if error.landed == "no":
+                continue
+            unknown.add(str(number))
+        expected.append(str(number))
+    found = contents(await session.get_items())
+    assert [text for text in found if text not in unknown] == [
+        text for text in expected if text not in unknown
+    ]
+    assert len({*found}) == len(found)
+    assert store.faults
+
+
+async def test_any_text_is_an_id(store: StateStore) -> None:
+    names = [
+        "",
+        "../../x",
+        "a/b",
+        "a\\b",
+        ".",
+        "..",
+        "\0",
+        "ä",
+        "x" * 800,
+        "x" * 801,
+        "A",
+        "a",
+        "%2e",
+    ]
+    names += ["con", " "]
+    for name in names:
+        await StatekeepSession(name, store).add_items([said(name)])
+    for name in names:
+        assert await StatekeepSession(name, store).get_items() == [said(name)]

@@ -30,7 +30,8 @@ def main() -> None:
         (wheel,) = (scratch / "dist").glob("*.whl")
         names = zipfile.ZipFile(wheel).namelist()
         packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-        assert packages == {"statekeep", "statekeep_backends", "statekeep_plugins"}, packages
+        ours = {"statekeep", "statekeep_adapters", "statekeep_backends", "statekeep_plugins"}
+        assert packages == ours, packages
         for package in packages:
             assert f"{package}/py.typed" in names, package
 
