@@ -17,6 +17,7 @@ from statekeep import (
     Journals,
     JournalSummary,
     NotFoundError,
+    OwnershipError,
     Retention,
     Session,
     Sessions,
@@ -42,6 +43,7 @@ from statekeep.heads.records import CachedRecords, decode_index, encode_index
 from statekeep.retention import Victim
 from statekeep.store import Capabilities
 from statekeep.store.keys import journal_key
+from statekeep.testing.faults import FaultyStore
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -355,6 +357,20 @@ class TestHeads:
         assert found["ada",].metadata == {"k": [1]}
         assert len([*journals.heads()]) == 3
 
+    def test_are_read_of_names_with_so_many_parts_alone(
+        self, store: StateStore, journals: Journals
+    ) -> None:
+        for name in (("ada",), ("ada", "1"), ("ada", "a/b"), ("ada", "1", "2"), ("bob", "1")):
+            journals.open(*name).append([1])
+        counting = FaultyStore(store, slow=1, delay=0)
+        journals = Journals(counting, "agents")
+        found = {head.name for head in journals.heads("ada", parts=2)}
+        assert found == {("ada", "1"), ("ada", "a/b")}
+        assert sorted(fault.operation for fault in counting.faults) == ["get", "get", "scan"]
+        assert [head.name for head in journals.heads("ada", parts=1)] == [("ada",)]
+        assert [head.name for head in journals.heads(parts=1)] == [("ada",)]
+        assert not [*journals.heads("ada", parts=4)]
+
     def test_that_are_damaged_raise(self, store: StateStore, journals: Journals) -> None:
         key = journal_key("agents", ["a"])
         store.put(key, b"garbage")
@@ -392,6 +408,26 @@ class TestDeletingBelow:
         deleted = {each.name for each in events if isinstance(each, JournalDeleted)}
         assert ("ada", "a/b") in deleted
         assert len(deleted) == 2
+
+    def test_takes_the_longest_names_first(self, store: StateStore) -> None:
+        counting = FaultyStore(store, slow=1, delay=0, operations=["delete"])
+        journals = Journals(counting, "agents")
+        for name in (("ada",), ("ada", "1"), ("ada", "1", "x"), ("ada", "2"), ("ada", "0", "y")):
+            journals.open(*name).append([1])
+        assert journals.delete_below("ada") == 5
+        assert [fault.key.count("/") for fault in counting.faults] == [4, 4, 3, 3, 2]
+
+    def test_spares_all_if_one_belongs_to_another_user(self, journals: Journals) -> None:
+        journals.open("ada", user_id="ada").append([1])
+        journals.open("ada", "1").append([1])
+        journals.open("ada", "2", user_id="bob").append([1])
+        with pytest.raises(OwnershipError, match="'ada'") as caught:
+            journals.delete_below("ada", user_id="ada")
+        assert caught.value.key == journal_key("agents", ["ada", "2"])
+        assert caught.value.landed == "no"
+        assert len(journals.list()) == 3
+        journals.open("ada", "2").delete()
+        assert journals.delete_below("ada", user_id="ada") == 2
 
     def test_refuses_a_handle_that_saw_the_journal(self, journals: Journals) -> None:
         journal = journals.open("ada", "1")

@@ -355,6 +355,8 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     ("journals.list(user_id=5)", TypeError, "user_id: text or None, not int"),
     ("journals.list(5)", TypeError, "prefix: text, not int"),
     ("journals.delete_below(5)", TypeError, "prefix: text, not int"),
+    ("journals.delete_below(user_id='')", InvalidKeyError, "user_id is empty"),
+    ("journals.heads(parts='2')", TypeError, "parts: an integer or None, not str"),
     ("journal.append('Hello')", TypeError, "items: a collection, not str"),
     (
         "journal.append({'role': 'user'})",

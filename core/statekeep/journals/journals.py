@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Self
 
 from statekeep._arguments import checked
-from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.errors import (
+    CorruptDataError,
+    OwnershipError,
+    StateStoreError,
+    UnsupportedError,
+)
 from statekeep.format.summary import JournalSummary
 from statekeep.heads.journals import journal_heads, journal_indexes
 from statekeep.heads.pages import Listing, page
@@ -244,13 +250,14 @@ class Journals:
             return self._heads.count(wanted, below)
 
     @checked
-    def heads(self, *prefix: str) -> Iterator[Head]:
+    def heads(self, *prefix: str, parts: int | None = None) -> Iterator[Head]:
         """Read the heads of journals, with their metadata, and return them in any order.
 
         Reads all heads before it returns. Unlike `list`, it raises if one of them is damaged.
 
         Args:
             prefix: As in `list`.
+            parts: Only journals whose names have so many parts; the heads of others are not read.
 
         Raises:
             CorruptDataError: A head is damaged, also when read a second time.
@@ -258,25 +265,34 @@ class Journals:
             InvalidKeyError: The prefix is not legal.
         """
         with self._emitter.operation("heads"):
-            return iter([*self._read_heads(prefix)])
+            return iter([*self._read_heads(prefix, parts)])
 
     @checked
-    def delete_below(self, *prefix: str) -> int:
+    def delete_below(self, *prefix: str, user_id: str | None = None) -> int:
         """Delete journals, whatever they hold by then; their segments wait for the `sweep`.
+
+        Those with the longest names go first: where it is cut short, none is gone that another
+        one lies below.
 
         Args:
             prefix: Those whose names begin with these parts, or consist of them; without it, all
                 journals of the collection.
+            user_id: The user for whom it is done; it reads their heads first.
 
         Returns:
             How many were deleted.
 
         Raises:
+            OwnershipError: One of them belongs to another user; nothing was deleted.
+            CorruptDataError: A head that is to be read is damaged; nothing was deleted.
             InvalidKeyError: The prefix is not legal.
         """
         with self._emitter.operation("delete_below"):
-            keys = [*self._keys(prefix)]
-            delete_many(self._store, keys)
+            if user_id is not None:
+                self._refuse_foreign(prefix, user_id)
+            keys = sorted(self._keys(prefix), key=_depth, reverse=True)
+            for _, together in groupby(keys, _depth):
+                delete_many(self._store, together)
             for key in keys:
                 self._emitter.emit(
                     JournalDeleted,
@@ -418,16 +434,21 @@ class Journals:
     def _owns(self, copy: Copy) -> bool:
         return copy.collection == self._collection
 
-    def _keys(self, prefix: tuple[str, ...]) -> Iterator[str]:
+    def _keys(self, prefix: tuple[str, ...], parts: int | None = None) -> Iterator[str]:
         """The keys of the journals whose names begin with these parts."""
         below = journal_prefix(self._collection, prefix)
-        if prefix and self._store.get(f"{below}.jsonl") is not None:
+        if (
+            prefix
+            and parts in {None, len(prefix)}
+            and self._store.get(f"{below}.jsonl") is not None
+        ):
             yield f"{below}.jsonl"
         # By key, because a folder that is written while it is scanned may name a file twice.
-        yield from {e.key: None for e in self._store.scan(below) if is_journal_key(e.key)}
+        keys = {e.key: None for e in self._store.scan(below) if is_journal_key(e.key)}
+        yield from [key for key in keys if parts in {None, _depth(key)}]
 
-    def _read_heads(self, prefix: tuple[str, ...]) -> Iterator[Head]:
-        for key, blob in get_many(self._store, self._keys(prefix)):
+    def _read_heads(self, prefix: tuple[str, ...], parts: int | None = None) -> Iterator[Head]:
+        for key, blob in get_many(self._store, self._keys(prefix, parts)):
             if isinstance(blob, StateStoreError):
                 raise blob
             if blob is None:
@@ -440,6 +461,21 @@ class Journals:
                 if seen is not None:
                     yield head_of(seen)
 
+    def _refuse_foreign(self, prefix: tuple[str, ...], user_id: str) -> None:
+        for head in self._read_heads(prefix):
+            if head.user_id not in {None, user_id}:
+                raise OwnershipError(
+                    f"the journal does not belong to {user_id!r}",
+                    key=journal_key(self._collection, head.name),
+                    store=self._store,
+                    landed="no",
+                )
+
     def _saved(self, journal_id: str) -> None:
         if self._background:
             self._background.saved(journal_id)
+
+
+def _depth(key: str) -> int:
+    """How many parts the name of a journal has."""
+    return key.count("/") - 1

@@ -570,6 +570,8 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert tuple(paged) == whole.summaries, "pages together differ from the whole list"
         heads = sorted(head.name for head in others.heads("ada"))
         assert heads == names[:3], f"the heads below 'ada' are {heads}"
+        heads = sorted(head.name for head in others.heads("ada", parts=2))
+        assert heads == names[1:3], f"the heads below 'ada' with two parts are {heads}"
 
     def test_a_listing_is_fresh(self, journals: Journals, others: Journals) -> None:
         lists(others.list(), [])
