@@ -2,6 +2,7 @@
 
 Each module needs the framework of its name, an extra of statekeep:
 
+- `statekeep_adapters.claude` (``pip install statekeep[claude-agent-sdk]``)
 - `statekeep_adapters.openai_agents` (``pip install statekeep[openai-agents]``)
 
 The conversations of all of them are journals: one store holds those of several frameworks, and

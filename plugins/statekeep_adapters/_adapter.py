@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from statekeep import ClosedError, ConflictError, Journals, open_store
+from statekeep import ClosedError, ConflictError, Journals, open_store, repair_text
 from statekeep.aio import Threads
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def framework(extra: str) -> Iterator[None]:
 
 def title_of(text: str) -> str:
     """A conversation's title, made of what was said first: one short line."""
-    words = " ".join(text.split())
+    words = " ".join(repair_text(text).split())
     return words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…"
 
 

@@ -1,0 +1,267 @@
+"""Sessions of the Claude Agent SDK.
+
+```python
+from statekeep_adapters.claude import StatekeepSessionStore
+
+store = StatekeepSessionStore("./state", user_id="ada")
+options = ClaudeAgentOptions(session_store=store)
+```
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from statekeep import InvalidDocumentError, Journal
+from statekeep.journals import SKIP
+from statekeep_adapters._adapter import Adapter, framework, title_of
+
+with framework("claude-agent-sdk"):
+    from claude_agent_sdk import SessionStore, fold_session_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from claude_agent_sdk import (
+        SessionKey,
+        SessionListSubkeysKey,
+        SessionStoreEntry,
+        SessionStoreListEntry,
+        SessionSummaryEntry,
+    )
+
+    from statekeep import Retention, StateStore
+    from statekeep.events import Observer
+    from statekeep.journals import Draft, Head
+
+__all__ = ["StatekeepSessionStore"]
+
+COLLECTION: Final = "claude"
+
+_REMEMBERED: Final = 1024
+"""So many keys a journal remembers; a change may have as many."""
+
+
+class StatekeepSessionStore(Adapter, SessionStore):
+    """Transcripts of sessions and of their subagents, as ``ClaudeAgentOptions.session_store``.
+
+    The transcript of a session is the journal of the collection ``claude`` with the name
+    ``(project_key, session_id)``, that of a subagent ``(project_key, session_id, subpath)``. Works
+    under asyncio and trio.
+
+    Args:
+        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
+            this.
+        user_id: Whom new sessions belong to; those of other users are refused, and not listed.
+        collection: The collection of journals.
+        retention: As for `statekeep.Journals`.
+        observers: As for `statekeep.Journals`.
+
+    Raises:
+        OwnershipError: By `append`, `load` and `delete`: the session belongs to another user.
+        CorruptDataError: By every method: what is kept is damaged.
+        UnavailableError: By every method: the store does not answer.
+        InvalidDocumentError: An entry is nothing that JSON holds, or has more than 16 MiB; no entry
+            of the batch was added.
+        ValueError: A subpath is empty.
+    """
+
+    def __init__(
+        self,
+        store: StateStore | str,
+        *,
+        user_id: str | None = None,
+        collection: str = COLLECTION,
+        retention: Retention | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        super().__init__(
+            store, collection, user_id=user_id, retention=retention, observers=observers
+        )
+
+    def _start(self) -> None:
+        super()._start()
+        self._clock = Lock()
+        self._latest = 0
+
+    async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
+        """Add entries to a transcript, all of them or none.
+
+        An entry whose ``uuid`` is there already is left out; one without is always added.
+        """
+        name, given = _name(key), list(entries)
+
+        def add(draft: Draft) -> object:
+            added = _add(draft, given)
+            if not added:
+                return SKIP
+            metadata = draft.metadata
+            metadata["mtime"] = self._next_mtime(metadata.get("mtime", 0))
+            times = [_time(entry) for entry in added]
+            metadata["latest"] = max(metadata.get("latest", ""), *times)
+            is_main = len(name) == _MAIN
+            if title := _fold(draft, key, added) if is_main else title_of(name[-1]):
+                metadata["title"] = title
+            return None
+
+        if given:
+            await self._run(self._on, name, lambda journal: journal.change(add))
+
+    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+        """Return all entries of a transcript, in order; None if there is none."""
+
+        def load(journal: Journal) -> list[SessionStoreEntry] | None:
+            items = journal.read()
+            return None if items is None else [_read(item) for item in items]
+
+        return await self._run(self._on, _name(key), load)
+
+    async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
+        """List the sessions of a project, without those of subagents; reads their heads.
+
+        The times are later with each change of a session, whatever the clocks do.
+        """
+        heads = await self._run(self._heads, project_key, parts=_MAIN)
+        return [{"session_id": head.name[1], "mtime": _mtime(head)} for head in heads]
+
+    async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
+        """List the summaries of the sessions of a project; reads their heads."""
+        heads = await self._run(self._heads, project_key, parts=_MAIN)
+        return [
+            {
+                "session_id": head.name[1],
+                "mtime": _mtime(head),
+                "data": _read(head.metadata["summary"]),
+            }
+            for head in heads
+            if "summary" in head.metadata
+        ]
+
+    async def delete(self, key: SessionKey) -> None:
+        """Delete a transcript; with that of a session those of its subagents, and these first."""
+        name = _name(key)
+        if len(name) == _MAIN:
+            await self._run(self._journals.delete_below, *name, user_id=self._user_id)
+        else:
+            await self._run(self._on, name, Journal.delete)
+
+    async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
+        """List the subpaths of a session; reads the heads of their transcripts."""
+        name = key["project_key"], key["session_id"]
+        heads = await self._run(self._heads, *name, parts=_MAIN + 1)
+        return [head.name[_MAIN] for head in heads]
+
+    def _heads(self, *prefix: str, parts: int) -> list[Head]:
+        allowed = {None, self._user_id}
+        heads = self._journals.heads(*prefix, parts=parts)
+        return [head for head in heads if self._user_id is None or head.user_id in allowed]
+
+    def _next_mtime(self, before: int) -> int:
+        """Milliseconds since 1970: later than before, and than any that was given here."""
+        with self._clock:
+            self._latest = max(time.time_ns() // 10**6, self._latest + 1)
+            # One session whose clock is ahead takes no other along.
+            return max(self._latest, before + 1)
+
+
+_MAIN: Final = 2
+"""Parts of the name of a session's own transcript."""
+
+
+def _name(key: SessionKey) -> tuple[str, ...]:
+    name, subpath = (key["project_key"], key["session_id"]), key.get("subpath")
+    if subpath == "":
+        raise ValueError("subpath is empty; leave it out for the transcript of the session itself")
+    return name if subpath is None else (*name, subpath)
+
+
+def _mtime(head: Head) -> int:
+    return int(head.metadata.get("mtime", head.updated_at.timestamp() * 1000))
+
+
+def _add(draft: Draft, entries: list[SessionStoreEntry]) -> list[SessionStoreEntry]:
+    """Append what is not there yet, and return it."""
+    if _may_be_forgotten(draft, entries):
+        known, unknown = {_uuid(_read(item)) for item in draft.items()}, []
+        for entry in entries:
+            key = _uuid(entry)
+            if key is None or key not in known:
+                unknown.append(entry)
+            known.add(key)
+        entries = unknown
+    keys = [_uuid(entry) for entry in entries]
+    for place in [place for place, key in enumerate(keys) if key][:-_REMEMBERED]:
+        keys[place] = None
+    added = []
+    # One by one, because one that a journal cannot hold goes in as text.
+    for entry, key in zip(entries, keys, strict=True):
+        try:
+            new = draft.append([entry], [key])
+        except InvalidDocumentError as error:
+            new = draft.append([_as_text(entry, error)], [key])
+        if new[0]:
+            added.append(entry)
+    return added
+
+
+def _may_be_forgotten(draft: Draft, entries: list[SessionStoreEntry]) -> bool:
+    """Whether an entry may be there that the journal does not remember by its key.
+
+    Then all of the journal is read. What is later than all that is there is new.
+    """
+    keys = {key: _time(entry) for entry in entries if (key := _uuid(entry))}
+    latest = draft.metadata.get("latest", "")
+    return len(keys) > _REMEMBERED or (
+        draft.length > _REMEMBERED
+        and any(at <= latest and not draft.has(key) for key, at in keys.items())
+    )
+
+
+def _uuid(entry: SessionStoreEntry) -> str | None:
+    uuid = entry.get("uuid")
+    return json.dumps(uuid) if uuid and isinstance(uuid, str) else None  # whatever is in it
+
+
+def _time(entry: SessionStoreEntry) -> str:
+    at = entry.get("timestamp")
+    return at if isinstance(at, str) and at.isascii() else ""
+
+
+def _fold(draft: Draft, key: SessionKey, added: list[SessionStoreEntry]) -> str | None:
+    """Fold entries into the summary of a session, and return its title."""
+    before: SessionSummaryEntry | None = None
+    if "summary" in draft.metadata:
+        data = _read(draft.metadata["summary"])
+        before = {"session_id": key["session_id"], "mtime": 0, "data": data}
+    else:
+        added = [_read(item) for item in draft.items()]
+    data = fold_session_summary(before, key, added)["data"]
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+        draft.metadata["summary"] = data
+    except UnicodeEncodeError:  # half an emoji, where a prompt was cut
+        draft.metadata["summary"] = json.dumps(data)
+    names = "custom_title", "ai_title", "first_prompt", "command_fallback"
+    found = [data[name] for name in names if data.get(name)]
+    return title_of(found[0]) if found else None
+
+
+def _as_text(entry: SessionStoreEntry, refused: InvalidDocumentError) -> str:
+    """An entry as JSON text, which also holds half characters and integers of any size.
+
+    Raises:
+        InvalidDocumentError: It is nothing that JSON holds.
+    """
+    with suppress(RecursionError, TypeError, ValueError):
+        text = json.dumps(entry)
+        if json.loads(text) == entry:
+            return text
+    raise refused
+
+
+def _read(stored: Any) -> Any:  # noqa: ANN401 - an entry, or what is known of some
+    return json.loads(stored) if isinstance(stored, str) else stored
