@@ -705,6 +705,7 @@ class TestGlobalOptions:
 
 class TestIds:
     @pytest.mark.parametrize("name", ["-100123", "-5:-6", "-1.json"])
+    @pytest.mark.rest
     def test_may_be_negative_numbers(self, shell: Shell, store_url: str, name: str) -> None:
         with open_store(store_url) as store:
             Sessions(store).get_or_create(name, name)
@@ -736,6 +737,7 @@ class TestIds:
         assert name not in shown
         assert re.search("chat:x+…x+:end", shown)
         assert len(shown.splitlines()) <= 4
+        assert "…" in _at_a_terminal(shell.folder, *words, "--all")
 
 
 @pytest.mark.rest
@@ -785,6 +787,7 @@ class TestTimes:
             assert "0 deleted" in shell(*empty, age).stdout
 
 
+@pytest.mark.rest
 class TestAFolderThatIsNotThere:
     @pytest.mark.parametrize(
         "words",

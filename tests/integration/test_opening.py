@@ -134,13 +134,14 @@ CALLS: dict[str, Callable[[Sessions], object]] = {
     "list_trash": lambda s: s.list_trash(),
     "empty_trash": lambda s: s.empty_trash(),
     "list": lambda s: s.list(),
+    "count": lambda s: s.count(),
     "pin": lambda s: s.pin("s"),
     "unpin": lambda s: s.unpin("s"),
     "expire": lambda s: s.expire("s", None),
     "plan_prune": lambda s: s.plan_prune(STRATEGY),
     "prune": lambda s: s.prune(STRATEGY),
 }
-READING = {"load", "tail", "list", "list_trash", "plan_prune"}
+READING = {"load", "tail", "list", "count", "list_trash", "plan_prune"}
 
 
 class TestAfterClosing:

@@ -112,13 +112,15 @@ def list_sessions(
         return
     if listing.summaries:
         headings = ["ID", "USER", "MESSAGES", "PHASE", "UPDATED", "SIZE", "PINNED"]
+        longest = [40, 20]
         rows = [_row(each) for each in listing]
         if everything or collections:
+            longest += [*[0] * (len(headings) - len(longest)), 40]
             headings += ["TITLE", "COLLECTION"]
             for row, each in zip(rows, listing, strict=True):
                 collection = each.collection if isinstance(each, JournalSummary) else ""
                 row += [each.title or "", collection]
-        output.print_table(headings, rows, longest=(40, 20, *[0] * 5, 40))
+        output.print_table(headings, rows, longest=longest)
     else:
         output.note(f"no such sessions in {where}")
     if listing.cursor:
