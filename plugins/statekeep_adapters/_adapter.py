@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from statekeep import ClosedError, ConflictError, Journals, open_store, repair_text
+from statekeep import (
+    ClosedError,
+    ConflictError,
+    InvalidDocumentError,
+    Journals,
+    open_store,
+    repair_text,
+)
 from statekeep.aio import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from statekeep import Journal, Retention, StateStore
     from statekeep.events import Observer
+    from statekeep.journals import Draft
 
-__all__ = ["Adapter", "framework", "title_of"]
+__all__ = ["Adapter", "append_objects", "framework", "read_object", "title_of"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +58,39 @@ def title_of(text: str) -> str:
     """A conversation's title, made of what was said first: one short line."""
     words = " ".join(repair_text(text).split())
     return words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…"
+
+
+def append_objects(
+    draft: Draft, objects: Sequence[Any], keys: Sequence[str | None] | None = None
+) -> list[bool]:
+    """Append objects of JSON as `Draft.append` does; `read_object` reads them.
+
+    One that a journal does not hold as it is goes in as its JSON text: half a character, where a
+    text was cut, an integer of more than 64 bits, or what lies too deep.
+
+    Raises:
+        InvalidDocumentError: One is nothing that JSON holds, or has more than 16 MiB.
+    """
+    new: list[bool] = []
+    for value, key in zip(objects, keys or [None] * len(objects), strict=True):
+        try:
+            new += draft.append([value], [key])
+        except InvalidDocumentError as error:
+            new += draft.append([_as_text(value, error)], [key])
+    return new
+
+
+def read_object(item: Any) -> Any:  # noqa: ANN401
+    """What `append_objects` appended as this item."""
+    return json.loads(item) if isinstance(item, str) else item
+
+
+def _as_text(value: object, refused: InvalidDocumentError) -> str:
+    with suppress(RecursionError, TypeError, ValueError):
+        text = json.dumps(value)
+        if json.loads(text) == value:
+            return text
+    raise refused
 
 
 class Adapter:

@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from statekeep import InvalidDocumentError, Journal
+from statekeep import Journal
 from statekeep.journals import SKIP
-from statekeep_adapters._adapter import Adapter, framework, title_of
+from statekeep_adapters._adapter import (
+    Adapter,
+    append_objects,
+    framework,
+    read_object,
+    title_of,
+)
 
 with framework("claude-agent-sdk"):
     from claude_agent_sdk import SessionStore, fold_session_summary
@@ -116,7 +121,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
 
         def load(journal: Journal) -> list[SessionStoreEntry] | None:
             items = journal.read()
-            return None if items is None else [_read(item) for item in items]
+            return None if items is None else [read_object(item) for item in items]
 
         return await self._run(self._on, _name(key), load)
 
@@ -135,7 +140,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
             {
                 "session_id": head.name[1],
                 "mtime": _mtime(head),
-                "data": _read(head.metadata["summary"]),
+                "data": read_object(head.metadata["summary"]),
             }
             for head in heads
             if "summary" in head.metadata
@@ -186,7 +191,7 @@ def _mtime(head: Head) -> int:
 def _add(draft: Draft, entries: list[SessionStoreEntry]) -> list[SessionStoreEntry]:
     """Append what is not there yet, and return it."""
     if _may_be_forgotten(draft, entries):
-        known, unknown = {_uuid(_read(item)) for item in draft.items()}, []
+        known, unknown = {_uuid(read_object(item)) for item in draft.items()}, []
         for entry in entries:
             key = _uuid(entry)
             if key is None or key not in known:
@@ -196,16 +201,8 @@ def _add(draft: Draft, entries: list[SessionStoreEntry]) -> list[SessionStoreEnt
     keys = [_uuid(entry) for entry in entries]
     for place in [place for place, key in enumerate(keys) if key][:-_REMEMBERED]:
         keys[place] = None
-    added = []
-    # One by one, because one that a journal cannot hold goes in as text.
-    for entry, key in zip(entries, keys, strict=True):
-        try:
-            new = draft.append([entry], [key])
-        except InvalidDocumentError as error:
-            new = draft.append([_as_text(entry, error)], [key])
-        if new[0]:
-            added.append(entry)
-    return added
+    new = append_objects(draft, entries, keys)
+    return [entry for entry, is_new in zip(entries, new, strict=True) if is_new]
 
 
 def _may_be_forgotten(draft: Draft, entries: list[SessionStoreEntry]) -> bool:
@@ -235,10 +232,10 @@ def _fold(draft: Draft, key: SessionKey, added: list[SessionStoreEntry]) -> str 
     """Fold entries into the summary of a session, and return its title."""
     before: SessionSummaryEntry | None = None
     if "summary" in draft.metadata:
-        data = _read(draft.metadata["summary"])
+        data = read_object(draft.metadata["summary"])
         before = {"session_id": key["session_id"], "mtime": 0, "data": data}
     else:
-        added = [_read(item) for item in draft.items()]
+        added = [read_object(item) for item in draft.items()]
     data = fold_session_summary(before, key, added)["data"]
     try:
         json.dumps(data, ensure_ascii=False).encode()
@@ -248,20 +245,3 @@ def _fold(draft: Draft, key: SessionKey, added: list[SessionStoreEntry]) -> str 
     names = "custom_title", "ai_title", "first_prompt", "command_fallback"
     found = [data[name] for name in names if data.get(name)]
     return title_of(found[0]) if found else None
-
-
-def _as_text(entry: SessionStoreEntry, refused: InvalidDocumentError) -> str:
-    """An entry as JSON text, which also holds half characters and integers of any size.
-
-    Raises:
-        InvalidDocumentError: It is nothing that JSON holds.
-    """
-    with suppress(RecursionError, TypeError, ValueError):
-        text = json.dumps(entry)
-        if json.loads(text) == entry:
-            return text
-    raise refused
-
-
-def _read(stored: Any) -> Any:  # noqa: ANN401 - an entry, or what is known of some
-    return json.loads(stored) if isinstance(stored, str) else stored

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from statekeep.journals import SKIP
-from statekeep_adapters._adapter import Adapter, framework, title_of
+from statekeep_adapters._adapter import (
+    Adapter,
+    append_objects,
+    framework,
+    read_object,
+    title_of,
+)
 
 with framework("openai-agents"):
     from agents.memory import SessionABC, SessionSettings
@@ -96,12 +102,14 @@ class StatekeepSession(Adapter, SessionABC):
         """Add items, all of them or none."""
         added = list(items)
         if added:
-            await self._change(lambda draft: draft.append(added), create=True)
+            await self._change(lambda draft: append_objects(draft, added), create=True)
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Take the latest item away and return it; None if there is none."""
         return await self._change(
-            lambda draft: cast("TResponseInputItem", draft.pop() if draft.length else SKIP)
+            lambda draft: cast(
+                "TResponseInputItem", read_object(draft.pop()) if draft.length else SKIP
+            )
         )
 
     async def clear_session(self) -> None:
@@ -124,7 +132,7 @@ class StatekeepSession(Adapter, SessionABC):
         def replace(draft: Draft) -> None:
             draft.clear()
             draft.forget = True
-            draft.append(added)
+            append_objects(draft, added)
 
         await self._change(replace, create=True)
 
@@ -133,7 +141,9 @@ class StatekeepSession(Adapter, SessionABC):
 
         def load(journal: Journal) -> tuple[list[Any], bool]:
             loaded = journal.load(last=last)
-            return ([], True) if loaded is None else (loaded.items, loaded.start == 0)
+            if loaded is None:
+                return [], True
+            return [read_object(item) for item in loaded.items], loaded.start == 0
 
         return await self._run(self._on, (self.session_id,), load)
 
@@ -167,10 +177,10 @@ class StatekeepSession(Adapter, SessionABC):
             expected = items[start:]
 
             def replace(draft: Draft) -> bool:
-                if not expected or draft.last(len(expected)) != expected:
+                if not expected or _last(draft, len(expected)) != expected:
                     return cast("bool", SKIP)
                 draft.truncate(draft.length - len(expected))
-                draft.append(output)
+                append_objects(draft, output)
                 draft.forget = True
                 return True
 
@@ -186,9 +196,13 @@ class _Snapshot:
     replace_suffix: Callable[[int, list[TResponseInputItem]], Awaitable[bool]]
 
 
+def _last(draft: Draft, n: int) -> list[Any]:
+    return [read_object(item) for item in draft.last(n)]
+
+
 def _said_first(draft: Draft) -> str:
     """The text of the first message of the user, if it is among the first items."""
-    for item in draft.items(0, _BEGINNING):
+    for item in map(read_object, draft.items(0, _BEGINNING)):
         if isinstance(item, dict) and item.get("role") == "user":
             content = item.get("content")
             parts = content if isinstance(content, list) else [{"text": content}]

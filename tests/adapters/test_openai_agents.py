@@ -12,7 +12,7 @@ from agents.memory import SessionABC, SessionSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statekeep import Journals, OwnershipError, StateStoreError, open_store
+from statekeep import InvalidDocumentError, Journals, OwnershipError, StateStoreError, open_store
 from statekeep.errors import ClosedError
 from statekeep.testing.faults import FaultyStore
 from statekeep.testing.processes import in_processes
@@ -252,3 +252,18 @@ async def test_any_text_is_an_id(store: StateStore) -> None:
         await StatekeepSession(name, store).add_items([said(name)])
     for name in names:
         assert await StatekeepSession(name, store).get_items() == [said(name)]
+
+
+async def test_half_characters_and_great_numbers_are_kept(store: StateStore) -> None:
+    session = StatekeepSession("s", store)
+    odd: list[Any] = [said("cut \ud83d"), {"type": "reasoning", "n": 2**70}, said("whole")]
+    await session.add_items(odd)
+    assert await session.get_items() == odd
+    snapshot = await session._get_compaction_snapshot(3)
+    assert snapshot is not None
+    assert await snapshot.replace_suffix(1, odd[:2])
+    assert await session.get_items() == [odd[0], *odd[:2]]
+    assert await session.pop_item() == odd[1]
+    with pytest.raises(InvalidDocumentError):
+        await session.add_items([said("a"), {"role": object()}])
+    assert len(await session.get_items()) == 2
