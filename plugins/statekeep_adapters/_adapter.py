@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar
 
-from statekeep import ClosedError, ConflictError, Journals, open_store, repair_text
+from statekeep import SKIP, ClosedError, ConflictError, Journals, open_store, repair_text
 from statekeep.aio import Threads
 
 if TYPE_CHECKING:
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
     from statekeep import Journal, Retention, StateStore
     from statekeep.events import Observer
+    from statekeep.journals import Draft
 
-__all__ = ["Adapter", "framework", "title_of"]
+__all__ = ["Adapter", "Recent", "erase", "framework", "title_of"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _HANDLES = 128
 """So many journals an adapter remembers: an append to one of them is a single request."""
+
+_REMEMBERED = 65_536
 
 _TITLE = 80
 
@@ -49,6 +52,49 @@ def title_of(text: str) -> str:
     """A conversation's title, made of what was said first: one short line."""
     words = " ".join(repair_text(text).split())
     return words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…"
+
+
+def erase(journal: Journal, check: Callable[[Draft], object]) -> None:
+    """Delete a journal, and at once all that it ever held.
+
+    Args:
+        journal: Which one; what is made anew under its name meanwhile stays.
+        check: Raises if it must not be deleted; also asked of a journal that is not there.
+    """
+
+    def clear(draft: Draft) -> object:
+        check(draft)
+        if not draft.exists:
+            return SKIP
+        draft.clear()
+        draft.metadata.clear()
+        draft.forget = True
+        return None
+
+    journal.change(clear)
+    head = journal.head()
+    if head is not None and not (head.length or head.metadata):
+        with suppress(ConflictError):
+            journal.delete(expect=head.version)
+
+
+class Recent(Generic[T]):
+    """What was put under the latest 65,536 texts. Safe under threads."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, name: str, default: T) -> T:
+        """Return what was put under a text."""
+        return self._values.get(name, default)
+
+    def put(self, name: str, value: T) -> None:
+        """Remember a value, perhaps in the place of another."""
+        self._values[name] = value
+        with suppress(KeyError):  # another thread may come between
+            self._values.move_to_end(name)
+            if len(self._values) > _REMEMBERED:
+                self._values.popitem(last=False)
 
 
 class Adapter:
