@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import importlib
 import sys
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -338,6 +338,35 @@ async def test_conversations_are_listed_newest_first(store: StateStore) -> None:
     assert await ids(scope="none") == ""
 
 
+async def test_they_go_by_the_time_that_their_records_say(store: StateStore) -> None:
+    ours = StatekeepConversationStore(store)
+    now = datetime.now(UTC)
+    for hours in (0, 2, 1, 3):
+        record = ConversationRecord(
+            conversation_id=str(hours), head_id=None, updated_at=now - timedelta(hours=hours)
+        )
+        await ours.write_record(record, expected_revision=None)
+    for limit in (1, 2, 3, 4):
+        records = await ours.list_conversations(limit=limit)
+        assert [each.conversation_id for each in records] == ["0", "1", "2", "3"][:limit]
+
+
+async def test_an_entry_is_kept_once_in_each_conversation(store: StateStore) -> None:
+    ours = StatekeepConversationStore(store)
+    entries = await ours.save(conversation("17", "a", "b", "c"))
+    loaded = await ours.load("17")
+    assert loaded is not None
+    await ours.branch("17", at=1, expected_revision=loaded.revision)
+    await ours.fork("17", new_conversation_id="18")
+    fork = await ours.read_record("18")
+    assert fork is not None
+    changed = dataclasses.replace(fork, branches=[entries[2].id], revision="2")
+    await ours.write_record(changed, expected_revision=fork.revision)
+    assert len(await ours.read_history(entries[2].id)) == 3
+    lengths = {each.name: each.length for each in Journals(store, "pydantic-ai").list()}
+    assert lengths == {("17",): 3, ("18",): 3}
+
+
 async def test_a_scope_keeps_a_conversation_to_its_owner(store: StateStore) -> None:
     ours = StatekeepConversationStore(store)
     await ours.save(conversation("17", "a"), scope="ada")
@@ -527,13 +556,13 @@ async def test_it_does_what_the_store_in_memory_does(history: list[Any]) -> None
 
 
 @pytest.mark.rest
-async def test_it_does_so_for_thousands_of_steps(rounds: Callable[[int], int]) -> None:
+def test_it_does_so_for_thousands_of_steps(rounds: Callable[[int], int]) -> None:
     @settings(max_examples=rounds(5_000), deadline=None, database=None)
     @given(st.lists(steps, min_size=20, max_size=80))
     def run(history: list[Any]) -> None:
         asyncio.run(compare(history))
 
-    await asyncio.get_running_loop().run_in_executor(None, partial(run))
+    run()
 
 
 async def test_what_is_given_and_returned_is_nobody_elses(store: StateStore) -> None:

@@ -56,7 +56,7 @@ class Parrot(Model):
     def structured_output(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError
 
-    async def stream(self, messages: Any, *_: Any, **__: Any) -> AsyncIterator[Any]:  # type: ignore[override]
+    async def stream(self, messages: Any, *_: Any, **__: Any) -> AsyncIterator[Any]:
         text = messages[-1]["content"][0]["text"]
         yield {"messageStart": {"role": "assistant"}}
         yield {"contentBlockDelta": {"delta": {"text": text}}}
@@ -230,6 +230,18 @@ def test_of_two_managers_that_number_alike_nothing_is_lost(store: StateStore) ->
     assert found.count("other 2") == 1
     ids = [each.message_id for each in StatekeepSessionRepository(store).list_messages("17", "a")]
     assert ids == list(range(12))
+
+
+def test_a_message_is_found_by_its_index_wherever_it_is(store: StateStore) -> None:
+    repository = begun(store)
+    for number in (7, 9):
+        repository.create_message("17", "a", message(str(number), number))
+    for number in (7, 9):
+        found = repository.read_message("17", "a", number)
+        assert found is not None
+        assert texts([found.to_message()]) == [str(number)]
+    for number in (-1, 0, 1, 8):
+        assert repository.read_message("17", "a", number) is None
 
 
 def test_agents_of_one_session_have_their_own_messages(store: StateStore) -> None:
@@ -557,6 +569,18 @@ async def test_of_what_is_overwritten_or_deleted_nothing_stays(store: StateStore
     await storage.delete("k")
     assert await storage.read("k") is None
     assert Journals(store, "strands-storage").list().summaries == ()
+
+
+async def test_what_was_deleted_in_part_is_not_there() -> None:
+    with FaultyStore(open_store("memory:"), before=1.0, operations=["delete"]) as store:
+        storage = StatekeepStorage(store)
+        await storage.write("k", b"1")
+        with pytest.raises(StorageError):
+            await storage.delete("k")
+        assert await StatekeepStorage(store).list() == []
+        assert await storage.read("k") is None
+        await storage.write("k", b"2")
+        assert await storage.list() == ["k"]
 
 
 @pytest.mark.parametrize("key", ["../../x", "a\\b", "😀", ".", "x" * 800, "a/b/c/d/e/f/g/h"])
