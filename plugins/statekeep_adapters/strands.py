@@ -168,7 +168,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
             number = session_message.message_id
             if last is not None:
                 number = max(number, draft.items(last, last + 1)[0]["message_id"] + 1)
-            if "title" not in draft.metadata and (said := _said(plain)):
+            if not draft.metadata.get("title") and (said := _said(plain)):
                 draft.metadata["title"] = title_of(said)
             draft.append([{"agent_id": agent_id, **plain, "message_id": number}])
             return number
