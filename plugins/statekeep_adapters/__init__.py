@@ -4,6 +4,8 @@ Each module needs the framework of its name, an extra of statekeep:
 
 - `statekeep_adapters.claude` (``pip install statekeep[claude-agent-sdk]``)
 - `statekeep_adapters.openai_agents` (``pip install statekeep[openai-agents]``)
+- `statekeep_adapters.pydantic_ai` (``pip install statekeep[pydantic-ai]``)
+- `statekeep_adapters.strands` (``pip install statekeep[strands-agents]``)
 
 The conversations of all of them are journals: one store holds those of several frameworks, and
 ``statekeep sessions list --all`` lists them together.

@@ -7,9 +7,10 @@ import os
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
 from statekeep import (
+    SKIP,
     ClosedError,
     ConflictError,
     InvalidDocumentError,
@@ -27,13 +28,23 @@ if TYPE_CHECKING:
     from statekeep.events import Observer
     from statekeep.journals import Draft
 
-__all__ = ["Adapter", "append_objects", "framework", "read_object", "title_of"]
+__all__ = [
+    "Adapter",
+    "Recent",
+    "append_objects",
+    "erase",
+    "framework",
+    "read_object",
+    "title_of",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _HANDLES = 128
 """So many journals an adapter remembers: an append to one of them is a single request."""
+
+_REMEMBERED = 65_536
 
 _TITLE = 80
 
@@ -91,6 +102,49 @@ def _as_text(value: object, refused: InvalidDocumentError) -> str:
         if json.loads(text) == value:
             return text
     raise refused
+
+
+def erase(journal: Journal, check: Callable[[Draft], object]) -> None:
+    """Delete a journal, and at once all that it ever held.
+
+    Args:
+        journal: Which one; what is made anew under its name meanwhile stays.
+        check: Raises if it must not be deleted; also asked of a journal that is not there.
+    """
+
+    def clear(draft: Draft) -> object:
+        check(draft)
+        if not draft.exists:
+            return SKIP
+        draft.clear()
+        draft.metadata.clear()
+        draft.forget = True
+        return None
+
+    journal.change(clear)
+    head = journal.head()
+    if head is not None and not (head.length or head.metadata):
+        with suppress(ConflictError):
+            journal.delete(expect=head.version)
+
+
+class Recent(Generic[T]):
+    """What was put under the latest 65,536 texts. Safe under threads."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, name: str, default: T) -> T:
+        """Return what was put under a text."""
+        return self._values.get(name, default)
+
+    def put(self, name: str, value: T) -> None:
+        """Remember a value, perhaps in the place of another."""
+        self._values[name] = value
+        with suppress(KeyError):  # another thread may come between
+            self._values.move_to_end(name)
+            if len(self._values) > _REMEMBERED:
+                self._values.popitem(last=False)
 
 
 class Adapter:

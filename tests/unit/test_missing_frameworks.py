@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 EXTRAS = {
     "claude": "claude-agent-sdk",
     "openai_agents": "openai-agents",
+    "pydantic_ai": "pydantic-ai",
+    "strands": "strands-agents",
 }
 
 

@@ -32,7 +32,9 @@ URL = "sqlite:state.db"
 class Planner(Model):
     """Books a flight, then a hotel, then says so; it goes by what the session has."""
 
-    async def get_response(self, *_: object, input: Any, **__: object) -> ModelResponse:
+    async def get_response(
+        self, system_instructions: str | None, input: Any, *_: object, **__: object
+    ) -> ModelResponse:
         done = [item["output"] for item in input if item.get("type") == "function_call_output"]
         wanted = [each for each in ("flight", "hotel") if f"{each} booked" not in done]
         output: Any
@@ -64,7 +66,7 @@ async def main(url: str) -> None:
     async with StatekeepSession("trip", url, user_id="ada") as session:
         went_on = bool(await session.get_items())
         agent = Agent(name="planner", model=Planner(), tools=[book])
-        said = [] if went_on else "Book my trip"
+        said: Any = [] if went_on else "Book my trip"
         config = RunConfig(tracing_disabled=True)
         result = await Runner.run(agent, said, session=session, run_config=config)
         print("went on:" if went_on else "began:", result.final_output)

@@ -1,0 +1,473 @@
+"""Sessions and storage of Strands Agents.
+
+```python
+from statekeep_adapters.strands import StatekeepSessionRepository
+
+repository = StatekeepSessionRepository("./state", user_id="ada")
+manager = RepositorySessionManager("thread-17", session_repository=repository)
+agent = Agent(session_manager=manager)
+```
+"""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from statekeep.errors import ConflictError, StateStoreError
+from statekeep_adapters._adapter import Adapter, Recent, erase, framework, title_of
+
+with framework("strands-agents"):
+    from strands.session.session_repository import SessionRepository
+    from strands.storage import Storage
+    from strands.types.exceptions import SessionException, StorageError
+    from strands.types.session import (
+        Session,
+        SessionAgent,
+        SessionMessage,
+        decode_bytes_values,
+        encode_bytes_values,
+    )
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Callable, Iterable
+
+    from strands.multiagent.base import MultiAgentBase
+
+    from statekeep import Journal, Retention, StateStore
+    from statekeep.events import Observer
+    from statekeep.journals import Draft
+
+__all__ = ["StatekeepSessionRepository", "StatekeepStorage"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FAR: Final = 64
+"""Among so many of the last messages one is looked for before all are read."""
+
+_CHUNK: Final = 2**20
+"""Characters of an item, so that none is too large."""
+
+
+class StatekeepSessionRepository(Adapter, SessionRepository):
+    """Sessions, as `strands.session.RepositorySessionManager` keeps them.
+
+    A session is the journal of the collection whose name is its id: the messages of its agents are
+    the items, and their states, at most 1 MiB together, are in its metadata.
+
+    Nothing is overwritten. A message whose index is taken, because two managers count alike, gets
+    the next one that is free, also in the object that was given. What is redacted is gone from the
+    store at once.
+
+    Args:
+        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
+            this.
+        user_id: Whom new sessions belong to; those of others are refused.
+        collection: The collection of journals.
+        retention: As for `statekeep.Journals`.
+        observers: As for `statekeep.Journals`.
+
+    Raises:
+        OwnershipError: By every method: the session belongs to another user.
+        CorruptDataError: By every method: what is kept is damaged.
+        UnavailableError: By every method: the store does not answer.
+        InvalidDocumentError: Something is nothing that JSON holds, or a state is too large;
+            nothing was written.
+    """
+
+    def __init__(
+        self,
+        store: StateStore | str,
+        *,
+        user_id: str | None = None,
+        collection: str = "strands",
+        retention: Retention | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        super().__init__(
+            store, collection, user_id=user_id, retention=retention, observers=observers
+        )
+
+    def create_session(self, session: Session, **_: object) -> Session:
+        """Create a session.
+
+        Raises:
+            SessionException: There is one.
+        """
+
+        def create(draft: Draft) -> None:
+            if "session" in draft.metadata:
+                raise SessionException(f"Session {session.session_id} already exists")
+            draft.metadata["session"] = {**session.to_dict(), "session_type": str(session_type)}
+
+        session_type = getattr(session.session_type, "value", session.session_type)
+        self._change(session.session_id, create)
+        return session
+
+    def read_session(self, session_id: str, **_: object) -> Session | None:
+        """Return a session, or None if there is none."""
+        plain = self._about(session_id, "session")
+        return None if plain is None else Session.from_dict(plain)
+
+    def delete_session(self, session_id: str, **_: object) -> None:
+        """Delete a session with all that is in it, for good.
+
+        Raises:
+            SessionException: There is none.
+        """
+        self._on(
+            (session_id,),
+            lambda journal: erase(journal, lambda draft: _find(draft, session_id, "session")),
+        )
+
+    def create_agent(self, session_id: str, session_agent: SessionAgent, **_: object) -> None:
+        """Create an agent in a session.
+
+        Raises:
+            SessionException: There is one, or there is no such session.
+        """
+        self._create(session_id, f"agent:{session_agent.agent_id}", session_agent.to_dict())
+
+    def read_agent(self, session_id: str, agent_id: str, **_: object) -> SessionAgent | None:
+        """Return an agent, or None if there is none."""
+        plain = self._about(session_id, f"agent:{agent_id}")
+        return None if plain is None else SessionAgent.from_dict(plain)
+
+    def update_agent(self, session_id: str, session_agent: SessionAgent, **_: object) -> None:
+        """Put the state of an agent in the place of the one that is kept; `created_at` stays.
+
+        Raises:
+            SessionException: There is no such agent.
+        """
+        name = f"agent:{session_agent.agent_id}"
+        plain = session_agent.to_dict()
+
+        def update(draft: Draft) -> str:
+            created_at: str = _find(draft, session_id, name)["created_at"]
+            draft.metadata[name] = {**plain, "created_at": created_at}
+            return created_at
+
+        session_agent.created_at = self._change(session_id, update)
+
+    def create_message(
+        self, session_id: str, agent_id: str, session_message: SessionMessage, **_: object
+    ) -> None:
+        """Add a message, under its index or, if that is taken, the next that is free.
+
+        Raises:
+            SessionException: There is no such agent.
+        """
+        plain = _plain(session_message)
+
+        def create(draft: Draft) -> int:
+            _find(draft, session_id, f"agent:{agent_id}")
+            last = _last(draft, agent_id, None)
+            number = session_message.message_id
+            if last is not None:
+                number = max(number, draft.items(last, last + 1)[0]["message_id"] + 1)
+            if not draft.metadata.get("title") and (said := _said(plain)):
+                draft.metadata["title"] = title_of(said)
+            draft.append([{"agent_id": agent_id, **plain, "message_id": number}])
+            return number
+
+        session_message.message_id = self._change(session_id, create)
+
+    def read_message(
+        self, session_id: str, agent_id: str, message_id: int, **_: object
+    ) -> SessionMessage | None:
+        """Return a message, or None if there is none."""
+        place = max(0, message_id)
+
+        def read(journal: Journal) -> SessionMessage | None:
+            # Where one agent alone counts from 0, the index is the place.
+            for items in (journal.read(start=place, stop=place + 1), None):
+                for item in (journal.read() or ()) if items is None else items:
+                    if (item["agent_id"], item["message_id"]) == (agent_id, message_id):
+                        return SessionMessage.from_dict(item)
+            return None
+
+        return self._on((session_id,), read)
+
+    def update_message(
+        self, session_id: str, agent_id: str, session_message: SessionMessage, **_: object
+    ) -> None:
+        """Put a message in the place of the one with its index; `created_at` stays.
+
+        The old one is deleted for good, also from the trash; of a redacted message, only what it
+        was redacted to is kept.
+
+        Raises:
+            SessionException: There is no such message.
+        """
+        plain = _plain(session_message)
+
+        def update(draft: Draft) -> str:
+            place = _last(draft, agent_id, session_message.message_id)
+            if place is None:
+                raise SessionException(f"Message {session_message.message_id} does not exist")
+            [old] = draft.items(place, place + 1)
+            if (said := _said(old)) and draft.metadata.get("title") == title_of(said):
+                draft.metadata["title"] = title_of(_said(plain))
+            created_at: str = old["created_at"]
+            draft.replace(place, {"agent_id": agent_id, **plain, "created_at": created_at})
+            draft.forget = True
+            return created_at
+
+        session_message.created_at = self._change(session_id, update)
+
+    def list_messages(
+        self, session_id: str, agent_id: str, limit: int | None = None, offset: int = 0, **_: object
+    ) -> list[SessionMessage]:
+        """Return messages of an agent, oldest first.
+
+        Args:
+            session_id: The session.
+            agent_id: The agent.
+            limit: How many; None for all.
+            offset: How many of the oldest to leave out.
+
+        Raises:
+            SessionException: There is no such agent.
+        """
+        stop = None if limit is None else offset + limit
+
+        def read(journal: Journal) -> list[Any]:
+            loaded = journal.load(start=offset, stop=stop)
+            agents = (
+                [name for name in loaded.head.metadata if name.startswith("agent:")]
+                if loaded
+                else []
+            )
+            if loaded is None or f"agent:{agent_id}" not in agents:
+                raise _missing(session_id, f"agent:{agent_id}")
+            if len(agents) == 1:
+                return loaded.items
+            items = journal.read() or []
+            return [item for item in items if item["agent_id"] == agent_id][offset:stop]
+
+        return [SessionMessage.from_dict(item) for item in self._on((session_id,), read)]
+
+    def create_multi_agent(self, session_id: str, multi_agent: MultiAgentBase, **_: object) -> None:
+        """Create the state of several agents in a session.
+
+        Raises:
+            SessionException: There is one, or there is no such session.
+        """
+        state = encode_bytes_values(multi_agent.serialize_state())
+        self._create(session_id, f"multi-agent:{multi_agent.id}", state)
+
+    def read_multi_agent(
+        self, session_id: str, multi_agent_id: str, **_: object
+    ) -> dict[str, Any] | None:
+        """Return the state of several agents, or None if there is none."""
+        state: dict[str, Any] | None = decode_bytes_values(
+            self._about(session_id, f"multi-agent:{multi_agent_id}")
+        )
+        return state
+
+    def update_multi_agent(self, session_id: str, multi_agent: MultiAgentBase, **_: object) -> None:
+        """Put the state of several agents in the place of the one that is kept.
+
+        Raises:
+            SessionException: There is none.
+        """
+        name = f"multi-agent:{multi_agent.id}"
+        state = encode_bytes_values(multi_agent.serialize_state())
+
+        def update(draft: Draft) -> None:
+            _find(draft, session_id, name)
+            draft.metadata[name] = state
+
+        self._change(session_id, update)
+
+    def _change(self, session_id: str, fn: Callable[[Draft], T]) -> T:
+        return self._on((session_id,), lambda journal: journal.change(fn))
+
+    def _create(self, session_id: str, name: str, plain: dict[str, Any]) -> None:
+        def create(draft: Draft) -> None:
+            _find(draft, session_id, "session")
+            if name in draft.metadata:
+                raise SessionException(f"{_said_of(session_id, name)} already exists")
+            draft.metadata[name] = plain
+
+        self._change(session_id, create)
+
+    def _about(self, session_id: str, name: str) -> dict[str, Any] | None:
+        head = self._on((session_id,), lambda journal: journal.head())
+        return None if head is None else head.metadata.get(name)
+
+
+class StatekeepStorage(Adapter, Storage):
+    """Bytes under keys, as `strands.session.SnapshotSessionManager` and others keep them.
+
+    What another has written or deleted since this object read a key, or wrote it, is not
+    overwritten: `write` raises until the key is read again. A key that it has never read is
+    overwritten whatever is there. So give each session manager a storage of its own, on one store.
+
+    A key is the name of a journal of the collection; what was under it is deleted for good when it
+    is overwritten or deleted. As in the storages of the framework, slashes at its ends and doubled
+    ones do not count.
+
+    Args:
+        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
+            this.
+        user_id: Whom new values belong to; those of others are refused, and not listed.
+        collection: The collection of journals.
+        retention: As for `statekeep.Journals`.
+        observers: As for `statekeep.Journals`.
+
+    Raises:
+        StorageError: By every method, with the error of statekeep as its cause.
+    """
+
+    def __init__(
+        self,
+        store: StateStore | str,
+        *,
+        user_id: str | None = None,
+        collection: str = "strands-storage",
+        retention: Retention | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self._revisions = Recent[str | None]()
+        super().__init__(
+            store, collection, user_id=user_id, retention=retention, observers=observers
+        )
+
+    async def write(self, key: str, data: bytes) -> None:
+        """Store bytes under a key.
+
+        Raises:
+            StorageError: Its cause is a `ConflictError` if another has changed what is there since
+                it was read; nothing was written.
+        """
+        name = _key(key)
+        items = _items(bytes(data))
+        revision = secrets.token_hex(12)
+
+        def write(draft: Draft) -> None:
+            stored = draft.metadata.get("revision")
+            if self._revisions.get(name, stored) != stored:
+                raise ConflictError(
+                    "it was changed since this storage read it; read it again, and decide what is "
+                    "to be written",
+                    key=name,
+                    store=self._journals.store,
+                    landed="no",
+                )
+            draft.clear()
+            draft.append(items)
+            draft.metadata["revision"] = revision
+            draft.forget = draft.exists
+
+        def change(journal: Journal) -> None:
+            journal.change(write)
+            self._revisions.put(name, revision)
+
+        await self._call(self._on, (name,), change)
+
+    async def read(self, key: str) -> bytes | None:
+        """Return the bytes under a key, or None if there are none."""
+        name = _key(key)
+
+        def read(journal: Journal) -> bytes | None:
+            loaded = journal.load()
+            revision = loaded.head.metadata.get("revision") if loaded else None
+            self._revisions.put(name, revision)
+            return _data(loaded.items) if loaded and revision else None
+
+        return await self._call(self._on, (name,), read)
+
+    async def delete(self, key: str) -> None:
+        """Delete what is under a key, for good; nothing is fine, too."""
+        name = _key(key)
+
+        def delete(journal: Journal) -> None:
+            erase(journal, lambda _: None)
+            self._revisions.put(name, None)
+
+        await self._call(self._on, (name,), delete)
+
+    async def list(self, query: str = "") -> builtins.list[str]:
+        """Return the keys that begin with a text, sorted."""
+        ends = "/" if query.endswith("/") and query.strip("/") else ""
+        prefix = "/".join([part for part in query.split("/") if part]) + ends
+
+        def read() -> builtins.list[str]:
+            found = self._journals.list(user_id=self._user_id)
+            return sorted([each.name[0] for each in found if each.length])
+
+        return [key for key in await self._call(read) if key.startswith(prefix)]
+
+    async def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await self._run(function, *args, **kwargs)
+        except StateStoreError as error:
+            raise StorageError(str(error)) from error
+
+
+def _find(draft: Draft, session_id: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = draft.metadata.get(name)
+    if found is None:
+        raise _missing(session_id, name)
+    return found
+
+
+def _missing(session_id: str, name: str) -> SessionException:
+    return SessionException(f"{_said_of(session_id, name)} does not exist")
+
+
+def _said_of(session_id: str, name: str) -> str:
+    kind, _, name = name.partition(":")
+    return (
+        f"{kind.capitalize()} {name} in session {session_id}" if name else f"Session {session_id}"
+    )
+
+
+def _plain(message: SessionMessage) -> dict[str, Any]:
+    plain = message.to_dict()
+    if plain["redact_message"] is not None:
+        plain["message"] = plain["redact_message"]
+    return plain
+
+
+def _last(draft: Draft, agent_id: str, message_id: int | None) -> int | None:
+    """The place of the last message of an agent, or of its message with an index."""
+    for size in (1, min(_FAR, draft.length), draft.length):
+        items = draft.last(size)
+        for back, item in enumerate(reversed(items), 1):
+            if item["agent_id"] == agent_id and message_id in {None, item["message_id"]}:
+                return draft.length - back
+    return None
+
+
+def _said(plain: dict[str, Any]) -> str:
+    """The text of a message of the user."""
+    message = plain["message"]
+    if message["role"] != "user":
+        return ""
+    return " ".join([block["text"] for block in message["content"] if "text" in block])
+
+
+def _key(key: str) -> str:
+    name = "/".join([part for part in key.split("/") if part])
+    if not name:
+        raise StorageError("a key must not be empty")
+    return name
+
+
+def _items(data: bytes) -> list[dict[str, str]]:
+    try:
+        kind, text = "text", data.decode()
+    except UnicodeDecodeError:
+        kind, text = "base64", b64encode(data).decode()
+    return [{kind: text[at : at + _CHUNK]} for at in range(0, max(1, len(text)), _CHUNK)]
+
+
+def _data(items: list[dict[str, str]]) -> bytes:
+    if "text" in items[0]:
+        return "".join([item["text"] for item in items]).encode()
+    return b64decode("".join([item["base64"] for item in items]))
