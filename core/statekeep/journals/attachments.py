@@ -41,10 +41,16 @@ class Attachments:
         self._prefix = f"{ATTACHMENTS}/{uid}"
 
     def put(self, data: bytes, file_name: str) -> str:
-        """Write a file and give its ref; the same file again changes nothing."""
+        """Write a file, see that it is there, and give its ref; again it changes nothing."""
         suffix = PurePosixPath(file_name).suffix.lower()
         ref = _hash(data) + (suffix if _is_suffix(suffix) else "")
-        self._store.put(f"{self._prefix}/{ref}", data)
+        key = f"{self._prefix}/{ref}"
+        try:
+            self._store.put(key, data)
+        except StateStoreError:
+            blob = self._store.get(key)
+            if blob is None or blob.data != data:
+                raise
         return ref
 
     def get(self, refs: Iterable[str]) -> dict[str, bytes | None]:

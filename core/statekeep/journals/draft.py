@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from statekeep._arguments import checked, refuse_type
+from statekeep.errors import StateStoreError
 from statekeep.format.journal import Change, hashed_key
 from statekeep.format.values import plain_value
 from statekeep.journals.attachments import Attachments
@@ -37,7 +38,6 @@ class Draft:
         self.exists = seen is not None
         self._transfer = transfer
         self._uid = seen.uid if seen else new_uid()
-        self._source = Segments(transfer, self._uid)
         self._is_attached = seen is not None and seen.lines.header.attached
         self.forget = False
         self._metadata = seen.contents.metadata if seen else {}
@@ -210,7 +210,11 @@ class Draft:
             UnavailableError: The store did not answer.
         """
         self._is_attached = True
-        return Attachments(self._transfer.store, self._uid).put(data, file_name)
+        try:
+            return Attachments(self._transfer.store, self._uid).put(data, file_name)
+        except StateStoreError as error:
+            error.landed = "no"  # of the change, which was not written
+            raise
 
     def _finish(
         self,
@@ -259,3 +263,7 @@ class Draft:
             items = [*self._source.read([part])]
             self._last_read = part.name, items
         return copied(items[: part.items])
+
+    @property
+    def _source(self) -> Segments:
+        return Segments(self._transfer, self._uid)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
         Checkpoint,
         CheckpointMetadata,
         DeltaChannelHistory,
-        SerializerProtocol,
     )
+    from langgraph.checkpoint.serde.base import SerializerProtocol
 
     from statekeep import Journal, Retention, StateStore
     from statekeep.events import Observer
@@ -487,9 +487,10 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         values = {name: self._unpack(value, files) for name, value in item["values"].items()}
         if config is None or not get_checkpoint_id(config):
             config = _config(thread_id, namespace, item["checkpoint"])
+        rest: Checkpoint = self._unpack(item["data"], files)
         return CheckpointTuple(
             config,
-            {**self._unpack(item["data"], files), "channel_values": values},
+            {**rest, "channel_values": values},
             self._unpack(item["metadata"], files),
             _config(thread_id, namespace, parent) if parent else None,
             [(task, channel, self._unpack(value, files)) for task, channel, value in found.writes],

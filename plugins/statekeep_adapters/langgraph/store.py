@@ -150,8 +150,9 @@ class StatekeepStore(Adapter, BaseStore):
             for key in ("ttl", EXPIRES):
                 metadata.pop(key, None)
             if op.ttl is not None:
-                metadata["ttl"] = op.ttl
-                metadata[EXPIRES] = format_timestamp(now + timedelta(minutes=op.ttl))
+                with suppress(OverflowError):  # it outlives every calendar
+                    metadata[EXPIRES] = format_timestamp(now + timedelta(minutes=op.ttl))
+                    metadata["ttl"] = op.ttl
             # An item, so that the head is written anew and keeps nothing of an older value.
             draft.clear()
             draft.append([None])
