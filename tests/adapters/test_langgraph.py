@@ -13,6 +13,7 @@ from adapters.langgraph_workers import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
@@ -25,13 +26,14 @@ from langgraph.types import Command, interrupt
 
 from statekeep import ConflictError, Journals, NotFoundError, OwnershipError, open_store
 from statekeep.errors import ClosedError
+from statekeep.store import StoreWrapper
 from statekeep.testing.faults import FaultyStore
 from statekeep.testing.processes import in_processes
 from statekeep_adapters.langgraph import StatekeepSaver, StatekeepStore, saver, threads
 from statekeep_adapters.langgraph.threads import refs_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from langchain_core.runnables import RunnableConfig
 
@@ -111,6 +113,10 @@ def ask(_: Chat) -> dict[str, Any]:
     return {"messages": [AIMessage(f"You said {interrupt('What?')}")]}
 
 
+def extend(state: list[str], writes: Sequence[list[str]]) -> list[str]:
+    return [*state, *[each for written in writes for each in written]]
+
+
 def build(checkpointer: StatekeepSaver, memory: StatekeepStore | None = None) -> Any:
     builder: Any = StateGraph(Chat)
     builder.add_node("ask", ask)
@@ -159,6 +165,33 @@ class TestAGraph:
             for each in graph.checkpointer.list({"configurable": {"thread_id": "t"}})
         }
         assert len(found) == 2
+
+
+class Log(TypedDict):
+    said: Annotated[list[str], DeltaChannel(extend, snapshot_frequency=3)]
+
+
+class TestDeltaChannels:
+    @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+    def test_go_on_after_a_prune(self, store: StateStore, durability: str) -> None:
+        builder: Any = StateGraph(Log)
+        for name in ("one", "two"):
+            builder.add_node(name, lambda state: {"said": [f"answer {len(state['said'])}"]})
+        builder.add_edge(START, "one")
+        builder.add_edge("one", "two")
+        theirs = builder.compile(checkpointer=InMemorySaver())
+        for turn in range(9):
+            ours = builder.compile(checkpointer=StatekeepSaver(store))
+            assert ours.get_state(config()).values == theirs.get_state(config()).values
+            said, expected = [
+                graph.invoke({"said": [f"turn {turn}"]}, config(), durability=durability)
+                for graph in (ours, theirs)
+            ]
+            assert said == expected
+            assert len(said["said"]) == 3 * (turn + 1)
+            if turn % 2:
+                ours.checkpointer.prune(["t"])
+        assert len([*ours.checkpointer.list(config())]) < 10
 
 
 class TestRequests:
@@ -473,6 +506,19 @@ class TestPruning:
         ours.prune(["t"])
         assert ours.get_delta_channel_history(config=config(), channels=["d"]) == before
         assert [each.checkpoint["id"] for each in ours.list(config())] == list("76543")
+
+    def test_deletes_nothing_that_is_put_meanwhile(self, store: StateStore) -> None:
+        class Meanwhile(StoreWrapper):
+            def delete(self, key: str, **expect: Any) -> None:
+                if "/attachments/" in key:
+                    put(StatekeepSaver(store), "3", values={"x": "a" * 10_000})
+                super().delete(key, **expect)
+
+        ours = StatekeepSaver(Meanwhile(store))
+        put(ours, "1", values={"x": "a" * 10_000})
+        put(ours, "2", values={"x": "b" * 10_000})
+        ours.prune(["t"])
+        assert latest(ours).checkpoint["channel_values"] == {"x": "a" * 10_000}
 
     def test_by_another_strategy_is_refused(self, store: StateStore) -> None:
         with pytest.raises(ValueError, match="keep_latest or delete, not 'all'"):
