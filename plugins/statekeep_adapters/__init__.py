@@ -3,6 +3,7 @@
 Each module needs the framework of its name, an extra of statekeep:
 
 - `statekeep_adapters.claude` (``pip install statekeep[claude-agent-sdk]``)
+- `statekeep_adapters.langgraph` (``pip install statekeep[langgraph]``)
 - `statekeep_adapters.openai_agents` (``pip install statekeep[openai-agents]``)
 - `statekeep_adapters.pydantic_ai` (``pip install statekeep[pydantic-ai]``)
 - `statekeep_adapters.strands` (``pip install statekeep[strands-agents]``)

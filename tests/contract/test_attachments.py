@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blake3 import blake3
 
-from statekeep import ConflictError, CorruptDataError, InvalidKeyError, Journals, NotFoundError
+from statekeep import (
+    SKIP,
+    ConflictError,
+    CorruptDataError,
+    InvalidDocumentError,
+    InvalidKeyError,
+    Journals,
+    NotFoundError,
+)
 from statekeep.errors import UnavailableError
 from statekeep.format.journal import decode_head
 from statekeep.store import StoreWrapper
@@ -15,6 +23,7 @@ from statekeep.store.keys import ATTACHMENTS, journal_key
 
 if TYPE_CHECKING:
     from statekeep import Journal, StateStore
+    from statekeep.journals import Draft, Loaded
 
 PLOT = b"\x89PNG\r\n\x1a\n\0"
 
@@ -157,6 +166,158 @@ class TestReading:
                 call([ref])
 
 
+class TestInAChange:
+    def test_a_file_comes_with_the_item_that_names_it(
+        self, journals: Journals, store: StateStore
+    ) -> None:
+        def add(draft: Draft) -> str:
+            ref = draft.attach(PLOT, "plot.png")
+            draft.append([{"image": ref}])
+            return ref
+
+        for name in ("new", "new", "a"):
+            journal = journals.open(name)
+            journal.append([1])
+            ref = journal.change(add)
+            assert ref.endswith(".png")
+            other = journals.open(name)
+            assert (other.read() or [])[-1] == {"image": ref}
+            assert other.attachments([ref]) == {ref: PLOT}
+        assert len(kept(store)) == 2
+        assert is_marked(store)
+
+    def test_makes_the_journal_with_it(self, journals: Journals) -> None:
+        journal = journals.open("new")
+        ref = journal.change(lambda draft: draft.attach(PLOT, "plot.png"))
+        assert journal.attachments([ref]) == {ref: PLOT}
+        fork = journal.fork("b")
+        journal.detach([ref])
+        assert fork.attachments([ref]) == {ref: PLOT}
+
+    @pytest.mark.parametrize("is_marked_before", [False, True])
+    def test_keeps_what_a_rewritten_head_keeps(
+        self, journals: Journals, journal: Journal, store: StateStore, is_marked_before: bool
+    ) -> None:
+        journal.append([2], key="k", set={"title": "T"})
+        if is_marked_before:
+            journal.attach(b"before", "b.txt")
+
+        def rewrite(draft: Draft) -> str:
+            draft.replace(0, "one")
+            return draft.attach(PLOT, "plot.png")
+
+        ref = journal.change(rewrite)
+        assert is_marked(store)
+        assert journals.open("a").append([3], key="k").metadata == {"title": "T"}
+        assert journal.read() == ["one", 2]
+        assert journal.attachments([ref]) == {ref: PLOT}
+
+    def test_the_mark_survives_a_rewritten_head(self, journal: Journal, store: StateStore) -> None:
+        ref = journal.attach(PLOT, "plot.png")
+        journal.change(lambda draft: draft.clear())
+        assert is_marked(store)
+        assert journal.fork("b").attachments([ref]) == {ref: PLOT}
+
+    def test_of_a_change_to_nothing_leaves_the_head(
+        self, journal: Journal, store: StateStore
+    ) -> None:
+        def nothing(draft: Draft) -> object:
+            draft.attach(PLOT, "plot.png")
+            return SKIP
+
+        journal.change(nothing)
+        assert not is_marked(store)
+
+    def test_that_fails_writes_nothing(self, store: StateStore) -> None:
+        class Failing(StoreWrapper):
+            def put(self, key: str, data: bytes, **expect: Any) -> Any:
+                if key.startswith(ATTACHMENTS):
+                    raise UnavailableError("no answer", key=key, landed="unknown")
+                return super().put(key, data, **expect)
+
+        journal = Journals(Failing(store), "agents").open("a")
+
+        def add(draft: Draft) -> None:
+            draft.append([draft.attach(PLOT, "plot.png")])
+
+        with pytest.raises(UnavailableError) as caught:
+            journal.change(add)
+        assert caught.value.landed == "no"
+        assert journal.read() is None
+
+    def test_after_a_conflict_it_is_there_once(self, journals: Journals, journal: Journal) -> None:
+        other = journals.open("a")
+        other.append([2])
+        lengths = []
+
+        def add(draft: Draft) -> str:
+            lengths.append(draft.length)
+            ref = draft.attach(PLOT, "plot.png")
+            draft.append([ref])
+            return ref
+
+        ref = journal.change(add)
+        assert lengths == [1, 2]
+        assert other.read() == [1, 2, ref]
+        assert other.attachments([ref]) == {ref: PLOT}
+
+    def test_a_lost_answer_is_looked_at(self, store: StateStore) -> None:
+        class Lossy(StoreWrapper):
+            def put(self, key: str, data: bytes, **expect: Any) -> Any:
+                version = super().put(key, data, **expect)
+                if key.startswith(ATTACHMENTS):
+                    raise UnavailableError("no answer", key=key, landed="unknown")
+                return version
+
+        journal = Journals(Lossy(store), "agents").open("a")
+        ref = journal.change(lambda draft: draft.attach(PLOT, "plot.png"))
+        assert journal.attach(PLOT, "plot.png") == ref
+        assert journal.attachments([ref]) == {ref: PLOT}
+
+    def test_a_metadata_that_is_too_large_is_refused(self, journal: Journal) -> None:
+        def add(draft: Draft) -> None:
+            draft.attach(PLOT, "plot.png")
+            draft.metadata["x"] = "x" * 2**20
+
+        with pytest.raises(InvalidDocumentError, match="metadata"):
+            journal.change(add)
+
+
+class TestLoading:
+    def test_gives_the_files_that_items_name(self, journals: Journals, journal: Journal) -> None:
+        one, two = journal.attach(b"one", "1.txt"), journal.attach(b"two", "2.txt")
+        journal.append([one, two], set={"from": 2})
+        loaded = journals.open("a").load(
+            start=lambda head: head.metadata["from"], refs=lambda loaded: loaded.items
+        )
+        assert loaded
+        assert (loaded.start, loaded.items, loaded.attachments) == (2, [two], {two: b"two"})
+        assert journals.open("none").load(refs=lambda loaded: loaded.items) is None
+
+    def test_of_one_that_is_not_there_is_damage(self, journal: Journal) -> None:
+        with pytest.raises(CorruptDataError, match="an item of the journal names it") as caught:
+            journal.load(refs=lambda _: ["0" * 32])
+        assert str(caught.value.key).endswith("0" * 32)
+
+    def test_reads_a_newer_head_if_a_file_went_with_an_item(
+        self, journals: Journals, journal: Journal
+    ) -> None:
+        ref = journal.attach(PLOT, "plot.png")
+        journal.append([ref])
+        other = journals.open("a")
+        other.read()
+
+        def named(loaded: Loaded) -> list[str]:
+            if ref in loaded.items:  # and then another takes it away
+                other.change(lambda draft: draft.pop())
+                other.detach([ref])
+            return [item for item in loaded.items if isinstance(item, str)]
+
+        loaded = journal.load(refs=named)
+        assert loaded
+        assert (loaded.items, loaded.attachments) == ([1], {})
+
+
 class TestDetaching:
     def test_deletes_what_is_named(self, journal: Journal, store: StateStore) -> None:
         one, two = journal.attach(b"one", "1.txt"), journal.attach(b"two", "2.txt")
@@ -223,8 +384,12 @@ def test_files_cost_what_they_must(store: StateStore) -> None:
     assert counting.said() == "put put"
     ref = journal.attach(b"two", "2.txt")
     assert counting.said() == "get put"
+    journal.change(lambda draft: draft.append([draft.attach(b"three", "3.txt")]))
+    assert counting.said() == "put put"
+    assert journal.load(last=1, refs=lambda loaded: loaded.items)
+    assert counting.said() == "get get"
     journal.fork("b")
-    assert counting.said() == "get get scan get put get put put"
+    assert counting.said() == "get get scan get put get put get put put"
     journal.append([{"file": ref}])
     assert counting.said() == "put"
     journal.delete()

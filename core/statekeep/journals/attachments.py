@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from statekeep.errors import CorruptDataError, InvalidKeyError, StateStoreError
+from statekeep.journals.segments import MissingSegmentError
 from statekeep.store.keys import ATTACHMENTS
 from statekeep.store.powers import delete_many, get_many
 
@@ -40,10 +41,16 @@ class Attachments:
         self._prefix = f"{ATTACHMENTS}/{uid}"
 
     def put(self, data: bytes, file_name: str) -> str:
-        """Write a file and give its ref; the same file again changes nothing."""
+        """Write a file, see that it is there, and give its ref; again it changes nothing."""
         suffix = PurePosixPath(file_name).suffix.lower()
         ref = _hash(data) + (suffix if _is_suffix(suffix) else "")
-        self._store.put(f"{self._prefix}/{ref}", data)
+        key = f"{self._prefix}/{ref}"
+        try:
+            self._store.put(key, data)
+        except StateStoreError:
+            blob = self._store.get(key)
+            if blob is None or blob.data != data:
+                raise
         return ref
 
     def get(self, refs: Iterable[str]) -> dict[str, bytes | None]:
@@ -64,6 +71,24 @@ class Attachments:
                 raise CorruptDataError("it is not what was attached", key=key, store=self._store)
             found[keys[key]] = blob.data
         return found
+
+    def need(self, refs: Iterable[str]) -> dict[str, bytes]:
+        """Read files that items of a head name.
+
+        Raises:
+            MissingSegmentError: One is not there.
+            CorruptDataError, InvalidKeyError: As `get`.
+        """
+        files = {}
+        for ref, data in self.get(refs).items():
+            if data is None:
+                raise MissingSegmentError(
+                    "an item of the journal names it, and it is not there",
+                    key=f"{self._prefix}/{ref}",
+                    store=self._store,
+                )
+            files[ref] = data
+        return files
 
     def delete(self, refs: Iterable[str]) -> None:
         """Delete files; one that is not there is no error.

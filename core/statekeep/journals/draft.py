@@ -6,16 +6,20 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from statekeep._arguments import checked, refuse_type
+from statekeep.errors import StateStoreError
 from statekeep.format.journal import Change, hashed_key
 from statekeep.format.values import plain_value
+from statekeep.journals.attachments import Attachments
 from statekeep.journals.items import copied, encoded, hashed_keys, plain_item
+from statekeep.journals.segments import Segments
+from statekeep.journals.writing import new_uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from statekeep.format.journal import SegmentName
     from statekeep.journals.committing import Seen
-    from statekeep.journals.segments import Segments
+    from statekeep.store.transfer import Transfer
 
 __all__ = ["Draft"]
 
@@ -30,12 +34,14 @@ class Draft:
             days later. Whoever reads an older version meanwhile reads it again.
     """
 
-    def __init__(self, seen: Seen | None, segments: Segments | None) -> None:
+    def __init__(self, seen: Seen | None, transfer: Transfer) -> None:
         self.exists = seen is not None
+        self._transfer = transfer
+        self._uid = seen.uid if seen else new_uid()
+        self._is_attached = seen is not None and seen.lines.header.attached
         self.forget = False
         self._metadata = seen.contents.metadata if seen else {}
         self.metadata: dict[str, Any] = deepcopy(seen.contents.metadata) if seen else {}
-        self._segments = segments
         self._last_read: tuple[str, list[Any]] = "", []
         self._known = {*seen.contents.keys} if seen else set[str]()
         self._named = seen.lines.header.segments if seen else ()
@@ -186,6 +192,30 @@ class Draft:
         """Take all items away; the metadata stays."""
         self.truncate(0)
 
+    @checked
+    def attach(self, data: bytes, file_name: str) -> str:
+        """Keep a file with the journal, for an item to name; as `Journal.attach`, in this change.
+
+        The file is written at once: one request, and none for the head. If the change comes to
+        nothing, it stays until the journal is gone.
+
+        Args:
+            data: What is in it.
+            file_name: Its name, of which only a short ending (``.png``) is kept.
+
+        Returns:
+            The ref under which `Journal.attachments` gives it.
+
+        Raises:
+            UnavailableError: The store did not answer.
+        """
+        self._is_attached = True
+        try:
+            return Attachments(self._transfer.store, self._uid).put(data, file_name)
+        except StateStoreError as error:
+            error.landed = "no"  # of the change, which was not written
+            raise
+
     def _finish(
         self,
         n: int,
@@ -236,5 +266,4 @@ class Draft:
 
     @property
     def _source(self) -> Segments:
-        assert self._segments is not None  # noqa: S101 - what names segments can read them
-        return self._segments
+        return Segments(self._transfer, self._uid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from statekeep.format.summary import expires_at
@@ -55,11 +55,13 @@ class Loaded:
         head: The journal's head.
         start: The position of the first of these items in the journal.
         items: The items.
+        attachments: The files that were asked for, by their refs.
     """
 
     head: Head
     start: int
     items: list[Any]
+    attachments: dict[str, bytes] = field(default_factory=dict)
 
 
 def head_of(seen: Seen) -> Head:

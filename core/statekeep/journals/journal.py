@@ -24,7 +24,7 @@ from statekeep.journals.draft import Draft
 from statekeep.journals.forgetting import delete_unnamed, segments_of
 from statekeep.journals.heads import Head, Loaded, head_of
 from statekeep.journals.items import hashed_keys, plain_item
-from statekeep.journals.segments import MissingSegmentError, Segments, items_between
+from statekeep.journals.segments import MissingSegmentError, items_between
 from statekeep.journals.writing import HeadWriter
 from statekeep.observe.events import (
     ConflictDetected,
@@ -216,19 +216,29 @@ class Journal:
 
     @checked
     def load(
-        self, *, last: int | None = None, start: int = 0, stop: int | None = None
+        self,
+        *,
+        last: int | None = None,
+        start: int | Callable[[Head], int] = 0,
+        stop: int | None = None,
+        refs: Callable[[Loaded], Iterable[str]] | None = None,
     ) -> Loaded | None:
         """Read items, and the head that they belong to; None if there is no journal.
 
-        One request if the head holds them; else those of the segments that hold them as well.
+        One request if the head holds them; else those of the segments that hold them as well, and
+        one for each attachment.
 
         Args:
             last: So many from the end.
-            start: From this position on; a negative one counts from the end.
+            start: From this position on; a negative one counts from the end. Or a function that
+                gives it for the head: where items are that the metadata tells of.
             stop: Up to this position.
+            refs: Gives the refs of the attachments to read as well, for what was loaded. Like the
+                function for `start` it may be called several times.
 
         Raises:
-            CorruptDataError: The journal is damaged.
+            CorruptDataError: The journal is damaged, or an attachment is not there.
+            InvalidKeyError: What `refs` gives is no ref.
             ValueError: `last` comes with `start` or `stop`, or is negative.
         """
         if last is not None and (start or stop is not None):
@@ -237,10 +247,18 @@ class Journal:
             raise ValueError(f"last must not be negative, and it is {last}")
 
         def read(seen: Seen) -> Loaded:
-            begin = start if last is None else max(0, seen.length - last)
             self._refuse_foreign(seen)
+            head, begin = head_of(seen), start
+            if last is not None:
+                begin = max(0, seen.length - last)
+            elif callable(begin):
+                begin = begin(head)
             first, end, _ = slice(begin, stop).indices(seen.length)
-            return Loaded(head_of(seen), first, items_between(self._transfer, seen, first, end))
+            loaded = Loaded(head, first, items_between(self._transfer, seen, first, end))
+            if refs is None:
+                return loaded
+            files = Attachments(self._transfer.store, seen.uid).need(refs(loaded))
+            return replace(loaded, attachments=files)
 
         with self._emitter.operation("load", self._subject):
             loaded = self._read(read)
@@ -288,7 +306,7 @@ class Journal:
             self._compare(seen, ANY)
             if seen is None and not create:
                 raise self._not_found()
-            draft = Draft(seen, self._segments(seen) if seen else None)
+            draft = Draft(seen, self._transfer)
             token = _changing.set(_changing.get() | {self._identity})
             try:
                 result[:] = [apply(fn, draft)]
@@ -621,9 +639,6 @@ class Journal:
                 landed="no",
             )
         return {"user_id": user_id}
-
-    def _segments(self, seen: Seen) -> Segments:
-        return Segments(self._transfer, seen.uid)
 
     def _read(self, read: Callable[[Seen], T]) -> T | None:
         """Read what a head names, anew if a newer one names something else; None if none is there.

@@ -29,7 +29,7 @@ _MERGED_AT_ONCE: Final = 4
 
 
 class MissingSegmentError(CorruptDataError):
-    """A segment that a head names is not there: perhaps there is a newer head."""
+    """A segment or attachment that a head names is not there: perhaps there is a newer head."""
 
     def damage(self) -> CorruptDataError:
         """The same, of a head that is the newest."""

@@ -57,16 +57,13 @@ class HeadWriter:
         Raises:
             InvalidDocumentError: The metadata would be too large.
         """
-        if change.set:
-            old = seen.contents.metadata if seen else {}
-            kept = {name: value for name, value in old.items() if name not in change.unset}
-            self.check_metadata(seen, kept | dict(change.set))
+        self._check_set(seen, change)
         return self.appended(seen, change)
 
     def appended(self, seen: Seen | None, change: Change) -> bytes:
         """The head with one more line, however large the metadata."""
         if seen is None:
-            return self.anew(self._new_header(change), (change,))
+            return self.anew(self._new_header(change, new_uid()), (change,))
         line, _ = encode_line(change.fields(), seen.lines.seal)
         if sum(seen.lines.sizes) + len(line) <= BOUNDS.lines:
             return seen.data + line
@@ -102,7 +99,7 @@ class HeadWriter:
         )
         line = replace(line, about=about)
         if seen is None or older is None:
-            return self.followed(seen, line)
+            return self._followed(seen, line, draft)
         self.check_metadata(seen, line.set)
         contents = seen.contents
         writer = Segments(self._transfer, seen.uid)
@@ -118,8 +115,25 @@ class HeadWriter:
             metadata={},
             keys=tuple(contents.keys[-MAX_KEYS:]),
             ids=tuple([*contents.ids.items()][-MAX_IDS:]),
+            attached=draft._is_attached,  # noqa: SLF001
         )
         return self.anew(with_segments(header, segments), (line,))
+
+    def _followed(self, seen: Seen | None, change: Change, draft: Draft) -> bytes:
+        """The head with one more line; what is attached first is said in the header."""
+        attached = draft._is_attached  # noqa: SLF001 - for this alone
+        if not attached or (seen is not None and seen.lines.header.attached):
+            return self.followed(seen, change)
+        self._check_set(seen, change)
+        header = seen.lines.header if seen else self._new_header(change, draft._uid)  # noqa: SLF001
+        before = seen.lines.changes if seen else ()
+        return self.anew(replace(header, attached=True), (*before, change))
+
+    def _check_set(self, seen: Seen | None, change: Change) -> None:
+        if change.set:
+            old = seen.contents.metadata if seen else {}
+            kept = {name: value for name, value in old.items() if name not in change.unset}
+            self.check_metadata(seen, kept | dict(change.set))
 
     def check_metadata(self, seen: Seen | None, metadata: Mapping[str, Any]) -> None:
         """Look whether metadata may follow that of a head.
@@ -136,14 +150,14 @@ class HeadWriter:
                 landed="no",
             )
 
-    def _new_header(self, change: Change) -> Header:
+    def _new_header(self, change: Change, uid: str) -> Header:
         about = {
             "name": [*self._name],
             "user_id": None,
             "created_at": change.at,
             "updated_at": change.at,
         }
-        return Header(uid=new_uid(), n=0, about=about)
+        return Header(uid=uid, n=0, about=about)
 
 
 def new_uid() -> str:

@@ -1,0 +1,529 @@
+"""Checkpoints of LangGraph: one journal for each thread."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any, Final
+
+from statekeep import NotFoundError
+from statekeep.journals import SKIP
+from statekeep_adapters._adapter import Adapter, framework, title_of
+from statekeep_adapters.langgraph.threads import (
+    Found,
+    all_found,
+    latest_in,
+    needed_by,
+    note,
+    place_of,
+    refs_of,
+    rewrite,
+    search,
+)
+
+with framework("langgraph"):
+    from langgraph.checkpoint.base import (
+        WRITES_IDX_MAP,
+        BaseCheckpointSaver,
+        CheckpointTuple,
+        get_checkpoint_id,
+        get_checkpoint_metadata,
+    )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import (
+        ChannelVersions,
+        Checkpoint,
+        CheckpointMetadata,
+        DeltaChannelHistory,
+    )
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from statekeep import Journal, Retention, StateStore
+    from statekeep.events import Observer
+    from statekeep.journals import Draft
+
+__all__ = ["StatekeepSaver"]
+
+COLLECTION: Final = "langgraph"
+
+_LARGE: Final = 8192
+"""Bytes from which on a value is an attachment, so that the head stays small."""
+
+_NONCE: Final = 8
+"""Bytes before a value, so that no two attachments are the same: what a prune deletes is nobody
+else's."""
+
+_AT_ONCE: Final = 16
+_BEGINNING: Final = 8
+"""Among so many messages the first of the user is looked for."""
+
+
+class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
+    """The checkpoints of graphs, each thread in a journal of its own.
+
+    A thread's journal, of the collection ``langgraph``, has the thread's id for its name, and holds
+    all namespaces. Every call is atomic: what several workers put at once is all there.
+
+    Args:
+        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
+            the saver.
+        user_id: Whom new threads belong to; those of another user are refused.
+        serde: As for the savers of LangGraph: what it does not allow is not made of what is kept.
+        collection: The collection of journals.
+        retention: As for `statekeep.Journals`.
+        observers: As for `statekeep.Journals`.
+
+    Raises:
+        OwnershipError: By every method that names a thread: it belongs to another user.
+        CorruptDataError: By every method that reads: what is kept is damaged.
+        UnavailableError: By every method: the store does not answer.
+        ClosedError: By every method, after `close`.
+    """
+
+    def __init__(
+        self,
+        store: StateStore | str,
+        *,
+        user_id: str | None = None,
+        serde: SerializerProtocol | None = None,
+        collection: str = COLLECTION,
+        retention: Retention | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        BaseCheckpointSaver.__init__(self, serde=serde)
+        Adapter.__init__(
+            self, store, collection, user_id=user_id, retention=retention, observers=observers
+        )
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint, by default the latest: the one with the greatest id.
+
+        The latest is one request, and one for each large value.
+        """
+        namespace, wanted = _namespace(config), get_checkpoint_id(config)
+
+        def look(items: Sequence[dict[str, Any]], start: int) -> Found | None:
+            item = latest_in(items, namespace, wanted)
+            return None if item is None or item["from"] < start else Found(item, items)
+
+        found, files = self._on(
+            _name(config), lambda journal: search(journal, namespace, look, lambda it: it.refs)
+        )
+        if found is None:
+            return None
+        return self._tuple(config["configurable"]["thread_id"], found, files, config)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - the interface's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """List checkpoints, of each thread the greatest id first; reads whole threads.
+
+        Args:
+            config: The thread, and perhaps the namespace and the checkpoint; None for all threads.
+                Without a namespace those of all.
+            filter: Only those whose metadata has these values.
+            before: Only those with lesser ids than this one's.
+            limit: How many at most.
+        """
+        configurable = config["configurable"] if config else {}
+        wanted = {"checkpoint": configurable.get("checkpoint_id") or None}
+        wanted["ns"] = configurable.get("checkpoint_ns")
+        end = get_checkpoint_id(before) if before else None
+        names = [_name(config)] if config else self._names()
+        left = limit
+        for name in names:
+            items = self._on(name, lambda journal: journal.read()) or []
+            found = [
+                each
+                for each in all_found(items)
+                if all(value in {None, each.item[key]} for key, value in wanted.items())
+                and (not end or each.item["checkpoint"] < end)
+            ]
+            thread = configurable.get("thread_id", name[0])
+            for each in self._tuples(name, thread, found, filter or {}):
+                if left is not None:
+                    if left <= 0:
+                        return
+                    left -= 1
+                yield each
+
+    def _tuples(
+        self, name: tuple[str, ...], thread: str, found: Sequence[Found], wanted: Mapping[str, Any]
+    ) -> Iterator[CheckpointTuple]:
+        """Read what some checkpoints need, a few of them at a time."""
+        for start in range(0, len(found), _AT_ONCE):
+            some = found[start : start + _AT_ONCE]
+            refs = {ref for each in some for ref in each.refs}
+            there = self._attached(name, refs) if refs else {}
+            files = {ref: data for ref, data in there.items() if data is not None}
+            for each in some:
+                if not each.refs <= files.keys():
+                    continue  # pruned meanwhile
+                metadata = self._unpack(each.item["metadata"], files)
+                if all(metadata.get(key) == value for key, value in wanted.items()):
+                    yield self._tuple(thread, each, files)
+
+    def _attached(self, name: tuple[str, ...], refs: set[str]) -> Mapping[str, bytes | None]:
+        try:
+            return self._on(name, lambda journal: journal.attachments(refs))
+        except NotFoundError:  # deleted meanwhile
+            return {}
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint; one of the same id is replaced. One request, once the thread is known.
+
+        A large value of a channel is one more, when it is new.
+        """
+        configurable, namespace = config["configurable"], _namespace(config)
+        parent = get_checkpoint_id(config)
+        said = get_checkpoint_metadata(config, metadata)
+        values = checkpoint["channel_values"]
+        rest = {name: value for name, value in checkpoint.items() if name != "channel_values"}
+        pack = self._packing()
+
+        def add(draft: Draft) -> None:
+            known = draft.metadata.get(place_of(namespace), {})
+            large = known["large"] if parent and known.get("id") == parent else {}
+            packed = {}
+            for name, value in values.items():
+                version = checkpoint["channel_versions"].get(name)
+                there = large.get(name)
+                # What did not change since the parent lies there already.
+                is_known = there and name not in new_versions and there[1]["version"] == version
+                packed[name] = there if is_known else pack(draft, value, name, version)
+            item = {
+                "checkpoint": checkpoint["id"],
+                "ns": namespace,
+                "parent": parent,
+                "data": pack(draft, rest, "", None),
+                "metadata": pack(draft, said, "", None),
+                "values": packed,
+                "run": said.get("run_id"),
+                "delta": sorted(said.get("counters_since_delta_snapshot") or {}),
+            }
+            note(draft.metadata, item, draft.length)
+            draft.append([item])
+            if not namespace and "title" not in draft.metadata and (title := _title(values)):
+                draft.metadata["title"] = title
+
+        self._on(_name(config), lambda journal: journal.change(add))
+        return _config(configurable["thread_id"], namespace, checkpoint["id"])
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keep what a task wrote. One request, once the thread is known."""
+        namespace, wanted = _namespace(config), config["configurable"]["checkpoint_id"]
+        pack = self._packing()
+
+        def add(draft: Draft) -> None:
+            item = {
+                "writes": wanted,
+                "ns": namespace,
+                "task": task_id,
+                "path": task_path,
+                "of": [
+                    [WRITES_IDX_MAP.get(channel, index), channel, pack(draft, value, index, None)]
+                    for index, (channel, value) in enumerate(writes)
+                ],
+            }
+            note(draft.metadata, item, draft.length)
+            draft.append([item])
+
+        if writes:
+            self._on(_name(config), lambda journal: journal.change(add))
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread, with all its namespaces; one that is not there is no error."""
+        self._on((str(thread_id),), lambda journal: journal.delete())
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints of some runs, and their writes, for good; reads all threads.
+
+        A delta channel that is made of them loses what they wrote.
+        """
+        runs = {*run_ids}
+
+        def keep(items: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
+            found = {(each.item["ns"], each.item["checkpoint"]): each for each in all_found(items)}
+            return {at for at, each in found.items() if each.item["run"] not in runs}
+
+        for name in self._names() if runs else ():
+            self._keep(name, keep)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a thread, all of it.
+
+        Raises:
+            ConflictError: There is a thread of the other id; nothing was changed.
+            NotFoundError: There is no thread to copy.
+        """
+        self._on((str(source_thread_id),), lambda journal: journal.fork(str(target_thread_id)))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Delete what is not the latest checkpoint of its namespace, for good.
+
+        Ancestors stay while a delta channel of the latest is made of them.
+
+        Args:
+            thread_ids: The threads; one that is not there is no error.
+            strategy: ``keep_latest``, or ``delete`` for all checkpoints.
+
+        Raises:
+            ValueError: There is no such strategy.
+        """
+        if strategy not in {"keep_latest", "delete"}:
+            raise ValueError(f"strategy: keep_latest or delete, not {strategy!r}")
+        for thread_id in thread_ids:
+            if strategy == "delete":
+                self.delete_thread(thread_id)
+            else:
+                self._keep((str(thread_id),), needed_by)
+
+    def _keep(
+        self,
+        name: tuple[str, ...],
+        choose: Callable[[Sequence[dict[str, Any]]], set[tuple[str, str]]],
+    ) -> None:
+        """Delete the checkpoints of a thread that are not chosen, and then what was attached."""
+        gone: set[str] = set()
+
+        def take(draft: Draft) -> object:
+            gone.clear()
+            items = draft.items() if draft.exists else []
+            there = {(item["ns"], item["checkpoint"]) for item in items if "checkpoint" in item}
+            chosen = choose(items)
+            kept = []
+            for item in items:
+                at = item["ns"], item.get("checkpoint", item.get("writes"))
+                # Writes without a checkpoint wait for theirs.
+                if at in chosen or at not in there:
+                    kept.append(item)
+            if len(kept) == len(items):
+                return SKIP
+            gone.update(refs_of(items) - refs_of(kept))
+            rewrite(draft, kept)
+            return None
+
+        def prune(journal: Journal) -> None:
+            journal.change(take)
+            if gone:
+                journal.detach(gone)
+
+        self._on(name, prune)
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what was written to delta channels since an ancestor that has their value.
+
+        Reads as much of the thread as that takes.
+        """
+        if not channels:
+            return {}
+        namespace, wanted = _namespace(config), get_checkpoint_id(config)
+
+        def look(items: Sequence[dict[str, Any]], start: int) -> Sequence[Found] | None:
+            """The ancestors, the nearest first."""
+            by_id = {
+                item["checkpoint"]: item
+                for item in items
+                if "checkpoint" in item and item["ns"] == namespace
+            }
+            at = by_id.get(wanted) if wanted else latest_in(items, namespace)
+            chain: dict[str, Found] = {}
+            missing = {*channels}
+            while at is not None and missing:
+                parent = at["parent"]
+                if parent is None or parent in chain:
+                    return [*chain.values()]
+                at = by_id.get(parent)
+                if at is None or at["from"] < start:
+                    break
+                chain[parent] = Found(at, items)
+                missing -= {*at["values"]}
+            return None if missing and start else [*chain.values()]
+
+        def refs(chain: Sequence[Found]) -> set[str]:
+            return {ref for each in chain for ref in each.refs}
+
+        chain, files = self._on(
+            _name(config), lambda journal: search(journal, namespace, look, refs)
+        )
+        history: dict[str, DeltaChannelHistory] = {name: {"writes": []} for name in channels}
+        missing = {*channels}
+        for each in chain or ():
+            for name in [*missing]:
+                written = [
+                    (task, name, self._unpack(value, files))
+                    for task, channel, value in each.writes
+                    if channel == name
+                ]
+                history[name]["writes"][:0] = written
+                if name in each.item["values"]:
+                    history[name]["seed"] = self._unpack(each.item["values"][name], files)
+                    missing.remove(name)
+        return history
+
+    def get_next_version(self, current: str | int | None, channel: None) -> str:  # noqa: ARG002
+        """Return a version of a channel that follows, and that no other branch has."""
+        number = int(str(current).split(".", maxsplit=1)[0]) if current is not None else 0
+        return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - as LangGraph's own savers
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """See `get_tuple`."""
+        return await self._run(self.get_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """See `list`."""
+        found = self.list(config, filter=filter, before=before, limit=limit)
+        while (each := await self._run(next, found, None)) is not None:
+            yield each
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """See `put`."""
+        return await self._run(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """See `put_writes`."""
+        await self._run(self.put_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """See `delete_thread`."""
+        await self._run(self.delete_thread, thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """See `delete_for_runs`."""
+        await self._run(self.delete_for_runs, run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """See `copy_thread`."""
+        await self._run(self.copy_thread, source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """See `prune`."""
+        await self._run(self.prune, thread_ids, strategy=strategy)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """See `get_delta_channel_history`."""
+        return await self._run(self.get_delta_channel_history, config=config, channels=channels)
+
+    def _names(self) -> Sequence[tuple[str, ...]]:
+        return [summary.name for summary in self._journals.list(user_id=self._user_id)]
+
+    def _packing(self) -> Callable[[Draft, Any, str | int, Any], Any]:
+        """Packs values as items hold them, each once however often the change is tried."""
+        done: dict[tuple[str | int, int], tuple[str, bytes]] = {}
+        nonce = secrets.token_bytes(_NONCE)
+
+        def pack(draft: Draft, value: Any, name: str | int, version: Any) -> Any:  # noqa: ANN401
+            at = name, id(value)
+            if at not in done:
+                done[at] = self.serde.dumps_typed(value)
+            kind, data = done[at]
+            if len(data) < _LARGE:
+                return [kind, b64encode(data).decode()]
+            return [kind, {"ref": draft.attach(nonce + data, ""), "version": version}]
+
+        return pack
+
+    def _unpack(self, packed: Any, files: Mapping[str, bytes]) -> Any:  # noqa: ANN401
+        kind, data = packed
+        is_large = isinstance(data, dict)
+        return self.serde.loads_typed(
+            (kind, files[data["ref"]][_NONCE:] if is_large else b64decode(data))
+        )
+
+    def _tuple(
+        self,
+        thread_id: str,
+        found: Found,
+        files: Mapping[str, bytes],
+        config: RunnableConfig | None = None,
+    ) -> CheckpointTuple:
+        item = found.item
+        namespace, parent = item["ns"], item["parent"]
+        values = {name: self._unpack(value, files) for name, value in item["values"].items()}
+        if config is None or not get_checkpoint_id(config):
+            config = _config(thread_id, namespace, item["checkpoint"])
+        rest: Checkpoint = self._unpack(item["data"], files)
+        return CheckpointTuple(
+            config,
+            {**rest, "channel_values": values},
+            self._unpack(item["metadata"], files),
+            _config(thread_id, namespace, parent) if parent else None,
+            [(task, channel, self._unpack(value, files)) for task, channel, value in found.writes],
+        )
+
+
+def _name(config: RunnableConfig) -> tuple[str, ...]:
+    return (str(config["configurable"]["thread_id"]),)
+
+
+def _namespace(config: RunnableConfig) -> str:
+    namespace: str = config["configurable"].get("checkpoint_ns", "")
+    return namespace
+
+
+def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    return {
+        "configurable": {
+            "thread_id": thread_id,
+            "checkpoint_ns": namespace,
+            "checkpoint_id": checkpoint_id,
+        }
+    }
+
+
+def _title(values: Mapping[str, Any]) -> str:
+    """What the user said first, if there is a channel of messages."""
+    messages = values.get("messages")
+    for message in messages[:_BEGINNING] if isinstance(messages, (list, tuple)) else ():
+        said = message if isinstance(message, dict) else getattr(message, "__dict__", {})
+        if {"human", "user"} & {str(said.get("type")), str(said.get("role"))}:
+            content = said.get("content")
+            parts = content if isinstance(content, (list, tuple)) else [content]
+            texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+            return title_of(" ".join([text for text in texts if isinstance(text, str)]))
+    return ""
