@@ -13,6 +13,7 @@ import statekeep_adapters
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = {
+    "langgraph": "langgraph",
     "claude": "claude-agent-sdk",
     "openai_agents": "openai-agents",
     "pydantic_ai": "pydantic-ai",
