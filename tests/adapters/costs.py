@@ -144,10 +144,14 @@ class PydanticAI:
 
     async def turn(self, conversation: str, number: int) -> None:
         from pydantic_ai.conversation import Conversation
+        from pydantic_ai.usage import UsageLimits
 
         loaded = await self._store.load(conversation)
         loaded = loaded or Conversation(conversation_id=conversation)
-        result = await self._agent.run(f"{number} {TEXT}", conversation=loaded)
+        limits = UsageLimits(request_limit=None)
+        result = await self._agent.run(
+            f"{number} {TEXT}", conversation=loaded, usage_limits=limits
+        )
         await self._store.save(result)
 
     async def resume(self, conversation: str) -> int:
