@@ -175,7 +175,7 @@ class Adapter:
         self._user_id = user_id
         try:
             self._journals = Journals(
-                self._opened or store,  # type: ignore[arg-type]  # a URL was opened
+                store if self._opened is None else self._opened,  # type: ignore[arg-type]
                 collection,
                 retention=retention,
                 observers=observers,
