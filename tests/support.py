@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +18,8 @@ from statekeep.store.keys import SEGMENTS
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from multiprocessing.context import ForkServerContext
 
     from statekeep import StateStore
 
@@ -40,6 +45,24 @@ json_values = st.recursive(
     max_leaves=10,
 )
 """Any value that can be stored."""
+
+
+def prepared(*modules: str) -> ForkServerContext:
+    """Starts processes that have imported these modules, which else takes longer than the rest."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*modules])
+    with pytest.MonkeyPatch.context() as patch:
+        # Python 3.11 does not tell it where to look.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        forkserver.ensure_running()
+    return context
+
+
+def at_once(function: Callable[..., object], calls: list[tuple[Any, ...]], *modules: str) -> None:
+    """Call a function in processes of their own, which have imported these modules."""
+    with ProcessPoolExecutor(len(calls), mp_context=prepared(*modules)) as pool:
+        for future in [pool.submit(function, *call) for call in calls]:
+            future.result()
 
 
 def golden_lines(name: str) -> list[dict[str, Any]]:

@@ -149,9 +149,7 @@ class PydanticAI:
         loaded = await self._store.load(conversation)
         loaded = loaded or Conversation(conversation_id=conversation)
         limits = UsageLimits(request_limit=None)
-        result = await self._agent.run(
-            f"{number} {TEXT}", conversation=loaded, usage_limits=limits
-        )
+        result = await self._agent.run(f"{number} {TEXT}", conversation=loaded, usage_limits=limits)
         await self._store.save(result)
 
     async def resume(self, conversation: str) -> int:

@@ -5,19 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from strands.types.exceptions import StorageError
-from strands.types.session import SessionMessage
 
-from statekeep_adapters.strands import StatekeepSessionRepository, StatekeepStorage
-
-
-def say(url: str, worker: int, times: int) -> None:
-    """Add messages of an agent, numbered from 0 as all other processes number theirs."""
-    with StatekeepSessionRepository(url) as repository:
-        for number in range(times):
-            message = SessionMessage(
-                {"role": "user", "content": [{"text": f"{worker}-{number}"}]}, number
-            )
-            repository.create_message("17", "a", message)
+from statekeep_adapters.strands import StatekeepStorage
 
 
 def count(url: str, times: int) -> None:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import claude_agent_sdk as sdk
 import pytest
-from adapters.workers import mirror
+from adapters.claude_workers import mirror
 from claude_agent_sdk import InMemorySessionStore, project_key_for_directory
 from claude_agent_sdk.testing import run_session_store_conformance
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import at_once
 
 from statekeep import InvalidDocumentError, Journals, OwnershipError, open_store
 from statekeep.errors import ClosedError
 from statekeep.testing.faults import FaultyStore
-from statekeep.testing.processes import in_processes
 from statekeep_adapters.claude import COLLECTION, StatekeepSessionStore
 
 if TYPE_CHECKING:
@@ -460,7 +460,7 @@ def test_processes_lose_nothing_and_repeat_nothing(
     place: str, processes: int, tmp_path: Path
 ) -> None:
     url = place.format(tmp_path)
-    in_processes(mirror, [(url, worker, 5) for worker in range(processes)])
+    at_once(mirror, [(url, worker, 5) for worker in range(processes)], "adapters.speakers")
 
     async def load() -> list[Any] | None:
         async with StatekeepSessionStore(url) as sessions:

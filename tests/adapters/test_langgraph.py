@@ -23,12 +23,12 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, interrupt
+from support import at_once
 
 from statekeep import ConflictError, Journals, NotFoundError, OwnershipError, open_store
 from statekeep.errors import ClosedError
 from statekeep.store import StoreWrapper
 from statekeep.testing.faults import FaultyStore
-from statekeep.testing.processes import in_processes
 from statekeep_adapters.langgraph import StatekeepSaver, StatekeepStore, saver, threads
 from statekeep_adapters.langgraph.threads import refs_of
 
@@ -424,7 +424,7 @@ def test_processes_at_once_lose_nothing(tmp_path: Path, backend: str, workers: i
     url, times = f"{backend}{tmp_path}/state", 10
     with StatekeepSaver(url) as ours, StatekeepStore(url) as memory:
         put(ours, "c")
-        in_processes(write, [(url, worker, times) for worker in range(workers)])
+        at_once(write, [(url, worker, times) for worker in range(workers)], "adapters.speakers")
         written = latest(ours).pending_writes or []
         assert sorted(task for task, _, _ in written) == sorted(
             f"{worker}-{number}" for worker in range(workers) for number in range(times)

@@ -11,11 +11,11 @@ from agents import SQLiteSession
 from agents.memory import SessionABC, SessionSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import at_once
 
 from statekeep import InvalidDocumentError, Journals, OwnershipError, StateStoreError, open_store
 from statekeep.errors import ClosedError
 from statekeep.testing.faults import FaultyStore
-from statekeep.testing.processes import in_processes
 from statekeep_adapters.openai_agents import COLLECTION, StatekeepSession
 from statekeep_backends.memory import MemoryStore
 
@@ -195,7 +195,7 @@ async def test_what_processes_add_at_once_is_all_there(url: str) -> None:
         await asyncio.gather(*[adding_often(f"{url}all", worker, 25) for worker in range(4)])
         url = f"{url}all"
     else:
-        in_processes(add_often, [(url, worker, 25) for worker in range(4)])
+        at_once(add_often, [(url, worker, 25) for worker in range(4)], "adapters.speakers")
     async with StatekeepSession("s", url) as session:
         found = contents(await session.get_items())
     for worker in range(4):

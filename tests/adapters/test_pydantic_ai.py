@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from adapters.pydantic_ai_workers import talk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_ai import Agent, Conversation, DeferredToolRequests
@@ -37,12 +36,10 @@ from pydantic_ai.usage import RunUsage
 from statekeep import InvalidDocumentError, Journals, NotFoundError, OwnershipError, open_store
 from statekeep.errors import ClosedError, CorruptDataError
 from statekeep.testing.faults import FaultyStore
-from statekeep.testing.processes import in_processes
 from statekeep_adapters.pydantic_ai import StatekeepConversationStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pydantic_ai.messages import ModelMessage
 
@@ -413,20 +410,6 @@ async def test_a_lost_answer_saves_nothing_twice() -> None:
         assert store.faults
         assert texts(await ours.load("17")) == [str(number) for number in range(40)]
         assert Journals(store, "pydantic-ai").list().summaries[0].length == 40
-
-
-@pytest.mark.rest
-def test_of_what_many_processes_save_nothing_is_lost(tmp_path: Path) -> None:
-    url = f"sqlite:{tmp_path}/state.db"
-    in_processes(talk, [(url, worker, 10) for worker in range(8)])
-
-    async def read() -> list[str]:
-        async with StatekeepConversationStore(url) as ours:
-            return texts(await ours.load("17"))
-
-    assert sorted(asyncio.run(read())) == sorted(
-        [f"{worker}-{number}" for worker in range(8) for number in range(10)]
-    )
 
 
 names = st.sampled_from("xyz")

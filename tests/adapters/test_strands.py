@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from adapters.strands_workers import count, say
+from adapters.strands_workers import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strands import Agent
@@ -18,6 +18,7 @@ from strands.session import FileSessionManager, RepositorySessionManager, Snapsh
 from strands.storage import LocalFileStorage, Storage
 from strands.types.exceptions import SessionException, StorageError
 from strands.types.session import Session, SessionAgent, SessionMessage, SessionType
+from support import at_once
 
 from statekeep import (
     ConflictError,
@@ -28,7 +29,6 @@ from statekeep import (
 )
 from statekeep.errors import ClosedError
 from statekeep.testing.faults import FaultyStore
-from statekeep.testing.processes import in_processes
 from statekeep_adapters.strands import StatekeepSessionRepository, StatekeepStorage
 
 if TYPE_CHECKING:
@@ -376,17 +376,6 @@ def test_a_lost_answer_adds_nothing_twice() -> None:
         assert kept(repository) == [str(number) for number in range(40)]
 
 
-@pytest.mark.rest
-def test_of_what_many_processes_say_nothing_is_lost(tmp_path: Path) -> None:
-    url = f"sqlite:{tmp_path}/state.db"
-    with begun(url) as repository:
-        in_processes(say, [(url, worker, 20) for worker in range(8)])
-        found = kept(repository)
-        assert sorted(found) == sorted(
-            [f"{worker}-{number}" for worker in range(8) for number in range(20)]
-        )
-
-
 sessions = st.sampled_from(["s", "t"])
 agents = st.sampled_from(["a", "b"])
 places = st.integers(0, 3)
@@ -660,7 +649,7 @@ async def test_after_a_lost_answer_the_storage_goes_on() -> None:
 @pytest.mark.rest
 def test_of_what_many_processes_count_nothing_is_lost(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path}/state.db"
-    in_processes(count, [(url, 20)] * 8)
+    at_once(count, [(url, 20)] * 8, "adapters.speakers")
 
     async def read() -> bytes | None:
         async with StatekeepStorage(url) as storage:

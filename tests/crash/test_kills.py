@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import tree
+from support import prepared, tree
 from workload import (
     SHARED,
     append_until_killed,
@@ -54,9 +53,8 @@ class Killer:
         self, location: str, notes: Path, work: Callable[..., None] = work_until_killed
     ) -> None:
         self._work = work
-        self._context = multiprocessing.get_context("forkserver")
         # What a writer needs is there when it is forked, so that it does not die while importing.
-        self._context.set_forkserver_preload(["workload", "statekeep_backends.s3.store"])
+        self._context = prepared("workload", "statekeep_backends.s3.store")
         self._location = location
         self._notes = notes
         self._writers = [self._start(worker) for worker in range(WRITERS)]

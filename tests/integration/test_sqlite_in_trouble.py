@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import prepared
 from workload import put_until_killed
 
 from statekeep import (
@@ -355,8 +356,7 @@ def test_what_was_acknowledged_outlives_its_writers(
     path: Path, tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:
     notes = tmp_path / "notes"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["workload", "statekeep_backends.sqlite"])
+    context = prepared("workload", "statekeep_backends.sqlite")
     for _ in range(rounds(200)):
         notes.write_bytes(b"")
         writers = [
