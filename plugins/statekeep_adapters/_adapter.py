@@ -6,22 +6,26 @@ import json
 import os
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from threading import Lock
+from functools import partial
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
 from statekeep import (
     SKIP,
-    ClosedError,
     ConflictError,
     InvalidDocumentError,
     Journals,
     open_store,
     repair_text,
 )
-from statekeep.aio import Threads
+from statekeep.aio.threads import Pool, Turns, run_to_the_end
+from statekeep.errors import CorruptDataError
+from statekeep.journals.items import plain_item
+from statekeep.observe.emitter import closed_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from statekeep import Journal, Retention, StateStore
@@ -35,6 +39,7 @@ __all__ = [
     "erase",
     "framework",
     "read_object",
+    "storable",
     "title_of",
 ]
 
@@ -42,7 +47,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _HANDLES = 128
-"""So many journals an adapter remembers: an append to one of them is a single request."""
+"""How many journals an adapter remembers: an append to one of them is a single request."""
+
+_AT_ONCE = 16
+"""How many calls run at once, each in a thread."""
 
 _REMEMBERED = 65_536
 
@@ -58,10 +66,9 @@ def framework(extra: str) -> Iterator[None]:
     """
     try:
         yield
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise ImportError(
-            f"{error.name} is not installed; pip install 'statekeep[{extra}]' brings it",
-            name=error.name,
+            f"{error}; pip install 'statekeep[{extra}]' brings what is needed", name=error.name
         ) from error
 
 
@@ -74,34 +81,51 @@ def title_of(text: str) -> str:
 def append_objects(
     draft: Draft, objects: Sequence[Any], keys: Sequence[str | None] | None = None
 ) -> list[bool]:
-    """Append objects of JSON as `Draft.append` does; `read_object` reads them.
-
-    One that a journal does not hold as it is goes in as its JSON text: half a character, where a
-    text was cut, an integer of more than 64 bits, or what lies too deep.
+    """Append values of JSON as `Draft.append` does, each as `storable`; `read_object` reads them.
 
     Raises:
         InvalidDocumentError: One is nothing that JSON holds, or has more than 16 MiB.
     """
-    new: list[bool] = []
-    for value, key in zip(objects, keys or [None] * len(objects), strict=True):
-        try:
-            new += draft.append([value], [key])
-        except InvalidDocumentError as error:
-            new += draft.append([_as_text(value, error)], [key])
-    return new
+    return draft.append([storable(value) for value in objects], keys)
+
+
+def storable(value: Any) -> Any:  # noqa: ANN401
+    """A value as a journal holds it, in the way in which `json` writes it.
+
+    What a journal does not hold goes in as JSON text: half a character, where a text was cut, an
+    integer of more than 64 bits, what is no number, or what lies too deep.
+
+    Raises:
+        InvalidDocumentError: It is nothing that JSON holds.
+    """
+    if isinstance(value, str):
+        return json.dumps(value)  # as text it would be read as JSON
+    try:
+        return plain_item(value)
+    except InvalidDocumentError as error:
+        refused = error
+    try:
+        text = json.dumps(value)
+        read = json.loads(text)
+    except (RecursionError, TypeError, ValueError):
+        raise refused from None
+    with suppress(InvalidDocumentError):
+        return plain_item(read)  # tuples are lists now, and keys are texts
+    return text
 
 
 def read_object(item: Any) -> Any:  # noqa: ANN401
-    """What `append_objects` appended as this item."""
-    return json.loads(item) if isinstance(item, str) else item
+    """The value that is stored as this item.
 
-
-def _as_text(value: object, refused: InvalidDocumentError) -> str:
-    with suppress(RecursionError, TypeError, ValueError):
-        text = json.dumps(value)
-        if json.loads(text) == value:
-            return text
-    raise refused
+    Raises:
+        CorruptDataError: The item is none that `storable` gave.
+    """
+    if not isinstance(item, str):
+        return item
+    try:
+        return json.loads(item)
+    except ValueError as error:
+        raise CorruptDataError(f"an item is no JSON text: {error}") from None
 
 
 def erase(journal: Journal, check: Callable[[Draft], object]) -> None:
@@ -113,6 +137,8 @@ def erase(journal: Journal, check: Callable[[Draft], object]) -> None:
     """
 
     def clear(draft: Draft) -> object:
+        if draft.exists and not (draft.length or draft.metadata):
+            return SKIP  # emptied by an earlier attempt
         check(draft)
         if not draft.exists:
             return SKIP
@@ -145,6 +171,14 @@ class Recent(Generic[T]):
             self._values.move_to_end(name)
             if len(self._values) > _REMEMBERED:
                 self._values.popitem(last=False)
+
+
+class _Handle:
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.users = 0
+        self.lock = RLock()  # an observer may come back
+        self.turns = Turns(1)
 
 
 class Adapter:
@@ -184,12 +218,11 @@ class Adapter:
             if self._opened is not None:
                 self._opened.close()
             raise
-        self._threads = Threads()
-        self._closed = False
+        self._threads = Pool(_AT_ONCE)
         self._start()
 
     def _start(self) -> None:
-        self._handles: OrderedDict[tuple[str, ...], tuple[Journal, Lock]] = OrderedDict()
+        self._handles: OrderedDict[tuple[str, ...], _Handle] = OrderedDict()
         self._looking = Lock()
         self._pid = os.getpid()
 
@@ -197,18 +230,18 @@ class Adapter:
         return f"{type(self).__name__}({self._journals.store})"
 
     def close(self) -> None:
-        """Close the adapter, and the store if it was opened by its URL. Twice is fine."""
-        self._closed = True
+        """Wait for calls in threads, and close the store if it was opened by its URL.
+
+        Twice is fine.
+        """
+        self._threads.shutdown()
         self._journals.close()
         if self._opened is not None:
             self._opened.close()
 
     async def aclose(self) -> None:
-        """As `close`, once the calls that run have ended."""
-        if not self._closed:
-            self._closed = True
-            await self._threads.run_to_the_end(self.close)
-        await self._threads.close()
+        """As `close`; who is cancelled does not wait, and it is closed nevertheless."""
+        await run_to_the_end(self.close)
 
     def __enter__(self) -> Self:
         return self
@@ -234,32 +267,51 @@ class Adapter:
 
     async def _run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call in a thread, and wait for its outcome even when cancelled."""
-        if self._closed:
-            raise ClosedError(f"this {type(self).__name__} was closed", store=self._journals.store)
-        return await self._threads.run_to_the_end(function, *args, **kwargs)
+        call = partial(function, *args, **kwargs)
+        refusal = partial(closed_error, type(self).__name__, "call", self._journals.store)
+        return await self._threads.run(refusal, call, to_the_end=True)
+
+    async def _run_on(self, name: tuple[str, ...], work: Callable[[Journal], T]) -> T:
+        """As `_on`, in a thread, which no call has that waits for another."""
+        async with self._turn(name):
+            return await self._run(self._on, name, work)
+
+    def _turn(self, name: tuple[str, ...]) -> AbstractAsyncContextManager[object]:
+        """What a task holds while it works on a journal."""
+        with self._handle(name) as handle:
+            return handle.turns.take()
 
     def _on(self, name: tuple[str, ...], work: Callable[[Journal], T]) -> T:
         """Work on a journal, which is remembered; one call at a time for each.
 
         One that was deleted, or made anew, since it was remembered is looked at once more.
         """
-        if self._pid != os.getpid():
-            self._start()  # whoever held a lock is not in this process
-        with self._looking:
-            handle = self._handles.pop(name, None) or (self._open(name), Lock())
-            self._handles[name] = handle
-            if len(self._handles) > _HANDLES:
-                self._handles.popitem(last=False)
-        journal, lock = handle
-        with lock:
+        with self._handle(name) as handle, handle.lock:
             try:
-                return work(journal)
+                return work(handle.journal)
             except ConflictError as error:
                 if error.landed != "no":
                     raise
+            handle.journal = self._open(name)
+            return work(handle.journal)
+
+    @contextmanager
+    def _handle(self, name: tuple[str, ...]) -> Iterator[_Handle]:
+        """The handle of a journal, which is not forgotten meanwhile."""
+        if self._pid != os.getpid():
+            self._start()  # whoever held a lock is not in this process
+        with self._looking:
+            handle = self._handles.pop(name, None) or _Handle(self._open(name))
+            self._handles[name] = handle
+            handle.users += 1
+            for old in [*self._handles][: len(self._handles) - _HANDLES]:
+                if not self._handles[old].users:
+                    del self._handles[old]
+        try:
+            yield handle
+        finally:
             with self._looking:
-                self._handles.pop(name, None)
-        return work(self._open(name))
+                handle.users -= 1
 
     def _open(self, name: tuple[str, ...]) -> Journal:
         return self._journals.open(*name, user_id=self._user_id)

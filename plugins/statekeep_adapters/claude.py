@@ -22,6 +22,7 @@ from statekeep_adapters._adapter import (
     append_objects,
     framework,
     read_object,
+    storable,
     title_of,
 )
 
@@ -114,7 +115,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
             return None
 
         if given:
-            await self._run(self._on, name, lambda journal: journal.change(add))
+            await self._run_on(name, lambda journal: journal.change(add))
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Return all entries of a transcript, in order; None if there is none."""
@@ -123,7 +124,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
             items = journal.read()
             return None if items is None else [read_object(item) for item in items]
 
-        return await self._run(self._on, _name(key), load)
+        return await self._run_on(_name(key), load)
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """List the sessions of a project, without those of subagents; reads their heads.
@@ -152,7 +153,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
         if len(name) == _MAIN:
             await self._run(self._journals.delete_below, *name, user_id=self._user_id)
         else:
-            await self._run(self._on, name, Journal.delete)
+            await self._run_on(name, Journal.delete)
 
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """List the subpaths of a session; reads the heads of their transcripts."""
@@ -161,9 +162,8 @@ class StatekeepSessionStore(Adapter, SessionStore):
         return [head.name[_MAIN] for head in heads]
 
     def _heads(self, *prefix: str, parts: int) -> list[Head]:
-        allowed = {None, self._user_id}
         heads = self._journals.heads(*prefix, parts=parts)
-        return [head for head in heads if self._user_id is None or head.user_id in allowed]
+        return [head for head in heads if self._user_id in {None, head.user_id}]
 
     def _next_mtime(self, before: int) -> int:
         """Milliseconds since 1970: later than before, and than any that was given here."""
@@ -172,6 +172,9 @@ class StatekeepSessionStore(Adapter, SessionStore):
             # One session whose clock is ahead takes no other along.
             return max(self._latest, before + 1)
 
+
+_LONG: Final = 10_000
+"""Characters of a text in a summary."""
 
 _MAIN: Final = 2
 """Parts of the name of a session's own transcript."""
@@ -237,11 +240,11 @@ def _fold(draft: Draft, key: SessionKey, added: list[SessionStoreEntry]) -> str 
     else:
         added = [read_object(item) for item in draft.items()]
     data = fold_session_summary(before, key, added)["data"]
-    try:
-        json.dumps(data, ensure_ascii=False).encode()
-        draft.metadata["summary"] = data
-    except UnicodeEncodeError:  # half an emoji, where a prompt was cut
-        draft.metadata["summary"] = json.dumps(data)
+    # The metadata is bounded, and no transcript shall be refused for a summary.
+    data = {
+        name: value[:_LONG] if isinstance(value, str) else value for name, value in data.items()
+    }
+    draft.metadata["summary"] = storable(data)
     names = "custom_title", "ai_title", "first_prompt", "command_fallback"
     found = [data[name] for name in names if data.get(name)]
     return title_of(found[0]) if found else None

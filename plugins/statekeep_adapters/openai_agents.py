@@ -43,7 +43,7 @@ T = TypeVar("T")
 COLLECTION: Final = "openai-agents"
 
 _BEGINNING: Final = 4
-"""Among so many items the first message of the user is looked for."""
+"""Among how many items the first message of the user is looked for."""
 
 
 class StatekeepSession(Adapter, SessionABC):
@@ -68,6 +68,7 @@ class StatekeepSession(Adapter, SessionABC):
         CorruptDataError: By every method: what is kept is damaged.
         UnavailableError: By every method: the store does not answer.
         InvalidDocumentError: An item is nothing that JSON holds; nothing was added.
+        ClosedError: By every method, after `close`.
     """
 
     session_settings: SessionSettings | None = None
@@ -93,14 +94,14 @@ class StatekeepSession(Adapter, SessionABC):
         """Return the latest items, oldest first.
 
         Args:
-            limit: How many; None for as many as the settings say, or all. None if it is 0 or less.
+            limit: How many; None for what the settings say, or all. Of 0 or less there are none.
         """
         last = resolve_session_limit(limit, self.session_settings)
         return [] if last is not None and last <= 0 else (await self._load(last))[0]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items, all of them or none."""
-        added = list(items)
+        added = _listed(items)
         if added:
             await self._change(lambda draft: append_objects(draft, added), create=True)
 
@@ -127,7 +128,7 @@ class StatekeepSession(Adapter, SessionABC):
 
         Those that go are deleted for good.
         """
-        added = list(items)
+        added = _listed(items)
 
         def replace(draft: Draft) -> None:
             draft.clear()
@@ -145,7 +146,7 @@ class StatekeepSession(Adapter, SessionABC):
                 return [], True
             return [read_object(item) for item in loaded.items], loaded.start == 0
 
-        return await self._run(self._on, (self.session_id,), load)
+        return await self._run_on((self.session_id,), load)
 
     async def _change(self, fn: Callable[[Draft], T], *, create: bool = False) -> T | None:
         """Change the history in one write; None if there is nothing to be changed."""
@@ -163,7 +164,7 @@ class StatekeepSession(Adapter, SessionABC):
             result = journal.change(titled)
             return None if result is SKIP else result
 
-        return await self._run(self._on, (self.session_id,), change)
+        return await self._run_on((self.session_id,), change)
 
     # `OpenAIResponsesCompactionSession` asks for this, to replace the end in one write.
     async def _get_compaction_snapshot(
@@ -194,6 +195,12 @@ class _Snapshot:
     items: list[TResponseInputItem]
     complete: bool
     replace_suffix: Callable[[int, list[TResponseInputItem]], Awaitable[bool]]
+
+
+def _listed(items: list[TResponseInputItem]) -> list[TResponseInputItem]:
+    if isinstance(items, str | dict):
+        raise TypeError(f"items: a list of items, not {type(items).__name__}")
+    return list(items)
 
 
 def _last(draft: Draft, n: int) -> list[Any]:

@@ -97,7 +97,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
             head = journal.head()
             return None if head is None else self._record_of(head)
 
-        return await self._run(self._on, (conversation_id,), read)
+        return await self._run_on((conversation_id,), read)
 
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
@@ -161,7 +161,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
             draft.append(items)
             draft.metadata["record"] = plain
 
-        await self._run(self._on, (name,), lambda journal: journal.change(write))
+        await self._run_on((name,), lambda journal: journal.change(write))
         self._note(name, [*new, *_tips(plain)])
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
@@ -174,7 +174,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         def delete(journal: Journal) -> None:
             erase(journal, lambda draft: _compare(draft, conversation_id, expected_revision))
 
-        await self._run(self._on, (conversation_id,), delete)
+        await self._run_on((conversation_id,), delete)
 
     async def _unsaved_after_history(
         self,

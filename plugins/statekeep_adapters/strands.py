@@ -16,7 +16,15 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from statekeep.errors import ConflictError, StateStoreError
-from statekeep_adapters._adapter import Adapter, Recent, erase, framework, title_of
+from statekeep_adapters._adapter import (
+    Adapter,
+    Recent,
+    erase,
+    framework,
+    read_object,
+    storable,
+    title_of,
+)
 
 with framework("strands-agents"):
     from strands.session.session_repository import SessionRepository
@@ -32,7 +40,7 @@ with framework("strands-agents"):
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from strands.multiagent.base import MultiAgentBase
 
@@ -47,6 +55,8 @@ T = TypeVar("T")
 
 _FAR: Final = 64
 """Among so many of the last messages one is looked for before all are read."""
+
+_MESSAGES: Final = ("message", "redact_message")
 
 _CHUNK: Final = 2**20
 """Characters of an item, so that none is too large."""
@@ -147,7 +157,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
 
         def update(draft: Draft) -> str:
             created_at: str = _find(draft, session_id, name)["created_at"]
-            draft.metadata[name] = {**plain, "created_at": created_at}
+            draft.metadata[name] = storable({**plain, "created_at": created_at})
             return created_at
 
         session_agent.created_at = self._change(session_id, update)
@@ -170,7 +180,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
                 number = max(number, draft.items(last, last + 1)[0]["message_id"] + 1)
             if not draft.metadata.get("title") and (said := _said(plain)):
                 draft.metadata["title"] = title_of(said)
-            draft.append([{"agent_id": agent_id, **plain, "message_id": number}])
+            draft.append([{"agent_id": agent_id, **_stored(plain), "message_id": number}])
             return number
 
         session_message.message_id = self._change(session_id, create)
@@ -186,7 +196,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
             for items in (journal.read(start=place, stop=place + 1), None):
                 for item in (journal.read() or ()) if items is None else items:
                     if (item["agent_id"], item["message_id"]) == (agent_id, message_id):
-                        return SessionMessage.from_dict(item)
+                        return _read(item)
             return None
 
         return self._on((session_id,), read)
@@ -212,7 +222,8 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
             if (said := _said(old)) and draft.metadata.get("title") == title_of(said):
                 draft.metadata["title"] = title_of(_said(plain))
             created_at: str = old["created_at"]
-            draft.replace(place, {"agent_id": agent_id, **plain, "created_at": created_at})
+            item = {"agent_id": agent_id, **_stored(plain), "created_at": created_at}
+            draft.replace(place, item)
             draft.forget = True
             return created_at
 
@@ -248,7 +259,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
             items = journal.read() or []
             return [item for item in items if item["agent_id"] == agent_id][offset:stop]
 
-        return [SessionMessage.from_dict(item) for item in self._on((session_id,), read)]
+        return [_read(item) for item in self._on((session_id,), read)]
 
     def create_multi_agent(self, session_id: str, multi_agent: MultiAgentBase, **_: object) -> None:
         """Create the state of several agents in a session.
@@ -279,7 +290,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
 
         def update(draft: Draft) -> None:
             _find(draft, session_id, name)
-            draft.metadata[name] = state
+            draft.metadata[name] = storable(state)
 
         self._change(session_id, update)
 
@@ -291,13 +302,13 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
             _find(draft, session_id, "session")
             if name in draft.metadata:
                 raise SessionException(f"{_said_of(session_id, name)} already exists")
-            draft.metadata[name] = plain
+            draft.metadata[name] = storable(plain)
 
         self._change(session_id, create)
 
     def _about(self, session_id: str, name: str) -> dict[str, Any] | None:
         head = self._on((session_id,), lambda journal: journal.head())
-        return None if head is None else head.metadata.get(name)
+        return None if head is None else read_object(head.metadata.get(name))
 
 
 class StatekeepStorage(Adapter, Storage):
@@ -333,6 +344,7 @@ class StatekeepStorage(Adapter, Storage):
         observers: Iterable[Observer] = (),
     ) -> None:
         self._revisions = Recent[str | None]()
+        self._attempts = Recent[str]()
         super().__init__(
             store, collection, user_id=user_id, retention=retention, observers=observers
         )
@@ -350,7 +362,8 @@ class StatekeepStorage(Adapter, Storage):
 
         def write(draft: Draft) -> None:
             stored = draft.metadata.get("revision")
-            if self._revisions.get(name, stored) != stored:
+            # Its own attempt may have landed though it failed.
+            if stored not in {self._revisions.get(name, stored), self._attempts.get(name, "")}:
                 raise ConflictError(
                     "it was changed since this storage read it; read it again, and decide what is "
                     "to be written",
@@ -364,10 +377,15 @@ class StatekeepStorage(Adapter, Storage):
             draft.forget = draft.exists
 
         def change(journal: Journal) -> None:
-            journal.change(write)
+            try:
+                journal.change(write)
+            except StateStoreError as error:
+                if error.landed == "unknown":
+                    self._attempts.put(name, revision)
+                raise
             self._revisions.put(name, revision)
 
-        await self._call(self._on, (name,), change)
+        await self._call(self._run_on, (name,), change)
 
     async def read(self, key: str) -> bytes | None:
         """Return the bytes under a key, or None if there are none."""
@@ -379,7 +397,7 @@ class StatekeepStorage(Adapter, Storage):
             self._revisions.put(name, revision)
             return _data(loaded.items) if loaded and revision else None
 
-        return await self._call(self._on, (name,), read)
+        return await self._call(self._run_on, (name,), read)
 
     async def delete(self, key: str) -> None:
         """Delete what is under a key, for good; nothing is fine, too."""
@@ -389,7 +407,7 @@ class StatekeepStorage(Adapter, Storage):
             erase(journal, lambda _: None)
             self._revisions.put(name, None)
 
-        await self._call(self._on, (name,), delete)
+        await self._call(self._run_on, (name,), delete)
 
     async def list(self, query: str = "") -> builtins.list[str]:
         """Return the keys that begin with a text, sorted."""
@@ -400,17 +418,19 @@ class StatekeepStorage(Adapter, Storage):
             found = self._journals.list(user_id=self._user_id)
             return sorted([each.name[0] for each in found if each.length])
 
-        return [key for key in await self._call(read) if key.startswith(prefix)]
+        return [key for key in await self._call(self._run, read) if key.startswith(prefix)]
 
-    async def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _call(
+        self, run: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
-            return await self._run(function, *args, **kwargs)
+            return await run(*args, **kwargs)
         except StateStoreError as error:
             raise StorageError(str(error)) from error
 
 
 def _find(draft: Draft, session_id: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] | None = draft.metadata.get(name)
+    found: dict[str, Any] | None = read_object(draft.metadata.get(name))
     if found is None:
         raise _missing(session_id, name)
     return found
@@ -434,6 +454,14 @@ def _plain(message: SessionMessage) -> dict[str, Any]:
     return plain
 
 
+def _stored(plain: dict[str, Any]) -> dict[str, Any]:
+    return plain | {name: storable(plain[name]) for name in _MESSAGES}
+
+
+def _read(item: dict[str, Any]) -> SessionMessage:
+    return SessionMessage.from_dict(item | {name: read_object(item[name]) for name in _MESSAGES})
+
+
 def _last(draft: Draft, agent_id: str, message_id: int | None) -> int | None:
     """The place of the last message of an agent, or of its message with an index."""
     for size in (1, min(_FAR, draft.length), draft.length):
@@ -446,7 +474,7 @@ def _last(draft: Draft, agent_id: str, message_id: int | None) -> int | None:
 
 def _said(plain: dict[str, Any]) -> str:
     """The text of a message of the user."""
-    message = plain["message"]
+    message = read_object(plain["message"])
     if message["role"] != "user":
         return ""
     return " ".join([block["text"] for block in message["content"] if "text" in block])

@@ -230,7 +230,7 @@ class TestWhatAJournalCannotHold:
         [summary] = Journals(store, COLLECTION).list()
         assert summary.title == "Hello �"
 
-    @pytest.mark.parametrize("value", [object(), float("nan"), {1: 2}, "x" * 2**24])
+    @pytest.mark.parametrize("value", [object(), {1}, "x" * 2**24])
     async def test_is_refused_with_its_batch_if_json_cannot_hold_it_either(
         self, sessions: StatekeepSessionStore, value: object
     ) -> None:

@@ -777,3 +777,15 @@ def test_pruning_leaves_the_latest_as_it_is(rounds: Callable[[int], int]) -> Non
                     assert named == refs_of(items)
 
     run()
+
+
+def test_the_metadata_of_a_thread_with_many_subgraphs_stays_small(store: StateStore) -> None:
+    ours = StatekeepSaver(store)
+    values = {f"c{number}": f"{number} {'x' * 9_000}" for number in range(20)}
+    for run in range(30):
+        put(ours, f"{run:04}", ns=f"node:{run}", values=values)
+    put(ours, "9999", values=values)
+    [head] = Journals(store, "langgraph").heads()
+    assert len(str(head.metadata)) < 40_000
+    for ns in ("node:0", "node:29", ""):
+        assert latest(ours, ns=ns).checkpoint["channel_values"] == values

@@ -500,6 +500,32 @@ class TestThreads:
                 gate.set()
         assert done == ["work", "cancelled"]
 
+    async def test_let_the_loop_rest_while_a_cancelled_caller_waits(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        began, gate, waits = threading.Event(), threading.Event(), 0
+        wait = asyncio.wait
+
+        async def counting(*arguments: Any) -> Any:
+            nonlocal waits
+            waits += 1
+            return await wait(*arguments)
+
+        def work() -> None:
+            began.set()
+            gate.wait(60)
+
+        monkeypatch.setattr(asyncio, "wait", counting)
+        async with Threads(1) as threads, anyio.create_task_group() as tasks:
+            tasks.start_soon(threads.run_to_the_end, work)
+            await _until(began.is_set)
+            tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                for _ in range(100):
+                    await anyio.lowlevel.checkpoint()
+                gate.set()
+        assert waits <= 3
+
     async def test_cancel_with_no_complaint_who_waited_for_a_call_that_failed(self) -> None:
         began, gate = threading.Event(), threading.Event()
 

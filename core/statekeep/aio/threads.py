@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutinefunction
@@ -260,9 +260,13 @@ async def _outcome_of(future: Future[T]) -> T:
     import asyncio  # noqa: PLC0415
 
     waiting, cancelled = asyncio.wrap_future(future), None
+    anyio: Any = sys.modules.get("anyio")
     while not waiting.done():
+        # anyio cancels again at each turn of the loop, until it is told to wait.
+        shield = anyio.CancelScope(shield=True) if cancelled and anyio else nullcontext()
         try:
-            await asyncio.wait([waiting])
+            with shield:
+                await asyncio.wait([waiting])
         except asyncio.CancelledError as error:
             future.cancel()  # which does nothing to a call that runs
             cancelled = error

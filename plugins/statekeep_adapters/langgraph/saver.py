@@ -392,7 +392,8 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """See `get_tuple`."""
-        return await self._run(self.get_tuple, config)
+        async with self._turn(_name(config)):
+            return await self._run(self.get_tuple, config)
 
     async def alist(
         self,
@@ -415,7 +416,8 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """See `put`."""
-        return await self._run(self.put, config, checkpoint, metadata, new_versions)
+        async with self._turn(_name(config)):
+            return await self._run(self.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self,
@@ -425,11 +427,13 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         task_path: str = "",
     ) -> None:
         """See `put_writes`."""
-        await self._run(self.put_writes, config, writes, task_id, task_path)
+        async with self._turn(_name(config)):
+            await self._run(self.put_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """See `delete_thread`."""
-        await self._run(self.delete_thread, thread_id)
+        async with self._turn((str(thread_id),)):
+            await self._run(self.delete_thread, thread_id)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """See `delete_for_runs`."""
@@ -447,7 +451,8 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """See `get_delta_channel_history`."""
-        return await self._run(self.get_delta_channel_history, config=config, channels=channels)
+        async with self._turn(_name(config)):
+            return await self._run(self.get_delta_channel_history, config=config, channels=channels)
 
     def _names(self) -> Sequence[tuple[str, ...]]:
         return [summary.name for summary in self._journals.list(user_id=self._user_id)]

@@ -162,7 +162,7 @@ class StatekeepStore(Adapter, BaseStore):
     def _search(self, op: SearchOp) -> list[SearchItem]:
         if op.query:
             raise UnsupportedError(
-                "searching by meaning needs an index, which this store has not; "
+                "searching by meaning needs an index, which this store does not have; "
                 "search with a filter, or without a query"
             )
         names = [summary.name for summary in self._live(op.namespace_prefix)]
@@ -206,7 +206,7 @@ class StatekeepStore(Adapter, BaseStore):
             for summary in self._journals.list()
             if len(summary.name) == 2
             and _namespace(summary.name)[: len(prefix)] == prefix
-            and (self._user_id is None or summary.user_id in {None, self._user_id})
+            and self._user_id in {None, summary.user_id}
             and (summary.expires_at is None or summary.expires_at > now)
         ]
 

@@ -36,7 +36,10 @@ _EARLY: Final = "early"
 _EVICTED: Final = "evicted"
 
 _SPACES: Final = 512
-"""So many namespaces the metadata knows: each run of a subgraph has one of its own."""
+"""How many namespaces the metadata knows: each run of a subgraph has one of its own."""
+
+_WITH_LARGE: Final = 4
+"""Of how many of them it knows the large values, besides the root's."""
 
 _MOST_EARLY: Final = 1024
 _WINDOW: Final = 64
@@ -117,14 +120,20 @@ def note(metadata: dict[str, Any], item: Item, position: int) -> None:
         values = item["values"].items()
         large = {name: value for name, value in values if isinstance(value[1], dict)}
         metadata[place] = {"id": checkpoint, "at": position, "from": item["from"], "large": large}
-        _evict(metadata)
+        _bound(metadata)
 
 
-def _evict(metadata: dict[str, Any]) -> None:
-    """Forget where the oldest namespace lies, if there are too many: it is looked for then."""
+def _bound(metadata: dict[str, Any]) -> None:
+    """Know the large values of few namespaces only, and no more namespaces than may be.
+
+    What is not known is written again, and what is not there is looked for.
+    """
     spaces = [key for key in metadata if key.startswith(f"{_LATEST}:")]
-    if len(spaces) > _SPACES:
-        gone = metadata.pop(min(spaces, key=lambda key: metadata[key]["at"]))
+    spaces.sort(key=lambda key: metadata[key]["at"], reverse=True)
+    for key in spaces[_WITH_LARGE:]:
+        metadata[key]["large"] = {}
+    for key in spaces[_SPACES:]:
+        gone = metadata.pop(key)
         metadata[_EVICTED] = max(gone["id"], metadata.get(_EVICTED, ""))
 
 
