@@ -26,10 +26,10 @@ test-adapters: .venv-adapters/.done
 	.venv-adapters/bin/pytest -p no:asyncio -m "not rest" tests/adapters
 	.venv-adapters/bin/mypy $$(find plugins/statekeep_adapters tests/adapters docs/examples/adapters -name '*.py')
 
-# What takes long, and ten times as many rounds of whatever counts rounds.
+# What takes long, and five times as many rounds of whatever counts rounds.
 test-rest: $(VENV)/.test .venv-adapters/.done
-	$(BIN)/pytest -m "rest or scaled" --scale 0.1 --timeout 1200 $(TESTS)
-	.venv-adapters/bin/pytest -p no:asyncio -m "rest or scaled" --scale 0.1 --timeout 1200 tests/adapters
+	$(BIN)/pytest -m "rest or scaled" --scale 0.05 --timeout 1200 $(TESTS)
+	.venv-adapters/bin/pytest -p no:asyncio -m "rest or scaled" --scale 0.05 --timeout 1200 tests/adapters
 
 # What is promised to hold thousands of times, that often: some hours.
 prove: $(VENV)/.test
