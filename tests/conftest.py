@@ -10,6 +10,7 @@ import boto3
 import pytest
 import servers
 from hypothesis import is_hypothesis_test
+from support import prepared
 
 from statekeep import AsyncSessions, Sessions
 
@@ -85,6 +86,14 @@ def default_form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
             monkeypatch.setitem(kind.__init__.__wrapped__.__kwdefaults__, "form", form)  # type: ignore[union-attr]
         monkeypatch.setenv("STATEKEEP_FORM", form)
     return form
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_processes() -> Iterator[None]:
+    """Let the contracts' processes begin with what they need imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("statekeep.testing.processes._context", prepared)
+        yield
 
 
 @pytest.fixture

@@ -32,6 +32,15 @@ each_server_and_client_once = pytest.mark.parametrize(
 """Instead of the four combinations: for tests that take long."""
 
 
+_PRELOADED = [
+    "workload",
+    "statekeep.testing.processes",
+    "statekeep_backends.local",
+    "statekeep_backends.memory",
+    "statekeep_backends.s3.store",
+    "statekeep_backends.sqlite",
+]
+
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 """Any text that can be stored."""
 
@@ -50,7 +59,7 @@ json_values = st.recursive(
 def prepared(*modules: str) -> ForkServerContext:
     """Starts processes that have imported these modules, which else takes longer than the rest."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*modules])
+    context.set_forkserver_preload([*_PRELOADED, *modules])
     with pytest.MonkeyPatch.context() as patch:
         # Python 3.11 does not tell it where to look.
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)

@@ -54,7 +54,7 @@ class Killer:
     ) -> None:
         self._work = work
         # What a writer needs is there when it is forked, so that it does not die while importing.
-        self._context = prepared("workload", "statekeep_backends.s3.store")
+        self._context = prepared()
         self._location = location
         self._notes = notes
         self._writers = [self._start(worker) for worker in range(WRITERS)]

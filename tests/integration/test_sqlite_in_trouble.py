@@ -356,7 +356,7 @@ def test_what_was_acknowledged_outlives_its_writers(
     path: Path, tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:
     notes = tmp_path / "notes"
-    context = prepared("workload", "statekeep_backends.sqlite")
+    context = prepared()
     for _ in range(rounds(200)):
         notes.write_bytes(b"")
         writers = [

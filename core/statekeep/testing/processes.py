@@ -13,6 +13,8 @@ from statekeep import ConflictError, Journals, Session, Sessions, StateStore
 from statekeep.store import SupportsAppend, power
 
 if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+
     from statekeep.sessions.repository import Form
 
 __all__ = [
@@ -45,10 +47,13 @@ def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]
         What each returned, in order.
     """
     calls = list(arguments)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(calls), mp_context=context) as pool:
+    with ProcessPoolExecutor(len(calls), mp_context=_context()) as pool:
         futures = [pool.submit(function, *call) for call in calls]
         return [future.result() for future in futures]
+
+
+def _context() -> BaseContext:
+    return multiprocessing.get_context("spawn")
 
 
 def increment(store: StateStore, key: str, times: int) -> None:
