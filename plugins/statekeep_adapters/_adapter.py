@@ -133,7 +133,8 @@ def erase(journal: Journal, check: Callable[[Draft], object]) -> None:
 
     Args:
         journal: Which one; what is made anew under its name meanwhile stays.
-        check: Raises if it must not be deleted; also asked of a journal that is not there.
+        check: Raises if it must not be deleted; also asked of a journal that is not there, and
+            not of one that an earlier attempt has emptied.
     """
 
     def clear(draft: Draft) -> object:
@@ -304,8 +305,9 @@ class Adapter:
             handle = self._handles.pop(name, None) or _Handle(self._open(name))
             self._handles[name] = handle
             handle.users += 1
-            for old in [*self._handles][: len(self._handles) - _HANDLES]:
-                if not self._handles[old].users:
+            if len(self._handles) > _HANDLES:
+                oldest = (old for old, each in self._handles.items() if not each.users)
+                if (old := next(oldest, None)) is not None:
                     del self._handles[old]
         try:
             yield handle

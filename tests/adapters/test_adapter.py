@@ -109,6 +109,24 @@ class TestCallsThatWait:
         assert await first == []
 
 
+@pytest.mark.parametrize(("conversations", "remembered"), [(100, 100), (128, 128), (200, 0)])
+async def test_conversations_that_are_remembered_are_not_read_before_a_write(
+    conversations: int, remembered: int
+) -> None:
+    store = FaultyStore(MemoryStore(), slow=1, delay=0, operations=["get"])
+    sessions = StatekeepSessionStore(store)
+
+    async def say(text: str) -> None:
+        for number in range(conversations):
+            key: Any = {"project_key": "p", "session_id": str(number)}
+            await sessions.append(key, [{"type": "user", "uuid": text}])
+
+    await say("a")
+    store.faults.clear()
+    await say("b")
+    assert len(store.faults) == conversations - remembered
+
+
 def test_an_observer_may_use_the_adapter(store: StateStore) -> None:
     seen: list[object] = []
 
