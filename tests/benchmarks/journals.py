@@ -105,6 +105,7 @@ class StatekeepJournal(Turns):
     """statekeep's journal."""
 
     modules = ("statekeep.journals", "statekeep.plugins", "statekeep_backends.local")
+    url: ClassVar[str] = "{}"
 
     def __init__(self, place: str, *, appends: bool = True, **options: str) -> None:
         from statekeep import Journals, open_store
@@ -117,7 +118,7 @@ class StatekeepJournal(Turns):
                 return super().put(*args, **expect)
 
         super().__init__(place)
-        store = open_store(place, **options)
+        store = open_store(self.url.format(place), **options)
         self._store = store if appends else Whole(store)
         self._journal = Journals(self._store, "benchmark").open("conversation")
 
@@ -129,6 +130,13 @@ class StatekeepJournal(Turns):
 
     def close(self) -> None:
         self._store.close()
+
+
+class StatekeepFileJournal(StatekeepJournal):
+    """statekeep's journal in a file of SQLite."""
+
+    modules = ("statekeep.journals", "statekeep.plugins", "statekeep_backends.sqlite")
+    url = "sqlite:{}/state.db"
 
 
 class StatekeepSession(Turns):
@@ -329,6 +337,11 @@ _GROUPS = {
             partial(StatekeepJournal, durability="rename", appends=False),
             "statekeep",
         ),
+        Entry(
+            f"{ONE_BY_ONE}, SQLite normal",
+            partial(StatekeepFileJournal, durability="normal"),
+            "statekeep",
+        ),
         Entry(LOCKED, LockedAppend, "floor"),
         Entry('bare open("ab")', BareAppend, "floor"),
         Entry("bare SQLite, NORMAL", BareRows, "floor"),
@@ -337,6 +350,11 @@ _GROUPS = {
     "journals: a power cut takes nothing": [
         Entry(f"{ONE_BY_ONE}, fsync", partial(StatekeepJournal, durability="fsync"), "statekeep"),
         Entry(f"{WHOLE}, fsync", partial(StatekeepSession, durability="fsync"), "statekeep"),
+        Entry(
+            f"{ONE_BY_ONE}, SQLite full",
+            partial(StatekeepFileJournal, durability="full"),
+            "statekeep",
+        ),
         Entry(f"{LOCKED}, fsync", partial(LockedAppend, fsync=True), "floor"),
         Entry('bare open("ab"), fsync', partial(BareAppend, fsync=True), "floor"),
         Entry("bare SQLite, FULL", partial(BareRows, synchronous="FULL"), "floor"),
