@@ -244,6 +244,20 @@ def test_of_two_managers_that_number_alike_nothing_is_lost(store: StateStore) ->
     assert ids == list(range(12))
 
 
+def test_where_the_files_of_the_framework_keep_25_of_50_all_are_kept(
+    store: StateStore, tmp_path: Path
+) -> None:
+    files = [FileSessionManager("17", storage_dir=str(tmp_path)) for _ in range(2)]
+    files[0].create_agent("17", agent("a"))
+    ours = begun(store)
+    for number in range(25):
+        for who, theirs in zip(("one", "other"), files, strict=True):
+            theirs.create_message("17", "a", message(f"{who} {number}", number))
+            ours.create_message("17", "a", message(f"{who} {number}", number))
+    assert len(kept(files[0])) == 25
+    assert len({*kept(ours)}) == 50
+
+
 def test_a_message_is_found_by_its_index_wherever_it_is(store: StateStore) -> None:
     repository = begun(store)
     for number in (7, 9):
