@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
@@ -21,9 +22,9 @@ from statekeep._arguments import checked, checked_content
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.json import decode_json, encode_json, explain
 from statekeep.format.order import ORDER, Conversation, in_order, order_of, rearranged
+from statekeep.format.reading import Unread, read_ordinary
 from statekeep.format.summary import (
     EXPIRES,
-    OPTIONAL_BOOLEAN,
     OPTIONAL_TEXT,
     PIN,
     RESTORED,
@@ -67,7 +68,9 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 }
 
 
-M = TypeVar("M", "UserMessage", "AgentResponse")
+M = TypeVar("M", bound="_Model")
+A = TypeVar("A", "UserMessage", "AgentResponse")
+S = TypeVar("S", bound="Session")
 
 
 def _timestamp(value: object) -> datetime:
@@ -130,6 +133,20 @@ class AgentResponse(_Model):
         return "agent"
 
 
+_NOTHING: Final = type(None)
+_MESSAGE_TYPES: Final[dict[type, dict[str, set[type]]]] = {
+    UserMessage: {"content": {str}, "timestamp": {datetime}},
+    AgentResponse: {
+        "content": {str},
+        "session_id": {str, _NOTHING},
+        "seed_id": {str, _NOTHING},
+        "phase_reached": {str, _NOTHING},
+        "evaluation_passed": {bool, _NOTHING},
+        "timestamp": {datetime},
+    },
+}
+
+
 class Session(_Model):
     """One conversation and its state.
 
@@ -149,9 +166,9 @@ class Session(_Model):
         metadata: Text to any JSON value.
     """
 
-    # The conversation as it was last seen, and what `Sessions` knows of what is stored: beside the
-    # fields, because nobody compares them.
-    __slots__ = ("_said", "_stored")
+    # The conversation as it was last seen, what `Sessions` knows of what is stored, and messages
+    # that nobody has looked at yet: beside the fields, because nobody compares them.
+    __slots__ = ("_said", "_stored", "_unread")
 
     id: Text = Field(frozen=True)
     user_id: Text
@@ -165,6 +182,29 @@ class Session(_Model):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     _version: Version | None = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:
+        # All that pydantic does with a model, it does with this, and its messages are there then.
+        @property
+        def __dict__(self) -> dict[str, Any]:
+            own = _own_fields(self)
+            if "user_messages" not in own:
+                _make_messages(self, own)
+            return own
+
+        @__dict__.setter
+        def __dict__(self, fields: dict[str, Any]) -> None:
+            _OWN_FIELDS.__set__(self, fields)
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+            if name in _LISTS and name in self.__dict__:
+                return self.__dict__[name]
+            return super().__getattr__(name)
+
+        def __delattr__(self, name: str) -> None:
+            if name in _LISTS:
+                _ = self.__dict__
+            super().__delattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
         if name == "metadata" and ORDER in self.metadata:
@@ -294,7 +334,7 @@ class Session(_Model):
         self._append(response, self.agent_responses)
         return response
 
-    def _append(self, message: M, messages: list[M]) -> None:
+    def _append(self, message: A, messages: list[A]) -> None:
         said = self._said_before
         if said is None or len(said.messages) != len(self.user_messages) + len(
             self.agent_responses
@@ -509,13 +549,81 @@ class Session(_Model):
         """
         refuse_newer(data)
         refuse_head(data)
-        try:
-            session = cls.model_validate(decode_json(data))
-        except ValidationError as error:
-            raise CorruptDataError(f"not a session: {explain(error)}") from None
+        # A subclass has rules of its own.
+        if cls is Session and (ordinary := read_ordinary(data)) is not None:
+            session = _unread_session(cls, *ordinary)
+        else:
+            try:
+                session = cls.model_validate(decode_json(data))
+            except ValidationError as error:
+                raise CorruptDataError(f"not a session: {explain(error)}") from None
         if ORDER in session.metadata:
             session._conversation()  # noqa: SLF001 - while the order fits
         return session
+
+
+# Objects are made past the validator where it would only find again what was found. What that
+# relies on of pydantic is held by tests.
+_OWN_FIELDS: Final[Any] = BaseModel.__dict__["__dict__"]
+_own_fields: Final = _OWN_FIELDS.__get__
+_set_fields: Final = _OWN_FIELDS.__set__
+_set_names: Final = BaseModel.__pydantic_fields_set__.__set__  # type: ignore[attr-defined]
+_set_extra: Final = BaseModel.__pydantic_extra__.__set__  # type: ignore[union-attr]
+_set_private: Final = BaseModel.__pydantic_private__.__set__  # type: ignore[union-attr]
+_LISTS: Final = frozenset({"user_messages", "agent_responses"})
+_making: Final = Lock()
+_remember_unread: Final = vars(Session)["_unread"].__set__
+
+
+def _made(kind: type[M], fields: dict[str, Any], private: dict[str, Any] | None = None) -> M:
+    """A model with these fields; they are known to be sound."""
+    made = object.__new__(kind)
+    _set_fields(made, fields)
+    _set_names(made, {*fields})
+    _set_extra(made, {})
+    _set_private(made, private)
+    return made
+
+
+def _unread_session(kind: type[S], fields: dict[str, Any], unread: Unread) -> S:
+    session = _made(kind, fields, {"_version": None})
+    given = {name for name, value in fields.items() if value is not None}
+    _set_names(session, given | _LISTS)
+    _remember_unread(session, unread)
+    return session
+
+
+def _make_messages(session: Session, own: dict[str, Any]) -> None:
+    """Make the messages that nobody has looked at, each as the model would have made it."""
+    with _making:  # two threads may look at once
+        try:
+            unread: Unread = object.__getattribute__(session, "_unread")
+        except AttributeError:
+            return
+        times = iter(unread.times)
+        asked = [
+            _made(UserMessage, {"content": each.content, "timestamp": next(times)})
+            for each in unread.asked
+        ]
+        answered = [
+            _made(
+                AgentResponse,
+                {
+                    "content": each.content,
+                    "session_id": each.session_id,
+                    "seed_id": each.seed_id,
+                    "phase_reached": each.phase_reached,
+                    "evaluation_passed": each.evaluation_passed,
+                    "timestamp": next(times),
+                },
+            )
+            for each in unread.answered
+        ]
+        made = {"user_messages": asked, "agent_responses": answered}
+        whole = {name: made[name] if name in made else own[name] for name in _TYPES}
+        own.clear()
+        own.update(whole)
+        object.__delattr__(session, "_unread")
 
 
 def remember_version(session: Session, version: Version | None) -> None:
@@ -564,11 +672,11 @@ def plain_messages(messages: Iterable[UserMessage | AgentResponse]) -> list[dict
         TypeError, ValueError, AttributeError, KeyError: One is of no kind, or has a wrong field.
         InvalidDocumentError: Free-form data is no JSON.
     """
-    plain = []
-    for message in messages:
-        kind = UserMessage if isinstance(message, UserMessage) else AgentResponse
-        plain += _plain_messages([message], kind)  # refuses a subclass
-    return plain
+    are_users = [(isinstance(message, UserMessage), message) for message in messages]
+    users = iter(_plain_messages([each for is_user, each in are_users if is_user], UserMessage))
+    agents = [each for is_user, each in are_users if not is_user]
+    answers = iter(_plain_messages(agents, AgentResponse))
+    return [next(users if is_user else answers) for is_user, _ in are_users]
 
 
 def add_message(session: Session, message: UserMessage | AgentResponse) -> None:
@@ -598,7 +706,8 @@ def _plain_fields(session: Session) -> dict[str, Any]:
             raise TypeError
     if not fields["created_at"].tzinfo is fields["updated_at"].tzinfo is UTC:
         raise TypeError
-    fields |= plain_value({"metadata": fields["metadata"], **extra})
+    if fields["metadata"] or extra:
+        fields |= plain_value({"metadata": fields["metadata"], **extra})
     return fields
 
 
@@ -612,26 +721,25 @@ def _plain_extra(extra: dict[str, Any]) -> dict[str, Any]:
 def _plain_messages(
     messages: Iterable[_Model], kind: type[UserMessage | AgentResponse]
 ) -> list[dict[str, Any]]:
-    # All in one loop, without calls: a long session has thousands.
-    plain = []
-    for message in messages:
-        said = message.__dict__
-        moment = said["timestamp"]
-        if not (
-            type(message) is kind
-            and isinstance(said["content"], str)
-            and type(moment) is datetime
-            and moment.tzinfo is UTC
-        ):
-            raise TypeError
-        if kind is AgentResponse and not (
-            isinstance(said["session_id"], OPTIONAL_TEXT)
-            and isinstance(said["seed_id"], OPTIONAL_TEXT)
-            and isinstance(said["phase_reached"], OPTIONAL_TEXT)
-            and isinstance(said["evaluation_passed"], OPTIONAL_BOOLEAN)
-        ):
-            raise TypeError
-        if extra := message.__pydantic_extra__:
-            said = said | plain_value(extra, around=2)
-        plain.append(said)
-    return plain
+    # Column by column, because a long session has thousands.
+    messages = [*messages]
+    if not {*map(type, messages)} <= {kind}:
+        raise TypeError
+    said = [message.__dict__ for message in messages]
+    for name, types in _MESSAGE_TYPES[kind].items():
+        if not {type(each[name]) for each in said} <= types:
+            _refuse_wrong(said, name, types)
+    if not {each["timestamp"].tzinfo for each in said} <= {UTC}:
+        raise TypeError
+    if any(message.__pydantic_extra__ for message in messages):
+        return [
+            own | plain_value(message.__pydantic_extra__ or {}, around=2)
+            for own, message in zip(said, messages, strict=True)
+        ]
+    return said
+
+
+def _refuse_wrong(said: Iterable[dict[str, Any]], name: str, types: set[type]) -> None:
+    """Refuse what is of another type, but for subclasses, about which the encoder decides."""
+    if name == "timestamp" or not all(isinstance(each[name], tuple(types)) for each in said):
+        raise TypeError

@@ -1,0 +1,111 @@
+"""Ordinary sessions, read through typed structs: half of a load would else be the model's checks.
+
+Everything that the model would look at is looked at. Whatever is not as both programs write it is
+left to the model, which reads more, keeps what it does not know, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import orjson
+from msgspec import Struct
+
+__all__ = ["Answered", "Asked", "Unread", "read_ordinary"]
+
+
+class Asked(Struct, forbid_unknown_fields=True, gc=False):
+    """What a `UserMessage` holds."""
+
+    content: str
+    timestamp: str
+
+
+class Answered(Struct, forbid_unknown_fields=True, gc=False):
+    """What an `AgentResponse` holds."""
+
+    content: str
+    session_id: str | None
+    seed_id: str | None
+    phase_reached: str | None
+    evaluation_passed: bool | None
+    timestamp: str
+
+
+class _Stored(Struct, forbid_unknown_fields=True, gc=False):
+    id: str
+    user_id: str
+    user_messages: list[Asked]
+    agent_responses: list[Answered]
+    created_at: str
+    updated_at: str
+    metadata: msgspec.Raw
+    # Absent, or text: null is odd.
+    active_seed_id: str = None  # type: ignore[assignment]
+    active_persona_id: str = None  # type: ignore[assignment]
+
+
+class Unread(NamedTuple):
+    """A session of which nobody has looked at the messages yet.
+
+    Attributes:
+        asked: Oldest first.
+        answered: Oldest first.
+        times: Of those that were asked, then of those that were answered.
+    """
+
+    asked: list[Asked]
+    answered: list[Answered]
+    times: list[datetime]
+
+
+_decode: Final = msgspec.json.Decoder(_Stored).decode
+_ZEROS: Final = str.maketrans("123456789", "000000000")
+_SHAPES: Final = frozenset(
+    ["0000-00-00T00:00:00Z", *[f"0000-00-00T00:00:00.{'0' * digits}Z" for digits in range(1, 10)]]
+)
+
+
+def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
+    """Read a stored session.
+
+    Returns:
+        Its fields but for the messages, with None for one that it does not have, and its
+        messages; None if the model has to look.
+    """
+    try:
+        stored = _decode(data)
+        metadata = orjson.loads(memoryview(stored.metadata))
+        stamps = [each.timestamp for each in stored.user_messages]
+        stamps += [each.timestamp for each in stored.agent_responses]
+        *times, created_at, updated_at = _times([*stamps, stored.created_at, stored.updated_at])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    if type(metadata) is not dict:
+        return None
+    fields = {
+        "id": stored.id,
+        "user_id": stored.user_id,
+        "active_seed_id": stored.active_seed_id,
+        "active_persona_id": stored.active_persona_id,
+        "created_at": created_at,
+        "updated_at": updated_at,
+        "metadata": metadata,
+    }
+    return fields, Unread(stored.user_messages, stored.agent_responses, times)
+
+
+def _times(stamps: list[str]) -> list[datetime]:
+    """Read times as both programs write them.
+
+    Raises:
+        ValueError: One of them is written in another way, or none.
+    """
+    # All at once, because a long session has thousands. Python reads more than is written: other
+    # zones, other separators, an hour 24.
+    together = "\n".join(stamps)
+    if "T24" in together or not {*together.translate(_ZEROS).split("\n")} <= _SHAPES:
+        raise ValueError("written in another way")
+    return [*map(datetime.fromisoformat, stamps)]
