@@ -71,13 +71,13 @@ _READ = {"posix.open": 2, "posix.fstat": 1, "posix.read": 2, "posix.close": 2}
 _LOAD = {**_READ, "blake3.hexdigest": 1, "orjson.loads": 1, "Decoder.decode": 1}
 _NEW = {
     "orjson.dumps": 1, "blake3.hexdigest": 1,
-    "fcntl.flock": 2, "posix.open": 5, "posix.fstat": 1, "posix.write": 1, "posix.close": 5,
+    "fcntl.flock": 2, "posix.stat": 1, "posix.open": 2, "posix.write": 1, "posix.close": 2,
     "posix.link": 1, "posix.unlink": 1,
 }  # fmt: skip
 _AGAIN = {
     "orjson.dumps": 1, "blake3.hexdigest": 2,
-    "fcntl.flock": 2, "posix.open": 6, "posix.lstat": 1, "posix.fstat": 2, "posix.read": 2,
-    "posix.write": 1, "posix.replace": 1, "posix.close": 6,
+    "fcntl.flock": 2, "posix.stat": 1, "posix.open": 3, "posix.lstat": 1, "posix.fstat": 1,
+    "posix.read": 2, "posix.write": 1, "posix.replace": 1, "posix.close": 3,
 }  # fmt: skip
 _PAGE = {
     "DirEntry.is_file": _CROWD, "DirEntry.stat": _CROWD, "posix.scandir": 1, "posix.lseek": 1,
@@ -87,10 +87,10 @@ _PAGE = {
 MOST = {
     ("load", MIXED_SMALL): Work(217, 104, _LOAD),
     ("load", MIXED_LARGE): Work(597, 104, _LOAD),
-    ("save, new", MIXED_SMALL): Work(_lines(650, 642), 284, _NEW),
-    ("save, new", MIXED_LARGE): Work(_lines(3309, 5202), 659, _NEW),
-    ("save again", MIXED_SMALL): Work(_lines(575, 663), 242, _AGAIN),
-    ("save again", MIXED_LARGE): Work(_lines(3235, 5171), 622, _AGAIN),
+    ("save, new", MIXED_SMALL): Work(_lines(576, 642), 245, _NEW),
+    ("save, new", MIXED_LARGE): Work(_lines(3260, 5202), 625, _NEW),
+    ("save again", MIXED_SMALL): Work(_lines(506, 663), 211, _AGAIN),
+    ("save again", MIXED_LARGE): Work(_lines(3166, 5171), 591, _AGAIN),
     ("page of 100", MIXED_SMALL): Work(17795, 6857, _PAGE),
 }
 """What was counted, of ways on a local disk, with `durability="rename"`."""
@@ -139,6 +139,10 @@ def ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
     minute = time.time_ns() + 60 * 10**9
     monkeypatch.setattr(time, "time_ns", lambda: minute)  # then no file is too new for the index
     with open_store(str(tmp_path), durability="rename") as store:
+        assert isinstance(store, LocalDiskStore)
+        for number in range(400):
+            with store._locked(str(number)):  # as after some saves: each lock was left open
+                pass
         yield Ways(store, tmp_path / "sessions")
 
 

@@ -519,6 +519,76 @@ class TestLocks:
         os.close(write)
 
 
+    @pytest.mark.parametrize("change", ["moved", "removed", "replaced"])
+    def test_left_open_are_not_taken_for_those_that_are_there_now(
+        self, base: Path, change: str
+    ) -> None:
+        store = LocalDiskStore(base, lock_timeout=0.2)
+        store.put("a.md", b"old")
+        if change == "moved":
+            base.rename(base.with_name("moved"))
+            shutil.copytree(base.with_name("moved"), base)
+        elif change == "removed":
+            shutil.rmtree(base / LOCKS)
+        else:
+            for lock in (base / LOCKS).iterdir():
+                lock.unlink()
+                lock.touch()
+        with _all_stripes_held(base), pytest.raises(UnavailableError, match="another writer"):
+            store.put("a.md", b"new")
+        store.put("a.md", b"new")
+        assert tree(base) == {"a.md": b"new"}
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_left_open_exclude_a_child_forked_meanwhile(self, base: Path) -> None:
+        store = LocalDiskStore(base, lock_timeout=0.2)
+        store.put("a.md", b"old")
+        from_child, to_parent = os.pipe()
+        from_parent, to_child = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                with store._locked("a.md"):
+                    os.write(to_parent, b"x")
+                    os.read(from_parent, 1)
+            finally:
+                os._exit(0)
+        os.read(from_child, 1)
+        with pytest.raises(UnavailableError, match="another writer"):
+            store.put("a.md", b"new")
+        os.write(to_child, b"x")
+        os.waitpid(child, 0)
+        for end in (from_child, to_parent, from_parent, to_child):
+            os.close(end)
+        store.put("a.md", b"new")
+
+    def test_exclude_threads_of_one_store(self, base: Path) -> None:
+        store = LocalDiskStore(base, lock_timeout=0.2)
+        store.put("a.md", b"old")
+        with store._locked("a.md"), pytest.raises(UnavailableError, match="another writer"):
+            store.put("a.md", b"new")
+
+    def test_few_are_left_open_and_none_by_a_store_that_was_closed(self, base: Path) -> None:
+        before = len(_open_below(base))
+        for n in range(200):
+            LocalDiskStore(base / str(n)).put("a.md", b"")
+        assert len(_open_below(base)) - before <= 64
+        for n in range(200):
+            LocalDiskStore(base / str(n)).close()
+        assert len(_open_below(base)) == before
+
+
+def _open_below(folder: Path) -> list[str]:
+    """The files below a folder that this process has open."""
+    found = []
+    for descriptor in os.listdir("/dev/fd"):  # noqa: PTH208 - numbers, and no paths
+        with suppress(OSError):
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            if path.startswith(str(folder)):
+                found.append(path)
+    return found
+
+
 class _all_stripes_held:  # noqa: N801 - used as a function
     def __init__(self, base: Path) -> None:
         self._base = base

@@ -10,7 +10,6 @@ import secrets
 import stat
 import struct
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from statekeep.store import Blob, content_version
@@ -20,7 +19,6 @@ from statekeep_backends.local.flushes import flush
 from statekeep_backends.local.trouble import TROUBLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import timedelta
 
 __all__ = [
@@ -30,6 +28,7 @@ __all__ = [
     "New",
     "NoLinkError",
     "TooLargeError",
+    "Written",
     "fingerprint",
     "fingerprint_if_settled",
     "is_document",
@@ -42,7 +41,6 @@ __all__ = [
     "read_document",
     "read_file",
     "replace",
-    "written",
 ]
 
 LOCKS = ".statekeep/locks"
@@ -162,11 +160,10 @@ def new_temporary_name() -> str:
     return f".statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
 
 
-@contextmanager
-def written(folder: int, data: bytes, new: New) -> Iterator[str]:
-    """A file with that content under another name, for it to be given its own.
+class Written:
+    """A file with some content under another name, for it to be given its own.
 
-    If anything fails, no temporary file is left.
+    Use it as a context manager: if anything fails, no temporary file is left.
 
     Args:
         folder: The open folder.
@@ -177,16 +174,37 @@ def written(folder: int, data: bytes, new: New) -> Iterator[str]:
         FolderGoneError: There is no such folder any more, and nothing was written.
         NoFlushError: It cannot be made to survive a power cut.
     """
-    temporary = new_temporary_name()
-    try:
+
+    __slots__ = ("_data", "_folder", "_new", "_temporary")
+
+    def __init__(self, folder: int, data: bytes, new: New) -> None:
+        self._folder = folder
+        self._data = data
+        self._new = new
+        self._temporary = new_temporary_name()
+
+    def __enter__(self) -> str:
+        try:
+            self._write()
+        except BaseException:
+            self._remove()
+            raise
+        return self._temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._remove()
+
+    def _write(self) -> None:
+        new = self._new
         try:
             # Never wider than the file that it replaces.
             mode = _PRIVATE if new.replaced else new.mode
-            descriptor = os.open(temporary, _NEW, mode, dir_fd=folder)
+            descriptor = os.open(self._temporary, _NEW, mode, dir_fd=self._folder)
         except FileNotFoundError as error:
             raise FolderGoneError(error.errno, error.strerror) from error
         try:
-            view = memoryview(data)
+            view = memoryview(self._data)
             while view:
                 view = view[os.write(descriptor, view) :]
             if new.replaced:
@@ -195,11 +213,10 @@ def written(folder: int, data: bytes, new: New) -> Iterator[str]:
                 flush(descriptor)
         finally:
             os.close(descriptor)
-        yield temporary
-    except BaseException:
+
+    def _remove(self) -> None:
         with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
-        raise
+            os.unlink(self._temporary, dir_fd=self._folder)
 
 
 def replace(folder: int, temporary: str, name: str) -> None:

@@ -11,14 +11,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from statekeep_backends.local.flushes import Flushes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from statekeep_backends.local.modes import Modes
 
 __all__ = [
@@ -30,6 +27,7 @@ __all__ = [
     "NotAFolderError",
     "NothingNewError",
     "Trail",
+    "Writing",
 ]
 
 ATTEMPTS = 100
@@ -135,8 +133,7 @@ class Folders:
                 self._make(path, made)
         raise NothingNewError(errno.ENOENT, os.strerror(errno.ENOENT))
 
-    @contextmanager
-    def writing(self, path: str, *, make: bool) -> Iterator[int]:
+    def writing(self, path: str, *, make: bool) -> Writing:
         """Open a folder to write in it; if that fails, what had to be made is taken back.
 
         Args:
@@ -147,24 +144,7 @@ class Folders:
             NoFolderError: It is not there, and was not to be made.
             NoFlushError: What would be written there would not survive a power cut.
         """
-        made: list[str] = []
-        flags = TO_READ if self.sync else TO_PASS
-        try:
-            if make:
-                folder = self.make(path, made, flags)
-            elif (found := self.find(path, flags)) is not None:
-                folder = found
-            else:
-                raise NoFolderError
-            try:
-                if self.sync:
-                    self._flushes.prepare(path, folder)
-                yield folder
-            finally:
-                os.close(folder)
-        except BaseException:
-            self.take_back(made)
-            raise
+        return Writing(self, path, make=make)
 
     def take_back(self, made: list[str]) -> None:
         """Remove folders that were made for nothing, unless someone has written there meanwhile."""
@@ -189,6 +169,18 @@ class Folders:
         """
         if self.sync:
             self._flushes.flush(path, folder)
+
+    def prepare_names(self, path: str, folder: int) -> None:
+        """Before anything changes in a folder, find out whether its names can be flushed.
+
+        Args:
+            path: Relative to the base.
+            folder: The folder, opened to be read.
+
+        Raises:
+            NoFlushError: They cannot, or those that lead there.
+        """
+        self._flushes.prepare(path, folder)
 
     def prepare(self, folder: int) -> None:
         """Before something is deleted in a folder, find out whether it would stay so.
@@ -261,6 +253,46 @@ class Folders:
                 os.mkdir(each, self.modes.folder)  # noqa: PTH102
                 made.append(each)
                 self._flushes.made_outside.add(each)
+
+
+class Writing:
+    """See `Folders.writing`; a context manager, to be used once."""
+
+    __slots__ = ("_folder", "_folders", "_made", "_make", "_path")
+
+    def __init__(self, folders: Folders, path: str, *, make: bool) -> None:
+        self._folders = folders
+        self._path = path
+        self._make = make
+        self._made: list[str] = []
+
+    def __enter__(self) -> int:
+        try:
+            self._folder = self._open()
+            if self._folders.sync:
+                try:
+                    self._folders.prepare_names(self._path, self._folder)
+                except BaseException:
+                    os.close(self._folder)
+                    raise
+        except BaseException:
+            self._folders.take_back(self._made)
+            raise
+        return self._folder
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        os.close(self._folder)
+        if kind is not None:
+            self._folders.take_back(self._made)
+
+    def _open(self) -> int:
+        flags = TO_READ if self._folders.sync else TO_PASS
+        try:
+            return self._folders.open(self._path, flags)
+        except FileNotFoundError:
+            if not self._make:
+                raise NoFolderError from None
+        return self._folders.make(self._path, self._made, flags)
 
 
 class Trail:

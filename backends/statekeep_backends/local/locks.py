@@ -1,4 +1,8 @@
-"""Advisory locks that all statekeep writers of a folder agree on."""
+"""Advisory locks that all statekeep writers of a folder agree on.
+
+Opening one takes a walk through folders, so who gives it back leaves the file open. That it still
+is what the others lock is found out with the lock at hand.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,16 @@ import random
 import time
 import unicodedata
 import zlib
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from statekeep_backends.local.files import LOCKS, new_temporary_name
 from statekeep_backends.local.folders import ATTEMPTS, NothingNewError
 from statekeep_backends.local.trouble import TROUBLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from statekeep_backends.local.folders import Folders
 
-__all__ = ["STRIPES", "NoLockError", "is_free", "is_lock_name", "locked"]
+__all__ = ["STRIPES", "Lock", "NoLockError", "close_kept", "is_free", "is_lock_name"]
 
 STRIPES = 64
 """How many lock files there are; part of the format, because all writers must agree on it."""
@@ -34,16 +35,17 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # NFS locks only what is open for writing.
 _WRITE = _READ | os.O_RDWR | os.O_CREAT
-_held: set[int] = set()
+_MOST_KEPT = 64
+_ours: set[int] = set()
+_kept: dict[tuple[str, str], _Opened] = {}
 
 
 class NoLockError(OSError):
     """The filesystem has no locks."""
 
 
-@contextmanager
-def locked(folders: Folders, key: str, timeout: float) -> Iterator[None]:
-    """Hold the lock of a key.
+class Lock:
+    """Holds the lock of a key; use it as a context manager, once.
 
     Args:
         folders: Those of the store; that of the locks is made, unless there is no room.
@@ -55,37 +57,108 @@ def locked(folders: Folders, key: str, timeout: float) -> Iterator[None]:
         NoLockError: The filesystem has no locks; what was made for this one is taken back.
         OSError: The lock cannot be opened.
     """
-    # Folded, because on some volumes two keys are one file.
-    folded = unicodedata.normalize("NFC", key).casefold().encode()
-    name = f"{zlib.crc32(folded) % STRIPES:02x}"
-    deadline = time.monotonic() + timeout
-    while True:
-        made: list[str] = []
-        descriptor = _open(folders, name, made)
-        _held.add(descriptor)
+
+    __slots__ = ("_folders", "_name", "_opened", "_timeout")
+
+    def __init__(self, folders: Folders, key: str, timeout: float) -> None:
+        if not key.isascii():
+            key = unicodedata.normalize("NFC", key)
+        # Folded, because on some volumes two keys are one file.
+        self._name = f"{zlib.crc32(key.casefold().encode()) % STRIPES:02x}"
+        self._folders = folders
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        deadline = time.monotonic() + self._timeout
+        opened = _kept.pop((self._folders.base, self._name), None)
+        while not (opened and self._take(opened, deadline)):
+            opened = self._open()
+        self._opened = opened
+
+    def __exit__(self, *_: object) -> None:
         try:
-            try:
-                granted = _lock(folders, descriptor, deadline)
-            except NoLockError:
-                if made:
-                    _remove(folders, name)
-                    folders.take_back(made)
-                raise
+            # Not left to close(): a child forked meanwhile has the same lock open.
+            fcntl.flock(self._opened.descriptor, fcntl.LOCK_UN)
+        except BaseException:
+            _close(self._opened.descriptor)
+            raise
+        _keep((self._folders.base, self._name), self._opened)
+
+    def _open(self) -> _Opened:
+        made: list[str] = []
+        descriptor = _open(self._folders, self._name, made)
+        _ours.add(descriptor)
+        try:
+            status = os.fstat(descriptor)
+            return _Opened(descriptor, (status.st_dev, status.st_ino), made)
+        except BaseException:
+            _close(descriptor)
+            raise
+
+    def _take(self, opened: _Opened, deadline: float) -> bool:
+        """Lock it, unless it is no longer what the others lock."""
+        try:
+            granted = _lock(self._folders, opened.descriptor, deadline)
             if not granted:
                 raise TimeoutError(
-                    errno.ETIMEDOUT, f"another writer has held the lock for {timeout:g} seconds"
+                    errno.ETIMEDOUT,
+                    f"another writer has held the lock for {self._timeout:g} seconds",
                 )
-            if os.fstat(descriptor).st_nlink == 0:
-                continue  # removed meanwhile: the others lock its successor
-            try:
-                yield
-            finally:
-                # Not left to close(): a child forked meanwhile has the same lock open.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            return
-        finally:
-            _held.discard(descriptor)
-            os.close(descriptor)
+            if self._is_there(opened):
+                return True
+        except BaseException as error:
+            _close(opened.descriptor)
+            if isinstance(error, NoLockError) and opened.made:
+                _remove(self._folders, self._name)
+                self._folders.take_back(opened.made)
+            raise
+        _close(opened.descriptor)
+        return False
+
+    def _is_there(self, opened: _Opened) -> bool:
+        try:
+            # Whoever made it reach another file by a link has not made it another file.
+            status = os.stat(f"{self._folders.base}/{LOCKS}/{self._name}")  # noqa: PTH116
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == opened.identity
+
+
+class _Opened(NamedTuple):
+    """A lock file that is open.
+
+    Attributes:
+        descriptor: Of it.
+        identity: Its device and inode.
+        made: The folders that were made for it.
+    """
+
+    descriptor: int
+    identity: tuple[int, int]
+    made: list[str]
+
+
+def _keep(place: tuple[str, str], opened: _Opened) -> None:
+    """Leave a lock file open for the next who needs it; few of all stores stay so."""
+    opened.made.clear()
+    if _kept.setdefault(place, opened) is not opened:
+        _close(opened.descriptor)
+    if len(_kept) > _MOST_KEPT:
+        # Other threads do the same meanwhile.
+        with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+            _close(_kept.pop(next(iter(_kept))).descriptor)
+
+
+def close_kept(base: str) -> None:
+    """Close the lock files of a store that were left open."""
+    for name in _NAMES:
+        if opened := _kept.pop((base, name), None):
+            _close(opened.descriptor)
+
+
+def _close(descriptor: int) -> None:
+    _ours.discard(descriptor)
+    os.close(descriptor)
 
 
 def is_lock_name(name: str) -> bool:
@@ -104,7 +177,7 @@ def is_free(folder: int, name: str) -> bool:
         OSError: It cannot be opened or locked.
     """
     descriptor = os.open(name, _READ, dir_fd=folder)
-    _held.add(descriptor)
+    _ours.add(descriptor)
     try:
         # Shared, so that two who ask do not hold each other up.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -114,8 +187,7 @@ def is_free(folder: int, name: str) -> bool:
             raise
         return False
     finally:
-        _held.discard(descriptor)
-        os.close(descriptor)
+        _close(descriptor)
     return True
 
 
@@ -206,11 +278,13 @@ def _remove(folders: Folders, name: str) -> None:
 
 
 def _close_inherited() -> None:
-    # If the parent dies without unlocking, a child that has the lock open would keep it.
-    for descriptor in _held:
+    # A child has the same locks open: with one that the parent holds when it dies it would keep it,
+    # and one that both left open would not exclude them.
+    for descriptor in _ours:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-    _held.clear()
+    _ours.clear()
+    _kept.clear()
 
 
 os.register_at_fork(after_in_child=_close_inherited)

@@ -57,6 +57,7 @@ from statekeep_backends.local.files import (
     New,
     NoLinkError,
     TooLargeError,
+    Written,
     fingerprint,
     is_document,
     is_leftover,
@@ -66,7 +67,6 @@ from statekeep_backends.local.files import (
     read_document,
     read_file,
     replace,
-    written,
 )
 from statekeep_backends.local.flushes import NoFlushError, flush
 from statekeep_backends.local.folders import (
@@ -79,14 +79,13 @@ from statekeep_backends.local.folders import (
     NothingNewError,
 )
 from statekeep_backends.local.inspection import inspect_folder, inspect_locks
-from statekeep_backends.local.locks import NoLockError, locked
+from statekeep_backends.local.locks import Lock, NoLockError, close_kept
 from statekeep_backends.local.modes import Modes
 from statekeep_backends.local.repairing import ChangedError, repair
 from statekeep_backends.local.walking import EMPTIED, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from statekeep.store import Record
@@ -251,6 +250,7 @@ class LocalDiskStore(StateStore):
 
     def close(self) -> None:
         """See `StateStore.close`. Nothing stays open but a scan that is not read to its end."""
+        close_kept(self._base)
 
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere.
@@ -306,7 +306,7 @@ class LocalDiskStore(StateStore):
                     compare(None, expect, key=key, store=self)
                 with self._locked(key):
                     new = self._new(self._compare(key, folder, expect))
-                    with written(folder, data, new) as temporary, effect:
+                    with Written(folder, data, new) as temporary, effect:
                         replace(folder, temporary, name)
             self._folders.flush(path, folder)
 
@@ -323,7 +323,7 @@ class LocalDiskStore(StateStore):
                 found = read_file(folder, name, limit_of(key, self._most))
                 whole = (found[0] if found else b"") + data
                 refuse_too_large(whole, limit_of(key, self._most), key=key, store=self)
-                with written(folder, whole, self._new(status)) as temporary, effect:
+                with Written(folder, whole, self._new(status)) as temporary, effect:
                     replace(folder, temporary, name)
             self._folders.flush(path, folder)
         return content_version(whole)
@@ -359,7 +359,7 @@ class LocalDiskStore(StateStore):
         name = key.rpartition("/")[2]
         # What links and what renames have to exclude each other: where one process makes links,
         # another may be denied them.
-        with written(folder, data, self._new()) as temporary, self._locked(key):
+        with Written(folder, data, self._new()) as temporary, self._locked(key):
             try:
                 with effect:
                     link(folder, temporary, folder, name)
@@ -469,8 +469,8 @@ class LocalDiskStore(StateStore):
         compare(found and content_version(found[0]), expect, key=key, store=self)
         return found and found[1]
 
-    def _locked(self, key: str) -> AbstractContextManager[None]:
-        return locked(self._folders, key, self._lock_timeout)
+    def _locked(self, key: str) -> Lock:
+        return Lock(self._folders, key, self._lock_timeout)
 
     def _fail(self, error: OSError, key: str | None, landed: Landed | None = None) -> NoReturn:
         if key is None and isinstance(error.filename, str):
