@@ -1,7 +1,7 @@
 """What the ways that everybody takes cost, in steps that can be counted; never in time.
 
 A step is a line of Python that runs, here or in a library, or a call of a function, in C or not.
-They are the same in each run and on each machine, but not in each version: since 3.12 a
+They are the same in each run and on each machine, and nearly so in each version: since 3.12 a
 comprehension is no function of its own. What one call in C does shows in no step, so those that are
 dear (of the kernel, of decoding, validating and hashing) are counted one by one.
 """
@@ -63,10 +63,6 @@ class Work:
         )
 
 
-def _lines(before_312: int, since_312: int) -> int:
-    return since_312 if sys.version_info >= (3, 12) else before_312
-
-
 _READ = {"posix.open": 2, "posix.fstat": 1, "posix.read": 2, "posix.close": 2}
 _LOAD = {**_READ, "blake3.hexdigest": 1, "orjson.loads": 1, "Decoder.decode": 1}
 _NEW = {
@@ -87,10 +83,10 @@ _PAGE = {
 MOST = {
     ("load", MIXED_SMALL): Work(217, 104, _LOAD),
     ("load", MIXED_LARGE): Work(597, 104, _LOAD),
-    ("save, new", MIXED_SMALL): Work(_lines(576, 642), 245, _NEW),
-    ("save, new", MIXED_LARGE): Work(_lines(3260, 5202), 625, _NEW),
-    ("save again", MIXED_SMALL): Work(_lines(506, 663), 211, _AGAIN),
-    ("save again", MIXED_LARGE): Work(_lines(3166, 5171), 591, _AGAIN),
+    ("save, new", MIXED_SMALL): Work(567, 234, _NEW),
+    ("save, new", MIXED_LARGE): Work(3239, 613, _NEW),
+    ("save again", MIXED_SMALL): Work(500, 204, _AGAIN),
+    ("save again", MIXED_LARGE): Work(3160, 584, _AGAIN),
     ("page of 100", MIXED_SMALL): Work(17795, 6857, _PAGE),
 }
 """What was counted, of ways on a local disk, with `durability="rename"`."""

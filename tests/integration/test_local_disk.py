@@ -518,7 +518,6 @@ class TestLocks:
         os.close(read)
         os.close(write)
 
-
     @pytest.mark.parametrize("change", ["moved", "removed", "replaced"])
     def test_left_open_are_not_taken_for_those_that_are_there_now(
         self, base: Path, change: str
