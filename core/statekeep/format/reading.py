@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-__all__ = ["Answered", "Asked", "Unread", "read_ordinary"]
+__all__ = ["Answered", "Asked", "Unread", "read_ordinary", "unread_of"]
 
 
 class Asked(Struct, forbid_unknown_fields=True, gc=False):
@@ -97,6 +97,17 @@ def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
     return fields, Unread(stored.user_messages, stored.agent_responses, times)
 
 
+def unread_of(asked: list[Any], answered: list[Any]) -> Unread | None:
+    """Take plain values for messages; None if the model has to look."""
+    try:
+        users = msgspec.convert(asked, list[Asked])
+        agents = msgspec.convert(answered, list[Answered])
+        stamps = [each.timestamp for each in users] + [each.timestamp for each in agents]
+        return Unread(users, agents, _times(stamps))
+    except ValueError:
+        return None
+
+
 def _times(stamps: list[str]) -> list[datetime]:
     """Read times as both programs write them.
 
@@ -105,6 +116,8 @@ def _times(stamps: list[str]) -> list[datetime]:
     """
     # All at once, because a long session has thousands. Python reads more than is written: other
     # zones, other separators, an hour 24.
+    if not stamps:
+        return []
     together = "\n".join(stamps)
     if "T24" in together or not {*together.translate(_ZEROS).split("\n")} <= _SHAPES:
         raise ValueError("written in another way")

@@ -22,7 +22,7 @@ from statekeep._arguments import checked, checked_content
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.json import decode_json, encode_json, explain
 from statekeep.format.order import ORDER, Conversation, in_order, order_of, rearranged
-from statekeep.format.reading import Unread, read_ordinary
+from statekeep.format.reading import Unread, read_ordinary, unread_of
 from statekeep.format.summary import (
     EXPIRES,
     OPTIONAL_TEXT,
@@ -47,6 +47,7 @@ __all__ = [
     "UserMessage",
     "add_message",
     "keep_messages",
+    "make_session",
     "plain_messages",
     "plain_parts",
     "remember_order",
@@ -600,30 +601,54 @@ def _make_messages(session: Session, own: dict[str, Any]) -> None:
             unread: Unread = object.__getattribute__(session, "_unread")
         except AttributeError:
             return
-        times = iter(unread.times)
-        asked = [
-            _made(UserMessage, {"content": each.content, "timestamp": next(times)})
-            for each in unread.asked
-        ]
-        answered = [
-            _made(
-                AgentResponse,
-                {
-                    "content": each.content,
-                    "session_id": each.session_id,
-                    "seed_id": each.seed_id,
-                    "phase_reached": each.phase_reached,
-                    "evaluation_passed": each.evaluation_passed,
-                    "timestamp": next(times),
-                },
-            )
-            for each in unread.answered
-        ]
+        asked, answered = _messages_of(unread)
         made = {"user_messages": asked, "agent_responses": answered}
         whole = {name: made[name] if name in made else own[name] for name in _TYPES}
         own.clear()
         own.update(whole)
         object.__delattr__(session, "_unread")
+
+
+def _messages_of(unread: Unread) -> tuple[list[UserMessage], list[AgentResponse]]:
+    times = iter(unread.times)
+    asked = [
+        _made(UserMessage, {"content": each.content, "timestamp": next(times)})
+        for each in unread.asked
+    ]
+    answered = [
+        _made(
+            AgentResponse,
+            {
+                "content": each.content,
+                "session_id": each.session_id,
+                "seed_id": each.seed_id,
+                "phase_reached": each.phase_reached,
+                "evaluation_passed": each.evaluation_passed,
+                "timestamp": next(times),
+            },
+        )
+        for each in unread.answered
+    ]
+    return asked, answered
+
+
+def make_session(fields: Mapping[str, Any], asked: list[Any], answered: list[Any]) -> Session:
+    """Make a session of plain values.
+
+    Args:
+        fields: Those of the session but for its messages.
+        asked: The user's messages.
+        answered: The agent's.
+
+    Raises:
+        ValidationError: They are no session's.
+    """
+    lists = {"user_messages": asked, "agent_responses": answered}
+    if (unread := unread_of(asked, answered)) is None:
+        return Session.model_validate({**fields, **lists})
+    session = Session.model_validate({**fields, **{name: [] for name in lists}})
+    session.user_messages[:], session.agent_responses[:] = _messages_of(unread)
+    return session
 
 
 def remember_version(session: Session, version: Version | None) -> None:

@@ -15,7 +15,13 @@ from pydantic import ValidationError
 from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.json import encode_json, explain
 from statekeep.format.order import ORDER
-from statekeep.format.session import Session, plain_messages, plain_parts, remember_order
+from statekeep.format.session import (
+    Session,
+    make_session,
+    plain_messages,
+    plain_parts,
+    remember_order,
+)
 from statekeep.format.summary import OPTIONAL_BOOLEAN, OPTIONAL_TEXT
 
 if TYPE_CHECKING:
@@ -114,10 +120,8 @@ def session_of(contents: Contents, items: Iterable[Any]) -> Session:
             **(fields if isinstance(fields, dict) else {}),
             **about,
             "metadata": deepcopy(contents.metadata),
-            "user_messages": said["user"],
-            "agent_responses": said["agent"],
         }
-        session = Session.model_validate(fields)
+        session = make_session(fields, said["user"], said["agent"])
     except RecursionError:
         raise CorruptDataError("nested too deep") from None
     except ValidationError as error:
