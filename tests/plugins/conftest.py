@@ -108,7 +108,7 @@ class Environment:
             env={**ours, "PYTHONPATH": path, **variables},
             capture_output=True,
             encoding="utf-8",
-            timeout=200,
+            timeout=600,
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
