@@ -147,6 +147,8 @@ def read_file(folder: int, name: str, most: int) -> tuple[bytes, os.stat_result]
         chunks, room = [], most + 1
         while chunk := os.read(descriptor, min(max(status.st_size, 4096) + 1, room)):
             chunks.append(chunk)
+            if len(chunk) == status.st_size:  # one more was asked for, and was not there
+                break
             room -= len(chunk)
             if not room:
                 raise TooLargeError(errno.EFBIG, too_large(None, most))

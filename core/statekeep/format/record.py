@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from statekeep.errors import CorruptDataError, InvalidKeyError
-from statekeep.format.session import Session, remember_version
+from statekeep.format.session import Session, read_session, remember_version
 from statekeep.format.summary import (
     FOREVER,
     PROJECT,
@@ -188,7 +188,7 @@ def decode_session(key: str, blob: Blob) -> Session:
     Raises:
         CorruptDataError: It is no session, or one whose id belongs in another place.
     """
-    session = Session.from_json(blob.data)
+    session = read_session(blob.data)
     _check_place(key, session.id)
     remember_version(session, blob.version)
     return session

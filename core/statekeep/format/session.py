@@ -32,7 +32,7 @@ from statekeep.format.summary import (
     summarize,
 )
 from statekeep.format.values import check_shape, plain_value
-from statekeep.format.version import refuse_head, refuse_newer
+from statekeep.format.version import has_format, refuse_head, refuse_newer
 from statekeep.store.keys import session_stem
 from statekeep.store.protocol import Version  # noqa: TC001 - pydantic reads annotations
 from statekeep.timestamps import parse_timestamp, to_utc, utc_now
@@ -50,6 +50,7 @@ __all__ = [
     "make_session",
     "plain_messages",
     "plain_parts",
+    "read_session",
     "remember_order",
     "remember_stored",
     "remember_version",
@@ -548,8 +549,13 @@ class Session(_Model):
             CorruptDataError: It is not a session; the message says where it fails.
             UnsupportedError: It is stored as a journal, or a newer version of statekeep wrote it.
         """
-        refuse_newer(data)
-        refuse_head(data)
+        return cls._from_json(data)
+
+    @classmethod
+    def _from_json(cls, data: bytes) -> Self:
+        if has_format(data):
+            refuse_newer(data)
+            refuse_head(data)
         # A subclass has rules of its own.
         if cls is Session and (ordinary := read_ordinary(data)) is not None:
             session = _unread_session(cls, *ordinary)
@@ -649,6 +655,11 @@ def make_session(fields: Mapping[str, Any], asked: list[Any], answered: list[Any
     session = Session.model_validate({**fields, **{name: [] for name in lists}})
     session.user_messages[:], session.agent_responses[:] = _messages_of(unread)
     return session
+
+
+def read_session(data: bytes) -> Session:
+    """`Session.from_json` of bytes that a store gave."""
+    return Session._from_json(data)  # noqa: SLF001 - of the same module
 
 
 def remember_version(session: Session, version: Version | None) -> None:
