@@ -48,17 +48,19 @@ class _Stored(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Unread(NamedTuple):
-    """A session of which nobody has looked at the messages yet.
+    """A session's messages of which nobody has looked at any yet.
 
     Attributes:
         asked: Oldest first.
         answered: Oldest first.
         times: Of those that were asked, then of those that were answered.
+        made: Where the first of several threads puts what it has made of them.
     """
 
     asked: list[Asked]
     answered: list[Answered]
     times: list[datetime]
+    made: dict[str, dict[str, Any]]
 
 
 _decode: Final = msgspec.json.Decoder(_Stored).decode
@@ -94,7 +96,7 @@ def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
         "updated_at": updated_at,
         "metadata": metadata,
     }
-    return fields, Unread(stored.user_messages, stored.agent_responses, times)
+    return fields, Unread(stored.user_messages, stored.agent_responses, times, {})
 
 
 def unread_of(asked: list[Any], answered: list[Any]) -> Unread | None:
@@ -103,7 +105,7 @@ def unread_of(asked: list[Any], answered: list[Any]) -> Unread | None:
         users = msgspec.convert(asked, list[Asked])
         agents = msgspec.convert(answered, list[Answered])
         stamps = [each.timestamp for each in users] + [each.timestamp for each in agents]
-        return Unread(users, agents, _times(stamps))
+        return Unread(users, agents, _times(stamps), {})
     except ValueError:
         return None
 

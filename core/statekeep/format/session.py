@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
@@ -192,6 +191,7 @@ class Session(_Model):
             own = _own_fields(self)
             if "user_messages" not in own:
                 _make_messages(self, own)
+                own = _own_fields(self)
             return own
 
         @__dict__.setter
@@ -578,7 +578,6 @@ _set_names: Final = BaseModel.__pydantic_fields_set__.__set__  # type: ignore[at
 _set_extra: Final = BaseModel.__pydantic_extra__.__set__  # type: ignore[union-attr]
 _set_private: Final = BaseModel.__pydantic_private__.__set__  # type: ignore[union-attr]
 _LISTS: Final = frozenset({"user_messages", "agent_responses"})
-_making: Final = Lock()
 _remember_unread: Final = vars(Session)["_unread"].__set__
 
 
@@ -602,17 +601,23 @@ def _unread_session(kind: type[S], fields: dict[str, Any], unread: Unread) -> S:
 
 def _make_messages(session: Session, own: dict[str, Any]) -> None:
     """Make the messages that nobody has looked at, each as the model would have made it."""
-    with _making:  # two threads may look at once
-        try:
-            unread: Unread = object.__getattribute__(session, "_unread")
-        except AttributeError:
-            return
-        asked, answered = _messages_of(unread)
-        made = {"user_messages": asked, "agent_responses": answered}
-        whole = {name: made[name] if name in made else own[name] for name in _TYPES}
-        own.clear()
-        own.update(whole)
-        object.__delattr__(session, "_unread")
+    unread = _unread_of(session)
+    if unread is None:
+        return
+    asked, answered = _messages_of(unread)
+    made = {"user_messages": asked, "agent_responses": answered}
+    whole = {name: made[name] if name in made else own[name] for name in _TYPES}
+    # Without a lock, which a forked child might find held: all who look at once get the same lists.
+    _set_fields(session, unread.made.setdefault("fields", whole))
+    _remember_unread(session, None)
+
+
+def _unread_of(session: Session) -> Unread | None:
+    try:
+        unread: Unread | None = object.__getattribute__(session, "_unread")
+    except AttributeError:
+        return None
+    return unread
 
 
 def _messages_of(unread: Unread) -> tuple[list[UserMessage], list[AgentResponse]]:
