@@ -179,7 +179,8 @@ class Statekeep(Subject):
     def make(self, number: int) -> None:
         from statekeep import Session
 
-        self._at_hand[number] = Session.from_json(self.documents[number][1])
+        session = self._at_hand[number] = Session.from_json(self.documents[number][1])
+        assert session.messages  # which makes them
 
     def add(self, number: int, question: str, answer: str) -> None:
         session = self._at_hand[number]
