@@ -18,7 +18,8 @@ from statekeep import (
     open_store,
     repair_text,
 )
-from statekeep.aio.threads import Pool, Turns, run_to_the_end
+from statekeep.aio.loops import Turns
+from statekeep.aio.threads import Pool, run_to_the_end
 from statekeep.errors import CorruptDataError
 from statekeep.journals.items import plain_item
 from statekeep.observe.emitter import closed_error

@@ -359,15 +359,14 @@ class TestOperations:
     ) -> None:
         with open_store(tmp_path) as store:
             async with AsyncSessions(store) as sessions:
-                executor = sessions._threads._executor
-                submit = Mock(wraps=executor.submit)
-                monkeypatch.setattr(executor, "submit", submit)
+                hand_over = Mock(wraps=sessions._threads._hand_over)
+                monkeypatch.setattr(sessions._threads, "_hand_over", hand_over)
                 session = await sessions.get_or_create("ada", "s")
                 await sessions.save(session)
                 await sessions.update("s", lambda same: same.add_user_message("Hello"))
                 await sessions.load("s")
                 await sessions.list()
-                assert submit.call_count == 5
+                assert hand_over.call_count == 5
 
     async def test_take_the_callers_context_along(self) -> None:
         tenant: ContextVar[str] = ContextVar("tenant")
@@ -592,23 +591,23 @@ class TestTheLoop:
         self, gated: Gated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sessions = AsyncSessions(gated, workers=3)
-        executor = sessions._threads._executor
+        pool = sessions._threads
         handed_over = 0
         began = 0
-        submit = executor.submit
+        hand_over = pool._hand_over
 
         def count(*args: Any) -> Any:
             nonlocal handed_over
             handed_over += 1
             assert began == 2000  # so no thread worked while the others were begun
-            return submit(*args)
+            return hand_over(*args)
 
         async def save(number: int) -> None:
             nonlocal began
             began += 1
             await sessions.save(Session.new("ada", str(number)))
 
-        monkeypatch.setattr(executor, "submit", count)
+        monkeypatch.setattr(pool, "_hand_over", count)
         async with sessions, anyio.create_task_group() as tasks:
             for number in range(2000):
                 tasks.start_soon(save, number)
@@ -616,6 +615,50 @@ class TestTheLoop:
             assert handed_over <= 6
             gated.gate.set()
         assert len(Sessions(gated).list()) == 2000
+
+    async def test_is_woken_once_for_calls_that_end_while_it_is_busy(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended = threading.Semaphore(0)
+        async with Threads(4) as threads:
+            loop = threads._pool._loops.get()
+            call_soon = Mock(wraps=loop._call_soon)
+            monkeypatch.setattr(loop, "_call_soon", call_soon)
+            tell = loop._tell
+
+            def telling(wake: Callable[[], object]) -> None:
+                tell(wake)
+                ended.release()
+
+            monkeypatch.setattr(loop, "_tell", telling)
+
+            def all_ended() -> None:
+                for _ in range(8):
+                    assert ended.acquire(timeout=60)
+
+            gate = threading.Event()
+            async with anyio.create_task_group() as tasks:
+                for _ in range(8):
+                    tasks.start_soon(threads.run, gate.wait)
+                await _until(lambda: len(threads._pool._calls) == 4)
+                gate.set()
+                all_ended()  # and meanwhile the loop does nothing
+            assert call_soon.call_count <= 4  # threads that end at the very same moment may each do it
+
+    async def test_hands_a_call_to_a_thread_that_works(
+        self, gated: Gated, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with AsyncSessions(gated, workers=2) as sessions:
+            calls = sessions._threads._calls
+            submit = Mock(wraps=sessions._threads._executor.submit)
+            monkeypatch.setattr(sessions._threads._executor, "submit", submit)
+            async with anyio.create_task_group() as tasks:
+                for number in range(20):
+                    tasks.start_soon(sessions.save, Session.new("ada", str(number)))
+                await _until(lambda: gated.waiting == len(calls) == 2)
+                assert submit.call_count == 2
+                gated.gate.set()
+            assert len(Sessions(gated).list()) == 20
 
     @pytest.mark.parametrize("workers", [0, -1])
     def test_cannot_do_without_workers(self, workers: int) -> None:
@@ -693,8 +736,8 @@ class TestTheLoop:
         tasks = [
             loop.create_task(sessions.save(Session.new("ada", str(number)))) for number in range(4)
         ]
-        queue = sessions._threads._executor._work_queue
-        loop.run_until_complete(_until(lambda: gated.waiting == 1 and queue.qsize() == 1))
+        calls = sessions._threads._calls
+        loop.run_until_complete(_until(lambda: gated.waiting == 1 and len(calls) == 1))
         loop.close()
         gated.gate.set()
         asyncio.run(asyncio.wait_for(sessions.close(), 60))
@@ -755,13 +798,13 @@ class TestCancelling:
 
     async def test_what_waits_for_a_thread_never_runs(self, gated: Gated) -> None:
         sessions = AsyncSessions(gated, workers=1)
-        queue = sessions._threads._executor._work_queue
+        calls = sessions._threads._calls
         async with sessions, anyio.create_task_group() as tasks:
             tasks.start_soon(sessions.save, Session.new("ada", "first"))
             await gated.until_waiting(1)
             async with anyio.create_task_group() as cancelled:
                 cancelled.start_soon(sessions.save, Session.new("ada", "second"))
-                await _until(lambda: queue.qsize() == 1)
+                await _until(lambda: len(calls) == 1)
                 cancelled.cancel_scope.cancel()
             gated.gate.set()
         assert [each.id for each in Sessions(gated).list()] == ["first"]
@@ -825,8 +868,8 @@ class TestClosing:
         async with anyio.create_task_group() as tasks:
             for number in range(5):
                 tasks.start_soon(save, number)
-            queue = sessions._threads._executor._work_queue
-            await _until(lambda: gated.waiting == 1 and queue.qsize() == 1)
+            calls = sessions._threads._calls
+            await _until(lambda: gated.waiting == 1 and len(calls) == 1)
             tasks.start_soon(sessions.close)
             await _until(lambda: sessions._threads._closed)
             gated.gate.set()

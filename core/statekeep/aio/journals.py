@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from statekeep._arguments import checked
-from statekeep.aio.threads import Turns
+from statekeep.aio.loops import Turns
 from statekeep.aio.twins import ClosingTwin, Hopping, hop
 from statekeep.journals.journal import Journal
 from statekeep.journals.journals import Journals

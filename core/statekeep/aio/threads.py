@@ -3,58 +3,33 @@
 from __future__ import annotations
 
 import os
-import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutinefunction
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
-from weakref import WeakValueDictionary
 
 from statekeep._arguments import checked, refuse_type
+from statekeep.aio.loops import Loops
 from statekeep.observe.emitter import closed_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
-    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    import trio
-
+    from statekeep.aio.loops import Call
     from statekeep.errors import ClosedError
 
-__all__ = ["Pool", "Threads", "Turns", "run_to_the_end"]
+__all__ = ["Pool", "Threads", "run_to_the_end"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Turns:
-    """Lets so many tasks of each loop go on at once; the others wait, in order.
-
-    Args:
-        size: How many.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        # Kept by those who hold or await it alone: a semaphore keeps its loop.
-        self._limits: WeakValueDictionary[object, AbstractAsyncContextManager[object]]
-        self._limits = WeakValueDictionary()
-        self._looking = Lock()
-
-    def take(self) -> AbstractAsyncContextManager[object]:
-        """What a task of the running loop holds while it goes on."""
-        loop, limit = _running_loop()
-        with self._looking:
-            return self._limits.setdefault(loop, limit(self._size))
-
-
 class Pool:
-    """A bounded executor whose results tasks of any event loop can wait for.
+    """A bounded number of threads whose results tasks of any event loop can wait for.
 
     However many tasks call at once, only so many calls are handed over as keep the threads busy:
     handing over thousands in one turn of a loop would hold it up, since the threads that work
@@ -69,7 +44,9 @@ class Pool:
     def _start(self) -> None:
         self._executor = ThreadPoolExecutor(self._size, "statekeep")
         self._pid = os.getpid()
-        self._turns = Turns(2 * self._size)
+        self._loops = Loops(2 * self._size)
+        self._calls: deque[Call[Any]] = deque()
+        self._working = 0
         self._handing_over = Lock()
 
     async def run(
@@ -90,14 +67,13 @@ class Pool:
         if self._pid != os.getpid():
             self._start()  # a fork takes no threads along
         self.refuse_closed(refusal)
-        async with self._turns.take():
+        loop = self._loops.get()
+        async with loop.turns:
             # All who wait for their turn do so before the first thread begins.
-            await _checkpoint()
-            call = partial(copy_context().run, _without_stop, function)
-            with self._handing_over:
-                self.refuse_closed(refusal)
-                future = self._executor.submit(call)
-            return await (_outcome_of if to_the_end else _result_of)(future)
+            await loop.checkpoint()
+            call = loop.call(partial(copy_context().run, function))
+            self._hand_over(call, refusal)
+            return await (loop.wait_to_the_end if to_the_end else loop.wait)(call)
 
     def refuse_closed(self, refusal: Callable[[], Exception]) -> None:
         """Raise what is given after `shutdown`."""
@@ -111,6 +87,27 @@ class Pool:
         with self._handing_over:
             self._closed = True
         self._executor.shutdown()
+
+    def _hand_over(self, call: Call[Any], refusal: Callable[[], Exception]) -> None:
+        with self._handing_over:
+            self.refuse_closed(refusal)
+            # A thread that works takes this call, too, which costs less than what an executor
+            # does for each. It cannot end meanwhile.
+            if self._working < self._size:
+                self._executor.submit(self._work)
+                self._working += 1
+            self._calls.append(call)
+
+    def _work(self) -> None:
+        """Make calls until there are none."""
+        while True:
+            try:
+                self._calls.popleft().make()
+            except IndexError:
+                with self._handing_over:
+                    if not self._calls:
+                        self._working -= 1
+                        return
 
 
 class Threads:
@@ -219,122 +216,7 @@ class Threads:
 
 async def run_to_the_end(function: Callable[[], None]) -> None:
     """Run in a thread of its own what must be run, and wait for it."""
-    executor = ThreadPoolExecutor(1, "statekeep-close")
-    future = executor.submit(function)
-    executor.shutdown(wait=False)
-    await _end_of(future)
-
-
-def _without_stop(function: Callable[[], T]) -> T:
-    # asyncio takes no StopIteration for a result, and would wait for ever.
-    try:
-        return function()
-    except StopIteration as error:
-        raise RuntimeError("the function raised StopIteration") from error
-
-
-async def _result_of(future: Future[T]) -> T:
-    """Wait for a call in a thread; if this is cancelled while the call is queued, it never runs."""
-    if _in_trio():
-        await _end_in_trio(future)
-        return future.result()
-    import asyncio  # noqa: PLC0415 - costs more than all of statekeep, and here it is loaded
-
-    return await asyncio.wrap_future(future)
-
-
-async def _outcome_of(future: Future[T]) -> T:
-    """Wait for a call in a thread; if this is cancelled while it runs, wait nevertheless."""
-    if _in_trio():
-        import trio  # noqa: PLC0415 - whose loop this is
-
-        ended = _event_in_trio(future)
-        try:
-            await ended.wait()
-        except trio.Cancelled:
-            if not future.cancel():
-                with trio.CancelScope(shield=True):
-                    await ended.wait()
-            raise
-        return future.result()
-    import asyncio  # noqa: PLC0415
-
-    waiting, cancelled = asyncio.wrap_future(future), None
-    anyio: Any = sys.modules.get("anyio")
-    while not waiting.done():
-        # anyio cancels again at each turn of the loop, until it is told to wait.
-        shield = anyio.CancelScope(shield=True) if cancelled and anyio else nullcontext()
-        try:
-            with shield:
-                await asyncio.wait([waiting])
-        except asyncio.CancelledError as error:
-            future.cancel()  # which does nothing to a call that runs
-            cancelled = error
-    if cancelled is not None:
-        if not waiting.cancelled():
-            waiting.exception()  # or asyncio says that nobody asked for it
-        raise cancelled
-    return waiting.result()
-
-
-async def _end_of(future: Future[None]) -> None:
-    """Wait for what must be run whatever happens to the task."""
-    if _in_trio():
-        import trio  # noqa: PLC0415 - whose loop this is
-
-        with trio.CancelScope(shield=True):
-            await _end_in_trio(future)
-        return future.result()
-    import asyncio  # noqa: PLC0415
-
-    return await asyncio.shield(asyncio.wrap_future(future))
-
-
-async def _checkpoint() -> None:
-    if _in_trio():
-        import trio  # noqa: PLC0415
-
-        await trio.lowlevel.checkpoint()
-    else:
-        import asyncio  # noqa: PLC0415
-
-        await asyncio.sleep(0)
-
-
-def _running_loop() -> tuple[object, Callable[[int], AbstractAsyncContextManager[object]]]:
-    """What stands for the loop that runs, and its kind of semaphore."""
-    if _in_trio():
-        import trio  # noqa: PLC0415
-
-        return trio.lowlevel.current_trio_token(), trio.Semaphore
-    import asyncio  # noqa: PLC0415
-
-    return asyncio.get_running_loop(), asyncio.Semaphore
-
-
-def _in_trio() -> bool:
-    # Asked first: trio can be a guest in a thread that also has a loop of asyncio.
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
-
-
-async def _end_in_trio(future: Future[Any]) -> None:
-    try:
-        await _event_in_trio(future).wait()
-    finally:
-        future.cancel()
-
-
-def _event_in_trio(future: Future[Any]) -> trio.Event:
-    """What tasks of the running loop can wait for until the call has ended."""
-    import trio  # noqa: PLC0415 - whose loop this is
-
-    ended = trio.Event()
-    token = trio.lowlevel.current_trio_token()
-
-    def wake(_: object) -> None:
-        with suppress(trio.RunFinishedError):  # nobody waits any more
-            token.run_sync_soon(ended.set)
-
-    future.add_done_callback(wake)
-    return ended
+    loop = Loops(1).get()
+    call = loop.call(function)
+    Thread(target=call.make, name="statekeep-close").start()
+    await loop.wait_for_what_must_be(call)

@@ -1,0 +1,288 @@
+"""What asyncio and trio do each in their own way: turns of tasks, and waiting for threads."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections import deque
+from contextlib import nullcontext, suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["Call", "Loop", "Loops", "PerLoop", "Turns"]
+
+T = TypeVar("T")
+L = TypeVar("L")
+
+
+class Call(Generic[T]):
+    """A call that a thread is to make, for a task that waits.
+
+    Args:
+        function: What to call.
+        ended: What the task awaits.
+        tell: Called in the thread at the end.
+    """
+
+    _value: T
+
+    def __init__(self, function: Callable[[], T], ended: Any, tell: Callable[[], None]) -> None:  # noqa: ANN401
+        # Of a thread that begins and a task that withdraws, one gets it.
+        self._to_do = [function]
+        self._tell = tell
+        self._error: BaseException | None = None
+        self.ended = ended
+
+    def make(self) -> None:
+        """Make the call, unless it was withdrawn."""
+        try:
+            function = self._to_do.pop()
+        except IndexError:
+            return
+        try:
+            self._value = function()
+        except BaseException as error:  # noqa: BLE001 - for the task, whatever it is
+            self._error = error
+        del function  # with what it holds, before the task goes on
+        self._tell()
+
+    def withdraw(self) -> bool:
+        """See to it that the call is never made; False if it was begun."""
+        with suppress(IndexError):
+            self._to_do.pop()
+            return True
+        return False
+
+    def result(self) -> T:
+        """What it gave, once; or raise what it raised."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._value
+        try:
+            raise error
+        finally:
+            del error  # whose traceback holds this frame
+
+
+class Loop(ABC):
+    """A running loop, for tasks that wait for threads.
+
+    Args:
+        call_soon: Has the loop call something; for any thread.
+        turns: What a task holds while it goes on.
+    """
+
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], object]], object],
+        turns: AbstractAsyncContextManager[object],
+    ) -> None:
+        self.turns = turns
+        self._call_soon = call_soon
+        self._to_wake: deque[Callable[[], object]] = deque()
+        self._is_told = False
+
+    @abstractmethod
+    async def checkpoint(self) -> None:
+        """Let the other tasks go on."""
+
+    @abstractmethod
+    def call(self, function: Callable[[], T]) -> Call[T]:
+        """A call for a thread, to be waited for here."""
+
+    @abstractmethod
+    async def wait(self, call: Call[T]) -> T:
+        """Wait for a call; if this is cancelled before a thread begins it, it is never made."""
+
+    @abstractmethod
+    async def wait_to_the_end(self, call: Call[T]) -> T:
+        """As `wait`; but if this is cancelled while the call is made, wait nevertheless."""
+
+    @abstractmethod
+    async def wait_for_what_must_be(self, call: Call[T]) -> T:
+        """Wait for a call that is made whatever happens to the task."""
+
+    def _tell(self, wake: Callable[[], object]) -> None:
+        """Have the loop wake a task.
+
+        To call a loop costs more than to wake a task, so it is not called again before it came.
+        """
+        self._to_wake.append(wake)
+        if not self._is_told:
+            self._is_told = True
+            with suppress(RuntimeError):  # the loop is gone, and who waited with it
+                self._call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._is_told = False  # first, so that none comes unseen
+        while self._to_wake:
+            self._to_wake.popleft()()
+
+
+class _Asyncio(Loop):
+    def __init__(self, at_once: int) -> None:
+        import asyncio  # noqa: PLC0415 - costs more than all of statekeep, and here it is loaded
+
+        self._asyncio = asyncio
+        self._loop = asyncio.get_running_loop()
+        super().__init__(self._loop.call_soon_threadsafe, _semaphore(at_once))
+
+    async def checkpoint(self) -> None:
+        await self._asyncio.sleep(0)
+
+    def call(self, function: Callable[[], T]) -> Call[T]:
+        ended = self._loop.create_future()
+
+        def wake() -> None:
+            if not ended.done():  # or the task was cancelled
+                ended.set_result(None)
+
+        return Call(function, ended, lambda: self._tell(wake))
+
+    async def wait(self, call: Call[T]) -> T:
+        try:
+            await call.ended
+        except self._asyncio.CancelledError:
+            call.withdraw()
+            raise
+        return call.result()
+
+    async def wait_to_the_end(self, call: Call[T]) -> T:
+        cancelled = None
+        anyio: Any = sys.modules.get("anyio")
+        while not call.ended.done():
+            # anyio cancels again at each turn of the loop, until it is told to wait.
+            shield = anyio.CancelScope(shield=True) if cancelled and anyio else nullcontext()
+            try:
+                with shield:
+                    await self._asyncio.wait([call.ended])
+            except self._asyncio.CancelledError as error:
+                cancelled = error
+                if call.withdraw():
+                    break
+        if cancelled is not None:
+            raise cancelled
+        return call.result()
+
+    async def wait_for_what_must_be(self, call: Call[T]) -> T:
+        await call.ended
+        return call.result()
+
+
+class _Trio(Loop):
+    def __init__(self, at_once: int) -> None:
+        import trio  # noqa: PLC0415 - whose loop this is
+
+        self._trio = trio
+        token = trio.lowlevel.current_trio_token()
+        super().__init__(token.run_sync_soon, _semaphore(at_once))
+
+    async def checkpoint(self) -> None:
+        await self._trio.lowlevel.checkpoint()
+
+    def call(self, function: Callable[[], T]) -> Call[T]:
+        ended = self._trio.Event()
+        return Call(function, ended, lambda: self._tell(ended.set))
+
+    async def wait(self, call: Call[T]) -> T:
+        try:
+            await call.ended.wait()
+        except self._trio.Cancelled:
+            call.withdraw()
+            raise
+        return call.result()
+
+    async def wait_to_the_end(self, call: Call[T]) -> T:
+        try:
+            await call.ended.wait()
+        except self._trio.Cancelled:
+            if not call.withdraw():
+                with self._trio.CancelScope(shield=True):
+                    await call.ended.wait()
+            raise
+        return call.result()
+
+    async def wait_for_what_must_be(self, call: Call[T]) -> T:
+        with self._trio.CancelScope(shield=True):
+            await call.ended.wait()
+        return call.result()
+
+
+class PerLoop(Generic[L]):
+    """Something for each loop, kept by those alone who use it: most keep their loop.
+
+    Args:
+        make: Makes it in the loop that runs.
+    """
+
+    def __init__(self, make: Callable[[], L]) -> None:
+        self._make = make
+        self._made: WeakValueDictionary[object, L] = WeakValueDictionary()
+        self._looking = Lock()
+
+    def get(self) -> L:
+        """That of the running loop."""
+        loop = _running()
+        with self._looking:
+            made = self._made.get(loop)
+            if made is None:
+                made = self._made[loop] = self._make()
+            return made
+
+
+class Loops(PerLoop[Loop]):
+    """What tasks wait by, for each loop.
+
+    Args:
+        at_once: How many tasks of a loop may have a turn.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(lambda: (_Trio if _in_trio() else _Asyncio)(at_once))
+
+
+class Turns(PerLoop["AbstractAsyncContextManager[object]"]):
+    """Lets so many tasks of each loop go on at once; the others wait, in order.
+
+    Args:
+        size: How many.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(lambda: _semaphore(size))
+
+    def take(self) -> AbstractAsyncContextManager[object]:
+        """What a task of the running loop holds while it goes on."""
+        return self.get()
+
+
+def _semaphore(size: int) -> AbstractAsyncContextManager[object]:
+    if _in_trio():
+        import trio  # noqa: PLC0415 - whose loop this is
+
+        return trio.Semaphore(size)
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.Semaphore(size)
+
+
+def _running() -> object:
+    """What stands for the loop that runs."""
+    if _in_trio():
+        import trio  # noqa: PLC0415 - whose loop this is
+
+        return trio.lowlevel.current_trio_token()
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.get_running_loop()
+
+
+def _in_trio() -> bool:
+    # Asked first: trio can be a guest in a thread that also has a loop of asyncio.
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
