@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import secrets
 import time
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from statekeep._arguments import refuse_type
@@ -59,6 +59,15 @@ _PROBES = ".statekeep/probe-"
 _NONCE = "statekeep-nonce"
 _IMPOSSIBLE = Version('"00000000000000000000000000000000"')
 _ANY_BYTES = "application/octet-stream"
+
+
+# The endings of nearly all documents: their types are looked up once.
+_USUAL = frozenset({"json", "jsonl", "md"})
+
+
+@lru_cache(16)
+def _type_of(key: str) -> str:
+    return mimetypes.guess_type(key)[0] or _ANY_BYTES
 
 
 class S3Store(StateStore):
@@ -214,7 +223,8 @@ class S3Store(StateStore):
     async def _put(self, call: Call, key: str, name: str, data: bytes, expect: Expect) -> Version:
         nonce = secrets.token_hex(16)
         metadata = {} if expect is ANY else {_NONCE: nonce}
-        kind = mimetypes.guess_type(key)[0] or _ANY_BYTES
+        ending = key.rpartition(".")[2]
+        kind = _type_of(f"x.{ending}" if ending in _USUAL else key)
         try:
             return await call.write_with_retry(
                 lambda: call.client.put(name, data, expect, kind, metadata)
