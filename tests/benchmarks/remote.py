@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +19,15 @@ from benchmarks.bench import Entry
 from benchmarks.conversations import SMALL
 from benchmarks.local import each_session
 from benchmarks.peers import KeyValueBucket, StrandsBucket
-from benchmarks.subjects import Bucket, StatekeepBucket
+from benchmarks.subjects import AtOnce, Bucket, StatekeepBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.bench import Bench
+    from benchmarks.subjects import Cost
 
-__all__ = ["FLOOR", "buckets"]
+__all__ = ["AT_ONCE", "FLOOR", "buckets"]
 
 FLOOR = "bare obstore"
 _STATEKEEP = [
@@ -42,6 +43,12 @@ _PEERS = [
     Entry("py-key-value, S3", KeyValueBucket, "peer"),
 ]
 
+AT_ONCE = "Sessions in asyncio's executor"
+_AT_ONCE = [
+    Entry(AT_ONCE, partial(AtOnce, by="asyncio"), "floor"),
+    Entry("AsyncSessions", partial(AtOnce, by="statekeep"), "statekeep"),
+]
+
 
 def buckets(bench: Bench) -> None:
     """Save and load on S3, and count the requests of that and of listings."""
@@ -51,6 +58,8 @@ def buckets(bench: Bench) -> None:
         for _ in bench.rounds(bench.plan.rounds):
             places = [_new_place(url) for _ in entries]
             each_session(bench, "SeaweedFS", entries, places, SMALL, few)
+        bench.part = "at once on S3"
+        _at_once(bench, url)
         bench.part = "others on S3"
         for _ in bench.rounds(min(3, bench.plan.rounds)):
             both = [*_STATEKEEP, *peers]
@@ -62,6 +71,23 @@ def buckets(bench: Bench) -> None:
                 _count(bench, entry, _new_place(proxy.url), proxy)
             for entry in _STATEKEEP:
                 _count_listing(bench, entry, _new_place(url), proxy)
+
+
+def _at_once(bench: Bench, url: str) -> None:
+    """A thousand operations of one event loop."""
+    count = bench.plan.crowd // 10
+    with ExitStack() as stack:
+        team = [
+            (entry, stack.enter_context(bench.worker(entry, _new_place(url)))) for entry in _AT_ONCE
+        ]
+        for _, worker in team:
+            worker.call("prepare", SMALL, count)
+            worker.call("whole", "save_all")
+        for _ in bench.rounds(bench.plan.rounds):
+            for work in ("save", "load"):
+                for entry, worker in team:
+                    cost: Cost = worker.call("whole", f"{work}_all")
+                    bench.add(entry, "SeaweedFS", f"{count:,} at once", work, cost / count)
 
 
 def _count(bench: Bench, entry: Entry, place: str, proxy: Proxy) -> None:

@@ -13,12 +13,20 @@ from benchmarks.conversations import documents, turn
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from benchmarks.conversations import Size
     from statekeep import Session
 
-__all__ = ["Bucket", "Cost", "Statekeep", "StatekeepBucket", "StatekeepFile", "Subject"]
+__all__ = [
+    "AtOnce",
+    "Bucket",
+    "Cost",
+    "Statekeep",
+    "StatekeepBucket",
+    "StatekeepFile",
+    "Subject",
+]
 
 
 class Cost(NamedTuple):
@@ -240,6 +248,49 @@ class StatekeepBucket(Statekeep):
         "statekeep_backends.s3.store",
         "statekeep_plugins.pruners",
     )
+
+
+class AtOnce(StatekeepBucket):
+    """All operations on S3 begun at once, by tasks of a loop.
+
+    Args:
+        place: An S3 URL.
+        by: ``"statekeep"`` for its asynchronous classes, or ``"asyncio"`` for the synchronous ones
+            in threads of asyncio's executor.
+    """
+
+    modules: ClassVar[Sequence[str]] = (
+        *StatekeepBucket.modules,
+        "asyncio",
+        "concurrent.futures.thread",
+        "obstore.store",
+        "statekeep.aio",
+    )
+
+    def __init__(self, place: str, by: str) -> None:
+        super().__init__(place, client="obstore")
+        self._by = by
+
+    async def save_all(self) -> None:
+        await self._all(self._sessions.save, [*self._at_hand.values()])
+
+    async def load_all(self) -> None:
+        await self._all(self._sessions.load, [name for name, _ in self.documents])
+
+    async def _all(self, method: Callable[[Any], object], arguments: Sequence[object]) -> None:
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        from statekeep import AsyncSessions
+
+        if self._by == "statekeep":
+            async with AsyncSessions(self._store) as sessions:
+                run = getattr(sessions, method.__name__)
+                await asyncio.gather(*map(run, arguments))
+            return
+        call = asyncio.get_running_loop().run_in_executor
+        with ThreadPoolExecutor(16) as threads:  # as many as `AsyncSessions` has
+            await asyncio.gather(*(call(threads, method, each) for each in arguments))
 
 
 class Bucket:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.journals import ALL, APPEND, LOCKED, ONE_BY_ONE, TAIL, WHOLE
 from benchmarks.local import ORIGINAL, PAGE, SCAN
-from benchmarks.remote import FLOOR
+from benchmarks.remote import AT_ONCE, FLOOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,8 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         elif row.part == "buckets" and row.subject == "statekeep, obstore":
             bounds = {(place, "save again"): (1.5, 1.3), (place, "load"): (1.6, 1.3)}
             yield from _beside(results, row, FLOOR, bounds.get((place, row.work)))
+        elif row.part == "at once on S3" and row.subject == "AsyncSessions":
+            yield from _beside(results, row, AT_ONCE, (0.75, 0.6))
 
 
 def _of_journals(results: Results, row: Row) -> Iterator[Verdict]:

@@ -643,7 +643,7 @@ class TestTheLoop:
                 await _until(lambda: len(threads._pool._calls) == 4)
                 gate.set()
                 all_ended()  # and meanwhile the loop does nothing
-            assert call_soon.call_count <= 4  # threads that end at the very same moment may each do it
+            assert call_soon.call_count <= 4  # threads that end at the same moment may each do it
 
     async def test_hands_a_call_to_a_thread_that_works(
         self, gated: Gated, monkeypatch: pytest.MonkeyPatch
