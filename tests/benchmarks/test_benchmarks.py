@@ -285,6 +285,10 @@ def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert _row(results, "buckets", "save again", subject, SMALL.name).cpu[0] > 0
         assert _row(results, "requests", "load", subject, "one session").wall == [1]
         assert _row(results, "requests", "save again", subject, "one session").wall == [1]
+    for subject in ("Sessions in asyncio's executor", "AsyncSessions"):
+        for work in ("save", "load"):
+            assert _row(results, "at once on S3", work, subject, "2 at once").cpu[0] > 0
+    assert sum("at once" in verdict.what for verdict in verdicts(results)) == 2
     # One LIST, and one GET for each.
     for subject in ("statekeep, obstore", "statekeep, s3fs"):
         row = _row(results, "requests", "page, no index", subject, "10 sessions")
