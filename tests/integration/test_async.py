@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from statekeep.aio.loops import Call
     from statekeep.store import Blob, Expect
 
 pytestmark = pytest.mark.anyio
@@ -499,6 +500,32 @@ class TestThreads:
                 gate.set()
         assert done == ["work", "cancelled"]
 
+    async def test_give_back_the_room_of_what_was_cancelled(self) -> None:
+        async with Threads(1) as threads:
+            for _ in range(10):
+                gate = threading.Event()
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(5):
+                        tasks.start_soon(threads.run, gate.wait)
+                    for _ in range(10):
+                        await anyio.lowlevel.checkpoint()
+                    tasks.cancel_scope.cancel()
+                gate.set()
+            with anyio.fail_after(60):
+                assert await threads.run(lambda: 1) == 1
+
+    async def test_say_that_no_thread_can_be_started_and_go_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with Threads(1) as threads:
+            with monkeypatch.context() as patch:
+                full = Mock(side_effect=RuntimeError("can't start new thread"))
+                patch.setattr(threads._pool._executor, "submit", full)
+                for _ in range(5):
+                    with pytest.raises(RuntimeError, match="can't start new thread"):
+                        await threads.run(lambda: 1)
+            assert await threads.run(lambda: 1) == 1
+
     async def test_let_the_loop_rest_while_a_cancelled_caller_waits(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -626,8 +653,8 @@ class TestTheLoop:
             monkeypatch.setattr(loop, "_call_soon", call_soon)
             tell = loop._tell
 
-            def telling(wake: Callable[[], object]) -> None:
-                tell(wake)
+            def telling(call: Call[Any]) -> None:
+                tell(call)
                 ended.release()
 
             monkeypatch.setattr(loop, "_tell", telling)

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
+
+    import trio
 
 __all__ = ["Call", "Loop", "Loops", "PerLoop", "Turns"]
 
@@ -26,12 +29,17 @@ class Call(Generic[T]):
     Args:
         function: What to call.
         ended: What the task awaits.
-        tell: Called in the thread at the end.
+        tell: Is told of the end, in the thread.
     """
 
     _value: T
 
-    def __init__(self, function: Callable[[], T], ended: Any, tell: Callable[[], None]) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        function: Callable[[], T],
+        ended: Any,  # noqa: ANN401
+        tell: Callable[[Call[Any]], None],
+    ) -> None:
         # Of a thread that begins and a task that withdraws, one gets it.
         self._to_do = [function]
         self._tell = tell
@@ -40,16 +48,25 @@ class Call(Generic[T]):
 
     def make(self) -> None:
         """Make the call, unless it was withdrawn."""
-        try:
+        with suppress(IndexError):
             function = self._to_do.pop()
-        except IndexError:
-            return
-        try:
-            self._value = function()
-        except BaseException as error:  # noqa: BLE001 - for the task, whatever it is
-            self._error = error
-        del function  # with what it holds, before the task goes on
-        self._tell()
+            try:
+                self._value = function()
+            except BaseException as error:  # noqa: BLE001 - for the task, whatever it is
+                self._error = error
+            del function  # with what it holds, before the task goes on
+        self._tell(self)
+
+    def refuse(self, error: BaseException) -> None:
+        """End without a thread."""
+        self._to_do.clear()
+        self._error = error
+        self._tell(self)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Of what was not handed over: whether nobody waits for it any more."""
+        return not self._to_do
 
     def withdraw(self) -> bool:
         """See to it that the call is never made; False if it was begun."""
@@ -73,27 +90,42 @@ class Loop(ABC):
     """A running loop, for tasks that wait for threads.
 
     Args:
+        at_once: How many calls are handed over to threads at once.
         call_soon: Has the loop call something; for any thread.
-        turns: What a task holds while it goes on.
     """
 
-    def __init__(
-        self,
-        call_soon: Callable[[Callable[[], object]], object],
-        turns: AbstractAsyncContextManager[object],
-    ) -> None:
-        self.turns = turns
+    def __init__(self, at_once: int, call_soon: Callable[[Callable[[], object]], object]) -> None:
         self._call_soon = call_soon
-        self._to_wake: deque[Callable[[], object]] = deque()
+        self._free = at_once
+        self._waiting: deque[tuple[Call[Any], Callable[[Call[Any]], object]]] = deque()
+        self._ended: deque[Call[Any]] = deque()
         self._is_told = False
 
+    def hand_over(self, call: Call[Any], to: Callable[[Call[Any]], object]) -> None:
+        """Hand a call over as soon as there is room.
+
+        Not at once: all tasks that begin in this turn of the loop do so before a thread does.
+
+        Args:
+            call: The call.
+            to: Takes it, or raises what the task is to get.
+        """
+        self._waiting.append((call, to))
+        if self._free and len(self._waiting) == 1:
+            self._in_next_turn(self._fill)
+
     @abstractmethod
-    async def checkpoint(self) -> None:
-        """Let the other tasks go on."""
+    def _in_next_turn(self, function: Callable[[], object], /) -> None:
+        """Have the loop call something, from the loop."""
 
     @abstractmethod
     def call(self, function: Callable[[], T]) -> Call[T]:
         """A call for a thread, to be waited for here."""
+
+    @staticmethod
+    @abstractmethod
+    def _wake(ended: Any) -> None:  # noqa: ANN401
+        """Wake the task of a call."""
 
     @abstractmethod
     async def wait(self, call: Call[T]) -> T:
@@ -107,21 +139,34 @@ class Loop(ABC):
     async def wait_for_what_must_be(self, call: Call[T]) -> T:
         """Wait for a call that is made whatever happens to the task."""
 
-    def _tell(self, wake: Callable[[], object]) -> None:
-        """Have the loop wake a task.
+    def _tell(self, call: Call[Any]) -> None:
+        """Tell the loop, from any thread, that a call has ended.
 
         To call a loop costs more than to wake a task, so it is not called again before it came.
         """
-        self._to_wake.append(wake)
+        self._ended.append(call)
         if not self._is_told:
             self._is_told = True
             with suppress(RuntimeError):  # the loop is gone, and who waited with it
-                self._call_soon(self._wake)
+                self._call_soon(self._collect)
 
-    def _wake(self) -> None:
+    def _collect(self) -> None:
         self._is_told = False  # first, so that none comes unseen
-        while self._to_wake:
-            self._to_wake.popleft()()
+        while self._ended:
+            self._wake(self._ended.popleft().ended)
+            self._free += 1
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._free and self._waiting:
+            call, to = self._waiting.popleft()
+            if call.is_withdrawn:
+                continue
+            self._free -= 1
+            try:
+                to(call)
+            except Exception as error:  # noqa: BLE001 - for the task, whatever it is
+                call.refuse(error)
 
 
 class _Asyncio(Loop):
@@ -130,19 +175,18 @@ class _Asyncio(Loop):
 
         self._asyncio = asyncio
         self._loop = asyncio.get_running_loop()
-        super().__init__(self._loop.call_soon_threadsafe, _semaphore(at_once))
+        super().__init__(at_once, self._loop.call_soon_threadsafe)
 
-    async def checkpoint(self) -> None:
-        await self._asyncio.sleep(0)
+    def _in_next_turn(self, function: Callable[[], object], /) -> None:
+        self._loop.call_soon(function)
 
     def call(self, function: Callable[[], T]) -> Call[T]:
-        ended = self._loop.create_future()
+        return Call(function, self._loop.create_future(), self._tell)
 
-        def wake() -> None:
-            if not ended.done():  # or the task was cancelled
-                ended.set_result(None)
-
-        return Call(function, ended, lambda: self._tell(wake))
+    @staticmethod
+    def _wake(ended: asyncio.Future[None]) -> None:
+        if not ended.done():  # or the task was cancelled
+            ended.set_result(None)
 
     async def wait(self, call: Call[T]) -> T:
         try:
@@ -180,14 +224,17 @@ class _Trio(Loop):
 
         self._trio = trio
         token = trio.lowlevel.current_trio_token()
-        super().__init__(token.run_sync_soon, _semaphore(at_once))
+        super().__init__(at_once, token.run_sync_soon)
 
-    async def checkpoint(self) -> None:
-        await self._trio.lowlevel.checkpoint()
+    def _in_next_turn(self, function: Callable[[], object], /) -> None:
+        self._call_soon(function)
 
     def call(self, function: Callable[[], T]) -> Call[T]:
-        ended = self._trio.Event()
-        return Call(function, ended, lambda: self._tell(ended.set))
+        return Call(function, self._trio.Event(), self._tell)
+
+    @staticmethod
+    def _wake(ended: trio.Event) -> None:
+        ended.set()
 
     async def wait(self, call: Call[T]) -> T:
         try:
@@ -239,7 +286,7 @@ class Loops(PerLoop[Loop]):
     """What tasks wait by, for each loop.
 
     Args:
-        at_once: How many tasks of a loop may have a turn.
+        at_once: How many calls of each loop are handed over at once.
     """
 
     def __init__(self, at_once: int) -> None:

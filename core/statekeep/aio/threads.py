@@ -68,12 +68,9 @@ class Pool:
             self._start()  # a fork takes no threads along
         self.refuse_closed(refusal)
         loop = self._loops.get()
-        async with loop.turns:
-            # All who wait for their turn do so before the first thread begins.
-            await loop.checkpoint()
-            call = loop.call(partial(copy_context().run, function))
-            self._hand_over(call, refusal)
-            return await (loop.wait_to_the_end if to_the_end else loop.wait)(call)
+        call = loop.call(partial(copy_context().run, function))
+        loop.hand_over(call, partial(self._hand_over, refusal))
+        return await (loop.wait_to_the_end if to_the_end else loop.wait)(call)
 
     def refuse_closed(self, refusal: Callable[[], Exception]) -> None:
         """Raise what is given after `shutdown`."""
@@ -88,7 +85,7 @@ class Pool:
             self._closed = True
         self._executor.shutdown()
 
-    def _hand_over(self, call: Call[Any], refusal: Callable[[], Exception]) -> None:
+    def _hand_over(self, refusal: Callable[[], Exception], call: Call[Any]) -> None:
         with self._handing_over:
             self.refuse_closed(refusal)
             # A thread that works takes this call, too, which costs less than what an executor
