@@ -73,7 +73,7 @@ def verdicts(results: Results) -> Iterator[Verdict]:
             bounds = {(place, "save again"): (1.5, 1.3), (place, "load"): (1.6, 1.3)}
             yield from _beside(results, row, FLOOR, bounds.get((place, row.work)))
         elif row.part == "at once on S3" and row.subject == "AsyncSessions":
-            yield from _beside(results, row, AT_ONCE, (0.75, 0.6))
+            yield from _beside(results, row, AT_ONCE, (1.0, 0.75))
 
 
 def _of_journals(results: Results, row: Row) -> Iterator[Verdict]:
