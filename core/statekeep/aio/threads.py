@@ -99,12 +99,15 @@ class Pool:
         """Make calls until there are none."""
         while True:
             try:
-                self._calls.popleft().make()
+                call = self._calls.popleft()
             except IndexError:
                 with self._handing_over:
                     if not self._calls:
                         self._working -= 1
                         return
+            else:
+                call.make()
+                del call  # with what it gave, while this waits for another
 
 
 class Threads:
