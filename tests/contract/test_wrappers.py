@@ -19,6 +19,7 @@ from statekeep.store import (
     SupportsGetMany,
     SupportsInspect,
     SupportsQuery,
+    SupportsSurvey,
     SupportsSweep,
     SupportsVacuum,
     TransformingStore,
@@ -43,6 +44,7 @@ POWERS = [
     SupportsSweep,
     SupportsInspect,
     SupportsQuery,
+    SupportsSurvey,
     SupportsVacuum,
 ]
 

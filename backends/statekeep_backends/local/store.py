@@ -14,6 +14,7 @@ import errno
 import logging
 import os
 import sys
+import time
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
@@ -41,6 +42,7 @@ from statekeep.store import (
     Expect,
     ExpectSeen,
     StateStore,
+    Survey,
     Version,
     check_key,
     check_prefix,
@@ -82,6 +84,7 @@ from statekeep_backends.local.inspection import inspect_folder, inspect_locks
 from statekeep_backends.local.locks import Lock, NoLockError, close_kept
 from statekeep_backends.local.modes import Modes
 from statekeep_backends.local.repairing import ChangedError, repair
+from statekeep_backends.local.surveying import look_again, mark_of, of_entries
 from statekeep_backends.local.walking import EMPTIED, walk
 
 if TYPE_CHECKING:
@@ -248,6 +251,19 @@ class LocalDiskStore(StateStore):
         check_prefix(prefix)
         return self._scan(prefix)
 
+    def survey(self, prefix: str, known: Survey | None = None) -> Survey:
+        """See `SupportsSurvey.survey`; names stay known of a folder that has no other in it."""
+        check_prefix(prefix)
+        try:
+            if known is not None and known.names and (again := self._look_again(prefix, known)):
+                return again
+            return self._survey(prefix)
+        except NotAFolderError:
+            self._warn_of(prefix, "is no folder")
+            return of_entries((), None)
+        except OSError as error:
+            self._fail(error, prefix or None)
+
     def close(self) -> None:
         """See `StateStore.close`. Nothing stays open but a scan that is not read to its end."""
         close_kept(self._base)
@@ -403,6 +419,24 @@ class LocalDiskStore(StateStore):
             self._warn_of(prefix, "is no folder")
         except OSError as error:
             self._fail(error, prefix or None)
+
+    def _look_again(self, prefix: str, known: Survey) -> Survey | None:
+        if (folder := self._folders.find(prefix)) is None:
+            return None
+        try:
+            return look_again(folder, prefix, known)
+        finally:
+            os.close(folder)
+
+    def _survey(self, prefix: str) -> Survey:
+        entries: list[Entry] = []
+        marks: list[str | None] = []
+        now = time.time_ns()
+        for contents in self._walk(prefix):
+            entries += self._entries(contents)
+            marks.append(None if contents.closed else mark_of(contents.folder, now))
+        # What comes and goes in a folder below does not show in the times of this one.
+        return of_entries(entries, marks[0] if len(marks) == 1 else None)
 
     def _entries(self, contents: Contents) -> list[Entry]:
         outer = f"{contents.path}/" if contents.path else ""

@@ -24,7 +24,7 @@ from statekeep.errors import (
     UnsupportedError,
 )
 from statekeep.store.arguments import plain_bytes, plain_keys, plain_text
-from statekeep.store.powers import Anomaly
+from statekeep.store.powers import Anomaly, Survey
 from statekeep.store.values import ABSENT, ANY, check_expectation
 
 if TYPE_CHECKING:
@@ -176,6 +176,17 @@ def _guard_reading(method: Member) -> Member:
     return reading
 
 
+def _guard_survey(method: Member) -> Member:
+    @wraps(method)
+    def survey(self: Any, prefix: str, known: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if known is not None and not isinstance(known, Survey):
+            refuse_type("known", "a Survey or None", known)
+        return reading(self, prefix, known, *args, **kwargs)
+
+    reading = _guard_reading(method)
+    return survey
+
+
 def _guard_delete_many(method: Member) -> Member:
     @wraps(method)
     def delete_many(self: Any, keys: Iterable[str], *args: Any, **kwargs: Any) -> Any:
@@ -282,6 +293,7 @@ _GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
     "put": _guard_put,
     "repair": _guard_repair,
     "scan": _guard_scan,
+    "survey": _guard_survey,
     "sweep": _guard_sweep,
     "vacuum": _guard_vacuum,
 }

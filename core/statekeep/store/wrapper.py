@@ -17,6 +17,7 @@ from statekeep.store.powers import (
     SupportsAppend,
     SupportsInspect,
     SupportsQuery,
+    SupportsSurvey,
     SupportsSweep,
     SupportsVacuum,
     power,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
-    from statekeep.store.powers import Anomaly
+    from statekeep.store.powers import Anomaly, Survey
     from statekeep.store.protocol import Version
     from statekeep.store.query import Filter, Found, Order, Position, Record
 
@@ -49,10 +50,10 @@ class StoreWrapper(StateStore):
 
     It has the powers of the store inside, with one exception that keeps an override from being
     bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
-    likewise `delete` and `delete_many`, and `put` and `append`. Of `SupportsQuery`, `put_record`
-    goes with `put`, and `query` and `count` go with `get` and with `scan`. Override both to keep
-    the power. A subclass that has a power of its own, which the store inside lacks, overrides all
-    methods of that power.
+    likewise `delete` and `delete_many`, `put` and `append`, and `scan` and `survey`. Of
+    `SupportsQuery`, `put_record` goes with `put`, and `query` and `count` go with `get` and with
+    `scan`. Override both to keep the power. A subclass that has a power of its own, which the store
+    inside lacks, overrides all methods of that power.
 
     Closing it closes the store inside.
 
@@ -179,6 +180,13 @@ class StoreWrapper(StateStore):
         if (able := power(self._inner, SupportsQuery)) is None:
             raise UnsupportedError("this store keeps no records", store=self)
         return able
+
+    def survey(self, prefix: str, known: Survey | None = None) -> Survey:
+        """See `SupportsSurvey`."""
+        able = power(self._inner, SupportsSurvey)
+        if able is None:
+            raise UnsupportedError("this store makes no surveys", key=prefix or None, store=self)
+        return able.survey(prefix, known)
 
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep`."""

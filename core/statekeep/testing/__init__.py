@@ -71,6 +71,7 @@ EXPLAINED = (
     "scanning",
     "sessions",
     "store",
+    "surveying",
 )
 
 

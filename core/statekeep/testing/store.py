@@ -45,6 +45,7 @@ from statekeep.testing.hostile import hostile_ids, hostile_names
 from statekeep.testing.processes import in_processes, increment, increment_at, write_at
 from statekeep.testing.querying import QueryContract
 from statekeep.testing.scanning import ScanningContract, compare_fingerprints
+from statekeep.testing.surveying import SurveyContract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -86,7 +87,12 @@ _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
 class StateStoreContract(
-    AnswersContract, AppendingContract, CallsContract, QueryContract, ScanningContract
+    AnswersContract,
+    AppendingContract,
+    CallsContract,
+    QueryContract,
+    ScanningContract,
+    SurveyContract,
 ):
     """What every store promises: subclass it and override `location`.
 

@@ -1,0 +1,108 @@
+"""Surveys: what is in one folder, without reading the folder while its own times stand still.
+
+A file that comes, goes or takes the place of another moves the times of its folder; one that is
+written in place does not. So names are known as long as these times are, and each file is looked
+at all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from array import array
+from functools import partial
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from statekeep.store import Survey
+from statekeep_backends.local.files import fingerprint, fingerprint_if_settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from statekeep.store import Entry
+
+__all__ = ["look_again", "mark_of", "of_entries"]
+
+_AT_ONCE = 4096
+"""Files that are looked at before the marks are written out, so that few numbers are in memory."""
+
+_look_at = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
+_NUMBERS = 5
+_IS_LITTLE = sys.byteorder == "little"
+
+
+class _Seen(NamedTuple):
+    fingerprints: str
+    modified_ns: array[int]
+
+
+def mark_of(folder: int, now_ns: int) -> str | None:
+    """What changes when a file comes to an open folder or goes; None if one may just have.
+
+    Args:
+        folder: The folder, which was read by now.
+        now_ns: The time before that; nanoseconds since 1970.
+    """
+    return fingerprint_if_settled(os.fstat(folder), now_ns)
+
+
+def of_entries(entries: Iterable[Entry], names: str | None) -> Survey:
+    """A survey of what a scan has found."""
+    found = [*entries]
+    return Survey(
+        [entry.key for entry in found],
+        "\n".join([entry.fingerprint or "" for entry in found]),
+        [entry.modified_ns for entry in found],
+        names,
+    )
+
+
+def look_again(folder: int, prefix: str, known: Survey) -> Survey | None:
+    """Look at the files of a known survey; None if these are not the files that are there.
+
+    Args:
+        folder: The open folder.
+        prefix: Its path.
+        known: An earlier survey of it.
+    """
+    if known.names != fingerprint(os.fstat(folder)):
+        return None
+    outer = f"{prefix}/" if prefix else ""
+    modified, parts = array("Q"), list[str]()
+    at, same = 0, True
+    for start in range(0, len(known.keys), _AT_ONCE):
+        names = [key.removeprefix(outer) for key in known.keys[start : start + _AT_ONCE]]
+        if (seen := _look(folder, names)) is None:
+            return None
+        modified += seen.modified_ns
+        end = at + len(seen.fingerprints)
+        # The known text is given back if nothing has changed, as mostly nothing has.
+        if same and known.fingerprints[at:end] != seen.fingerprints:
+            same = False
+            parts = [known.fingerprints[: max(0, at - 1)]] if start else []
+        if not same:
+            parts.append(seen.fingerprints)
+        at = end + 1
+    fingerprints = known.fingerprints if same else "\n".join(parts)
+    return Survey(known.keys, fingerprints, modified, known.names)
+
+
+def _look(folder: int, names: list[str]) -> _Seen | None:
+    try:
+        found = map(partial(os.lstat, dir_fd=folder), names)
+        numbers = array("Q", chain.from_iterable(map(_look_at, found)))
+    except (FileNotFoundError, OverflowError):
+        return None  # gone since, or from before 1970
+    modes = {*numbers[4::_NUMBERS]}
+    if not all(map(stat.S_ISREG, modes)):
+        return None
+    modified = numbers[2::_NUMBERS]
+    marks = array("Q", bytes(len(names) * 32))
+    for place in range(4):
+        marks[place::4] = numbers[place::_NUMBERS]
+    if _IS_LITTLE:
+        marks.byteswap()
+    return _Seen(marks.tobytes().hex("\n", 32), modified)
