@@ -26,7 +26,7 @@ from statekeep import ANY, Sessions, StateStore, Version, load_pruner, open_stor
 from statekeep.events import Event, OperationFinished
 from statekeep.format.record import HeadRecord, encode_record, read_record
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.records import CachedRecords, encode_index
+from statekeep.heads.records import encode_index
 from statekeep.store import (
     Blob,
     Capabilities,
@@ -99,7 +99,7 @@ class Imaginary(StateStore):
         pass
 
     def write_index(self) -> None:
-        self._index.write_bytes(encode_index(CachedRecords([*self.records()])))
+        self._index.write_bytes(encode_index(self.records()))
 
     def records(self) -> Iterator[HeadRecord]:
         """The newest first."""

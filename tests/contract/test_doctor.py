@@ -24,7 +24,7 @@ from statekeep.doctor import diagnose as diagnose_sessions
 from statekeep.doctor import diagnosis as module
 from statekeep.doctor import repairs as repair_module
 from statekeep.heads.collection import SESSION_HEADS
-from statekeep.heads.records import CachedRecords, encode_index
+from statekeep.heads.records import encode_index
 from statekeep.retention.copies import copy_key
 from statekeep.store import Blob, SupportsQuery, power
 from statekeep.store.keys import QUARANTINE, STAMP, TRASH
@@ -92,7 +92,7 @@ def fill(store: StateStore) -> dict[str, tuple[bytes, str]]:
         session = sessions.get_or_create("ada", f"{session_id} thrown away")
         sessions.delete(session.id, trash=True)
     store.put(STAMP, b'{"claimed_at": "2024-06-01T00:00:00Z"}')
-    store.put(INDEX, encode_index(CachedRecords()))
+    store.put(INDEX, encode_index())
     return everything(store)
 
 
@@ -203,7 +203,7 @@ def test_every_store_is_repaired(store: StateStore) -> None:
 
 def test_a_damaged_summary_index_is_removed(memory: StateStore) -> None:
     sound = fill(memory)
-    memory.put(INDEX, encode_index(CachedRecords())[:-1])
+    memory.put(INDEX, encode_index()[:-1])
     diagnosis = diagnose(memory)
     assert kinds(diagnosis) == [("summary index", INDEX)]
     (repaired,) = repair(memory, diagnosis).repaired

@@ -11,7 +11,7 @@ from statekeep import Journals, Session, Sessions, StateStore, open_store
 from statekeep.doctor import Diagnosis, diagnose, repair
 from statekeep.format.journal import decode_head
 from statekeep.heads.journals import journal_heads
-from statekeep.heads.records import CachedRecords, encode_index
+from statekeep.heads.records import encode_index
 from statekeep.retention.copies import copy_key
 from statekeep.retention.stamp import Stamp
 from statekeep.retention.sweeping import CANDIDATES
@@ -49,7 +49,7 @@ def fill(store: StateStore) -> None:
     store.delete(journal_key("others", thrown))
     store.put(f"{ATTACHMENTS}/{decode_head(blob.data).header.uid}/{'0' * 32}.png", b"x")
     if power(store, SupportsQuery) is None:  # which has none
-        store.put(journal_heads("agents").index, encode_index(CachedRecords()))
+        store.put(journal_heads("agents").index, encode_index())
     sweep_away(store)
 
 
@@ -323,7 +323,7 @@ class TestFilesBesideJournals:
     def test_a_damaged_index_is_removed(self, store: StateStore) -> None:
         fill(store)
         place = journal_heads("agents").index
-        store.put(place, encode_index(CachedRecords())[:-1])
+        store.put(place, encode_index()[:-1])
         diagnosis = diagnose(store)
         assert kinds(diagnosis) == [("summary index", place)]
         (repaired,) = repair(store, diagnosis).repaired

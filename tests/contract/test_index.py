@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import secrets
+import time
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -37,25 +39,25 @@ from statekeep.heads import index as index_module
 from statekeep.heads import records as records_module
 from statekeep.heads.collection import SESSION_HEADS
 from statekeep.heads.index import SummaryIndex
+from statekeep.heads.known import Known
 from statekeep.heads.records import decode_index
 from statekeep.store import Entry, StoreWrapper
 from statekeep.store.keys import SESSIONS, session_key
-from statekeep_backends.local import files
+from statekeep_backends.local import files, surveying, walking
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from statekeep import SessionSummary
     from statekeep.store import Blob, Expect
 
 INDEX = SESSION_HEADS.index
+CHANGES = SESSION_HEADS.changes
 RIGHT_TYPES: list[set[type[Any]]] = [
-    {str},  # key
-    {str},  # fingerprint
     {str, type(None)},  # version, None if it is the fingerprint
-    {str},  # id
+    {str, type(None)},  # id, None if the key tells
     {str},  # user_id
     {int},  # length
     {str, type(None)},  # active_seed_id
@@ -70,6 +72,8 @@ RIGHT_TYPES: list[set[type[Any]]] = [
     {bool, type(None)},  # last_evaluation
     {type(None)},  # name, which only journals have
 ]
+_TICK_NS = 12_000_000
+"""More than a step of the clock of any filesystem on which the tests run."""
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -79,6 +83,14 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "_FEW", 0)
     monkeypatch.setattr(records_module, "_ROWS", 2)
     monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+    monkeypatch.setattr(index_module, "_MANY", 0)
+    monkeypatch.setattr(surveying, "fingerprint_if_settled", _mark_after_a_tick)
+
+
+def _mark_after_a_tick(status: os.stat_result, now_ns: int) -> str | None:
+    """A folder in which another file comes in the same step of the clock looks unchanged."""
+    settled = max(status.st_mtime_ns, status.st_ctime_ns) + _TICK_NS < now_ns
+    return files.fingerprint(status) if settled else None
 
 
 class CountingStore(MemoryStore):
@@ -137,7 +149,9 @@ steps = st.lists(
             ["save", "delete", "garbage", "same size", "swap", "restore", "drop the index"]
         ),
         st.integers(0, 3),
-        st.sampled_from(["list one", "list other", "list both", "list new", "do not list"]),
+        st.sampled_from(
+            ["list one", "list other", "list both", "list new", "list later", "do not list"]
+        ),
     ),
     min_size=3,
     max_size=25,
@@ -200,6 +214,9 @@ class TestAListingEqualsAFullRead:
                         assert listed(other) == read_all(store)
                     if then == "list new":
                         assert listed(Sessions(store)) == read_all(store)
+                    if then == "list later":
+                        time.sleep(_TICK_NS / 1e9)
+                        assert listed(one) == listed(other) == read_all(store)
                 expected = read_all(store)
                 assert listed(one) == listed(other) == listed(Sessions(second)) == expected
 
@@ -286,14 +303,33 @@ class TestReads:
         store.asked.clear()
         fill(store, 30, start=3000)
         sessions.list()
-        assert f"put {INDEX}" not in store.asked
+        assert f"put {CHANGES}" not in store.asked
         for n in range(5):
             store.delete(session_key(f"s{n}"))
         sessions.list()
-        assert store.asked.count(f"put {INDEX}") == 1
+        assert store.asked.count(f"put {CHANGES}") == 1
+        assert f"put {INDEX}" not in store.asked
+        blob = store.get(CHANGES)
+        assert blob
+        changes = decode_index(blob.data)
+        assert (len(changes.rows), len(changes.gone)) == (30, 5)
+        assert listed(Sessions(store)) == read_all(store)
+
+    def test_it_is_written_anew_when_more_than_one_in_ten_changed(self) -> None:
+        store = CountingStore()
+        fill(store, 1000)
+        sessions = Sessions(store)
+        sessions.list()
+        for start in range(1000, 1160, 40):
+            fill(store, 40, start=start)
+            sessions.list()
         blob = store.get(INDEX)
         assert blob
-        assert len(decode_index(blob.data)) == 3025
+        assert len(decode_index(blob.data).rows) == 1120
+        blob = store.get(CHANGES)
+        assert blob
+        assert len(decode_index(blob.data).rows) == 40
+        assert listed(Sessions(store)) == read_all(store)
 
     def test_planning_and_filters_read_no_bodies(self) -> None:
         store = CountingStore()
@@ -315,7 +351,7 @@ class TestReads:
             sessions = Sessions(store)
             sessions.list(limit=1)
             assert isinstance(sessions._heads, SummaryIndex)
-            sessions._heads._cached = records_module.CachedRecords()
+            sessions._heads._cached = Known()
             gc.collect()
             tracemalloc.start()
             try:
@@ -345,6 +381,35 @@ def location_of_fsspec() -> str:
     return f"fsspec+memory://{secrets.token_hex(8)}"
 
 
+class Parts:
+    """An index taken apart, to be put together with the checksums that its parts have then."""
+
+    def __init__(self, about: Any, keys: Any, fingerprints: Any, blocks: Any) -> None:
+        self.about = about
+        self.keys = keys
+        self.fingerprints = fingerprints
+        self.blocks = blocks
+        self.left_out: str | None = None
+
+    @classmethod
+    def of(cls, data: bytes) -> Parts:
+        _, about, keys, fingerprints, *blocks = map(json.loads, data.split(b"\n"))
+        return cls(about, keys, fingerprints, blocks)
+
+    def joined(self) -> bytes:
+        blocks = [json.dumps(block).encode() for block in self.blocks]
+        if isinstance(sizes := self.about["blocks"], list):
+            # What is no size of a block stays what it is.
+            for size, block in zip(sizes, blocks, strict=False):
+                if len(size) == 3:
+                    size[2] = zlib.crc32(block)
+        about = {name: value for name, value in self.about.items() if name != self.left_out}
+        parts = (about, self.keys, self.fingerprints)
+        head = b"\n".join(json.dumps(part).encode() for part in parts)
+        described = {"format": "statekeep summaries 5", "crc32": zlib.crc32(head)}
+        return b"\n".join([json.dumps(described).encode(), head, *blocks])
+
+
 class TestADamagedIndex:
     @pytest.fixture
     def store(self) -> Iterator[StateStore]:
@@ -365,7 +430,7 @@ class TestADamagedIndex:
         assert [record.message for record in caplog.records] == [
             f"{INDEX} on {store} is made anew: damaged, or no index"
         ]
-        assert len(decode_index(self._data(store))) == 40
+        assert len(decode_index(self._data(store)).rows) == 40
         assert listed(Sessions(store)) == read_all(store)
         assert len(caplog.records) == 1
 
@@ -398,81 +463,200 @@ class TestADamagedIndex:
         store.put(INDEX, data)
         self._is_made_anew(store, caplog)
 
+    @pytest.mark.parametrize("blocks", [[], [5], [{}], [[]], [[[1], [2]]], [[[]] * 14], [[], []]])
+    def test_with_other_blocks_is_made_anew(
+        self, store: StateStore, blocks: list[Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        parts = Parts.of(self._data(store))
+        parts.blocks = blocks
+        self._forge(store, parts)
+        self._is_made_anew(store, caplog)
+
     @pytest.mark.parametrize(
-        "lines",
+        ("name", "values"),
         [
-            [],
-            [5],
-            [[], 5],
-            [[], {}],
-            [[], [[1], [2]]],
-            [[], [[[]]] * 14],
-            [[], [["a key"], ["a mark"], ["a version"], *([[]] * 11)]],
+            ("names", [5, [], True]),
+            ("base", [5, [], True]),
+            ("gone", [5, None, "x", ["x"], [1.5]]),
+            ("problems", [5, None, "x"]),
+            ("blocks", [5, None, "x", [[40]], [[40, 5, 5, 5]], [[0, 0, 0], [40, 0, 0]]]),
         ],
     )
-    def test_with_other_lines_is_made_anew(
-        self, store: StateStore, lines: list[Any], caplog: pytest.LogCaptureFixture
+    def test_that_is_described_otherwise_is_made_anew(
+        self, store: StateStore, name: str, values: list[Any], caplog: pytest.LogCaptureFixture
     ) -> None:
-        header, _, _ = self._data(store).partition(b"\n")
-        body = b"\n".join(json.dumps(line).encode() for line in lines)
-        described = json.loads(header) | {"crc32": zlib.crc32(body)}
-        store.put(INDEX, json.dumps(described).encode() + b"\n" + body)
+        for value in values:
+            parts = Parts.of(self._data(store))
+            parts.about[name] = value
+            self._forge(store, parts)
+            self._is_made_anew(store, caplog)
+
+    @pytest.mark.parametrize("name", ["names", "base", "gone", "problems", "blocks"])
+    def test_that_lacks_a_part_is_made_anew(
+        self, store: StateStore, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        parts = Parts.of(self._data(store))
+        parts.left_out = name
+        self._forge(store, parts)
+        self._is_made_anew(store, caplog)
+
+    @pytest.mark.parametrize("keys", [5, {}, [], ["a key"], [5] * 40])
+    def test_of_other_keys_is_made_anew(
+        self, store: StateStore, keys: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        parts = Parts.of(self._data(store))
+        parts.keys = keys
+        self._forge(store, parts)
+        self._is_made_anew(store, caplog)
+
+    @pytest.mark.parametrize("fingerprints", [5, [], "", "one", "\n" * 39, "\n" * 40])
+    def test_of_other_fingerprints_is_made_anew(
+        self, store: StateStore, fingerprints: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        parts = Parts.of(self._data(store))
+        parts.fingerprints = fingerprints
+        self._forge(store, parts)
         self._is_made_anew(store, caplog)
 
     def test_of_a_column_less_is_made_anew(
         self, store: StateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
-        header, problems, columns = self._data(store).split(b"\n")
-        body = problems + b"\n" + json.dumps(json.loads(columns)[:-1]).encode()
-        described = json.loads(header) | {"crc32": zlib.crc32(body)}
-        store.put(INDEX, json.dumps(described).encode() + b"\n" + body)
+        parts = Parts.of(self._data(store))
+        del parts.blocks[0][-1]
+        self._forge(store, parts)
         self._is_made_anew(store, caplog)
 
-    @pytest.mark.parametrize("place", range(14))
+    @pytest.mark.parametrize("place", range(len(RIGHT_TYPES)))
     @pytest.mark.parametrize("value", [5, "5", True, None, [], {}, 1.5, 2**63])
     def test_of_another_type_is_made_anew(
         self, store: StateStore, place: int, value: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        header, problems, line = self._data(store).split(b"\n")
-        columns = json.loads(line)
-        too_late = value == 2**63 and place in {8, 9, 11, 12}
+        parts = Parts.of(self._data(store))
+        too_late = value == 2**63 and place in {6, 7, 9, 10}
         if type(value) in RIGHT_TYPES[place] and not too_late:
             return
-        columns[place][0] = value
-        self._forge(store, header, problems, columns)
+        parts.blocks[0][place][0] = value
+        self._forge(store, parts)
         self._is_made_anew(store, caplog)
 
     def test_that_names_a_document_twice_is_made_anew(
         self, store: StateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
-        header, problems, line = self._data(store).split(b"\n")
-        columns = [[*column, column[-1]] for column in json.loads(line)]
-        self._forge(store, header, problems, columns)
+        parts = Parts.of(self._data(store))
+        parts.keys.append(parts.keys[-1])
+        parts.fingerprints += "\n" + parts.fingerprints.rpartition("\n")[2]
+        parts.blocks = [[[*column, column[-1]] for column in parts.blocks[0]]]
+        parts.about["blocks"] = [[41, len(parts.fingerprints), 0]]
+        self._forge(store, parts)
         self._is_made_anew(store, caplog)
 
     def test_in_another_order_is_made_anew(
         self, store: StateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
-        header, problems, line = self._data(store).split(b"\n")
-        self._forge(store, header, problems, [column[::-1] for column in json.loads(line)])
+        parts = Parts.of(self._data(store))
+        parts.blocks = [[column[::-1] for column in parts.blocks[0]]]
+        self._forge(store, parts)
+        self._is_made_anew(store, caplog)
+
+    @pytest.mark.usefixtures("eager")
+    def test_with_its_blocks_in_another_order_is_made_anew(
+        self, store: StateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        fill(store, 1)
+        store.delete(INDEX)
+        Sessions(store).list()
+        parts = Parts.of(self._data(store))
+        assert len(parts.blocks) == 20
+        parts.blocks[4], parts.blocks[5] = parts.blocks[5], parts.blocks[4]
+        marks = parts.fingerprints.split("\n")
+        for each in (parts.keys, marks):
+            each[8:12] = [*each[10:12], *each[8:10]]
+        parts.fingerprints = "\n".join(marks)
+        self._forge(store, parts)
         self._is_made_anew(store, caplog)
 
     @pytest.mark.parametrize(
         "row", [[None, "sessions/x.json", "v", "why"], ["m", 5, "v", "why"], ["m", "k", 5, "why"],
-                ["m", "k", "v", None], ["m", "k", "v"], ["m", "k", "v", "why", "more"], 5, {}],
+                ["m", "k", "v", None], ["m", "k", "v"], ["m", "k", "v", "why", "more"], 5, {},
+                ["m", "sessions/s1.json", "v", "why"]],
     )  # fmt: skip
     def test_with_another_problem_is_made_anew(
         self, store: StateStore, row: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        header, _, line = self._data(store).split(b"\n")
-        self._forge(store, header, json.dumps([row]).encode(), json.loads(line))
+        parts = Parts.of(self._data(store))
+        parts.about["problems"] = [row]
+        self._forge(store, parts)
         self._is_made_anew(store, caplog)
 
+    @pytest.mark.parametrize("limit", [1, 30])
+    def test_in_a_block_is_found_out_by_the_page_that_comes_to_it(
+        self,
+        store: StateStore,
+        limit: int,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(records_module, "_ROWS", 20)
+        store.delete(INDEX)
+        expected = Sessions(store).list(limit=limit)
+        sound = self._data(store)
+        place = sound.rindex(b"user-1")
+        store.put(INDEX, sound[:place] + b"user-X" + sound[place + 6 :])
+        caplog.clear()
+        assert Sessions(store).list(limit=limit) == expected
+        assert len(caplog.records) == (limit > 20)
+        assert listed(Sessions(store)) == read_all(store)
+        assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize("user_id", [None, "user-1"])
+    def test_in_a_block_is_found_out_by_whoever_counts(
+        self, store: StateStore, user_id: str | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        expected = Sessions(store).count(user_id=user_id)
+        sound = self._data(store)
+        place = sound.rindex(b"user-1")
+        store.put(INDEX, sound[:place] + b"user-X" + sound[place + 6 :])
+        assert Sessions(store).count(user_id=user_id) == expected
+        assert len(caplog.records) == 1
+
+    @pytest.fixture
+    def _beside(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As many changes as there are sessions are written beside the index."""
+        monkeypatch.setattr(index_module, "_PART", 1)
+
+    @pytest.mark.usefixtures("_beside")
+    def test_of_changes_is_made_anew(
+        self, store: StateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sessions = Sessions(store)
+        for start in (0, 9):
+            fill(store, 9, start=start)
+            sessions.list()
+        data = store.get(CHANGES)
+        assert data
+        store.put(CHANGES, data.data[:-1])
+        assert [each.kind for each in diagnose(store).problems] == ["summary index"]
+        caplog.clear()
+        assert listed(Sessions(store)) == read_all(store)
+        assert [CHANGES in record.message for record in caplog.records] == [True]
+
+    @pytest.mark.usefixtures("_beside")
+    def test_of_changes_of_another_index_is_taken_for_what_it_is(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        for start in (0, 9):
+            fill(store, 9, start=start)
+            sessions.list()
+        changes = store.get(CHANGES)
+        assert changes
+        store.delete(INDEX)
+        Sessions(store).list()
+        store.put(CHANGES, changes.data)
+        fill(store, 20)
+        assert listed(Sessions(store)) == read_all(store)
+
     @staticmethod
-    def _forge(store: StateStore, header: bytes, problems: bytes, columns: list[Any]) -> None:
-        body = problems + b"\n" + json.dumps(columns).encode()
-        described = json.loads(header) | {"crc32": zlib.crc32(body)}
-        store.put(INDEX, json.dumps(described).encode() + b"\n" + body)
+    def _forge(store: StateStore, parts: Parts) -> None:
+        store.put(INDEX, parts.joined())
         assert [each.kind for each in diagnose(store).problems] == ["summary index"]
 
     def test_of_a_store_that_cannot_be_written_is_no_error(
@@ -596,3 +780,183 @@ def test_what_is_written_after_the_scan_is_as_young_as_what_is_read() -> None:
     )
     assert plan.victims == ()
     assert [each.reason for each in plan.protected] == ["changed within 1:00:00"]
+
+
+def _edit(path: Path, user: bytes) -> None:
+    """In place."""
+    data = path.read_bytes()
+    time.sleep(_TICK_NS / 1e9)
+    with path.open("r+b") as file:
+        file.write(re.sub(rb"user-\d", user, data))
+
+
+def _copy(path: Path, to: Path) -> None:
+    to.write_bytes(path.read_bytes().replace(path.stem.encode(), to.stem.encode()))
+
+
+def _swap(one: Path, other: Path) -> None:
+    aside = one.with_suffix(".aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+
+
+def _link(path: Path) -> None:
+    aside = path.parent.parent / path.name
+    path.rename(aside)
+    path.symlink_to(aside)
+
+
+def _replace(folder: Path) -> None:
+    """By another folder with other files."""
+    folder.rename(folder.with_suffix(".old"))
+    folder.mkdir()
+    _copy(folder.with_suffix(".old") / "s1.json", folder / "s8.json")
+
+
+def _replace_by_an_old_one(folder: Path) -> None:
+    _replace(folder)
+    os.utime(folder, (0, 0))
+
+
+class TestNamesThatAreKnown:
+    """On a disk, whose folders tell by their times that nothing has come or gone."""
+
+    @pytest.fixture
+    def base(self, tmp_path: Path) -> Path:
+        return tmp_path / "store"
+
+    @pytest.fixture
+    def store(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateStore]:
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+        monkeypatch.setattr(index_module, "_FEW", 0)
+        monkeypatch.setattr(index_module, "_MANY", 0)
+        monkeypatch.setattr(surveying, "fingerprint_if_settled", _mark_after_a_tick)
+        with open_store(f"file:{base}?durability=rename") as store:
+            fill(store, 5)
+            time.sleep(_TICK_NS / 1e9)
+            Sessions(store).list()
+            yield store
+
+    @pytest.fixture
+    def read_folders(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The folders that are read."""
+        found: list[str] = []
+
+        def noting(folders: Any, prefix: str = "") -> Iterator[walking.Contents]:
+            for contents in walk(folders, prefix):
+                found.append(contents.path)
+                yield contents
+
+        walk = walking.walk
+        monkeypatch.setattr("statekeep_backends.local.store.walk", noting)
+        return found
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda folder: _edit(folder / "s1.json", b"user-1"),
+            lambda folder: _edit(folder / "s1.json", b"user-X"),
+            lambda folder: _edit(folder / "s1.json", b"user-longer"),
+            lambda folder: (folder / "s2.json").chmod(0o640),
+            lambda folder: os.utime(folder / "s2.json"),
+        ],
+    )
+    def test_spare_the_folder_and_no_file(
+        self,
+        store: StateStore,
+        base: Path,
+        read_folders: list[str],
+        change: Callable[[Path], object],
+    ) -> None:
+        change(base / SESSIONS)
+        for sessions in (Sessions(store), Sessions(store)):
+            listing = listed(sessions)
+            assert read_folders == []
+            assert listing == read_all(store)
+            assert listed(sessions) == listing
+            read_folders.clear()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda folder: (folder / "s1.json").unlink(),
+            lambda folder: (folder / "s1.json").rename(folder / "s2.json"),
+            lambda folder: (folder / "s1.json").rename(folder / "s9.json"),
+            lambda folder: _swap(folder / "s1.json", folder / "s2.json"),
+            lambda folder: _copy(folder / "s1.json", folder / "s9.json"),
+            lambda folder: (folder / "s1.json").rename(folder.parent / "s1.json"),
+            lambda folder: (folder / "inner").mkdir(),
+            lambda folder: _link(folder / "s1.json"),
+            _replace,
+            _replace_by_an_old_one,
+        ],
+    )
+    def test_are_known_no_longer_when_one_comes_or_goes(
+        self,
+        store: StateStore,
+        base: Path,
+        read_folders: list[str],
+        change: Callable[[Path], object],
+    ) -> None:
+        sessions = Sessions(store)
+        sessions.list()
+        change(base / SESSIONS)
+        assert listed(sessions) == listed(Sessions(store)) == read_all(store)
+        assert SESSIONS in read_folders
+        read_folders.clear()
+
+    def test_are_written_down_by_the_next_who_reads_them(
+        self, store: StateStore, read_folders: list[str]
+    ) -> None:
+        fill(store, 1, start=7)
+        time.sleep(_TICK_NS / 1e9)
+        for expected in ([SESSIONS], []):
+            read_folders.clear()
+            assert len(Sessions(store).list()) == 6
+            assert read_folders == expected
+
+    def test_are_not_known_of_a_folder_that_holds_another(
+        self, store: StateStore, base: Path, read_folders: list[str]
+    ) -> None:
+        inner = base / SESSIONS / "inner"
+        inner.mkdir()
+        time.sleep(_TICK_NS / 1e9)
+        for _ in range(2):
+            read_folders.clear()
+            Sessions(store).list()
+            assert read_folders == [SESSIONS, f"{SESSIONS}/inner"]
+
+    def test_are_not_known_of_a_folder_that_has_just_changed(
+        self, store: StateStore, read_folders: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 3600 * 10**9)
+        monkeypatch.setattr(surveying, "fingerprint_if_settled", files.fingerprint_if_settled)
+        store.delete(INDEX)
+        for _ in range(2):
+            read_folders.clear()
+            assert len(Sessions(store).list()) == 5
+            assert read_folders == [SESSIONS]
+
+    def test_say_when_files_were_written_all_the_same(self, store: StateStore) -> None:
+        sessions = Sessions(store)
+        assert isinstance(sessions._heads, SummaryIndex)
+        for _ in range(2):
+            times = {entry.key: entry.modified_ns for entry in store.scan(SESSIONS)}
+            assert sessions._heads.read(times=True).modified == times
+            sessions.list()
+
+    @pytest.mark.parametrize("moment", [-(10**9), 0, 2**62])
+    def test_of_files_of_any_time(self, store: StateStore, base: Path, moment: int) -> None:
+        os.utime(base / SESSIONS / "s1.json", ns=(moment, moment))
+        for sessions in (Sessions(store), Sessions(store)):
+            assert listed(sessions) == listed(sessions) == read_all(store)
+
+    def test_of_very_many_are_looked_at_in_parts(
+        self, store: StateStore, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(surveying, "_AT_ONCE", 2)
+        for name in ("s0", "s2", "s4"):
+            assert listed(Sessions(store)) == read_all(store)
+            _edit(base / SESSIONS / f"{name}.json", b"user-X")
+            assert listed(Sessions(store)) == read_all(store)

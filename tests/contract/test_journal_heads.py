@@ -39,7 +39,7 @@ from statekeep.format.journal import Header, encode_head
 from statekeep.format.summary import FOREVER
 from statekeep.heads import index as index_module
 from statekeep.heads.journals import journal_heads
-from statekeep.heads.records import CachedRecords, decode_index, encode_index
+from statekeep.heads.records import decode_index, encode_index
 from statekeep.retention import Victim
 from statekeep.store import Capabilities
 from statekeep.store.keys import journal_key
@@ -333,7 +333,7 @@ class TestTheIndex:
         Journals(store, "agents").list("0")
         blob = store.get(journal_heads("agents").index)
         assert blob is not None
-        assert len(decode_index(blob.data)) == 40
+        assert len(decode_index(blob.data).rows) == 40
 
     def test_is_refused_if_it_is_not_one_of_journals(self) -> None:
         store = MemoryStore()
@@ -341,10 +341,10 @@ class TestTheIndex:
         snapshot = index_module.SummaryIndex(store, journal_heads("agents"), None).read()  # type: ignore[arg-type]
         (record,) = snapshot.records
         for wrong in ('["a",1]', '"a"', "nonsense", None):
-            data = encode_index(CachedRecords([record._replace(name=wrong)]))
+            data = encode_index([record._replace(name=wrong)])
             with pytest.raises(CorruptDataError, match="no index"):
                 decode_index(data)
-        assert [*decode_index(encode_index(CachedRecords([record]))).records] == [record]
+        assert [*decode_index(encode_index([record])).rows.records()] == [record]
 
 
 class TestHeads:

@@ -211,15 +211,16 @@ def _examine_document(key: str, blob: Blob, *, documents: bool) -> Iterator[Find
 
 
 def _is_index(key: str) -> bool:
-    if key == SESSION_HEADS.index:
+    if key in {SESSION_HEADS.index, SESSION_HEADS.changes}:
         return True
     folder, _, name = key.rpartition("/")
     if folder != f"{CACHE}/journals":
         return False
     try:
-        return journal_heads(name.rpartition("-")[0]).index == key
+        heads = journal_heads(name.removesuffix("-changes.jsonl").rpartition("-")[0])
     except InvalidKeyError:
         return False
+    return key in {heads.index, heads.changes}
 
 
 def _unless_sound(

@@ -35,8 +35,13 @@ class Collection:
     holds: Callable[[str], bool]
     read: Callable[[str, Blob], HeadRecord]
 
+    @property
+    def changes(self) -> str:
+        """The key of what has changed since the index was persisted."""
+        return f"{self.index.removesuffix('.jsonl')}-changes.jsonl"
+
 
 SESSION_HEADS: Final = Collection(
-    SESSIONS, f"{CACHE}/summaries-4.jsonl", is_session_key, read_record
+    SESSIONS, f"{CACHE}/summaries-5.jsonl", is_session_key, read_record
 )
 """The sessions of a store."""

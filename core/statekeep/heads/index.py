@@ -7,19 +7,23 @@ fingerprint under which the document was read; it can be deleted at any time.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from statekeep.errors import CorruptDataError, StateStoreError
+from statekeep.errors import StateStoreError
 from statekeep.format.record import IndexSnapshot
+from statekeep.heads.known import Known
 from statekeep.heads.pages import selected
 from statekeep.heads.reading import ProblemReports, read_heads
-from statekeep.heads.records import CachedRecords, decode_index, encode_index
+from statekeep.heads.records import DamagedIndexError, encode_index, open_index
+from statekeep.store.powers import SupportsSurvey, power
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sized
+    from collections.abc import Callable, Mapping
 
+    from statekeep.format.record import Problem
     from statekeep.heads.collection import Collection
     from statekeep.observe.emitter import Emitter
     from statekeep.store.protocol import StateStore
@@ -27,10 +31,37 @@ if TYPE_CHECKING:
 
 __all__ = ["SummaryIndex"]
 
+T = TypeVar("T")
+
 _logger = logging.getLogger(__name__)
 
 # So many documents are read about as fast as the index.
 _FEW = 16
+# Changes are written beside an index until they are more than one of so many records.
+_PART = 10
+# Of fewer documents the names are read about as fast as the time of their folder is written down.
+_MANY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the store says is there.
+
+    Attributes:
+        count: How many heads.
+        missing: The keys of those that have to be read.
+        known: What is known of the others.
+        lost: How much is known no longer.
+        names: The `Survey.names`, if the store gave any.
+        stored: The persisted ones, if the index was read for this.
+    """
+
+    count: int
+    missing: list[str]
+    known: Known
+    lost: int
+    names: str | None = None
+    stored: str | None = None
 
 
 class SummaryIndex:
@@ -47,8 +78,9 @@ class SummaryIndex:
     def __init__(self, store: StateStore, collection: Collection, emitter: Emitter) -> None:
         self._store = store
         self._collection = collection
-        self._cached = CachedRecords()
+        self._cached = Known()
         self._unsaved = 0
+        self._is_damaged = False
         self._reports = ProblemReports(store, emitter)
 
     def read(self, below: str | None = None, *, times: bool = False) -> IndexSnapshot:
@@ -62,86 +94,222 @@ class SummaryIndex:
             UnavailableError, AccessDeniedError: As `StateStore.scan`. An index that cannot be
                 read or written is no error.
         """
-        modified: dict[str, int | None] = {}
-        fingerprints: dict[str, str | None] = {}
-        holds = self._collection.holds
-        # By key, because a folder that is written while it is scanned may name a file twice.
-        for entry in self._store.scan(self._collection.prefix if below is None else below):
-            if holds(entry.key):
-                fingerprints[entry.key] = entry.fingerprint
-                if times:
-                    modified[entry.key] = entry.modified_ns
-        before = self._cached
-        known = before.retain_matching(fingerprints)
-        if below is None:
-            self._unsaved += len(before) - len(known)
-        missing = _missing(known, fingerprints)
-        if _are_many(len(missing), fingerprints):
-            persisted = self._load()
-            wanted = {key: fingerprints[key] for key in missing} if known else fingerprints
-            more = persisted.retain_matching(wanted)
-            if below is None:
-                self._unsaved += len(persisted) - len(known) - len(more)
-            known += more
-            missing = _missing(known, fingerprints)
-        if below is not None:
-            missing.append(f"{below}.jsonl")  # no scan below it shows its fingerprint
-        fresh = read_heads(self._store, self._collection, missing, modified if times else None)
-        reusable = fresh.cacheable()
-        # Read once and set once: other threads do the same meanwhile.
-        self._cached = cached = known + reusable
-        if below is not None:
-            self._cached = before.outside(below) + cached
-        else:
-            self._unsaved += len(reusable)
-            if _are_many(self._unsaved, fingerprints):
-                self._save(cached)
-        everything = cached if len(reusable) == len(fresh) else known + fresh
-        problems = tuple(sorted((each for _, each in everything.problems), key=attrgetter("key")))
-        self._reports.tell(problems, below)
-        return IndexSnapshot(everything.records, problems, modified)
+
+        def read() -> IndexSnapshot:
+            modified: dict[str, int | None] = {}
+            known, problems = self._read(below, modified if times else None)
+            known.rows.check()
+            return IndexSnapshot(known.records(), problems, modified)
+
+        return self._undamaged(read)
 
     def select(
         self,
         wanted: Filter,
         order: Order,
         after: Position | None,
-        limit: int | None,  # noqa: ARG002 - all were read
+        limit: int | None,
         below: str | None,
     ) -> IndexSnapshot:
         """See `Heads.select`."""
-        snapshot = self.read(below)
-        return replace(snapshot, records=selected(snapshot.records, wanted, order, after))
+
+        def select() -> IndexSnapshot:
+            known, problems = self._read(below)
+            if limit is None:
+                known.rows.check()
+            found = selected(known.records(), wanted, order, after)
+            return IndexSnapshot(found if limit is None else [*islice(found, limit)], problems, {})
+
+        return self._undamaged(select)
 
     def count(self, wanted: Filter, below: str | None) -> int:
         """See `Heads.count`."""
-        return sum(1 for _ in self.select(wanted, "updated", None, None, below).records)
 
-    def _load(self) -> CachedRecords:
+        def count() -> int:
+            known, _ = self._read(below)
+            return sum(1 for _ in selected(known.records(), wanted, "updated", None))
+
+        return self._undamaged(count)
+
+    def _undamaged(self, work: Callable[[], T]) -> T:
+        """Do work; once more if a block of the index that it came to is damaged."""
         try:
-            blob = self._store.get(self._collection.index)
-            return CachedRecords() if blob is None else decode_index(blob.data)
-        except CorruptDataError as error:
-            index = self._collection.index
-            _logger.warning("%s on %s is made anew: %s", index, self._store, error.message)
+            return work()
+        except DamagedIndexError as error:
+            self._warn(self._collection.index, error)
+            self._cached, self._is_damaged = Known(), True
+            return work()
+
+    def _read(
+        self, below: str | None, modified: dict[str, int | None] | None = None
+    ) -> tuple[Known, tuple[Problem, ...]]:
+        # Read once and set once: other threads do the same meanwhile.
+        before = self._cached
+        able = power(self._store, SupportsSurvey) if below is None else None
+        if able is not None:
+            found = self._survey(able, before, modified)
+        else:
+            found = self._scan(before, below, modified)
+        missing = found.missing
+        if below is not None:
+            missing = [*missing, f"{below}.jsonl"]  # no scan below it shows its fingerprint
+        fresh = read_heads(self._store, self._collection, missing, modified)
+        reusable = fresh.cacheable()
+        known = cached = found.known
+        if reusable:
+            cached = known.plus(reusable.records, reusable.problems)
+        if below is None:
+            # Who knows less than there is would be told that nothing else is there.
+            is_complete = len(cached) == found.count
+            cached = replace(cached, names=found.names if is_complete else None)
+            self._unsaved += found.lost + len(reusable)
+            is_worth_it = cached.names not in {None, found.stored} and found.count >= _MANY
+            if _are_many(self._unsaved, found.count) or (is_worth_it and not before):
+                cached = self._save(cached)
+        self._cached = cached
+        everything = cached
+        if len(reusable) != len(fresh):
+            everything = known.plus(fresh.records, fresh.problems)
+        if below is not None:
+            everything = everything.only(_is_below(below))
+        problems = sorted((each for _, each in everything.problems), key=attrgetter("key"))
+        self._reports.tell(tuple(problems), below)
+        return everything, tuple(problems)
+
+    def _survey(
+        self, able: SupportsSurvey, before: Known, modified: dict[str, int | None] | None
+    ) -> _Found:
+        stored = None
+        if not before:
+            before = stored = self._load_changes(self._load())
+        known = before.survey()
+        survey = able.survey(self._collection.prefix, known if known.names else None)
+        holds = self._collection.holds
+        if modified is not None:
+            times = zip(survey.keys, survey.modified_ns, strict=True)
+            modified.update((key, time) for key, time in times if holds(key))
+        if known.names is None or survey.names != known.names or survey.keys != known.keys:
+            pairs = zip(survey.keys, survey.fingerprints.split("\n"), strict=False)
+            marks = {key: mark or None for key, mark in pairs if holds(key)}
+            found = self._compare(before, marks, None, stored)
+            return replace(found, names=survey.names, stored=before.names)
+        if survey.fingerprints == known.fingerprints:
+            return _Found(len(before), [], before, 0, survey.names, survey.names)
+        texts = (survey.fingerprints, known.fingerprints)
+        seen = zip(known.keys, *(text.split("\n") for text in texts), strict=True)
+        changed = {key: None for key, mark, before_it in seen if mark != before_it}
+        remaining = before.only(lambda key: key not in changed)
+        lost = len(before) - len(remaining)
+        return _Found(len(before), [*changed], remaining, lost, survey.names, survey.names)
+
+    def _scan(
+        self, before: Known, below: str | None, modified: dict[str, int | None] | None
+    ) -> _Found:
+        holds = self._collection.holds
+        fingerprints: dict[str, str | None] = {}
+        # By key, because a folder that is written while it is scanned may name a file twice.
+        for entry in self._store.scan(self._collection.prefix if below is None else below):
+            if holds(entry.key):
+                fingerprints[entry.key] = entry.fingerprint
+                if modified is not None:
+                    modified[entry.key] = entry.modified_ns
+        return self._compare(before, fingerprints, below)
+
+    def _compare(
+        self,
+        before: Known,
+        fingerprints: Mapping[str, str | None],
+        below: str | None,
+        stored: Known | None = None,
+    ) -> _Found:
+        """Compare what is known with what is there; also what is persisted, if that is worth it."""
+        concerned = None if below is None else _is_below(below)
+        known = before.retain(fingerprints, concerned)
+        lost = len(before) - len(known)
+        missing = _missing(known, fingerprints)
+        if stored is None and _are_many(len(missing), len(fingerprints)):
+            stored = self._load()
+            more = stored.retain(fingerprints, concerned)
+            if _are_many(len(_missing(more, fingerprints)), len(fingerprints)):
+                stored = self._load_changes(stored)
+                more = stored.retain(fingerprints, concerned)
+            lost += len(stored) - len(more)
+            if known:
+                more = more.only({*missing}.__contains__)
+                known = known.plus(more.records(), more.problems)
+            else:
+                known = more
+            missing = _missing(known, fingerprints)
+        return _Found(len(fingerprints), missing, known, lost)
+
+    def _load(self) -> Known:
+        if self._is_damaged:
+            return Known()
+        key = self._collection.index
+        try:
+            blob = self._store.get(key)
+            return Known() if blob is None else Known.of(open_index(blob.data), blob.version)
+        except DamagedIndexError as error:
+            self._warn(key, error)
         except StateStoreError as error:
             _logger.debug("the index cannot be read: %s", error)
-        return CachedRecords()
+        return Known()
 
-    def _save(self, known: CachedRecords) -> None:
-        self._unsaved = 0
+    def _load_changes(self, known: Known) -> Known:
+        """What is known, and what was persisted beside it."""
+        if known.base is None:
+            return known
+        key = self._collection.changes
         try:
-            self._store.put(self._collection.index, encode_index(known))
+            blob = self._store.get(key)
+            return known if blob is None else known.changed(open_index(blob.data))
+        except DamagedIndexError as error:
+            self._warn(key, error)
+        except StateStoreError as error:
+            _logger.debug("changes of the index cannot be read: %s", error)
+        return known
+
+    def _save(self, known: Known) -> Known:
+        """Write what is known, and give it as it was written."""
+        self._unsaved = 0
+        collection = self._collection
+        problems, names, base = known.problems, known.names, known.base
+        few = _FEW + len(known.rows) // _PART
+        try:
+            if base is not None and len(known.gone) + len(known.read) <= few:
+                changes = encode_index(
+                    known.read, problems, names=names, base=base, gone=known.gone
+                )
+                self._store.put(collection.changes, changes)
+                return known
+            data = encode_index(known.records(), problems, names=names)
+            saved = Known.of(open_index(data), self._store.put(collection.index, data))
+            self._is_damaged = False
+            if base is not None:
+                self._store.delete(collection.changes)
+        except DamagedIndexError:
+            raise
         except StateStoreError as error:
             _logger.debug("the index cannot be written: %s", error)
+            return known
+        return saved
+
+    def _warn(self, key: str, error: DamagedIndexError) -> None:
+        _logger.warning("%s on %s is made anew: %s", key, self._store, error.message)
 
 
-def _missing(known: CachedRecords, found: Mapping[str, str | None]) -> list[str]:
+def _missing(known: Known, found: Mapping[str, str | None]) -> list[str]:
     if len(known) == len(found):
         return []
     fingerprints = known.fingerprints()
     return [key for key in found if key not in fingerprints]
 
 
-def _are_many(count: int, found: Sized) -> bool:
-    return count > max(_FEW, len(found) // 100)
+def _are_many(count: int, found: int) -> bool:
+    return count > max(_FEW, found // 100)
+
+
+def _is_below(prefix: str) -> Callable[[str], bool]:
+    """Whether a key is below a prefix, or is that of the journal that is named like it."""
+    inside, itself = f"{prefix}/", f"{prefix}.jsonl"
+    return lambda key: key == itself or key.startswith(inside)

@@ -34,7 +34,7 @@ def journal_heads(collection: str) -> Collection:
         InvalidKeyError: It is no collection's name.
     """
     prefix = journal_prefix(collection)
-    index = f"{CACHE}/journals/{collection}-1.jsonl"
+    index = f"{CACHE}/journals/{collection}-2.jsonl"
     return Collection(prefix, index, is_journal_key, _read_record)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from statekeep.format.record import HeadRecord
     from statekeep.heads.collection import Collection
     from statekeep.heads.pages import Heads
-    from statekeep.heads.records import CachedRecords
+    from statekeep.heads.reading import FreshHeads
     from statekeep.observe.emitter import Emitter
     from statekeep.store.protocol import StateStore
     from statekeep.store.query import Order, Position, Record, Row
@@ -132,7 +132,7 @@ class QueriedHeads:
         parts = [records, selected(fresh.records, wanted, order, after)]
         return IndexSnapshot(merged(parts, order), tuple(problems), modified or {})
 
-    def _keep(self, fresh: CachedRecords) -> None:
+    def _keep(self, fresh: FreshHeads) -> None:
         """Give the store what was read, so that it is not read again."""
         records = [(each.key, each.version, encode_record(each)) for each in fresh.records]
         records += [

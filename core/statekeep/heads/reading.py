@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from statekeep._text import printable
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
 from statekeep.format.record import Problem, sort_newest_first
-from statekeep.heads.records import CachedRecords
 from statekeep.observe.events import ProblemFound
 from statekeep.store.powers import get_many
 from statekeep.timestamps import to_nanoseconds
@@ -18,12 +18,43 @@ if TYPE_CHECKING:
 
     from statekeep.format.record import HeadRecord
     from statekeep.heads.collection import Collection
+    from statekeep.heads.records import KnownProblem
     from statekeep.observe.emitter import Emitter
     from statekeep.store.protocol import StateStore, Version
 
-__all__ = ["ProblemReports", "read_heads"]
+__all__ = ["FreshHeads", "ProblemReports", "read_heads"]
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FreshHeads:
+    """What was read.
+
+    Attributes:
+        records: Newest first.
+        problems: What could not be read.
+    """
+
+    records: list[HeadRecord]
+    problems: list[KnownProblem]
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.problems)
+
+    def __add__(self, other: FreshHeads) -> FreshHeads:
+        records = [*self.records, *other.records]
+        sort_newest_first(records)
+        return FreshHeads(records, self.problems + other.problems)
+
+    def cacheable(self) -> FreshHeads:
+        """What may be used again: the store gave a fingerprint with it, and that is one line."""
+        if all(_is_line(each.fingerprint) for each in self.records) and not self.problems:
+            return self
+        return FreshHeads(
+            [record for record in self.records if _is_line(record.fingerprint)],
+            [each for each in self.problems if _is_line(each[0])],
+        )
 
 
 def read_heads(
@@ -33,7 +64,7 @@ def read_heads(
     modified: dict[str, int | None] | None = None,
     *,
     is_second: bool = False,
-) -> CachedRecords:
+) -> FreshHeads:
     """Read the documents at some keys; what is gone by now is left out.
 
     Args:
@@ -48,7 +79,7 @@ def read_heads(
     """
     damaged: list[str] = []
     records: list[HeadRecord] = []
-    problems: list[tuple[str | None, Problem]] = []
+    problems: list[KnownProblem] = []
     for key, blob in get_many(store, keys):
         if blob is None:
             continue
@@ -65,10 +96,14 @@ def read_heads(
                 continue
             problems.append((blob.fingerprint, Problem(key, blob.version, error.message)))
     sort_newest_first(records)
-    read = CachedRecords(records, problems)
+    read = FreshHeads(records, problems)
     if damaged:
         read += read_heads(store, collection, damaged, modified, is_second=True)
     return read
+
+
+def _is_line(fingerprint: str | None) -> bool:
+    return fingerprint is not None and "\n" not in fingerprint
 
 
 class ProblemReports:

@@ -1,197 +1,243 @@
-"""What is known of heads, in memory and as the persisted index has it.
+"""What is known of heads, as the persisted index has it.
 
-The persisted form is JSON Lines: what it is and a checksum of the rest, then the problems, then
-records by columns. What does not look like that in every value is damage, and made anew.
+A document of the index is lines of JSON: a checksum, what it is, the keys, their fingerprints, and
+the records in blocks, each by columns. The first four say which documents are known and under which
+fingerprint, and all of them are read; a block is, and its checksum is looked at, when a record in
+it is asked for. What does not look like that in every value is damage, and made anew.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import compress, islice
 from operator import eq
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
 from statekeep.errors import CorruptDataError
-from statekeep.format.record import TYPES, HeadRecord, Problem, sort_newest_first
+from statekeep.format.record import TYPES, HeadRecord, Problem
 from statekeep.store.protocol import Version
 from statekeep.timestamps import from_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 
-__all__ = ["CachedRecords", "decode_index", "encode_index"]
+__all__ = [
+    "DamagedIndexError",
+    "KnownProblem",
+    "Rows",
+    "StoredIndex",
+    "decode_index",
+    "encode_index",
+    "open_index",
+]
 
-_FORMAT = "statekeep summaries 4"
-_ROWS = 10_000
-"""Records in a line, so that no more than these are in memory twice while they are read."""
-_KEY, _FINGERPRINT, _VERSION, _ID = map(
-    HeadRecord._fields.index, ("key", "fingerprint", "version", "id")
+_FORMAT = "statekeep summaries 5"
+_ROWS = 256
+"""Records in a block: a page mostly needs one."""
+_HEAD = 4
+"""Lines before the blocks."""
+_OF_THE_HEAD = 2
+"""Fields of a record that are no columns of a block: its key and its fingerprint."""
+_FIELDS = HeadRecord._fields[_OF_THE_HEAD:]
+_TYPES = [*TYPES.values()][_OF_THE_HEAD:]
+_VERSION, _ID, _USER, _UPDATED, _NAME = map(
+    _FIELDS.index, ("version", "id", "user_id", "updated_at", "name")
 )
-_USER, _UPDATED, _NAME = map(HeadRecord._fields.index, ("user_id", "updated_at", "name"))
-_REPEATED = [
-    *map(HeadRecord._fields.index, ("user_id", "active_seed_id", "project_id", "last_phase"))
-]
-_TIMES = [
-    *map(HeadRecord._fields.index, ("created_at", "updated_at", "pinned_until", "expires_at"))
-]
+_REPEATED = [*map(_FIELDS.index, ("user_id", "active_seed_id", "project_id", "last_phase"))]
+_TIMES = [*map(_FIELDS.index, ("created_at", "updated_at", "pinned_until", "expires_at"))]
+_ENDING = ".json"
+
+KnownProblem = tuple[str | None, Problem]
+"""A problem, and the fingerprint under which it was found."""
 
 
-class PersistedRecords:
-    """Records by columns, as they are persisted; each is made when it is come to.
+class DamagedIndexError(CorruptDataError):
+    """An index is damaged; it is made anew."""
 
-    Most who list want a page, and two of the columns are enough to confirm all.
+
+class Rows:
+    """Records as they are persisted, newest first. Blocks are read when they are come to.
 
     Args:
-        blocks: The columns of some records each, in the order of `HeadRecord`.
+        keys: Of all.
+        fingerprints: Of all, in lines.
+        blocks: Their lines, each with how many records it has, the length of their fingerprints
+            in characters, and its checksum.
     """
 
-    __slots__ = ("_blocks",)
+    __slots__ = ("_blocks", "fingerprints", "keys")
 
-    def __init__(self, blocks: Sequence[Sequence[Sequence[Any]]]) -> None:
+    def __init__(
+        self,
+        keys: list[str],
+        fingerprints: str,
+        blocks: Sequence[tuple[Sequence[int], memoryview]] = (),
+    ) -> None:
+        self.keys = keys
+        self.fingerprints = fingerprints
         self._blocks = blocks
 
     def __len__(self) -> int:
-        return sum(len(columns[_KEY]) for columns in self._blocks)
+        return len(self.keys)
 
-    def __iter__(self) -> Iterator[HeadRecord]:
-        for columns in self._blocks:
+    def marks(self) -> list[str]:
+        """The fingerprints."""
+        return self.fingerprints.split("\n") if self.keys else []
+
+    def records(self, gone: Collection[int] = ()) -> Iterator[HeadRecord]:
+        """Read the records.
+
+        Args:
+            gone: The places of those that are left out.
+
+        Raises:
+            DamagedIndexError: A block is damaged.
+        """
+        # Thousands of sessions have few users, projects and phases.
+        shared: dict[Any, Any] = {}
+        last: tuple[int, str] | None = None
+        end, place = -1, 0
+        for (count, length, crc), line in self._blocks:
+            at, end = end + 1, end + 1 + length
+            marks = self.fingerprints[at:end].split("\n")
+            keys = self.keys[place : place + count]
+            columns = _read_block(line, crc, keys, marks)
+            last = _check_order(columns, last)
+            for repeated in _REPEATED:
+                columns[repeated] = [*map(shared.setdefault, columns[repeated], columns[repeated])]
             # As `HeadRecord._make` does it, but without a call of Python's for each of thousands.
-            yield from map(partial(tuple.__new__, HeadRecord), zip(*columns, strict=True))
+            found: Iterator[HeadRecord]
+            found = map(partial(tuple.__new__, HeadRecord), zip(keys, marks, *columns, strict=True))
+            if gone:
+                found = compress(found, [n not in gone for n in range(place, place + count)])
+            yield from found
+            place += count
 
-    def fingerprints(self) -> dict[str, str | None]:
-        """The fingerprints by key."""
-        fingerprints: dict[str, str | None] = {}
-        for columns in self._blocks:
-            fingerprints.update(zip(columns[_KEY], columns[_FINGERPRINT], strict=True))
-        return fingerprints
+    def check(self) -> None:
+        """Read all blocks.
+
+        Raises:
+            DamagedIndexError: One is damaged, or a document is there twice.
+        """
+        if len({*self.keys}) != len(self.keys):
+            _refuse()
+        for _ in self.records():
+            pass
 
 
 @dataclass(frozen=True, slots=True)
-class CachedRecords:
-    """What was read of some documents. Never changed, only replaced, so threads may share it.
+class StoredIndex:
+    """One document of an index.
 
     Attributes:
-        records: Newest first.
-        problems: Each with the fingerprint under which it was found.
+        rows: The records.
+        problems: What could not be read.
+        names: The `Survey.names` under which no other documents are there.
+        base: Of changes the version of the index that they belong to; None of an index itself.
+        gone: Of changes the places of those rows of the index that are not so any more.
     """
 
-    records: list[HeadRecord] | PersistedRecords = field(default_factory=list)
-    problems: list[tuple[str | None, Problem]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.records) + len(self.problems)
-
-    def fingerprints(self) -> dict[str, str | None]:
-        """Of which documents, each with the fingerprint under which it was read."""
-        if isinstance(self.records, PersistedRecords):
-            fingerprints = self.records.fingerprints()
-        else:
-            fingerprints = {record.key: record.fingerprint for record in self.records}
-        fingerprints.update({problem.key: fingerprint for fingerprint, problem in self.problems})
-        return fingerprints
-
-    def retain_matching(self, fingerprints: Mapping[str, str | None]) -> CachedRecords:
-        """What is still so, as the fingerprints of a scan say."""
-        if self.fingerprints() == fingerprints:
-            return self
-        get = fingerprints.get
-        return CachedRecords(
-            [record for record in self.records if get(record.key) == record.fingerprint],
-            [each for each in self.problems if get(each[1].key) == each[0]],
-        )
-
-    def outside(self, prefix: str) -> CachedRecords:
-        """What is known of all but the heads below a prefix, and the one that is named like it."""
-        below, itself = f"{prefix}/", f"{prefix}.jsonl"
-        return CachedRecords(
-            [
-                each
-                for each in self.records
-                if each.key != itself and not each.key.startswith(below)
-            ],
-            [
-                (mark, each)
-                for mark, each in self.problems
-                if each.key != itself and not each.key.startswith(below)
-            ],
-        )
-
-    def cacheable(self) -> CachedRecords:
-        """What may be used again: the store gave a fingerprint with it."""
-        return CachedRecords(
-            [record for record in self.records if record.fingerprint is not None],
-            [each for each in self.problems if each[0] is not None],
-        )
-
-    def __add__(self, other: CachedRecords) -> CachedRecords:
-        if not self:
-            return other
-        if not other:
-            return self
-        records = [*self.records, *other.records]
-        sort_newest_first(records)
-        return CachedRecords(records, self.problems + other.problems)
+    rows: Rows
+    problems: list[KnownProblem]
+    names: str | None = None
+    base: Version | None = None
+    gone: frozenset[int] = frozenset()
 
 
-def encode_index(known: CachedRecords) -> bytes:
-    """Write what is known: a line about the others, one of problems, and records by columns."""
-    problems = [
-        [fingerprint, problem.key, problem.version, problem.reason]
-        for fingerprint, problem in known.problems
-    ]
-    lines = [orjson.dumps(problems)]
-    records = [*known.records]
-    for start in range(0, len(records), _ROWS):
-        columns = [*zip(*records[start : start + _ROWS], strict=True)]
-        pairs = zip(columns[_FINGERPRINT], columns[_VERSION], strict=True)
-        columns[_VERSION] = tuple([None if mark == version else version for mark, version in pairs])
-        lines.append(orjson.dumps(columns))
-    body = b"\n".join(lines)
-    return orjson.dumps({"format": _FORMAT, "crc32": zlib.crc32(body)}) + b"\n" + body
+def encode_index(
+    records: Iterable[HeadRecord] = (),
+    problems: Iterable[KnownProblem] = (),
+    *,
+    names: str | None = None,
+    base: Version | None = None,
+    gone: Iterable[int] = (),
+) -> bytes:
+    """Write a document of an index.
+
+    Args:
+        records: Newest first; each has a fingerprint of one line.
+        problems: What could not be read.
+        names: See `StoredIndex`, as for the others.
+        base: See there.
+        gone: See there.
+    """
+    keys: list[str] = []
+    texts: list[str] = []
+    blocks: list[bytes] = []
+    counts: list[int] = []
+    left = iter(records)
+    while rows := [*islice(left, _ROWS)]:
+        block_keys, marks, *columns = map(list, zip(*rows, strict=True))
+        pairs = zip(marks, columns[_VERSION], strict=True)
+        columns[_VERSION] = [None if mark == version else version for mark, version in pairs]
+        stems = zip(map(_stem, block_keys), columns[_ID], strict=True)
+        columns[_ID] = [None if stem == head_id else head_id for stem, head_id in stems]
+        keys += block_keys
+        texts.append("\n".join(marks))
+        counts.append(len(rows))
+        blocks.append(orjson.dumps(columns))
+    about = {
+        "names": names,
+        "base": base,
+        "gone": sorted(gone),
+        "problems": [
+            [fingerprint, problem.key, problem.version, problem.reason]
+            for fingerprint, problem in problems
+        ],
+        "blocks": [*zip(counts, map(len, texts), map(zlib.crc32, blocks), strict=True)],
+    }
+    head = b"\n".join([*map(orjson.dumps, (about, keys, "\n".join(texts)))])
+    first = orjson.dumps({"format": _FORMAT, "crc32": zlib.crc32(head)})
+    return b"\n".join([first, head, *blocks])
 
 
-def decode_index(data: bytes) -> CachedRecords:
-    """Read what `encode_index` wrote.
+def decode_index(data: bytes) -> StoredIndex:
+    """Read what `encode_index` wrote, and all of it.
 
     Raises:
-        CorruptDataError: It is damaged, or something else.
+        DamagedIndexError: It is damaged, or something else.
     """
-    lines = _lines(data)
+    stored = open_index(data)
+    stored.rows.check()
+    return stored
+
+
+def open_index(data: bytes) -> StoredIndex:
+    """Read what `encode_index` wrote, but its blocks only when they are come to.
+
+    Raises:
+        DamagedIndexError: What is read now is damaged, or something else.
+    """
+    lines = [*_lines(data)]
     try:
-        described, start = orjson.loads(next(lines)), data.find(b"\n") + 1
-        if described != {"format": _FORMAT, "crc32": zlib.crc32(memoryview(data)[start:])}:
+        described, about, *rest = lines[:_HEAD]
+        start = len(described) + 1
+        end = start + sum(map(len, (about, *rest))) + len(rest)
+        crc = zlib.crc32(memoryview(data)[start:end])
+        if orjson.loads(described) != {"format": _FORMAT, "crc32": crc}:
             _refuse()
-        problems = [_problem(*row) for row in orjson.loads(next(lines))]
-        blocks = []
-        # Thousands of sessions have few users, projects and phases.
-        shared: dict[str | None, str | None] = {}
-        for line in lines:
-            columns = orjson.loads(line)
-            pairs = zip(columns[_FINGERPRINT], columns[_VERSION], strict=True)
-            columns[_VERSION] = [mark if version is None else version for mark, version in pairs]
-            _check_columns(columns)
-            for place in _REPEATED:
-                columns[place] = [*map(shared.setdefault, columns[place], columns[place])]
-            blocks.append(columns)
-        _check_rows(blocks, problems)
-    except (orjson.JSONDecodeError, StopIteration, IndexError, KeyError, OverflowError, TypeError,
-            ValueError):  # fmt: skip
+        known = orjson.loads(about)
+        keys, fingerprints = map(orjson.loads, rest)
+        problems = [_problem(*row) for row in known["problems"]]
+        blocks = [*zip(known["blocks"], lines[_HEAD:], strict=True)]
+        _check_head(known, keys, fingerprints, problems)
+        rows = Rows(keys, fingerprints, blocks)
+        base, gone = known["base"], frozenset(known["gone"])
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         _refuse()
-    return CachedRecords(PersistedRecords(blocks), problems)
+    return StoredIndex(rows, problems, known["names"], base and Version(base), gone)
 
 
 def _refuse() -> NoReturn:
-    raise CorruptDataError("damaged, or no index") from None
+    raise DamagedIndexError("damaged, or no index") from None
 
 
-def _problem(
-    fingerprint: str, key: str, version: str | None, reason: str
-) -> tuple[str | None, Problem]:
+def _problem(fingerprint: str, key: str, version: str | None, reason: str) -> KnownProblem:
     if not (type(fingerprint) is type(key) is type(reason) is str):
         _refuse()
     if not isinstance(version, str | None):
@@ -199,11 +245,62 @@ def _problem(
     return fingerprint, Problem(key, None if version is None else Version(version), reason)
 
 
-def _check_columns(columns: Any) -> None:  # noqa: ANN401 - any JSON value
-    # By columns and in C: each listing in a new process waits for this.
-    if len(columns) != len(TYPES) or len({*map(len, columns)}) != 1:
+def _check_head(
+    known: dict[str, Any], keys: list[str], fingerprints: str, problems: list[KnownProblem]
+) -> None:
+    """Each document has a fingerprint, and the blocks have as many."""
+    if not (
+        isinstance(known["names"], str | None)
+        and isinstance(known["base"], str | None)
+        and {*map(type, known["gone"])} <= {int}
+        and {*map(type, keys)} <= {str}
+    ):
         _refuse()
-    for column, types in zip(columns, TYPES.values(), strict=True):
+    numbers = [*zip(*known["blocks"], strict=True)] or [(), (), ()]
+    counts, lengths, _ = numbers
+    if (
+        sum(counts) != len(keys)
+        or fingerprints.count("\n") + bool(keys) != len(keys)
+        or sum(lengths) + max(0, len(lengths) - 1) != len(fingerprints)
+        or min(counts, default=1) < 1
+        or min(lengths, default=0) < 0
+    ):
+        _refuse()
+    named = {problem.key for _, problem in problems}
+    if len(named) != len(problems) or (named and not named.isdisjoint(keys)):
+        _refuse()
+
+
+def _read_block(
+    line: memoryview, crc: int, keys: Sequence[str], marks: Sequence[str]
+) -> list[list[Any]]:
+    """The columns of a block, without the two that are not in it."""
+    try:
+        if zlib.crc32(line) != crc or len(marks) != len(keys):
+            _refuse()
+        columns = orjson.loads(line)
+        pairs = zip(marks, columns[_VERSION], strict=True)
+        columns[_VERSION] = [mark if version is None else version for mark, version in pairs]
+        pairs = zip(keys, columns[_ID], strict=True)
+        columns[_ID] = [_stem(key) if head_id is None else head_id for key, head_id in pairs]
+        _check_columns(columns, len(keys))
+    except (orjson.JSONDecodeError, IndexError, KeyError, OverflowError, TypeError, ValueError):
+        _refuse()
+    found: list[list[Any]] = columns
+    return found
+
+
+def _stem(key: str) -> str | None:
+    """The id that a key tells; most sessions have one that does."""
+    name = key.rpartition("/")[2]
+    return name.removesuffix(_ENDING) if name.endswith(_ENDING) else None
+
+
+def _check_columns(columns: Any, count: int) -> None:  # noqa: ANN401 - any JSON value
+    # By columns and in C: each listing in a new process waits for this.
+    if len(columns) != len(_TYPES) or {*map(len, columns)} != {count}:
+        _refuse()
+    for column, types in zip(columns, _TYPES, strict=True):
         if type(column) is not list or not {*map(type, column)} <= types:
             _refuse()
     named = {*map(type, columns[_NAME])}
@@ -220,22 +317,17 @@ def _check_columns(columns: Any) -> None:  # noqa: ANN401 - any JSON value
             from_microseconds(max(moments))
 
 
-def _check_rows(
-    blocks: Sequence[Sequence[Sequence[Any]]], problems: Sequence[tuple[str | None, Problem]]
-) -> None:
-    """Each document is there once, and the newest come first, ties by id."""
-    keys = [key for columns in blocks for key in columns[_KEY]]
-    keys += [problem.key for _, problem in problems]
-    if len({*keys}) != len(keys):
-        _refuse()
-    updated = [*chain.from_iterable(columns[_UPDATED] for columns in blocks)]
-    if updated != sorted(updated, reverse=True):
+def _check_order(columns: list[list[Any]], last: tuple[int, str] | None) -> tuple[int, str]:
+    """The newest come first, ties by id; give the last one's place in this order."""
+    updated, ids = columns[_UPDATED], columns[_ID]
+    first, end = (-updated[0], ids[0]), (-updated[-1], ids[-1])
+    if updated != sorted(updated, reverse=True) or (last is not None and last > first):
         _refuse()
     if any(map(eq, updated, updated[1:])):
-        ids = chain.from_iterable(columns[_ID] for columns in blocks)
         rows = [*zip([-moment for moment in updated], ids, strict=True)]
         if rows != sorted(rows):
             _refuse()
+    return end
 
 
 def _lines(data: bytes) -> Iterator[memoryview]:
