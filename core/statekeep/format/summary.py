@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from statekeep.format.json import decode_json
 from statekeep.format.version import refuse_newer
-from statekeep.timestamps import format_timestamp, parse_timestamp
+from statekeep.timestamps import format_timestamp, parse_timestamp, parse_timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +49,8 @@ TITLE: Final = "title"
 PROJECT: Final = "project_ids"
 """The metadata key of a project."""
 
+_TEXT: Final = {str}
+_TEXTS: Final = ("session_id", "seed_id", "phase_reached")
 OPTIONAL_TEXT: Final = (str, type(None))
 OPTIONAL_BOOLEAN: Final = (bool, type(None))
 
@@ -184,23 +186,18 @@ def read_summary(data: bytes) -> SessionSummary | None:
             and isinstance(fields.get("active_persona_id"), OPTIONAL_TEXT)
         ):
             return None
-        for message in asked:
-            if not isinstance(message["content"], str):
-                return None
-            parse_timestamp(message["timestamp"])
-        for message in answered:
-            get = message.get
-            if not (
-                isinstance(message["content"], str)
-                and isinstance(get("session_id"), OPTIONAL_TEXT)
-                and isinstance(get("seed_id"), OPTIONAL_TEXT)
-                and isinstance(get("phase_reached"), OPTIONAL_TEXT)
-                and isinstance(get("evaluation_passed"), OPTIONAL_BOOLEAN)
-            ):
-                return None
-            parse_timestamp(message["timestamp"])
-        for name in ("created_at", "updated_at"):
-            fields[name] = parse_timestamp(fields[name])
+        # One kind of field after the other, because that takes half of the time of one message
+        # after the other.
+        messages = asked + answered
+        if not (
+            {type(each["content"]) for each in messages} <= _TEXT
+            and {type(each.get(name)) for name in _TEXTS for each in answered} <= {*OPTIONAL_TEXT}
+            and {type(each.get("evaluation_passed")) for each in answered} <= {*OPTIONAL_BOOLEAN}
+        ):
+            return None
+        times = [fields["created_at"], fields["updated_at"]]
+        times += [each["timestamp"] for each in messages]
+        fields["created_at"], fields["updated_at"], *_ = parse_timestamps(times)
         return summarize(fields, answered, size=len(data))
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
