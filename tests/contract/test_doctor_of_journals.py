@@ -332,7 +332,7 @@ class TestFilesBesideJournals:
 
     def test_an_index_of_another_version_is_nobody_elses_business(self, memory: StateStore) -> None:
         fill(memory)
-        for name in ("agents-2.jsonl", "notes", "A-1.jsonl"):
+        for name in ("agents-1.jsonl", "notes", "A-2.jsonl"):
             memory.put(f".statekeep/cache/journals/{name}", b"{")
         assert diagnose(memory).findings == ()
 

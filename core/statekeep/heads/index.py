@@ -224,22 +224,25 @@ class SummaryIndex:
     ) -> _Found:
         """Compare what is known with what is there; also what is persisted, if that is worth it."""
         concerned = None if below is None else _is_below(below)
-        known = before.retain(fingerprints, concerned)
+
+        def compared(known: Known) -> tuple[Known, list[str]]:
+            known = known.retain(fingerprints, concerned)
+            return known, _missing(known.only(concerned) if concerned else known, fingerprints)
+
+        known, missing = compared(before)
         lost = len(before) - len(known)
-        missing = _missing(known, fingerprints)
         if stored is None and _are_many(len(missing), len(fingerprints)):
             stored = self._load()
-            more = stored.retain(fingerprints, concerned)
-            if _are_many(len(_missing(more, fingerprints)), len(fingerprints)):
+            more, lacking = compared(stored)
+            if _are_many(len(lacking), len(fingerprints)):
                 stored = self._load_changes(stored)
-                more = stored.retain(fingerprints, concerned)
+                more, lacking = compared(stored)
             lost += len(stored) - len(more)
             if known:
                 more = more.only({*missing}.__contains__)
-                known = known.plus(more.records(), more.problems)
+                known, missing = compared(known.plus(more.records(), more.problems))
             else:
-                known = more
-            missing = _missing(known, fingerprints)
+                known, missing = more, lacking
         return _Found(len(fingerprints), missing, known, lost)
 
     def _load(self) -> Known:
