@@ -25,11 +25,13 @@ from statekeep import (
 )
 from statekeep.events import Event, PruneFinished, SessionDeleted
 from statekeep.retention import PruneThrottle, Victim
+from statekeep.store import StoreWrapper
 from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from statekeep import StateStoreError
     from statekeep.retention import PrunePlan, PruningStrategy
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -48,6 +50,19 @@ def chosen(strategy: PruningStrategy, summaries: Sequence[Summary]) -> str:
 
 ALL = ["ttl", "max-sessions", "max-per-user", "keep-last-per-phase", "ttl+count"]
 FIVE = [summary(name, HOUR * hours) for hours, name in enumerate("abcde")]
+
+
+class Refusing(StoreWrapper):
+    """A store that does not delete one document."""
+
+    def __init__(self, inner: StateStore, error: StateStoreError) -> None:
+        super().__init__(inner)
+        self._error = error
+
+    def delete(self, key: str, **kwargs: Any) -> None:
+        if key == self._error.key:
+            raise self._error
+        super().delete(key, **kwargs)
 
 
 class TestStrategies:
@@ -272,18 +287,11 @@ class TestPruning:
         assert len(report.pruned) == 6
         assert ids(sessions) == "0123"
 
-    def test_says_of_which_it_does_not_know(
-        self, sessions: Sessions, store: StateStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("sessions")
+    def test_says_of_which_it_does_not_know(self, store: StateStore) -> None:
+        error = UnavailableError("no answer", key="sessions/9.json")
+        sessions = Sessions(Refusing(store, error))
         plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=8), now=NOW)
-        delete = store.delete
-
-        def fail_on_nine(key: str, **kwargs: object) -> None:
-            if key == "sessions/9.json":
-                raise UnavailableError("no answer", key=key)
-            delete(key, **kwargs)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(store, "delete", fail_on_nine)
         report = sessions.prune(plan)
         assert [victim.summary.id for victim in report.pruned] == ["8"]
         assert [each.victim.summary.id for each in report.unknown] == ["9"]
@@ -425,18 +433,13 @@ class TestBoundaries:
 
 
 class TestTrouble:
+    @pytest.mark.usefixtures("sessions")
     def test_what_the_store_refuses_is_reported_and_the_rest_pruned(
-        self, sessions: Sessions, store: StateStore, monkeypatch: pytest.MonkeyPatch
+        self, store: StateStore
     ) -> None:
+        error = AccessDeniedError("not yours", key="sessions/8.json", landed="no")
+        sessions = Sessions(Refusing(store, error))
         plan = sessions.plan_prune(load_pruner("max-sessions", max_sessions=8), now=NOW)
-        delete = store.delete
-
-        def refuse_eight(key: str, **kwargs: Any) -> None:
-            if key == "sessions/8.json":
-                raise AccessDeniedError("not yours", key=key, landed="no")
-            delete(key, **kwargs)
-
-        monkeypatch.setattr(store, "delete", refuse_eight)
         report = sessions.prune(plan)
         assert [each.victim.summary.id for each in report.failed] == ["8"]
         assert [victim.summary.id for victim in report.pruned] == ["9"]

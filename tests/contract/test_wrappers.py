@@ -16,6 +16,7 @@ from statekeep.store import (
     Blob,
     StoreWrapper,
     SupportsDeleteMany,
+    SupportsDeleteSeen,
     SupportsGetMany,
     SupportsInspect,
     SupportsQuery,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 POWERS = [
     SupportsGetMany,
     SupportsDeleteMany,
+    SupportsDeleteSeen,
     SupportsSweep,
     SupportsInspect,
     SupportsQuery,

@@ -40,8 +40,8 @@ from statekeep import (
     open_store,
 )
 from statekeep.retention import Victim
-from statekeep.store import Capabilities, Entry, is_key
-from statekeep_backends.local import LocalDiskStore, files, listing
+from statekeep.store import Capabilities, Entry, Seen, is_key
+from statekeep_backends.local import LocalDiskStore, files, listing, locks
 from statekeep_backends.local.files import LOCKS, TEMPORARY_SUFFIX
 from statekeep_backends.local.locks import STRIPES
 
@@ -51,6 +51,10 @@ if TYPE_CHECKING:
 
     from statekeep import Summary, Version
     from statekeep.store import Expect
+
+
+_TICK = 0.012
+"""Seconds; more than a step of the clock of any filesystem on which the tests run."""
 
 
 @pytest.fixture
@@ -1138,6 +1142,96 @@ with LocalDiskStore(base, durability="rename") as store:
     while True:
         store.put(f"sessions/{random.choice(names)}.json", b"x")
 """
+
+
+class TestDeletesOfWhatWasSeen:
+    @pytest.fixture
+    def seen(self, store: StateStore, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
+        """Files that are old enough to be known by their status."""
+        monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
+        keys = [f"notes/{n}.json" for n in range(80)]
+        for key in keys:
+            store.put(key, key.encode())
+        time.sleep(_TICK)
+        blobs = [store.get(key) for key in keys]
+        seen = [
+            Seen(key, b.version, b.fingerprint) for key, b in zip(keys, blobs, strict=True) if b
+        ]
+        assert all(each.fingerprint for each in seen)
+        return seen
+
+    def test_read_no_file_that_is_as_it_was(
+        self, store: LocalDiskStore, seen: list[Seen], base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: object) -> None:
+            raise AssertionError(args)
+
+        monkeypatch.setattr("statekeep_backends.local.store.read_file", refuse)
+        done = {key: error for some in store.delete_seen(seen) for key, error in some.items()}
+        assert done == {each.key: None for each in seen}
+        assert not [*(base / "notes").iterdir()]
+
+    def test_spare_what_was_written_in_place(
+        self, store: LocalDiskStore, seen: list[Seen], base: Path
+    ) -> None:
+        path = base / seen[3].key
+        times = path.stat()
+        time.sleep(_TICK)
+        with path.open("r+b") as file:
+            file.write(b"other")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        done = {key: error for some in store.delete_seen(seen) for key, error in some.items()}
+        assert [key for key, error in done.items() if error] == [seen[3].key]
+        assert isinstance(done[seen[3].key], ConflictError)
+        assert path.read_bytes().startswith(b"other")
+
+    def test_hold_a_lock_for_a_few_at_a_time(
+        self, store: LocalDiskStore, seen: list[Seen], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = 0
+
+        @contextmanager
+        def noting(*args: Any) -> Iterator[None]:
+            nonlocal held
+            held += 1
+            with locks.Lock(*args):
+                yield
+            held -= 1
+
+        monkeypatch.setattr("statekeep_backends.local.store.Lock", noting)
+        monkeypatch.setattr("statekeep_backends.local.store._IN_ONE_GO", 2)
+        sizes = []
+        for done in store.delete_seen(seen):
+            assert held == 0
+            sizes.append(len(done))
+            assert len({locks.lock_of(key) for key in done}) == 1
+        assert (sum(sizes), max(sizes)) == (80, 2)
+
+    def test_say_of_each_that_its_lock_is_held(
+        self, base: Path, seen: list[Seen], store: LocalDiskStore
+    ) -> None:
+        held = locks.lock_of(seen[0].key)
+        impatient = LocalDiskStore(base, lock_timeout=0)
+        with (base / LOCKS / held).open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            found = impatient.delete_seen(seen)
+            done = {key: error for some in found for key, error in some.items()}
+        for key, error in done.items():
+            if locks.lock_of(key) == held:
+                assert isinstance(error, UnavailableError)
+                assert (error.key, error.landed) == (key, "no")
+                assert store.get(key)
+            else:
+                assert error is None
+
+    def test_take_a_link_in_the_place_of_the_folder_for_nothing(
+        self, base: Path, seen: list[Seen], store: LocalDiskStore
+    ) -> None:
+        (base / "notes").rename(base / "elsewhere")
+        (base / "notes").symlink_to(base / "elsewhere")
+        done = {key: error for some in store.delete_seen(seen) for key, error in some.items()}
+        assert {type(error) for error in done.values()} == {ConflictError}
+        assert len([*(base / "elsewhere").iterdir()]) == 80
 
 
 class TestAListingWhileOthersWrite:

@@ -23,7 +23,7 @@ from statekeep_backends.local.trouble import TROUBLE
 if TYPE_CHECKING:
     from statekeep_backends.local.folders import Folders
 
-__all__ = ["STRIPES", "Lock", "NoLockError", "close_kept", "is_free", "is_lock_name"]
+__all__ = ["STRIPES", "Lock", "NoLockError", "close_kept", "is_free", "is_lock_name", "lock_of"]
 
 STRIPES = 64
 """How many lock files there are; part of the format, because all writers must agree on it."""
@@ -61,10 +61,7 @@ class Lock:
     __slots__ = ("_folders", "_name", "_opened", "_timeout")
 
     def __init__(self, folders: Folders, key: str, timeout: float) -> None:
-        if not key.isascii():
-            key = unicodedata.normalize("NFC", key)
-        # Folded, because on some volumes two keys are one file.
-        self._name = f"{zlib.crc32(key.casefold().encode()) % STRIPES:02x}"
+        self._name = lock_of(key)
         self._folders = folders
         self._timeout = timeout
 
@@ -159,6 +156,14 @@ def close_kept(base: str) -> None:
 def _close(descriptor: int) -> None:
     _ours.discard(descriptor)
     os.close(descriptor)
+
+
+def lock_of(key: str) -> str:
+    """The name of the lock of a key; several keys share one."""
+    if not key.isascii():
+        key = unicodedata.normalize("NFC", key)
+    # Folded, because on some volumes two keys are one file.
+    return f"{zlib.crc32(key.casefold().encode()) % STRIPES:02x}"
 
 
 def is_lock_name(name: str) -> bool:

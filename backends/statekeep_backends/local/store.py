@@ -41,6 +41,7 @@ from statekeep.store import (
     Entry,
     Expect,
     ExpectSeen,
+    Seen,
     StateStore,
     Survey,
     Version,
@@ -81,7 +82,7 @@ from statekeep_backends.local.folders import (
     NothingNewError,
 )
 from statekeep_backends.local.inspection import inspect_folder, inspect_locks
-from statekeep_backends.local.locks import Lock, NoLockError, close_kept
+from statekeep_backends.local.locks import Lock, NoLockError, close_kept, lock_of
 from statekeep_backends.local.modes import Modes
 from statekeep_backends.local.repairing import ChangedError, repair
 from statekeep_backends.local.surveying import look_again, mark_of, of_entries
@@ -99,6 +100,8 @@ if TYPE_CHECKING:
 __all__ = ["Durability", "LocalDiskStore"]
 
 _logger = logging.getLogger(__name__)
+_IN_ONE_GO = 32
+"""Documents that are deleted under a lock before others get a chance."""
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX") - 1
 
 Durability = Literal["fsync", "rename"]
@@ -274,6 +277,16 @@ class LocalDiskStore(StateStore):
         except OSError as error:
             self._fail(error, key, effect.landed)
 
+    def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
+        """See `SupportsDeleteSeen`: a lock is taken for several, and few are read."""
+        of_locks: dict[str, list[Seen]] = {}
+        for each in seen:
+            check_key(each.key)
+            of_locks.setdefault(lock_of(each.key), []).append(each)
+        for victims in of_locks.values():
+            for start in range(0, len(victims), _IN_ONE_GO):
+                yield self._delete_seen(victims[start : start + _IN_ONE_GO])
+
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`."""
         check_prefix(prefix)
@@ -417,8 +430,24 @@ class LocalDiskStore(StateStore):
             else:
                 os.unlink(temporary, dir_fd=folder)
 
-    def _delete(self, key: str, expect: Expect, effect: Effect) -> bool:
-        """Tell whether there was something."""
+    def _delete(
+        self,
+        key: str,
+        expect: Expect,
+        effect: Effect,
+        *,
+        mark: str | None = None,
+        held: bool = False,
+    ) -> bool:
+        """Tell whether there was something.
+
+        Args:
+            key: Where.
+            expect: What may be deleted.
+            effect: Around the delete.
+            mark: A fingerprint that only what is expected can have; with the lock held.
+            held: Whether the lock is held.
+        """
         path, _, name = key.rpartition("/")
         try:
             folder = self._folders.find(path, TO_READ if self._folders.sync else TO_PASS)
@@ -427,10 +456,12 @@ class LocalDiskStore(StateStore):
         if folder is None:
             return False
         try:
-            if not is_document(look_at(folder, name)):
+            status = look_at(folder, name)
+            if status is None or not is_document(status):
                 return False
-            with self._locked(key):
-                self._compare(key, folder, expect)
+            with contextlib.nullcontext() if held else self._locked(key):
+                if mark is None or fingerprint(status) != mark:
+                    self._compare(key, folder, expect)
                 self._folders.prepare(folder)
                 with contextlib.suppress(FileNotFoundError), effect:
                     os.unlink(name, dir_fd=folder)
@@ -438,6 +469,36 @@ class LocalDiskStore(StateStore):
         finally:
             os.close(folder)
         return True
+
+    def _delete_seen(self, victims: list[Seen]) -> dict[str, StateStoreError | None]:
+        """Delete what shares a lock; who wants it waits no longer than for a few deletes."""
+        done: dict[str, StateStoreError | None] = {}
+        try:
+            with self._locked(victims[0].key):
+                done = {victim.key: self._error_in_deleting(victim) for victim in victims}
+        except OSError as error:  # of the lock
+            return done or {each.key: self._error_of(error, each.key, "no") for each in victims}
+        return done
+
+    def _error_in_deleting(self, victim: Seen) -> StateStoreError | None:
+        """Delete with the lock held."""
+        key, effect = victim.key, Effect()
+        try:
+            if not self._delete(key, victim.version, effect, mark=victim.fingerprint, held=True):
+                compare(None, victim.version, key=key, store=self)
+        except StateStoreError as error:
+            return error
+        except OSError as error:
+            return self._error_of(error, key, effect.landed)
+        return None
+
+    def _error_of(self, error: OSError, key: str, landed: Landed) -> StateStoreError:
+        try:
+            if isinstance(error, NotAFolderError):  # in the place of the locks
+                self._refuse_obstacle(str(error.filename))
+            self._fail(error, key, landed)
+        except StateStoreError as known:
+            return known
 
     def _scan(self, prefix: str) -> Iterator[Entry]:
         try:

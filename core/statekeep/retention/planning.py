@@ -47,7 +47,9 @@ def make_plan(
                 "nothing was pruned"
             )
         record, seen = chosen
-        victims[record.id] = PlannedVictim(seen, victim.reason, record.key, record.version)
+        victims[record.id] = PlannedVictim(
+            seen, victim.reason, record.key, record.version, record.fingerprint
+        )
     return PrunePlan(
         store=store,
         now=now,

@@ -7,7 +7,8 @@ from contextlib import closing
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
-from itertools import chain
+from functools import partial
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Final
 
 from statekeep.errors import ConflictError, StateStoreError
@@ -18,7 +19,7 @@ from statekeep.retention.stamp import Stamp
 from statekeep.retention.sweeping import sweep_unnamed
 from statekeep.retention.trash import empty_trash, move_to_trash, young_copies
 from statekeep.retention.types import PlannedVictim, PruneFailure, PrunePlan, PruneReport
-from statekeep.store.powers import sweep
+from statekeep.store.powers import Seen, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -136,38 +137,29 @@ class Pruner:
             trash: How long victims stay in the trash; None to delete them at once.
             skip: Keys of victims that are left alone.
             progress: Told after each victim how many are done.
-            stop: Asked before each victim whether to leave it and the rest alone.
+            stop: Asked before each victim whether to leave it and the rest alone; where several are
+                deleted at once, those are finished.
         """
-        outcomes: dict[str, StateStoreError | None] = {}
         young: frozenset[str] = frozenset()
         if trash is not None:
             present = present or self._stamp.write()
             if plan.victims:
                 young = young_copies(self._store, present)
 
-        def prune_one(victim: PlannedVictim) -> None:
-            if stop():
-                return
-            try:
-                if victim.key in skip:
-                    raise self._conflict(victim, "by the store's clock it is not chosen")
-                if present is None or trash is None:
-                    self._transfer.delete_seen(victim.key, victim.version)
-                else:
-                    self._move(victim, present, young)
-            except StateStoreError as error:
-                outcomes[victim.key] = error
-            else:
-                outcomes[victim.key] = None
-                self._tell(victim.summary, trashed=trash is not None)
-
+        why = "by the store's clock it is not chosen"
+        outcomes: dict[str, StateStoreError | None] = {
+            key: self._conflict(key, why) for key in skip
+        }
+        victims = [victim for victim in plan.victims if victim.key not in skip]
+        move = None
+        if present is not None and trash is not None:
+            move = partial(self._move, present=present, young=young)
         swept = purged = 0
         try:
-            workers = _WORKERS if self._store.capabilities.remote else 1
-            with closing(_do_all(prune_one, plan.victims, workers)) as done:
+            with closing(self._carry_out(victims, move, outcomes, stop)) as done:
                 for count in done:
                     if progress:
-                        progress(count)
+                        progress(count + len(plan.victims) - len(victims))
             if not stop():
                 if present is not None and trash is not None:
                     keep, now = trash, present
@@ -186,6 +178,54 @@ class Pruner:
                 purged=purged,
             )
         return report
+
+    def _carry_out(
+        self,
+        victims: Sequence[PlannedVictim],
+        move: Callable[[PlannedVictim], None] | None,
+        outcomes: dict[str, StateStoreError | None],
+        stop: Callable[[], bool],
+    ) -> Generator[int]:
+        """Move victims to the trash, or delete them; say after each how many are done."""
+
+        def settle(victim: PlannedVictim, error: StateStoreError | None) -> None:
+            outcomes[victim.key] = error
+            if error is None:
+                self._tell(victim.summary, trashed=move is not None)
+
+        def prune_one(victim: PlannedVictim) -> None:
+            if stop():
+                return
+            error = None
+            try:
+                if move is None:
+                    self._transfer.delete_seen(victim.key, victim.version)
+                else:
+                    move(victim)
+            except StateStoreError as met:
+                error = met
+            settle(victim, error)
+
+        remote = self._store.capabilities.remote
+        if remote or move is not None:
+            yield from _do_all(prune_one, victims, _WORKERS if remote else 1)
+            return
+        by_key = {victim.key: victim for victim in victims}
+        seen = (
+            Seen(each.key, each.version, each.fingerprint)
+            for each in takewhile(lambda _: not stop(), victims)
+        )
+        count = 0
+        with closing(self._transfer.delete_all_seen(seen)) as deleted:
+            for done in deleted:
+                # All of these first, because whoever is told of one may interrupt.
+                for key, error in done.items():
+                    settle(by_key[key], error)
+                for _ in done:
+                    count += 1
+                    yield count
+                if stop():
+                    return
 
     def empty_trash(self, older_than: timedelta, wanted: Callable[[Copy], bool]) -> int:
         """Delete for good those copies that have been in the trash for so long.
@@ -209,7 +249,7 @@ class Pruner:
     def _move(self, victim: PlannedVictim, present: datetime, young: frozenset[str]) -> None:
         blob = self._store.get(victim.key)
         if blob is None or blob.version != victim.version:
-            raise self._conflict(victim, "it has changed since it was read")
+            raise self._conflict(victim.key, "it has changed since it was read")
         move_to_trash(self._transfer, victim.key, blob, now=present, young=young)
 
     def _tell(self, pruned: Summary, *, trashed: bool) -> None:
@@ -220,8 +260,8 @@ class Pruner:
         else:
             self._emitter.emit(SessionDeleted, pruned.id, pruned=True, trashed=trashed)
 
-    def _conflict(self, victim: PlannedVictim, why: str) -> ConflictError:
-        return ConflictError(why, key=victim.key, store=self._store, landed="no")
+    def _conflict(self, key: str, why: str) -> ConflictError:
+        return ConflictError(why, key=key, store=self._store, landed="no")
 
 
 def _do_all(

@@ -99,12 +99,17 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class PlannedVictim:
-    """A session or journal that a plan would delete, if it is still of that version."""
+    """A session or journal that a plan would delete, if it is still of that version.
+
+    Attributes:
+        fingerprint: The `Blob.fingerprint` that came with it, by which a store may know it again.
+    """
 
     summary: Summary
     reason: str
     key: str
     version: Version
+    fingerprint: str | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

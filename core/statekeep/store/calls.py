@@ -202,6 +202,22 @@ def _guard_delete_many(method: Member) -> Member:
     return delete_many
 
 
+def _guard_delete_seen(method: Member) -> Member:
+    @wraps(method)
+    def delete_seen(self: Any, seen: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        if self._statekeep_closed:
+            refuse_closed(self, landed="no")
+        return _while_open(self, map(say, method(self, seen, *args, **kwargs)))
+
+    def say(done: dict[str, StateStoreError | None]) -> dict[str, StateStoreError | None]:
+        for error in done.values():
+            if error is not None:
+                _say_what_landed(error)
+        return done
+
+    return delete_seen
+
+
 def _guard_get_many(method: Member) -> Member:
     @wraps(method)
     def get_many(self: Any, keys: Iterable[str], *args: Any, **kwargs: Any) -> Any:
@@ -287,6 +303,7 @@ _GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
     "close": _guard_close,
     "delete": _guard_delete,
     "delete_many": _guard_delete_many,
+    "delete_seen": _guard_delete_seen,
     "get": _guard_get,
     "get_many": _guard_get_many,
     "inspect": _guard_inspect,

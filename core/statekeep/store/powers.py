@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    cast,
+    runtime_checkable,
+)
 
 from statekeep._arguments import refuse_type
 from statekeep.errors import (
@@ -29,8 +38,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Anomaly",
     "RepairAction",
+    "Seen",
     "SupportsAppend",
     "SupportsDeleteMany",
+    "SupportsDeleteSeen",
     "SupportsGetMany",
     "SupportsInspect",
     "SupportsQuery",
@@ -99,6 +110,40 @@ class SupportsDeleteMany(Protocol):
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See the function `delete_many`."""
+        ...
+
+
+class Seen(NamedTuple):
+    """A document as it was seen.
+
+    Attributes:
+        key: Where it lies.
+        version: Its `Blob.version`.
+        fingerprint: The `Blob.fingerprint` that came with it.
+    """
+
+    key: str
+    version: Version
+    fingerprint: str | None
+
+
+@runtime_checkable
+class SupportsDeleteSeen(Protocol):
+    """A store that deletes many documents, each on a condition, faster than one after the other."""
+
+    def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
+        """Delete documents, each if it is what was seen.
+
+        Args:
+            seen: Which; no key is there twice.
+
+        Yields:
+            What was done in one go, before more is done: some of the keys, each with the error
+            that `delete` would have raised, or None. No key is left out, in the end.
+
+        Raises:
+            InvalidKeyError, ClosedError: As `StateStore.delete`; some may be deleted already.
+        """
         ...
 
 
@@ -230,6 +275,7 @@ class SupportsSurvey(Protocol):
 FASTER: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     SupportsAppend: (("append", "put"),),
     SupportsDeleteMany: (("delete_many", "delete"),),
+    SupportsDeleteSeen: (("delete_seen", "delete"),),
     SupportsGetMany: (("get_many", "get"),),
     SupportsQuery: (
         ("put_record", "put"),
@@ -248,14 +294,15 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
 
     A store says so by having the protocol's methods. A subclass that overrides `get`, `put`,
     `delete` or `scan` loses the faster ways to do the same that it inherits, `get_many`, `append`,
-    `delete_many`, `query` and `survey`, which would bypass the override; override both to keep the
-    power. A store whose powers are not told by its methods, such as a wrapper, has a method
-    ``power`` that takes the protocol and answers instead.
+    `delete_many`, `delete_seen`, `query` and `survey`, which would bypass the override; override
+    both to keep the power. A store whose powers are not told by its methods, such as a wrapper, has
+    a method ``power`` that takes the protocol and answers instead.
 
     Args:
         store: Any store.
-        protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsSurvey`,
-            `SupportsSweep`, `SupportsInspect`, `SupportsQuery` or `SupportsVacuum`.
+        protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsDeleteSeen`,
+            `SupportsSurvey`, `SupportsSweep`, `SupportsInspect`, `SupportsQuery` or
+            `SupportsVacuum`.
 
     Raises:
         TypeError: It is no store.

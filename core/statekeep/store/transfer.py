@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from statekeep.errors import StateStoreError, UnavailableError, UnsupportedError
-from statekeep.store.powers import SupportsAppend, power
+from statekeep.store.powers import SupportsAppend, SupportsDeleteSeen, power
 from statekeep.store.protocol import ABSENT, ANY, compare
 from statekeep.store.query import SupportsQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterable
 
+    from statekeep.store.powers import Seen
     from statekeep.store.protocol import Blob, Expect, StateStore, Version
     from statekeep.store.query import Record
 
@@ -176,6 +177,27 @@ class Transfer:
         there = self.store.get(key)
         compare(there.version if there else None, version, key=key, store=self.store)
         self.store.delete(key)
+
+    def delete_all_seen(self, seen: Iterable[Seen]) -> Generator[dict[str, StateStoreError | None]]:
+        """Delete documents, each if it is the one that was seen; several at once where that helps.
+
+        Args:
+            seen: Which.
+
+        Yields:
+            What was done in one go: some of the keys, each with the error of `delete_seen`, or
+            None.
+        """
+        if self.policy == "detect" and (able := power(self.store, SupportsDeleteSeen)):
+            yield from able.delete_seen(seen)
+            return
+        for each in seen:
+            error = None
+            try:
+                self.delete_seen(each.key, each.version)
+            except StateStoreError as met:
+                error = met
+            yield {each.key: error}
 
     def move(self, key: str, blob: Blob, to: str) -> None:
         """Put a copy of a document elsewhere, then delete it where it was.

@@ -15,6 +15,7 @@ from statekeep.errors import (
 from statekeep.store import powers
 from statekeep.store.powers import (
     SupportsAppend,
+    SupportsDeleteSeen,
     SupportsInspect,
     SupportsQuery,
     SupportsSurvey,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
-    from statekeep.store.powers import Anomaly, Survey
+    from statekeep.store.powers import Anomaly, Seen, Survey
     from statekeep.store.protocol import Version
     from statekeep.store.query import Filter, Found, Order, Position, Record
 
@@ -50,10 +51,10 @@ class StoreWrapper(StateStore):
 
     It has the powers of the store inside, with one exception that keeps an override from being
     bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
-    likewise `delete` and `delete_many`, `put` and `append`, and `scan` and `survey`. Of
-    `SupportsQuery`, `put_record` goes with `put`, and `query` and `count` go with `get` and with
-    `scan`. Override both to keep the power. A subclass that has a power of its own, which the store
-    inside lacks, overrides all methods of that power.
+    likewise `delete` and `delete_many` or `delete_seen`, `put` and `append`, and `scan` and
+    `survey`. Of `SupportsQuery`, `put_record` goes with `put`, and `query` and `count` go with
+    `get` and with `scan`. Override both to keep the power. A subclass that has a power of its own,
+    which the store inside lacks, overrides all methods of that power.
 
     Closing it closes the store inside.
 
@@ -148,6 +149,13 @@ class StoreWrapper(StateStore):
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`."""
         powers.delete_many(self._inner, keys)
+
+    def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
+        """See `SupportsDeleteSeen`."""
+        able = power(self._inner, SupportsDeleteSeen)
+        if able is None:
+            raise UnsupportedError("this store deletes one after the other", store=self)
+        return able.delete_seen(seen)
 
     def put_record(self, key: str, data: bytes, record: Record, *, expect: Expect) -> Version:
         """See `SupportsQuery`."""

@@ -59,6 +59,7 @@ EXPLAINED = (
     "answers",
     "appending",
     "checks",
+    "deleting",
     "journal_checks",
     "journal_damage",
     "journal_faults",

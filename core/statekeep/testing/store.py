@@ -41,6 +41,7 @@ from statekeep.testing.checks import (
     shown,
 )
 from statekeep.testing.claims import NO_SUCH_VERSION, claims
+from statekeep.testing.deleting import DeletingContract
 from statekeep.testing.hostile import hostile_ids, hostile_names
 from statekeep.testing.processes import in_processes, increment, increment_at, write_at
 from statekeep.testing.querying import QueryContract
@@ -90,6 +91,7 @@ class StateStoreContract(
     AnswersContract,
     AppendingContract,
     CallsContract,
+    DeletingContract,
     QueryContract,
     ScanningContract,
     SurveyContract,

@@ -1,0 +1,107 @@
+"""What every store promises that deletes many documents on a condition each, as tests."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from statekeep import ClosedError, ConflictError, InvalidKeyError, StateStore, Version
+from statekeep.store import Seen, SupportsDeleteSeen, power
+from statekeep.testing.checks import holds, lists, read
+from statekeep.testing.fixtures import StoreFixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from statekeep import StateStoreError
+
+__all__ = ["DeletingContract"]
+
+_KEYS = [f"notes/{n}.json" for n in range(100)]
+_FEW = _KEYS[:6]
+
+
+class DeletingContract(StoreFixtures):
+    """What a store with `SupportsDeleteSeen` promises."""
+
+    @pytest.fixture
+    def deleting(self, store: StateStore) -> SupportsDeleteSeen:
+        """The store, if it deletes so."""
+        able = power(store, SupportsDeleteSeen)
+        if able is None:
+            pytest.skip("not claimed: deletes of what was seen")
+        return able
+
+    def test_many_that_were_seen_are_deleted(
+        self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
+    ) -> None:
+        seen = [_seen(store, key) for key in _KEYS]
+        store.put("notes/more.json", b"x")
+        assert _deleted(deleting, seen) == dict.fromkeys(_KEYS)
+        lists(other, ["notes/more.json"], when=" after all others were deleted")
+        assert _deleted(deleting, []) == {}
+
+    def test_of_many_those_stay_that_are_not_what_was_seen(
+        self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
+    ) -> None:
+        seen = [_seen(store, key) for key in _FEW]
+        changed, gone, again, swapped, *_ = _FEW
+        other.put(changed, b"changed")
+        other.delete(gone)
+        other.delete(again)
+        other.put(again, b"again")
+        # What has the mark of another is not that.
+        seen[3] = Seen(swapped, seen[4].version, None)
+        seen[4] = seen[4]._replace(fingerprint=None)
+        never = Seen("nothing/here.json", Version("no such version"), None)
+        done = _deleted(deleting, [*seen, never])
+        refused = [key for key, error in done.items() if error is not None]
+        assert sorted(refused) == sorted([changed, gone, again, swapped, never.key])
+        for key in refused:
+            error = done[key]
+            assert isinstance(error, ConflictError), f"{key!r} is refused by {error!r}"
+            assert error.landed == "no", "it deleted nothing, and does not say so"
+            assert error.key == key, f"the error of {key!r} is about {error.key!r}"
+        lists(other, [changed, again, swapped], when=" after the others were deleted")
+        holds(other, b"changed", changed)
+
+    def test_of_racing_deleters_of_many_one_has_each(
+        self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
+    ) -> None:
+        rival = power(other, SupportsDeleteSeen)
+        assert rival is not None
+        seen = [_seen(store, key) for key in _KEYS]
+        with ThreadPoolExecutor(2) as pool:
+            both = [*pool.map(lambda able: _deleted(able, seen), (deleting, rival))]
+        for key in _KEYS:
+            errors = [done[key] for done in both]
+            assert errors.count(None) == 1, f"two deleted {key!r}, or nobody: {errors}"
+
+    def test_many_are_not_deleted_after_the_end(
+        self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
+    ) -> None:
+        seen = [_seen(store, key) for key in _FEW]
+        with pytest.raises(InvalidKeyError):
+            _deleted(deleting, [Seen("../x", Version("v"), None)])
+        store.close()
+        with pytest.raises(ClosedError):
+            _deleted(deleting, seen)
+        lists(other, _FEW)
+
+
+def _seen(store: StateStore, key: str) -> Seen:
+    store.put(key, key.encode())
+    blob = read(store, key)
+    return Seen(key, blob.version, blob.fingerprint)
+
+
+def _deleted(
+    deleting: SupportsDeleteSeen, seen: Iterable[Seen]
+) -> dict[str, StateStoreError | None]:
+    done: dict[str, StateStoreError | None] = {}
+    for some in deleting.delete_seen(seen):
+        assert not done.keys() & some.keys(), "a key is told of twice"
+        done |= some
+    return done
