@@ -8,7 +8,6 @@ at all the same.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from array import array
 from functools import partial
@@ -17,7 +16,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from statekeep.store import Survey
-from statekeep_backends.local.files import fingerprint, fingerprint_if_settled
+from statekeep_backends.local.files import (
+    fingerprint,
+    fingerprint_if_settled,
+    is_document,
+    look_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +33,8 @@ __all__ = ["look_again", "mark_of", "of_entries"]
 _AT_ONCE = 4096
 """Files that are looked at before the marks are written out, so that few numbers are in memory."""
 
-_look_at = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
-_NUMBERS = 5
+_look_at = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")  # as in a fingerprint
+_NUMBERS = 4
 _IS_LITTLE = sys.byteorder == "little"
 
 
@@ -80,9 +84,13 @@ def look_again(folder: int, prefix: str, known: Survey) -> Survey | None:
         modified += seen.modified_ns
         end = at + len(seen.fingerprints)
         # The known text is given back if nothing has changed, as mostly nothing has.
-        if same and known.fingerprints[at:end] != seen.fingerprints:
+        before = known.fingerprints[at:end]
+        if before != seen.fingerprints:
+            if not _are_documents(folder, names, before, seen.fingerprints):
+                return None
+            if same:
+                parts = [known.fingerprints[: at - 1]] if start else []
             same = False
-            parts = [known.fingerprints[: max(0, at - 1)]] if start else []
         if not same:
             parts.append(seen.fingerprints)
         at = end + 1
@@ -93,16 +101,16 @@ def look_again(folder: int, prefix: str, known: Survey) -> Survey | None:
 def _look(folder: int, names: list[str]) -> _Seen | None:
     try:
         found = map(partial(os.lstat, dir_fd=folder), names)
-        numbers = array("Q", chain.from_iterable(map(_look_at, found)))
+        marks = array("Q", chain.from_iterable(map(_look_at, found)))
     except (FileNotFoundError, OverflowError):
         return None  # gone since, or from before 1970
-    modes = {*numbers[4::_NUMBERS]}
-    if not all(map(stat.S_ISREG, modes)):
-        return None
-    modified = numbers[2::_NUMBERS]
-    marks = array("Q", bytes(len(names) * 32))
-    for place in range(4):
-        marks[place::4] = numbers[place::_NUMBERS]
+    modified = marks[2::_NUMBERS]
     if _IS_LITTLE:
         marks.byteswap()
-    return _Seen(marks.tobytes().hex("\n", 32), modified)
+    return _Seen(marks.tobytes().hex("\n", 8 * _NUMBERS), modified)
+
+
+def _are_documents(folder: int, names: list[str], before: str, now: str) -> bool:
+    """Whether what has changed is a file still; what has not is what it was."""
+    marks = zip(names, before.split("\n"), now.split("\n"), strict=False)
+    return all(is_document(look_at(folder, name)) for name, old, new in marks if old != new)
