@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from statekeep._arguments import refuse_type
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = [
     "UnholdableTimeError",
@@ -117,13 +114,16 @@ def parse_timestamps(texts: Sequence[str]) -> list[datetime]:
 
     Raises:
         UnholdableTimeError, ValueError: As there.
-        TypeError: One is no text.
+        TypeError: One is no text, or they are no collection.
     """
-    if _are_plain("\n".join([*texts, ""])):
-        try:
+    try:
+        if _are_plain("\n".join([*texts, ""])):
             return [*map(datetime.fromisoformat, texts)]
-        except ValueError:
-            pass  # as there
+    except ValueError:
+        pass  # the general rule says what is wrong
+    except TypeError:
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            refuse_type("texts", "a collection of texts", texts)
     return [*map(parse_timestamp, texts)]
 
 

@@ -6,12 +6,16 @@ left to the model, which reads more, keeps what it does not know, and says what 
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import orjson
 from msgspec import Struct
+
+from statekeep.timestamps import parse_timestamps
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["Answered", "Asked", "Unread", "read_ordinary", "unread_of"]
 
@@ -64,10 +68,6 @@ class Unread(NamedTuple):
 
 
 _decode: Final = msgspec.json.Decoder(_Stored).decode
-_ZEROS: Final = str.maketrans("123456789", "000000000")
-_SHAPES: Final = frozenset(
-    ["0000-00-00T00:00:00Z", *[f"0000-00-00T00:00:00.{'0' * digits}Z" for digits in range(1, 10)]]
-)
 
 
 def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
@@ -82,7 +82,9 @@ def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
         metadata = orjson.loads(memoryview(stored.metadata))
         stamps = [each.timestamp for each in stored.user_messages]
         stamps += [each.timestamp for each in stored.agent_responses]
-        *times, created_at, updated_at = _times([*stamps, stored.created_at, stored.updated_at])
+        *times, created_at, updated_at = parse_timestamps(
+            [*stamps, stored.created_at, stored.updated_at]
+        )
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     if type(metadata) is not dict:
@@ -105,22 +107,6 @@ def unread_of(asked: list[Any], answered: list[Any]) -> Unread | None:
         users = msgspec.convert(asked, list[Asked])
         agents = msgspec.convert(answered, list[Answered])
         stamps = [each.timestamp for each in users] + [each.timestamp for each in agents]
-        return Unread(users, agents, _times(stamps), {})
+        return Unread(users, agents, parse_timestamps(stamps), {})
     except ValueError:
         return None
-
-
-def _times(stamps: list[str]) -> list[datetime]:
-    """Read times as both programs write them.
-
-    Raises:
-        ValueError: One of them is written in another way, or none.
-    """
-    # All at once, because a long session has thousands. Python reads more than is written: other
-    # zones, other separators, an hour 24.
-    if not stamps:
-        return []
-    together = "\n".join(stamps)
-    if "T24" in together or not {*together.translate(_ZEROS).split("\n")} <= _SHAPES:
-        raise ValueError("written in another way")
-    return [*map(datetime.fromisoformat, stamps)]
