@@ -118,6 +118,8 @@ def make_store(
     made: list[StateStore] = []
 
     def make(old: bytes | None) -> tuple[StateStore, Path]:
+        for each in made:
+            each.close()  # or its locks, left open, would be closed in between
         base = tmp_path / str(len(made)) / "store"
         base.parent.mkdir()
         store = open_store(f"file:{base}?durability={request.param}")

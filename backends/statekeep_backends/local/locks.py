@@ -155,7 +155,9 @@ def close_kept(base: str) -> None:
 
 def _close(descriptor: int) -> None:
     _ours.discard(descriptor)
-    os.close(descriptor)
+    # Nothing was written there, and who has written elsewhere shall not hear of it.
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def lock_of(key: str) -> str:
