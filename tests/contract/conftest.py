@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 MOTO, SEAWEEDFS = "moto+s3fs", "seaweedfs+obstore"
 KITS = {"test_sessions.py", "test_stores.py"}
+ON_MOTO = {
+    "test_index.py", "test_journals.py", "test_lost_answers.py", "test_pruning.py",
+    "test_retention.py", "test_sweeping.py", "test_trash.py",
+}  # fmt: skip
 LONG = re.compile(
     "rac(e|ing)|processes|threads|fifty|many_pages"
     "|fails|unknown|wherever|never_skipped|older_head|or_raises|a_list_whatever"
@@ -34,15 +38,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_tried_elsewhere(item: pytest.Item) -> bool:
-    """Whether it tries sessions that are journals on moto: one server of S3 is enough for those."""
+    """Whether it tries on moto what only knows the protocol: one server of S3 is enough for that.
+
+    Of the two clients s3fs keeps the contracts of stores, sessions, journals and pruning there.
+    """
     given = item.callspec.params if hasattr(item, "callspec") else {}
+    if given.get("backend") != MOTO:
+        return False
     forms = {given.get("form"), given.get("default_form")}
-    return given.get("backend") == MOTO and "journal" in forms
+    return "journal" in forms or item.path.name not in KITS | ON_MOTO
 
 
 def _every_day(backend: str, file: str, test: str) -> bool:
     """Whether `make test` tries it there; what is long waits for `make test-rest`."""
-    if file == "test_wrappers.py" and "Journals" in test:
+    if file == "test_wrappers.py" and re.search("Journals|Sessions", test):
         return False
     if backend in {"", "memory"}:
         return True
@@ -53,10 +62,8 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     if file == "test_journals.py":  # which goes through a few calls that each store is held to
         return backend == "local" and not LONG.search(test.rpartition("::")[2])
     if "+" in backend:  # a server of S3 and a client; moto's does one request at a time
-        is_long = LONG.search(test.rpartition("::")[2])
-        if file == "test_stores.py":
-            return backend == SEAWEEDFS or (backend == MOTO and not is_long)
-        return file in KITS and backend == SEAWEEDFS and not is_long
+        is_long = LONG.search(test.rpartition("::")[2]) or "[journal" in test
+        return backend == SEAWEEDFS and (file == "test_stores.py" or (file in KITS and not is_long))
     if backend == "sqlite":
         return file in KITS | {"test_index.py", "test_pruning.py"}
     return file != "test_wrappers.py"
