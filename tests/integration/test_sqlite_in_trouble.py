@@ -302,14 +302,14 @@ def test_a_store_goes_on_in_parent_and_child_after_a_fork(path: Path, forkers: i
     done = threading.Event()
     failed: list[BaseException] = []
 
-    def write() -> None:
+    def write(store: SqliteStore) -> None:
         try:
             while not done.is_set():
                 store.put("busy.md", b"x")
         except BaseException as error:  # noqa: BLE001 - it is raised below
             failed.append(error)
 
-    def fork(me: int) -> None:
+    def fork(store: SqliteStore, me: int) -> None:
         try:
             for n in range(3):
                 # Not by multiprocessing, in which each start looks after all children.
@@ -328,8 +328,8 @@ def test_a_store_goes_on_in_parent_and_child_after_a_fork(path: Path, forkers: i
 
     with SqliteStore(path, durability="normal", busy_timeout=40) as store:
         store.put("busy.md", b"x")
-        threads = [threading.Thread(target=fork, args=(n,)) for n in range(forkers)]
-        writer = threading.Thread(target=write)
+        threads = [threading.Thread(target=fork, args=(store, n)) for n in range(forkers)]
+        writer = threading.Thread(target=write, args=(store,))
         for each in (writer, *threads):
             each.start()
         for each in threads:
