@@ -82,10 +82,10 @@ _PAGE = {
 MOST = {
     ("load", MIXED_SMALL): Work(194, 89, _LOAD),
     ("load", MIXED_LARGE): Work(574, 89, _LOAD),
-    ("save, new", MIXED_SMALL): Work(567, 234, _NEW),
-    ("save, new", MIXED_LARGE): Work(3239, 613, _NEW),
-    ("save again", MIXED_SMALL): Work(500, 204, _AGAIN),
-    ("save again", MIXED_LARGE): Work(3160, 584, _AGAIN),
+    ("save, new", MIXED_SMALL): Work(580, 247, _NEW),
+    ("save, new", MIXED_LARGE): Work(3252, 626, _NEW),
+    ("save again", MIXED_SMALL): Work(513, 217, _AGAIN),
+    ("save again", MIXED_LARGE): Work(3173, 597, _AGAIN),
     ("page of 100", MIXED_SMALL): Work(7200, 2335, _PAGE),
 }
 """What was counted, of ways on a local disk, with `durability="rename"`."""

@@ -9,6 +9,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from pydantic import Field, ValidationError
 from support import json_values, texts
 
 from statekeep import AgentResponse, CorruptDataError, InvalidDocumentError, Session, UserMessage
+from statekeep.format import session as session_module
 from statekeep.format.summary import read_summary
 from statekeep.retention import FOREVER
 from statekeep.timestamps import format_timestamp, parse_timestamp
@@ -289,6 +291,45 @@ class TestJson:
         session = Session.new("ada")
         session.metadata["text"] = "\n" + " " * 300 + "["
         assert Session.from_json(session.to_json()) == session
+
+
+class TestALongSession:
+    """Is encoded in parts, since the encoder lets no other thread go on meanwhile."""
+
+    @given(session=sessions, room=st.integers(0, 30))
+    def test_is_written_as_if_it_were_encoded_at_once(self, session: Session, room: int) -> None:
+        whole = session.to_json()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session_module, "_PART", room)
+            assert session.to_json() == whole
+
+    def test_is_never_encoded_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = Session.new("ada")
+        for n in range(100):
+            session.add_user_message(f"{n} {'x' * 50_000}", note={"n": n})
+            session.add_agent_response("y" * 10_000)
+        written: list[int] = []
+        encode = orjson.dumps
+
+        def dumps(value: object, option: int) -> bytes:
+            data = encode(value, option=option)
+            written.append(len(data))
+            return data
+
+        monkeypatch.setattr(orjson, "dumps", dumps)
+        data = session.to_json()
+        monkeypatch.undo()
+        assert len(data) > 6_000_000
+        assert max(written) < 500_000
+        assert Session.from_json(data) == session
+
+    def test_is_refused_for_what_it_holds_in_its_place(self) -> None:
+        session = Session.new("ada")
+        for _ in range(20):
+            session.add_user_message("x" * 50_000)
+        session.user_messages[17].__dict__["content"] += "\ud800"
+        with pytest.raises(InvalidDocumentError, match=r"half a character .*user_messages\.17"):
+            session.to_json()
 
 
 class TestTimes:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from statekeep._text import repair_text
-from statekeep.errors import CorruptDataError
+from statekeep.errors import CorruptDataError, InvalidDocumentError
 from statekeep.format.values import MAX_DEPTH, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pydantic import ValidationError
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "decode_json",
     "decode_text",
     "encode_json",
+    "encode_parts",
     "explain",
     "repair_json",
 ]
@@ -65,6 +68,40 @@ def encode_json(value: object) -> bytes:
     if _DEEPEST_INDENT in data and re.search(_TOO_DEEP, data):
         raise refusal(value)
     return data
+
+
+def encode_parts(fields: Mapping[str, Any], parts: Mapping[str, Sequence[list[Any]]]) -> bytes:
+    """Write a plain dict as `encode_json` does, some of its lists a part at a time.
+
+    The encoder lets no other thread go on before it has done all that it was given.
+
+    Args:
+        fields: The dict.
+        parts: By the names of fields, the lists that these are, in several lists that are not
+            empty.
+
+    Raises:
+        InvalidDocumentError: As `encode_json`.
+    """
+    try:
+        members = [
+            _joined(name, [encode_json({name: part}) for part in parts.get(name, [value])])
+            for name, value in fields.items()
+        ]
+    except InvalidDocumentError:
+        encode_json(fields)  # says better where it is
+        raise
+    return b"{\n  " + b",\n  ".join(members) + b"\n}"
+
+
+def _joined(name: str, texts: list[bytes]) -> bytes:
+    """A member of a dict, of dicts that have a part of it each."""
+    if len(texts) == 1:
+        return texts[0][len(b"{\n  ") : -len(b"\n}")]
+    end = b"\n  ]\n}"
+    start = len(encode_json({name: []})) - len(b"[]\n}") + len(b"[\n")
+    items = b",\n".join([text[start : -len(end)] for text in texts])
+    return texts[0][len(b"{\n  ") : start] + items + b"\n  ]"
 
 
 def decode_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value

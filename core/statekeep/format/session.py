@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
@@ -19,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 
 from statekeep._arguments import checked, checked_content
 from statekeep.errors import CorruptDataError, InvalidDocumentError
-from statekeep.format.json import decode_json, encode_json, explain
+from statekeep.format.json import decode_json, encode_json, encode_parts, explain
 from statekeep.format.order import ORDER, Conversation, in_order, order_of, rearranged
 from statekeep.format.reading import Unread, read_ordinary, unread_of
 from statekeep.format.summary import (
@@ -133,6 +134,11 @@ class AgentResponse(_Model):
         """Who said it."""
         return "agent"
 
+
+_PART: Final = 2**18
+"""Characters of content that are encoded at once."""
+
+_content_of: Final = itemgetter("content")
 
 _NOTHING: Final = type(None)
 _MESSAGE_TYPES: Final[dict[type, dict[str, set[type]]]] = {
@@ -499,7 +505,10 @@ class Session(_Model):
         for optional in ("active_seed_id", "active_persona_id"):
             if fields[optional] is None:
                 del fields[optional]
-        return encode_json(fields)
+        parts = {name: _in_parts(fields[name]) for name in ("user_messages", "agent_responses")}
+        if all(len(each) < 2 for each in parts.values()):
+            return encode_json(fields)
+        return encode_parts(fields, {name: each for name, each in parts.items() if each})
 
     def _to_plain(self) -> dict[str, Any]:
         """The fields as they are, after a look at each.
@@ -778,6 +787,22 @@ def _plain_messages(
             for own, message in zip(said, messages, strict=True)
         ]
     return said
+
+
+def _in_parts(said: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Messages in parts that are encoded in a millisecond or so; an only one is one."""
+    if sum(map(len, map(_content_of, said))) <= _PART:
+        return [said] if said else []
+    parts: list[list[dict[str, Any]]] = [[]]
+    room = _PART
+    for each in said:
+        length = len(each["content"])
+        if parts[-1] and length > room:
+            parts.append([])
+            room = _PART
+        parts[-1].append(each)
+        room -= length
+    return parts
 
 
 def _refuse_wrong(said: Iterable[dict[str, Any]], name: str, types: set[type]) -> None:
