@@ -34,7 +34,9 @@ from statekeep.store import (
     Entry,
     Expect,
     ExpectSeen,
+    Seen,
     StoreWrapper,
+    Survey,
     compare,
     delete_many,
     get_many,
@@ -596,6 +598,22 @@ class ComparesBeforeTheLock(StoreWrapper):
             blob = self.get(key)
             compare(blob.version if blob else None, expect, key=key, store=self)
         super().delete(key)
+
+
+class DeletesWithoutLooking(StoreWrapper):
+    """Of many that were seen it deletes whatever is there by now."""
+
+    def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
+        for each in seen:
+            self.delete(each.key)
+            yield {each.key: None}
+
+
+class TrustsWhatItKnew(StoreWrapper):
+    """Looks at no file whose name it knows."""
+
+    def survey(self, prefix: str, known: Survey | None = None) -> Survey:
+        return known if known and known.names else super().survey(prefix, known)
 
 
 class _Line:

@@ -682,12 +682,13 @@ class TestADamagedIndex:
         assert caplog.records == []
 
 
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
 class TestFilesThatLookUnchanged:
     """On a disk, whose marks are times and numbers."""
-
-    @pytest.fixture
-    def base(self, tmp_path: Path) -> Path:
-        return tmp_path / "store"
 
     @pytest.fixture
     def store(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateStore]:
@@ -821,10 +822,6 @@ def _replace_by_an_old_one(folder: Path) -> None:
 
 class TestNamesThatAreKnown:
     """On a disk, whose folders tell by their times that nothing has come or gone."""
-
-    @pytest.fixture
-    def base(self, tmp_path: Path) -> Path:
-        return tmp_path / "store"
 
     @pytest.fixture
     def store(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateStore]:

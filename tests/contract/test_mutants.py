@@ -118,6 +118,14 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.SaysNoOfALostPut: {"a put whose answer is lost is no conflict"},
     mutants.SaysNoOfALostDelete: {"a delete whose answer is lost does not deny it"},
 }
+ON_DISK: dict[type[StoreWrapper], set[str]] = {
+    mutants.Sound: set(),
+    mutants.DeletesWithoutLooking: {
+        "of many those stay that are not what was seen",
+        "of racing deleters of many one has each",
+    },
+    mutants.TrustsWhatItKnew: {"a survey that knows names tells what a scan does"},
+}
 SESSIONS: dict[type[StoreWrapper], set[str]] = {
     mutants.CreatesOverWhatIsThere: {"a new session does not replace one"},
     mutants.ChecksThenWrites: {"of fifty updates at once none is lost"},
@@ -204,6 +212,11 @@ def test_a_broken_disk_is_found_out_by_races() -> None:
             "of racing writers of equal bytes one wins",
         }
         assert found & expected == (set() if mutant is mutants.Sound else expected)
+
+
+@pytest.mark.parametrize("mutant", ON_DISK, ids=lambda mutant: mutant.__name__)
+def test_a_store_with_broken_powers_is_found_out(mutant: type[StoreWrapper]) -> None:
+    assert said(outcomes("TestStoreOnDisk", mutant, "-k", "survey or seen or of_many")) == ON_DISK[mutant]
 
 
 @pytest.mark.parametrize("mutant", SESSIONS, ids=lambda mutant: mutant.__name__)

@@ -571,6 +571,25 @@ class TestLocks:
         with store._locked("a.md"), pytest.raises(UnavailableError, match="another writer"):
             store.put("a.md", b"new")
 
+    def test_are_opened_anew_where_a_file_has_another_number_each_time(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        numbers = iter(range(10**6, 2 * 10**6))
+        stat = os.stat
+
+        def changing(path: Any, **options: Any) -> os.stat_result:
+            status = stat(path, **options)
+            return os.stat_result((status[0], next(numbers), *status[2:]))
+
+        store = LocalDiskStore(base)
+        monkeypatch.setattr(os, "stat", changing)
+        for n in range(5):
+            store.put("a.md", b"%d" % n)
+        monkeypatch.undo()
+        assert tree(base) == {"a.md": b"4"}
+        assert len(_open_below(base)) == 1
+        store.close()
+
     def test_few_are_left_open_and_none_by_a_store_that_was_closed(self, base: Path) -> None:
         before = len(_open_below(base))
         for n in range(200):

@@ -79,7 +79,7 @@ class TestTheURL:
             open_store("sqlite::memory:")
 
     def test_without_a_file_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match="names no folder"):
+        with pytest.raises(ConfigError, match="names no path"):
             open_store("sqlite:")
 
     @pytest.mark.parametrize(

@@ -170,18 +170,6 @@ class Folders:
         if self.sync:
             self._flushes.flush(path, folder)
 
-    def prepare_names(self, path: str, folder: int) -> None:
-        """Before anything changes in a folder, find out whether its names can be flushed.
-
-        Args:
-            path: Relative to the base.
-            folder: The folder, opened to be read.
-
-        Raises:
-            NoFlushError: They cannot, or those that lead there.
-        """
-        self._flushes.prepare(path, folder)
-
     def prepare(self, folder: int) -> None:
         """Before something is deleted in a folder, find out whether it would stay so.
 
@@ -271,7 +259,7 @@ class Writing:
             self._folder = self._open()
             if self._folders.sync:
                 try:
-                    self._folders.prepare_names(self._path, self._folder)
+                    self._folders._flushes.prepare(self._path, self._folder)  # noqa: SLF001
                 except BaseException:
                     os.close(self._folder)
                     raise

@@ -21,6 +21,8 @@ from statekeep_backends.local.folders import ATTEMPTS, NothingNewError
 from statekeep_backends.local.trouble import TROUBLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from statekeep_backends.local.folders import Folders
 
 __all__ = ["STRIPES", "Lock", "NoLockError", "close_kept", "is_free", "is_lock_name", "lock_of"]
@@ -67,9 +69,12 @@ class Lock:
 
     def __enter__(self) -> None:
         deadline = time.monotonic() + self._timeout
-        opened = _kept.pop((self._folders.base, self._name), None)
-        while not (opened and self._take(opened, deadline)):
-            opened = self._open()
+        kept = _kept.pop((self._folders.base, self._name), None)
+        if kept is not None and self._take(kept, deadline, self._is_there):
+            self._opened = kept
+            return
+        while not self._take(opened := self._open(), deadline, _is_somewhere):
+            pass
         self._opened = opened
 
     def __exit__(self, *_: object) -> None:
@@ -92,7 +97,7 @@ class Lock:
             _close(descriptor)
             raise
 
-    def _take(self, opened: _Opened, deadline: float) -> bool:
+    def _take(self, opened: _Opened, deadline: float, is_sound: Callable[[_Opened], bool]) -> bool:
         """Lock it, unless it is no longer what the others lock."""
         try:
             granted = _lock(self._folders, opened.descriptor, deadline)
@@ -101,7 +106,7 @@ class Lock:
                     errno.ETIMEDOUT,
                     f"another writer has held the lock for {self._timeout:g} seconds",
                 )
-            if self._is_there(opened):
+            if is_sound(opened):
                 return True
         except BaseException as error:
             _close(opened.descriptor)
@@ -113,6 +118,7 @@ class Lock:
         return False
 
     def _is_there(self, opened: _Opened) -> bool:
+        """Whether one that was left open is what would be opened now."""
         try:
             # Whoever made it reach another file by a link has not made it another file.
             status = os.stat(f"{self._folders.base}/{LOCKS}/{self._name}")  # noqa: PTH116
@@ -133,6 +139,12 @@ class _Opened(NamedTuple):
     descriptor: int
     identity: tuple[int, int]
     made: list[str]
+
+
+def _is_somewhere(opened: _Opened) -> bool:
+    """Whether one that was opened just now was not removed meanwhile."""
+    # Its number would not do: not every filesystem gives a file the same one each time.
+    return os.fstat(opened.descriptor).st_nlink > 0
 
 
 def _keep(place: tuple[str, str], opened: _Opened) -> None:

@@ -199,9 +199,9 @@ class LocalDiskStore(StateStore):
                 blob = None
                 with contextlib.suppress(OSError):
                     if folder is None or path != at:
-                        if folder is not None:
-                            os.close(folder)
-                        folder = None
+                        left, folder = folder, None
+                        if left is not None:
+                            os.close(left)
                         at, folder = path, self._folders.find(path)
                     if folder is not None:
                         blob = read_document(folder, name, limit_of(key, self._most))

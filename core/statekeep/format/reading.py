@@ -85,7 +85,7 @@ def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
         *times, created_at, updated_at = parse_timestamps(
             [*stamps, stored.created_at, stored.updated_at]
         )
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     if type(metadata) is not dict:
         return None

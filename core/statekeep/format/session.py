@@ -202,7 +202,7 @@ class Session(_Model):
 
         @__dict__.setter
         def __dict__(self, fields: dict[str, Any]) -> None:
-            _OWN_FIELDS.__set__(self, fields)
+            _set_fields(self, fields)
 
         def __getattr__(self, name: str) -> Any:  # noqa: ANN401
             if name in _LISTS and name in self.__dict__:
@@ -505,7 +505,7 @@ class Session(_Model):
         for optional in ("active_seed_id", "active_persona_id"):
             if fields[optional] is None:
                 del fields[optional]
-        parts = {name: _in_parts(fields[name]) for name in ("user_messages", "agent_responses")}
+        parts = {name: _in_parts(fields[name]) for name in _LISTS}
         if all(len(each) < 2 for each in parts.values()):
             return encode_json(fields)
         return encode_parts(fields, {name: each for name, each in parts.items() if each})

@@ -94,11 +94,11 @@ def _is_plain(value: object, depth: int) -> bool:
         for container in level:
             members = container
             if type(container) is dict:
-                if not {*map(type, container)} <= _KEYS:
+                if not set(map(type, container)) <= _KEYS:
                     return False
                 members = container.values()
                 written += sum(map(len, container))
-            kinds = {*map(type, members)}
+            kinds = set(map(type, members))
             written += len(container) * (2 * depth + _AROUND)
             if str in kinds:
                 written += sum([len(each) for each in members if type(each) is str])

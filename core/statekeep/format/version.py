@@ -37,7 +37,7 @@ def newer_format(data: bytes) -> int | None:
 
 def has_format(data: bytes) -> bool:
     """Whether it says which format it is in, as all but the first do."""
-    return data.startswith(_BEGINNING) and _is_marked(data) is not None
+    return _is_marked(data) is not None
 
 
 def is_head(data: bytes) -> bool:

@@ -141,7 +141,7 @@ class StoreURL:
                 )
             location = slash + rest
         if not location:
-            raise ConfigError("the URL names no folder")
+            raise ConfigError("the URL names no path")
         try:
             return Path(location).expanduser().absolute()
         except (OSError, RuntimeError):

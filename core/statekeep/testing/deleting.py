@@ -58,7 +58,8 @@ class DeletingContract(StoreFixtures):
         never = Seen("nothing/here.json", Version("no such version"), None)
         done = _deleted(deleting, [*seen, never])
         refused = [key for key, error in done.items() if error is not None]
-        assert sorted(refused) == sorted([changed, gone, again, swapped, never.key])
+        spared = sorted([changed, gone, again, swapped, never.key])
+        assert sorted(refused) == spared, f"it refused {sorted(refused)}, instead of {spared}"
         for key in refused:
             error = done[key]
             assert isinstance(error, ConflictError), f"{key!r} is refused by {error!r}"
