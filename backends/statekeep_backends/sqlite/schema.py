@@ -4,35 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from statekeep.store.keys import JOURNALS, SESSIONS
-
-__all__ = [
-    "APPLICATION_ID",
-    "COLUMNS",
-    "CREATE",
-    "VERSION",
-    "place_of",
-]
+__all__ = ["APPLICATION_ID", "CREATE", "VERSION"]
 
 APPLICATION_ID: Final = 0x5374_6B70
 """``Stkp``: what the header of our databases says, so that nobody takes another program's."""
 
 VERSION: Final = 1
 """Of the tables; SQLite's ``user_version``."""
-
-COLUMNS: Final = (
-    "id",
-    "user_id",
-    "project_id",
-    "active_seed_id",
-    "last_phase",
-    "title",
-    "created_at",
-    "updated_at",
-    "size",
-    "problem",
-)
-"""The fields of a record that can be filtered or sorted by; the whole of it is JSON beside them."""
 
 # What is long lies in a table of its own, so that whoever looks at many documents walks over none.
 # `place` is what is listed together: the sessions, the journals of a collection. No index has a
@@ -79,17 +57,3 @@ CREATE: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
-
-
-def place_of(key: str) -> str | None:
-    """Of which listing a document is a part, or what lies below a prefix.
-
-    >>> place_of("sessions/ada.json"), place_of("journals/support/ada.jsonl")
-    ('sessions', 'journals/support')
-    """
-    first, _, rest = key.partition("/")
-    if first == SESSIONS:
-        return SESSIONS
-    if first == JOURNALS and rest:
-        return f"{JOURNALS}/{rest.partition('/')[0]}"
-    return None

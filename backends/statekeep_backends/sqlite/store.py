@@ -36,6 +36,7 @@ from statekeep.store import (
 )
 from statekeep.store.limits import check_limit, limit_of, refuse_too_large, too_large
 from statekeep.timestamps import from_nanoseconds
+from statekeep_backends._records import NOTHING
 from statekeep_backends.sqlite import records
 from statekeep_backends.sqlite.connections import Connections, Durability
 from statekeep_backends.sqlite.errors import FAILURES, translated
@@ -292,7 +293,7 @@ class SqliteStore(StateStore):
                 db, prefix, wanted, known=known, order=order, after=after, limit=limit
             ),
         )
-        return found or records.NOTHING
+        return found or NOTHING
 
     def count(self, prefix: str, wanted: Filter, *, known: int) -> int:
         """See `SupportsQuery.count`."""
