@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "local",
         "local, renaming",
         "sqlite",
+        "postgres",
         "fsspec's memory",
         "fsspec's files",
         "moto+s3fs",
@@ -34,11 +35,13 @@ class TestJournals(JournalsContract):
 
     @pytest.fixture
     def race(self, backend: str) -> tuple[int, int]:
-        return (4, 25) if backend in {"local", "sqlite", "seaweedfs+obstore"} else (2, 10)
+        return (
+            (4, 25) if backend in {"local", "sqlite", "postgres", "seaweedfs+obstore"} else (2, 10)
+        )
 
 
 @pytest.mark.parametrize(
-    "backend", ["memory", "local", "local, renaming", "sqlite", "seaweedfs+obstore"]
+    "backend", ["memory", "local", "local, renaming", "sqlite", "postgres", "seaweedfs+obstore"]
 )
 def test_a_journal_is_a_list_whatever_is_done(
     backend: str, new_location: Callable[[], str]
@@ -48,6 +51,8 @@ def test_a_journal_is_a_list_whatever_is_done(
             return new_location()
 
     often = settings(
-        max_examples=3 if "+" in backend else 15, stateful_step_count=30, deadline=None
+        max_examples=3 if "+" in backend or backend == "postgres" else 15,
+        stateful_step_count=30,
+        deadline=None,
     )
     run_state_machine_as_test(Machine, settings=often)

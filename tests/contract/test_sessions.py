@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         "local, renaming",
         "sqlite",
         "sqlite, full",
+        "postgres",
         "fsspec's memory",
         "fsspec's files",
         "moto+s3fs",
@@ -62,7 +63,9 @@ class TestSessions(SessionsContract):
     def race(self, backend: str) -> tuple[int, int]:
         # In full where it is the real thing: moto's server does one request at a time, and
         # renaming takes the same locks.
-        return (8, 50) if backend in {"local", "sqlite", "seaweedfs+obstore"} else (3, 10)
+        return (
+            (8, 50) if backend in {"local", "sqlite", "postgres", "seaweedfs+obstore"} else (3, 10)
+        )
 
 
 TURN = {"user": {"content": "x", "timestamp": "2026-01-31T12:00:00Z"}}

@@ -29,6 +29,8 @@ from statekeep_backends.memory import MemoryStore
 if TYPE_CHECKING:
     from statekeep import StateStore
 
+DATABASES = {"postgres", "valkey", "redis"}
+
 EVERYTHING = Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 FAR_AWAY = replace(EVERYTHING, remote=True)
 CLAIMS = {
@@ -37,14 +39,20 @@ CLAIMS = {
     "local, renaming": EVERYTHING,
     "sqlite": EVERYTHING,
     "sqlite, full": EVERYTHING,
-    **dict.fromkeys(("postgres", "valkey", "redis"), FAR_AWAY),
+    **dict.fromkeys(DATABASES, FAR_AWAY),
     "fsspec's memory": Capabilities(conditional_put=False, conditional_delete=False, shared=False),
     "fsspec's files": Capabilities(conditional_put=False, conditional_delete=False, shared=True),
     "moto+s3fs": FAR_AWAY,
     "seaweedfs+s3fs": FAR_AWAY,
     "seaweedfs+obstore": FAR_AWAY,
 }
-COLUMNS = {"memory": "`memory:`", "local": "`file:`", "sqlite": "`sqlite:`", "fsspec": "fsspec"}
+COLUMNS = {
+    "memory": "`memory:`",
+    "local": "`file:`",
+    "sqlite": "`sqlite:`",
+    "postgres": "`postgresql:`",
+    "fsspec": "fsspec",
+}
 PROMISES: dict[str, Callable[[StateStore], bool]] = {
     "creates, and replaces what was seen, on that condition": lambda store: (
         store.capabilities.conditional_put
@@ -78,7 +86,7 @@ class TestStore(StateStoreContract):
 
     @pytest.fixture
     def raw(self, backend: str, location: str) -> MutableMapping[str, bytes]:
-        if backend == "memory" or backend.startswith("sqlite"):
+        if backend == "memory" or backend.startswith("sqlite") or backend in DATABASES:
             pytest.skip("there is no way around it")
         place, _, query = location.partition("?")
         if location.startswith("s3:"):
@@ -96,6 +104,8 @@ class TestStore(StateStoreContract):
             return (
                 f"{location.partition('?')[0]}?endpoint_url=http://127.0.0.1:1&retries=0&{client}"
             )
+        if backend in DATABASES:
+            return f"{location.partition(':')[0]}://127.0.0.1:1/0"
         if backend.startswith("sqlite"):
             return "sqlite:/dev/null/x"
         return "fsspec+file:///dev/null/x" if backend == "fsspec's files" else "/dev/null/x"
@@ -133,7 +143,7 @@ def test_a_store_is_a_dict_whatever_is_done(backend: str, new_location: Callable
         def location(self) -> str:
             return new_location()
 
-    remote = "+" in backend
+    remote = "+" in backend or backend in DATABASES
     often = settings(max_examples=3 if remote else 20, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(Machine, settings=often)
 
