@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from support import RACED_IN_FULL
 
 from statekeep.testing import JournalMachine, JournalsContract
 
@@ -35,9 +36,7 @@ class TestJournals(JournalsContract):
 
     @pytest.fixture
     def race(self, backend: str) -> tuple[int, int]:
-        return (
-            (4, 25) if backend in {"local", "sqlite", "postgres", "seaweedfs+obstore"} else (2, 10)
-        )
+        return (4, 25) if backend in RACED_IN_FULL else (2, 10)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from statekeep.store import (
     SupportsDeleteMany,
     SupportsDeleteSeen,
     SupportsGetMany,
+    SupportsInitialize,
     SupportsInspect,
     SupportsQuery,
     SupportsSurvey,
@@ -47,6 +48,7 @@ POWERS = [
     SupportsInspect,
     SupportsQuery,
     SupportsSurvey,
+    SupportsInitialize,
     SupportsVacuum,
 ]
 

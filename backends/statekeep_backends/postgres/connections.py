@@ -93,6 +93,7 @@ class Connections:
         # session of the parent.
         self._pools: dict[int, ConnectionPool[Connection]] = {}
         self._failure: Exception | None = None
+        self._loss = -_IDLE
         self._is_closed = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -125,6 +126,7 @@ class Connections:
             return work(connection)
         except psycopg.Error as error:
             if _is_lost(error, connection):
+                self._loss = time.monotonic()
                 connection.close()
                 raise LostError from error
             raise
@@ -168,10 +170,15 @@ class Connections:
             max_size=self._most,
             max_idle=60,
             open=False,
-            check=_check,
+            check=self._check,
             reconnect_timeout=0,
             num_workers=1,
         )
+
+    def _check(self, connection: Connection) -> None:
+        # Where one is lost, those that were idle then may be, too.
+        if connection.used <= self._loss or time.monotonic() - connection.used > _IDLE:
+            ConnectionPool.check_connection(connection)
 
     def _take(self, pool: ConnectionPool[Connection]) -> Connection:
         if self._is_closed:
@@ -197,11 +204,6 @@ class Connections:
         self._is_closed = True
         if pool := self._pools.pop(os.getpid(), None):
             pool.close()
-
-
-def _check(connection: Connection) -> None:
-    if time.monotonic() - connection.used > _IDLE:
-        ConnectionPool.check_connection(connection)
 
 
 def _is_lost(error: psycopg.Error, connection: Connection) -> bool:

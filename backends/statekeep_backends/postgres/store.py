@@ -75,9 +75,11 @@ class PostgresStore(StateStore):
         self._schema = Schema(config.schema_, config.store)
         address, options = conninfo(location, config)
         try:
-            psycopg.conninfo.conninfo_to_dict(address)
+            ports = str(psycopg.conninfo.conninfo_to_dict(address).get("port") or "")
         except psycopg.ProgrammingError as error:
             raise ConfigError(f"{self._name}: {error}".strip()) from None
+        if not all(port.isdecimal() for port in ports.split(",") if port):
+            raise ConfigError(f"{self._name}: a port is a number, not {ports!r}")
         connections = Connections(
             address, options, timeout=config.timeout, most=config.max_connections
         )
