@@ -29,7 +29,7 @@ from statekeep_backends.memory import MemoryStore
 if TYPE_CHECKING:
     from statekeep import StateStore
 
-DATABASES = {"postgres", "valkey", "redis"}
+DATABASES = ("postgres", "valkey", "redis")
 
 EVERYTHING = Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 FAR_AWAY = replace(EVERYTHING, remote=True)
