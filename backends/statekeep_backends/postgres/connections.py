@@ -92,7 +92,7 @@ class Connections:
         # By process, so that those that a child inherits stay, unused: to close one would end the
         # session of the parent.
         self._pools: dict[int, ConnectionPool[Connection]] = {}
-        self._failure: Exception | None = None
+        self._failures: list[Exception] = []
         self._loss = -_IDLE
         self._is_closed = False
 
@@ -155,7 +155,7 @@ class Connections:
                 try:
                     connection = super().connect(*args, **kwargs)
                 except psycopg.Error as error:
-                    connections._failure = error
+                    connections._failures.append(error)
                     raise
                 connection.used = time.monotonic()
                 return connection
@@ -185,15 +185,15 @@ class Connections:
             raise ClosedError("the store was closed meanwhile; open it again", landed="no")
         deadline = time.monotonic() + self._timeout
         # A pool goes on trying in silence. Whoever waits is told at once why he waits in vain.
-        self._failure = None
+        failures = self._failures = list[Exception]()
         while True:
             try:
                 return pool.getconn(_SLICE)
             except PoolTimeout as error:
-                if failure := self._failure:
-                    raise UnsentError from failure
-                if time.monotonic() >= deadline:
-                    raise UnsentError from error
+                # As long as others use some, one may be given back.
+                is_vain = failures and not pool.get_stats()["pool_size"]
+                if is_vain or time.monotonic() >= deadline:
+                    raise UnsentError from failures[-1] if failures else error
             except PoolClosed as error:
                 raise ClosedError(
                     "the store was closed meanwhile; open it again", landed="no"
