@@ -124,12 +124,14 @@ class Schema:
             page: Those of the page.
             order: Of the page.
         """
+        # The sign keeps the second one from the index of `v`, which most documents have in common:
+        # without statistics PostgreSQL would take it rather than that of problems.
         return self._sql(
             "SELECT row_number() OVER () AS n, key, version, modified, record FROM ("
             f"SELECT key, version, modified, record FROM {{documents}} WHERE {page} "
             f"ORDER BY {order} LIMIT %s) AS page "
             "UNION ALL SELECT -1, key, version, modified, record FROM {documents} "
-            f"WHERE {there} AND problem IS NOT NULL AND v >= %s "
+            f"WHERE {there} AND problem IS NOT NULL AND +v >= %s "
             "UNION ALL SELECT -2, key, NULL, NULL, NULL FROM {documents} "
             f"WHERE {there} AND v < %s"
         )
