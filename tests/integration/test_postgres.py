@@ -150,11 +150,9 @@ try:
 except ConfigError as error:
     print(error)
 """
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert "pip install 'statekeep[postgres]'" in said.stdout
-    assert missing in said.stdout
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert "pip install 'statekeep[postgres]'" in said
+    assert missing in said
 
 
 class TestThePassword:
