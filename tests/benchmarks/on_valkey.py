@@ -91,7 +91,13 @@ class BareValkey(_Bare, Whole):
         return self._db.register_script(_SAVE)
 
     def create(self, number: int) -> None:
-        data, seen = self.at_hand[number], self._seen.get(number, 0)
+        self._replace(number, 0)
+
+    def update(self, number: int) -> None:
+        self._replace(number, self._seen[number])
+
+    def _replace(self, number: int, seen: int) -> None:
+        data = self.at_hand[number]
         saved = self._save(
             [self._key(data["id"])],
             [seen or "", seen + 1, data["user_id"], len(data["user_messages"]),
@@ -99,8 +105,6 @@ class BareValkey(_Bare, Whole):
         )  # fmt: skip
         assert saved
         self._seen[number] = seen + 1
-
-    update = create
 
     def load(self, number: int) -> object:
         _, body = self._db.hmget(self._key(self.documents[number][0]), ["version", "body"])
