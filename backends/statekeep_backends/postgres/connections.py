@@ -67,7 +67,8 @@ class _Quiet(logging.Filter):
     """Leaves out what the pool says of its connections, because whoever asks for one is told."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (isinstance(record.args, tuple) and _NAME in record.args[:1])
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        return about != _NAME and not isinstance(about, Connection)
 
 
 logging.getLogger("psycopg.pool").addFilter(_Quiet())
