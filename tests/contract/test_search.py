@@ -153,7 +153,7 @@ def test_what_fails_while_it_is_read_is_told_too(store: StateStore) -> None:
 
 def test_a_store_that_is_away_is_no_empty_one(store: StateStore) -> None:
     class Away(StoreWrapper):
-        def scan(self, prefix: str = "") -> None:  # type: ignore[override]
+        def scan(self, prefix: str = "") -> None:  # type: ignore[override]  # noqa: ARG002
             raise UnavailableError("no answer")
 
     with pytest.raises(UnavailableError):

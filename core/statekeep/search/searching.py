@@ -149,7 +149,7 @@ def search(
         >>> from statekeep import Sessions, open_store
         >>> with open_store("memory:") as store:
         ...     session = Sessions(store).get_or_create("ada", "s")
-        ...     session.add_user_message("Where is the parser?")
+        ...     _ = session.add_user_message("Where is the parser?")
         ...     _ = Sessions(store).save(session)
         ...     [(each.summary.id, each.said.index, each.spans) for each in search(store, "parser")]
         [('s', 0, [(13, 19)])]
