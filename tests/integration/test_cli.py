@@ -632,6 +632,55 @@ def test_the_doctor_gives_back_room_where_there_is_some(shell: Shell) -> None:
     assert "there is none to give back" in refused.stderr
 
 
+class TestSearching:
+    @pytest.fixture
+    def url(self, shell: Shell) -> str:
+        with open_store(shell.folder / "talk") as store:
+            sessions = Sessions(store)
+            for name, said in (("a", "x" * 200 + " the parser " + "y" * 200), ("b", "Nothing.")):
+                session = sessions.get_or_create("ada", name)
+                session.add_user_message(f"first line\n{said}\nlast line")
+                session.add_agent_response("Yes.", phase_reached="plan")
+                sessions.save(session)
+            Journals(store, "support").open("eve", "t").append([{"role": "tool", "text": "parser"}])
+        return "talk"
+
+    def test_shows_where_it_was_said(self, shell: Shell, url: str) -> None:
+        said = shell("search", "parser", "--store", url).stdout.splitlines()
+        assert said[0] == "support/eve/t #0 tool: parser"
+        assert said[1].startswith("a #0 user: …xxx")
+        assert " the parser yyy" in said[1]
+        assert len(said[1]) < 200
+        around = shell("search", "PARSER", "-i", "-C", "1", "--store", url).stdout
+        assert "a #1 agent- Yes." in around
+        assert shell("search", "Noth..", "-e", "--limit", "1", "--store", url).stdout
+
+    def test_gives_json_in_lines(self, shell: Shell, url: str) -> None:
+        lines = shell("search", "parser", "--json", "--store", url).stdout.splitlines()
+        journal, session = map(json.loads, lines)
+        assert (journal["collection"], journal["name"]) == ("support", ["eve", "t"])
+        (span,) = session["spans"]
+        assert session["text"][slice(*span)] == "parser"
+        assert (session["id"], session["user_id"], session["role"]) == ("a", "ada", "user")
+
+    def test_that_finds_nothing_says_where_it_looked(self, shell: Shell, url: str) -> None:
+        ended = shell("search", "parser", "--user", "eve", "--store", url)
+        assert (ended.stdout, "not found in 0" in ended.stderr) == ("", True)
+        assert "no regular expression" in shell("search", "(", "-e", "--store", url, code=2).stderr
+        assert shell("search", "x", "--store", "./nowhere", code=3).stdout == ""
+
+    def test_counts_what_is_kept(self, shell: Shell, url: str) -> None:
+        said = shell("stats", "--store", url).stdout
+        assert said.startswith("3 sessions and journals, 3 messages and items, ")
+        for word in ("(sessions)", "support", "ada", "(nobody)", "plan", "PLACE"):
+            assert word in said
+        found = json.loads(shell("stats", "--json", "--user", "ada", "--store", url).stdout)
+        assert found["total"]["count"] == 2
+        assert [each["user_id"] for each in found["users"]] == ["ada"]
+        assert {each["place"] for each in found["places"]} >= {"sessions", "journals"}
+        assert found["days"][0]["day"]
+
+
 def test_a_store_is_made_before_it_is_written(shell: Shell) -> None:
     for _ in range(2):
         assert "sqlite:" in shell("init", "--store", "sqlite:state.db").stdout

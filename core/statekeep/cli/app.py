@@ -19,6 +19,7 @@ from statekeep.cli import (
     journals,
     output,
     plugins,
+    search,
     sessions,
     trash,
 )
@@ -52,6 +53,8 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
+app.command("search", cls=Command)(search.search)
+app.command("stats", cls=Command)(search.stats)
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,7 +11,7 @@ from statekeep.format.summary import JournalSummary, SessionSummary
 from statekeep.timestamps import format_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from statekeep.doctor import Diagnosis, Finding, RepairReport
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from statekeep.journals import Head, Loaded
     from statekeep.plugins.loader import PluginInfo
     from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
+    from statekeep.search import Match, Said, Statistics, Tally
 
 __all__ = [
     "diagnosis",
@@ -31,10 +32,12 @@ __all__ = [
     "journals",
     "listing",
     "loaded",
+    "match",
     "plugins",
     "prune_plan",
     "prune_report",
     "session",
+    "statistics",
     "summary",
     "trash",
 ]
@@ -170,6 +173,31 @@ def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str,
     return result
 
 
+def match(value: Match) -> dict[str, Any]:
+    """Something that a search found."""
+    return {
+        **_whose(value.summary),
+        **_said(value.said),
+        "spans": [list(each) for each in value.spans],
+        "before": [_said(each) for each in value.before],
+        "after": [_said(each) for each in value.after],
+    }
+
+
+def statistics(value: Statistics) -> dict[str, Any]:
+    """How much is kept; what belongs to nobody, or to no collection or phase, has null."""
+    return {
+        "total": asdict(value.total),
+        "collections": _tallies("collection", value.by_collection),
+        "users": _tallies("user_id", value.by_user),
+        "phases": _tallies("phase", value.by_phase),
+        "days": [{"day": day.isoformat(), **asdict(tally)} for day, tally in value.by_day.items()],
+        "biggest": [summary(each) for each in value.biggest],
+        "places": _tallies("place", value.places),
+        "problems": _problems(value.problems),
+    }
+
+
 def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:
     """What is installed."""
     return [asdict(each) for each in values]
@@ -190,6 +218,25 @@ def _of_both(value: Summary) -> dict[str, Any]:
 
 def _rest(value: Listing[Any]) -> dict[str, Any]:
     return {"problems": _problems(value.problems), "cursor": value.cursor}
+
+
+def _whose(value: Summary) -> dict[str, Any]:
+    if isinstance(value, JournalSummary):
+        return {"collection": value.collection, "name": list(value.name), "user_id": value.user_id}
+    return {"id": value.id, "user_id": value.user_id}
+
+
+def _said(value: Said) -> dict[str, Any]:
+    return {
+        "index": value.index,
+        "role": value.role,
+        "timestamp": _time(value.timestamp),
+        "text": value.text,
+    }
+
+
+def _tallies(name: str, values: Mapping[Any, Tally]) -> list[dict[str, Any]]:
+    return [{name: key, **asdict(tally)} for key, tally in values.items()]
 
 
 def _left_alone(plan: PrunePlan) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""How much is kept: of whom, of when, and where the room goes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from heapq import nlargest
+from typing import TYPE_CHECKING, Final
+
+from statekeep.format.summary import JournalSummary, SessionSummary
+from statekeep.search.chosen import chosen
+from statekeep.store.keys import JOURNALS, RESERVED, SESSIONS
+from statekeep.store.query import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import date, datetime
+
+    from statekeep.format.record import Problem
+    from statekeep.format.summary import Summary
+    from statekeep.store.protocol import StateStore
+
+__all__ = ["Statistics", "Tally", "statistics"]
+
+_BIGGEST: Final = 10
+
+
+@dataclass(slots=True)
+class Tally:
+    """How much there is of something.
+
+    Attributes:
+        count: Sessions and journals; of a place in the store, documents.
+        items: User messages of sessions, and items of journals.
+        bytes: What they take in the store.
+    """
+
+    count: int = 0
+    items: int = 0
+    bytes: int = 0
+
+    def add(self, items: int, size: int) -> None:
+        """Count one more."""
+        self.count += 1
+        self.items += items
+        self.bytes += size
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How much is kept.
+
+    Attributes:
+        total: All sessions and journals that were counted.
+        by_collection: Journals by collection; sessions are under None.
+        by_user: Under None is what belongs to nobody.
+        by_phase: Sessions by the last phase that they reached; None for none.
+        by_day: By the day of the last update, UTC.
+        biggest: The biggest ones.
+        places: All documents of the store by where they lie, whatever the filter: ``sessions``,
+            ``journals``, ``blobs``, ``.statekeep/trash``, other categories.
+        problems: What could not be read, and is not counted.
+    """
+
+    total: Tally
+    by_collection: Mapping[str | None, Tally]
+    by_user: Mapping[str | None, Tally]
+    by_phase: Mapping[str | None, Tally]
+    by_day: Mapping[date, Tally]
+    biggest: Sequence[Summary]
+    places: Mapping[str, Tally]
+    problems: Sequence[Problem] = field(default_factory=list)
+
+
+def statistics(
+    store: StateStore,
+    *,
+    sessions: bool = True,
+    collections: Iterable[str] | None = None,
+    user_id: str | None = None,
+    updated_before: datetime | None = None,
+    updated_after: datetime | None = None,
+    biggest: int = _BIGGEST,
+) -> Statistics:
+    """Count what is kept, by what listings know; no session or journal is read.
+
+    Args:
+        store: Where.
+        sessions: Count sessions.
+        collections: Count the journals of these; None for all, ``()`` for none.
+        user_id: Only what belongs to this user.
+        updated_before: Only what was updated before; aware.
+        updated_after: Only what was updated after; aware.
+        biggest: How many of the biggest are named.
+
+    Raises:
+        ValueError: A time is naive, or the number is negative.
+        InvalidKeyError: A collection is not legal.
+        UnavailableError, AccessDeniedError: The store did not answer, or refused.
+
+    Example:
+        >>> from statekeep import Sessions, open_store
+        >>> with open_store("memory:") as store:
+        ...     _ = Sessions(store).get_or_create("ada", "s")
+        ...     statistics(store).by_user["ada"].count
+        1
+    """
+    if biggest < 0:
+        raise ValueError(f"biggest must be at least 0, not {biggest}")
+    wanted = Filter(user_id=user_id, updated_before=updated_before, updated_after=updated_after)
+    problems: list[Problem] = []
+    total = Tally()
+    by_collection: dict[str | None, Tally] = defaultdict(Tally)
+    by_user: dict[str | None, Tally] = defaultdict(Tally)
+    by_phase: dict[str | None, Tally] = defaultdict(Tally)
+    by_day: dict[date, Tally] = defaultdict(Tally)
+
+    def counted() -> Iterator[Summary]:
+        for each in chosen(store, wanted, collections, problems, sessions=sessions):
+            items, collection = _items_and_collection(each)
+            tallies = [total, by_collection[collection], by_user[each.user_id]]
+            tallies.append(by_day[each.updated_at.date()])
+            if collection is None:
+                tallies.append(by_phase[each.last_phase])
+            for tally in tallies:
+                tally.add(items, each.size)
+            yield each
+
+    largest = nlargest(biggest or 1, counted(), key=lambda each: each.size)[:biggest]
+    return Statistics(
+        total, dict(by_collection), dict(by_user), dict(by_phase),
+        dict(sorted(by_day.items())), largest, _places(store), problems,
+    )  # fmt: skip
+
+
+def _items_and_collection(summary: Summary) -> tuple[int, str | None]:
+    if isinstance(summary, JournalSummary):
+        return summary.length, summary.collection
+    return (summary.message_count if isinstance(summary, SessionSummary) else 0), None
+
+
+def _places(store: StateStore) -> dict[str, Tally]:
+    places: dict[str, Tally] = defaultdict(Tally)
+    for entry in store.scan():
+        first, *rest = entry.key.split("/")
+        name = f"{first}/{rest[0]}" if first == RESERVED and len(rest) > 1 else first
+        if not rest:
+            name = "."
+        places[name].add(0, entry.size)
+    order = {SESSIONS: 0, JOURNALS: 1}
+    return dict(sorted(places.items(), key=lambda each: (order.get(each[0], 2), each[0])))
