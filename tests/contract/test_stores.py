@@ -29,6 +29,7 @@ from statekeep_backends.memory import MemoryStore
 if TYPE_CHECKING:
     from statekeep import StateStore
 
+DATABASES = ("postgres", "valkey", "redis")
 EVERYTHING = Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 FAR_AWAY = replace(EVERYTHING, remote=True)
 CLAIMS = {
@@ -37,14 +38,21 @@ CLAIMS = {
     "local, renaming": EVERYTHING,
     "sqlite": EVERYTHING,
     "sqlite, full": EVERYTHING,
-    **dict.fromkeys(("postgres", "valkey", "redis"), FAR_AWAY),
+    **dict.fromkeys(DATABASES, FAR_AWAY),
     "fsspec's memory": Capabilities(conditional_put=False, conditional_delete=False, shared=False),
     "fsspec's files": Capabilities(conditional_put=False, conditional_delete=False, shared=True),
     "moto+s3fs": FAR_AWAY,
     "seaweedfs+s3fs": FAR_AWAY,
     "seaweedfs+obstore": FAR_AWAY,
 }
-COLUMNS = {"memory": "`memory:`", "local": "`file:`", "sqlite": "`sqlite:`", "fsspec": "fsspec"}
+COLUMNS = {
+    "memory": "`memory:`",
+    "local": "`file:`",
+    "sqlite": "`sqlite:`",
+    "valkey": "`redis:`",
+    "redis": "`redis:`",
+    "fsspec": "fsspec",
+}
 PROMISES: dict[str, Callable[[StateStore], bool]] = {
     "creates, and replaces what was seen, on that condition": lambda store: (
         store.capabilities.conditional_put
@@ -78,7 +86,7 @@ class TestStore(StateStoreContract):
 
     @pytest.fixture
     def raw(self, backend: str, location: str) -> MutableMapping[str, bytes]:
-        if backend == "memory" or backend.startswith("sqlite"):
+        if backend in {"memory", *DATABASES} or backend.startswith("sqlite"):
             pytest.skip("there is no way around it")
         place, _, query = location.partition("?")
         if location.startswith("s3:"):
@@ -98,6 +106,8 @@ class TestStore(StateStoreContract):
             )
         if backend.startswith("sqlite"):
             return "sqlite:/dev/null/x"
+        if backend in DATABASES:
+            return f"{location.partition('://')[0]}://127.0.0.1:1"
         return "fsspec+file:///dev/null/x" if backend == "fsspec's files" else "/dev/null/x"
 
     @pytest.fixture(autouse=True)

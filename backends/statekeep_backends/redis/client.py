@@ -1,0 +1,116 @@
+"""Connections to a server, on which scripts are run: once, and never again by themselves.
+
+redis-py would send again what was not answered, and a script that landed then meets itself. So each
+call is sent here, on a connection of its pool, and whoever sent it is told whether it may have run.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as NotConnectedError
+from redis.exceptions import MovedError, NoScriptError, RedisError
+
+from statekeep.observe.emitter import count_request
+from statekeep_backends.redis.errors import ANSWERS, LostAnswerError
+from statekeep_backends.redis.looks import look
+from statekeep_backends.redis.routes import Route, make_route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis.connection import Connection
+
+    from statekeep_backends.redis.config import Place, RedisConfig, SocketConfig
+    from statekeep_backends.redis.scripts import Script
+
+__all__ = ["Client"]
+
+_MOST_MOVES = 3
+
+
+class Client:
+    """Runs scripts on the keys of one place.
+
+    Args:
+        place: Where.
+        config: How it is reached.
+        warn: Called with each thing about the server that may lose state.
+    """
+
+    def __init__(
+        self, place: Place, config: RedisConfig | SocketConfig, warn: Callable[[str], None]
+    ) -> None:
+        self._place = place
+        self._config = config
+        self._warn = warn
+        self._has_looked = False
+        self._is_closed = False
+        self._route: Route | None = None
+        self._pid = os.getpid()
+
+    def run(self, script: Script, *arguments: str | bytes | int) -> Any:
+        """Run a script, and give what it gives.
+
+        Raises:
+            LostAnswerError: It may have run.
+            RedisError, RedisClusterException, OSError: It has not, or says so itself.
+        """
+        for _ in range(_MOST_MOVES):
+            try:
+                return self._run(self._current(), script, arguments)
+            except MovedError:
+                # A cluster has taken the slot elsewhere; nothing was run.
+                self._current().forget()
+        return self._run(self._current(), script, arguments)
+
+    def close(self) -> None:
+        """Close all connections; those in use when they are given back."""
+        self._is_closed = True
+        if self._route is not None and self._pid == os.getpid():
+            self._route.close()
+
+    def _current(self) -> Route:
+        if self._route is None or self._pid != os.getpid():
+            # A forked child has connections of its own; the parent's are dropped, not shut.
+            self._route = make_route(self._place, self._config)
+            self._pid = os.getpid()
+        return self._route
+
+    def _run(self, route: Route, script: Script, arguments: tuple[str | bytes | int, ...]) -> Any:
+        pool = route.pool()
+        try:
+            connection = pool.get_connection()
+        except NotConnectedError:
+            route.forget()
+            raise
+        try:
+            if not self._has_looked:
+                look(connection, self._warn)
+                self._has_looked = True
+            keys = (1, self._place.base, *arguments)
+            try:
+                return _ask(connection, "EVALSHA", script.digest, *keys)
+            except NoScriptError:
+                return _ask(connection, "EVAL", script.source, *keys)
+        except LostAnswerError:
+            route.forget()
+            raise
+        finally:
+            if self._is_closed:
+                connection.disconnect()
+            pool.release(connection)
+
+
+def _ask(connection: Connection, *command: str | bytes | int) -> Any:
+    count_request()
+    try:
+        connection.send_command(*command)
+        return connection.read_response(disconnect_on_error=True)
+    except ANSWERS:
+        raise
+    except (RedisError, OSError, UnicodeError) as error:
+        # What is half read or sent must not be taken for part of the next answer.
+        connection.disconnect()
+        raise LostAnswerError from error

@@ -1,0 +1,335 @@
+"""What is asked of the server: scripts, each of which is one step for everybody else.
+
+All keys of a store begin with its base, which has a hash tag, so they lie in one slot and a script
+may touch any of them. ``d:KEY`` is a hash that describes a document and ``b:KEY`` holds its bytes;
+``keys`` lists all documents. Beside that, per place (what is listed together):
+
+- ``v:PLACE``: all its documents, by the ``v`` of their records, 0 without one;
+- ``updated_at:PLACE``, ``created_at:PLACE``, ``size:PLACE``: those with a record, in this order;
+- ``user:PLACE NUL USER``: a user's, in the order of ``updated_at``;
+- ``problem:PLACE``: those that cannot be read.
+
+A member of an order begins with what it is sorted by and ends with a NUL and the document's key.
+The scores there are all 0, and so members are in the order of their bytes.
+
+A server that is full, a replica, or cannot persist refuses the first write of a script, and nothing
+is done. The first is always one that may take room, or else frees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = [
+    "APPEND",
+    "COUNT",
+    "DELETE",
+    "FORMAT",
+    "GET",
+    "PUT",
+    "QUERY",
+    "SCAN",
+    "SET_RECORDS",
+    "VERSIONS",
+    "Script",
+]
+
+FORMAT: Final = "1"
+"""Of what lies under a base; a server's keys with another one are not touched."""
+
+_COMMON = f"""
+local base, call = KEYS[1], redis.call
+local format = redis.pcall('GET', base .. 'format')
+if type(format) == 'table' then return redis.error_reply('STATEKEEP foreign') end
+if format and format ~= '{FORMAT}' then return redis.error_reply('STATEKEEP ' .. format) end
+"""
+
+_WRITING = f"""
+local function refuses(now, expect)
+    if expect == '*' then return false end
+    if expect == '-' then return now end
+    return now ~= string.sub(expect, 2)
+end
+
+-- The sorted sets in which a document stands, each with what stands there.
+local function standing(place, key, listed)
+    local sets = {{}}
+    for _, order in ipairs({{'updated_at', 'created_at', 'size'}}) do
+        if listed[order] then sets[base .. order .. ':' .. place] = listed[order] .. listed.tail end
+    end
+    if listed.user_id and listed.updated_at then
+        sets[base .. 'user:' .. place .. '\\0' .. listed.user_id] = listed.updated_at .. listed.tail
+    end
+    if listed.problem then sets[base .. 'problem:' .. place] = key end
+    return sets
+end
+
+local function decoded(listed)
+    return listed and listed ~= '' and cjson.decode(listed) or {{}}
+end
+
+-- What is as it was is left alone: most saves change one order, and nothing else.
+local function move(place, key, was, is)
+    was, is = decoded(was), decoded(is)
+    local before, after = standing(place, key, was), standing(place, key, is)
+    for name, member in pairs(before) do
+        if after[name] ~= member then call('ZREM', name, member) end
+    end
+    for name, member in pairs(after) do
+        if before[name] ~= member then call('ZADD', name, 0, member) end
+    end
+    if was.v ~= is.v then call('ZADD', base .. 'v:' .. place, is.v or 0, key) end
+end
+
+local function keep_record(about, listed, record)
+    if listed == '' then
+        call('HDEL', about, 'listed', 'record')
+    else
+        call('HSET', about, 'listed', listed, 'record', record)
+    end
+end
+
+-- Everything about a document whose bytes were written.
+local function describe(key, version, bytes, place, now, was, listed, record)
+    local about, time = base .. 'd:' .. key, call('TIME')
+    local modified = time[1] .. string.format('%06d', time[2])
+    call('HSET', about, 'version', version, 'bytes', bytes, 'modified', modified)
+    keep_record(about, listed, record)
+    if not now then
+        if not format then call('SET', base .. 'format', '{FORMAT}') end
+        call('ZADD', base .. 'keys', 0, key)
+        call('ZADD', base .. 'v:' .. place, 0, key)
+        call('SADD', base .. 'places', place)
+    end
+    move(place, key, was, listed)
+end
+"""
+
+_READING = """
+local function read(key, most)
+    local about = call('HMGET', base .. 'd:' .. key, 'version', 'modified', 'bytes')
+    if not about[1] then return false end
+    local fits = tonumber(about[3]) <= tonumber(most)
+    about[4] = fits and call('GET', base .. 'b:' .. key)
+    return about
+end
+"""
+
+_LISTING = """
+local asked = cjson.decode(ARGV[1])
+local below, known = asked.below, asked.known
+local low, high = ARGV[2], ARGV[3]
+local places = asked.place and {asked.place} or call('SMEMBERS', base .. 'places')
+
+local function is_below(key)
+    return string.sub(key, 1, #below) == below
+end
+
+local function index(place)
+    if asked.by_user then return base .. 'user:' .. place .. '\\0' .. asked.by_user end
+    return base .. asked.order .. ':' .. place
+end
+
+local function says_too_little(place)
+    return call('ZCOUNT', base .. 'v:' .. place, '-inf', '(' .. known)
+end
+
+local function meets(listed)
+    if listed.v < known then return false end
+    for name, value in pairs(asked.equal) do
+        if listed[name] ~= value then return false end
+    end
+    for _, bound in ipairs(asked.bounds) do
+        local found = listed[bound[1]]
+        if not found then return false end
+        -- Digits, all of one length: whatever the server's locale.
+        if bound[2] == '<' and found >= bound[3] then return false end
+        if bound[2] == '>' and found <= bound[3] then return false end
+    end
+    return true
+end
+
+-- Calls `visit` with each key in an order, and what is asked for of its description, until it gives
+-- true.
+local function walk(place, fields, step, visit)
+    local all = not asked.filters and says_too_little(place) == 0
+    local from = low
+    while true do
+        local found = call('ZRANGEBYLEX', index(place), from, high, 'LIMIT', 0, step)
+        for _, member in ipairs(found) do
+            local key = string.match(member, '.*%z(.*)')
+            if is_below(key) then
+                local about = call('HMGET', base .. 'd:' .. key, 'listed', unpack(fields))
+                if about[1] and (all or meets(cjson.decode(about[1]))) then
+                    if visit(key, member, about) then return end
+                end
+            end
+        end
+        if #found < step then return end
+        from = '(' .. found[#found]
+    end
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What the server runs.
+
+    Attributes:
+        source: In Lua; its one key is the base of a store.
+        digest: By which a server knows what it has run before.
+    """
+
+    source: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+
+GET: Final = Script(f"""{_COMMON}{_READING}
+local found, room = {{}}, tonumber(ARGV[1])
+for n = 2, #ARGV, 2 do
+    found[#found + 1] = read(ARGV[n], ARGV[n + 1])
+    local last = found[#found]
+    room = room - (last and last[4] and #last[4] or 0)
+    if room <= 0 then break end
+end
+return found
+""")
+"""Takes how many bytes are enough, and of each document its key and how many bytes it may have.
+Gives of each version, time, size and bytes, or nothing, in this order; of the last ones not, when
+there are bytes enough."""
+
+SCAN: Final = Script(f"""{_COMMON}
+local found = call('ZRANGEBYLEX', base .. 'keys', ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
+local rows = {{}}
+for n, key in ipairs(found) do
+    local about = call('HMGET', base .. 'd:' .. key, 'bytes', 'modified', 'version')
+    rows[n] = {{key, about[1], about[2], about[3]}}
+end
+return rows
+""")
+"""Takes the bounds of keys, and how many at most. Gives of each its key, size, time and version."""
+
+VERSIONS: Final = Script(f"""{_COMMON}
+local found = {{}}
+for n, key in ipairs(ARGV) do found[n] = call('HGET', base .. 'd:' .. key, 'version') end
+return found
+""")
+"""Takes keys; gives the version of each document, or nothing."""
+
+PUT: Final = Script(f"""{_COMMON}{_WRITING}
+local key, data, expect, version, place, listed, record = unpack(ARGV)
+local now, was = unpack(call('HMGET', base .. 'd:' .. key, 'version', 'listed'))
+if refuses(now, expect) then return {{0, now}} end
+call('SET', base .. 'b:' .. key, data)
+describe(key, version, #data, place, now, was, listed, record)
+return {{1}}
+""")
+"""Takes a key, bytes, what is expected, the new version, and place and record. Gives 1; or 0 and
+the version that is there, or nothing if nothing is."""
+
+APPEND: Final = Script(f"""{_COMMON}{_WRITING}
+local key, data, expect, version, place, listed, record, most = unpack(ARGV)
+local now, was, bytes = unpack(call('HMGET', base .. 'd:' .. key, 'version', 'listed', 'bytes'))
+if refuses(now, expect) then return {{0, now}} end
+local whole = bytes + #data
+if whole > tonumber(most) then return {{2, whole}} end
+if call('STRLEN', base .. 'b:' .. key) ~= tonumber(bytes) then return {{3}} end
+call('APPEND', base .. 'b:' .. key, data)
+describe(key, version, whole, place, now, was, listed, record)
+return {{1}}
+""")
+"""As `PUT`, and takes how many bytes there may be. Gives 2 and how many there would be, if they are
+more; 3 if what is there is not whole."""
+
+DELETE: Final = Script(f"""{_COMMON}{_WRITING}
+local done = {{}}
+for n = 1, #ARGV, 3 do
+    local key, expect, place = ARGV[n], ARGV[n + 1], ARGV[n + 2]
+    local about = base .. 'd:' .. key
+    local now, was = unpack(call('HMGET', about, 'version', 'listed'))
+    if refuses(now, expect) then
+        done[#done + 1] = {{0, now}}
+    else
+        if now then
+            call('DEL', base .. 'b:' .. key, about)
+            move(place, key, was, '')
+            call('ZREM', base .. 'keys', key)
+            call('ZREM', base .. 'v:' .. place, key)
+            if call('EXISTS', base .. 'v:' .. place) == 0 then
+                call('SREM', base .. 'places', place)
+            end
+        end
+        done[#done + 1] = {{1}}
+    end
+end
+return done
+""")
+"""Takes of each document its key, what is expected, and its place. Gives for each what `PUT`
+does."""
+
+SET_RECORDS: Final = Script(f"""{_COMMON}{_WRITING}
+for n = 1, #ARGV, 5 do
+    local key, version, place, listed, record = unpack(ARGV, n, n + 4)
+    local about = base .. 'd:' .. key
+    local now, was = unpack(call('HMGET', about, 'version', 'listed'))
+    if now == version then
+        keep_record(about, listed, record)
+        move(place, key, was, listed)
+    end
+end
+return 1
+""")
+"""Takes of each document its key, the version that the record is about, place and record."""
+
+QUERY: Final = Script(f"""{_COMMON}{_LISTING}
+local limit = asked.limit or math.huge
+local rows, problems, missing = {{}}, {{}}, {{}}
+for _, place in ipairs(places) do
+    local left = limit
+    if left > 0 then
+        local step = math.min(math.max(left, 100), 1000)
+        walk(place, {{'version', 'modified', 'record'}}, step, function(key, member, about)
+            rows[#rows + 1] = {{member, key, about[2], about[3], about[4]}}
+            left = left - 1
+            return left == 0
+        end)
+    end
+    for _, key in ipairs(call('ZRANGEBYLEX', base .. 'problem:' .. place, '-', '+')) do
+        local about = is_below(key)
+            and call('HMGET', base .. 'd:' .. key, 'listed', 'version', 'modified', 'record')
+        if about and about[1] and cjson.decode(about[1]).v >= known then
+            problems[#problems + 1] = {{'', key, about[2], about[3], about[4]}}
+        end
+    end
+    if says_too_little(place) > 0 then
+        local lacking = call('ZRANGEBYSCORE', base .. 'v:' .. place, '-inf', '(' .. known)
+        for _, key in ipairs(lacking) do
+            if is_below(key) then missing[#missing + 1] = key end
+        end
+    end
+end
+return {{rows, problems, missing}}
+""")
+"""Takes what is asked for, and the bounds of members. Gives rows, problems and what says too
+little; of each row and problem what it is sorted by, key, version, time and record. Of several
+places, so many rows of each as were asked for of all."""
+
+COUNT: Final = Script(f"""{_COMMON}{_LISTING}
+local number = 0
+for _, place in ipairs(places) do
+    if below == place .. '/' and not asked.filters and says_too_little(place) == 0 then
+        number = number + call('ZLEXCOUNT', index(place), low, high)
+    else
+        walk(place, {{}}, 1000, function() number = number + 1 end)
+    end
+end
+return number
+""")
+"""Takes what `QUERY` does."""
