@@ -60,6 +60,8 @@ def _every_day(backend: str, file: str, test: str) -> bool:
         return True
     if backend in {"local, renaming", "sqlite, full"}:  # as the other durability, but for a flush
         return False
+    if backend in {"valkey", "redis"}:  # one of them, with what a store is held to
+        return backend == "valkey" and file in KITS and "[journal" not in test
     if "processes" in test:  # each imports everything, which takes longer than what it does
         return backend in {"local", "sqlite"} and "[document" not in test
     if file == "test_journals.py":  # which goes through a few calls that each store is held to
@@ -72,7 +74,7 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     return file != "test_wrappers.py"
 
 
-@pytest.fixture(params=["memory", "local", "sqlite", "moto+s3fs", "seaweedfs+obstore"])
+@pytest.fixture(params=["memory", "local", "sqlite", "valkey", "moto+s3fs", "seaweedfs+obstore"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Those that can do all; the contracts run over more."""
     name: str = request.param

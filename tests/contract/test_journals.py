@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         "local",
         "local, renaming",
         "sqlite",
+        "valkey",
+        "redis",
         "fsspec's memory",
         "fsspec's files",
         "moto+s3fs",
@@ -34,11 +36,13 @@ class TestJournals(JournalsContract):
 
     @pytest.fixture
     def race(self, backend: str) -> tuple[int, int]:
-        return (4, 25) if backend in {"local", "sqlite", "seaweedfs+obstore"} else (2, 10)
+        in_full = {"local", "sqlite", "valkey", "redis", "seaweedfs+obstore"}
+        return (4, 25) if backend in in_full else (2, 10)
 
 
 @pytest.mark.parametrize(
-    "backend", ["memory", "local", "local, renaming", "sqlite", "seaweedfs+obstore"]
+    "backend",
+    ["memory", "local", "local, renaming", "sqlite", "valkey", "redis", "seaweedfs+obstore"],
 )
 def test_a_journal_is_a_list_whatever_is_done(
     backend: str, new_location: Callable[[], str]

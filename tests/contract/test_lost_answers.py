@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from proxy import DROP, Fault, Proxy, Request
+from tcp_proxy import TcpProxy
 
 from statekeep.testing.answers import AnswersContract
 
@@ -35,7 +36,27 @@ class LossyBucket:
         return DROP if self._left == -1 else None
 
 
-@pytest.mark.parametrize("backend", ["moto+s3fs", "seaweedfs+obstore"])
+class LossyServer:
+    """A way to a database through a proxy."""
+
+    def __init__(self, proxy: TcpProxy, location: str) -> None:
+        self.location = location.replace(f":{proxy.target}", f":{proxy.port}")
+        self._left = -1
+        proxy.fault = self._fault
+
+    def drop(self, passed: int) -> None:
+        self._left = passed
+
+    @property
+    def dropped(self) -> bool:
+        return self._left < 0
+
+    def _fault(self, _: bytes) -> Literal["drop"] | None:
+        self._left -= 1
+        return "drop" if self._left == -1 else None
+
+
+@pytest.mark.parametrize("backend", ["valkey", "redis", "moto+s3fs", "seaweedfs+obstore"])
 class TestStore(AnswersContract):
     @pytest.fixture
     def location(self, new_location: Callable[[], str]) -> str:
@@ -46,10 +67,16 @@ class TestStore(AnswersContract):
         self, backend: str, location: str, request: pytest.FixtureRequest
     ) -> Iterator[LossyPlace]:
         target = request.getfixturevalue(f"{backend.partition('+')[0]}_url")
+        if "+" not in backend:
+            with TcpProxy(int(target.rpartition(":")[2])) as way:
+                yield LossyServer(way, location)
+            return
         with Proxy(target) as proxy:
             yield LossyBucket(proxy, location)
 
     @pytest.fixture
     def unreachable(self, backend: str, location: str) -> str:
+        if "+" not in backend:
+            return f"{location.partition('://')[0]}://127.0.0.1:1"
         place, client = location.partition("?")[0], backend.partition("+")[2]
         return f"{place}?endpoint_url=http://127.0.0.1:1&retries=0&client={client}"

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         "local, renaming",
         "sqlite",
         "sqlite, full",
+        "valkey",
+        "redis",
         "fsspec's memory",
         "fsspec's files",
         "moto+s3fs",
@@ -62,7 +64,8 @@ class TestSessions(SessionsContract):
     def race(self, backend: str) -> tuple[int, int]:
         # In full where it is the real thing: moto's server does one request at a time, and
         # renaming takes the same locks.
-        return (8, 50) if backend in {"local", "sqlite", "seaweedfs+obstore"} else (3, 10)
+        in_full = {"local", "sqlite", "valkey", "redis", "seaweedfs+obstore"}
+        return (8, 50) if backend in in_full else (3, 10)
 
 
 TURN = {"user": {"content": "x", "timestamp": "2026-01-31T12:00:00Z"}}
