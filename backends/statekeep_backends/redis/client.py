@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ConnectionError as NotConnectedError
 from redis.exceptions import MovedError, NoScriptError, RedisError
 
 from statekeep.observe.emitter import count_request
-from statekeep_backends.redis.errors import ANSWERS, LostAnswerError
+from statekeep_backends.redis.errors import ANSWERS, FAILURES, LostAnswerError
 from statekeep_backends.redis.looks import look
 from statekeep_backends.redis.routes import Route, make_route
 
@@ -79,10 +78,10 @@ class Client:
         return self._route
 
     def _run(self, route: Route, script: Script, arguments: tuple[str | bytes | int, ...]) -> Any:
-        pool = route.pool()
         try:
+            pool = route.pool()
             connection = pool.get_connection()
-        except NotConnectedError:
+        except FAILURES:
             route.forget()
             raise
         try:

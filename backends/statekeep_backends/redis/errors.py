@@ -138,7 +138,7 @@ def _meaning(error: Exception) -> tuple[type[StateStoreError], str, bool]:
         return ConfigError, f"the server has no such database ({said})", True
     if "unknown command" in said:
         return UnsupportedError, f"the server lacks what is needed ({said})", False
-    if "run this command" in said:  # as some servers say NOPERM of a script
+    if "ACL failure" in said or "run this command" in said:  # in a script
         return AccessDeniedError, f"the server refuses ({said}); {_SIGN_IN}", False
     return UnavailableError, f"the server failed ({said}); retry later", False
 
