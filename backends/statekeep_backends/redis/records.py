@@ -79,9 +79,9 @@ def question(
         "order": field,
         "by_user": by_user,
         "limit": limit,
-        "equal": equal,
+        # As `encode` writes it.
+        "equal": [orjson.dumps({name: text})[1:-1].decode() for name, text in equal.items()],
         "bounds": bounds,
-        "filters": bool(equal or bounds),
     }
     # What is null is left out, because it is something in the scripts' language.
     return (
