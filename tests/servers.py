@@ -205,6 +205,18 @@ class Postgres(Daemon):
     def url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
+    def start(self) -> None:
+        for attempt in range(100):
+            try:
+                super().start()
+            except RuntimeError as error:
+                # The processes of one that was killed end by themselves, but not at once.
+                if attempt == 99 or "still in use" not in str(error)[-500:]:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
     def _ask(self) -> None:
         import psycopg
 

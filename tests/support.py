@@ -32,11 +32,16 @@ each_server_and_client_once = pytest.mark.parametrize(
 """Instead of the four combinations: for tests that take long."""
 
 
+RACED_IN_FULL = {"local", "sqlite", "postgres", "valkey", "redis", "seaweedfs+obstore"}
+"""Where races are the real thing: moto's server does one request at a time, and renaming takes the
+same locks."""
+
 _PRELOADED = [
     "workload",
     "statekeep.testing.processes",
     "statekeep_backends.local",
     "statekeep_backends.memory",
+    "statekeep_backends.postgres.store",
     "statekeep_backends.s3.store",
     "statekeep_backends.sqlite",
 ]

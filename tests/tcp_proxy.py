@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class TcpProxy:
     target: int
     """The port of 127.0.0.1 at which the server listens."""
     fault: Callable[[bytes], Fault] = lambda _: None
+    tls: ssl.SSLContext | None = None
+    """How clients speak to it that ask, as those of PostgreSQL do."""
     sent: list[bytes] = field(default_factory=list)
     """What clients have sent, in the pieces in which it came."""
 
@@ -68,6 +71,14 @@ class TcpProxy:
         except OSError:
             client.close()
             return
+        if self.tls:
+            client.recv(8)
+            client.sendall(b"S")
+            try:
+                client = self.tls.wrap_socket(client, server_side=True)
+            except OSError:  # whoever asked does not trust us
+                server.close()
+                return
         both = {client, server}
         self._open |= both
         with client, server, selectors.DefaultSelector() as selector, suppress(OSError):
@@ -77,6 +88,8 @@ class TcpProxy:
             while True:
                 for key, _ in selector.select():
                     data = client.recv(2**16) if key.fileobj is client else server.recv(2**16)
+                    while isinstance(client, ssl.SSLSocket) and client.pending():
+                        data += client.recv(2**16)
                     if not data:
                         return
                     if key.fileobj is server:

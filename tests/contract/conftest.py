@@ -60,8 +60,6 @@ def _every_day(backend: str, file: str, test: str) -> bool:
         return True
     if backend in {"local, renaming", "sqlite, full"}:  # as the other durability, but for a flush
         return False
-    if backend in {"valkey", "redis"}:  # one of them, with what a store is held to
-        return backend == "valkey" and file in KITS and "[journal" not in test
     if "processes" in test:  # each imports everything, which takes longer than what it does
         return backend in {"local", "sqlite"} and "[document" not in test
     if file == "test_journals.py":  # which goes through a few calls that each store is held to
@@ -69,12 +67,17 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     if "+" in backend:  # a server of S3 and a client; moto's does one request at a time
         is_long = LONG.search(test.rpartition("::")[2]) or "[journal" in test
         return backend == SEAWEEDFS and (file == "test_stores.py" or (file in KITS and not is_long))
-    if backend in {"sqlite", *DATABASES}:
+    if backend in DATABASES:
+        is_long = LONG.search(test.rpartition("::")[2]) or "[journal" in test
+        return backend != "redis" and file in KITS and not is_long
+    if backend == "sqlite":
         return file in KITS | {"test_index.py", "test_pruning.py"}
     return file != "test_wrappers.py"
 
 
-@pytest.fixture(params=["memory", "local", "sqlite", "valkey", "moto+s3fs", "seaweedfs+obstore"])
+@pytest.fixture(
+    params=["memory", "local", "sqlite", "postgres", "valkey", "moto+s3fs", "seaweedfs+obstore"]
+)
 def backend(request: pytest.FixtureRequest) -> str:
     """Those that can do all; the contracts run over more."""
     name: str = request.param

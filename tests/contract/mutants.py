@@ -393,6 +393,11 @@ class SweepsDocumentsAway(StoreWrapper):
         return len(entries)
 
 
+class InitializesDocumentsAway(StoreWrapper):
+    def initialize(self) -> None:
+        delete_many(self, [entry.key for entry in self.scan()])
+
+
 class ClosesForAll(StoreWrapper):
     """Ends what another client uses, too."""
 

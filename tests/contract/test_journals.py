@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from support import RACED_IN_FULL
 
 from statekeep.testing import JournalMachine, JournalsContract
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         "local",
         "local, renaming",
         "sqlite",
+        "postgres",
         "valkey",
         "redis",
         "fsspec's memory",
@@ -36,13 +38,21 @@ class TestJournals(JournalsContract):
 
     @pytest.fixture
     def race(self, backend: str) -> tuple[int, int]:
-        in_full = {"local", "sqlite", "valkey", "redis", "seaweedfs+obstore"}
-        return (4, 25) if backend in in_full else (2, 10)
+        return (4, 25) if backend in RACED_IN_FULL else (2, 10)
 
 
 @pytest.mark.parametrize(
     "backend",
-    ["memory", "local", "local, renaming", "sqlite", "valkey", "redis", "seaweedfs+obstore"],
+    [
+        "memory",
+        "local",
+        "local, renaming",
+        "sqlite",
+        "postgres",
+        "valkey",
+        "redis",
+        "seaweedfs+obstore",
+    ],
 )
 def test_a_journal_is_a_list_whatever_is_done(
     backend: str, new_location: Callable[[], str]
@@ -52,6 +62,8 @@ def test_a_journal_is_a_list_whatever_is_done(
             return new_location()
 
     often = settings(
-        max_examples=3 if "+" in backend else 15, stateful_step_count=30, deadline=None
+        max_examples=3 if "+" in backend or backend == "postgres" else 15,
+        stateful_step_count=30,
+        deadline=None,
     )
     run_state_machine_as_test(Machine, settings=often)

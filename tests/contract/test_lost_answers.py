@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+import tcp_proxy
 from proxy import DROP, Fault, Proxy, Request
 from tcp_proxy import TcpProxy
 
@@ -36,11 +38,11 @@ class LossyBucket:
         return DROP if self._left == -1 else None
 
 
-class LossyServer:
+class LossyDatabase:
     """A way to a database through a proxy."""
 
     def __init__(self, proxy: TcpProxy, location: str) -> None:
-        self.location = location.replace(f":{proxy.target}", f":{proxy.port}")
+        self.location = location.replace(str(proxy.target), str(proxy.port))
         self._left = -1
         proxy.fault = self._fault
 
@@ -51,12 +53,14 @@ class LossyServer:
     def dropped(self) -> bool:
         return self._left < 0
 
-    def _fault(self, _: bytes) -> Literal["drop"] | None:
+    def _fault(self, _: bytes) -> tcp_proxy.Fault:
         self._left -= 1
         return "drop" if self._left == -1 else None
 
 
-@pytest.mark.parametrize("backend", ["valkey", "redis", "moto+s3fs", "seaweedfs+obstore"])
+@pytest.mark.parametrize(
+    "backend", ["postgres", "valkey", "redis", "moto+s3fs", "seaweedfs+obstore"]
+)
 class TestStore(AnswersContract):
     @pytest.fixture
     def location(self, new_location: Callable[[], str]) -> str:
@@ -68,8 +72,10 @@ class TestStore(AnswersContract):
     ) -> Iterator[LossyPlace]:
         target = request.getfixturevalue(f"{backend.partition('+')[0]}_url")
         if "+" not in backend:
-            with TcpProxy(int(target.rpartition(":")[2])) as way:
-                yield LossyServer(way, location)
+            port = urlsplit(target).port
+            assert port
+            with TcpProxy(port) as way:
+                yield LossyDatabase(way, location)
             return
         with Proxy(target) as proxy:
             yield LossyBucket(proxy, location)
@@ -77,6 +83,6 @@ class TestStore(AnswersContract):
     @pytest.fixture
     def unreachable(self, backend: str, location: str) -> str:
         if "+" not in backend:
-            return f"{location.partition('://')[0]}://127.0.0.1:1"
+            return f"{location.partition(':')[0]}://127.0.0.1:1/0"
         place, client = location.partition("?")[0], backend.partition("+")[2]
         return f"{place}?endpoint_url=http://127.0.0.1:1&retries=0&client={client}"

@@ -85,6 +85,7 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.GivesLocalTimes: {"a blob says when it was written"},
     mutants.LosesWhatIsMissingFromMany: {"many are read at once"},
     mutants.SweepsDocumentsAway: {"sweeping leaves documents alone"},
+    mutants.InitializesDocumentsAway: {"initializing leaves documents alone"},
     mutants.ClosesForAll: {"closing one client leaves the other open"},
     mutants.DropsTheLastOfAPage: {PAGES},
     mutants.RepeatsTheFirstOfAPage: {PAGES},
@@ -184,7 +185,7 @@ def said(found: list[Outcome]) -> set[str]:
     return {each.promise.partition("[")[0] for each in wrong}
 
 
-CLAIMS = ("deletes of what was seen", "query", "remote", "shared", "surveys", "sweep")
+CLAIMS = ("deletes of what was seen", "initialize", "query", "remote", "shared", "surveys", "sweep")
 
 
 def test_a_sound_store_breaks_nothing() -> None:

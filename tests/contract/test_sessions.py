@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
-from support import facts
+from support import RACED_IN_FULL, facts
 
 from statekeep import (
     ANY,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         "local, renaming",
         "sqlite",
         "sqlite, full",
+        "postgres",
         "valkey",
         "redis",
         "fsspec's memory",
@@ -62,10 +63,7 @@ class TestSessions(SessionsContract):
 
     @pytest.fixture
     def race(self, backend: str) -> tuple[int, int]:
-        # In full where it is the real thing: moto's server does one request at a time, and
-        # renaming takes the same locks.
-        in_full = {"local", "sqlite", "valkey", "redis", "seaweedfs+obstore"}
-        return (8, 50) if backend in in_full else (3, 10)
+        return (8, 50) if backend in RACED_IN_FULL else (3, 10)
 
 
 TURN = {"user": {"content": "x", "timestamp": "2026-01-31T12:00:00Z"}}

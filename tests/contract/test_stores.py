@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from statekeep import StateStore
 
 DATABASES = ("postgres", "valkey", "redis")
+
 EVERYTHING = Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 FAR_AWAY = replace(EVERYTHING, remote=True)
 CLAIMS = {
@@ -49,6 +50,7 @@ COLUMNS = {
     "memory": "`memory:`",
     "local": "`file:`",
     "sqlite": "`sqlite:`",
+    "postgres": "`postgresql:`",
     "valkey": "`redis:`",
     "redis": "`redis:`",
     "fsspec": "fsspec",
@@ -86,7 +88,7 @@ class TestStore(StateStoreContract):
 
     @pytest.fixture
     def raw(self, backend: str, location: str) -> MutableMapping[str, bytes]:
-        if backend in {"memory", *DATABASES} or backend.startswith("sqlite"):
+        if backend == "memory" or backend.startswith("sqlite") or backend in DATABASES:
             pytest.skip("there is no way around it")
         place, _, query = location.partition("?")
         if location.startswith("s3:"):
@@ -104,10 +106,10 @@ class TestStore(StateStoreContract):
             return (
                 f"{location.partition('?')[0]}?endpoint_url=http://127.0.0.1:1&retries=0&{client}"
             )
+        if backend in DATABASES:
+            return f"{location.partition(':')[0]}://127.0.0.1:1/0"
         if backend.startswith("sqlite"):
             return "sqlite:/dev/null/x"
-        if backend in DATABASES:
-            return f"{location.partition('://')[0]}://127.0.0.1:1"
         return "fsspec+file:///dev/null/x" if backend == "fsspec's files" else "/dev/null/x"
 
     @pytest.fixture(autouse=True)
@@ -143,7 +145,7 @@ def test_a_store_is_a_dict_whatever_is_done(backend: str, new_location: Callable
         def location(self) -> str:
             return new_location()
 
-    remote = "+" in backend
+    remote = "+" in backend or backend in DATABASES
     often = settings(max_examples=3 if remote else 20, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(Machine, settings=often)
 

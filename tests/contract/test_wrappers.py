@@ -18,6 +18,7 @@ from statekeep.store import (
     SupportsDeleteMany,
     SupportsDeleteSeen,
     SupportsGetMany,
+    SupportsInitialize,
     SupportsInspect,
     SupportsQuery,
     SupportsSurvey,
@@ -47,6 +48,7 @@ POWERS = [
     SupportsInspect,
     SupportsQuery,
     SupportsSurvey,
+    SupportsInitialize,
     SupportsVacuum,
 ]
 
@@ -55,7 +57,7 @@ def _compressed_size(_: object, key: str, data: bytes) -> int:  # noqa: ARG001
     return len(zlib.compress(data))
 
 
-@pytest.fixture(params=["memory", "local", "sqlite", "valkey", "seaweedfs+obstore"])
+@pytest.fixture(params=["memory", "local", "sqlite", "postgres", "valkey", "seaweedfs+obstore"])
 def backend(request: pytest.FixtureRequest) -> str:
     """One of each kind: a wrapper does the same over another server."""
     name: str = request.param

@@ -15,6 +15,7 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import psycopg
 import pytest
 import wrappers
 from sybil import Document
@@ -39,6 +40,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 WITH_FRAMEWORKS = ROOT / "docs" / "adapters"
 """Pages whose blocks need the frameworks: `make test-adapters` runs them."""
+SERVERS = {"postgresql.md": "postgres_at_hand"}
+"""Pages that need a server, each with the fixture that starts it."""
 EXAMPLE = ROOT / "docs" / "examples" / "statekeep-onefile"
 _QUOTE = re.compile(r"<!-- from (\S+) -->\n(?P<block>```\w+\n(.*?)^```$)", re.DOTALL | re.MULTILINE)
 
@@ -60,7 +63,7 @@ def _run_shell(example: Example) -> None:
         elif words:
             # tests/plugins/test_example.py calls them for good.
             # Recipes call servers; test_recipes.py runs them.
-            assert words[0] in {"python3", ".", "pytest", "STATEKEEP_URL=./state"}, line
+            assert words[0] in {"createdb", "python3", ".", "pytest", "STATEKEEP_URL=./state"}, line
 
 
 def _check_extra(wanted: str) -> None:
@@ -112,7 +115,9 @@ EVALUATORS: dict[str, Callable[[Example], str | None]] = {
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 @pytest.mark.usefixtures("empty_folder")
-def test_every_code_block_runs(page: Path) -> None:
+def test_every_code_block_runs(page: Path, request: pytest.FixtureRequest) -> None:
+    if page.name in SERVERS:
+        request.getfixturevalue(SERVERS[page.name])
     parsers = [CodeBlockParser(language, run) for language, run in EVALUATORS.items()]
     document = Document.parse(str(page), *parsers)
     examples = list(document.examples())
@@ -123,6 +128,17 @@ def test_every_code_block_runs(page: Path) -> None:
     for example in examples:
         if example.start not in quoted and not _is_program(example):
             example.evaluate()
+
+
+@pytest.fixture
+def postgres_at_hand(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has what the page of PostgreSQL names, at the place that libpq takes by default."""
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute("CREATE DATABASE agents")
+        for role in ("owner", "ada"):
+            db.execute(f"CREATE ROLE {role} LOGIN SUPERUSER".encode())
+    about = psycopg.conninfo.conninfo_to_dict(postgres_url)
+    monkeypatch.setenv("PGPORT", str(about["port"]))
 
 
 def test_every_block_of_the_readme_runs_alone(
@@ -194,7 +210,11 @@ def test_the_wrappers_that_are_shown_are_those_that_the_kit_runs_over() -> None:
         assert inspect.getsource(wrapper).replace("  # noqa: ARG002", "") in page
 
 
-_PAGES_OF_BACKENDS = {"file": "local-disk"}
+_PAGES_OF_BACKENDS = {
+    "file": "local-disk",
+    "postgres": "postgresql",
+    **dict.fromkeys(("rediss", "unix", "valkey"), "redis"),
+}
 
 
 @pytest.mark.parametrize("scheme", BUILTIN["statekeep.backends"])
@@ -210,9 +230,11 @@ def test_every_backend_is_described_under_the_same_headings_with_its_options(sch
     ]
     options = page.partition("\n## Options\n")[2].partition("\n## ")[0]
     module = importlib.import_module(BUILTIN["statekeep.backends"][scheme])
-    (spec,) = module.statekeep_backends()
+    (spec,) = (each for each in module.statekeep_backends() if each.name == scheme)
     named = re.findall(r"^\| (`\w.*?) \|", options, re.MULTILINE)
-    assert sorted(re.findall(r"`(\w+)`", " ".join(named))) == sorted(spec.config.model_fields)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(named))) == sorted(
+        field.alias or name for name, field in spec.config.model_fields.items()
+    )
 
 
 def test_every_kind_of_finding_is_described() -> None:

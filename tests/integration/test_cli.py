@@ -632,6 +632,15 @@ def test_the_doctor_gives_back_room_where_there_is_some(shell: Shell) -> None:
     assert "there is none to give back" in refused.stderr
 
 
+def test_a_store_is_made_before_it_is_written(shell: Shell) -> None:
+    for _ in range(2):
+        assert "sqlite:" in shell("init", "--store", "sqlite:state.db").stdout
+        assert (shell.folder / "state.db").exists()
+    assert shell("sessions", "list", "--json", "--store", "sqlite:state.db").stdout == "[]\n"
+    assert "needs nothing" in shell("init", "--store", "./state").stdout
+    assert not (shell.folder / "state").exists()
+
+
 def test_the_environment_chooses_the_store(shell: Shell, store_url: str) -> None:
     assert "s4" in shell("sessions", "list", STATEKEEP_URL=store_url).stdout
 

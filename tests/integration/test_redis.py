@@ -24,7 +24,7 @@ from statekeep import (
     open_store,
 )
 from statekeep.store import ANY, Filter, Position, get_many
-from statekeep_backends.redis.config import LARGEST, Place, RedisConfig
+from statekeep_backends.redis.config import LARGEST, Place
 from statekeep_backends.redis.errors import translated
 from statekeep_backends.redis.store import RedisStore
 
@@ -96,8 +96,9 @@ class TestTheURL:
             ("redis://a?cluster=true&sentinel=main", "choose cluster or sentinel"),
             ("redis://a?ssl_ca_certs=ca.pem", "rediss:"),
             ("redis://a?timeout=0", "timeout"),
-            ("redis://a?prefix=x", "prefix"),
-            ("unix:/run/valkey.sock?cluster=true", "cluster"),
+            ("redis://a?prefix=x", "stand in the path"),
+            ("redis://a?db=1", "stand in the path"),
+            ("unix:/run/valkey.sock?cluster=true", "leads to one server"),
             ("unix:", "names no path"),
             (f"redis://a?max_document_bytes={LARGEST + 1}", "max_document_bytes"),
             ("redis://:secret@a", "holds a password"),
@@ -447,11 +448,3 @@ def test_a_forked_child_has_connections_of_its_own(store: StateStore) -> None:
         store.put(f"parent/{n}.md", b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len([*store.scan()]) == 101
-
-
-def test_the_options_are_those_of_the_page() -> None:
-    from pathlib import Path
-
-    page = (Path(__file__).parents[2] / "docs" / "backends" / "redis.md").read_text()
-    for name in RedisConfig.model_fields:
-        assert f"`{name}`" in page, name

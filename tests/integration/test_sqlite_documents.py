@@ -19,8 +19,8 @@ from statekeep import (
     Sessions,
 )
 from statekeep.store import Filter, Position, SupportsAppend, power
-from statekeep_backends.sqlite import SqliteStore, records
 from statekeep_backends._records import COLUMNS
+from statekeep_backends.sqlite import SqliteStore, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,24 +11,17 @@ from typing import TYPE_CHECKING
 
 from statekeep.errors import ConfigError
 from statekeep.plugins import BackendSpec, hookimpl
-from statekeep_backends.redis.config import Place, RedisConfig, SocketConfig
+from statekeep_backends.redis.config import Place, RedisConfig
 
 if TYPE_CHECKING:
     from statekeep.store import StoreURL
     from statekeep_backends.redis.store import RedisStore
 
-__all__ = ["RedisConfig", "SocketConfig"]
+__all__ = ["RedisConfig"]
 
 
 def _open(url: StoreURL, config: RedisConfig) -> RedisStore:
-    return _make(url, Place.of_servers(url, config), config)
-
-
-def _open_socket(url: StoreURL, config: SocketConfig) -> RedisStore:
-    return _make(url, Place.of_socket(url, config), config)
-
-
-def _make(url: StoreURL, place: Place, config: RedisConfig | SocketConfig) -> RedisStore:
+    place = Place.read(url, config)
     if find_spec("redis") is None:
         raise ConfigError(
             f"{url.scheme}: needs a package that is not installed (redis): "
@@ -47,5 +40,5 @@ def statekeep_backends() -> list[BackendSpec]:
         of_server("redis", "a Redis or Valkey server"),
         of_server("rediss", "a Redis or Valkey server, over TLS"),
         of_server("valkey", "a Valkey or Redis server"),
-        BackendSpec("unix", "a Valkey or Redis server's socket", SocketConfig, _open_socket),
+        BackendSpec("unix", "a Valkey or Redis server's socket", RedisConfig, _open),
     ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from redis.connection import Connection
 
-    from statekeep_backends.redis.config import Place, RedisConfig, SocketConfig
+    from statekeep_backends.redis.config import Place, RedisConfig
     from statekeep_backends.redis.scripts import Script
 
 __all__ = ["Client"]
@@ -38,9 +38,7 @@ class Client:
         warn: Called with each thing about the server that may lose state.
     """
 
-    def __init__(
-        self, place: Place, config: RedisConfig | SocketConfig, warn: Callable[[str], None]
-    ) -> None:
+    def __init__(self, place: Place, config: RedisConfig, warn: Callable[[str], None]) -> None:
         self._place = place
         self._config = config
         self._warn = warn

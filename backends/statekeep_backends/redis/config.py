@@ -24,7 +24,7 @@ from statekeep.store import MAX_DOCUMENT_BYTES
 if TYPE_CHECKING:
     from statekeep.store import StoreURL
 
-__all__ = ["LARGEST", "Place", "RedisConfig", "SocketConfig"]
+__all__ = ["LARGEST", "Place", "RedisConfig"]
 
 LARGEST: Final = 500 * 2**20
 """Bytes that a document may have at most; servers take 512 MiB, by default, in one piece."""
@@ -37,7 +37,9 @@ _PASSWORDS: Final = ("REDISCLI_AUTH", "VALKEYCLI_AUTH")
 _HOST = re.compile(r"(?P<name>\[[^\]]+\]|[^\[\]:@]+)(?::(?P<port>\d{1,5}))?")
 
 
-class _Common(BaseModel):
+class RedisConfig(BaseModel):
+    """Options of a server."""
+
     model_config = ConfigDict(extra="forbid")
 
     username: str | None = None
@@ -58,18 +60,6 @@ class _Common(BaseModel):
     max_document_bytes: PositiveInt = Field(default=MAX_DOCUMENT_BYTES, le=LARGEST)
     """A larger document is not read, but reported, and not written."""
 
-    def sign_in(self) -> dict[str, str | None]:
-        """The user and the password, from the options or the environment."""
-        found = (os.environ.get(name) for name in _PASSWORDS)
-        password = (
-            self.password.get_secret_value() if self.password else next(filter(None, found), None)
-        )
-        return {"username": self.username, "password": password}
-
-
-class RedisConfig(_Common):
-    """Options of a server."""
-
     cluster: bool = False
     """The server is a part of a cluster."""
 
@@ -85,21 +75,29 @@ class RedisConfig(_Common):
     ssl_keyfile: str | None = None
     """A file with the private key for it; for ``rediss:``."""
 
+    db: NonNegativeInt | None = None
+    """The number of the database; for ``unix:``, elsewhere it is in the path."""
+
+    prefix: str | None = Field(default=None, min_length=1)
+    """What the store's keys begin with; for ``unix:``, elsewhere it is in the path."""
+
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
         if self.cluster and self.sentinel:
             raise ValueError("a cluster has no sentinels; choose cluster or sentinel")
         return self
 
+    def sign_in(self) -> dict[str, str | None]:
+        """The user and the password, from the options or the environment."""
+        if self.password is not None:
+            return {"username": self.username, "password": self.password.get_secret_value()}
+        said = [password for name in _PASSWORDS if (password := os.environ.get(name))]
+        return {"username": self.username, "password": said[0] if said else None}
 
-class SocketConfig(_Common):
-    """Options of a server on this machine."""
-
-    db: NonNegativeInt = 0
-    """The number of the database."""
-
-    prefix: str = Field(default=DEFAULT_PREFIX, min_length=1)
-    """What the store's keys begin with."""
+    def files_of_tls(self) -> dict[str, str]:
+        """The options for TLS that are given, as redis-py names them, too."""
+        names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+        return {name: file for name in names if (file := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +142,27 @@ class Place:
         return f"{scheme}://{','.join(hosts)}/{self.db}/{self.prefix}"
 
     @classmethod
-    def of_socket(cls, url: StoreURL, config: SocketConfig) -> Place:
-        """Read ``unix:/path``.
+    def read(cls, url: StoreURL, config: RedisConfig) -> Place:
+        """Read a URL.
 
         Raises:
-            ConfigError: There is no path.
+            ConfigError: It names no such place, or an option is for another kind.
         """
-        return cls((), str(url.path), config.db, config.prefix)
+        if config.files_of_tls() and url.scheme != "rediss":
+            raise ConfigError(f"{url.scheme}: sends in the clear; with TLS it is rediss:")
+        if url.scheme == "unix":
+            if config.cluster or config.sentinel:
+                raise ConfigError("unix: a socket leads to one server; leave cluster and sentinel")
+            return cls((), str(url.path), config.db or 0, config.prefix or DEFAULT_PREFIX)
+        if config.db is not None or config.prefix is not None:
+            raise ConfigError(
+                f"{url.scheme}: database and prefix stand in the path: "
+                f"{url.scheme}://host:port/database/prefix"
+            )
+        return cls._of_servers(url, config)
 
     @classmethod
-    def of_servers(cls, url: StoreURL, config: RedisConfig) -> Place:
-        """Read ``//host:port,…/database/prefix``; what comes after the hosts may be missing.
-
-        Raises:
-            ConfigError: It is something else.
-        """
+    def _of_servers(cls, url: StoreURL, config: RedisConfig) -> Place:
         scheme = url.scheme
         if not url.location.startswith("//"):
             raise ConfigError(f"{scheme}: names a server: {scheme}://host:port/database/prefix")
@@ -177,10 +181,8 @@ class Place:
             first, prefix = "0", rest.strip("/")
         if config.cluster and int(first):
             raise ConfigError(f"{scheme}: a cluster has the database 0 only, not {first}")
-        tls = scheme == "rediss"
-        if not tls and (config.ssl_ca_certs or config.ssl_certfile or config.ssl_keyfile):
-            raise ConfigError(f"{scheme}: sends in the clear; with TLS it is rediss:")
-        return cls(hosts, None, int(first), prefix.strip("/") or DEFAULT_PREFIX, tls)
+        prefix = prefix.strip("/") or DEFAULT_PREFIX
+        return cls(hosts, None, int(first), prefix, tls=scheme == "rediss")
 
 
 def _host(scheme: str, text: str, port: int) -> tuple[str, int]:

@@ -15,12 +15,10 @@ from redis.connection import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from statekeep_backends.redis.config import RedisConfig
-
 if TYPE_CHECKING:
     from redis.connection import ConnectionPool
 
-    from statekeep_backends.redis.config import Place, SocketConfig
+    from statekeep_backends.redis.config import Place, RedisConfig
 
 __all__ = ["Route", "make_route"]
 
@@ -81,7 +79,7 @@ class _ToCluster(Route):
                 node.redis_connection.connection_pool.disconnect(inuse_connections=False)
 
 
-def make_route(place: Place, config: RedisConfig | SocketConfig) -> Route:
+def make_route(place: Place, config: RedisConfig) -> Route:
     """Make the way to a place; nothing is connected yet."""
     options: dict[str, Any] = {
         **config.sign_in(),
@@ -92,17 +90,15 @@ def make_route(place: Place, config: RedisConfig | SocketConfig) -> Route:
         "retry": Retry(NoBackoff(), 0),  # the library sends nothing twice
     }
     blocking = {"timeout": config.timeout, "db": place.db, **options}
-    if not isinstance(config, RedisConfig):
+    if place.socket is not None:
         return Route(
             BlockingConnectionPool(
                 connection_class=UnixDomainSocketConnection, path=place.socket, **blocking
             )
         )
     if place.tls:
-        names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-        files = {name: file for name in names if (file := getattr(config, name)) is not None}
-        options |= files
-        blocking |= files
+        options |= config.files_of_tls()
+        blocking |= config.files_of_tls()
     if config.cluster:
         return _ToCluster(place, {"ssl": place.tls, **options})
     if config.sentinel:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from statekeep.store import Expect, ExpectSeen, Filter, Order, Position, Record, Seen
-    from statekeep_backends.redis.config import Place, RedisConfig, SocketConfig
+    from statekeep_backends.redis.config import Place, RedisConfig
 
 __all__ = ["RedisStore"]
 
@@ -73,7 +73,7 @@ class RedisStore(StateStore):
         config: How it is reached.
     """
 
-    def __init__(self, name: str, place: Place, config: RedisConfig | SocketConfig) -> None:
+    def __init__(self, name: str, place: Place, config: RedisConfig) -> None:
         self._name = name
         self._most = config.max_document_bytes
         self._client = Client(place, config, partial(log.warning, "%s: %s", name))

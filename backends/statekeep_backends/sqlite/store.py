@@ -330,6 +330,10 @@ class SqliteStore(StateStore):
             f"{anomaly.reason}; restore the file from a backup", key=anomaly.place, store=self
         )
 
+    def initialize(self) -> None:
+        """See `SupportsInitialize`: it makes the file."""
+        self._write(None, lambda _: None)
+
     def vacuum(self) -> None:
         """See `SupportsVacuum`: it writes the file anew."""
         self._read(None, _vacuum)

@@ -15,6 +15,7 @@ from statekeep.cli import (
     demo,
     doctor,
     documents,
+    init,
     journals,
     output,
     plugins,
@@ -49,6 +50,7 @@ app.add_typer(trash.app, name="trash")
 app.command("conformance", cls=Command)(conformance.conformance)
 app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
+app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
 
 

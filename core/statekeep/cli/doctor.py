@@ -40,8 +40,8 @@ def doctor(
         bool,
         typer.Option(
             "--vacuum",
-            help="Afterwards give back the room that deletions left; nobody can write meanwhile. "
-            "Of SQLite.",
+            help="Afterwards give back the room that deletions left in a database. Nobody can "
+            "write to SQLite meanwhile.",
         ),
     ] = False,
     store: StoreUrl = None,

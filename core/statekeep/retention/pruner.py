@@ -19,7 +19,7 @@ from statekeep.retention.stamp import Stamp
 from statekeep.retention.sweeping import sweep_unnamed
 from statekeep.retention.trash import empty_trash, move_to_trash, young_copies
 from statekeep.retention.types import PlannedVictim, PruneFailure, PrunePlan, PruneReport
-from statekeep.store.powers import Seen, sweep
+from statekeep.store.powers import Seen, SupportsDeleteSeen, power, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -207,7 +207,7 @@ class Pruner:
             settle(victim, error)
 
         remote = self._store.capabilities.remote
-        if remote or move is not None:
+        if move is not None or (remote and power(self._store, SupportsDeleteSeen) is None):
             yield from _do_all(prune_one, victims, _WORKERS if remote else 1)
             return
         by_key = {victim.key: victim for victim in victims}

@@ -276,14 +276,14 @@ def _guard_repair(method: Member) -> Member:
     return repair
 
 
-def _guard_vacuum(method: Member) -> Member:
+def _guard_upkeep(method: Member) -> Member:
     @wraps(method)
-    def vacuum(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def upkeep(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self._statekeep_closed:
             refuse_closed(self)
         return method(self, *args, **kwargs)
 
-    return vacuum
+    return upkeep
 
 
 def _guard_close(method: Member) -> Member:
@@ -306,13 +306,14 @@ _GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
     "delete_seen": _guard_delete_seen,
     "get": _guard_get,
     "get_many": _guard_get_many,
+    "initialize": _guard_upkeep,
     "inspect": _guard_inspect,
     "put": _guard_put,
     "repair": _guard_repair,
     "scan": _guard_scan,
     "survey": _guard_survey,
     "sweep": _guard_sweep,
-    "vacuum": _guard_vacuum,
+    "vacuum": _guard_upkeep,
 }
 _OF_QUERIES: Final[dict[str, Callable[[Member], Member]]] = {
     "count": _guard_reading,

@@ -43,6 +43,7 @@ __all__ = [
     "SupportsDeleteMany",
     "SupportsDeleteSeen",
     "SupportsGetMany",
+    "SupportsInitialize",
     "SupportsInspect",
     "SupportsQuery",
     "SupportsSurvey",
@@ -51,6 +52,7 @@ __all__ = [
     "Survey",
     "delete_many",
     "get_many",
+    "initialize",
     "inspect",
     "methods_of",
     "power",
@@ -169,6 +171,15 @@ class SupportsVacuum(Protocol):
 
     def vacuum(self) -> None:
         """See the function `vacuum`."""
+        ...
+
+
+@runtime_checkable
+class SupportsInitialize(Protocol):
+    """A store that keeps documents in something that must be made first, such as tables."""
+
+    def initialize(self) -> None:
+        """See the function `initialize`."""
         ...
 
 
@@ -301,8 +312,8 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
     Args:
         store: Any store.
         protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsDeleteSeen`,
-            `SupportsSurvey`, `SupportsSweep`, `SupportsInspect`, `SupportsQuery` or
-            `SupportsVacuum`.
+            `SupportsInitialize`, `SupportsSurvey`, `SupportsSweep`, `SupportsInspect`,
+            `SupportsQuery` or `SupportsVacuum`.
 
     Raises:
         TypeError: It is no store.
@@ -423,6 +434,29 @@ def inspect(store: StateStore, *, older_than: timedelta) -> Iterator[Anomaly]:
     """
     if able := power(store, SupportsInspect):
         yield from able.inspect(older_than=older_than)
+
+
+def initialize(store: StateStore) -> bool:
+    """Make what a store keeps its documents in, if it is not there; what is there stays as it is.
+
+    The first write does so as well. Whoever writes may lack the right to: then somebody who has it
+    calls this once, or ``statekeep init``.
+
+    Args:
+        store: Whose.
+
+    Returns:
+        Whether such stores need that; False where there is never anything to make.
+
+    Raises:
+        UnavailableError, AccessDeniedError: The store did not answer, or refused.
+        CorruptDataError: What is there is another program's.
+    """
+    able = power(store, SupportsInitialize)
+    if able is None:
+        return False
+    able.initialize()
+    return True
 
 
 def vacuum(store: StateStore) -> None:

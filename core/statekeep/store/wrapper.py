@@ -16,6 +16,7 @@ from statekeep.store import powers
 from statekeep.store.powers import (
     SupportsAppend,
     SupportsDeleteSeen,
+    SupportsInitialize,
     SupportsInspect,
     SupportsQuery,
     SupportsSurvey,
@@ -39,6 +40,7 @@ P = TypeVar("P")
 
 # Each power, with those of its methods that are a faster way of a member of every store.
 _POWERS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
+    SupportsInitialize: (),
     SupportsInspect: (),
     SupportsSweep: (),
     SupportsVacuum: (),
@@ -199,6 +201,10 @@ class StoreWrapper(StateStore):
     def sweep(self, *, older_than: timedelta) -> int:
         """See `SupportsSweep`."""
         return powers.sweep(self._inner, older_than=older_than)
+
+    def initialize(self) -> None:
+        """See `SupportsInitialize`."""
+        powers.initialize(self._inner)
 
     def vacuum(self) -> None:
         """See `SupportsVacuum`."""

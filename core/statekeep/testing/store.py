@@ -25,7 +25,15 @@ from statekeep import (
     UnsupportedError,
     Version,
 )
-from statekeep.store import Blob, SupportsSweep, delete_many, get_many, power
+from statekeep.store import (
+    Blob,
+    SupportsInitialize,
+    SupportsSweep,
+    delete_many,
+    get_many,
+    initialize,
+    power,
+)
 from statekeep.store.keys import session_key
 from statekeep.testing.answers import AnswersContract
 from statekeep.testing.appending import AppendingContract
@@ -434,6 +442,17 @@ class StateStoreContract(
         swept = able.sweep(older_than=timedelta(0))
         lists(store, [KEY], when=" after a sweep")
         assert swept == 0, f"a sweep says that it removed {swept}, and there was nothing"
+
+    def test_initializing_leaves_documents_alone(
+        self, store: StateStore, other: StateStore
+    ) -> None:
+        if power(store, SupportsInitialize) is None:
+            pytest.skip("not claimed: initialize")
+        assert initialize(store), "it is initialized, and says that it needs nothing of the kind"
+        lists(other, [], when=" after it was initialized")
+        other.put(KEY, b"x")
+        initialize(store)
+        holds(other, b"x", KEY)
 
     # several clients, threads and processes
 

@@ -1,0 +1,38 @@
+"""PostgreSQL: several machines share the state, and pages of a listing cost the page.
+
+Needs the extra ``postgres``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statekeep.errors import ConfigError
+from statekeep.plugins import BackendSpec, hookimpl
+from statekeep_backends.postgres.config import PostgresConfig
+
+if TYPE_CHECKING:
+    from statekeep.store import StoreURL
+    from statekeep_backends.postgres.store import PostgresStore
+
+__all__ = ["PostgresConfig"]
+
+
+def _open(url: StoreURL, config: PostgresConfig) -> PostgresStore:
+    try:
+        from statekeep_backends.postgres.store import PostgresStore  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigError(
+            f"{url.scheme}: needs packages that are not installed ({error.name}): "
+            "pip install 'statekeep[postgres]'"
+        ) from error
+    return PostgresStore(url.location, config)
+
+
+@hookimpl
+def statekeep_backends() -> list[BackendSpec]:
+    """Offer ``postgresql:`` and ``postgres:``."""
+    summary = "a PostgreSQL database"
+    return [
+        BackendSpec(name, summary, PostgresConfig, _open) for name in ("postgres", "postgresql")
+    ]

@@ -1,0 +1,193 @@
+"""Calls of a store: with tables or without, and with answers that are lost.
+
+A write names the version of what it writes, so it can be recognised where its answer was lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import psycopg
+
+from statekeep.errors import ConflictError, StateStoreError
+from statekeep_backends.postgres.connections import LostError
+from statekeep_backends.postgres.errors import FAILURES, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from statekeep.errors import Landed
+    from statekeep.store import Version
+    from statekeep_backends.postgres.connections import Connection, Connections
+    from statekeep_backends.postgres.schema import Schema
+
+__all__ = ["Calls", "There"]
+
+T = TypeVar("T")
+
+_ANY_FAILURE = (*FAILURES, StateStoreError)
+
+
+class There(NamedTuple):
+    """What is there.
+
+    Attributes:
+        version: Its version.
+        size: Its bytes.
+    """
+
+    version: Version
+    size: int
+
+
+class Calls:
+    """What the calls of one store have in common; their errors are statekeep's.
+
+    Args:
+        connections: Where its statements go.
+        schema: Its tables.
+        store: Whose errors they are.
+    """
+
+    def __init__(self, connections: Connections, schema: Schema, store: object) -> None:
+        self._connections = connections
+        self._schema = schema
+        self._store = store
+        self._is_made = False
+
+    def read(self, key: str | None, work: Callable[[Connection], T]) -> T | None:
+        """Do what changes nothing, again if its answer was lost; None if there are no tables."""
+        try:
+            try:
+                return self._where_made(work)
+            except LostError:
+                return self._where_made(work)
+        except _ANY_FAILURE as error:
+            raise self._failed(error, key, None) from error
+
+    def change(self, key: str | None, work: Callable[[Connection], T]) -> T | None:
+        """Do what changes nothing where there are no tables; None if so."""
+        try:
+            return self._where_made(work)
+        except _ANY_FAILURE as error:
+            raise self._failed(error, key, "no") from error
+
+    def write(
+        self,
+        key: str,
+        version: Version,
+        statement: bytes,
+        values: tuple[Any, ...],
+        refuse: Callable[[There | None], None],
+        *,
+        again: bool = True,
+    ) -> Version:
+        """Send a write, and look for it where its answer was lost.
+
+        Args:
+            key: What it writes.
+            version: What it makes it.
+            statement: What is sent; it gives a row if it has written.
+            values: Of its parameters.
+            refuse: Raises what is wrong with what is there, if something is.
+            again: Whether it has a condition, so that it can be sent twice.
+        """
+
+        def work(db: Connection) -> object:
+            return db.execute(statement, values).fetchone()
+
+        while True:
+            try:
+                is_written = self._making(work)
+            except LostError as lost:
+                return self._settle(key, version, work if again else None, lost)
+            except _ANY_FAILURE as error:
+                raise self._failed(error, key, "no") from error
+            if is_written:
+                return version
+            refuse(self.look(key))  # or what was in the way has gone
+
+    def look(self, key: str) -> There | None:
+        """What is there."""
+        row = self.read(key, lambda db: db.execute(self._schema.version, (key,)).fetchone())
+        return There(*row) if row else None
+
+    def make(self) -> None:
+        """Make the tables, if they are not there."""
+        try:
+            self._making(lambda _: None)
+        except _ANY_FAILURE as error:
+            raise self._failed(error, None, "no") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connections.close()
+
+    def _settle(
+        self,
+        key: str,
+        version: Version,
+        work: Callable[[Connection], object] | None,
+        lost: LostError,
+    ) -> Version:
+        """Find out what became of a write.
+
+        Raises:
+            ConflictError: It did not land, or somebody has replaced it.
+            UnavailableError: Nobody can tell.
+        """
+
+        def has_landed() -> bool:
+            found = self.look(key)
+            return found is not None and found.version == version
+
+        try:
+            if has_landed():
+                return version
+            # The first one may be under way yet; then the second waits for it, and writes nothing.
+            if work is not None and (self._making(work) or has_landed()):
+                return version
+        except _ANY_FAILURE as error:
+            raise translated(lost, key=key, store=self._store, landed="unknown") from error
+        if work is None:
+            raise translated(lost, key=key, store=self._store, landed="unknown") from lost
+        raise ConflictError(
+            "its answer was lost, and now something else is there; reload it, and see whether this "
+            "was written",
+            key=key,
+            store=self._store,
+            landed="unknown",
+        ) from lost
+
+    def _where_made(self, work: Callable[[Connection], T]) -> T | None:
+        def attempt(db: Connection) -> T | None:
+            self._is_made = self._is_made or self._schema.look(db)
+            return work(db) if self._is_made else None
+
+        return self._again_where_gone(attempt)
+
+    def _making(self, work: Callable[[Connection], T]) -> T:
+        def attempt(db: Connection) -> T:
+            if not self._is_made:
+                if not self._schema.look(db):
+                    self._schema.make(db)
+                self._is_made = True
+            return work(db)
+
+        return self._again_where_gone(attempt)
+
+    def _again_where_gone(self, attempt: Callable[[Connection], T]) -> T:
+        try:
+            return self._connections.run(attempt)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            if not self._is_made:
+                raise
+            self._is_made = False  # somebody has dropped them
+        return self._connections.run(attempt)
+
+    def _failed(self, error: Exception, key: str | None, landed: Landed | None) -> StateStoreError:
+        if not isinstance(error, StateStoreError):
+            return translated(error, key=key, store=self._store, landed=landed)
+        if error.store is not None:
+            return error
+        return type(error)(error.message, key=key, store=self._store, landed=landed)

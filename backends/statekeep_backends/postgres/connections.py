@@ -1,0 +1,214 @@
+"""Connections to a server: each serves one statement at a time, and none is carried over a fork."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from statekeep.errors import ClosedError
+from statekeep.events import count_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+__all__ = ["Connection", "Connections", "LostError", "UnsentError"]
+
+T = TypeVar("T")
+
+_NAME: Final = "statekeep"
+_IDLE: Final = 5.0
+"""Seconds after which a connection that nobody used is asked whether it still is one."""
+
+_SLICE: Final = 0.05
+_SHORTEST_PAUSE, _ATTEMPTS = 0.01, 8
+
+
+class UnsentError(Exception):
+    """There is no connection, so nothing was sent."""
+
+
+class LostError(Exception):
+    """The connection broke, or nothing came in time, after a statement was sent."""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection on which no statement waits for ever."""
+
+    limit: float = 30.0
+    used: float = 0.0
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401
+        """Wait for the server, for a bounded time."""
+        count_request()
+        return super().wait(self._bounded(gen), *args, **kwargs)
+
+    def _bounded(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        deadline = time.monotonic() + self.limit
+        try:
+            awaited = next(gen)
+            while True:
+                ready = yield awaited
+                if not ready and time.monotonic() >= deadline:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"no answer within {self.limit:g} seconds")
+                awaited = gen.send(ready)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+class _Quiet(logging.Filter):
+    """Leaves out what the pool says of its connections, because whoever asks for one is told."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (isinstance(record.args, tuple) and _NAME in record.args[:1])
+
+
+logging.getLogger("psycopg.pool").addFilter(_Quiet())
+
+
+class Connections:
+    """The connections of one store.
+
+    Args:
+        conninfo: A URL for libpq.
+        options: What goes before it.
+        timeout: Seconds to wait for a statement's answer, or for a free connection.
+        most: How many are open at once, at most.
+    """
+
+    def __init__(
+        self, conninfo: str, options: Mapping[str, str], *, timeout: float, most: int
+    ) -> None:
+        self._conninfo = conninfo
+        self._options = options
+        self._timeout = timeout
+        self._most = most
+        # By process, so that those that a child inherits stay, unused: to close one would end the
+        # session of the parent.
+        self._pools: dict[int, ConnectionPool[Connection]] = {}
+        self._failure: Exception | None = None
+        self._loss = -_IDLE
+        self._is_closed = False
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Do some work on a connection.
+
+        Args:
+            work: Sends statements. What the server refused for the sake of others, because of a
+                deadlock, say, is done again.
+
+        Raises:
+            psycopg.Error: The server refused, and nothing was done.
+            UnsentError: Nothing was sent.
+            LostError: What was sent may have been done, or may still be.
+        """
+        attempts = 0
+        while True:
+            try:
+                return self._run(work)
+            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+                attempts += 1
+                if attempts == _ATTEMPTS:
+                    raise
+            pause = _SHORTEST_PAUSE * 2**attempts
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - to part those who met
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        pool = self._pool()
+        connection = self._take(pool)
+        try:
+            return work(connection)
+        except psycopg.Error as error:
+            if _is_lost(error, connection):
+                self._loss = time.monotonic()
+                connection.close()
+                raise LostError from error
+            raise
+        finally:
+            connection.used = time.monotonic()
+            pool.putconn(connection)
+
+    def _pool(self) -> ConnectionPool[Connection]:
+        pid = os.getpid()
+        pool = self._pools.get(pid)
+        if pool is None:
+            # Without a lock, which another thread may have held at a fork. One that loses a race
+            # was never opened.
+            pool = self._pools.setdefault(pid, self._make())
+            pool.open()
+        return pool
+
+    def _make(self) -> ConnectionPool[Connection]:
+        connections = self
+
+        class Ours(Connection):
+            limit = self._timeout
+
+            @classmethod
+            def connect(cls, *args: Any, **kwargs: Any) -> Ours:  # noqa: ANN401
+                try:
+                    connection = super().connect(*args, **kwargs)
+                except psycopg.Error as error:
+                    connections._failure = error
+                    raise
+                connection.used = time.monotonic()
+                return connection
+
+        return ConnectionPool(
+            self._conninfo,
+            # Prepared statements belong to a session, and a pooler gives each its own at any time.
+            kwargs={**self._options, "autocommit": True, "prepare_threshold": None},
+            connection_class=Ours,
+            name=_NAME,
+            min_size=0,
+            max_size=self._most,
+            max_idle=60,
+            open=False,
+            check=self._check,
+            reconnect_timeout=0,
+            num_workers=1,
+        )
+
+    def _check(self, connection: Connection) -> None:
+        # Where one is lost, those that were idle then may be, too.
+        if connection.used <= self._loss or time.monotonic() - connection.used > _IDLE:
+            ConnectionPool.check_connection(connection)
+
+    def _take(self, pool: ConnectionPool[Connection]) -> Connection:
+        if self._is_closed:
+            raise ClosedError("the store was closed meanwhile; open it again", landed="no")
+        deadline = time.monotonic() + self._timeout
+        # A pool goes on trying in silence. Whoever waits is told at once why he waits in vain.
+        self._failure = None
+        while True:
+            try:
+                return pool.getconn(_SLICE)
+            except PoolTimeout as error:
+                if failure := self._failure:
+                    raise UnsentError from failure
+                if time.monotonic() >= deadline:
+                    raise UnsentError from error
+            except PoolClosed as error:
+                raise ClosedError(
+                    "the store was closed meanwhile; open it again", landed="no"
+                ) from error
+
+    def close(self) -> None:
+        """Close all connections; those in use once they are given back."""
+        self._is_closed = True
+        if pool := self._pools.pop(os.getpid(), None):
+            pool.close()
+
+
+def _is_lost(error: psycopg.Error, connection: Connection) -> bool:
+    """Whether nobody knows what became of a statement."""
+    if connection.closed or connection.broken:
+        return True
+    state = error.sqlstate
+    return state is None and isinstance(error, psycopg.OperationalError)
