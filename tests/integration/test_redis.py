@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import sys
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from statekeep import (
     UnsupportedError,
     open_store,
 )
-from statekeep.store import ANY, Filter, Position, get_many
+from statekeep.store import ANY, Filter, Position, get_many, inspect
 from statekeep_backends.redis.config import LARGEST, Place
 from statekeep_backends.redis.errors import translated
 from statekeep_backends.redis.store import RedisStore
@@ -237,8 +238,14 @@ class TestWhatLiesThere:
             store.append("a.md", b"x", expect=version)  # type: ignore[attr-defined]
         assert caught.value.landed == "no"
         assert isinstance(dict(get_many(store, ["a.md"]))["a.md"], CorruptDataError)
-        store.put("a.md", b"y")
-        assert store.get("a.md")
+        store.put("b.md", b"x")
+        raw.delete(f"{base_of(store)}d:b.md")
+        store.put("c.md", b"x")
+        assert [each.place for each in inspect(store, older_than=timedelta(0))] == ["a.md", "b.md"]
+        for key in ("a.md", "b.md"):
+            store.put(key, b"y")
+            assert store.get(key)
+        assert not [*inspect(store, older_than=timedelta(0))]
 
     def test_may_be_too_large(self, location: str, store: StateStore) -> None:
         version = store.put("a.md", b"x" * 100)
@@ -279,6 +286,18 @@ class TestRecords:
         after = Position(2**53 + 1, "s", f"sessions/{2**53 + 1}.json")
         found = store.query("sessions", Filter(), known=1, order=order, after=after, limit=2)
         assert [row.record[field] for row in found.rows] == [2**53, 10]
+
+    def test_of_what_the_server_deleted_are_no_rows(
+        self, store: StateStore, raw: redis.Redis
+    ) -> None:
+        assert isinstance(store, RedisStore)
+        for id_ in "ab":
+            record: Record = {"v": 1, "id": id_, "updated_at": 1, "title": "t"}
+            store.put_record(f"sessions/{id_}.json", b"x", record, expect=ABSENT)
+        raw.delete(f"{base_of(store)}d:sessions/a.json")
+        for wanted in (Filter(), Filter(title="t")):
+            found = store.query("sessions", wanted, known=1, limit=1)
+            assert [row.record["id"] for row in found.rows] == ["b"]
 
     def test_that_name_no_text_are_kept(self, store: StateStore) -> None:
         assert isinstance(store, RedisStore)

@@ -44,7 +44,7 @@ class Client:
         self._warn = warn
         self._has_looked = False
         self._is_closed = False
-        self._route: Route | None = None
+        self._route = make_route(place, config)
         self._pid = os.getpid()
 
     def run(self, script: Script, *arguments: str | bytes | int) -> Any:
@@ -65,11 +65,11 @@ class Client:
     def close(self) -> None:
         """Close all connections; those in use when they are given back."""
         self._is_closed = True
-        if self._route is not None and self._pid == os.getpid():
+        if self._pid == os.getpid():
             self._route.close()
 
     def _current(self) -> Route:
-        if self._route is None or self._pid != os.getpid():
+        if self._pid != os.getpid():
             # A forked child has connections of its own; the parent's are dropped, not shut.
             self._route = make_route(self._place, self._config)
             self._pid = os.getpid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from redis.backoff import NoBackoff
@@ -57,17 +58,19 @@ class _ToCluster(Route):
         self._options = options
         self._cluster: RedisCluster | None = None
         self._is_stale = False
+        self._looking = threading.Lock()
 
     def pool(self) -> ConnectionPool:
-        if self._cluster is None:
-            nodes = [ClusterNode(*each) for each in self._place.hosts]
-            self._cluster = RedisCluster(startup_nodes=nodes, **self._options)
-        elif self._is_stale:
-            self._cluster.nodes_manager.initialize()
-        self._is_stale = False
-        slot = self._cluster.keyslot(self._place.base)
-        node = self._cluster.nodes_manager.get_node_from_slot(slot)
-        found: ConnectionPool = self._cluster.get_redis_connection(node).connection_pool
+        with self._looking:
+            if self._cluster is None:
+                nodes = [ClusterNode(*each) for each in self._place.hosts]
+                self._cluster = RedisCluster(startup_nodes=nodes, **self._options)
+            elif self._is_stale:
+                self._cluster.nodes_manager.initialize()
+            self._is_stale = False
+            slot = self._cluster.keyslot(self._place.base)
+            node = self._cluster.nodes_manager.get_node_from_slot(slot)
+            found: ConnectionPool = self._cluster.get_redis_connection(node).connection_pool
         return found
 
     def forget(self) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "DELETE",
     "FORMAT",
     "GET",
+    "INSPECT",
     "PUT",
     "QUERY",
     "SCAN",
@@ -278,6 +279,19 @@ return done
 """Takes of each document its key, what is expected, and its place. Gives for each what `PUT`
 does."""
 
+INSPECT: Final = Script(f"""{_COMMON}
+local found = call('ZRANGEBYLEX', base .. 'keys', ARGV[1], '+', 'LIMIT', 0, ARGV[2])
+local torn = {{}}
+for _, key in ipairs(found) do
+    local bytes = call('HGET', base .. 'd:' .. key, 'bytes')
+    if not bytes or call('STRLEN', base .. 'b:' .. key) ~= tonumber(bytes) then
+        torn[#torn + 1] = key
+    end
+end
+return {{found[#found] or false, torn}}
+""")
+"""Takes a bound of keys, and how many at most. Gives the last, and those that are not whole."""
+
 SET_RECORDS: Final = Script(f"""{_COMMON}{_WRITING}
 for n = 1, #ARGV, 5 do
     local key, version, place, listed, record = unpack(ARGV, n, n + 4)
@@ -300,6 +314,7 @@ for _, place in ipairs(places) do
     if left > 0 then
         walk(place, left, function(key, member)
             local about = call('HMGET', base .. 'd:' .. key, 'version', 'modified', 'record')
+            if not about[1] then return false end
             rows[#rows + 1] = {{member, key, about[1], about[2], about[3]}}
             left = left - 1
             return left == 0

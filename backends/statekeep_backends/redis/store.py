@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from statekeep._text import printable
 from statekeep.errors import (
     ConflictError,
     CorruptDataError,
@@ -21,6 +22,7 @@ from statekeep.errors import (
 from statekeep.store import (
     ABSENT,
     ANY,
+    Anomaly,
     Blob,
     Capabilities,
     Entry,
@@ -43,6 +45,7 @@ from statekeep_backends.redis.records import encode, place, question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import timedelta
 
     from statekeep.store import Expect, ExpectSeen, Filter, Order, Position, Record, Seen
     from statekeep_backends.redis.config import Place, RedisConfig
@@ -203,6 +206,25 @@ class RedisStore(StateStore):
         check_prefix(prefix)
         number: int = self._read(None, scripts.COUNT, *question(prefix, wanted, known=known))
         return number
+
+    def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:  # noqa: ARG002
+        """See `SupportsInspect.inspect`: what is listed, and not whole."""
+        low = "-"
+        while True:
+            last, torn = self._read(None, scripts.INSPECT, low, _PAGE)
+            for key in torn:
+                yield Anomaly("damage", printable(key.decode()), _TORN, None)
+            if last is None:
+                return
+            low = f"({last.decode()}"
+
+    def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
+        """See `SupportsInspect.repair`; of what is found here, nothing has a repair.
+
+        Raises:
+            CorruptDataError: Always.
+        """
+        raise CorruptDataError(anomaly.reason, key=anomaly.place, store=self)
 
     def _put(self, key: str, data: bytes, expect: Expect, record: Record | None) -> Version:
         check_key(key)
