@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import ssl
 import sys
 from datetime import timedelta
 from importlib.util import find_spec
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from certificates import make_certificate
 from servers import Valkey
+from tcp_proxy import TcpProxy
 
 from statekeep import (
     ABSENT,
@@ -149,6 +152,25 @@ class TestASocket:
                 blob = store.get("a.md")
                 assert blob
                 assert blob.data == b"x"
+
+
+class TestTLS:
+    def test_is_between_those_who_trust_each_other(self, tmp_path: Path, valkey_url: str) -> None:
+        certificate = make_certificate(tmp_path / "certificate.pem")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        port = int(valkey_url.rpartition(":")[2])
+        with TcpProxy(port, tls=context, is_asked=False) as proxy:
+            place = f"rediss://127.0.0.1:{proxy.port}/0/{secrets.token_hex(8)}"
+            with open_store(f"{place}?ssl_ca_certs={certificate}") as store:
+                store.put("a.md", b"x" * 10**6)
+                blob = store.get("a.md")
+                assert blob
+                assert len(blob.data) == 10**6
+            with open_store(place) as store:
+                with pytest.raises(ConfigError, match="ssl_ca_certs") as caught:
+                    store.put("a.md", b"y")
+                assert caught.value.landed == "no"
 
 
 class TestWhatLiesThere:
