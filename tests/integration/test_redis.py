@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import ssl
 import sys
 from datetime import timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +25,7 @@ from statekeep import (
     ConfigError,
     CorruptDataError,
     InvalidDocumentError,
+    Journals,
     Sessions,
     UnsupportedError,
     open_store,
@@ -34,7 +37,6 @@ from statekeep_backends.redis.store import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from statekeep import StateStore
     from statekeep.store import Record
@@ -403,6 +405,33 @@ class TestWhoSignsIn:
             assert "wrong" not in str(caught.value)
             with pytest.raises(AccessDeniedError):
                 store.get("a.md")
+
+    def test_needs_no_more_than_the_page_says(self, guarded: Valkey) -> None:
+        page = (Path(__file__).parents[2] / "docs" / "backends" / "redis.md").read_text()
+        (rules,) = re.findall(r"`ACL SETUSER ada on >… (.+?)`", page)
+        with redis.Redis(port=guarded.port, password="sesame") as admin:
+            admin.execute_command("ACL", "SETUSER", "few", "reset", "on", ">few", *rules.split())
+        place = f"{guarded.url}/acme/prod"
+        with (
+            open_store(place, username="few", password="few") as store,
+            Sessions(store) as sessions,
+        ):
+            session = sessions.get_or_create("ada", "s")
+            session.add_user_message("hello")
+            sessions.save(session)
+            assert [each.id for each in sessions.list(user_id="ada", project_id=None)] == ["s"]
+            assert sessions.list(title="none", order="size").summaries == ()
+            assert sessions.count() == 1
+            journal = Journals(store, "notes").open("n")
+            for n in range(5):
+                journal.append([n])
+            assert journal.read() == [*range(5)]
+            assert not [*inspect(store, older_than=timedelta(0))]
+            sessions.delete("s")
+            assert dict(get_many(store, ["none.md"])) == {"none.md": None}
+        with open_store(f"{guarded.url}/acme/other", username="few", password="few") as store:
+            with pytest.raises(AccessDeniedError):
+                store.put("a.md", b"x")
 
     def test_may_not_do_all(self, guarded: Valkey) -> None:
         with open_store(guarded.url, username="reader", password="r") as store:

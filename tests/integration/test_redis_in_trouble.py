@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,12 @@ import redis
 from servers import Valkey, free_port
 from support import at_once, prepared
 from tcp_proxy import Fault, TcpProxy
-from workload import append_one_by_one, put_while_it_restarts, update_one_by_one
+from workload import (
+    append_one_by_one,
+    append_while_it_restarts,
+    put_while_it_restarts,
+    update_one_by_one,
+)
 
 from statekeep import (
     ABSENT,
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
 
 RECORD: Record = {"v": 1, "id": "s", "updated_at": 1}
 KEY = "sessions/s.json"
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 @pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.rest)])
@@ -255,7 +262,7 @@ class TestALostAnswer:
 class TestAServerThat:
     @pytest.fixture
     def server(self, tmp_path: Path) -> Iterator[Valkey]:
-        with Valkey(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
+        with Valkey(tmp_path, *DURABLE) as server:
             yield server
 
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -478,6 +485,15 @@ def test_a_store_lies_on_one_node_of_a_cluster(cluster: list[Valkey]) -> None:
     assert "set the option cluster" in str(refused)
 
 
+def test_threads_share_connections_to_a_cluster(cluster: list[Valkey]) -> None:
+    with (
+        open_store(f"{cluster[0].url}?cluster=true", max_connections=2) as store,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        assert len({*pool.map(lambda n: store.put(f"{n}.md", b"x"), range(200))}) == 200
+        assert len([*store.scan()]) == 200
+
+
 def test_a_cluster_may_be_down(cluster: list[Valkey]) -> None:
     with open_store(f"{cluster[0].url}?cluster=true", connect_timeout=1) as store:
         store.put(KEY, b"x")
@@ -558,45 +574,69 @@ def test_of_updates_and_appends_of_eight_processes_none_is_lost(
             assert sorted(Journals(store, "shared").open("all").read() or []) == expected
 
 
+def kill_and_start(
+    server: Valkey, work: Callable[..., None], notes: Path, times: int
+) -> dict[int, list[int]]:
+    """Kill a server under three writers, so often; give what was acknowledged to each."""
+    notes.touch()
+    context = prepared("statekeep_backends.redis.store")
+    writers = [
+        context.Process(target=work, args=(server.url, str(notes), worker)) for worker in range(3)
+    ]
+    for each in writers:
+        each.start()
+    try:
+        for _ in range(times):
+            size = notes.stat().st_size
+            _wait_until(lambda size=size: notes.stat().st_size > size + 200, 60)  # type: ignore[misc]
+            time.sleep(secrets.randbelow(50) / 1000)
+            server.restart(signal.SIGKILL)
+            assert all(each.is_alive() for each in writers)
+    finally:
+        for each in writers:
+            each.kill()
+            each.join()
+    acknowledged: dict[int, list[int]] = {}
+    for line in notes.read_text().splitlines():
+        worker, n = json.loads(line)
+        acknowledged.setdefault(worker, []).append(n)
+    assert len(acknowledged) == 3
+    return acknowledged
+
+
 @pytest.mark.rest
-def test_what_was_acknowledged_survives_kills_of_the_server(
+def test_puts_that_were_acknowledged_survive_kills_of_the_server(
     tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:
     """With ``appendfsync always``, which is what the page promises."""
-    notes = tmp_path / "notes"
-    notes.touch()
-    with Valkey(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
-        context = prepared("statekeep_backends.redis.store")
-        workers = [
-            context.Process(target=put_while_it_restarts, args=(server.url, str(notes), worker))
-            for worker in range(3)
-        ]
-        for each in workers:
-            each.start()
-        try:
-            for _ in range(max(3, rounds(50))):
-                size = notes.stat().st_size
-                _wait_until(lambda size=size: notes.stat().st_size > size + 200, 60)  # type: ignore[misc]
-                time.sleep(secrets.randbelow(50) / 1000)
-                server.restart(signal.SIGKILL)
-                assert all(each.is_alive() for each in workers)
-        finally:
-            for each in workers:
-                each.kill()
-                each.join()
-        last: dict[tuple[int, int], int] = {}
-        for line in notes.read_text().splitlines():
-            worker, n = json.loads(line)
-            last[worker, n % 50] = n
-        assert len({worker for worker, _ in last}) == 3
+    with Valkey(tmp_path, *DURABLE) as server:
+        done = kill_and_start(server, put_while_it_restarts, tmp_path / "notes", max(3, rounds(50)))
+        last = {(worker, n % 50): n for worker, numbers in done.items() for n in numbers}
         with open_store(server.url) as store:
             for (worker, place), n in last.items():
                 found = content(store, f"{worker}/{place}.md")
                 assert found, "what was acknowledged is gone"
-                numbers = {int(each) for each in found.split()}
                 # The next may have landed, of whose answer nobody was told.
-                assert numbers in ({n}, {n + 50}), "what was acknowledged is older, or torn"
+                assert {int(each) for each in found.split()} in ({n}, {n + 50}), (
+                    "it is older, or torn"
+                )
             assert {entry.key for entry in store.scan()} >= {f"{w}/{p}.md" for w, p in last}
+            assert not [*store.inspect(older_than=timedelta(0))]  # type: ignore[attr-defined]
+
+
+@pytest.mark.rest
+def test_appends_that_were_acknowledged_survive_kills_of_the_server(
+    tmp_path: Path, rounds: Callable[[int], int]
+) -> None:
+    with Valkey(tmp_path, *DURABLE) as server:
+        done = kill_and_start(
+            server, append_while_it_restarts, tmp_path / "notes", max(3, rounds(50))
+        )
+        with open_store(server.url) as store:
+            items = Journals(store, "shared").open("all").read() or []
+        for worker, numbers in done.items():
+            there = [n for who, n, _ in items if who == worker]
+            assert there in (numbers, [*numbers, len(numbers)]), "an append is lost, or twice there"
 
 
 @pytest.mark.rest

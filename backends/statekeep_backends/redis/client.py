@@ -7,8 +7,10 @@ call is sent here, on a connection of its pool, and whoever sent it is told whet
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import ConnectionError as NotConnectedError
 from redis.exceptions import MovedError, NoScriptError, RedisError
 
 from statekeep.observe.emitter import count_request
@@ -44,8 +46,7 @@ class Client:
         self._warn = warn
         self._has_looked = False
         self._is_closed = False
-        self._route = make_route(place, config)
-        self._pid = os.getpid()
+        self._renew()
 
     def run(self, script: Script, *arguments: str | bytes | int) -> Any:
         """Run a script, and give what it gives.
@@ -54,13 +55,20 @@ class Client:
             LostAnswerError: It may have run.
             RedisError, RedisClusterException, OSError: It has not, or says so itself.
         """
-        for _ in range(_MOST_MOVES):
-            try:
-                return self._run(self._current(), script, arguments)
-            except MovedError:
-                # A cluster has taken the slot elsewhere; nothing was run.
-                self._current().forget()
-        return self._run(self._current(), script, arguments)
+        if self._pid != os.getpid():
+            self._renew()
+        route, free = self._route, self._free
+        if not free.acquire(timeout=self._config.timeout):
+            raise NotConnectedError(f"all {self._config.max_connections} connections are in use")
+        try:
+            for _ in range(_MOST_MOVES):
+                try:
+                    return self._run(route, script, arguments)
+                except MovedError:
+                    route.forget()  # a cluster has taken the slot elsewhere; nothing was run
+            return self._run(route, script, arguments)
+        finally:
+            free.release()
 
     def close(self) -> None:
         """Close all connections; those in use when they are given back."""
@@ -68,12 +76,12 @@ class Client:
         if self._pid == os.getpid():
             self._route.close()
 
-    def _current(self) -> Route:
-        if self._pid != os.getpid():
-            # A forked child has connections of its own; the parent's are dropped, not shut.
-            self._route = make_route(self._place, self._config)
-            self._pid = os.getpid()
-        return self._route
+    def _renew(self) -> None:
+        """Begin without connections; a forked child drops those of its parent, and shuts none."""
+        self._route = make_route(self._place, self._config)
+        # Not left to the pools, of which some do not wait.
+        self._free = threading.BoundedSemaphore(self._config.max_connections)
+        self._pid = os.getpid()
 
     def _run(self, route: Route, script: Script, arguments: tuple[str | bytes | int, ...]) -> Any:
         try:

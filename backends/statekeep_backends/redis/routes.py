@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import (
-    BlockingConnectionPool,
     Connection,
+    ConnectionPool,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -17,8 +17,6 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 if TYPE_CHECKING:
-    from redis.connection import ConnectionPool
-
     from statekeep_backends.redis.config import Place, RedisConfig
 
 __all__ = ["Route", "make_route"]
@@ -88,30 +86,24 @@ def make_route(place: Place, config: RedisConfig) -> Route:
         **config.sign_in(),
         "socket_timeout": config.timeout,
         "socket_connect_timeout": config.connect_timeout,
-        "max_connections": config.max_connections,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),  # the library sends nothing twice
     }
-    blocking = {"timeout": config.timeout, "db": place.db, **options}
-    if place.socket is not None:
-        return Route(
-            BlockingConnectionPool(
-                connection_class=UnixDomainSocketConnection, path=place.socket, **blocking
-            )
-        )
     if place.tls:
         options |= config.files_of_tls()
-        blocking |= config.files_of_tls()
     if config.cluster:
         return _ToCluster(place, {"ssl": place.tls, **options})
+    options["db"] = place.db
     if config.sentinel:
         waits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
         sentinels = Sentinel([*place.hosts], sentinel_kwargs=waits)
-        return Route(
-            SentinelConnectionPool(
-                config.sentinel, sentinels, db=place.db, ssl=place.tls, **options
-            )
+        pool: ConnectionPool = SentinelConnectionPool(
+            config.sentinel, sentinels, ssl=place.tls, **options
         )
-    ((host, port),) = place.hosts
-    kind = SSLConnection if place.tls else Connection
-    return Route(BlockingConnectionPool(connection_class=kind, host=host, port=port, **blocking))
+    elif place.socket is not None:
+        pool = ConnectionPool(UnixDomainSocketConnection, path=place.socket, **options)
+    else:
+        ((host, port),) = place.hosts
+        kind = SSLConnection if place.tls else Connection
+        pool = ConnectionPool(kind, host=host, port=port, **options)
+    return Route(pool)
