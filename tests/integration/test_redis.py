@@ -429,9 +429,12 @@ class TestWhoSignsIn:
             assert not [*inspect(store, older_than=timedelta(0))]
             sessions.delete("s")
             assert dict(get_many(store, ["none.md"])) == {"none.md": None}
-        with open_store(f"{guarded.url}/acme/other", username="few", password="few") as store:
-            with pytest.raises(AccessDeniedError):
-                store.put("a.md", b"x")
+        place = f"{guarded.url}/acme/other"
+        with (
+            open_store(place, username="few", password="few") as store,
+            pytest.raises(AccessDeniedError),
+        ):
+            store.put("a.md", b"x")
 
     def test_may_not_do_all(self, guarded: Valkey) -> None:
         with open_store(guarded.url, username="reader", password="r") as store:
