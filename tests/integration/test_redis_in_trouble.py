@@ -413,8 +413,9 @@ def test_requests_are_as_few_as_the_page_says(store: RedisStore) -> None:
             call()
         return sum(each.requests for each in events if isinstance(each, OperationFinished))
 
-    for n in range(2):
+    for n in range(2):  # the server knows all scripts then
         store.put(f"{n}.md", b"x")
+        store.get(f"{n}.md")
         version = store.put_record(KEY, b"x", RECORD, expect=ANY)
         store.append(KEY, b"x", expect=version)
         store.delete_many(["0.md"])
@@ -579,7 +580,7 @@ def test_of_updates_and_appends_of_eight_processes_none_is_lost(
 def kill_and_start(
     server: Valkey, work: Callable[..., None], notes: Path, times: int
 ) -> dict[int, list[int]]:
-    """Kill a server under three writers, so often; give what was acknowledged to each."""
+    """Kill a server under three writers, so often at least; give what was acknowledged to each."""
     notes.touch()
     context = prepared("statekeep_backends.redis.store")
     writers = [
@@ -588,7 +589,8 @@ def kill_and_start(
     for each in writers:
         each.start()
     try:
-        for _ in range(times):
+        while times > 0 or len(_acknowledged(notes)) < len(writers):
+            times -= 1
             size = notes.stat().st_size
             _wait_until(lambda size=size: notes.stat().st_size > size + 200, 60)  # type: ignore[misc]
             time.sleep(secrets.randbelow(50) / 1000)
@@ -598,12 +600,15 @@ def kill_and_start(
         for each in writers:
             each.kill()
             each.join()
-    acknowledged: dict[int, list[int]] = {}
+    return _acknowledged(notes)
+
+
+def _acknowledged(notes: Path) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
     for line in notes.read_text().splitlines():
         worker, n = json.loads(line)
-        acknowledged.setdefault(worker, []).append(n)
-    assert len(acknowledged) == 3
-    return acknowledged
+        found.setdefault(worker, []).append(n)
+    return found
 
 
 @pytest.mark.rest
