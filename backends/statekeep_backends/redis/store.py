@@ -284,8 +284,12 @@ class RedisStore(StateStore):
         except LostAnswerError as error:
             lost = error
             try:
-                keys = [key for key, _ in victims]
-                done = [(0, now) for now in self._client.run(scripts.VERSIONS, *keys)]
+                if all(isinstance(expect, str) for _, expect in victims):
+                    done = self._client.run(scripts.DELETE, *asked)
+                else:
+                    # Sent again, it could delete what others put there meanwhile.
+                    keys = [key for key, _ in victims]
+                    done = [(0, now) for now in self._client.run(scripts.VERSIONS, *keys)]
             except FAILURES:
                 self._fail(lost, victims[0][0] if len(victims) == 1 else None, writes=True)
         except FAILURES as error:
