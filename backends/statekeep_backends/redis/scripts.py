@@ -24,13 +24,12 @@ from typing import Final
 
 __all__ = [
     "APPEND",
-    "COUNT",
+    "COMMON",
     "DELETE",
     "FORMAT",
     "GET",
     "INSPECT",
     "PUT",
-    "QUERY",
     "SCAN",
     "SET_RECORDS",
     "VERSIONS",
@@ -40,12 +39,13 @@ __all__ = [
 FORMAT: Final = "1"
 """Of what lies under a base; a server's keys with another one are not touched."""
 
-_COMMON = f"""
+COMMON = f"""
 local base, call = KEYS[1], redis.call
 local format = redis.pcall('GET', base .. 'format')
 if type(format) == 'table' then return redis.error_reply('STATEKEEP foreign') end
 if format and format ~= '{FORMAT}' then return redis.error_reply('STATEKEEP ' .. format) end
 """
+"""With what each begins."""
 
 _WRITING = f"""
 local function refuses(now, expect)
@@ -118,66 +118,6 @@ local function read(key, most)
 end
 """
 
-_LISTING = """
-local asked = cjson.decode(ARGV[1])
-local below, known = asked.below, asked.known
-local low, high = ARGV[2], ARGV[3]
-local places = asked.place and {asked.place} or call('SMEMBERS', base .. 'places')
-
-local function is_below(key)
-    return string.sub(key, 1, #below) == below
-end
-
-local function index(place)
-    if asked.by_user then return base .. 'user:' .. place .. '\\0' .. asked.by_user end
-    return base .. asked.order .. ':' .. place
-end
-
-local function says_too_little(place)
-    return call('ZCOUNT', base .. 'v:' .. place, '-inf', '(' .. known)
-end
-
-local function meets(text, is_sure)
-    if not text then return false end
-    -- As JSON, which one program writes; so this is as good as decoding it, and much quicker.
-    for _, field in ipairs(asked.equal) do
-        if not string.find(text, field, 1, true) then return false end
-    end
-    if is_sure then return true end
-    local listed = cjson.decode(text)
-    if listed.v < known then return false end
-    for _, bound in ipairs(asked.bounds) do
-        local found = listed[bound[1]]
-        if not found then return false end
-        -- Digits, all of one length: whatever the server's locale.
-        if bound[2] == '<' and found >= bound[3] then return false end
-        if bound[2] == '>' and found <= bound[3] then return false end
-    end
-    return true
-end
-
--- Calls `visit` with each key of an order that is asked for, until it gives true; some will do.
-local function walk(place, some, visit)
-    local is_sure = #asked.bounds == 0 and says_too_little(place) == 0
-    local all = is_sure and #asked.equal == 0
-    local step = all and math.min(some, 1000) or 1000
-    local from = low
-    while true do
-        local found = call('ZRANGEBYLEX', index(place), from, high, 'LIMIT', 0, step)
-        for _, member in ipairs(found) do
-            local key = string.match(member, '.*%z(.*)')
-            if is_below(key) then
-                if all or meets(call('HGET', base .. 'd:' .. key, 'listed'), is_sure) then
-                    if visit(key, member) then return end
-                end
-            end
-        end
-        if #found < step then return end
-        from = '(' .. found[#found]
-    end
-end
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -196,7 +136,7 @@ class Script:
         object.__setattr__(self, "digest", digest)
 
 
-GET: Final = Script(f"""{_COMMON}{_READING}
+GET: Final = Script(f"""{COMMON}{_READING}
 local found, room = {{}}, tonumber(ARGV[1])
 for n = 2, #ARGV, 2 do
     found[#found + 1] = read(ARGV[n], ARGV[n + 1])
@@ -210,7 +150,7 @@ return found
 Gives of each version, time, size and bytes, or nothing, in this order; of the last ones not, when
 there are bytes enough."""
 
-SCAN: Final = Script(f"""{_COMMON}
+SCAN: Final = Script(f"""{COMMON}
 local found = call('ZRANGEBYLEX', base .. 'keys', ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
 local rows = {{}}
 for n, key in ipairs(found) do
@@ -221,14 +161,14 @@ return rows
 """)
 """Takes the bounds of keys, and how many at most. Gives of each its key, size, time and version."""
 
-VERSIONS: Final = Script(f"""{_COMMON}
+VERSIONS: Final = Script(f"""{COMMON}
 local found = {{}}
 for n, key in ipairs(ARGV) do found[n] = call('HGET', base .. 'd:' .. key, 'version') end
 return found
 """)
 """Takes keys; gives the version of each document, or nothing."""
 
-PUT: Final = Script(f"""{_COMMON}{_WRITING}
+PUT: Final = Script(f"""{COMMON}{_WRITING}
 local key, data, expect, version, place, listed, record = unpack(ARGV)
 local now, was = unpack(call('HMGET', base .. 'd:' .. key, 'version', 'listed'))
 if refuses(now, expect) then return {{0, now}} end
@@ -239,7 +179,7 @@ return {{1}}
 """Takes a key, bytes, what is expected, the new version, and place and record. Gives 1; or 0 and
 the version that is there, or nothing if nothing is."""
 
-APPEND: Final = Script(f"""{_COMMON}{_WRITING}
+APPEND: Final = Script(f"""{COMMON}{_WRITING}
 local key, data, expect, version, place, listed, record, most = unpack(ARGV)
 local now, was, bytes = unpack(call('HMGET', base .. 'd:' .. key, 'version', 'listed', 'bytes'))
 if refuses(now, expect) then return {{0, now}} end
@@ -253,7 +193,7 @@ return {{1}}
 """As `PUT`, and takes how many bytes there may be. Gives 2 and how many there would be, if they are
 more; 3 if what is there is not whole."""
 
-DELETE: Final = Script(f"""{_COMMON}{_WRITING}
+DELETE: Final = Script(f"""{COMMON}{_WRITING}
 local done = {{}}
 for n = 1, #ARGV, 3 do
     local key, expect, place = ARGV[n], ARGV[n + 1], ARGV[n + 2]
@@ -279,7 +219,7 @@ return done
 """Takes of each document its key, what is expected, and its place. Gives for each what `PUT`
 does."""
 
-INSPECT: Final = Script(f"""{_COMMON}
+INSPECT: Final = Script(f"""{COMMON}
 local found = call('ZRANGEBYLEX', base .. 'keys', ARGV[1], '+', 'LIMIT', 0, ARGV[2])
 local torn = {{}}
 for _, key in ipairs(found) do
@@ -292,7 +232,7 @@ return {{found[#found] or false, torn}}
 """)
 """Takes a bound of keys, and how many at most. Gives the last, and those that are not whole."""
 
-SET_RECORDS: Final = Script(f"""{_COMMON}{_WRITING}
+SET_RECORDS: Final = Script(f"""{COMMON}{_WRITING}
 for n = 1, #ARGV, 5 do
     local key, version, place, listed, record = unpack(ARGV, n, n + 4)
     local about = base .. 'd:' .. key
@@ -305,51 +245,3 @@ end
 return 1
 """)
 """Takes of each document its key, the version that the record is about, place and record."""
-
-QUERY: Final = Script(f"""{_COMMON}{_LISTING}
-local limit = asked.limit or math.huge
-local rows, problems, missing = {{}}, {{}}, {{}}
-for _, place in ipairs(places) do
-    local left = limit
-    if left > 0 then
-        walk(place, left, function(key, member)
-            local about = call('HMGET', base .. 'd:' .. key, 'version', 'modified', 'record')
-            if not about[1] then return false end
-            rows[#rows + 1] = {{member, key, about[1], about[2], about[3]}}
-            left = left - 1
-            return left == 0
-        end)
-    end
-    for _, key in ipairs(call('ZRANGEBYLEX', base .. 'problem:' .. place, '-', '+')) do
-        local about = is_below(key)
-            and call('HMGET', base .. 'd:' .. key, 'listed', 'version', 'modified', 'record')
-        if about and about[1] and cjson.decode(about[1]).v >= known then
-            problems[#problems + 1] = {{'', key, about[2], about[3], about[4]}}
-        end
-    end
-    if says_too_little(place) > 0 then
-        local lacking = call('ZRANGEBYSCORE', base .. 'v:' .. place, '-inf', '(' .. known)
-        for _, key in ipairs(lacking) do
-            if is_below(key) then missing[#missing + 1] = key end
-        end
-    end
-end
-return {{rows, problems, missing}}
-""")
-"""Takes what is asked for, and the bounds of members. Gives rows, problems and what says too
-little; of each row and problem what it is sorted by, key, version, time and record. Of several
-places, so many rows of each as were asked for of all."""
-
-COUNT: Final = Script(f"""{_COMMON}{_LISTING}
-local number = 0
-for _, place in ipairs(places) do
-    local all = #asked.equal + #asked.bounds == 0 and says_too_little(place) == 0
-    if all and below == place .. '/' then
-        number = number + call('ZLEXCOUNT', index(place), low, high)
-    else
-        walk(place, 1000, function() number = number + 1 end)
-    end
-end
-return number
-""")
-"""Takes what `QUERY` does."""

@@ -10,17 +10,11 @@ import logging
 import secrets
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from statekeep._text import printable
-from statekeep.errors import (
-    ConflictError,
-    CorruptDataError,
-    InvalidDocumentError,
-    StateStoreError,
-)
+from statekeep.errors import CorruptDataError, StateStoreError
 from statekeep.store import (
-    ABSENT,
     ANY,
     Anomaly,
     Blob,
@@ -32,19 +26,19 @@ from statekeep.store import (
     Version,
     check_key,
     check_prefix,
-    compare,
 )
 from statekeep.store.limits import limit_of, refuse_too_large, too_large
 from statekeep.timestamps import from_microseconds
 from statekeep_backends._records import decode
-from statekeep_backends.redis import scripts
+from statekeep_backends.redis import queries, scripts
 from statekeep_backends.redis.client import Client
 from statekeep_backends.redis.config import LARGEST
 from statekeep_backends.redis.errors import FAILURES, LostAnswerError, translated
-from statekeep_backends.redis.records import encode, place, question
+from statekeep_backends.redis.records import encode, question
+from statekeep_backends.redis.writes import TORN, Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
     from statekeep.store import Expect, ExpectSeen, Filter, Order, Position, Record, Seen
@@ -60,12 +54,6 @@ _PAGE, _LARGE, _FEW = 1000, 100, 50
 _ENOUGH: Final = 16 * 2**20
 """Bytes of documents after which an answer with many ends."""
 
-_TORN: Final = (
-    "it is not whole; did the server delete a part, because its memory was full? See its "
-    "maxmemory-policy, and restore from a backup"
-)
-_DONE, _LARGER = 1, 2
-
 
 class RedisStore(StateStore):
     """A store on a Valkey or Redis server; needs the extra ``redis``.
@@ -80,6 +68,7 @@ class RedisStore(StateStore):
         self._name = name
         self._most = config.max_document_bytes
         self._client = Client(place, config, partial(log.warning, "%s: %s", name))
+        self._writes = Writes(self._client, name)
 
     def __repr__(self) -> str:
         return self._name
@@ -109,14 +98,15 @@ class RedisStore(StateStore):
         """See `SupportsAppend.append`; it sends what is added, and nothing else."""
         check_key(key)
         version = _new_version()
-        arguments = (*encode(key, record), self._limit_of(key))
-        self._write(scripts.APPEND, key, data, expect, version, *arguments)
+        most = self._limit_of(key)
+        others = (*encode(key, record), most)
+        self._writes.write(scripts.APPEND, key, data, expect, version, *others, most=most)
         return version
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
         """See `StateStore.delete`."""
         check_key(key)
-        (error,) = self._delete([(key, expect)]).values()
+        (error,) = self._writes.delete([(key, expect)]).values()
         if error is not None:
             raise error
 
@@ -159,7 +149,7 @@ class RedisStore(StateStore):
         for batch in _batches(keys, _LARGE):
             for key in batch:
                 check_key(key)
-            for error in self._delete([(key, ANY) for key in batch]).values():
+            for error in self._writes.delete([(key, ANY) for key in batch]).values():
                 if error is not None:
                     raise error
 
@@ -168,7 +158,7 @@ class RedisStore(StateStore):
         for batch in _batches(seen, _LARGE):
             for each in batch:
                 check_key(each.key)
-            yield self._delete([(each.key, each.version) for each in batch])
+            yield self._writes.delete([(each.key, each.version) for each in batch])
 
     def set_records(self, records: Iterable[tuple[str, Version, Record]]) -> None:
         """See `SupportsQuery.set_records`; a hundred in each request."""
@@ -178,7 +168,7 @@ class RedisStore(StateStore):
                 check_key(key)
                 asked += [key, version, *encode(key, record)]
             # Twice is as well as once.
-            self._again(None, scripts.SET_RECORDS, *asked, writes=True)
+            self._read(None, scripts.SET_RECORDS, *asked, writes=True)
 
     def query(
         self,
@@ -193,7 +183,7 @@ class RedisStore(StateStore):
         """See `SupportsQuery.query`."""
         check_prefix(prefix)
         asked = question(prefix, wanted, known=known, order=order, after=after, limit=limit)
-        found, problems, missing = self._read(None, scripts.QUERY, *asked)
+        found, problems, missing = self._read(None, queries.QUERY, *asked)
         found.sort()  # of several places, each is in order
         return Found(
             [_row(each) for each in found[:limit]],
@@ -204,7 +194,7 @@ class RedisStore(StateStore):
     def count(self, prefix: str, wanted: Filter, *, known: int) -> int:
         """See `SupportsQuery.count`."""
         check_prefix(prefix)
-        number: int = self._read(None, scripts.COUNT, *question(prefix, wanted, known=known))
+        number: int = self._read(None, queries.COUNT, *question(prefix, wanted, known=known))
         return number
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:  # noqa: ARG002
@@ -213,7 +203,7 @@ class RedisStore(StateStore):
         while True:
             last, torn = self._read(None, scripts.INSPECT, low, _PAGE)
             for key in torn:
-                yield Anomaly("damage", printable(key.decode()), _TORN, None)
+                yield Anomaly("damage", printable(key.decode()), TORN, None)
             if last is None:
                 return
             low = f"({last.decode()}"
@@ -228,99 +218,12 @@ class RedisStore(StateStore):
 
     def _put(self, key: str, data: bytes, expect: Expect, record: Record | None) -> Version:
         check_key(key)
-        refuse_too_large(data, self._limit_of(key), key=key, store=self)
+        most = self._limit_of(key)
+        refuse_too_large(data, most, key=key, store=self)
         version = _new_version()
-        self._write(scripts.PUT, key, data, expect, version, *encode(key, record))
+        others = encode(key, record)
+        self._writes.write(scripts.PUT, key, data, expect, version, *others, most=most)
         return version
-
-    def _write(
-        self,
-        script: scripts.Script,
-        key: str,
-        data: bytes,
-        expect: Expect,
-        version: Version,
-        *arguments: str | bytes | int,
-    ) -> None:
-        """Write what has this version then, or raise."""
-        asked = (key, data, _expected(expect), version, *arguments)
-        lost: LostAnswerError | None = None
-        try:
-            state, *said = self._client.run(script, *asked)
-        except LostAnswerError as error:
-            lost = error
-            try:
-                if expect is ANY or expect is ABSENT:
-                    # Sent again, it could undo what others did meanwhile.
-                    state, said = 0, self._client.run(scripts.VERSIONS, key)
-                else:
-                    # Either both do not land, or one does: no version comes back.
-                    state, *said = self._client.run(script, *asked)
-            except FAILURES:
-                self._fail(lost, key, writes=True)
-        except FAILURES as error:
-            self._fail(error, key, writes=True)
-        if state == _DONE:
-            return
-        if state == _LARGER:
-            message = too_large(said[0], self._limit_of(key))
-            raise InvalidDocumentError(message, key=key, store=self, landed="no")
-        if state != 0:
-            raise CorruptDataError(_TORN, key=key, store=self, landed="no")
-        now = _version(said[0])
-        if lost is None:
-            compare(now, expect, key=key, store=self)
-        elif now != version:
-            self._refuse(lost, now, expect, key)
-
-    def _delete(
-        self, victims: Sequence[tuple[str, ExpectSeen]]
-    ) -> dict[str, StateStoreError | None]:
-        """Delete documents, in one step; gives of each what is wrong."""
-        asked = [each for key, expect in victims for each in (key, _expected(expect), place(key))]
-        lost: LostAnswerError | None = None
-        try:
-            done = self._client.run(scripts.DELETE, *asked)
-        except LostAnswerError as error:
-            lost = error
-            try:
-                if all(isinstance(expect, str) for _, expect in victims):
-                    done = self._client.run(scripts.DELETE, *asked)
-                else:
-                    # Sent again, it could delete what others put there meanwhile.
-                    keys = [key for key, _ in victims]
-                    done = [(0, now) for now in self._client.run(scripts.VERSIONS, *keys)]
-            except FAILURES:
-                self._fail(lost, victims[0][0] if len(victims) == 1 else None, writes=True)
-        except FAILURES as error:
-            self._fail(error, victims[0][0] if len(victims) == 1 else None, writes=True)
-        found: dict[str, StateStoreError | None] = {}
-        for (key, expect), (state, *said) in zip(victims, done, strict=True):
-            found[key] = None
-            if state == _DONE or (lost and expect is ANY and said[0] is None):
-                continue
-            try:
-                now = _version(said[0])
-                if lost is None:
-                    compare(now, expect, key=key, store=self)
-                else:
-                    self._refuse(lost, now, expect, key)
-            except StateStoreError as error:
-                found[key] = error
-        return found
-
-    def _refuse(
-        self, lost: LostAnswerError, now: Version | None, expect: Expect, key: str
-    ) -> NoReturn:
-        """Say of a call that was lost that nobody knows whether it landed."""
-        if expect is ANY or now in {None, expect}:
-            self._fail(lost, key, writes=True)
-        raise ConflictError(
-            "it has changed, perhaps by this call, whose answer was lost; reload and retry",
-            key=key,
-            store=self,
-            landed="unknown",
-        ) from lost
 
     def _blob(self, key: str, row: Any) -> Blob | None:
         if row is None:
@@ -330,17 +233,14 @@ class RedisStore(StateStore):
         if int(size) > most:
             raise CorruptDataError(too_large(int(size), most), key=key, store=self)
         if data is None or len(data) != int(size):
-            raise CorruptDataError(_TORN, key=key, store=self)
+            raise CorruptDataError(TORN, key=key, store=self)
         name = Version(version.decode())
         return Blob(data, name, from_microseconds(int(modified)), name)
 
     def _limit_of(self, key: str) -> int:
         return min(limit_of(key, self._most), LARGEST)
 
-    def _read(self, key: str | None, script: scripts.Script, *arguments: str | bytes | int) -> Any:
-        return self._again(key, script, *arguments)
-
-    def _again(
+    def _read(
         self,
         key: str | None,
         script: scripts.Script,
@@ -355,26 +255,12 @@ class RedisStore(StateStore):
                 # A connection may have been idle while the server was started anew.
                 return self._client.run(script, *arguments)
         except FAILURES as error:
-            self._fail(error, key, writes=writes)
-
-    def _fail(self, error: Exception, key: str | None, *, writes: bool = False) -> NoReturn:
-        raise translated(error, key=key, store=self, writes=writes) from error
+            raise translated(error, key=key, store=self, writes=writes) from error
 
 
 def _new_version() -> Version:
     # Random, so that it never comes back, and shows whose write is there.
     return Version(secrets.token_hex(12))
-
-
-def _version(said: bytes | None) -> Version | None:
-    return None if said is None else Version(said.decode())
-
-
-def _expected(expect: Expect) -> str:
-    """What a script takes it by."""
-    if isinstance(expect, str):
-        return f"={expect}"
-    return "*" if expect is ANY else "-"
 
 
 def _row(found: Any) -> Row:
