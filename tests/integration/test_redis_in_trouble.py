@@ -281,7 +281,8 @@ class TestAServerThat:
 
     def test_is_stopped_takes_nothing_and_says_so(self, server: Valkey) -> None:
         with open_store(server.url) as store:
-            store.put(KEY, b"old")
+            assert isinstance(store, RedisStore)
+            seen = store.put(KEY, b"old")
             server.stop(signal.SIGTERM)
             for write in (
                 lambda: store.put(KEY, b"new"),
@@ -291,6 +292,11 @@ class TestAServerThat:
                 with pytest.raises(UnavailableError, match="cannot be reached") as caught:
                     write()
                 assert caught.value.landed == "no"
+            (done,) = store.delete_seen([Seen(KEY, seen, None), Seen("a.md", seen, None)])
+            assert {key: error and error.landed for key, error in done.items()} == {
+                KEY: "no",
+                "a.md": "no",
+            }
             with pytest.raises(UnavailableError):
                 [*store.scan()]
             server.start()
