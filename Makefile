@@ -26,7 +26,7 @@ test-adapters: .venv-adapters/.done
 	.venv-adapters/bin/pytest -p no:asyncio -m "not rest" tests/adapters
 	.venv-adapters/bin/mypy $$(find plugins/statekeep_adapters tests/adapters docs/examples/adapters -name '*.py')
 
-# What takes long, and five times as many rounds of whatever counts rounds.
+# What takes long, and five times as many rounds of whatever counts rounds. Needs pgbouncer.
 test-rest: $(VENV)/.test .venv-adapters/.done
 	$(BIN)/pytest -m "rest or scaled" --scale 0.05 --timeout 1200 $(TESTS)
 	.venv-adapters/bin/pytest -p no:asyncio -m "rest or scaled" --scale 0.05 --timeout 1200 tests/adapters

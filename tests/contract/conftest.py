@@ -65,11 +65,9 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     if file == "test_journals.py":  # which goes through a few calls that each store is held to
         return backend == "local" and not LONG.search(test.rpartition("::")[2])
     if "+" in backend:  # a server of S3 and a client; moto's does one request at a time
-        is_long = LONG.search(test.rpartition("::")[2]) or "[journal" in test
-        return backend == SEAWEEDFS and (file == "test_stores.py" or (file in KITS and not is_long))
+        return backend == SEAWEEDFS and file == "test_stores.py"
     if backend in DATABASES:
-        is_long = LONG.search(test.rpartition("::")[2]) or "[journal" in test
-        return backend != "redis" and file in KITS and not is_long
+        return backend != "redis" and file == "test_stores.py"
     if backend == "sqlite":
         return file in KITS | {"test_index.py", "test_pruning.py"}
     return file != "test_wrappers.py"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import ssl
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -135,6 +137,22 @@ class TestTheURL:
         monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
         with open_store(f"postgresql:?service=prod&store={name}") as store:
             store.put("a.md", b"x")
+
+
+@pytest.mark.parametrize("missing", ["psycopg", "psycopg_pool"])
+def test_without_its_packages_it_says_how_to_get_them(missing: str) -> None:
+    program = f"""
+import sys
+sys.modules[{missing!r}] = None
+from statekeep import ConfigError, open_store
+try:
+    open_store("postgresql:///agents")
+except ConfigError as error:
+    print(error)
+"""
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert "pip install 'statekeep[postgres]'" in said
+    assert missing in said
 
 
 class TestThePassword:

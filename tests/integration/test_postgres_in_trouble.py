@@ -219,6 +219,7 @@ class TestAnAnswerThatIsLost:
         assert content(store) == b"newer"
 
 
+@pytest.mark.rest
 class TestAServer:
     def test_that_is_away_has_got_nothing(self, server: servers.Postgres) -> None:
         with open_store(server.url) as store:

@@ -12,8 +12,8 @@ import statekeep
 PLUGINS = {"statekeep_backends", "statekeep_plugins"}
 COSTLY = PLUGINS | {
     "asyncio", "boto3", "botocore", "email", "fsspec", "hypothesis", "importlib.metadata",
-    "obstore", "pluggy", "pydantic_settings", "pytest", "rich", "s3fs", "statekeep.cli",
-    "statekeep.plugins.loader", "statekeep.testing", "trio", "typer",
+    "obstore", "pluggy", "psycopg", "pydantic_settings", "pytest", "redis", "rich", "s3fs",
+    "statekeep.cli", "statekeep.plugins.loader", "statekeep.testing", "trio", "typer",
 }  # fmt: skip
 OPENED = {"email", "importlib.metadata", "pluggy", "statekeep.plugins.loader", "statekeep_backends"}
 

@@ -22,9 +22,10 @@ def _open(url: StoreURL, config: PostgresConfig) -> PostgresStore:
     try:
         from statekeep_backends.postgres.store import PostgresStore  # noqa: PLC0415 - an extra
     except ImportError as error:
+        # psycopg also says so where it finds no libpq.
+        what = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"{url.scheme}: needs packages that are not installed ({error.name}): "
-            "pip install 'statekeep[postgres]'"
+            f"{url.scheme}: needs psycopg and its pool ({what}): pip install 'statekeep[postgres]'"
         ) from error
     return PostgresStore(url.location, config)
 

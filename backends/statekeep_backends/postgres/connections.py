@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -92,8 +93,8 @@ class Connections:
         # By process, so that those that a child inherits stay, unused: to close one would end the
         # session of the parent.
         self._pools: dict[int, ConnectionPool[Connection]] = {}
-        self._failure: Exception | None = None
-        self._loss = -_IDLE
+        self._failure: tuple[float, Exception | None] = (-inf, None)
+        self._loss = -inf
         self._is_closed = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -155,7 +156,7 @@ class Connections:
                 try:
                     connection = super().connect(*args, **kwargs)
                 except psycopg.Error as error:
-                    connections._failure = error
+                    connections._failure = (time.monotonic(), error)
                     raise
                 connection.used = time.monotonic()
                 return connection
@@ -183,17 +184,17 @@ class Connections:
     def _take(self, pool: ConnectionPool[Connection]) -> Connection:
         if self._is_closed:
             raise ClosedError("the store was closed meanwhile; open it again", landed="no")
-        deadline = time.monotonic() + self._timeout
+        began = time.monotonic()
         # A pool goes on trying in silence. Whoever waits is told at once why he waits in vain.
-        self._failure = None
         while True:
             try:
                 return pool.getconn(_SLICE)
             except PoolTimeout as error:
-                if failure := self._failure:
-                    raise UnsentError from failure
-                if time.monotonic() >= deadline:
-                    raise UnsentError from error
+                # As long as others use some, one may be given back.
+                failed_at, failure = self._failure
+                is_vain = failed_at >= began and not pool.get_stats()["pool_size"]
+                if is_vain or time.monotonic() - began >= self._timeout:
+                    raise UnsentError from failure if failed_at >= began else error
             except PoolClosed as error:
                 raise ClosedError(
                     "the store was closed meanwhile; open it again", landed="no"

@@ -14,6 +14,9 @@ __all__ = ["RECORD", "Schema"]
 
 _VERSION: Final = 1
 _MARK: Final = "statekeep "
+_LOCK: Final = int.from_bytes(b"stkpmake")
+"""What those hold who make tables."""
+
 RECORD: Final = ("place", "v", "record", *COLUMNS)
 """The columns that a record fills."""
 
@@ -121,12 +124,14 @@ class Schema:
             page: Those of the page.
             order: Of the page.
         """
+        # The sign keeps the second one from the index of `v`, which most documents have in common:
+        # without statistics PostgreSQL would take it rather than that of problems.
         return self._sql(
             "SELECT row_number() OVER () AS n, key, version, modified, record FROM ("
             f"SELECT key, version, modified, record FROM {{documents}} WHERE {page} "
             f"ORDER BY {order} LIMIT %s) AS page "
             "UNION ALL SELECT -1, key, version, modified, record FROM {documents} "
-            f"WHERE {there} AND problem IS NOT NULL AND v >= %s "
+            f"WHERE {there} AND problem IS NOT NULL AND +v >= %s "
             "UNION ALL SELECT -2, key, NULL, NULL, NULL FROM {documents} "
             f"WHERE {there} AND v < %s"
         )
@@ -175,7 +180,7 @@ class Schema:
         """Make the tables, if they are not there."""
         with connection.transaction():
             # Two who make them at once would disturb each other, IF NOT EXISTS or not.
-            connection.execute(b"SELECT pg_advisory_xact_lock(7310586284521484656)")
+            connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             if self.look(connection):
                 return
             if self._schema is not None:
@@ -201,7 +206,7 @@ class Schema:
                 pieces integer NOT NULL DEFAULT 0,
                 v bigint NOT NULL,
                 {columns},
-                data bytea STORAGE EXTERNAL NOT NULL
+                data bytea NOT NULL
             )
             """,
             """
@@ -213,6 +218,8 @@ class Schema:
                 PRIMARY KEY (n, base, number)
             )
             """,
+            # To compress them takes longer than it saves.
+            "ALTER TABLE {documents} ALTER data SET STORAGE EXTERNAL",
             self._index("by_update", "place, updated_at", "updated_at"),
             self._index("by_user", "place, user_id, updated_at", "updated_at"),
             self._index("by_creation", "place, created_at", "created_at"),

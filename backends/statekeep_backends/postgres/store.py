@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
+    from statekeep.errors import Landed
     from statekeep.store import Expect, ExpectSeen, Filter, Found, Order, Position, Record, Seen
     from statekeep_backends.postgres.calls import There
     from statekeep_backends.postgres.config import PostgresConfig
@@ -271,32 +272,32 @@ class PostgresStore(StateStore):
         return self._calls.write(key, version, statement, values, refuse, again=expect is not ANY)
 
     def _delete_seen(self, batch: list[Seen]) -> dict[str, StateStoreError | None]:
-        keys = [each.key for each in batch]
+        versions = {each.key: each.version for each in batch}
+        given = ([*versions], [*versions.values()])
 
-        def work(db: Connection) -> set[str]:
-            versions = [each.version for each in batch]
-            return {key for (key,) in db.execute(self._schema.delete_seen, (keys, versions))}
+        def delete(db: Connection) -> set[str]:
+            return {key for (key,) in db.execute(self._schema.delete_seen, given)}
 
-        done: dict[str, StateStoreError | None] = dict.fromkeys(keys)
+        def look(db: Connection) -> dict[str, Version]:
+            return dict(db.execute(self._schema.versions, (left,)).fetchall())
+
+        done: dict[str, StateStoreError | None] = dict.fromkeys(versions)
+        left = [*versions]
+        landed: Landed | None = None
         try:
-            left = {*keys} - (self._calls.change(None, work) or set())
-            found = dict(
-                self._calls.read(
-                    None,
-                    lambda db: db.execute(self._schema.versions, ([*left],)).fetchall(),
-                )
-                or ()
-            )
+            deleted = self._calls.change(None, delete) or set()
+            left, landed = [key for key in left if key not in deleted], "no"
+            found = self._calls.read(None, look) or {} if left else {}
         except StateStoreError as error:
-            for key in keys:
-                done[key] = type(error)(error.message, key=key, store=self, landed=error.landed)
+            for key in left:
+                kind, what = type(error), landed or error.landed
+                done[key] = kind(error.message, key=key, store=self, landed=what)
             return done
-        for each in batch:
-            if each.key in left:
-                try:
-                    compare(found.get(each.key), each.version, key=each.key, store=self)
-                except ConflictError as error:
-                    done[each.key] = error
+        for key in left:
+            try:
+                compare(found.get(key), versions[key], key=key, store=self)
+            except ConflictError as error:
+                done[key] = error
         return done
 
     def _rows(self, db: Connection, keys: list[str]) -> dict[str, tuple[Any, ...]]:
