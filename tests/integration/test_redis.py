@@ -8,6 +8,7 @@ import re
 import secrets
 import ssl
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -464,9 +465,12 @@ class TestALook:
         options: tuple[str, ...],
         said: str | None,
     ) -> None:
-        with Valkey(tmp_path, *options) as server, open_store(server.url) as store:
-            for n in range(3):
-                store.put(f"{n}.md", b"x")
+        with (
+            Valkey(tmp_path, *options) as server,
+            open_store(server.url) as store,
+            ThreadPoolExecutor(4) as pool,
+        ):
+            assert len({*pool.map(lambda n: store.put(f"{n}.md", b"x"), range(20))}) == 20
         warned = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
         if said is None:
             assert warned == []

@@ -70,6 +70,16 @@ class Client:
         finally:
             free.release()
 
+    def _look(self, connection: Connection) -> None:
+        if self._has_looked:
+            return
+        self._has_looked = True  # so that of several threads one warns
+        try:
+            look(connection, self._warn)
+        except BaseException:
+            self._has_looked = False
+            raise
+
     def close(self) -> None:
         """Close all connections; those in use when they are given back."""
         self._is_closed = True
@@ -91,9 +101,7 @@ class Client:
             route.forget()
             raise
         try:
-            if not self._has_looked:
-                look(connection, self._warn)
-                self._has_looked = True
+            self._look(connection)
             keys = (1, self._place.base, *arguments)
             try:
                 return _ask(connection, "EVALSHA", script.digest, *keys)

@@ -41,7 +41,8 @@ class Route:
         return self._pool
 
     def forget(self) -> None:
-        """Look anew where it is, the next time."""
+        """Find it anew, the next time: one connection has failed, and others may be as bad."""
+        self.close()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -72,6 +73,7 @@ class _ToCluster(Route):
         return found
 
     def forget(self) -> None:
+        self.close()
         self._is_stale = True
 
     def close(self) -> None:
