@@ -26,6 +26,10 @@ local function index(place)
     return base .. asked.order .. ':' .. place
 end
 
+local function listed(place)
+    return base .. 'listed:' .. place
+end
+
 local function says_too_little(place)
     return call('ZCOUNT', base .. 'v:' .. place, '-inf', '(' .. known)
 end
@@ -37,10 +41,10 @@ local function meets(text, is_sure)
         if not string.find(text, field, 1, true) then return false end
     end
     if is_sure then return true end
-    local listed = cjson.decode(text)
-    if listed.v < known then return false end
+    local record = cjson.decode(text)
+    if record.v < known then return false end
     for _, bound in ipairs(asked.bounds) do
-        local found = listed[bound[1]]
+        local found = record[bound[1]]
         if not found then return false end
         -- Digits, all of one length: whatever the server's locale.
         if bound[2] == '<' and found >= bound[3] then return false end
@@ -57,12 +61,17 @@ local function walk(place, some, visit)
     local from = low
     while true do
         local found = call('ZRANGEBYLEX', index(place), from, high, 'LIMIT', 0, step)
+        local keys, members = {}, {}
         for _, member in ipairs(found) do
             local key = string.match(member, '.*%z(.*)')
             if is_below(key) then
-                if all or meets(call('HGET', base .. 'd:' .. key, 'listed'), is_sure) then
-                    if visit(key, member) then return end
-                end
+                keys[#keys + 1], members[#members + 1] = key, member
+            end
+        end
+        local texts = not all and #keys > 0 and call('HMGET', listed(place), unpack(keys))
+        for n, key in ipairs(keys) do
+            if all or meets(texts[n], is_sure) then
+                if visit(key, members[n]) then return end
             end
         end
         if #found < step then return end
@@ -86,10 +95,10 @@ for _, place in ipairs(places) do
         end)
     end
     for _, key in ipairs(call('ZRANGEBYLEX', base .. 'problem:' .. place, '-', '+')) do
-        local about = is_below(key)
-            and call('HMGET', base .. 'd:' .. key, 'listed', 'version', 'modified', 'record')
-        if about and about[1] and cjson.decode(about[1]).v >= known then
-            problems[#problems + 1] = {{'', key, about[2], about[3], about[4]}}
+        local text = is_below(key) and call('HGET', listed(place), key)
+        if text and cjson.decode(text).v >= known then
+            local about = call('HMGET', base .. 'd:' .. key, 'version', 'modified', 'record')
+            if about[1] then problems[#problems + 1] = {{'', key, unpack(about)}} end
         end
     end
     if says_too_little(place) > 0 then

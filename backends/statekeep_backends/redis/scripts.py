@@ -7,7 +7,8 @@ may touch any of them. ``d:KEY`` is a hash that describes a document and ``b:KEY
 - ``v:PLACE``: all its documents, by the ``v`` of their records, 0 without one;
 - ``updated_at:PLACE``, ``created_at:PLACE``, ``size:PLACE``: those with a record, in this order;
 - ``user:PLACE NUL USER``: a user's, in the order of ``updated_at``;
-- ``problem:PLACE``: those that cannot be read.
+- ``problem:PLACE``: those that cannot be read;
+- ``listed:PLACE``: a hash of what each record is found by, so that a filter asks for many at once.
 
 A member of an order begins with what it is sorted by and ends with a NUL and the document's key.
 The scores there are all 0, and so members are in the order of their bytes.
@@ -67,6 +68,10 @@ local function standing(place, key, listed)
     return sets
 end
 
+local function listed_of(place, key)
+    return call('HGET', base .. 'listed:' .. place, key)
+end
+
 local function decoded(listed)
     return listed and listed ~= '' and cjson.decode(listed) or {{}}
 end
@@ -84,20 +89,24 @@ local function move(place, key, was, is)
     if was.v ~= is.v then call('ZADD', base .. 'v:' .. place, is.v or 0, key) end
 end
 
-local function keep_record(about, listed, record)
+local function keep_record(key, place, listed, record)
+    local about, all = base .. 'd:' .. key, base .. 'listed:' .. place
     if listed == '' then
-        call('HDEL', about, 'listed', 'record')
+        call('HDEL', about, 'record')
+        call('HDEL', all, key)
     else
-        call('HSET', about, 'listed', listed, 'record', record)
+        call('HSET', about, 'record', record)
+        call('HSET', all, key, listed)
     end
 end
 
 -- Everything about a document whose bytes were written.
-local function describe(key, version, bytes, place, now, was, listed, record)
+local function describe(key, version, bytes, place, now, listed, record)
     local about, time = base .. 'd:' .. key, call('TIME')
     local modified = time[1] .. string.format('%06d', time[2])
     call('HSET', about, 'version', version, 'bytes', bytes, 'modified', modified)
-    keep_record(about, listed, record)
+    local was = listed_of(place, key)
+    keep_record(key, place, listed, record)
     if not now then
         if not format then call('SET', base .. 'format', '{FORMAT}') end
         call('ZADD', base .. 'keys', 0, key)
@@ -170,10 +179,10 @@ return found
 
 PUT: Final = Script(f"""{COMMON}{_WRITING}
 local key, data, expect, version, place, listed, record = unpack(ARGV)
-local now, was = unpack(call('HMGET', base .. 'd:' .. key, 'version', 'listed'))
+local now = call('HGET', base .. 'd:' .. key, 'version')
 if refuses(now, expect) then return {{0, now}} end
 call('SET', base .. 'b:' .. key, data)
-describe(key, version, #data, place, now, was, listed, record)
+describe(key, version, #data, place, now, listed, record)
 return {{1}}
 """)
 """Takes a key, bytes, what is expected, the new version, and place and record. Gives 1; or 0 and
@@ -181,13 +190,13 @@ the version that is there, or nothing if nothing is."""
 
 APPEND: Final = Script(f"""{COMMON}{_WRITING}
 local key, data, expect, version, place, listed, record, most = unpack(ARGV)
-local now, was, bytes = unpack(call('HMGET', base .. 'd:' .. key, 'version', 'listed', 'bytes'))
+local now, bytes = unpack(call('HMGET', base .. 'd:' .. key, 'version', 'bytes'))
 if refuses(now, expect) then return {{0, now}} end
 local whole = bytes + #data
 if whole > tonumber(most) then return {{2, whole}} end
 if call('STRLEN', base .. 'b:' .. key) ~= tonumber(bytes) then return {{3}} end
 call('APPEND', base .. 'b:' .. key, data)
-describe(key, version, whole, place, now, was, listed, record)
+describe(key, version, whole, place, now, listed, record)
 return {{1}}
 """)
 """As `PUT`, and takes how many bytes there may be. Gives 2 and how many there would be, if they are
@@ -198,13 +207,14 @@ local done = {{}}
 for n = 1, #ARGV, 3 do
     local key, expect, place = ARGV[n], ARGV[n + 1], ARGV[n + 2]
     local about = base .. 'd:' .. key
-    local now, was = unpack(call('HMGET', about, 'version', 'listed'))
+    local now = call('HGET', about, 'version')
     if refuses(now, expect) then
         done[#done + 1] = {{0, now}}
     else
         if now then
             call('DEL', base .. 'b:' .. key, about)
-            move(place, key, was, '')
+            move(place, key, listed_of(place, key), '')
+            call('HDEL', base .. 'listed:' .. place, key)
             call('ZREM', base .. 'keys', key)
             call('ZREM', base .. 'v:' .. place, key)
             if call('EXISTS', base .. 'v:' .. place) == 0 then
@@ -235,10 +245,9 @@ return {{found[#found] or false, torn}}
 SET_RECORDS: Final = Script(f"""{COMMON}{_WRITING}
 for n = 1, #ARGV, 5 do
     local key, version, place, listed, record = unpack(ARGV, n, n + 4)
-    local about = base .. 'd:' .. key
-    local now, was = unpack(call('HMGET', about, 'version', 'listed'))
-    if now == version then
-        keep_record(about, listed, record)
+    if call('HGET', base .. 'd:' .. key, 'version') == version then
+        local was = listed_of(place, key)
+        keep_record(key, place, listed, record)
         move(place, key, was, listed)
     end
 end
