@@ -85,7 +85,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)
 	touch $@ $(VENV)/.cli
 
 # A venv of its own, because nobody else needs what statekeep is compared with.
-COMPARED := --editable '.[cli,obstore,s3]' --requirement tests/benchmarks/requirements.txt
+COMPARED := --editable '.[cli,obstore,postgres,redis,s3]' --requirement tests/benchmarks/requirements.txt
 .venv-bench/.done: pyproject.toml tests/benchmarks/requirements.txt
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
 	$(call install,.venv-bench,$(COMPARED))

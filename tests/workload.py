@@ -13,6 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from statekeep import (
+    ABSENT,
+    ConflictError,
     Documents,
     Journals,
     NotFoundError,
@@ -25,8 +27,9 @@ from statekeep.retention import Victim
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+    from multiprocessing.synchronize import Event
 
-    from statekeep import Session, StateStore, Summary
+    from statekeep import Session, StateStore, Summary, Version
 
 SHARED = "shared"
 _LONG = timedelta(minutes=5)
@@ -177,6 +180,64 @@ def append_one_by_one(location: str, worker: int, times: int) -> None:
         journal = Journals(store, SHARED).open("all")
         for n in range(times):
             journal.append([f"{worker} {n}"])
+
+
+def write_through_failures(location: str, worker: int, seed: int, notes: str, done: Event) -> None:
+    """Write, and go on whenever the store does not answer; each write is another one.
+
+    Args:
+        location: The store's URL.
+        worker: Which one.
+        seed: What it does.
+        notes: A file to which it appends a line after each write: what it was, what became of
+            it ("yes", "no" or "unknown"), and its name.
+        done: When to end.
+    """
+    with open_store(location) as store:
+        writer = _Undaunted(store, worker, random.Random(seed), notes)
+        while not done.is_set():
+            writer.work()
+
+
+class _Undaunted:
+    def __init__(self, store: StateStore, worker: int, rng: random.Random, notes: str) -> None:
+        self._store = store
+        self._sessions = Sessions(store)
+        self._turns = Sessions(store, form="journal")
+        self._journal = Journals(store, "crash").open(SHARED)
+        self._rng = rng
+        self._me = f"{worker}-{uuid.uuid4()}"
+        self._notes = os.open(notes, os.O_WRONLY | os.O_APPEND)
+        self._numbers = itertools.count()
+        self._made: list[tuple[str, Version]] = []
+
+    def work(self) -> None:
+        name, outcome = f"{self._me}-{next(self._numbers)}", "yes"
+        what = self._rng.choice(["said", "appended", "talked", "created", "deleted"])
+        try:
+            if what == "deleted" and self._made:
+                name, version = self._made.pop()
+                self._store.delete(f"made/{name}.md", expect=version)
+            elif what in {"created", "deleted"}:
+                what = "created"
+                version = self._store.put(f"made/{name}.md", b"", expect=ABSENT)
+                self._made.append((name, version))
+            else:
+                getattr(self, f"_{what}")(name)
+        except (ConflictError, UnavailableError) as error:
+            outcome = error.landed or "no"  # it could not even read
+        os.write(self._notes, f"{json.dumps([what, [outcome, name]])}\n".encode())
+        if outcome != "yes":
+            time.sleep(self._rng.uniform(0, 0.05))
+
+    def _said(self, name: str) -> None:
+        self._sessions.update(SHARED, lambda session: session.add_user_message(name))
+
+    def _appended(self, name: str) -> None:
+        self._journal.append([[name, "x" * self._rng.randrange(6000)]])
+
+    def _talked(self, name: str) -> None:
+        self._turns.add_turn("talk", user=[name], agent=[name], user_id="ada")
 
 
 class _Writer:

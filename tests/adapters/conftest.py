@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ _BACKENDS = [
     "sqlite",
     pytest.param("file", marks=pytest.mark.rest),
     pytest.param("s3", marks=pytest.mark.rest),
+    pytest.param("postgres", marks=pytest.mark.rest),
 ]
 
 
@@ -34,6 +36,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         endpoint = request.getfixturevalue("seaweedfs_url")
         place = request.getfixturevalue("make_s3_place")(endpoint)
         return f"{place}?endpoint_url={endpoint}"
+    if request.param == "postgres":
+        return f"{request.getfixturevalue('postgres_url')}?store=t{secrets.token_hex(8)}"
     return {
         "memory": "memory:",
         "sqlite": f"sqlite:{tmp_path}/state.db",

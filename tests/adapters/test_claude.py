@@ -449,17 +449,16 @@ async def test_lost_answers_neither_lose_nor_repeat_an_entry(
 
 
 @pytest.mark.parametrize(
-    ("place", "processes"),
+    ("url", "processes"),
     [
-        ("sqlite:{}/state.db", 2),
-        pytest.param("sqlite:{}/state.db", 8, marks=pytest.mark.rest),
-        pytest.param("file://{}/state", 8, marks=pytest.mark.rest),
+        ("sqlite", 2),
+        pytest.param("sqlite", 8, marks=pytest.mark.rest),
+        pytest.param("file", 8, marks=pytest.mark.rest),
+        pytest.param("postgres", 8, marks=pytest.mark.rest),
     ],
+    indirect=["url"],
 )
-def test_processes_lose_nothing_and_repeat_nothing(
-    place: str, processes: int, tmp_path: Path
-) -> None:
-    url = place.format(tmp_path)
+def test_processes_lose_nothing_and_repeat_nothing(url: str, processes: int) -> None:
     at_once(mirror, [(url, worker, 5) for worker in range(processes)], "adapters.speakers")
 
     async def load() -> list[Any] | None:

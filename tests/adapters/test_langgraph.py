@@ -418,10 +418,18 @@ class TestSafety:
         ]
 
 
-@pytest.mark.parametrize("backend", ["sqlite:", pytest.param("file://", marks=pytest.mark.rest)])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite",
+        pytest.param("file", marks=pytest.mark.rest),
+        pytest.param("postgres", marks=pytest.mark.rest),
+    ],
+    indirect=True,
+)
 @pytest.mark.parametrize("workers", [2, pytest.param(8, marks=pytest.mark.rest)])
-def test_processes_at_once_lose_nothing(tmp_path: Path, backend: str, workers: int) -> None:
-    url, times = f"{backend}{tmp_path}/state", 10
+def test_processes_at_once_lose_nothing(url: str, workers: int) -> None:
+    times = 10
     with StatekeepSaver(url) as ours, StatekeepStore(url) as memory:
         put(ours, "c")
         at_once(write, [(url, worker, times) for worker in range(workers)], "adapters.speakers")

@@ -661,8 +661,8 @@ async def test_after_a_lost_answer_the_storage_goes_on() -> None:
 
 
 @pytest.mark.rest
-def test_of_what_many_processes_count_nothing_is_lost(tmp_path: Path) -> None:
-    url = f"sqlite:{tmp_path}/state.db"
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+def test_of_what_many_processes_count_nothing_is_lost(url: str) -> None:
     at_once(count, [(url, 20)] * 8, "adapters.speakers")
 
     async def read() -> bytes | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.rest,
     pytest.mark.parametrize("framework", SPEAKERS),
-    pytest.mark.parametrize("url", ["sqlite", "file"], indirect=True),
+    pytest.mark.parametrize("url", ["sqlite", "file", "postgres"], indirect=True),
 ]
 
 WRITERS = 3

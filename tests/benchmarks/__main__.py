@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import journals, local, remote, starting
+from benchmarks import databases, journals, local, remote, starting
 from benchmarks.bench import Bench, Plan
 from benchmarks.conversations import LARGE, MIXED_LARGE, MIXED_SMALL, SMALL
 from benchmarks.machine import filesystem
@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
         local.pruning,
         journals.journals,
         remote.buckets,
+        databases.databases,
         starting.starting,
     )
 }

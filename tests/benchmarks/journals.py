@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from benchmarks.bench import Entry, folder
 from benchmarks.machine import filesystem
-from benchmarks.subjects import Subject
+from benchmarks.subjects import Subject, is_on_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,12 @@ __all__ = [
     "ONE_BY_ONE",
     "TAIL",
     "WHOLE",
+    "StatekeepJournal",
+    "StatekeepSession",
+    "Turns",
     "journals",
+    "longest_of",
+    "one_conversation",
 ]
 
 APPEND, TAIL, ALL = "append of 1 KB", "last 20", "all"
@@ -57,7 +62,8 @@ class Turns(Subject):
 
     def __init__(self, place: str) -> None:
         super().__init__(place)
-        Path(place).mkdir(parents=True, exist_ok=True)
+        if not is_on_server(place):
+            Path(place).mkdir(parents=True, exist_ok=True)
         self.length = 0
 
     def make(self, number: int) -> None:
@@ -104,7 +110,11 @@ class Turns(Subject):
 class StatekeepJournal(Turns):
     """statekeep's journal."""
 
-    modules = ("statekeep.journals", "statekeep.plugins", "statekeep_backends.local")
+    modules: ClassVar[Sequence[str]] = (
+        "statekeep.journals",
+        "statekeep.plugins",
+        "statekeep_backends.local",
+    )
     url: ClassVar[str] = "{}"
 
     def __init__(self, place: str, *, appends: bool = True, **options: str) -> None:
@@ -368,17 +378,23 @@ def journals(bench: Bench) -> None:
     """Append to one conversation after ever more turns, and read the last and all."""
     disk = bench.plan.disk
     name = filesystem(disk)
-    longest = max(_TURNS) if bench.plan.crowd >= max(_TURNS) else _READ_AT
+    longest = longest_of(bench)
     for part, group in _GROUPS.items():
         bench.part = part
         entries = [each for each in group if bench.plan.peers or each.kind != "peer"]
         for _ in bench.rounds(bench.plan.rounds):
             with folder(disk) as base:
                 for number, entry in enumerate(entries):
-                    _one_conversation(bench, name, entry, f"{base}/{number}", longest)
+                    one_conversation(bench, name, entry, f"{base}/{number}", longest)
 
 
-def _one_conversation(bench: Bench, name: str, entry: Entry, place: str, longest: int) -> None:
+def longest_of(bench: Bench) -> int:
+    """After how many turns is measured at last."""
+    return max(_TURNS) if bench.plan.crowd >= max(_TURNS) else _READ_AT
+
+
+def one_conversation(bench: Bench, name: str, entry: Entry, place: str, longest: int) -> None:
+    """Append to a conversation of one subject after ever more turns, and read it."""
     subject = entry.subject
     assert issubclass(subject, Turns)
     with bench.worker(entry, place) as worker:

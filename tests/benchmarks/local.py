@@ -172,7 +172,9 @@ def _list_beside_others(bench: Bench) -> None:
                 list_every_way(bench, entry, name, f"{base}/{entry.name}", count)
 
 
-def list_every_way(bench: Bench, entry: Entry, name: str, place: str, count: int) -> None:
+def list_every_way(
+    bench: Bench, entry: Entry, name: str, place: str, count: int, *, before: int = 1
+) -> None:
     """List a page and all: without an index, in a new process, and again in the same.
 
     Args:
@@ -181,6 +183,7 @@ def list_every_way(bench: Bench, entry: Entry, name: str, place: str, count: int
         name: Of the filesystem.
         place: Where the sessions are.
         count: How many there are.
+        before: How many pages the process has asked for when it is asked again.
     """
     size = f"{count:,}"
     if entry.subject.keeps_index:
@@ -195,6 +198,8 @@ def list_every_way(bench: Bench, entry: Entry, name: str, place: str, count: int
         return  # whatever it is asked, it reads all
     with bench.worker(entry, place) as worker:
         bench.add(entry, name, size, "100", worker.call("newest", 100, min(100, count)))
+        for _ in range(before - 1):
+            worker.call("newest", 100, min(100, count))
         bench.add(entry, name, size, "100, again", worker.call("newest", 100, min(100, count)))
     if entry.subject.keeps_index:
         with bench.worker(entry, place) as worker:

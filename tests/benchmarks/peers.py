@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "Appending",
     "DiskCache",
+    "KeyValue",
     "KeyValueBucket",
     "KeyValueDisk",
     "KeyValueFiles",
@@ -31,7 +33,7 @@ __all__ = [
 _OWN = "the-managers-own"
 
 
-class _Appending(Subject):
+class Appending(Subject):
     """Keeps a session as its messages; a turn adds two."""
 
     def __init__(self, place: str) -> None:
@@ -51,7 +53,7 @@ class _Appending(Subject):
         self.messages[number] += [("user", question), ("assistant", answer)]
 
 
-class _Strands(_Appending):
+class _Strands(Appending):
     """A session is a folder of one file for each message.
 
     What its manager does for an agent whose own state has not changed, without the agent.
@@ -131,7 +133,7 @@ class StrandsBucket(_Strands):
         )
 
 
-class OpenAIAgents(_Appending):
+class OpenAIAgents(Appending):
     """openai-agents' SQLiteSession: a row for each message."""
 
     modules = ("agents", "agents.memory.sqlite_session")
@@ -255,7 +257,7 @@ class DiskCache(Whole):
         self._cache.close()
 
 
-class _KeyValue(Whole):
+class KeyValue(Whole):
     """A store of py-key-value-aio; it has no listing."""
 
     _store: Any
@@ -277,7 +279,7 @@ class _KeyValue(Whole):
             await close()
 
 
-class KeyValueDisk(_KeyValue):
+class KeyValueDisk(KeyValue):
     """Its DiskStore, which is diskcache."""
 
     modules = ("key_value.aio.stores.disk",)
@@ -289,7 +291,7 @@ class KeyValueDisk(_KeyValue):
         self._store = DiskStore(directory=place)
 
 
-class KeyValueFiles(_KeyValue):
+class KeyValueFiles(KeyValue):
     """Its FileTreeStore: a JSON file for each key."""
 
     modules = ("key_value.aio.stores.filetree",)
@@ -301,7 +303,7 @@ class KeyValueFiles(_KeyValue):
         self._store = FileTreeStore(data_directory=place)
 
 
-class KeyValueBucket(_KeyValue):
+class KeyValueBucket(KeyValue):
     """Its S3Store."""
 
     modules = ("key_value.aio.stores.s3",)

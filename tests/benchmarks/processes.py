@@ -25,7 +25,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks.conversations import SMALL
-from benchmarks.subjects import Subject
+from benchmarks.subjects import Subject, is_on_server
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -238,12 +238,14 @@ class _Server:
             if self._subject.can(work):
                 self.each(work)
         self.close()
-        if not place.startswith(("s3:", "memory:")):
+        if not is_on_server(place):
             shutil.rmtree(place)
 
 
 def _beside(place: str) -> str:
     path, question, query = place.partition("?")
+    if query.startswith("store="):
+        return f"{place}_{os.getpid()}"
     return f"{path}-{os.getpid()}{question}{query}"
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["comparison", "render", "update_page"]
 
 BEGIN, END = "<!-- what follows is written by make bench -->", "<!-- end of it -->"
-_TITLES = {"sessions": "one session", "buckets": "one session on S3"}
+_TITLES = {
+    "sessions": "one session",
+    "buckets": "one session on S3",
+    "databases": "one session in a database",
+}
 
 
 def render(results: Results) -> str:

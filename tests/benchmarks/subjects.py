@@ -26,6 +26,7 @@ __all__ = [
     "StatekeepBucket",
     "StatekeepFile",
     "Subject",
+    "is_on_server",
 ]
 
 
@@ -49,6 +50,11 @@ class Cost(NamedTuple):
 
     def __truediv__(self, count: int) -> Cost:
         return Cost(self.wall / count, self.cpu / count)
+
+
+def is_on_server(place: str) -> bool:
+    """Whether a place is none of the filesystem."""
+    return "://" in place or place.startswith("memory:")
 
 
 class Subject(ABC):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmarks.databases import BARE_POSTGRES, IN_POSTGRES, POSTGRES, VALKEY
 from benchmarks.journals import ALL, APPEND, LOCKED, ONE_BY_ONE, TAIL, WHOLE
 from benchmarks.local import ORIGINAL, PAGE, SCAN
 from benchmarks.remote import AT_ONCE, FLOOR
@@ -67,6 +68,9 @@ def verdicts(results: Results) -> Iterator[Verdict]:
                 yield Verdict(what, most, most, row.wall[-1])
         elif row.part == "listing" and row.subject == _IN_FILE and row.work == "100":
             yield from _beside(results, row, PAGE, (5.0, 5.0))
+        elif row.part == "listing in databases" and row.subject == IN_POSTGRES:
+            if row.work in {"100", "100, again"}:
+                yield from _beside(results, row, BARE_POSTGRES, (5.0, 5.0))
         elif row.part.startswith("journals") and row.subject.startswith(ONE_BY_ONE):
             yield from _of_journals(results, row)
         elif row.part == "buckets" and row.subject == "statekeep, obstore":
@@ -83,7 +87,10 @@ def _of_journals(results: Results, row: Row) -> Iterator[Verdict]:
     whole, locked = (f"{WHOLE}, rename", LOCKED)
     if durability == "fsync":
         whole, locked = f"{WHOLE}, fsync", f"{LOCKED}, fsync"
-    beside_whole = {"fsync": (0.25, 0.25), "rename": (0.05, 0.05)}.get(durability, (0.2, 0.2))
+    elif durability in {POSTGRES, VALKEY}:
+        whole = f"{WHOLE}, {durability}"
+    flushed = dict.fromkeys(("fsync", POSTGRES, VALKEY), (0.25, 0.25))
+    beside_whole = {"rename": (0.05, 0.05), **flushed}.get(durability, (0.2, 0.2))
     bounds = {
         (late, APPEND): [(row.subject, early, APPEND, (1.3, 1.1))],
         (then, APPEND): [(whole, then, APPEND, beside_whole)],

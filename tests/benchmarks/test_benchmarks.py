@@ -296,6 +296,30 @@ def test_it_measures_on_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.rest
+def test_it_measures_in_databases(tmp_path: Path) -> None:
+    plan = replace(_plan(tmp_path), sizes={SMALL: 20}, crowd=1_000)
+    results = measure(plan, ["databases"])
+    for subject in ("statekeep, PostgreSQL", "bare psycopg"):
+        for work in ("save, new", "load", "save again"):
+            row = _row(results, "databases", work, subject, SMALL.name)
+            assert results.measure_of(row) == "wall"
+            assert min(row.wall) > 0
+        for work in ("100", "100, again"):
+            assert _row(results, "listing in databases", work, subject, "1,000").wall[0] > 0
+    part = "journals: in databases"
+    servers = {row.place for row in results.rows}
+    assert "PostgreSQL" in servers
+    for subject in [f"{how}, {each}" for how in ("statekeep", "whole session") for each in servers]:
+        for size, work in (
+            ("turn 1,000", "append of 1 KB"), ("1,000 turns", "last 20"), ("1,000 turns", "all")
+        ):  # fmt: skip
+            assert _row(results, part, work, subject, size).wall[0] > 0
+    bounds = [verdict.what for verdict in verdicts(results) if "PostgreSQL" in verdict.what]
+    assert len(bounds) == 4  # without turn 10,000
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.rest
 def test_it_measures_very_many() -> None:
     lines = [line.strip("| ").split(" | ") for line in scale.on_a_server(200)]
     # LIST, GET of the index, GET of each that is unknown, PUT of the index; after many changes
@@ -310,6 +334,8 @@ def test_it_measures_very_many() -> None:
     ]
     (line,) = scale.of_the_index(20_001)
     assert line.startswith("| 20,001, a new process | ")
+    (line,) = scale.in_postgres(200)
+    assert line.startswith("| 200 | ")
 
 
 def test_the_page_shows_what_the_last_whole_run_wrote() -> None:

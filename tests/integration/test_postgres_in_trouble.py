@@ -382,6 +382,16 @@ class TestConnections:
             store.put(KEY, b"old")
         assert len(list(store.scan("child"))) == 3
 
+    def test_prepare_what_they_send_again(self, store: PostgresStore) -> None:
+        for _ in range(4):
+            store.put(KEY, b"x")
+
+        def prepared(db: psycopg.Connection[Any]) -> list[str]:
+            found = db.execute("SELECT statement FROM pg_prepared_statements").fetchall()
+            return [statement for (statement,) in found]
+
+        assert any("INSERT" in each for each in store._calls._connections.run(prepared))
+
 
 class TestPieces:
     """What is appended lies beside the document until the next put."""
@@ -502,7 +512,9 @@ class TestAPooler:
             assert len(sessions.load("s", required=True).user_messages) == 80
             assert len(journal.read() or ()) == 80
             assert len(sessions.list()) == 81
+            assert isinstance(store, PostgresStore)
+            assert not store._calls._connections.run(lambda db: db.prepare_threshold)
             vacuum(store)
             sessions.prune(load_pruner("max-sessions", max_sessions=1))
             assert len(sessions.list()) == 1
-            assert list(store.inspect(older_than=timedelta(0))) == []  # type: ignore[attr-defined]
+            assert list(store.inspect(older_than=timedelta(0))) == []

@@ -67,7 +67,8 @@ class _Quiet(logging.Filter):
     """Leaves out what the pool says of its connections, because whoever asks for one is told."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (isinstance(record.args, tuple) and _NAME in record.args[:1])
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        return about != _NAME and not isinstance(about, Connection)
 
 
 logging.getLogger("psycopg.pool").addFilter(_Quiet())
@@ -163,8 +164,8 @@ class Connections:
 
         return ConnectionPool(
             self._conninfo,
-            # Prepared statements belong to a session, and a pooler gives each its own at any time.
             kwargs={**self._options, "autocommit": True, "prepare_threshold": None},
+            configure=_prepare,
             connection_class=Ours,
             name=_NAME,
             min_size=0,
@@ -205,6 +206,17 @@ class Connections:
         self._is_closed = True
         if pool := self._pools.pop(os.getpid(), None):
             pool.close()
+
+
+def _prepare(connection: Connection) -> None:
+    """Let the server plan a statement once, unless a pooler stands before it.
+
+    What is prepared belongs to a session, and a pooler changes that at any time; the process that
+    it names is not the one that answers.
+    """
+    row = connection.execute(b"SELECT pg_backend_pid()").fetchone()
+    if row and row[0] == connection.info.backend_pid:
+        connection.prepare_threshold = 2
 
 
 def _is_lost(error: psycopg.Error, connection: Connection) -> bool:
