@@ -32,7 +32,7 @@ each_server_and_client_once = pytest.mark.parametrize(
 """Instead of the four combinations: for tests that take long."""
 
 
-RACED_IN_FULL = {"local", "sqlite", "postgres", "seaweedfs+obstore"}
+RACED_IN_FULL = {"local", "sqlite", "postgres", "valkey", "redis", "seaweedfs+obstore"}
 """Where races are the real thing: moto's server does one request at a time, and renaming takes the
 same locks."""
 

@@ -28,6 +28,8 @@ class TcpProxy:
     fault: Callable[[bytes], Fault] = lambda _: None
     tls: ssl.SSLContext | None = None
     """How clients speak to it that ask, as those of PostgreSQL do."""
+    is_asked: bool = True
+    """Whether they ask for TLS; others begin with it."""
     sent: list[bytes] = field(default_factory=list)
     """What clients have sent, in the pieces in which it came."""
 
@@ -72,8 +74,9 @@ class TcpProxy:
             client.close()
             return
         if self.tls:
-            client.recv(8)
-            client.sendall(b"S")
+            if self.is_asked:
+                client.recv(8)
+                client.sendall(b"S")
             try:
                 client = self.tls.wrap_socket(client, server_side=True)
             except OSError:  # whoever asked does not trust us

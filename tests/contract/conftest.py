@@ -73,7 +73,9 @@ def _every_day(backend: str, file: str, test: str) -> bool:
     return file != "test_wrappers.py"
 
 
-@pytest.fixture(params=["memory", "local", "sqlite", "postgres", "moto+s3fs", "seaweedfs+obstore"])
+@pytest.fixture(
+    params=["memory", "local", "sqlite", "postgres", "valkey", "moto+s3fs", "seaweedfs+obstore"]
+)
 def backend(request: pytest.FixtureRequest) -> str:
     """Those that can do all; the contracts run over more."""
     name: str = request.param

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         "local, renaming",
         "sqlite",
         "postgres",
+        "valkey",
+        "redis",
         "fsspec's memory",
         "fsspec's files",
         "moto+s3fs",
@@ -40,7 +42,17 @@ class TestJournals(JournalsContract):
 
 
 @pytest.mark.parametrize(
-    "backend", ["memory", "local", "local, renaming", "sqlite", "postgres", "seaweedfs+obstore"]
+    "backend",
+    [
+        "memory",
+        "local",
+        "local, renaming",
+        "sqlite",
+        "postgres",
+        "valkey",
+        "redis",
+        "seaweedfs+obstore",
+    ],
 )
 def test_a_journal_is_a_list_whatever_is_done(
     backend: str, new_location: Callable[[], str]

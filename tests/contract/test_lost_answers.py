@@ -58,7 +58,9 @@ class LossyDatabase:
         return "drop" if self._left == -1 else None
 
 
-@pytest.mark.parametrize("backend", ["postgres", "moto+s3fs", "seaweedfs+obstore"])
+@pytest.mark.parametrize(
+    "backend", ["postgres", "valkey", "redis", "moto+s3fs", "seaweedfs+obstore"]
+)
 class TestStore(AnswersContract):
     @pytest.fixture
     def location(self, new_location: Callable[[], str]) -> str:

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         "sqlite",
         "sqlite, full",
         "postgres",
+        "valkey",
+        "redis",
         "fsspec's memory",
         "fsspec's files",
         "moto+s3fs",

@@ -51,6 +51,8 @@ COLUMNS = {
     "local": "`file:`",
     "sqlite": "`sqlite:`",
     "postgres": "`postgresql:`",
+    "valkey": "`redis:`",
+    "redis": "`redis:`",
     "fsspec": "fsspec",
 }
 PROMISES: dict[str, Callable[[StateStore], bool]] = {

@@ -57,7 +57,7 @@ def _compressed_size(_: object, key: str, data: bytes) -> int:  # noqa: ARG001
     return len(zlib.compress(data))
 
 
-@pytest.fixture(params=["memory", "local", "sqlite", "postgres", "seaweedfs+obstore"])
+@pytest.fixture(params=["memory", "local", "sqlite", "postgres", "valkey", "seaweedfs+obstore"])
 def backend(request: pytest.FixtureRequest) -> str:
     """One of each kind: a wrapper does the same over another server."""
     name: str = request.param

@@ -144,7 +144,7 @@ def read(notes: Path) -> list[tuple[str, Any]]:
     return [(what, value) for what, value in map(json.loads, notes.read_text().splitlines())]
 
 
-@pytest.fixture(params=["fsync", "rename", "sqlite", "seaweedfs", "postgres"])
+@pytest.fixture(params=["fsync", "rename", "sqlite", "seaweedfs", "postgres", "valkey"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param in {"fsync", "rename"}:
         return f"file:{tmp_path / 'store'}?durability={request.param}"
@@ -153,6 +153,8 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     endpoint = request.getfixturevalue(f"{request.param}_url")
     if request.param == "postgres":
         return f"{endpoint}?store=t{secrets.token_hex(8)}"
+    if request.param == "valkey":
+        return f"{endpoint}/0/{secrets.token_hex(8)}"
     place = request.getfixturevalue("make_s3_place")(endpoint)
     return f"{place}?endpoint_url={endpoint}"
 

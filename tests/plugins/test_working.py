@@ -211,7 +211,7 @@ def test_an_unknown_scheme_is_answered_with_what_was_meant(
     kind, message = environment("acme").error_of(f"open_store('{scheme}://box.db')")
     assert kind == "PluginNotFoundError"
     assert f"no backend {scheme.lower()!r} is installed; did you mean 'acme'?" in message
-    assert "there are: acme, file, fsspec, memory, s3" in message
+    assert "there are: acme, file, fsspec, memory, postgres, postgresql, redis, " in message
 
 
 def test_an_unknown_strategy_is_answered_with_what_was_meant(
