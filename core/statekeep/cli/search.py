@@ -13,8 +13,6 @@ from statekeep.cli.options import AsJson, StoreUrl, count, past, reading
 from statekeep.config.opening import open_store
 from statekeep.errors import ConfigError
 from statekeep.format.summary import JournalSummary
-from statekeep.search import search as search_store
-from statekeep.search import statistics
 from statekeep.views import views
 
 if TYPE_CHECKING:
@@ -70,6 +68,8 @@ def search(
 
     For example: statekeep search "connection refused" --user ada --context 2
     """
+    from statekeep.search import search as search_store  # noqa: PLC0415 - not always needed
+
     with reading(store) as settings, open_store(settings) as opened:
         try:
             found = search_store(
@@ -113,6 +113,8 @@ def stats(
 
     For example: statekeep stats --updated-after 30d
     """
+    from statekeep.search import statistics  # noqa: PLC0415 - not always needed
+
     with (
         reading(store) as settings,
         open_store(settings) as opened,
