@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,14 +61,12 @@ _TURNS = {
 
 def databases(bench: Bench) -> None:
     """Save and load, list, and append to one conversation, on PostgreSQL and on Valkey."""
-    with _postgres() as server, _valkey(bench) as make_place:
+    with servers.postgres(fsync="on") as server, _valkey(bench) as make_place:
 
         def in_postgres() -> str:
             return on_postgres.place_in(server.url, _new_name())
 
         for name, new_place in ((POSTGRES, in_postgres), (VALKEY, make_place)):
-            if new_place is None:
-                continue
             bench.part = "databases"
             _save_and_load(bench, name, new_place)
             bench.part = "journals: in databases"
@@ -112,16 +109,7 @@ def _measured(bench: Bench, entries: Sequence[Entry]) -> list[Entry]:
 
 
 @contextmanager
-def _postgres() -> Iterator[servers.Postgres]:
-    with servers.postgres(fsync="on") as server:
-        yield server
-
-
-@contextmanager
-def _valkey(bench: Bench) -> Iterator[Callable[[], str] | None]:
-    if find_spec("statekeep_backends.redis") is None:
-        yield None
-        return
+def _valkey(bench: Bench) -> Iterator[Callable[[], str]]:
     always = "--appendonly", "yes", "--appendfsync", "always"
     with folder(bench.plan.disk) as base, servers.Valkey(Path(base), *always) as server:
         yield lambda: on_valkey.place_in(server.url, _new_name())
