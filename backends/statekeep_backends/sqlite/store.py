@@ -19,6 +19,7 @@ from statekeep.errors import (
     CorruptDataError,
     InvalidDocumentError,
     StateStoreError,
+    UnavailableError,
     UnsupportedError,
 )
 from statekeep.store import (
@@ -336,7 +337,13 @@ class SqliteStore(StateStore):
 
     def vacuum(self) -> None:
         """See `SupportsVacuum`: it writes the file anew."""
-        self._read(None, _vacuum)
+        if self._read(None, _vacuum):
+            raise UnavailableError(
+                "the file was written anew, but somebody still reads its old state, so that the "
+                "write-ahead log was not emptied; try again",
+                store=self,
+                landed="no",
+            )
 
     def _is_there(self, key: str | None) -> bool:
         """Whether there is a file, so that what deletes makes none."""
@@ -450,13 +457,15 @@ def _page(db: sqlite3.Connection, *, after: str, end: str) -> list[Any]:
     return db.execute(_SCAN, (after, end, _MANY)).fetchall()
 
 
-def _vacuum(db: sqlite3.Connection) -> None:
+def _vacuum(db: sqlite3.Connection) -> bool:
+    """Write the file anew, and say whether the log could not be emptied."""
     db.execute("PRAGMA temp_store = file")  # it holds all of it
     try:
         db.execute("VACUUM")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (is_busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         db.execute("PRAGMA temp_store = memory")
+    return bool(is_busy)
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
