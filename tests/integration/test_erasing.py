@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from statekeep import Blobs, Documents, Journals, Sessions, StateStore, load_pru
 from statekeep.doctor import diagnose, repair
 from statekeep.erasure import erase_user, plan_erasure
 from statekeep.format.contents import BOUNDS
+from statekeep.heads import index as index_module
 from statekeep.store.keys import ATTACHMENTS, CACHE, QUARANTINE, SEGMENTS, TRASH
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ DOCUMENTS = ["users/ada-5f0c2b/*", "blobs/plots/ada-5f0c2b/*"]
 def _low(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BOUNDS, "lines", 1000)
     monkeypatch.setattr(BOUNDS, "kept", 300)
+    # So that an index is written of a few heads.
+    monkeypatch.setattr(index_module, "_FEW", 0)
+    monkeypatch.setattr(index_module, "_MANY", 0)
 
 
 @pytest.fixture(params=["file:{}", "sqlite:{}/state.db", "sqlite:{}/state.db?durability=normal"])
@@ -37,8 +42,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore
 
 
 @pytest.fixture
-def folder(store: StateStore, tmp_path: Path) -> Path:
-    assert store
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
@@ -65,7 +69,7 @@ def fill(store: StateStore, user: str) -> None:
         journals.list()
     Sessions(store).list()
     Documents(store).save_markdown(f"users/{user}", "profile", f"# {user}")
-    Blobs(store, "plots").put(user, "a.bin", data=user.encode())
+    Blobs(store, "plots").put(user.encode(), user, "a.bin")
 
 
 def throw_away(store: StateStore, user: str) -> None:
@@ -74,8 +78,6 @@ def throw_away(store: StateStore, user: str) -> None:
         journals = Journals(store, collection)
         journals.open("newest").append([], set={"statekeep.pin": True})
         kept = {each.id for each in journals.list() if each.name != (user, "thrown away")}
-        from datetime import timedelta
-
         journals.open("newer still").append([])
         journals.prune(everything, protect=kept, trash=timedelta(days=7))
 
@@ -123,6 +125,7 @@ def test_no_byte_of_the_id_is_left(store: StateStore, folder: Path) -> None:
     assert keys(store, CACHE) or str(store).startswith("sqlite")
     assert holders(folder, ADA)
     plan = plan_erasure(store, ADA, documents=DOCUMENTS)
+    assert any(each.kind == "index" for each in plan.victims) == bool(keys(store, CACHE))
     assert {each.kind for each in plan.victims} >= {
         "session", "journal", "trashed", "quarantined", "document", "blob", "segment", "attachment",
     }  # fmt: skip

@@ -107,10 +107,10 @@ def _print(result: dict[str, Any]) -> None:
         output.print_text(f"{len(gone)} erased, {size}; {len(result['left'])} left")
     else:
         output.print_text(f"{len(gone)} would be erased, {size}")
-    if result.get("unnamed"):
+    if result["unnamed"]:
         output.note(
-            f"{result['unnamed']} segments and attachments belong to no journal; a prune, or a "
-            "repair, deletes them a day later"
+            f"{result['unnamed']} segments and attachments belong to no journal; the sweep deletes "
+            "them, in two runs a day apart"
         )
     for each in (*result["remains"], "backups of the store are not reached"):
         output.note(f"not erased: {each}")

@@ -72,6 +72,7 @@ def plan_erasure(store: StateStore, user_id: str, *, documents: Iterable[str] = 
         problems=found.problems,
         mentions=found.mentions,
         remains=remains(store),
+        unnamed=found.unnamed,
     )
 
 
@@ -108,7 +109,7 @@ def erase(
     run = _Run(store, progress)
     run.delete(plan.victims)
     uids = {each.uid for each in plan.victims if each.uid is not None}
-    unread = Found((), plan.problems, plan.mentions)
+    unread = Found((), plan.problems, plan.mentions, plan.unnamed)
 
     def look_again() -> Found:
         everything = verify == "everything"
@@ -125,7 +126,7 @@ def erase(
     if late:
         run.delete(late)
         found = run.attempt(look_again) or unread
-    unnamed = run.tidy()
+    run.tidy()
     gone = {each.key for each in run.erased}
     return ErasureReport(
         erased=tuple(run.erased),
@@ -135,7 +136,7 @@ def erase(
         problems=found.problems,
         mentions=found.mentions,
         remains=plan.remains,
-        unnamed=unnamed,
+        unnamed=found.unnamed,
     )
 
 
@@ -238,13 +239,12 @@ class _Run:
         if self._progress:
             self._progress(self._done)
 
-    def tidy(self) -> int:
-        """Leave nothing behind of what was deleted; give how much nobody names."""
-        unnamed = self.attempt(lambda: sweep_unnamed(self._transfer).candidates)
+    def tidy(self) -> None:
+        """Leave nothing behind of what was deleted."""
+        self.attempt(lambda: sweep_unnamed(self._transfer))
         self.attempt(lambda: sweep(self._store, older_than=_STALE))
         if able := power(self._store, SupportsVacuum):
             self.attempt(able.vacuum)
-        return unnamed or 0
 
     def attempt(self, work: Callable[[], T]) -> T | None:
         """Do what concerns the whole store; None if that fails, which is remembered."""

@@ -62,11 +62,13 @@ class Found:
         victims: In the order in which they are to go.
         problems: By key.
         mentions: By key.
+        unnamed: How many segments and attachments belong to no journal.
     """
 
     victims: tuple[ErasureVictim, ...]
     problems: tuple[Problem, ...]
     mentions: tuple[Mention, ...]
+    unnamed: int
 
 
 def look(
@@ -119,6 +121,7 @@ class _Search:
         self._victims: dict[str, ErasureVictim] = {}
         self._problems: dict[str, Problem] = {}
         self._mentions: dict[str, Mention] = {}
+        self._unnamed: set[str] = set()
 
     def read_heads(self) -> None:
         """Read whatever may be a session or a journal, or was one."""
@@ -240,6 +243,8 @@ class _Search:
         place = entry.key.rpartition("/")[0]
         uid = place.rpartition("/")[2]
         if uid not in self._uids:
+            if uid not in self._others:
+                self._unnamed.add(entry.key)
             return
         if uid in self._others:
             reason = (
@@ -279,6 +284,7 @@ class _Search:
             tuple(sorted(self._victims.values(), key=lambda each: (_RANK[each.kind], each.key))),
             tuple([self._problems[key] for key in sorted(self._problems)]),
             tuple([self._mentions[key] for key in sorted(self._mentions)]),
+            len(self._unnamed),
         )
 
 

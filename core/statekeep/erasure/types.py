@@ -89,6 +89,7 @@ class ErasurePlan:
         problems: What cannot be read, so that nobody can say whose it is; it is never deleted.
         mentions: What is not the user's and has the id in it; it is left alone, too.
         remains: What the store says that no erasure reaches.
+        unnamed: As of an `ErasureReport`.
     """
 
     store: str
@@ -98,6 +99,7 @@ class ErasurePlan:
     problems: tuple[Problem, ...]
     mentions: tuple[Mention, ...]
     remains: tuple[str, ...]
+    unnamed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,9 @@ class ErasureReport:
         problems: What cannot be read now, so that nobody can say whose it is: look yourself.
         mentions: What is not the user's and has the id in it now.
         remains: What the store says that no erasure reaches.
-        unnamed: How many segments and attachments no journal names. Whose they were nobody can
-            say; a sweep at least a day later deletes them.
+        unnamed: How many segments and attachments belong to no journal, whose journal was deleted
+            or is yet to be made. Whose they are nobody can say; if that is still so, a sweep
+            deletes them, in two runs a day apart.
     """
 
     erased: tuple[ErasureVictim, ...]

@@ -180,6 +180,7 @@ def erasure_plan(plan: ErasurePlan) -> dict[str, Any]:
         "problems": _problems(plan.problems),
         "mentions": _mentions(plan.mentions),
         "remains": [*plan.remains],
+        "unnamed": plan.unnamed,
     }
 
 
