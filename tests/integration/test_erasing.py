@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,6 +17,7 @@ from statekeep.erasure import erase_user, plan_erasure
 from statekeep.format.contents import BOUNDS
 from statekeep.heads import index as index_module
 from statekeep.store.keys import ATTACHMENTS, CACHE, QUARANTINE, SEGMENTS, TRASH
+from statekeep_backends.local import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +33,8 @@ DOCUMENTS = ["users/ada-5f0c2b/*", "blobs/plots/ada-5f0c2b/*"]
 def _low(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BOUNDS, "lines", 1000)
     monkeypatch.setattr(BOUNDS, "kept", 300)
-    # So that an index is written of a few heads.
+    # So that an index is written of a few young heads.
+    monkeypatch.setattr(files, "_CLOCK_GRAIN_NS", 0)
     monkeypatch.setattr(index_module, "_FEW", 0)
     monkeypatch.setattr(index_module, "_MANY", 0)
 
@@ -154,3 +158,21 @@ def test_the_others_keep_all(store: StateStore) -> None:
     assert items is not None
     assert len(items) == 31
     assert diagnose(store).healthy
+
+
+def test_a_log_that_is_being_read_is_reported_and_a_second_run_empties_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with open_store(f"sqlite:{path}?durability=normal&busy_timeout=0.1") as store:
+        Sessions(store).get_or_create(ADA, "hers")
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM documents").fetchone()
+            report = erase_user(store, ADA)
+            assert [each.key for each in report.erased] == ["sessions/hers.json"]
+            (failure,) = report.failed
+            assert failure.victim is None
+            assert not report.complete
+            reader.execute("COMMIT")
+        report = erase_user(store, ADA)
+        assert report.complete
+        assert holders(tmp_path, ADA) == []

@@ -19,7 +19,6 @@ from statekeep.errors import (
     CorruptDataError,
     InvalidDocumentError,
     StateStoreError,
-    UnavailableError,
     UnsupportedError,
 )
 from statekeep.store import (
@@ -337,13 +336,8 @@ class SqliteStore(StateStore):
 
     def vacuum(self) -> None:
         """See `SupportsVacuum`: it writes the file anew."""
-        if self._read(None, _vacuum):
-            raise UnavailableError(
-                "the file was written anew, but somebody still reads its old state, so that the "
-                "write-ahead log was not emptied; try again",
-                store=self,
-                landed="no",
-            )
+        self._read(None, _vacuum)
+        self._read(None, _empty_log)
 
     def _is_there(self, key: str | None) -> bool:
         """Whether there is a file, so that what deletes makes none."""
@@ -457,15 +451,25 @@ def _page(db: sqlite3.Connection, *, after: str, end: str) -> list[Any]:
     return db.execute(_SCAN, (after, end, _MANY)).fetchall()
 
 
-def _vacuum(db: sqlite3.Connection) -> bool:
-    """Write the file anew, and say whether the log could not be emptied."""
+def _vacuum(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA temp_store = file")  # it holds all of it
     try:
         db.execute("VACUUM")
-        (is_busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         db.execute("PRAGMA temp_store = memory")
-    return bool(is_busy)
+
+
+def _empty_log(db: sqlite3.Connection) -> None:
+    """Empty the write-ahead log, which has the bytes of what was deleted.
+
+    Raises:
+        sqlite3.OperationalError: Somebody reads an older state.
+    """
+    (is_busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:  # it says so, and does not raise
+        error = sqlite3.OperationalError("the write-ahead log is being read")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
