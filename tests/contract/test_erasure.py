@@ -19,6 +19,7 @@ from statekeep import (
     StateStore,
     StateStoreError,
     UnavailableError,
+    load_pruner,
     open_store,
 )
 from statekeep.erasure import erase, erase_user, plan_erasure
@@ -27,7 +28,7 @@ from statekeep.format.contents import BOUNDS
 from statekeep.format.journal import Header, encode_head
 from statekeep.retention.copies import copy_key
 from statekeep.store import ANY, Blob, StoreWrapper, Version, get_many, remains
-from statekeep.store.keys import QUARANTINE, SEGMENTS, journal_key, session_key
+from statekeep.store.keys import QUARANTINE, SEGMENTS, TRASH, journal_key, session_key
 from statekeep.timestamps import format_timestamp, utc_now
 
 if TYPE_CHECKING:
@@ -364,3 +365,81 @@ def test_the_trash_by_user(store: StateStore) -> None:
         assert owner.list_trash(user_id="ada") == []
         assert len(owner.list_trash(user_id="bob")) == 1
     assert len(sessions.list_trash()) == 2
+
+
+class Moving(StoreWrapper):
+    """Lets somebody act in the moment before a prefix is listed."""
+
+    before = ""
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        if prefix == self.before:
+            self.before = "."
+            self.act()
+        yield from super().scan(prefix)
+
+    def act(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_thrown_away_while_it_is_looked_for_is_found(form: Form) -> None:
+    class ThrowingAway(Moving):
+        before = TRASH
+
+        def act(self) -> None:
+            Sessions(self.inner).delete("hers", trash=True)
+
+    with ThrowingAway(open_store("memory:")) as store:
+        Sessions(store, form=form).get_or_create("ada", "hers")
+        assert [each.kind for each in plan_erasure(store, "ada").victims] == ["trashed"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_restored_while_it_is_looked_for_is_found(form: Form) -> None:
+    class Restoring(Moving):
+        before = QUARANTINE
+
+        def act(self) -> None:
+            Sessions(self.inner).restore("hers")
+
+    with Restoring(open_store("memory:")) as store:
+        Sessions(store, form=form).get_or_create("ada", "hers")
+        Sessions(store).delete("hers", trash=True)
+        assert {each.kind for each in plan_erasure(store, "ada").victims} == {"session", "trashed"}
+
+
+def test_what_is_thrown_away_after_the_plan_keeps_its_parts_till_it_goes(
+    store: StateStore,
+) -> None:
+    fill(store, "ada", "hers")
+    plan = plan_erasure(store, "ada")
+    journals = Journals(store, "agents")
+    journals.open("newest").append([], set={"statekeep.pin": True})
+    journals.open("newer").append([])
+    journals.prune(load_pruner("max-sessions", max_sessions=1), trash=timedelta(days=7))
+    report = erase(store, plan)
+    assert {each.kind for each in report.left} == {"trashed", "segment", "attachment"}
+    restored = journals.restore("hers")
+    assert restored.length == 16
+    again = erase_user(store, "ada")
+    assert again.complete
+    assert not [entry for entry in store.scan(SEGMENTS) if entry.key.endswith(".jsonl")]
+
+
+def test_a_lost_answer_is_reported_and_what_it_hid_is_gone() -> None:
+    class Losing(StoreWrapper):
+        def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
+            super().delete(key, expect=expect)
+            if expect is not ANY:
+                raise UnavailableError("lost", key=key, store=self, landed="unknown")
+
+    with Losing(open_store("memory:")) as store:
+        fill(store.inner, "ada", "hers")
+        report = erase_user(store, "ada")
+        assert {each.victim.kind for each in report.failed if each.victim} == {
+            "journal", "session", "trashed",
+        }  # fmt: skip
+        assert report.left == report.skipped == ()
+        assert {each.kind for each in report.erased} == {"segment", "attachment"}
+        assert erase_user(store, "ada").complete
