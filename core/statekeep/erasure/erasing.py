@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from statekeep._arguments import checked
-from statekeep.erasure.looking import Found, look
+from statekeep.erasure.looking import Found, look, ordered
 from statekeep.erasure.types import ErasureFailure, ErasurePlan, ErasureReport, ErasureVictim
 from statekeep.errors import ConflictError, StateStoreError
 from statekeep.retention.sweeping import sweep_unnamed
@@ -129,8 +129,8 @@ def erase(
     run.tidy()
     gone = {each.key for each in run.erased}
     return ErasureReport(
-        erased=tuple(run.erased),
-        skipped=tuple([each for each in run.skipped if each.key not in gone]),
+        erased=ordered(run.erased),
+        skipped=ordered([each for each in run.skipped if each.key not in gone]),
         failed=tuple(run.failed),
         left=found.victims,
         problems=found.problems,

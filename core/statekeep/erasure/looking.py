@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from statekeep.store.protocol import Blob, Entry, StateStore
 
-__all__ = ["Found", "look"]
+__all__ = ["Found", "look", "ordered"]
 
 _LIVE: Final = (JOURNALS, SESSIONS)
 _ORDER: Final = (*_LIVE, TRASH, QUARANTINE, *_LIVE)
@@ -51,7 +51,7 @@ _RANK: Final[dict[VictimKind, int]] = {
     "attachment": 3,
     "index": 4,
 }
-"""What goes first. Segments go after the heads that name them: till then nothing is broken."""
+"""What is listed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Found:
     """What of a user's there is.
 
     Attributes:
-        victims: In the order in which they are to go.
+        victims: As `ordered` gives them.
         problems: By key.
         mentions: By key.
         unnamed: How many segments and attachments belong to no journal.
@@ -69,6 +69,11 @@ class Found:
     problems: tuple[Problem, ...]
     mentions: tuple[Mention, ...]
     unnamed: int
+
+
+def ordered(victims: Iterable[ErasureVictim]) -> tuple[ErasureVictim, ...]:
+    """Victims as they are listed: by what they are, then by key."""
+    return tuple(sorted(victims, key=lambda each: (_RANK[each.kind], each.key)))
 
 
 def look(
@@ -281,7 +286,7 @@ class _Search:
     def found(self) -> Found:
         """All of it, in order."""
         return Found(
-            tuple(sorted(self._victims.values(), key=lambda each: (_RANK[each.kind], each.key))),
+            ordered(self._victims.values()),
             tuple([self._problems[key] for key in sorted(self._problems)]),
             tuple([self._mentions[key] for key in sorted(self._mentions)]),
             len(self._unnamed),

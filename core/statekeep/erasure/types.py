@@ -85,7 +85,7 @@ class ErasurePlan:
         store: The store it was made for.
         user_id: The user.
         documents: The patterns of documents and blobs that were asked for.
-        victims: What would be deleted, in this order.
+        victims: What would be deleted.
         problems: What cannot be read, so that nobody can say whose it is; it is never deleted.
         mentions: What is not the user's and has the id in it; it is left alone, too.
         remains: What the store says that no erasure reaches.
