@@ -89,6 +89,8 @@ _KINDS: Final = {
     "Retention": _Kind("a Retention", _is_named("Retention")),
     "Diagnosis": _Kind("a Diagnosis", _is_named("Diagnosis"), "diagnose(store) makes one"),
     "PrunePlan": _Kind("a plan", _is_named("PrunePlan")),
+    "ErasurePlan": _Kind("a plan", _is_named("ErasurePlan")),
+    "Thoroughness": _Kind("text", _is(str), choices=("heads", "everything")),
     "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
     "Version": _Kind("a version", _is(str)),
     "Expect": _Kind("ANY, ABSENT or a version", _is_expectation),

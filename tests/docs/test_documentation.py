@@ -26,6 +26,7 @@ from statekeep import cli, errors, events
 from statekeep.cli.errors import EXIT_CODES
 from statekeep.config import Settings, load_settings
 from statekeep.doctor.findings import FindingKind
+from statekeep.erasure import VictimKind
 from statekeep.plugins.builtin import BUILTIN
 from statekeep.plugins.hooks import HookSpecs
 from statekeep.store.query import ORDERS, Filter
@@ -240,6 +241,12 @@ def test_every_backend_is_described_under_the_same_headings_with_its_options(sch
 def test_every_kind_of_finding_is_described() -> None:
     described = (ROOT / "docs" / "doctor.md").read_text()
     for kind in get_args(FindingKind):
+        assert f"`{kind}`" in described, kind
+
+
+def test_every_kind_of_victim_of_an_erasure_is_described() -> None:
+    described = (ROOT / "docs" / "operators.md").read_text()
+    for kind in get_args(VictimKind):
         assert f"`{kind}`" in described, kind
 
 

@@ -681,6 +681,45 @@ class TestSearching:
         assert found["days"][0]["day"]
 
 
+class TestErasing:
+    def test_says_what_goes_and_what_is_left(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            Sessions(store).get_or_create("eve", "hers")
+            Sessions(store).get_or_create("bob", "about-eve")
+            Documents(store).save_markdown("users/eve", "profile", "# eve")
+            before = tree(Path(store_url))
+            planned = shell("erase", "eve", "--dry-run", "--json", "--store", store_url)
+            plan = json.loads(planned.stdout)
+            assert [each["key"] for each in plan["would_erase"]] == ["sessions/hers.json"]
+            assert tree(Path(store_url)) == before
+            at = ("--documents", "users/eve/*", "--store", store_url)
+            said = shell("erase", "eve", "--dry-run", *at)
+            assert "2 would be erased" in said.stdout
+            assert "backups" in said.stderr
+            report = json.loads(shell("erase", "eve", "--json", *at).stdout)
+            assert {each["kind"] for each in report["erased"]} == {"document", "session"}
+            assert [each["key"] for each in report["mentions"]] == ["sessions/about-eve.json"]
+            assert report["complete"]
+            store.put("sessions/broken.json", b"{")
+            again = shell("erase", "eve", "--verify-everything", *at, code=7)
+            assert "0 erased, 0 B; 0 left" in again.stdout
+            assert "look yourself" in "".join(again.stdout.split("\n")).replace("  ", "")
+
+    def test_takes_a_store_that_is_there(self, shell: Shell) -> None:
+        assert "no such folder" in shell("erase", "eve", "--store", "./not-there", code=3).stderr
+
+    def test_empties_the_trash_of_one_user(self, shell: Shell, store_url: str) -> None:
+        with open_store(store_url) as store:
+            for user in ("eve", "bob"):
+                Sessions(store).get_or_create(user, f"of-{user}")
+                Sessions(store).delete(f"of-{user}", trash=True)
+        place = ("--user", "eve", "--store", store_url)
+        (listed,) = json.loads(shell("trash", "list", "--json", *place).stdout)
+        assert listed["id"] == "of-eve"
+        assert "1 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert "of-bob" in shell("trash", "list", "--store", store_url).stdout
+
+
 def test_a_store_is_made_before_it_is_written(shell: Shell) -> None:
     for _ in range(2):
         assert "sqlite:" in shell("init", "--store", "sqlite:state.db").stdout

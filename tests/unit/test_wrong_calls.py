@@ -32,6 +32,7 @@ from statekeep import (
 )
 from statekeep._arguments import _KINDS
 from statekeep.doctor import diagnose, repair
+from statekeep.erasure import erase, erase_user
 from statekeep.format.json import RepairText
 from statekeep.journals import Draft
 from statekeep.retention import PruneThrottle
@@ -65,7 +66,16 @@ NAMES = {
     },
     **{
         each.__name__: each
-        for each in (MemoryStore, datetime, timedelta, repair_text, diagnose, repair)
+        for each in (
+            MemoryStore,
+            datetime,
+            timedelta,
+            repair_text,
+            diagnose,
+            repair,
+            erase,
+            erase_user,
+        )
     },
     "UTC": UTC,
     "NAIVE": NAIVE,
@@ -98,6 +108,12 @@ class Given:
 
 
 CALLS: list[tuple[str, type[Exception], str]] = [
+    ("erase_user('./state', 'ada')", TypeError, "store: a StateStore, not str; open_store"),
+    ("erase_user(store, 1)", TypeError, "user_id: text, not int"),
+    ("erase_user(store, '')", InvalidKeyError, "user_id is empty"),
+    ("erase_user(store, 'ada', documents='users/*')", TypeError, "documents: a collection"),
+    ("erase_user(store, 'ada', verify='all')", ValueError, "verify is 'heads' or 'everything'"),
+    ("erase(store, 'ada')", TypeError, "plan: a plan, not str"),
     ("diagnose('./state')", TypeError, "store: a StateStore, not str; open_store('./state') opens"),
     ("repair(store, None)", TypeError, "diagnosis: a Diagnosis, not None"),
     ("Session.from_json('{}')", TypeError, "data: bytes, not str"),

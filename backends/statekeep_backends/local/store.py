@@ -89,7 +89,7 @@ from statekeep_backends.local.surveying import look_again, mark_of, of_entries
 from statekeep_backends.local.walking import EMPTIED, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
     from statekeep.store import Record
@@ -105,6 +105,10 @@ _IN_ONE_GO = 32
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX") - 1
 
 Durability = Literal["fsync", "rename"]
+_REMAINS = (
+    "a folder of documents that is empty now keeps its name: remove it yourself if the "
+    "name tells something"
+)
 
 
 class LocalDiskStore(StateStore):
@@ -304,6 +308,10 @@ class LocalDiskStore(StateStore):
             return of_entries((), None)
         except OSError as error:
             self._fail(error, prefix or None)
+
+    def remains(self) -> Sequence[str]:
+        """See `SupportsRemains`."""
+        return [_REMAINS]
 
     def close(self) -> None:
         """See `StateStore.close`. Nothing stays open but a scan that is not read to its end."""

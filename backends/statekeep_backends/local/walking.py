@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from statekeep.store.keys import ATTACHMENTS, JOURNALS, SEGMENTS, TRASH
+from statekeep.store.keys import ATTACHMENTS, BLOBS, JOURNALS, QUARANTINE, SEGMENTS, TRASH
 from statekeep_backends.local.files import LOCKS
 from statekeep_backends.local.folders import NotAFolderError, Trail
 from statekeep_backends.local.listing import list_folder
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EMPTIED", "Contents", "walk"]
 
-EMPTIED: Final = tuple([f"{each}/" for each in (JOURNALS, TRASH, SEGMENTS, ATTACHMENTS)])
+EMPTIED: Final = tuple(
+    [f"{each}/" for each in (JOURNALS, BLOBS, TRASH, QUARANTINE, SEGMENTS, ATTACHMENTS)]
+)
 """Below which documents have folders of their own, which are left when they go."""
 
 

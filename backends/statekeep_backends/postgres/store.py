@@ -41,7 +41,7 @@ from statekeep_backends.postgres.connections import Connections
 from statekeep_backends.postgres.schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
     from statekeep.errors import Landed
@@ -57,6 +57,11 @@ T = TypeVar("T")
 _MANY, _LARGE, _FEW = 5000, 500, 32
 _FINDINGS: Final = 20
 _TORN: Final = "it is not whole; restore it from a backup"
+_REMAINS = (
+    "the bytes of what was deleted stay in the files of the tables till others take their "
+    "room (VACUUM FULL writes the tables anew), and in the write-ahead log, its archive "
+    "and replicas for as long as the server keeps these"
+)
 
 
 class PostgresStore(StateStore):
@@ -243,6 +248,10 @@ class PostgresStore(StateStore):
             CorruptDataError: Always.
         """
         raise CorruptDataError(anomaly.reason, key=anomaly.place, store=self)
+
+    def remains(self) -> Sequence[str]:
+        """See `SupportsRemains`. Sends no statement."""
+        return [_REMAINS]
 
     def vacuum(self) -> None:
         """See `SupportsVacuum`; everybody can write meanwhile."""

@@ -208,6 +208,13 @@ class RedisStore(StateStore):
                 return
             low = f"({last.decode()}"
 
+    def remains(self) -> Iterator[str]:
+        """See `SupportsRemains.remains`."""
+        yield (
+            "what the server has written to its append-only file and its snapshots, until "
+            "BGREWRITEAOF and BGSAVE write them anew, and backups of those"
+        )
+
     def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
         """See `SupportsInspect.repair`; of what is found here, nothing has a repair.
 

@@ -45,7 +45,7 @@ from statekeep_backends.s3.names import check_bucket
 from statekeep_backends.s3.requests import Requests, begin_anew
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
     from statekeep_backends.s3.client import Head, Object, Page
@@ -63,6 +63,10 @@ _ANY_BYTES = "application/octet-stream"
 
 # The endings of nearly all documents: their types are looked up once.
 _USUAL = frozenset({"json", "jsonl", "md"})
+_REMAINS = (
+    "a bucket with versioning, or that had it once, keeps the old versions of what was "
+    "deleted, and so do replicas of it: delete the versions, or let a lifecycle rule"
+)
 
 
 @lru_cache(16)
@@ -179,6 +183,10 @@ class S3Store(StateStore):
             anomaly.place, Version(str(anomaly.identity))
         )
         return None
+
+    def remains(self) -> Sequence[str]:
+        """See `SupportsRemains`. Sends no request."""
+        return [_REMAINS]
 
     def close(self) -> None:
         """See `StateStore.close`."""

@@ -337,6 +337,7 @@ class SqliteStore(StateStore):
     def vacuum(self) -> None:
         """See `SupportsVacuum`: it writes the file anew."""
         self._read(None, _vacuum)
+        self._read(None, _empty_log)
 
     def _is_there(self, key: str | None) -> bool:
         """Whether there is a file, so that what deletes makes none."""
@@ -454,9 +455,21 @@ def _vacuum(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA temp_store = file")  # it holds all of it
     try:
         db.execute("VACUUM")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         db.execute("PRAGMA temp_store = memory")
+
+
+def _empty_log(db: sqlite3.Connection) -> None:
+    """Empty the write-ahead log, which has the bytes of what was deleted.
+
+    Raises:
+        sqlite3.OperationalError: Somebody reads an older state.
+    """
+    (is_busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:  # it says so, and does not raise
+        error = sqlite3.OperationalError("the write-ahead log is being read")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -15,6 +15,7 @@ from statekeep.cli import (
     demo,
     doctor,
     documents,
+    erase,
     init,
     journals,
     output,
@@ -51,6 +52,7 @@ app.add_typer(trash.app, name="trash")
 app.command("conformance", cls=Command)(conformance.conformance)
 app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
+app.command("erase", cls=Command)(erase.erase)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
 app.command("search", cls=Command)(search.search)

@@ -40,13 +40,22 @@ Collection = Annotated[
 ]
 
 
+User = Annotated[
+    str | None,
+    typer.Option("--user", metavar="ID", help="Only what belongs to this user."),
+]
+
+
 @app.command("list", cls=Command)
 def list_trash(
-    collection: Collection = None, store: StoreUrl = None, as_json: AsJson = False
+    user: User = None,
+    collection: Collection = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """List what is in the trash, the newest first; 'sessions restore ID' puts it back."""
     with reading(store) as settings, _opened(settings, collection) as owner:
-        trash = owner.list_trash()
+        trash = owner.list_trash(user_id=user)
         where = str(owner.store)
     if as_json:
         output.print_json(views.trash(trash))
@@ -80,6 +89,7 @@ def empty(
             help="Only what has been there for so long: 12h, 7d; a bare number is days.",
         ),
     ],
+    user: User = None,
     collection: Collection = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -89,7 +99,7 @@ def empty(
     For example: statekeep trash empty --older-than 7d
     """
     with _opened(existing(store), collection) as owner:
-        purged = owner.empty_trash(older_than=older_than)
+        purged = owner.empty_trash(older_than=older_than, user_id=user)
     if as_json:
         output.print_json({"purged": purged})
     else:

@@ -397,25 +397,33 @@ class Journals:
             self._emitter.emit(JournalRestored, self._collection, name, seen.about.user_id, version)
             return head_of(seen)
 
-    def list_trash(self) -> Sequence[Trashed]:
-        """List the journals of the collection in the trash, newest first; reads every copy."""
+    @checked
+    def list_trash(self, *, user_id: str | None = None) -> Sequence[Trashed]:
+        """List the journals of the collection in the trash, newest first; reads every copy.
+
+        Args:
+            user_id: Only journals of this user; what cannot be read is nobody's.
+        """
         with self._emitter.operation("list_trash"):
-            return list_trash(self._store, self._owns)
+            return list_trash(self._store, self._owns, user_id)
 
     @checked
-    def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
+    def empty_trash(
+        self, *, older_than: timedelta = timedelta(0), user_id: str | None = None
+    ) -> int:
         """Delete for good the journals of the collection in the trash.
 
         Their segments wait for the `sweep`.
 
         Args:
             older_than: Only copies that have been there for this long, by the store's clock.
+            user_id: Only journals of this user; then the copies are read.
 
         Returns:
             How many copies were deleted.
         """
         with self._emitter.operation("empty_trash"):
-            return self._pruner.empty_trash(older_than, self._owns)
+            return self._pruner.empty_trash(older_than, self._owns, user_id)
 
     def sweep(self) -> SweepReport:
         """Delete segments and attachments that no journal of the store names, in any collection.

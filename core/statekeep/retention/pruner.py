@@ -227,7 +227,9 @@ class Pruner:
                 if stop():
                     return
 
-    def empty_trash(self, older_than: timedelta, wanted: Callable[[Copy], bool]) -> int:
+    def empty_trash(
+        self, older_than: timedelta, wanted: Callable[[Copy], bool], user_id: str | None
+    ) -> int:
         """Delete for good those copies that have been in the trash for so long.
 
         By the store's clock.
@@ -236,7 +238,9 @@ class Pruner:
             raise ValueError("older_than must not be negative")
         # What is older than no time at all is so by any clock.
         present = self._stamp.write() if older_than else FOREVER
-        return empty_trash(self._store, older_than=older_than, now=present, wanted=wanted)
+        return empty_trash(
+            self._store, older_than=older_than, now=present, wanted=wanted, user_id=user_id
+        )
 
     def _purge(self, trash: timedelta, present: datetime) -> int:
         # A day later than asked for: a copy may be all there is of a victim whose delete is still

@@ -186,18 +186,23 @@ def move_to_trash(
     transfer.move(key, blob, copy_key(key, blob, now))
 
 
-def list_trash(store: StateStore, wanted: Callable[[Copy], bool]) -> list[Trashed]:
+def list_trash(
+    store: StateStore, wanted: Callable[[Copy], bool], user_id: str | None = None
+) -> list[Trashed]:
     """What is in the trash, the newest first; reads every copy.
 
     Args:
         store: Where.
         wanted: Which copies.
+        user_id: Only copies of what belongs to this user; those that cannot be read do not.
     """
     copies = {copy.key: copy for copy in list_copies(store) if wanted(copy)}
     found: list[Trashed] = []
     for key, blob in get_many(store, copies):
         if blob is not None:  # else emptied since the scan
-            found.append(_trashed(store, copies[key], blob))
+            trashed = _trashed(store, copies[key], blob)
+            if user_id is None or trashed.user_id == user_id:
+                found.append(trashed)
     found.sort(key=lambda each: (each.trashed_at, each.key), reverse=True)
     return found
 
@@ -403,6 +408,7 @@ def empty_trash(
     older_than: timedelta,
     now: datetime,
     wanted: Callable[[Copy], bool] = lambda _: True,
+    user_id: str | None = None,
 ) -> int:
     """Delete for good what has been in the trash for so long; give how many.
 
@@ -411,12 +417,16 @@ def empty_trash(
         older_than: How long.
         now: The present, by the store's clock where it has one.
         wanted: Which copies.
+        user_id: As for `list_trash`; then these copies are read.
     """
-    old = [
-        copy.key
-        for copy in list_copies(store)
-        if now - copy.trashed_at >= older_than and wanted(copy)
-    ]
+
+    def goes(copy: Copy) -> bool:
+        return now - copy.trashed_at >= older_than and wanted(copy)
+
+    if user_id is None:
+        old = [copy.key for copy in list_copies(store) if goes(copy)]
+    else:
+        old = [trashed.key for trashed in list_trash(store, goes, user_id)]
     if old:
         delete_many(store, old)
     return len(old)

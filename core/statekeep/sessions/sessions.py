@@ -541,23 +541,31 @@ class Sessions:
             self._emitter.emit(SessionRestored, session.id, session.user_id, version)
             return session
 
-    def list_trash(self) -> Sequence[Trashed]:
-        """List the sessions in the trash, the newest first. Reads every copy."""
+    @checked
+    def list_trash(self, *, user_id: str | None = None) -> Sequence[Trashed]:
+        """List the sessions in the trash, the newest first. Reads every copy.
+
+        Args:
+            user_id: Only those of this user; what cannot be read is nobody's.
+        """
         with self._emitter.operation("list_trash"):
-            return list_trash(self._store, is_of_session)
+            return list_trash(self._store, is_of_session, user_id)
 
     @checked
-    def empty_trash(self, *, older_than: timedelta = timedelta(0)) -> int:
+    def empty_trash(
+        self, *, older_than: timedelta = timedelta(0), user_id: str | None = None
+    ) -> int:
         """Delete for good the sessions in the trash.
 
         Args:
             older_than: Only what has been there for so long, by the store's clock.
+            user_id: Only what belongs to this user; then the copies are read.
 
         Returns:
             How many copies were deleted.
         """
         with self._emitter.operation("empty_trash"):
-            return self._pruner.empty_trash(older_than, is_of_session)
+            return self._pruner.empty_trash(older_than, is_of_session, user_id)
 
     @checked
     def list(

@@ -18,6 +18,7 @@ from statekeep.store.powers import (
     SupportsGetMany,
     SupportsInitialize,
     SupportsInspect,
+    SupportsRemains,
     SupportsSurvey,
     SupportsSweep,
     SupportsVacuum,
@@ -27,6 +28,7 @@ from statekeep.store.powers import (
     initialize,
     inspect,
     power,
+    remains,
     sweep,
     vacuum,
 )
@@ -88,6 +90,7 @@ __all__ = [
     "SupportsInitialize",
     "SupportsInspect",
     "SupportsQuery",
+    "SupportsRemains",
     "SupportsSurvey",
     "SupportsSweep",
     "SupportsVacuum",
@@ -105,6 +108,7 @@ __all__ = [
     "inspect",
     "is_key",
     "power",
+    "remains",
     "sweep",
     "vacuum",
 ]

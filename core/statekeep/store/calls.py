@@ -309,6 +309,7 @@ _GUARDS: Final[dict[str, Callable[[Member], Member]]] = {
     "initialize": _guard_upkeep,
     "inspect": _guard_inspect,
     "put": _guard_put,
+    "remains": _guard_upkeep,
     "repair": _guard_repair,
     "scan": _guard_scan,
     "survey": _guard_survey,

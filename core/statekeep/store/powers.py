@@ -46,6 +46,7 @@ __all__ = [
     "SupportsInitialize",
     "SupportsInspect",
     "SupportsQuery",
+    "SupportsRemains",
     "SupportsSurvey",
     "SupportsSweep",
     "SupportsVacuum",
@@ -56,6 +57,7 @@ __all__ = [
     "inspect",
     "methods_of",
     "power",
+    "remains",
     "sweep",
     "vacuum",
 ]
@@ -180,6 +182,15 @@ class SupportsInitialize(Protocol):
 
     def initialize(self) -> None:
         """See the function `initialize`."""
+        ...
+
+
+@runtime_checkable
+class SupportsRemains(Protocol):
+    """A store that keeps, out of reach of what reads it, some of what was deleted."""
+
+    def remains(self) -> Sequence[str]:
+        """See the function `remains`."""
         ...
 
 
@@ -313,7 +324,7 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
         store: Any store.
         protocol: `SupportsAppend`, `SupportsGetMany`, `SupportsDeleteMany`, `SupportsDeleteSeen`,
             `SupportsInitialize`, `SupportsSurvey`, `SupportsSweep`, `SupportsInspect`,
-            `SupportsQuery` or `SupportsVacuum`.
+            `SupportsQuery`, `SupportsRemains` or `SupportsVacuum`.
 
     Raises:
         TypeError: It is no store.
@@ -457,6 +468,20 @@ def initialize(store: StateStore) -> bool:
         return False
     able.initialize()
     return True
+
+
+def remains(store: StateStore) -> tuple[str, ...]:
+    """Say what a store may keep of what was deleted, where only its administrator can delete it.
+
+    Args:
+        store: Whose.
+
+    Returns:
+        Sentences for a person; none of a store that keeps nothing. Backups that others make of a
+        store it knows nothing of.
+    """
+    able = power(store, SupportsRemains)
+    return tuple(able.remains()) if able else ()
 
 
 def vacuum(store: StateStore) -> None:

@@ -19,6 +19,7 @@ from statekeep.store.powers import (
     SupportsInitialize,
     SupportsInspect,
     SupportsQuery,
+    SupportsRemains,
     SupportsSurvey,
     SupportsSweep,
     SupportsVacuum,
@@ -27,7 +28,7 @@ from statekeep.store.powers import (
 from statekeep.store.protocol import ANY, Blob, Capabilities, Entry, Expect, ExpectSeen, StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
     from statekeep.store.powers import Anomaly, Seen, Survey
@@ -42,6 +43,7 @@ P = TypeVar("P")
 _POWERS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     SupportsInitialize: (),
     SupportsInspect: (),
+    SupportsRemains: (),
     SupportsSweep: (),
     SupportsVacuum: (),
     **powers.FASTER,
@@ -205,6 +207,10 @@ class StoreWrapper(StateStore):
     def initialize(self) -> None:
         """See `SupportsInitialize`."""
         powers.initialize(self._inner)
+
+    def remains(self) -> Sequence[str]:
+        """See `SupportsRemains`."""
+        return powers.remains(self._inner)
 
     def vacuum(self) -> None:
         """See `SupportsVacuum`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from statekeep.doctor import Diagnosis, Finding, RepairReport
     from statekeep.documents import DocumentInfo
+    from statekeep.erasure import ErasurePlan, ErasureReport, ErasureVictim, Mention
     from statekeep.format.record import Problem
     from statekeep.format.session import Session
     from statekeep.format.summary import Summary
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "diagnosis",
     "documents",
+    "erasure_plan",
+    "erasure_report",
     "head",
     "journals",
     "listing",
@@ -198,6 +201,35 @@ def statistics(value: Statistics) -> dict[str, Any]:
     }
 
 
+def erasure_plan(plan: ErasurePlan) -> dict[str, Any]:
+    """What an erasure would do."""
+    return {
+        "would_erase": _erasure_victims(plan.victims),
+        "problems": _problems(plan.problems),
+        "mentions": _mentions(plan.mentions),
+        "remains": [*plan.remains],
+        "unnamed": plan.unnamed,
+    }
+
+
+def erasure_report(report: ErasureReport) -> dict[str, Any]:
+    """What an erasure did, and what is left."""
+    return {
+        "erased": _erasure_victims(report.erased),
+        "skipped": _erasure_victims(report.skipped),
+        "failed": [
+            {"key": each.victim and each.victim.key, "error": str(each.error)}
+            for each in report.failed
+        ],
+        "left": _erasure_victims(report.left),
+        "problems": _problems(report.problems),
+        "mentions": _mentions(report.mentions),
+        "remains": [*report.remains],
+        "unnamed": report.unnamed,
+        "complete": report.complete,
+    }
+
+
 def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:
     """What is installed."""
     return [asdict(each) for each in values]
@@ -250,6 +282,17 @@ def _problems(problems: Iterable[Problem]) -> list[dict[str, Any]]:
 
 def _victims(victims: Iterable[PlannedVictim]) -> list[dict[str, str]]:
     return [{"id": each.summary.id, "reason": each.reason} for each in victims]
+
+
+def _erasure_victims(victims: Iterable[ErasureVictim]) -> list[dict[str, Any]]:
+    return [
+        {"kind": each.kind, "key": each.key, "size": each.size, "reason": each.reason}
+        for each in victims
+    ]
+
+
+def _mentions(mentions: Iterable[Mention]) -> list[dict[str, str]]:
+    return [asdict(each) for each in mentions]
 
 
 def _failures(failures: Iterable[PruneFailure]) -> list[dict[str, str]]:

@@ -1,0 +1,321 @@
+"""Finding what is a user's: what an erasure plans by, and what verifies it afterwards.
+
+Heads are read where they live, in the trash, in quarantine and where they live again, as the sweep
+does, so that none is missed which is moved meanwhile. A journal's segments and attachments lie
+below its uid, which a fork does not share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+from statekeep.erasure.owners import claimed_users, find_in_key, finder, owner_of, uid_in
+from statekeep.erasure.types import ErasureVictim, Mention, VictimKind
+from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.format.record import Problem
+from statekeep.retention.sweeping import is_swept
+from statekeep.store.keys import (
+    ATTACHMENTS,
+    BLOBS,
+    CACHE,
+    JOURNALS,
+    QUARANTINE,
+    RESERVED,
+    SESSIONS,
+    TRASH,
+    is_journal_key,
+    is_session_key,
+    parse_document_key,
+)
+from statekeep.store.powers import get_many
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from statekeep.store.protocol import Blob, Entry, StateStore
+
+__all__ = ["Found", "look", "ordered"]
+
+_LIVE: Final = (JOURNALS, SESSIONS)
+_ORDER: Final = (*_LIVE, TRASH, QUARANTINE, *_LIVE)
+_RANK: Final[dict[VictimKind, int]] = {
+    "session": 0,
+    "journal": 0,
+    "document": 1,
+    "blob": 1,
+    "trashed": 2,
+    "quarantined": 2,
+    "segment": 3,
+    "attachment": 3,
+    "index": 4,
+}
+"""What is listed first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What of a user's there is.
+
+    Attributes:
+        victims: As `ordered` gives them.
+        problems: By key.
+        mentions: By key.
+        unnamed: How many segments and attachments belong to no journal.
+    """
+
+    victims: tuple[ErasureVictim, ...]
+    problems: tuple[Problem, ...]
+    mentions: tuple[Mention, ...]
+    unnamed: int
+
+
+def ordered(victims: Iterable[ErasureVictim]) -> tuple[ErasureVictim, ...]:
+    """Victims as they are listed: by what they are, then by key."""
+    return tuple(sorted(victims, key=lambda each: (_RANK[each.kind], each.key)))
+
+
+def look(
+    store: StateStore,
+    user_id: str,
+    patterns: Iterable[str],
+    *,
+    everything: bool = False,
+    uids: Collection[str] = (),
+) -> Found:
+    """Look for what is a user's. Changes nothing.
+
+    Args:
+        store: Where.
+        user_id: The user.
+        patterns: Which documents and blobs are the user's, too.
+        everything: Whether to look for the id also in documents, blobs, segments and attachments.
+        uids: Those of journals that were the user's, whose heads may be gone by now.
+
+    Raises:
+        UnavailableError, AccessDeniedError: The store did not answer, or refused.
+    """
+    search = _Search(store, user_id, tuple(patterns), {*uids})
+    search.read_heads()
+    search.settle_older_states()
+    search.read_rest(everything=everything)
+    return search.found()
+
+
+class _Search:
+    """What was found so far.
+
+    Args:
+        store: Where to look.
+        user_id: The user.
+        patterns: Which documents and blobs are the user's, too.
+        uids: Of the user's journals, as far as they are known.
+    """
+
+    def __init__(
+        self, store: StateStore, user_id: str, patterns: tuple[str, ...], uids: set[str]
+    ) -> None:
+        self._store = store
+        self._user_id = user_id
+        self._patterns = patterns
+        self._has_id = finder(user_id)
+        self._uids = uids
+        self._others: set[str] = set()  # the uids of heads that stay
+        self._older: list[ErasureVictim] = []  # heads of nobody in the trash and in quarantine
+        self._victims: dict[str, ErasureVictim] = {}
+        self._problems: dict[str, Problem] = {}
+        self._mentions: dict[str, Mention] = {}
+        self._unnamed: set[str] = set()
+
+    def read_heads(self) -> None:
+        """Read whatever may be a session or a journal, or was one."""
+        seen: dict[str, str | None] = {}
+        for place, prefix in enumerate(_ORDER):
+            there: set[str] = set()
+            keys: dict[str, None] = {}
+            for entry in self._store.scan(prefix):
+                if not _is_read_as_head(entry.key):
+                    continue
+                there.add(entry.key)
+                if entry.fingerprint is None or seen.get(entry.key) != entry.fingerprint:
+                    keys[entry.key] = None
+            if prefix in _ORDER[:place]:
+                self._forget_moved(prefix, there)
+            for key, blob in get_many(self._store, keys):
+                self._forget(key)
+                if isinstance(blob, StateStoreError):
+                    self._cannot_read(key, blob.message)
+                elif blob is not None:
+                    seen[key] = blob.fingerprint
+                    self._judge(key, blob)
+
+    def _forget_moved(self, prefix: str, there: set[str]) -> None:
+        gone = [key for key in self._victims if _is_below(key, prefix) and key not in there]
+        for key in gone:
+            del self._victims[key]
+
+    def _forget(self, key: str) -> None:
+        self._victims.pop(key, None)
+        self._problems.pop(key, None)
+        self._mentions.pop(key, None)
+
+    def _judge(self, key: str, blob: Blob) -> None:
+        kind = _kind_of(key)
+        if kind == "quarantined" and not _is_read_as_head(_former(key)):
+            if self._is_wanted(_former(key)):
+                self._take(_victim(key, kind, blob, "its name before a repair was asked for"))
+            else:
+                self._mention(key, blob.data)
+            return
+        try:
+            user_id, uid = owner_of(blob.data)
+        except (CorruptDataError, UnsupportedError) as error:
+            self._judge_damaged(key, blob, error.message)
+            return
+        if user_id == self._user_id:
+            self._take(_victim(key, kind, blob, "it belongs to the user", uid))
+            return
+        if uid is not None and user_id is None and _is_below(key, TRASH, QUARANTINE):
+            reason = "it is an earlier state of a journal of the user's"
+            self._older.append(_victim(key, kind, blob, reason, uid))
+        elif uid is not None:
+            self._others.add(uid)
+        self._mention(key, blob.data)
+
+    def _judge_damaged(self, key: str, blob: Blob, why: str) -> None:
+        uid = uid_in(blob.data)
+        if claimed_users(blob.data) == {self._user_id}:
+            reason = f"it cannot be read ({why}), and names the user, and no other"
+            self._take(_victim(key, _kind_of(key), blob, reason, uid))
+            return
+        if uid is not None:
+            self._others.add(uid)
+        self._cannot_read(key, why, blob)
+
+    def _cannot_read(self, key: str, why: str, blob: Blob | None = None) -> None:
+        where = self._place_of_id(key, b"" if blob is None else blob.data)
+        whose = f"the user's id is in {where}" if where else "nobody can say whose it is"
+        version = None if blob is None else blob.version
+        self._problems[key] = Problem(key, version, f"{why}; {whose}, so look yourself")
+
+    def _take(self, victim: ErasureVictim) -> None:
+        self._victims[victim.key] = victim
+        if victim.uid is not None:
+            self._uids.add(victim.uid)
+
+    def _mention(self, key: str, data: bytes) -> None:
+        if where := self._place_of_id(key, data):
+            self._mentions[key] = Mention(key, f"the user's id is in {where}")
+
+    def _place_of_id(self, key: str, data: bytes) -> str | None:
+        if find_in_key(self._has_id, key):
+            return "its key"
+        return "its bytes" if self._has_id(data) else None
+
+    def settle_older_states(self) -> None:
+        """Take the copies of the user's journals from before these were the user's."""
+        for victim in self._older:
+            if victim.uid in self._uids:
+                self._forget(victim.key)
+                self._take(victim)
+            elif victim.uid is not None:
+                self._others.add(victim.uid)
+
+    def read_rest(self, *, everything: bool) -> None:
+        """Look at all the other keys, and at the bytes of those that may tell."""
+        # By key, because a folder that is written while it is scanned may name a file twice.
+        to_read: dict[str, None] = {}
+        for entry in self._store.scan():
+            key = entry.key
+            if _is_read_as_head(key):
+                continue
+            if is_swept(key):
+                self._see_part(entry)
+            elif find_in_key(self._has_id, key):
+                self._mentions[key] = Mention(key, "the user's id is in its key")
+            is_own = _is_below(key, RESERVED) and not is_swept(key)
+            if (everything and key not in self._victims) or is_own or self._is_wanted(key):
+                to_read[key] = None
+        for key, blob in get_many(self._store, to_read):
+            if isinstance(blob, StateStoreError):
+                self._cannot_read(key, blob.message)
+            elif blob is not None:
+                self._judge_rest(key, blob)
+
+    def _see_part(self, entry: Entry) -> None:
+        """Look at the key of a segment or an attachment."""
+        place = entry.key.rpartition("/")[0]
+        uid = place.rpartition("/")[2]
+        if uid not in self._uids:
+            if uid not in self._others:
+                self._unnamed.add(entry.key)
+            return
+        if uid in self._others:
+            reason = (
+                "a head that is not the user's, or cannot be read, may name what lies there; "
+                "a sweep deletes what it does not name"
+            )
+            self._problems[place] = Problem(place, None, reason)
+            return
+        kind: VictimKind = "attachment" if _is_below(place, ATTACHMENTS) else "segment"
+        reason = "it is part of a journal of the user's"
+        self._victims[entry.key] = ErasureVictim(entry.key, kind, entry.size, reason, uid=uid)
+
+    def _judge_rest(self, key: str, blob: Blob) -> None:
+        if self._is_wanted(key):
+            self._forget(key)
+            kind: VictimKind = "blob" if _is_below(key, BLOBS) else "document"
+            self._take(_victim(key, kind, blob, "its name was asked for"))
+        elif _is_below(key, CACHE):
+            if self._place_of_id(key, blob.data):
+                size, reason = len(blob.data), "the user's id is in it; it is made anew"
+                self._victims[key] = ErasureVictim(key, "index", size, reason)
+        else:
+            self._mention(key, blob.data)
+
+    def _is_wanted(self, key: str) -> bool:
+        names = [key]
+        if not _is_below(key, BLOBS):
+            parts = parse_document_key(key)
+            if parts is None or _is_read_as_head(key):
+                return False
+            names.append(f"{parts[0]}/{parts[1]}")
+        return any(fnmatchcase(name, each) for name in names for each in self._patterns)
+
+    def found(self) -> Found:
+        """All of it, in order."""
+        return Found(
+            ordered(self._victims.values()),
+            tuple([self._problems[key] for key in sorted(self._problems)]),
+            tuple([self._mentions[key] for key in sorted(self._mentions)]),
+            len(self._unnamed),
+        )
+
+
+def _victim(
+    key: str, kind: VictimKind, blob: Blob, reason: str, uid: str | None = None
+) -> ErasureVictim:
+    return ErasureVictim(key, kind, len(blob.data), reason, blob.version, blob.fingerprint, uid)
+
+
+def _is_read_as_head(key: str) -> bool:
+    """Whether a session or journal may lie there, or what was one."""
+    return is_session_key(key) or is_journal_key(key) or _is_below(key, TRASH, QUARANTINE)
+
+
+def _kind_of(key: str) -> VictimKind:
+    if _is_below(key, TRASH):
+        return "trashed"
+    if _is_below(key, QUARANTINE):
+        return "quarantined"
+    return "session" if is_session_key(key) else "journal"
+
+
+def _former(key: str) -> str:
+    """Where something in quarantine lay."""
+    return key.split("/", QUARANTINE.count("/") + 2)[-1]
+
+
+def _is_below(key: str, *prefixes: str) -> bool:
+    return key.startswith(tuple([f"{prefix}/" for prefix in prefixes]))
