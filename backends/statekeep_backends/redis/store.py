@@ -38,7 +38,7 @@ from statekeep_backends.redis.records import encode, question
 from statekeep_backends.redis.writes import TORN, Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
     from statekeep.store import Expect, ExpectSeen, Filter, Order, Position, Record, Seen
@@ -49,6 +49,11 @@ __all__ = ["RedisStore"]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+_REMAINS: Final = (
+    "the server's append-only file and snapshots hold what was deleted until BGREWRITEAOF and "
+    "BGSAVE have written them anew; so do their backups"
+)
 
 _PAGE, _LARGE, _FEW = 1000, 100, 50
 _ENOUGH: Final = 16 * 2**20
@@ -208,12 +213,9 @@ class RedisStore(StateStore):
                 return
             low = f"({last.decode()}"
 
-    def remains(self) -> Iterator[str]:
-        """See `SupportsRemains.remains`."""
-        yield (
-            "what the server has written to its append-only file and its snapshots, until "
-            "BGREWRITEAOF and BGSAVE write them anew, and backups of those"
-        )
+    def remains(self) -> Sequence[str]:
+        """See `SupportsRemains`. Sends nothing."""
+        return [_REMAINS]
 
     def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
         """See `SupportsInspect.repair`; of what is found here, nothing has a repair.
