@@ -11,8 +11,6 @@ from statekeep.cli import output
 from statekeep.cli.errors import EXIT_CODES
 from statekeep.cli.options import AsJson, StoreUrl, existing, reading
 from statekeep.config.opening import open_store
-from statekeep.erasure import erase as erase_planned
-from statekeep.erasure import plan_erasure
 from statekeep.errors import CorruptDataError
 from statekeep.views import views
 
@@ -70,14 +68,18 @@ def erase(
 
 
 def _plan(store: StateStore, user: str, documents: list[str] | None) -> ErasurePlan:
+    from statekeep.erasure import plan_erasure  # noqa: PLC0415 - not needed to print the help
+
     with output.waiting("reading the store"):
         return plan_erasure(store, user, documents=documents or ())
 
 
 def _erase(store: StateStore, plan: ErasurePlan, *, everything: bool) -> ErasureReport:
+    from statekeep import erasure  # noqa: PLC0415 - not needed to print the help
+
     with output.bar("erasing", len(plan.victims)) as show:
         verify: Thoroughness = "everything" if everything else "heads"
-        return erase_planned(store, plan, verify=verify, progress=show)
+        return erasure.erase(store, plan, verify=verify, progress=show)
 
 
 def _code(report: ErasureReport) -> int:
