@@ -68,18 +68,18 @@ def erase(
 
 
 def _plan(store: StateStore, user: str, documents: list[str] | None) -> ErasurePlan:
-    from statekeep.erasure import plan_erasure  # noqa: PLC0415 - not always needed
+    from statekeep.erasure import plan_erasure  # noqa: PLC0415 - not needed to print the help
 
     with output.waiting("reading the store"):
         return plan_erasure(store, user, documents=documents or ())
 
 
 def _erase(store: StateStore, plan: ErasurePlan, *, everything: bool) -> ErasureReport:
-    from statekeep.erasure import erase as erase_planned  # noqa: PLC0415 - not always needed
+    from statekeep import erasure  # noqa: PLC0415 - not needed to print the help
 
     with output.bar("erasing", len(plan.victims)) as show:
         verify: Thoroughness = "everything" if everything else "heads"
-        return erase_planned(store, plan, verify=verify, progress=show)
+        return erasure.erase(store, plan, verify=verify, progress=show)
 
 
 def _code(report: ErasureReport) -> int:

@@ -7,7 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from statekeep._arguments import checked
-from statekeep.erasure.looking import Found, look, ordered
+from statekeep.erasure.looking import Found, look
+from statekeep.erasure.places import ordered
 from statekeep.erasure.types import ErasureFailure, ErasurePlan, ErasureReport, ErasureVictim
 from statekeep.errors import ConflictError, StateStoreError
 from statekeep.retention.sweeping import sweep_unnamed

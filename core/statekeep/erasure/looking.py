@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from statekeep.erasure.owners import claimed_users, find_in_key, finder, owner_of, uid_in
+from statekeep.erasure.places import former, is_below, is_read_as_head, kind_of, ordered
 from statekeep.erasure.types import ErasureVictim, Mention, VictimKind
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
 from statekeep.format.record import Problem
@@ -25,8 +26,6 @@ from statekeep.store.keys import (
     RESERVED,
     SESSIONS,
     TRASH,
-    is_journal_key,
-    is_session_key,
     parse_document_key,
 )
 from statekeep.store.powers import get_many
@@ -36,22 +35,10 @@ if TYPE_CHECKING:
 
     from statekeep.store.protocol import Blob, Entry, StateStore
 
-__all__ = ["Found", "look", "ordered"]
+__all__ = ["Found", "look"]
 
 _LIVE: Final = (JOURNALS, SESSIONS)
 _ORDER: Final = (*_LIVE, TRASH, QUARANTINE, *_LIVE)
-_RANK: Final[dict[VictimKind, int]] = {
-    "session": 0,
-    "journal": 0,
-    "document": 1,
-    "blob": 1,
-    "trashed": 2,
-    "quarantined": 2,
-    "segment": 3,
-    "attachment": 3,
-    "index": 4,
-}
-"""What is listed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +56,6 @@ class Found:
     problems: tuple[Problem, ...]
     mentions: tuple[Mention, ...]
     unnamed: int
-
-
-def ordered(victims: Iterable[ErasureVictim]) -> tuple[ErasureVictim, ...]:
-    """Victims as they are listed: by what they are, then by key."""
-    return tuple(sorted(victims, key=lambda each: (_RANK[each.kind], each.key)))
 
 
 def look(
@@ -135,7 +117,7 @@ class _Search:
             there: set[str] = set()
             keys: dict[str, None] = {}
             for entry in self._store.scan(prefix):
-                if not _is_read_as_head(entry.key):
+                if not is_read_as_head(entry.key):
                     continue
                 there.add(entry.key)
                 if entry.fingerprint is None or seen.get(entry.key) != entry.fingerprint:
@@ -151,7 +133,7 @@ class _Search:
                     self._judge(key, blob)
 
     def _forget_moved(self, prefix: str, there: set[str]) -> None:
-        gone = [key for key in self._victims if _is_below(key, prefix) and key not in there]
+        gone = [key for key in self._victims if is_below(key, prefix) and key not in there]
         for key in gone:
             del self._victims[key]
 
@@ -161,9 +143,9 @@ class _Search:
         self._mentions.pop(key, None)
 
     def _judge(self, key: str, blob: Blob) -> None:
-        kind = _kind_of(key)
-        if kind == "quarantined" and not _is_read_as_head(_former(key)):
-            if self._is_wanted(_former(key)):
+        kind = kind_of(key)
+        if kind == "quarantined" and not is_read_as_head(former(key)):
+            if self._is_wanted(former(key)):
                 self._take(_victim(key, kind, blob, "its name before a repair was asked for"))
             else:
                 self._mention(key, blob.data)
@@ -176,7 +158,7 @@ class _Search:
         if user_id == self._user_id:
             self._take(_victim(key, kind, blob, "it belongs to the user", uid))
             return
-        if uid is not None and user_id is None and _is_below(key, TRASH, QUARANTINE):
+        if uid is not None and user_id is None and is_below(key, TRASH, QUARANTINE):
             reason = "it is an earlier state of a journal of the user's"
             self._older.append(_victim(key, kind, blob, reason, uid))
         elif uid is not None:
@@ -187,7 +169,7 @@ class _Search:
         uid = uid_in(blob.data)
         if claimed_users(blob.data) == {self._user_id}:
             reason = f"it cannot be read ({why}), and names the user, and no other"
-            self._take(_victim(key, _kind_of(key), blob, reason, uid))
+            self._take(_victim(key, kind_of(key), blob, reason, uid))
             return
         if uid is not None:
             self._others.add(uid)
@@ -228,13 +210,13 @@ class _Search:
         to_read: dict[str, None] = {}
         for entry in self._store.scan():
             key = entry.key
-            if _is_read_as_head(key):
+            if is_read_as_head(key):
                 continue
             if is_swept(key):
                 self._see_part(entry)
             elif find_in_key(self._has_id, key):
                 self._mentions[key] = Mention(key, "the user's id is in its key")
-            is_own = _is_below(key, RESERVED) and not is_swept(key)
+            is_own = is_below(key, RESERVED) and not is_swept(key)
             if (everything and key not in self._victims) or is_own or self._is_wanted(key):
                 to_read[key] = None
         for key, blob in get_many(self._store, to_read):
@@ -258,16 +240,16 @@ class _Search:
             )
             self._problems[place] = Problem(place, None, reason)
             return
-        kind: VictimKind = "attachment" if _is_below(place, ATTACHMENTS) else "segment"
+        kind: VictimKind = "attachment" if is_below(place, ATTACHMENTS) else "segment"
         reason = "it is part of a journal of the user's"
         self._victims[entry.key] = ErasureVictim(entry.key, kind, entry.size, reason, uid=uid)
 
     def _judge_rest(self, key: str, blob: Blob) -> None:
         if self._is_wanted(key):
             self._forget(key)
-            kind: VictimKind = "blob" if _is_below(key, BLOBS) else "document"
+            kind: VictimKind = "blob" if is_below(key, BLOBS) else "document"
             self._take(_victim(key, kind, blob, "its name was asked for"))
-        elif _is_below(key, CACHE):
+        elif is_below(key, CACHE):
             if self._place_of_id(key, blob.data):
                 size, reason = len(blob.data), "the user's id is in it; it is made anew"
                 self._victims[key] = ErasureVictim(key, "index", size, reason)
@@ -276,9 +258,9 @@ class _Search:
 
     def _is_wanted(self, key: str) -> bool:
         names = [key]
-        if not _is_below(key, BLOBS):
+        if not is_below(key, BLOBS):
             parts = parse_document_key(key)
-            if parts is None or _is_read_as_head(key):
+            if parts is None or is_read_as_head(key):
                 return False
             names.append(f"{parts[0]}/{parts[1]}")
         return any(fnmatchcase(name, each) for name in names for each in self._patterns)
@@ -297,25 +279,3 @@ def _victim(
     key: str, kind: VictimKind, blob: Blob, reason: str, uid: str | None = None
 ) -> ErasureVictim:
     return ErasureVictim(key, kind, len(blob.data), reason, blob.version, blob.fingerprint, uid)
-
-
-def _is_read_as_head(key: str) -> bool:
-    """Whether a session or journal may lie there, or what was one."""
-    return is_session_key(key) or is_journal_key(key) or _is_below(key, TRASH, QUARANTINE)
-
-
-def _kind_of(key: str) -> VictimKind:
-    if _is_below(key, TRASH):
-        return "trashed"
-    if _is_below(key, QUARANTINE):
-        return "quarantined"
-    return "session" if is_session_key(key) else "journal"
-
-
-def _former(key: str) -> str:
-    """Where something in quarantine lay."""
-    return key.split("/", QUARANTINE.count("/") + 2)[-1]
-
-
-def _is_below(key: str, *prefixes: str) -> bool:
-    return key.startswith(tuple([f"{prefix}/" for prefix in prefixes]))
