@@ -6,9 +6,11 @@ import os
 import signal
 from contextlib import suppress
 from datetime import timedelta
+from threading import Timer
 
 from statekeep import NotFoundError, Retention, Session, Sessions, load_pruner, open_store
 from statekeep.events import Event, PruneFinished, SessionDeleted
+from statekeep.transport import copy
 
 
 def _greet(session: Session) -> None:
@@ -66,3 +68,17 @@ def prune_until_killed(location: str, after: int) -> None:
     ):
         sessions.get_or_create("ada", "from a worker that dies")
         sessions.close(timedelta(minutes=1))
+
+
+def copy_until_killed(source: str, target: str, after: int, delay: float) -> None:
+    """Copy, and die so long after so many documents."""
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(done: int, _total: int) -> None:
+        if done >= after:
+            die() if not delay else Timer(delay, die).start()
+
+    with open_store(source) as opened, open_store(target) as other:
+        copy(opened, other, progress=watch)

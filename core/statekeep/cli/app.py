@@ -12,6 +12,7 @@ import typer
 from statekeep import __version__
 from statekeep.cli import (
     conformance,
+    copy,
     demo,
     doctor,
     documents,
@@ -48,6 +49,7 @@ app.add_typer(journals.app, name="journals")
 app.add_typer(documents.app, name="documents")
 app.add_typer(trash.app, name="trash")
 app.command("conformance", cls=Command)(conformance.conformance)
+app.command("copy", cls=Command)(copy.copy)
 app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("init", cls=Command)(init.init)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from statekeep.journals import Head, Loaded
     from statekeep.plugins.loader import PluginInfo
     from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
+    from statekeep.transport import CopyReport
 
 __all__ = [
+    "copy_report",
     "diagnosis",
     "documents",
     "head",
@@ -168,6 +170,29 @@ def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str,
         result["left"] = _findings(report.left)
         result["swept"] = report.swept
     return result
+
+
+def copy_report(value: CopyReport) -> dict[str, Any]:
+    """What became of documents that were copied or imported."""
+    return {
+        **{name: getattr(value, name) for name in _COUNTED},
+        "complete": value.complete,
+        "remarks": [
+            {
+                "key": each.key,
+                "outcome": each.outcome,
+                "reason": each.reason,
+                **({} if each.line is None else {"line": each.line}),
+            }
+            for each in value.remarks
+        ],
+    }
+
+
+_COUNTED = (
+    "source", "target", "dry_run", "copied", "overwritten", "equal", "differing", "newer", "failed",
+    "deleted", "bytes",
+)  # fmt: skip
 
 
 def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:

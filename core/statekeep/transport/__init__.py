@@ -1,0 +1,10 @@
+"""Carrying documents from one store to another, or to a file and back.
+
+Everything goes through the protocol and its powers, so it works between any two stores. How a
+document is written on a condition is the business of `statekeep.store.transfer`, below.
+"""
+
+from statekeep.transport.copying import copy
+from statekeep.transport.reports import CopyRemark, CopyReport
+
+__all__ = ["CopyRemark", "CopyReport", "copy"]

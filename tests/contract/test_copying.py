@@ -1,0 +1,197 @@
+"""Copies between stores: nothing lost, nothing overwritten, heads never before their parts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from statekeep import ANY, Blobs, Documents, Journals, Sessions, StateStore, open_store
+from statekeep.doctor import diagnose
+from statekeep.errors import InvalidKeyError, NotFoundError, UnavailableError
+from statekeep.store import StoreWrapper
+from statekeep.store.keys import ATTACHMENTS, CACHE, SEGMENTS, STAMP
+from statekeep.transport import copy
+from statekeep_backends.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from statekeep.store import Expect, Version
+
+
+def fill(store: StateStore, *, journals: int = 3, sessions: int = 5) -> None:
+    """Write something of everything."""
+    Documents(store).save_markdown("specs/v1", "plan", "# Plan")
+    Blobs(store, "plots").put(b"\x89PNG", "ada", "a.png")
+    in_journals = Sessions(store, form="journal")
+    for n in range(sessions):
+        for kept in (Sessions(store), in_journals):
+            session = kept.get_or_create("ada", f"{'long' * (kept is in_journals)}{n}")
+            session.add_user_message(f"Hello {n}")
+            kept.save(session)
+    for n in range(journals):
+        journal = Journals(store, "support").open("ada", f"{n}")
+        for turn in range(3):  # each leaves for a segment
+            journal.append([{"turn": turn, "text": "x" * 70_000}])
+        journal.attach(b"file", "a.txt")
+
+
+def contents(store: StateStore) -> dict[str, bytes]:
+    """All that a copy brings, unnamed parts included."""
+    found = {}
+    for entry in store.scan():
+        blob = store.get(entry.key)
+        if blob is not None and not entry.key.startswith(CACHE) and entry.key != STAMP:
+            found[entry.key] = blob.data
+    return found
+
+
+def named(found: dict[str, bytes], of: dict[str, bytes]) -> dict[str, bytes]:
+    """What is found, without parts that the other lacks because nobody names them."""
+    return {key: data for key, data in found.items() if key in of or not key.startswith(SEGMENTS)}
+
+
+def assert_same(source: StateStore, target: StateStore) -> None:
+    there = contents(target)
+    assert named(contents(source), there) == there
+    assert diagnose(target).healthy
+
+
+@pytest.fixture
+def target(new_location: Callable[[], str]) -> Iterator[StateStore]:
+    with open_store(new_location()) as store:
+        yield store
+
+
+@pytest.fixture
+def filled() -> StateStore:
+    store = MemoryStore()
+    fill(store)
+    return store
+
+
+class TestACopy:
+    def test_brings_everything_and_then_nothing_more(
+        self, store: StateStore, target: StateStore
+    ) -> None:
+        fill(store, journals=1, sessions=2)
+        seen: list[tuple[int, int]] = []
+        first = copy(store, target, progress=lambda done, total: seen.append((done, total)))
+        assert first.complete
+        assert (first.equal, first.remarks) == (0, ())
+        assert seen[-1] == (7, 7)
+        assert_same(store, target)
+        assert any(key.startswith(ATTACHMENTS) for key in contents(target))
+        assert len(Journals(target, "support").open("ada", "0").read() or ()) == 3
+        again = copy(store, target)
+        assert (again.copied, again.bytes, again.equal) == (0, 0, first.copied)
+        assert first.bytes == sum(map(len, contents(target).values()))
+
+    def test_of_nothing_written_says_what_it_would(
+        self, filled: StateStore, target: StateStore
+    ) -> None:
+        would = copy(filled, target, dry_run=True)
+        assert contents(target) == {}
+        did = copy(filled, target)
+        assert would.dry_run
+        assert (would.copied, would.bytes) == (did.copied, did.bytes)
+
+    def test_of_a_part_brings_what_its_journals_name(
+        self, filled: StateStore, target: StateStore
+    ) -> None:
+        copy(filled, target, prefix="journals/support/ada")
+        there = contents(target)
+        assert {key.split("/")[0] for key in there} == {"journals", ".statekeep"}
+        assert diagnose(target).healthy
+        assert Journals(target, "support").open("ada", "1").head() is not None
+
+    def test_leaves_what_the_target_has(self, filled: StateStore, target: StateStore) -> None:
+        target.put("specs/v1/plan.md", b"another")
+        report = copy(filled, target)
+        assert (report.differing, report.newer, report.failed) == (1, 0, 0)
+        assert [each.key for each in report.remarks] == ["specs/v1/plan.md"]
+        found = target.get("specs/v1/plan.md")
+        assert found is not None
+        assert found.data == b"another"
+
+    def test_overwrites_when_asked_but_nothing_newer(
+        self, filled: StateStore, target: StateStore
+    ) -> None:
+        copy(filled, target)
+        time.sleep(0.01)
+        for store, ids in ((target, ["0", "long0"]), (filled, ["1", "long1"])):
+            for each in ids:
+                Sessions(store).update(each, lambda session: session.add_user_message("More"))
+        filled.put("specs/v1/plan.md", b"older")
+        time.sleep(1.1)  # the grain of some stores' times
+        target.put("specs/v1/plan.md", b"newer")
+        kept = contents(target)
+        report = copy(filled, target, overwrite=True)
+        assert (report.copied, report.overwritten) == (2, 2)
+        assert {each.key for each in report.remarks if each.outcome == "newer"} == {
+            "sessions/0.json", "sessions/long0.json", "specs/v1/plan.md",
+        }  # fmt: skip
+        changed = {key for key, data in contents(target).items() if data != kept.get(key)}
+        assert changed == {"sessions/1.json", "sessions/long1.json"}
+
+    def test_deletes_when_asked(self, filled: StateStore, target: StateStore) -> None:
+        fill(target, journals=1, sessions=1)
+        target.put("specs/v2/plan.md", b"# Another")
+        target.put(STAMP, b"{}")
+        would = copy(filled, target, overwrite=True, delete=True, dry_run=True)
+        report = copy(filled, target, overwrite=True, delete=True)
+        assert would.deleted == report.deleted == 1
+        assert target.get("specs/v2/plan.md") is None
+        assert target.get(STAMP) is not None
+
+    def test_of_nothing_never_deletes(self, filled: StateStore) -> None:
+        before = contents(filled)
+        with pytest.raises(NotFoundError, match="nothing to copy"):
+            copy(MemoryStore(), filled, delete=True)
+        assert contents(filled) == before
+
+    def test_brings_the_trash_when_asked(self, filled: StateStore, target: StateStore) -> None:
+        Journals(filled, "support").open("ada", "1").delete()
+        Sessions(filled).delete("1", trash=True)
+        copy(filled, target)
+        assert Sessions(target).list_trash() == []
+        report = copy(filled, target, include=["trash"])
+        assert report.copied == 1
+        assert len(Sessions(target).list_trash()) == 1
+
+    def test_refuses_wrong_arguments(self, filled: StateStore) -> None:
+        with pytest.raises(InvalidKeyError, match="include="):
+            copy(filled, MemoryStore(), prefix=SEGMENTS)
+        with pytest.raises(ValueError, match="trash and quarantine"):
+            copy(filled, MemoryStore(), include=["cache"])
+        with pytest.raises(ValueError, match="workers"):
+            copy(filled, MemoryStore(), workers=0)
+
+
+class Dying(StoreWrapper):
+    """Dies at a write, before it."""
+
+    def __init__(self, store: StateStore, at: int) -> None:
+        super().__init__(store)
+        self._left = at
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        self._left -= 1
+        if self._left == 0:
+            raise UnavailableError("it died", key=key, store=self, landed="no")
+        return super().put(key, data, expect=expect)
+
+
+def test_a_copy_that_dies_anywhere_leaves_no_half_journal_and_goes_on(filled: StateStore) -> None:
+    number = copy(filled, MemoryStore()).copied
+    for at in range(1, number + 1):
+        target = MemoryStore()
+        with pytest.raises(UnavailableError):
+            copy(filled, Dying(target, at))
+        assert diagnose(target).healthy
+        report = copy(filled, target)
+        assert report.complete
+        assert report.equal >= at - 1
+        assert_same(filled, target)
