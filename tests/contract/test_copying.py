@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,8 @@ from statekeep_backends.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from statekeep.store import Expect, Version
+    from statekeep.journals import Draft
+    from statekeep.store import Blob, Expect, Version
 
 
 def fill(store: StateStore, *, journals: int = 3, sessions: int = 5) -> None:
@@ -195,3 +198,137 @@ def test_a_copy_that_dies_anywhere_leaves_no_half_journal_and_goes_on(filled: St
         assert report.complete
         assert report.equal >= at - 1
         assert_same(filled, target)
+
+
+class Interrupted(StoreWrapper):
+    """Lets others come between: before each read of a part of a journal something happens."""
+
+    def __init__(self, store: StateStore, happens: Callable[[], object]) -> None:
+        super().__init__(store)
+        self._happens = happens
+
+    def get(self, key: str) -> Blob | None:
+        if key.startswith(SEGMENTS):
+            self._happens()
+        return super().get(key)
+
+
+def test_a_journal_that_is_written_anew_is_copied_as_it_then_is(filled: StateStore) -> None:
+    journal = Journals(filled, "support").open("ada", "0")
+    left = [1, 2]
+
+    def forget() -> None:
+        if left:
+            left.pop()
+
+            def change(draft: Draft) -> None:
+                draft.forget = True
+                draft.replace(0, {"redacted": len(left), "text": "y" * 70_000})
+
+            journal.change(change)
+
+    target = MemoryStore()
+    report = copy(Interrupted(filled, forget), target)
+    assert not left
+    assert report.complete
+    assert diagnose(target).healthy
+    assert Journals(target, "support").open("ada", "0").read() == journal.read()
+
+
+def test_a_journal_that_has_lost_a_part_is_reported_and_no_other_is_kept_back(
+    filled: StateStore, target: StateStore
+) -> None:
+    head = Journals(filled, "support").open("ada", "0").head()
+    assert head is not None
+    for entry in [*filled.scan(f"{SEGMENTS}/{head.uid}")]:
+        filled.delete(entry.key)
+    filled.put("journals/support/ada/damaged.jsonl", b'{"statekeep":2,"uid"')
+    filled.put("journals/support/ada/newer.jsonl", b'{"statekeep":9}\n')
+    report = copy(filled, target)
+    assert {each.key for each in report.remarks if each.error} == {
+        "journals/support/ada/0.jsonl",
+        "journals/support/ada/damaged.jsonl",
+        "journals/support/ada/newer.jsonl",
+    }
+    assert diagnose(target).healthy
+    assert Journals(target, "support").open("ada", "1").read() is not None
+
+
+def test_what_a_sweep_takes_before_the_head_comes_is_brought_again(filled: StateStore) -> None:
+    class Sweeping(StoreWrapper):
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            if key.startswith("journals/"):
+                for entry in [*self.inner.scan(SEGMENTS), *self.inner.scan(ATTACHMENTS)]:
+                    if entry.key in found_before and entry.key.split("/")[2].encode() in data:
+                        self.inner.delete(entry.key)
+            return super().put(key, data, expect=expect)
+
+    target = MemoryStore()
+    copy(filled, target, prefix="journals")
+    found_before = {entry.key for entry in target.scan(".statekeep")}
+    for entry in [*target.scan("journals")]:
+        target.delete(entry.key)
+    assert copy(filled, Sweeping(target), workers=1).complete
+    assert diagnose(target).healthy
+    assert len(contents(target)) == len(contents(filled))
+
+
+def test_copies_of_what_others_write_meanwhile_are_whole(
+    store: StateStore, target: StateStore
+) -> None:
+    fill(store, journals=2, sessions=2)
+    done = Event()
+
+    def write() -> None:
+        journal = Journals(store, "support").open("ada", "0")
+        while not done.is_set():
+            journal.append([{"text": "x" * 40_000}])
+            Sessions(store).update("0", lambda session: session.add_user_message("More"))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        for _ in range(3):
+            assert copy(store, target, overwrite=True).complete
+            assert diagnose(target).healthy
+        done.set()
+        writing.result()
+    copy(store, target, overwrite=True)
+    assert Journals(target, "support").open("ada", "0").read() == (
+        Journals(store, "support").open("ada", "0").read()
+    )
+
+
+def test_of_two_who_write_one_document_none_is_overwritten(filled: StateStore) -> None:
+    class Raced(StoreWrapper):
+        """Somebody else is always faster."""
+
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            if not key.startswith(".statekeep"):
+                self.inner.put(key, b"another's")
+            return super().put(key, data, expect=expect)
+
+    target = MemoryStore()
+    report = copy(filled, Raced(target))
+    assert report.differing == 15
+    assert {data for key, data in contents(target).items() if key[0] != "."} == {b"another's"}
+
+
+def test_what_the_target_gives_back_otherwise_is_a_failure(filled: StateStore) -> None:
+    class Lying(StoreWrapper):
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            return super().put(key, data[:-1] if key.endswith(".md") else data, expect=expect)
+
+    report = copy(filled, Lying(MemoryStore()))
+    assert [each.key for each in report.remarks] == ["specs/v1/plan.md"]
+    assert not report.complete
+
+
+def test_a_lost_answer_is_looked_up(filled: StateStore) -> None:
+    class Losing(StoreWrapper):
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            super().put(key, data, expect=expect)
+            raise UnavailableError("no answer", key=key, store=self, landed="unknown")
+
+    target = MemoryStore()
+    assert copy(filled, Losing(target)).complete
+    assert_same(filled, target)

@@ -28,7 +28,7 @@ def fill(store: StateStore, count: int) -> None:
     """Write so many sessions and journals, some of these with segments and attachments."""
     sessions, journals = Sessions(store), Journals(store, "support")
     for n in range(count // 2):
-        session = Session(id=f"s{n}", user_id=f"user{n % 7}")
+        session = Session.new(f"user{n % 7}", f"s{n}")
         session.add_user_message(f"Hello {n}")
         sessions.save(session)
         journal = journals.open(f"user{n % 7}", f"{n}")
