@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from statekeep.doctor import diagnose
 from statekeep.errors import InvalidKeyError, NotFoundError, UnavailableError
 from statekeep.store import StoreWrapper
 from statekeep.store.keys import ATTACHMENTS, CACHE, SEGMENTS, STAMP
-from statekeep.transport import copy
+from statekeep.transport import copy, export_documents, import_documents
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -171,6 +173,73 @@ class TestACopy:
             copy(filled, MemoryStore(), include=["cache"])
         with pytest.raises(ValueError, match="workers"):
             copy(filled, MemoryStore(), workers=0)
+
+
+class TestAnExport:
+    def test_brings_what_a_copy_brings(self, store: StateStore, target: StateStore) -> None:
+        fill(store, journals=1, sessions=2)
+        file = BytesIO()
+        seen: list[int] = []
+        report = export_documents(store, file, progress=lambda done, _: seen.append(done))
+        assert report.complete
+        file.seek(0)
+        would = import_documents(file, target, dry_run=True)
+        assert contents(target) == {}
+        file.seek(0)
+        did = import_documents(file, target, progress=seen.append)
+        assert seen == [7, report.copied]
+        assert (would.copied, did.copied, did.failed) == (report.copied, report.copied, 0)
+        assert_same(store, target)
+        file.seek(0)
+        assert import_documents(file, target).equal == report.copied
+
+    def test_shows_journals_line_by_line(self, filled: StateStore) -> None:
+        file = BytesIO()
+        export_documents(filled, file, prefix="journals")
+        lines = [json.loads(line) for line in file.getvalue().splitlines()]
+        heads = [line["lines"] for line in lines if line.get("key", "").startswith("journals/")]
+        assert [head[0]["statekeep"] for head in heads] == [2, 2, 2]
+        assert any("lines" in line for line in lines if SEGMENTS in line.get("key", ""))
+
+    def test_overwrites_nothing_newer(self, filled: StateStore) -> None:
+        file = BytesIO()
+        target = MemoryStore()
+        export_documents(filled, file)
+        copy(filled, target)
+        Sessions(target).update("0", lambda session: session.add_user_message("More"))
+        for overwrite, outcome in ((False, "differs"), (True, "newer")):
+            file.seek(0)
+            report = import_documents(file, target, overwrite=overwrite)
+            assert [(each.key, each.outcome) for each in report.remarks] == [
+                ("sessions/0.json", outcome)
+            ]
+
+    def test_that_lacks_a_part_brings_no_half_journal(self, filled: StateStore) -> None:
+        file = BytesIO()
+        export_documents(filled, file)
+        lines = file.getvalue().splitlines(keepends=True)
+        lost = next(n for n, line in enumerate(lines) if SEGMENTS.encode() in line)
+        lines[lost] = b"\0" * 20 + b"\n"
+        target = MemoryStore()
+        report = import_documents(BytesIO(b"".join(lines)), target)
+        assert [each.line for each in report.remarks][0] == lost + 1
+        assert report.remarks[1].key.startswith("journals/")
+        assert report.remarks[1].line is not None
+        assert report.failed == 2
+        assert diagnose(target).healthy
+
+    def test_leaves_out_a_journal_that_lacks_a_part(self, filled: StateStore) -> None:
+        head = Journals(filled, "support").open("ada", "0").head()
+        assert head is not None
+        for entry in [*filled.scan(f"{SEGMENTS}/{head.uid}")]:
+            filled.delete(entry.key)
+        file = BytesIO()
+        report = export_documents(filled, file)
+        assert [each.key for each in report.remarks] == ["journals/support/ada/0.jsonl"]
+        target = MemoryStore()
+        file.seek(0)
+        assert import_documents(file, target).complete
+        assert diagnose(target).healthy
 
 
 class Dying(StoreWrapper):

@@ -16,6 +16,7 @@ from statekeep.cli import (
     demo,
     doctor,
     documents,
+    export,
     init,
     journals,
     output,
@@ -52,6 +53,8 @@ app.command("conformance", cls=Command)(conformance.conformance)
 app.command("copy", cls=Command)(copy.copy)
 app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
+app.command("export", cls=Command)(export.export)
+app.command("import", cls=Command)(export.import_)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
 

@@ -16,7 +16,7 @@ from statekeep.views import views
 if TYPE_CHECKING:
     from statekeep.transport import CopyReport
 
-__all__ = ["DryRun", "Include", "Included", "Overwrite", "copy", "show"]
+__all__ = ["DryRun", "Include", "Included", "Overwrite", "Prefix", "copy", "show"]
 
 
 class Included(StrEnum):
@@ -32,6 +32,9 @@ Overwrite = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would be done.")]
 
+Prefix = Annotated[
+    str, typer.Option("--prefix", metavar="PREFIX", help="Only keys below it, such as sessions.")
+]
 Include = Annotated[
     list[Included] | None,
     typer.Option("--include", metavar="WHAT", help="Also the trash, or the quarantine."),
@@ -41,10 +44,7 @@ Include = Annotated[
 def copy(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder or a store's URL.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Another one.")],
-    prefix: Annotated[
-        str,
-        typer.Option("--prefix", metavar="PREFIX", help="Only keys below, such as sessions."),
-    ] = "",
+    prefix: Prefix = "",
     overwrite: Overwrite = False,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete in the target what the source has not.")
@@ -78,20 +78,20 @@ def copy(
             workers=workers,
             progress=progress,
         )
-    show(report, as_json=as_json)
+    show(report, "copied", as_json=as_json)
 
 
-def show(report: CopyReport, *, as_json: bool) -> None:
+def show(report: CopyReport, done: str, *, as_json: bool) -> None:
     """Print what became of the documents, and end with 1 if some could not be copied."""
     if as_json:
         output.print_json(views.copy_report(report))
     else:
-        _print(report)
+        _print(report, done)
     if not report.complete:
         raise typer.Exit(1)
 
 
-def _print(report: CopyReport) -> None:
+def _print(report: CopyReport, done: str) -> None:
     if report.remarks:
         output.print_table(
             ["WHAT", "WHERE", "WHY"],
@@ -108,10 +108,11 @@ def _print(report: CopyReport) -> None:
     if more := left - len(report.remarks):
         output.note(f"and {more} more")
     would = "would be " if report.dry_run else ""
-    said = [f"{report.copied} {would}copied ({output.size(report.bytes)})"]
+    said = [f"{report.copied} {would}{done} ({output.size(report.bytes)})"]
     if report.overwritten:
         said[0] += f", {report.overwritten} of them over others"
-    said.append(f"{report.equal} there already")
+    if report.equal:
+        said.append(f"{report.equal} there already")
     if kept := report.differing + report.newer:
         said.append(f"{kept} kept as the target has them")
     if report.deleted:

@@ -5,6 +5,16 @@ document is written on a condition is the business of `statekeep.store.transfer`
 """
 
 from statekeep.transport.copying import copy
+from statekeep.transport.exporting import export_documents
+from statekeep.transport.files import File
+from statekeep.transport.importing import import_documents
 from statekeep.transport.reports import CopyRemark, CopyReport
 
-__all__ = ["CopyRemark", "CopyReport", "copy"]
+__all__ = [
+    "CopyRemark",
+    "CopyReport",
+    "File",
+    "copy",
+    "export_documents",
+    "import_documents",
+]
