@@ -222,7 +222,7 @@ class TestAnExport:
         lines[lost] = b"\0" * 20 + b"\n"
         target = MemoryStore()
         report = import_documents(BytesIO(b"".join(lines)), target)
-        assert [each.line for each in report.remarks][0] == lost + 1
+        assert report.remarks[0].line == lost + 1
         assert report.remarks[1].key.startswith("journals/")
         assert report.remarks[1].line is not None
         assert report.failed == 2

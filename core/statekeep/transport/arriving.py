@@ -25,13 +25,13 @@ from statekeep.journals.segments import is_segment
 from statekeep.store.keys import QUARANTINE, TRASH
 from statekeep.store.powers import power
 from statekeep.store.query import SupportsQuery
+from statekeep.transport.newer import protects, record_at
 from statekeep.transport.reading import collection_at, named_by, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from statekeep.format.journal import SegmentName
-    from statekeep.format.record import HeadRecord
     from statekeep.store.protocol import Blob, Version
     from statekeep.store.transfer import Transfer
     from statekeep.transport.reading import Named
@@ -56,6 +56,11 @@ _COPIES: Final = (f"{TRASH}/", f"{QUARANTINE}/")
 
 class Source(Protocol):
     """Where the parts of journals are read from."""
+
+    @property
+    def parts_came_before(self) -> bool:
+        """Whether they are written before the head comes, so that none is to be had here."""
+        ...
 
     def get(self, key: str) -> Blob | None:
         """Read one document; None if there is none."""
@@ -127,7 +132,7 @@ class Arrivals:
             if not self.overwrite:
                 self.tally.leave(key, "differs", "the target has another document there")
                 return
-            if reason := _protects(key, blob, found):
+            if reason := protects(key, blob, found):
                 self.tally.leave(key, "newer", reason)
                 return
         blob, relied = self._bring_parts(key, blob)
@@ -165,6 +170,8 @@ class Arrivals:
 
     def _bring_named(self, named: Named, *, whole: bool) -> list[str]:
         relied: list[str] = []
+        if self.dry_run and self.source.parts_came_before:
+            return relied  # they would be there by now
         for at, segment in named.keys().items():
             try:
                 if not self._bring_segment(at, segment):
@@ -184,7 +191,8 @@ class Arrivals:
         """Write a segment, unless it is there; say whether it was written."""
         there = self.transfer.store.get(key)
         if there is not None and is_segment(there.data, segment):
-            self.tally.met_equal()
+            if not self.source.parts_came_before:  # else they were counted
+                self.tally.met_equal()
             return False
         blob = self.source.get(key)
         if blob is None or not is_segment(blob.data, segment):
@@ -244,7 +252,7 @@ class Arrivals:
     def _write(self, key: str, blob: Blob, version: Version | None) -> None:
         describe = None
         queried = power(self.transfer.store, SupportsQuery) is not None
-        if queried and (record := _record(key, blob)) is not None:
+        if queried and (record := record_at(key, blob)) is not None:
             # So that the first listing need not read all of them.
             describe = partial(encode_record, record)
         if version is None:
@@ -255,29 +263,3 @@ class Arrivals:
 
 def _may_name(key: str, data: bytes) -> bool:
     return collection_at(key) is not None or (key.startswith(_COPIES) and is_head(data))
-
-
-def _record(key: str, blob: Blob) -> HeadRecord | None:
-    """What a listing needs of a session or journal; None if it is none, or cannot be read."""
-    collection = collection_at(key)
-    if collection is None:
-        return None
-    try:
-        return collection.read(key, blob)
-    except (CorruptDataError, UnsupportedError):
-        return None
-
-
-def _protects(key: str, blob: Blob, found: Blob) -> str | None:
-    """Why a document in the target stays even if others are overwritten; None if it does not."""
-    ours, theirs = _record(key, blob), _record(key, found)
-    if theirs is not None:
-        if ours is None:
-            return "the target's can be read, and the source's cannot"
-        if theirs.updated_at > ours.updated_at:
-            return "the target's was updated later"
-        return None
-    if blob.modified is None or found.modified is None:
-        return None  # nobody can tell
-    is_newer = ours is None and found.modified > blob.modified
-    return "the target's was written later" if is_newer else None

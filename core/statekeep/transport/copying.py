@@ -112,6 +112,7 @@ class _StoreSource(NamedTuple):
     """See `arriving.Source`."""
 
     store: StateStore
+    parts_came_before: bool = False
 
     def get(self, key: str) -> Blob | None:
         return self.store.get(key)

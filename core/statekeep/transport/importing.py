@@ -100,6 +100,8 @@ def import_documents(
 class _NoSource(NamedTuple):
     """See `arriving.Source`: what journals name stands in the file before them."""
 
+    parts_came_before: bool = True
+
     def get(self, _key: str) -> Blob | None:
         return None
 
