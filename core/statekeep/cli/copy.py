@@ -10,7 +10,6 @@ import typer
 from statekeep.cli import output
 from statekeep.cli.options import AsJson, existing, settings_for
 from statekeep.config.opening import open_store
-from statekeep.transport import copy as copy_store
 from statekeep.views import views
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def copy(
 
     A copy that was interrupted goes on when it is begun again.
     """
+    from statekeep.transport import copy as copy_store  # noqa: PLC0415 - not needed for the help
+
     into = settings_for(target)
     with (
         open_store(existing(source)) as opened,

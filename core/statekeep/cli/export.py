@@ -11,7 +11,6 @@ from statekeep.cli import output
 from statekeep.cli.copy import DryRun, Include, Overwrite, Prefix, show
 from statekeep.cli.options import AsJson, StoreUrl, existing, settings_for
 from statekeep.config.opening import open_store
-from statekeep.transport import export_documents, import_documents
 
 __all__ = ["export", "import_"]
 
@@ -37,6 +36,8 @@ def export(
 
     For example: statekeep export state.jsonl.zst
     """
+    from statekeep.transport import export_documents  # noqa: PLC0415 - not needed for the help
+
     if file == "-" and as_json:
         raise typer.BadParameter("--json and the export cannot both go to the standard output")
     with open_store(existing(store)) as opened, output.bar("exporting") as progress:
@@ -70,6 +71,8 @@ def import_(
 
     An import that was interrupted goes on when it is begun again. Damaged lines are reported.
     """
+    from statekeep.transport import import_documents  # noqa: PLC0415 - not needed for the help
+
     settings = settings_for(store)
     with open_store(settings) as opened, output.bar("importing") as progress:
         report = import_documents(

@@ -71,6 +71,7 @@ def import_documents(
     Example:
         >>> from io import BytesIO
         >>> from statekeep import open_store
+        >>> from statekeep.transport import export_documents
         >>> file = BytesIO()
         >>> with open_store("memory:") as store, open_store("memory:") as other:
         ...     version = store.put("specs/plan.md", b"# Plan")
