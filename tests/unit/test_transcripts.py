@@ -211,6 +211,8 @@ def test_all_of_a_folder_are_found_and_named(store: StateStore, path: Path) -> N
         ("-home-ada-work", UUID, "subagents/agent-a1"),
     }
     assert [*transcripts_in(path, "claude-code")] == [path]
+    with pytest.raises(NotFoundError, match="no such folder"):
+        [*transcripts_in(path.with_name("none"), "claude-code")]
 
 
 def test_those_of_codex_go_by_their_session(store: StateStore, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from statekeep.errors import NotFoundError
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
@@ -95,6 +97,11 @@ def transcripts_in(folder: str | os.PathLike[str], kind: TranscriptKind) -> Iter
     Args:
         folder: Where to look; if it is a file, it is the only one.
         kind: Whose.
+
+    Raises:
+        NotFoundError: There is no such folder.
     """
     path = Path(folder).expanduser()
+    if not path.exists():
+        raise NotFoundError("there is no such folder", store=path)
     yield from [path] if path.is_file() else sorted(path.rglob(FORMATS[kind].files))
