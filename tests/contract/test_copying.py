@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -13,7 +14,7 @@ import pytest
 
 from statekeep import ANY, Blobs, Documents, Journals, Sessions, StateStore, open_store
 from statekeep.doctor import diagnose
-from statekeep.errors import InvalidKeyError, NotFoundError, UnavailableError
+from statekeep.errors import InvalidKeyError, NotFoundError, UnavailableError, UnsupportedError
 from statekeep.store import StoreWrapper
 from statekeep.store.keys import ATTACHMENTS, CACHE, SEGMENTS, STAMP
 from statekeep.transport import copy, export_documents, import_documents
@@ -401,3 +402,56 @@ def test_a_lost_answer_is_looked_up(filled: StateStore) -> None:
     target = MemoryStore()
     assert copy(filled, Losing(target)).complete
     assert_same(filled, target)
+
+
+def test_a_key_that_the_target_cannot_hold_keeps_no_other_out(filled: StateStore) -> None:
+    class Narrow(StoreWrapper):
+        def _check(self, key: str) -> None:
+            if key.endswith(".md"):
+                raise InvalidKeyError("too long for this store", key=key, store=self)
+
+        def get(self, key: str) -> Blob | None:
+            self._check(key)
+            return super().get(key)
+
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            self._check(key)
+            return super().put(key, data, expect=expect)
+
+    report = copy(filled, Narrow(MemoryStore()))
+    assert [(each.key, each.reason) for each in report.remarks] == [
+        ("specs/v1/plan.md", "too long for this store")
+    ]
+    assert report.copied == copy(filled, MemoryStore()).copied - 1
+
+
+def test_a_target_without_conditions_is_for_those_who_accept_that(filled: StateStore) -> None:
+    with open_store(f"fsspec+memory://copies-{secrets.token_hex(8)}") as target:
+        with pytest.raises(UnsupportedError, match="last-writer-wins"):
+            copy(filled, target)
+        assert copy(filled, target, dry_run=True).copied
+        assert copy(filled, target, conflicts="last-writer-wins").complete
+        Documents(filled).delete("specs/v1", "plan", kind="md")
+        report = copy(filled, target, conflicts="last-writer-wins", delete=True)
+        assert (report.copied, report.deleted) == (0, 1)
+        assert named(contents(filled), contents(target)) == contents(target)
+
+
+def test_only_the_first_remarks_are_kept_and_all_are_counted(
+    filled: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statekeep.transport.reports._MOST", 3)
+    target = MemoryStore()
+    for entry in [*filled.scan("sessions")]:
+        target.put(entry.key, b"{}")
+    report = copy(filled, target)
+    assert (report.differing, len(report.remarks)) == (10, 3)
+
+
+def test_what_cannot_be_read_never_replaces_what_can(filled: StateStore) -> None:
+    target = MemoryStore()
+    copy(filled, target)
+    filled.put("sessions/0.json", b"{")
+    report = copy(filled, target, overwrite=True)
+    assert [(each.key, each.outcome) for each in report.remarks] == [("sessions/0.json", "newer")]
+    assert "cannot" in report.remarks[0].reason
