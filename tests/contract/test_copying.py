@@ -437,6 +437,15 @@ def test_a_target_without_conditions_is_for_those_who_accept_that(filled: StateS
         assert named(contents(filled), contents(target)) == contents(target)
 
 
+def test_a_target_that_keeps_no_conditions_after_all_ends_the_copy(filled: StateStore) -> None:
+    class Late(StoreWrapper):
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            raise UnsupportedError("no conditions", key=key, store=self, landed="no")
+
+    with pytest.raises(UnsupportedError, match="no conditions"):
+        copy(filled, Late(MemoryStore()))
+
+
 def test_only_the_first_remarks_are_kept_and_all_are_counted(
     filled: StateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

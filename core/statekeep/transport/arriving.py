@@ -47,7 +47,6 @@ _OF_ONE: Final = (
     CorruptDataError,
     InvalidDocumentError,
     InvalidKeyError,
-    UnsupportedError,
 )
 """Errors that are one document's; others are the store's, and end the copy."""
 
@@ -106,6 +105,7 @@ class Arrivals:
         Raises:
             UnavailableError, ClosedError: A store did not answer, or has no room. What was written
                 stays.
+            UnsupportedError: The target keeps no conditions, and found that out now.
         """
         there = read_all(self.transfer.store, [*documents])
         heads: list[str] = []
@@ -121,6 +121,10 @@ class Arrivals:
                 self._settle(key, documents[key], found)
             except ConflictError:
                 self.tally.leave(key, "differs", "it was changed in the target meanwhile")
+            except UnsupportedError as error:
+                if error.store is not None:
+                    raise  # it keeps no conditions after all, and no other document fares better
+                self.tally.fail(key, error)  # of a newer format
             except _OF_ONE as error:
                 self.tally.fail(key, error)
 
