@@ -439,7 +439,7 @@ def test_a_target_without_conditions_is_for_those_who_accept_that(filled: StateS
 
 def test_a_target_that_keeps_no_conditions_after_all_ends_the_copy(filled: StateStore) -> None:
     class Late(StoreWrapper):
-        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:  # noqa: ARG002
             raise UnsupportedError("no conditions", key=key, store=self, landed="no")
 
     with pytest.raises(UnsupportedError, match="no conditions"):
