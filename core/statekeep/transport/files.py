@@ -52,12 +52,11 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
     Raises:
         ConflictError: There is such a file.
         ConfigError: zstd is not installed.
-        UnavailableError, AccessDeniedError, NotFoundError: It cannot be written.
+        UnavailableError, AccessDeniedError, NotFoundError: A path cannot be written.
     """
     if not isinstance(file, str | os.PathLike):
-        with _told(file):
-            yield file
-            file.flush()
+        yield file  # what it raises is its owner's
+        file.flush()
         return
     path = Path(file)
     with _told(path):
