@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import sys
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
+from threading import Timer
 
 from statekeep import NotFoundError, Retention, Session, Sessions, load_pruner, open_store
 from statekeep.events import Event, PruneFinished, SessionDeleted
+from statekeep.transport import copy
+from statekeep_plugins.transcripts import import_transcript
 
 
 def _greet(session: Session) -> None:
@@ -66,3 +72,32 @@ def prune_until_killed(location: str, after: int) -> None:
     ):
         sessions.get_or_create("ada", "from a worker that dies")
         sessions.close(timedelta(minutes=1))
+
+
+def copy_until_killed(source: str, target: str, after: int, delay: float) -> None:
+    """Copy, and die so long after so many documents."""
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(done: int, _total: int) -> None:
+        if done >= after:
+            die() if not delay else Timer(delay, die).start()
+
+    with open_store(source) as opened, open_store(target) as other:
+        copy(opened, other, progress=watch)
+
+
+def import_until_killed(location: str, path: str, lines: int) -> None:
+    """Bring a transcript in, and die after so many lines; say how much memory it took at most."""
+
+    def watch(done: int) -> None:
+        if done >= lines:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with open_store(location) as store:
+        import_transcript(store, path, "claude-code", progress=watch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path(path).with_suffix(".peak").write_text(
+        str(peak * (1 if sys.platform == "darwin" else 1024))
+    )

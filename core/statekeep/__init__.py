@@ -12,8 +12,8 @@ with open_store("./state") as store:
 
 What most programs need is here. The rest is in `statekeep.store` (the protocol, powers, wrappers),
 `statekeep.journals`, `statekeep.retention`, `statekeep.documents`, `statekeep.doctor`,
-`statekeep.events`, `statekeep.errors`, `statekeep.aio`, `statekeep.plugins`, `statekeep.config`,
-`statekeep.timestamps` and `statekeep.testing`. Other modules are internal.
+`statekeep.transport`, `statekeep.events`, `statekeep.errors`, `statekeep.aio`, `statekeep.plugins`,
+`statekeep.config`, `statekeep.timestamps` and `statekeep.testing`. Other modules are internal.
 """
 
 from importlib import import_module
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "aio", "config", "documents", "doctor", "errors", "events", "journals", "plugins",
-        "retention", "store", "testing", "timestamps",
+        "retention", "store", "testing", "timestamps", "transport",
     }  # fmt: skip
 
     # The names are imported when one of them is first asked for, because that takes its time. Ask

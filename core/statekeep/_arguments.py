@@ -7,6 +7,7 @@ checker and for the answer to a wrong call, and nothing is imported for it.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,6 +59,10 @@ def _is_collection(value: object) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes)
 
 
+def _is_file(value: object) -> bool:
+    return isinstance(value, str | os.PathLike) or hasattr(value, "read") or hasattr(value, "write")
+
+
 def _is_anything(value: object) -> bool:  # noqa: ARG001
     return True
 
@@ -79,6 +84,7 @@ _KINDS: Final = {
     "Callable": _Kind("a function", callable),
     "Iterable": _Kind("a collection", _is_collection),
     "Sequence": _Kind("a collection", _is_collection),
+    "File": _Kind("a path or a binary file", _is_file),
     "frozenset": _Kind("a collection", _is_collection),
     "Mapping": _Kind("a dict", _is(Mapping)),
     "Observer": _Kind("a function", callable),

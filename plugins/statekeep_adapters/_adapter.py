@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
@@ -13,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 from statekeep import (
     SKIP,
     ConflictError,
-    InvalidDocumentError,
     Journals,
     open_store,
     repair_text,
 )
 from statekeep.aio.loops import Turns
 from statekeep.aio.threads import Pool, run_to_the_end
-from statekeep.errors import CorruptDataError
-from statekeep.journals.items import plain_item
+from statekeep.journals.items import read_object, storable
 from statekeep.observe.emitter import closed_error
 
 if TYPE_CHECKING:
@@ -88,45 +85,6 @@ def append_objects(
         InvalidDocumentError: One is nothing that JSON holds, or has more than 16 MiB.
     """
     return draft.append([storable(value) for value in objects], keys)
-
-
-def storable(value: Any) -> Any:  # noqa: ANN401
-    """A value as a journal holds it, in the way in which `json` writes it.
-
-    What a journal does not hold goes in as JSON text: half a character, where a text was cut, an
-    integer of more than 64 bits, what is no number, or what lies too deep.
-
-    Raises:
-        InvalidDocumentError: It is nothing that JSON holds.
-    """
-    if isinstance(value, str):
-        return json.dumps(value)  # as text it would be read as JSON
-    try:
-        return plain_item(value)
-    except InvalidDocumentError as error:
-        refused = error
-    try:
-        text = json.dumps(value)
-        read = json.loads(text)
-    except (RecursionError, TypeError, ValueError):
-        raise refused from None
-    with suppress(InvalidDocumentError):
-        return plain_item(read)  # tuples are lists now, and keys are texts
-    return text
-
-
-def read_object(item: Any) -> Any:  # noqa: ANN401
-    """The value that is stored as this item.
-
-    Raises:
-        CorruptDataError: The item is none that `storable` gave.
-    """
-    if not isinstance(item, str):
-        return item
-    try:
-        return json.loads(item)
-    except ValueError as error:
-        raise CorruptDataError(f"an item is no JSON text: {error}") from None
 
 
 def erase(journal: Journal, check: Callable[[Draft], object]) -> None:

@@ -1073,3 +1073,42 @@ def test_progress_is_for_terminals_only(shell: Shell, store_url: str) -> None:
     assert b"reading the sessions" not in said  # it was over before that was worth saying
     again = shell("sessions", "prune", "--store", store_url, "--strategy", "ttl")
     assert again.stderr == ""
+
+
+class TestCopies:
+    def test_go_anywhere_and_say_what_they_did(self, shell: Shell, store_url: str) -> None:
+        copy = ["copy", store_url, "sqlite:other.db"]
+        assert shell(*copy, "--dry-run").stdout.startswith("7 would be copied (")
+        assert not (shell.folder / "other.db").exists()
+        assert shell(*copy).stdout.startswith("7 copied (")
+        assert shell(*copy).stdout == "0 copied (0 B), 7 there already\n"
+        listed = shell("sessions", "list", "--json", "--store", "sqlite:other.db").stdout
+        assert len(json.loads(listed)["sessions"]) == 5
+        with open_store("sqlite:" + str(shell.folder / "other.db")) as store:
+            store.put("specs/v1/plan.md", b"Another")
+            store.put("specs/v1/more.md", b"More")
+        told = shell(*copy)
+        assert re.search(r"differs +specs/v1/plan.md", told.stdout)
+        assert "--overwrite replaces what differs" in told.stderr
+        report = json.loads(shell(*copy, "--delete", "--json").stdout)
+        assert (report["deleted"], report["differing"], report["complete"]) == (1, 1, True)
+        assert report["remarks"][0]["outcome"] == "differs"
+
+    def test_of_what_is_not_there_make_nothing(self, shell: Shell, store_url: str) -> None:
+        for words in (["copy", "./no", "other"], ["export", "a.jsonl", "--store", "./no"]):
+            assert "there is no such folder" in shell(*words, code=3).stderr
+        assert "no" in shell("import", "no.jsonl", "--store", "./other", code=3).stderr
+        assert shell("copy", store_url, "other", "--include", "cache", code=2).stdout == ""
+        assert [each.name for each in shell.folder.iterdir()] == ["state"]
+
+    def test_go_through_a_file_or_a_pipe(self, shell: Shell, store_url: str) -> None:
+        from_it = ["--store", store_url]
+        assert shell("export", "a.jsonl", *from_it).stdout.startswith("7 exported (")
+        assert "there is such a file" in shell("export", "a.jsonl", *from_it, code=4).stderr
+        piped = shell("export", "-", *from_it).stdout
+        assert len(piped.splitlines()) == 9
+        assert shell("import", "a.jsonl", "--store", "b").stdout.startswith("7 imported (")
+        assert "7 there already" in shell("import", "-", "--store", "b", stdin=piped).stdout
+        torn = shell("import", "-", "--store", "c", stdin=piped[:-50], code=1)
+        assert re.search(r"failed +line 9 +it is cut off", torn.stdout)
+        shell("export", "-", "--json", *from_it, code=2)

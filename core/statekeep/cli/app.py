@@ -12,10 +12,12 @@ import typer
 from statekeep import __version__
 from statekeep.cli import (
     conformance,
+    copy,
     demo,
     doctor,
     documents,
     erase,
+    export,
     init,
     journals,
     output,
@@ -50,9 +52,12 @@ app.add_typer(journals.app, name="journals")
 app.add_typer(documents.app, name="documents")
 app.add_typer(trash.app, name="trash")
 app.command("conformance", cls=Command)(conformance.conformance)
+app.command("copy", cls=Command)(copy.copy)
 app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("erase", cls=Command)(erase.erase)
+app.command("export", cls=Command)(export.export)
+app.command("import", cls=Command)(export.import_)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
 app.command("search", cls=Command)(search.search)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -13,7 +15,16 @@ from statekeep.format.values import plain_value, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["check_sizes", "copied", "encoded", "hashed_keys", "plain_item", "size_of"]
+__all__ = [
+    "check_sizes",
+    "copied",
+    "encoded",
+    "hashed_keys",
+    "plain_item",
+    "read_object",
+    "size_of",
+    "storable",
+]
 
 T = TypeVar("T")
 
@@ -30,6 +41,45 @@ def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
     data = encoded(plain_value(value))
     _refuse_large(len(data))
     return orjson.loads(data)  # a copy, for less than copying it
+
+
+def storable(value: Any) -> Any:  # noqa: ANN401
+    """A value as a journal holds it, in the way in which `json` writes it.
+
+    What a journal does not hold goes in as JSON text: half a character, where a text was cut, an
+    integer of more than 64 bits, what is no number, or what lies too deep.
+
+    Raises:
+        InvalidDocumentError: It is nothing that JSON holds.
+    """
+    if isinstance(value, str):
+        return json.dumps(value)  # as text it would be read as JSON
+    try:
+        return plain_item(value)
+    except InvalidDocumentError as error:
+        refused = error
+    try:
+        text = json.dumps(value)
+        read = json.loads(text)
+    except (RecursionError, TypeError, ValueError):
+        raise refused from None
+    with suppress(InvalidDocumentError):
+        return plain_item(read)  # tuples are lists now, and keys are texts
+    return text
+
+
+def read_object(item: Any) -> Any:  # noqa: ANN401
+    """The value that is stored as this item.
+
+    Raises:
+        CorruptDataError: The item is none that `storable` gave.
+    """
+    if not isinstance(item, str):
+        return item
+    try:
+        return json.loads(item)
+    except ValueError as error:
+        raise CorruptDataError(f"an item is no JSON text: {error}") from None
 
 
 def check_sizes(items: Iterable[object]) -> None:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from statekeep.plugins.loader import PluginInfo
     from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
     from statekeep.search import Match, Said, Statistics, Tally
+    from statekeep.transport import CopyReport
 
 __all__ = [
+    "copy_report",
     "diagnosis",
     "documents",
     "erasure_plan",
@@ -228,6 +230,29 @@ def erasure_report(report: ErasureReport) -> dict[str, Any]:
         "unnamed": report.unnamed,
         "complete": report.complete,
     }
+
+
+def copy_report(value: CopyReport) -> dict[str, Any]:
+    """What became of documents that were copied or imported."""
+    return {
+        **{name: getattr(value, name) for name in _COUNTED},
+        "complete": value.complete,
+        "remarks": [
+            {
+                "key": each.key,
+                "outcome": each.outcome,
+                "reason": each.reason,
+                **({} if each.line is None else {"line": each.line}),
+            }
+            for each in value.remarks
+        ],
+    }
+
+
+_COUNTED = (
+    "source", "target", "dry_run", "copied", "overwritten", "equal", "differing", "newer", "failed",
+    "deleted", "bytes",
+)  # fmt: skip
 
 
 def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:

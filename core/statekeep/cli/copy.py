@@ -1,0 +1,125 @@
+"""``statekeep copy``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from statekeep.cli import output
+from statekeep.cli.options import AsJson, existing, settings_for
+from statekeep.config.opening import open_store
+from statekeep.views import views
+
+if TYPE_CHECKING:
+    from statekeep.transport import CopyReport
+
+__all__ = ["DryRun", "Include", "Included", "Overwrite", "Prefix", "copy", "show"]
+
+
+class Included(StrEnum):
+    """What can be copied besides."""
+
+    TRASH = "trash"
+    QUARANTINE = "quarantine"
+
+
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace what differs in the target, but nothing newer."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would be done.")]
+
+Prefix = Annotated[
+    str, typer.Option("--prefix", metavar="PREFIX", help="Only keys below it, such as sessions.")
+]
+Include = Annotated[
+    list[Included] | None,
+    typer.Option("--include", metavar="WHAT", help="Also the trash, or the quarantine."),
+]
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder or a store's URL.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Another one.")],
+    prefix: Prefix = "",
+    overwrite: Overwrite = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete in the target what the source has not.")
+    ] = False,
+    include: Include = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, metavar="N", help="How many threads.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy everything from one store to another; nothing is overwritten or deleted unless asked.
+
+    A copy that was interrupted goes on when it is begun again.
+    """
+    from statekeep.transport import copy as copy_store  # noqa: PLC0415 - not needed for the help
+
+    into = settings_for(target)
+    with (
+        open_store(existing(source)) as opened,
+        open_store(into) as other,
+        output.bar("copying") as progress,
+    ):
+        report = copy_store(
+            opened,
+            other,
+            prefix=prefix,
+            include=include or (),
+            overwrite=overwrite,
+            delete=delete,
+            dry_run=dry_run,
+            conflicts=into.conflicts,
+            workers=workers,
+            progress=progress,
+        )
+    show(report, "copied", as_json=as_json)
+
+
+def show(report: CopyReport, done: str, *, as_json: bool) -> None:
+    """Print what became of the documents, and end with 1 if some could not be copied."""
+    if as_json:
+        output.print_json(views.copy_report(report))
+    else:
+        _print(report, done)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+def _print(report: CopyReport, done: str) -> None:
+    if report.remarks:
+        output.print_table(
+            ["WHAT", "WHERE", "WHY"],
+            (
+                [
+                    each.outcome,
+                    each.key if each.line is None else f"line {each.line} {each.key}".rstrip(),
+                    each.reason,
+                ]
+                for each in report.remarks
+            ),
+        )
+    left = report.differing + report.newer + report.failed
+    if more := left - len(report.remarks):
+        output.note(f"and {more} more")
+    would = "would be " if report.dry_run else ""
+    said = [f"{report.copied} {would}{done} ({output.size(report.bytes)})"]
+    if report.overwritten:
+        said[0] += f", {report.overwritten} of them over others"
+    if report.equal:
+        said.append(f"{report.equal} there already")
+    if kept := report.differing + report.newer:
+        said.append(f"{kept} kept as the target has them")
+    if report.deleted:
+        said.append(f"{report.deleted} {would}deleted")
+    if report.failed:
+        said.append(f"{report.failed} failed")
+    output.print_text(", ".join(said))
+    if report.differing:
+        output.note("--overwrite replaces what differs, unless the target's is newer")

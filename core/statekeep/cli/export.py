@@ -1,0 +1,86 @@
+"""``statekeep export`` and ``statekeep import``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from statekeep.cli import output
+from statekeep.cli.copy import DryRun, Include, Overwrite, Prefix, show
+from statekeep.cli.options import AsJson, StoreUrl, existing, settings_for
+from statekeep.config.opening import open_store
+
+__all__ = ["export", "import_"]
+
+
+def export(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Compressed if its name ends with .zst, as in state.jsonl.zst; '-' is the "
+            "standard output.",
+        ),
+    ],
+    prefix: Prefix = "",
+    include: Include = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+    ] = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything in a store to one file of JSON Lines, which zstd and jq read.
+
+    For example: statekeep export state.jsonl.zst
+    """
+    from statekeep.transport import export_documents  # noqa: PLC0415 - not needed for the help
+
+    if file == "-" and as_json:
+        raise typer.BadParameter("--json and the export cannot both go to the standard output")
+    with open_store(existing(store)) as opened, output.bar("exporting") as progress:
+        report = export_documents(
+            opened,
+            sys.stdout.buffer if file == "-" else file,
+            prefix=prefix,
+            include=include or (),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if file != "-":
+        show(report, "exported", as_json=as_json)
+    elif not report.complete:
+        for each in report.remarks:
+            output.note(f"error: {each.key!r} is left out: {each.reason}", "red")
+        raise typer.Exit(1)
+
+
+def import_(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="What 'export' wrote; '-' is the standard input."),
+    ],
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put into a store what was exported from one; nothing is overwritten unless asked.
+
+    An import that was interrupted goes on when it is begun again. Damaged lines are reported.
+    """
+    from statekeep.transport import import_documents  # noqa: PLC0415 - not needed for the help
+
+    settings = settings_for(store)
+    with open_store(settings) as opened, output.bar("importing") as progress:
+        report = import_documents(
+            sys.stdin.buffer if file == "-" else file,
+            opened,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            conflicts=settings.conflicts,
+            progress=progress,
+        )
+    show(report, "imported", as_json=as_json)

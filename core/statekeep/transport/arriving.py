@@ -1,0 +1,269 @@
+"""Writing documents into a store, so that nothing there is lost and no head comes before its parts.
+
+Copies and imports end here. A run that was killed goes on by beginning again: what is there already
+is found to be equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from statekeep.errors import (
+    AccessDeniedError,
+    ConflictError,
+    CorruptDataError,
+    InvalidDocumentError,
+    InvalidKeyError,
+    StateStoreError,
+    UnsupportedError,
+)
+from statekeep.format.record import encode_record
+from statekeep.format.version import is_head
+from statekeep.journals.segments import is_segment
+from statekeep.store.keys import QUARANTINE, TRASH
+from statekeep.store.powers import power
+from statekeep.store.query import SupportsQuery
+from statekeep.transport.newer import protects, record_at
+from statekeep.transport.reading import collection_at, named_by, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from statekeep.format.journal import SegmentName
+    from statekeep.store.protocol import Blob, Version
+    from statekeep.store.transfer import Transfer
+    from statekeep.transport.reading import Named
+    from statekeep.transport.reports import Tally
+
+__all__ = ["Arrivals", "Source"]
+
+_AGAIN: Final = 5
+"""How often a head is read again that is written anew while it is copied."""
+
+_OF_ONE: Final = (
+    AccessDeniedError,
+    CorruptDataError,
+    InvalidDocumentError,
+    InvalidKeyError,
+)
+"""Errors that are one document's; others are the store's, and end the copy."""
+
+_COPIES: Final = (f"{TRASH}/", f"{QUARANTINE}/")
+
+
+class Source(Protocol):
+    """Where the parts of journals are read from."""
+
+    @property
+    def parts_came_before(self) -> bool:
+        """Whether they are written before the head comes, so that none is to be had here."""
+        ...
+
+    def get(self, key: str) -> Blob | None:
+        """Read one document; None if there is none."""
+        ...
+
+    def attachments(self, uid: str) -> Iterable[str]:
+        """The keys of the attachments of a journal, if they are still to be copied."""
+        ...
+
+
+class _GoneError(CorruptDataError):
+    """What a head names is not in the source, or is something else: perhaps the head is old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Writes documents into a store.
+
+    Attributes:
+        transfer: Writes them.
+        source: Where the parts of journals are read from.
+        tally: Counts what becomes of them.
+        overwrite: Replace what differs in the target and is not newer.
+        dry_run: Write nothing.
+        verify: Read back what was written.
+        run: Does work for each of several, perhaps at once.
+    """
+
+    transfer: Transfer
+    source: Source
+    tally: Tally
+    overwrite: bool
+    dry_run: bool
+    verify: bool
+    run: Callable[[Callable[[str], None], Iterable[str]], None]
+
+    def settle(self, documents: Mapping[str, Blob]) -> None:
+        """Write documents, the heads of journals last.
+
+        Args:
+            documents: As many as may be in memory.
+
+        Raises:
+            UnavailableError, ClosedError: A store did not answer, or has no room. What was written
+                stays.
+            UnsupportedError: The target keeps no conditions, and found that out now.
+        """
+        there = read_all(self.transfer.store, [*documents])
+        heads: list[str] = []
+        others: list[str] = []
+        for key, blob in documents.items():
+            (heads if _may_name(key, blob.data) else others).append(key)
+
+        def settle_one(key: str) -> None:
+            found = there.pop(key)
+            try:
+                if isinstance(found, StateStoreError):
+                    raise found
+                self._settle(key, documents[key], found)
+            except ConflictError:
+                self.tally.leave(key, "differs", "it was changed in the target meanwhile")
+            except UnsupportedError as error:
+                if error.store is not None:
+                    raise  # it keeps no conditions after all, and no other document fares better
+                self.tally.fail(key, error)  # of a newer format
+            except _OF_ONE as error:
+                self.tally.fail(key, error)
+
+        self.run(settle_one, others)
+        self.run(settle_one, heads)
+
+    def _settle(self, key: str, blob: Blob, found: Blob | None) -> None:
+        if found is not None and found.data != blob.data:
+            if not self.overwrite:
+                self.tally.leave(key, "differs", "the target has another document there")
+                return
+            if reason := protects(key, blob, found):
+                self.tally.leave(key, "newer", reason)
+                return
+        blob, relied = self._bring_parts(key, blob)
+        if found is not None and found.data == blob.data:
+            self.tally.met_equal()
+            return
+        self._put(key, blob, found)
+        if relied and not self.dry_run:
+            self._bring_back(relied)
+
+    def _bring_parts(self, key: str, blob: Blob) -> tuple[Blob, list[str]]:
+        """Write what a head names.
+
+        Returns:
+            The head, a newer one if it was written anew meanwhile and its parts are gone, and the
+            parts that were there before.
+
+        Raises:
+            CorruptDataError: They are not all to be had.
+        """
+        for _ in range(_AGAIN):
+            named = named_by(key, blob.data)
+            if named is None:
+                return blob, []
+            try:
+                # What was thrown away need not be whole.
+                return blob, self._bring_named(named, whole=not key.startswith(_COPIES))
+            except _GoneError as error:
+                gone = error
+                now = self.source.get(key)
+                if now is None or now.data == blob.data:
+                    break
+                blob = now
+        raise CorruptDataError(gone.message, key=key)
+
+    def _bring_named(self, named: Named, *, whole: bool) -> list[str]:
+        relied: list[str] = []
+        if self.dry_run and self.source.parts_came_before:
+            return relied  # they would be there by now
+        for at, segment in named.keys().items():
+            try:
+                if not self._bring_segment(at, segment):
+                    relied.append(at)
+            except _GoneError:
+                if whole:
+                    raise
+        if named.attached:
+            for at in self.source.attachments(named.uid):
+                attachment = self.source.get(at)
+                if attachment is not None:
+                    self._settle(at, attachment, self.transfer.store.get(at))
+                    relied.append(at)
+        return relied
+
+    def _bring_segment(self, key: str, segment: SegmentName) -> bool:
+        """Write a segment, unless it is there; say whether it was written."""
+        there = self.transfer.store.get(key)
+        if there is not None and is_segment(there.data, segment):
+            if not self.source.parts_came_before:  # else they were counted
+                self.tally.met_equal()
+            return False
+        blob = self.source.get(key)
+        if blob is None or not is_segment(blob.data, segment):
+            what = "is not there" if blob is None else "is not what it wrote"
+            raise _GoneError(f"a part that it names {what}: {key!r}")
+        if there is not None and not self.overwrite:
+            raise CorruptDataError(
+                f"the target has something else where a part of it belongs, at {key!r}; "
+                "overwrite it, or let the doctor look at the target",
+            )
+        self._put(key, blob, there)
+        return True
+
+    def _bring_back(self, relied: list[str]) -> None:
+        """Look again for parts that were there before the head that names them.
+
+        They belonged to nobody, if they are of a copy that was killed; so a sweep that found them
+        so a day ago may have deleted them just before the head came.
+        """
+        store = self.transfer.store
+        folders = {at.rpartition("/")[0] for at in relied}
+        present = {entry.key for folder in folders for entry in store.scan(folder)}
+        for at in relied:
+            if at not in present and (blob := self.source.get(at)) is not None:
+                self._put(at, blob, None)
+
+    def _put(self, key: str, blob: Blob, found: Blob | None) -> None:
+        """Write a document over what was found, and see that it is there.
+
+        Raises:
+            ConflictError: Something else is there by now; nothing was changed.
+            CorruptDataError: The target gives back something else.
+        """
+        if not self.dry_run:
+            store, data = self.transfer.store, blob.data
+            in_doubt = False
+            try:
+                self._write(key, blob, found.version if found else None)
+            except StateStoreError as error:
+                if error.landed == "no" and not isinstance(error, ConflictError):
+                    raise
+                now = store.get(key)
+                if now is None or now.data != data:
+                    raise
+                in_doubt = True
+            if self.verify and not in_doubt:
+                now = store.get(key)
+                if now is None or now.data != data:
+                    raise CorruptDataError(
+                        "what the target gives back is not what was written: it was changed or "
+                        "deleted at once, or the target is damaged",
+                        key=key,
+                        store=store,
+                    )
+        self.tally.wrote(len(blob.data), over=found is not None)
+
+    def _write(self, key: str, blob: Blob, version: Version | None) -> None:
+        describe = None
+        queried = power(self.transfer.store, SupportsQuery) is not None
+        if queried and (record := record_at(key, blob)) is not None:
+            # So that the first listing need not read all of them.
+            describe = partial(encode_record, record)
+        if version is None:
+            self.transfer.put_new(key, blob.data, describe)
+        else:
+            self.transfer.put_seen(key, blob.data, version, describe)
+
+
+def _may_name(key: str, data: bytes) -> bool:
+    return collection_at(key) is not None or (key.startswith(_COPIES) and is_head(data))

@@ -1,0 +1,158 @@
+"""Copying from one store to another."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from blake3 import blake3
+
+from statekeep._arguments import checked
+from statekeep.errors import NotFoundError, StateStoreError
+from statekeep.store.powers import Seen
+from statekeep.store.transfer import Transfer, refuse_unconditional
+from statekeep.transport.arriving import Arrivals
+from statekeep.transport.reading import attachments_of, batches, check_scope, entries, read_all
+from statekeep.transport.reports import Tally
+from statekeep.transport.working import running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from statekeep.store.protocol import Blob, StateStore
+    from statekeep.store.transfer import ConflictPolicy
+    from statekeep.transport.reports import CopyReport
+
+__all__ = ["copy"]
+
+
+@checked
+def copy(
+    source: StateStore,
+    target: StateStore,
+    *,
+    prefix: str = "",
+    include: Iterable[str] = (),
+    overwrite: bool = False,
+    delete: bool = False,
+    dry_run: bool = False,
+    verify: bool = True,
+    conflicts: ConflictPolicy = "detect",
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> CopyReport:
+    """Copy what is in one store into another, of whatever kind.
+
+    Documents go byte by byte. What the target has already is left as it is: a copy that was
+    interrupted goes on by being called again. A session or journal comes after its segments and
+    attachments, so nobody ever sees half of one in the target. Others may write to both stores
+    meanwhile: each document is copied as it is when its turn comes.
+
+    Args:
+        source: Where they come from; it is only read.
+        target: Where they go.
+        prefix: Only what lies below, such as ``"sessions"`` or ``"journals/support"``.
+        include: ``"trash"``, ``"quarantine"`` or both, which otherwise stay; without a prefix.
+        overwrite: Replace documents in the target that differ, but for newer ones: sessions and
+            journals by when they were updated, others by when they were written.
+        delete: Delete documents in the target which the source has not. The keys of the source,
+            in 100 bytes each, are then in memory.
+        dry_run: Write nothing; say what would be done.
+        verify: Read back what was written, and compare all of it.
+        conflicts: What to do if the target keeps no conditions.
+        workers: How many threads; by default 16 if a store is remote, else one.
+        progress: Called with how many documents are done, and of how many; for that the source is
+            listed once more.
+
+    Returns:
+        What became of the documents. One that cannot be copied does not keep others from it.
+
+    Raises:
+        InvalidKeyError: The prefix is not legal.
+        NotFoundError: There is nothing to copy, and what the target has more was to be deleted.
+        UnsupportedError: The target keeps no conditions, and `conflicts` wants it to.
+        UnavailableError, AccessDeniedError: A store did not answer, has no room, or refused.
+
+    Example:
+        >>> from statekeep import open_store
+        >>> with open_store("memory:") as source, open_store("memory:") as target:
+        ...     version = source.put("specs/plan.md", b"# Plan")
+        ...     copy(source, target).copied, copy(source, target).equal
+        (1, 1)
+    """
+    included = tuple(include)
+    check_scope(prefix, included)
+    if not dry_run:
+        refuse_unconditional(target, conflicts)
+    tally, transfer = Tally(), Transfer(target, conflicts)
+    scan = partial(entries, prefix=prefix, include=included)
+    total = sum(1 for _ in scan(source)) if progress else 0
+    seen: set[int] = set()
+    done = 0
+    with running(workers, source, target) as run:
+        arrivals = Arrivals(transfer, _StoreSource(source), tally, overwrite, dry_run, verify, run)
+        for batch in batches(scan(source)):
+            keys = [entry.key for entry in batch]
+            if delete:
+                seen.update(map(_digest, keys))
+            _copy_batch(source, arrivals, tally, keys)
+            done += len(keys)
+            if progress:
+                progress(done, max(done, total))
+    if delete:
+        if not seen:
+            raise NotFoundError("there is nothing to copy, so nothing was deleted", store=source)
+        for batch in batches(scan(target, heads_first=True)):
+            keys = [entry.key for entry in batch if _digest(entry.key) not in seen]
+            _delete(source, transfer, tally, keys, dry_run=dry_run)
+    return tally.report(source=str(source), target=str(target), dry_run=dry_run)
+
+
+class _StoreSource(NamedTuple):
+    """See `arriving.Source`."""
+
+    store: StateStore
+    parts_came_before: bool = False
+
+    def get(self, key: str) -> Blob | None:
+        return self.store.get(key)
+
+    def attachments(self, uid: str) -> Iterable[str]:
+        return attachments_of(self.store, uid)
+
+
+def _digest(key: str) -> int:
+    return int.from_bytes(blake3(key.encode()).digest(length=8))
+
+
+def _copy_batch(source: StateStore, arrivals: Arrivals, tally: Tally, keys: list[str]) -> None:
+    documents: dict[str, Blob] = {}
+    for key, blob in read_all(source, keys).items():
+        if isinstance(blob, StateStoreError):
+            tally.fail(key, blob)
+        elif blob is not None:  # else deleted since the scan
+            documents[key] = blob
+    arrivals.settle(documents)
+
+
+def _delete(
+    source: StateStore, transfer: Transfer, tally: Tally, keys: list[str], *, dry_run: bool
+) -> None:
+    """Delete documents, each if it is as it is seen now, and the source still has it not."""
+    missing = [key for key, blob in read_all(source, keys).items() if blob is None]
+    doomed: list[Seen] = []
+    for key, blob in read_all(transfer.store, missing).items():
+        if isinstance(blob, StateStoreError):
+            tally.fail(key, blob)
+        elif blob is not None:
+            doomed.append(Seen(key, blob.version, blob.fingerprint))
+    if dry_run:
+        for _ in doomed:
+            tally.removed()
+        return
+    for done in transfer.delete_all_seen(doomed):
+        for key, error in done.items():
+            if error is None:
+                tally.removed()
+            else:
+                tally.fail(key, error)

@@ -1,0 +1,193 @@
+"""Files of lines, plain or in zstd, and what goes wrong with them, as errors of statekeep."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from statekeep.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConflictError,
+    CorruptDataError,
+    NotFoundError,
+    StateStoreError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["File", "Lines", "name_of", "reading", "writing"]
+
+File: TypeAlias = str | os.PathLike[str] | IO[bytes]
+"""A path, or a binary file that is open."""
+
+MAX_LINE: Final = 2**30
+"""Bytes of the longest line that is read."""
+
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_BUFFER: Final = 2**20
+
+
+def name_of(file: File) -> str:
+    """The file as people know it."""
+    if isinstance(file, str | os.PathLike):
+        return os.fspath(file)
+    return str(getattr(file, "name", "a stream"))
+
+
+@contextmanager
+def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Write a file whole, or not at all; in zstd if its name ends with ``.zst``.
+
+    Args:
+        file: A path, or a file that is open, which gets plain lines and stays open.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        ConflictError: There is such a file.
+        ConfigError: zstd is not installed.
+        UnavailableError, AccessDeniedError, NotFoundError: A path cannot be written.
+    """
+    if not isinstance(file, str | os.PathLike):
+        yield file  # what it raises is its owner's
+        file.flush()
+        return
+    path = Path(file)
+    with _told(path):
+        _refuse_existing(path, overwrite=overwrite)
+        zstd = _zstandard() if path.suffix == ".zst" else None
+        part = path.with_name(f"{path.name}.part")
+        try:
+            with part.open("wb") as plain:
+                if zstd is None:
+                    yield plain
+                else:
+                    compressor = zstd.ZstdCompressor(write_checksum=True)
+                    with compressor.stream_writer(plain, closefd=False) as writer:
+                        yield cast("IO[bytes]", writer)
+                plain.flush()
+                os.fsync(plain.fileno())
+            _refuse_existing(path, overwrite=overwrite)
+            part.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+
+
+def _refuse_existing(path: Path, *, overwrite: bool) -> None:
+    if not overwrite and path.exists():
+        raise ConflictError("there is such a file already; nothing was written", store=path)
+
+
+class Lines:
+    """The lines of a file, one in memory at a time.
+
+    Args:
+        stream: The bytes.
+        broken: What it raises if they are damaged.
+    """
+
+    def __init__(self, stream: IO[bytes], broken: tuple[type[Exception], ...]) -> None:
+        self._stream = stream
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[bytes | CorruptDataError]:
+        """Give each line with its end, or why it cannot be read."""
+        try:
+            while line := self._stream.readline(MAX_LINE):
+                if len(line) < MAX_LINE or line.endswith(b"\n"):
+                    yield line
+                    continue
+                yield CorruptDataError(f"it has more than {MAX_LINE} bytes")
+                while (rest := self._stream.readline(_BUFFER)) and not rest.endswith(b"\n"):
+                    pass
+        except self._broken as error:
+            yield CorruptDataError(f"the file is damaged from here on: {error}")
+
+
+@contextmanager
+def reading(file: File) -> Iterator[Lines]:
+    """Read the lines of a file, plain or in zstd, whichever it is.
+
+    Args:
+        file: A path, or a file that is open, which stays open.
+
+    Raises:
+        ConfigError: It is in zstd, and that is not installed.
+        NotFoundError, UnavailableError, AccessDeniedError: It cannot be read.
+    """
+    if not isinstance(file, str | os.PathLike):
+        with _told(file), _lines(file) as lines:
+            yield lines
+        return
+    path = Path(file)
+    with _told(path), path.open("rb") as plain, _lines(plain) as lines:
+        yield lines
+
+
+@contextmanager
+def _lines(raw: IO[bytes]) -> Iterator[Lines]:
+    begun = raw.read(len(_ZSTD))
+    joined = cast("IO[bytes]", io.BufferedReader(_Joined(begun, raw), _BUFFER))
+    if begun != _ZSTD:
+        yield Lines(joined, ())
+        return
+    zstd = _zstandard()
+    reader = zstd.ZstdDecompressor().stream_reader(joined, read_across_frames=True, closefd=False)
+    yield Lines(cast("IO[bytes]", io.BufferedReader(reader, _BUFFER)), (zstd.ZstdError,))
+
+
+class _Joined(io.RawIOBase):
+    """What was read already, and the rest of a file, which is not closed with it."""
+
+    def __init__(self, begun: bytes, rest: IO[bytes]) -> None:
+        self._begun = begun
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - whatever has a buffer
+        found = self._begun[: len(buffer)] or self._rest.read(len(buffer))
+        self._begun = self._begun[len(buffer) :]
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def _zstandard() -> Any:  # noqa: ANN401 - a module that need not be there
+    try:
+        import zstandard  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigError(
+            "zstd is not installed: pip install 'statekeep[export]', or take a file whose name "
+            "ends with .jsonl, which is not compressed"
+        ) from None
+    return zstandard
+
+
+@contextmanager
+def _told(file: File) -> Iterator[None]:
+    """Translate what a file raises; the store's own errors are no `OSError` of a file."""
+    try:
+        yield
+    except StateStoreError:
+        raise
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        kinds: dict[int | None, type[StateStoreError]] = {
+            errno.ENOENT: NotFoundError,
+            errno.EACCES: AccessDeniedError,
+            errno.EPERM: AccessDeniedError,
+            errno.EROFS: AccessDeniedError,
+        }
+        kind = kinds.get(error.errno, UnavailableError)
+        said = error.strerror or str(error)
+        raise kind(f"the file cannot be used: {said}", store=name_of(file)) from error

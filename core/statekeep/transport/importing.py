@@ -1,0 +1,169 @@
+"""Importing what was exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from blake3 import blake3
+
+from statekeep._arguments import checked
+from statekeep.errors import CorruptDataError
+from statekeep.store.transfer import Transfer, refuse_unconditional
+from statekeep.transport.arriving import Arrivals
+from statekeep.transport.files import name_of, reading
+from statekeep.transport.lines import Document, End, Header, decode_line
+from statekeep.transport.reports import Tally
+from statekeep.transport.working import running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from statekeep.store.protocol import Blob, StateStore
+    from statekeep.store.transfer import ConflictPolicy
+    from statekeep.transport.files import File
+    from statekeep.transport.reports import CopyReport
+
+__all__ = ["import_documents"]
+
+_MOST: Final = 64
+_BYTES: Final = 8 * 2**20
+"""Documents that are in memory at a time; a larger one is there with few others."""
+
+
+@checked
+def import_documents(
+    file: File,
+    store: StateStore,
+    *,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    verify: bool = True,
+    conflicts: ConflictPolicy = "detect",
+    workers: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> CopyReport:
+    """Put into a store what `export_documents` wrote to a file.
+
+    What the store has already is left as it is: an import that was interrupted goes on by being
+    called again. A line that is damaged is reported by its number, and does not keep others out;
+    so is a file that ends too soon.
+
+    Args:
+        file: A path, or a binary file that is open; plain or in zstd.
+        store: Where the documents go.
+        overwrite: As for `copy`.
+        dry_run: As for `copy`. That a journal lacks a part is then not seen.
+        verify: As for `copy`.
+        conflicts: As for `copy`.
+        workers: As for `copy`.
+        progress: Called with how many documents are done.
+
+    Returns:
+        What became of the documents. Of one that failed, the remark says the line.
+
+    Raises:
+        CorruptDataError: The file is no export.
+        UnsupportedError: A newer version of statekeep wrote it; or as for `copy`.
+        ConfigError: It is in zstd, which is not installed.
+        NotFoundError, UnavailableError, AccessDeniedError: The file cannot be read, or the store
+            did not answer, has no room, or refused.
+
+    Example:
+        >>> from io import BytesIO
+        >>> from statekeep import open_store
+        >>> from statekeep.transport import export_documents
+        >>> file = BytesIO()
+        >>> with open_store("memory:") as store, open_store("memory:") as other:
+        ...     version = store.put("specs/plan.md", b"# Plan")
+        ...     report = export_documents(store, file)
+        ...     position = file.seek(0)
+        ...     import_documents(file, other).copied
+        1
+    """
+    if not dry_run:
+        refuse_unconditional(store, conflicts)
+    tally = Tally()
+    done = 0
+    with running(workers, store) as run, reading(file) as lines:
+        arrivals = Arrivals(
+            Transfer(store, conflicts), _NoSource(), tally, overwrite, dry_run, verify, run
+        )
+        for batch in _batches(_documents(lines, tally)):
+            arrivals.settle(batch)
+            done += len(batch)
+            for key in batch:
+                tally.lines.pop(key, None)
+            if progress:
+                progress(done)
+    return tally.report(source=name_of(file), target=str(store), dry_run=dry_run)
+
+
+class _NoSource(NamedTuple):
+    """See `arriving.Source`: what journals name stands in the file before them."""
+
+    parts_came_before: bool = True
+
+    def get(self, _key: str) -> Blob | None:
+        return None
+
+    def attachments(self, _uid: str) -> Iterable[str]:
+        return ()
+
+
+def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Iterator[Document]:
+    """Read the documents of a file, and report the lines that hold none.
+
+    Raises:
+        CorruptDataError, UnsupportedError: It is no export, or a newer one.
+    """
+    number = seen = failed = 0
+    total = blake3()
+    ended = False
+    for number, line in enumerate(lines, start=1):
+        try:
+            if isinstance(line, CorruptDataError):
+                raise line
+            read = decode_line(line)
+            if number == 1 and not isinstance(read, Header):
+                raise CorruptDataError("it does not begin as an export does")
+        except CorruptDataError as error:
+            if number == 1:
+                message = f"this is no export of statekeep, or its first line is damaged: {error}"
+                raise CorruptDataError(message) from None
+            failed += 1
+            tally.leave("", "failed", error.message, error, number)
+            total.update(line if isinstance(line, bytes) else b"")
+            continue
+        if isinstance(read, Header):  # of the next, if files were put together
+            total, seen, failed, ended = blake3(), 0, 0, False
+        elif isinstance(read, End):
+            ended = True
+            if not failed and (read.documents, read.blake3) != (seen, total.hexdigest()):
+                _fail(tally, number, f"{read.documents} documents were written, as other lines")
+        else:
+            seen += 1
+            tally.lines[read.key] = number
+            yield read
+        total.update(line)
+    if not number:
+        raise CorruptDataError("the file is empty, and so no export of statekeep")
+    if not ended:
+        _fail(tally, number + 1, "the end of the export is missing; the file was cut off")
+
+
+def _fail(tally: Tally, number: int, reason: str) -> None:
+    tally.leave("", "failed", reason, CorruptDataError(reason), number)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[dict[str, Blob]]:
+    """Divide documents into what may be in memory at a time."""
+    batch: dict[str, Blob] = {}
+    size = 0
+    for key, blob in ((each.key, each.blob) for each in documents):
+        if batch and (len(batch) >= _MOST or size + len(blob.data) > _BYTES or key in batch):
+            yield batch
+            batch, size = {}, 0
+        batch[key] = blob
+        size += len(blob.data)
+    if batch:
+        yield batch

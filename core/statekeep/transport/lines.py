@@ -1,0 +1,183 @@
+"""The lines of an export: a header, a line for each document, and an end that vouches for all.
+
+Each is a JSON object, so that zstd and jq read them. What a document holds is there as JSON
+wherever that gives back the same bytes, else as text or in base64.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from blake3 import blake3
+
+from statekeep.errors import CorruptDataError, UnsupportedError
+from statekeep.retention.sweeping import is_swept
+from statekeep.store.keys import QUARANTINE, RESERVED, TRASH, is_below, is_key
+from statekeep.store.values import Blob, Version
+from statekeep.timestamps import format_timestamp, parse_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Document", "End", "Header", "decode_line", "encode_document", "encode_end", "header"]
+
+_EXPORT: Final = 1
+"""The format; a change of meaning makes it another."""
+
+_PARSED: Final = 16 * 2**20
+"""Bytes of the largest document that is shown as JSON: parsed, it takes ten times as many."""
+
+_FORMS: Final = ("json", "lines", "text", "base64")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A line that holds a document, without a version."""
+
+    key: str
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last line: how many documents there are, and the hash of all lines before."""
+
+    documents: int
+    blake3: str
+
+
+def header(prefix: str, include: Iterable[str]) -> bytes:
+    """Write the first line."""
+    about = {
+        "export": _EXPORT,
+        "created_at": format_timestamp(utc_now()),
+        "prefix": prefix,
+        "include": sorted(include),
+    }
+    return orjson.dumps({"statekeep": about}) + b"\n"
+
+
+def encode_end(documents: int, digest: str) -> bytes:
+    """Write the last line."""
+    return orjson.dumps({"end": {"documents": documents, "blake3": digest}}) + b"\n"
+
+
+def encode_document(key: str, blob: Blob) -> bytes:
+    """Write the line of a document."""
+    modified = None if blob.modified is None else format_timestamp(blob.modified)
+    seal = _hash(key, modified, blob.data)
+    about = orjson.dumps({"key": key, "modified": modified, "blake3": seal})
+    return b"%b,%b}\n" % (about[:-1], _shown(blob.data))
+
+
+def _shown(data: bytes) -> bytes:
+    """The fields that hold some bytes."""
+    if len(data) <= _PARSED and (shown := _as_json(data) or _as_lines(data)):
+        return shown
+    try:
+        text = orjson.dumps(data.decode())
+    except UnicodeDecodeError:
+        text = b""
+    # Control characters take six bytes each.
+    if text and len(text) <= 2 * len(data) + 2:
+        return b'"text":' + text
+    return b'"base64":"%b"' % b64encode(data)
+
+
+def _as_json(data: bytes) -> bytes | None:
+    try:
+        value = orjson.loads(data)
+        compact = orjson.dumps(value)
+        if compact == data:
+            return b'"json":' + data
+        if orjson.dumps(value, option=orjson.OPT_INDENT_2) == data:
+            return b'"indent":2,"json":' + compact
+    except (ValueError, TypeError):  # no JSON, or too deep
+        pass
+    return None
+
+
+def _as_lines(data: bytes) -> bytes | None:
+    if not data.endswith(b"\n"):
+        return None
+    lines = data[:-1].split(b"\n")
+    try:
+        if all(orjson.dumps(orjson.loads(line)) == line for line in lines):
+            return b'"lines":[%b]' % b",".join(lines)
+    except (ValueError, TypeError):
+        pass
+    return None
+
+
+def decode_line(line: bytes) -> Header | Document | End:
+    """Read a line.
+
+    Raises:
+        CorruptDataError: It is damaged, or none of an export.
+        UnsupportedError: A newer version of statekeep wrote the export.
+    """
+    try:
+        fields = orjson.loads(line)
+    except ValueError:
+        raise CorruptDataError(_no_json(line)) from None
+    try:
+        if "key" in fields:
+            return _document(fields)
+        if "end" in fields:
+            return End(int(fields["end"]["documents"]), str(fields["end"]["blake3"]))
+        number = fields["statekeep"]["export"]
+        if type(number) is not int:
+            raise TypeError
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise CorruptDataError("it is no line of an export") from None
+    if number > _EXPORT:
+        raise UnsupportedError(
+            f"the export is in format {number}, and this version of statekeep knows {_EXPORT}; "
+            "upgrade statekeep"
+        )
+    return Header()
+
+
+def _no_json(line: bytes) -> str:
+    if not line.strip(b"\0 \r\n"):
+        return f"it has {len(line)} bytes and no text" + ", all NUL" * (b"\0" in line)
+    return "it is cut off" if not line.endswith(b"\n") else "it is damaged: no JSON"
+
+
+def _document(fields: dict[str, Any]) -> Document:
+    key, modified = fields["key"], fields["modified"]
+    (form,) = [each for each in _FORMS if each in fields]
+    value = fields[form]
+    if form == "json":
+        indent = orjson.OPT_INDENT_2 if fields.get("indent") == 2 else None
+        data = orjson.dumps(value, option=indent)
+    elif form == "lines":
+        data = b"".join([orjson.dumps(each) + b"\n" for each in value])
+    else:
+        data = value.encode() if form == "text" else b64decode(value, validate=True)
+    if _hash(key, modified, data) != fields["blake3"]:
+        raise CorruptDataError(f"it is damaged: not what its hash says, and perhaps {key!r:.300}")
+    if type(key) is not str or not is_key(key) or not _belongs(key):
+        raise CorruptDataError(f"no export holds such a key: {key!r:.300}")
+    when = None if modified is None else parse_timestamp(modified)
+    return Document(key, Blob(data, Version(""), when))
+
+
+def _belongs(key: str) -> bool:
+    if not is_below(key, RESERVED):
+        return True
+    return is_swept(key) or key.startswith((f"{TRASH}/", f"{QUARANTINE}/"))
+
+
+def _hash(key: str, modified: str | None, data: bytes) -> str:
+    """Vouches for a line, which is read before the end that vouches for all."""
+    seal = blake3(f"{key}\0{modified or ''}\0".encode())
+    return seal.update(data).hexdigest(length=16)

@@ -1,0 +1,206 @@
+"""What there is to copy, in which order, and what a head cannot do without."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from statekeep.errors import (
+    AccessDeniedError,
+    CorruptDataError,
+    InvalidKeyError,
+    StateStoreError,
+    UnsupportedError,
+)
+from statekeep.format.journal import decode_head
+from statekeep.format.version import has_format, is_head
+from statekeep.heads.collection import SESSION_HEADS
+from statekeep.heads.journals import journal_heads
+from statekeep.store.keys import (
+    ATTACHMENTS,
+    JOURNALS,
+    QUARANTINE,
+    RESERVED,
+    SESSIONS,
+    TRASH,
+    check_prefix,
+    is_below,
+    is_journal_key,
+    is_session_key,
+    segment_key,
+)
+from statekeep.store.powers import get_many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from statekeep.format.journal import SegmentName
+    from statekeep.heads.collection import Collection
+    from statekeep.store.protocol import Blob, Entry, StateStore
+
+__all__ = [
+    "INCLUDED",
+    "Named",
+    "attachments_of",
+    "batches",
+    "check_scope",
+    "collection_at",
+    "entries",
+    "named_by",
+    "read_all",
+]
+
+INCLUDED: Final = {"trash": TRASH, "quarantine": QUARANTINE}
+"""What is copied only if it is asked for, and where it lies."""
+
+_HEADS: Final = (JOURNALS, SESSIONS)
+_MOST: Final = 64
+_BYTES: Final = 8 * 2**20
+"""Documents that are in memory at a time; a larger one is there alone."""
+
+
+class Named(NamedTuple):
+    """What the head of a journal names.
+
+    Attributes:
+        uid: The journal's.
+        segments: Its segments.
+        attached: Whether it has attachments.
+    """
+
+    uid: str
+    segments: tuple[SegmentName, ...]
+    attached: bool
+
+    def keys(self) -> dict[str, SegmentName]:
+        """The segments by their keys."""
+        return {segment_key(self.uid, segment.name): segment for segment in self.segments}
+
+
+def check_scope(prefix: str, include: Iterable[str]) -> None:
+    """Refuse what cannot be copied.
+
+    Raises:
+        InvalidKeyError: The prefix is not legal, or lies where statekeep keeps its own.
+        ValueError: Something else than the trash and the quarantine is to be included.
+    """
+    check_prefix(prefix)
+    if unknown := sorted({*include} - INCLUDED.keys()):
+        raise ValueError(f"include takes {' and '.join(INCLUDED)}, not {unknown[0]!r}")
+    if is_below(prefix, RESERVED):
+        raise InvalidKeyError(
+            f"what lies below {RESERVED!r} goes with the journals that name it; "
+            "for the trash and the quarantine there is include=",
+            key=prefix,
+        )
+
+
+def entries(
+    store: StateStore, prefix: str, include: Iterable[str] = (), *, heads_first: bool = False
+) -> Iterator[Entry]:
+    """Scan what is to be copied: documents and blobs, then what may refer to them, the heads.
+
+    Segments and attachments are not among it: they go along with the heads that name them.
+
+    Args:
+        store: Where it lies.
+        prefix: Only what lies below.
+        include: Of `INCLUDED`.
+        heads_first: The other way round, for those who delete.
+    """
+    places = [INCLUDED[each] for each in sorted(include)] if not prefix else []
+    parts = [
+        _others(store, prefix),
+        *map(store.scan, places),
+        *[store.scan(below) for place in _HEADS if (below := _within(prefix, place)) is not None],
+    ]
+    return chain.from_iterable(reversed(parts) if heads_first else parts)
+
+
+def _others(store: StateStore, prefix: str) -> Iterator[Entry]:
+    if prefix.split("/", maxsplit=1)[0] in _HEADS:
+        return
+    for entry in store.scan(prefix):
+        first = entry.key.split("/", maxsplit=1)[0]
+        if first not in _HEADS and not is_below(first, RESERVED):
+            yield entry
+
+
+def _within(prefix: str, place: str) -> str | None:
+    """What lies below both; None if nothing does."""
+    if not prefix:
+        return place
+    return prefix if prefix == place or prefix.startswith(f"{place}/") else None
+
+
+def batches(found: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Divide what is to be read into what fits into memory at a time."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in found:
+        if batch and (len(batch) >= _MOST or size + entry.size > _BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += entry.size
+    if batch:
+        yield batch
+
+
+def read_all(store: StateStore, keys: Sequence[str]) -> dict[str, Blob | StateStoreError | None]:
+    """Read documents; each error stands for the one that cannot be read.
+
+    Raises:
+        UnavailableError, ClosedError: As `StateStore.get`.
+    """
+    try:
+        return dict(get_many(store, keys))
+    except InvalidKeyError:
+        # One that this store cannot hold shall not keep the others out.
+        return {key: _read(store, key) for key in keys}
+
+
+def _read(store: StateStore, key: str) -> Blob | StateStoreError | None:
+    try:
+        return store.get(key)
+    except (AccessDeniedError, CorruptDataError, InvalidKeyError) as error:
+        return error
+
+
+def collection_at(key: str) -> Collection | None:
+    """The collection whose heads lie there; None if none do."""
+    if is_session_key(key):
+        return SESSION_HEADS
+    if is_journal_key(key):
+        try:
+            return journal_heads(key.split("/")[1])
+        except InvalidKeyError:
+            return None
+    return None
+
+
+def named_by(key: str, data: bytes) -> Named | None:
+    """What a document names; None of one that is no head of a journal.
+
+    Raises:
+        CorruptDataError: It is damaged, so that nobody can tell.
+        UnsupportedError: A newer version of statekeep wrote it.
+    """
+    collection = collection_at(key)
+    is_copy = key.startswith((f"{TRASH}/", f"{QUARANTINE}/")) and is_head(data)
+    if not is_copy and (
+        collection is None or (collection is SESSION_HEADS and not has_format(data))
+    ):
+        return None
+    try:
+        header = decode_head(data).header
+    except (CorruptDataError, UnsupportedError):
+        if is_copy:  # that is why it is there, perhaps
+            return None
+        raise
+    return Named(header.uid, header.segments, header.attached)
+
+
+def attachments_of(store: StateStore, uid: str) -> list[str]:
+    """The keys of the attachments of a journal."""
+    return sorted({entry.key for entry in store.scan(f"{ATTACHMENTS}/{uid}")})

@@ -1,0 +1,107 @@
+"""Where programs keep their transcripts, and what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from statekeep.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+__all__ = ["FORMATS", "Format", "TranscriptKind", "transcripts_in"]
+
+TranscriptKind = Literal["claude-code", "codex"]
+"""Whose transcript it is."""
+
+_TITLE: Final = 80
+_find_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$").search
+
+
+def _name_of_claude(path: Path) -> tuple[str, ...]:
+    """As the Claude Agent SDK names them: of subagents with the path below the session's folder."""
+    stem = path.with_suffix("")
+    for at, part in enumerate(stem.parts):
+        if part == "subagents" and at > 1:
+            return stem.parts[at - 2], stem.parts[at - 1], "/".join(stem.parts[at:])
+    return stem.parent.name, stem.name
+
+
+def _name_of_codex(path: Path) -> tuple[str, ...]:
+    found = _find_id(path.stem)
+    return (found[0] if found else path.stem,)
+
+
+def _key_of_claude(entry: dict[str, Any]) -> str | None:
+    # As the adapter makes them, so that what it sends again is known.
+    uuid = entry.get("uuid")
+    return json.dumps(uuid) if uuid and isinstance(uuid, str) else None
+
+
+def _title_of_claude(entry: dict[str, Any]) -> str | None:
+    if entry.get("type") != "user" or entry.get("isMeta") or entry.get("isSidechain"):
+        return None
+    message = entry.get("message")
+    return _said(message.get("content")) if isinstance(message, dict) else None
+
+
+def _title_of_codex(entry: dict[str, Any]) -> str | None:
+    payload = entry.get("payload", entry)
+    if not isinstance(payload, dict) or payload.get("role") != "user":
+        return None
+    return _said(payload.get("content"))
+
+
+def _said(content: object) -> str | None:
+    """What a person said; what begins with ``<`` was put in by the program."""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part["text"] for part in parts if isinstance(part, dict) and part.get("text")]
+    said = next((text for text in texts if isinstance(text, str) and text[:1] != "<"), "")
+    words = " ".join(said.encode(errors="replace").decode().split())
+    return (words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…") or None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What is particular to a program.
+
+    Attributes:
+        collection: The collection of its journals.
+        files: What its files are called.
+        name: Of a file, the name of its journal.
+        key: Of an entry, what no other has; None if it says nothing of the kind.
+        title: Of an entry, what a person said in it; None if nobody did.
+    """
+
+    collection: str
+    files: str
+    name: Callable[[Path], tuple[str, ...]]
+    key: Callable[[dict[str, Any]], str | None]
+    title: Callable[[dict[str, Any]], str | None]
+
+
+FORMATS: Final[dict[TranscriptKind, Format]] = {
+    "claude-code": Format("claude", "*.jsonl", _name_of_claude, _key_of_claude, _title_of_claude),
+    "codex": Format("codex", "rollout-*.jsonl", _name_of_codex, lambda _: None, _title_of_codex),
+}
+
+
+def transcripts_in(folder: str | os.PathLike[str], kind: TranscriptKind) -> Iterator[Path]:
+    """Find the transcripts below a folder, such as ``~/.claude/projects`` or ``~/.codex/sessions``.
+
+    Args:
+        folder: Where to look; if it is a file, it is the only one.
+        kind: Whose.
+
+    Raises:
+        NotFoundError: There is no such folder.
+    """
+    path = Path(folder).expanduser()
+    if not path.exists():
+        raise NotFoundError("there is no such folder", store=path)
+    yield from [path] if path.is_file() else sorted(path.rglob(FORMATS[kind].files))

@@ -1,0 +1,231 @@
+"""Exports: what comes back is what went, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support import json_values, texts
+
+from statekeep.errors import ConflictError, CorruptDataError, NotFoundError, UnsupportedError
+from statekeep.format.json import encode_json
+from statekeep.store import is_key
+from statekeep.transport import CopyReport, export_documents, import_documents
+from statekeep_backends.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from statekeep import StateStore
+
+OURS = {".statekeep", "sessions", "journals"}
+
+keys = (
+    st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=3)
+    .map("/".join)
+    .filter(is_key)
+    .filter(lambda key: key.casefold().split("/")[0] not in OURS)
+)
+json_lines = st.lists(json_values).map(
+    lambda lines: b"".join(orjson.dumps(e) + b"\n" for e in lines)
+)
+contents = (
+    st.binary()
+    | texts.map(str.encode)
+    | json_values.map(orjson.dumps)
+    | json_values.map(encode_json)
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | json_lines
+)
+
+
+def stored(store: StateStore) -> dict[str, bytes]:
+    return {
+        entry.key: blob.data for entry in store.scan() if (blob := store.get(entry.key)) is not None
+    }
+
+
+def filled(documents: dict[str, bytes]) -> StateStore:
+    store = MemoryStore()
+    for key, data in documents.items():
+        store.put(key, data)
+    return store
+
+
+def exported(documents: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    assert export_documents(filled(documents), file).complete
+    return file.getvalue()
+
+
+def imported(file: bytes) -> tuple[dict[str, bytes], CopyReport]:
+    store = MemoryStore()
+    report = import_documents(io.BytesIO(file), store)
+    return stored(store), report
+
+
+@given(st.dictionaries(keys, contents, max_size=5))
+@settings(max_examples=40)
+@example({"a": b"[" * 300 + b"]" * 300, "b": b"[" * 200 + b"]" * 200, "c": b"[" * 253 + b"]" * 253})
+@example(
+    {"a": b"1.0", "b": b"-0.0", "c": b"1e400", "d": b"18446744073709551616", "e": b'"\\ud800"'}
+)
+@example({"a": b'{"a":1,"a":2}', "b": b"", "c": b"\n", "d": b"\xef\xbb\xbf{}", "e": b"{}\n\n"})
+@example({"a": b"\0" * 100, "b": b"null", "c": b"null\n", "d": b'{"key":1}\n{"end":2}\n'})
+def test_what_comes_back_is_what_went(documents: dict[str, bytes]) -> None:
+    file = exported(documents)
+    back, report = imported(file)
+    assert back == documents
+    assert report.complete
+    assert report.copied == len(documents) == file.count(b"\n") - 2
+    for line in file.splitlines():
+        json.loads(line)
+
+
+DOCUMENTS = {
+    "notes/a.md": "# Ä\n".encode(),
+    "notes/b.json": encode_json({"a": [1, 2.5, None]}),
+    "notes/c.bin": bytes(range(256)),
+    "notes/d.jsonl": b'{"a":1}\n{"a":2}\n',
+}
+FILE = exported(DOCUMENTS)
+
+
+@given(at=st.integers(0, len(FILE) - 1), byte=st.integers(0, 255))
+@settings(max_examples=200)
+def test_whatever_byte_is_changed_nothing_else_comes_back(at: int, byte: int) -> None:
+    damaged = FILE[:at] + bytes([byte]) + FILE[at + 1 :]
+    try:
+        back, report = imported(damaged)
+    except (CorruptDataError, UnsupportedError):
+        assert at <= FILE.index(b"\n")
+        return
+    assert back.items() <= DOCUMENTS.items()
+    is_last = at == len(FILE) - 1 and byte in b" \r\t\n"
+    assert report.complete == (damaged == FILE or is_last)
+    # One line is lost at the most, or two that run into each other.
+    assert len(back) >= len(DOCUMENTS) - 2
+
+
+@given(st.integers(1, len(FILE) - 2))
+def test_wherever_it_is_torn_it_is_said(end: int) -> None:
+    if end <= FILE.index(b"\n") - 1:
+        with pytest.raises(CorruptDataError, match="no export"):
+            imported(FILE[:end])
+        return
+    back, report = imported(FILE[:end])
+    assert not report.complete
+    assert back.items() <= DOCUMENTS.items()
+    assert len(back) >= FILE[:end].count(b"\n") - 1
+
+
+def test_damaged_lines_are_told_by_number() -> None:
+    lines = FILE.splitlines(keepends=True)
+    lines[1] = b"\0" * 50 + b"\n"
+    lines[3] = lines[3][:20] + b"\n"
+    back, report = imported(b"".join(lines))
+    assert len(back) == 2
+    assert [(each.line, each.reason) for each in report.remarks] == [
+        (2, "it has 51 bytes and no text, all NUL"),
+        (4, "it is damaged: no JSON"),
+    ]
+
+
+def test_lines_that_are_missing_are_missed() -> None:
+    lines = FILE.splitlines(keepends=True)
+    del lines[2]
+    back, report = imported(b"".join(lines))
+    assert len(back) == 3
+    assert [each.reason for each in report.remarks] == ["4 documents were written, as other lines"]
+
+
+def test_exports_can_be_put_together() -> None:
+    back, report = imported(FILE + exported({"other.md": b"Other"}))
+    assert report.complete
+    assert back == {**DOCUMENTS, "other.md": b"Other"}
+
+
+@pytest.mark.parametrize("file", [b"", b"{}\n", b"Hello\n", b"[1]\n", b'"key"\n', FILE[1:]])
+def test_what_is_no_export_is_refused(file: bytes) -> None:
+    with pytest.raises(CorruptDataError, match="no export"):
+        imported(file)
+
+
+def test_a_newer_export_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="format 2"):
+        imported(FILE.replace(b'"export":1', b'"export":2', 1))
+
+
+@pytest.mark.parametrize("key", [".statekeep/retention.json", ".statekeep/cache/a.json", "../a"])
+def test_keys_that_no_export_holds_are_refused(key: str) -> None:
+    from statekeep.store import Blob, Version
+    from statekeep.transport.lines import encode_document
+
+    line = encode_document(key, Blob(b"{}", Version(""), None))
+    back, report = imported(FILE.replace(b'{"end"', line + b'{"end"'))
+    assert back == DOCUMENTS
+    assert "no export holds such a key" in report.remarks[0].reason
+
+
+class TestFiles:
+    def test_are_whole_or_not_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "state.jsonl"
+
+        def fail(_done: int, _total: int) -> None:
+            assert [each.name for each in tmp_path.iterdir()] == ["state.jsonl.part"]
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            export_documents(filled(DOCUMENTS), path, progress=fail)
+        assert [*tmp_path.iterdir()] == []
+
+    def test_are_not_overwritten_unless_asked(self, tmp_path: Path) -> None:
+        path = tmp_path / "state.jsonl"
+        path.write_bytes(b"mine")
+        with pytest.raises(ConflictError, match="already"):
+            export_documents(filled(DOCUMENTS), path)
+        assert path.read_bytes() == b"mine"
+        export_documents(filled(DOCUMENTS), str(path), overwrite=True)
+        store = MemoryStore()
+        assert import_documents(path, store).copied == 4
+        assert import_documents(path, store).equal == 4
+
+    def test_that_are_not_there_are_named(self, tmp_path: Path) -> None:
+        for path in (tmp_path / "none.jsonl", tmp_path / "none" / "a.jsonl"):
+            with pytest.raises(NotFoundError, match=r"none.*jsonl"):
+                import_documents(path, MemoryStore())
+        with pytest.raises(NotFoundError, match="none"):
+            export_documents(MemoryStore(), tmp_path / "none" / "a.jsonl")
+        with pytest.raises(TypeError, match="a path or a binary file, not int"):
+            export_documents(MemoryStore(), 5)  # type: ignore[arg-type]
+
+    def test_in_zstd_are_read_by_others_and_by_us(self, tmp_path: Path) -> None:
+        pytest.importorskip("zstandard")
+        path = tmp_path / "state.jsonl.zst"
+        export_documents(filled(DOCUMENTS), path)
+        store = MemoryStore()
+        assert import_documents(path, store).complete
+        assert stored(store) == DOCUMENTS
+        whole = path.read_bytes()
+        assert whole[:4] == b"\x28\xb5\x2f\xfd"
+        if shutil.which("zstd"):
+            told = subprocess.run(["zstd", "-dc", path], capture_output=True, check=True)
+            assert imported(told.stdout)[0] == DOCUMENTS
+        with path.open("rb") as opened:
+            assert import_documents(opened, MemoryStore()).complete
+            assert not opened.closed
+        twice = io.BytesIO(whole + whole)
+        assert import_documents(twice, MemoryStore()).complete
+        for damaged in (whole[:-20], whole[:60] + b"\xff\xff" + whole[62:], whole[:-1] + b"\0"):
+            try:
+                report = import_documents(io.BytesIO(damaged), MemoryStore())
+            except CorruptDataError:
+                continue
+            assert not report.complete
