@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -162,6 +162,7 @@ TYPES: Final[dict[str, set[Any]]] = {
 
 _OF_THE_STORE: Final = ("key", "fingerprint", "version")
 _FIELDS: Final = HeadRecord._fields[len(_OF_THE_STORE) :]
+_values = itemgetter(*_FIELDS)
 _FIRST: Final = to_microseconds(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_microseconds(FOREVER)
 
@@ -303,13 +304,19 @@ def decode_record(row: Row) -> HeadRecord | None:
 
     One that says more, as that of a newer version of statekeep does, is read as well.
     """
-    values: list[Any] = [*map(row.record.get, _FIELDS)]
+    # For each line of a page, so it says the usual case first.
+    try:
+        values = _values(row.record)
+    except KeyError:
+        values = (*map(row.record.get, _FIELDS),)
     if not _fit((*map(type, values),)):
         return None
-    record = HeadRecord(row.key, None, row.version, *values)
-    times = (record.created_at, record.updated_at, record.pinned_until, record.expires_at)
-    if not all(time is None or _FIRST <= time <= _LAST for time in times):
+    record = HeadRecord._make((row.key, None, row.version, *values))
+    if not (_FIRST <= record.created_at <= _LAST and _FIRST <= record.updated_at <= _LAST):
         return None
+    for time in (record.pinned_until, record.expires_at):
+        if time is not None and not _FIRST <= time <= _LAST:
+            return None
     if record.name is None:
         return None if record.user_id is None else record  # a session belongs to a user
     return record if _is_name(record.name) else None
