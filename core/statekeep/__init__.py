@@ -12,8 +12,9 @@ with open_store("./state") as store:
 
 What most programs need is here. The rest is in `statekeep.store` (the protocol, powers, wrappers),
 `statekeep.journals`, `statekeep.retention`, `statekeep.documents`, `statekeep.doctor`,
-`statekeep.transport`, `statekeep.events`, `statekeep.errors`, `statekeep.aio`, `statekeep.plugins`,
-`statekeep.config`, `statekeep.timestamps` and `statekeep.testing`. Other modules are internal.
+`statekeep.search`, `statekeep.erasure`, `statekeep.transport`, `statekeep.events`,
+`statekeep.errors`, `statekeep.aio`, `statekeep.plugins`, `statekeep.config`, `statekeep.timestamps`
+and `statekeep.testing`. Other modules are internal.
 """
 
 from importlib import import_module
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     __all__: list[str]
 else:
     _MODULES = {
-        "aio", "config", "documents", "doctor", "errors", "events", "journals", "plugins",
-        "retention", "store", "testing", "timestamps", "transport",
+        "aio", "config", "documents", "doctor", "erasure", "errors", "events", "journals",
+        "plugins", "retention", "search", "store", "testing", "timestamps", "transport",
     }  # fmt: skip
 
     # The names are imported when one of them is first asked for, because that takes its time. Ask
