@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from statekeep import (
     Documents,
     InvalidKeyError,
     Journals,
+    Session,
     Sessions,
     StateStore,
     StateStoreError,
@@ -348,6 +350,53 @@ def test_an_id_is_found_as_it_is_and_as_json_has_it(user: str) -> None:
         assert find(text.encode()), text
     assert not find(f"x{user}x".encode()) or not user[:1].isalnum()
     assert not find(b"nothing of the kind")
+
+
+class TestWhatIsDamaged:
+    """It is the user's if it says so where sessions and journals say whose they are."""
+
+    def test_and_says_of_somebody_inside_that_he_is_a_user_stays(self, store: StateStore) -> None:
+        session = Session.new("bob", "s")
+        session.set_metadata("customer", {"user_id": "ada"})
+        whole = session.to_json()
+        damaged = re.sub(rb'"user_id": ?"bob"', b"\0", whole)
+        assert damaged != whole
+        store.put("sessions/s.json", damaged)
+        journal = Journals(store, "agents").open("j")
+        journal.append([{"user_id": "ada", "text": "a result"}])
+        key = journal_key("agents", ["j"])
+        blob = store.get(key)
+        assert blob
+        store.put(key, blob.data.replace(b'"uid"', b'"u\0d"', 1))
+        report = erase_user(store, "ada")
+        assert report.erased == ()
+        assert not report.complete
+        assert {each.key for each in report.problems} == {"sessions/s.json", key}
+
+    def test_and_names_the_user_there_goes(self, store: StateStore) -> None:
+        store.put("sessions/s.json", Session.new("ada", "s").to_json()[:-3])
+        assert [each.key for each in erase_user(store, "ada").erased] == ["sessions/s.json"]
+
+    @pytest.mark.parametrize("cut", ["ada", "before ada"])
+    def test_at_its_end_may_have_said_whose_it_is(self, store: StateStore, cut: str) -> None:
+        Journals(store, "agents").open("j", user_id="ada").append(["x"])
+        key = journal_key("agents", ["j"])
+        blob = store.get(key)
+        assert blob
+        header, change = blob.data.split(b"\n", 1)
+        place = change.index(b'"ada"') if cut == "before ada" else len(change) - 5
+        store.put(key, header + b"\n" + change[:place])
+        report = erase_user(store, "ada")
+        assert report.erased == ()
+        assert [each.key for each in report.problems] == [key]
+        assert not report.complete
+
+
+def test_in_a_pattern_only_the_star_is_special(store: StateStore) -> None:
+    for key in ("users/ada [x]/p.md", "users/ada x/p.md", "users/ab/p.md", "users/a?/p.md"):
+        store.put(key, b"x")
+    report = erase_user(store, "ada", documents=["users/ada [x]/*", "users/a?/*"])
+    assert [each.key for each in report.erased] == ["users/a?/p.md", "users/ada [x]/p.md"]
 
 
 def test_the_trash_by_user(store: StateStore) -> None:

@@ -324,6 +324,18 @@ class TestTheTables:
                 store.put("b.md", b"x")
                 assert [each.key for each in store.scan()] == ["b.md"]
 
+    def test_that_are_dropped_under_threads_are_no_damage(
+        self, url: str, name: str, db: psycopg.Connection
+    ) -> None:
+        with open_store(url) as store, ThreadPoolExecutor(4) as pool:
+            for _ in range(5):
+                store.put("a.md", b"x")
+                reads = [pool.submit(store.get, "a.md") for _ in range(40)]
+                db.execute(f"DROP TABLE {name}_documents, {name}_appended".encode())
+                for read in reads:
+                    blob = read.result()
+                    assert blob is None or blob.data == b"x"
+
     def test_need_a_database_in_utf8(self, new_database: Callable[[str], str]) -> None:
         url = new_database("TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'")
         with open_store(url) as store, pytest.raises(UnsupportedError, match="LATIN1"):

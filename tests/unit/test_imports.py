@@ -21,7 +21,7 @@ OPENED = {"email", "importlib.metadata", "pluggy", "statekeep.plugins.loader", "
 NAMES_BUDGET = 5
 IMPORT_BUDGET = 190
 OPEN_BUDGET = 275
-HELP_BUDGET = 250
+HELP_BUDGET = 260
 
 
 def _imported_by(code: str) -> set[str]:

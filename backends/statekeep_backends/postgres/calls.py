@@ -90,7 +90,8 @@ class Calls:
             statement: What is sent; it gives a row if it has written.
             values: Of its parameters.
             refuse: Raises what is wrong with what is there, if something is.
-            again: Whether it has a condition, so that it can be sent twice.
+            again: Whether it expects a version, so that it can be sent twice. What creates cannot:
+                somebody may have deleted by now what it made.
         """
 
         def work(db: Connection) -> object:
@@ -105,11 +106,21 @@ class Calls:
                 raise self._failed(error, key, "no") from error
             if is_written:
                 return version
-            refuse(self.look(key))  # or what was in the way has gone
+            # Nothing was written; perhaps what was in the way has gone.
+            refuse(self.look(key, landed="no"))
 
-    def look(self, key: str) -> There | None:
-        """What is there."""
-        row = self.read(key, lambda db: db.execute(self._schema.version, (key,)).fetchone())
+    def look(self, key: str, *, landed: Landed | None = None) -> There | None:
+        """What is there.
+
+        Args:
+            key: Where.
+            landed: What is known of a write that wants to know.
+        """
+        try:
+            row = self.read(key, lambda db: db.execute(self._schema.version, (key,)).fetchone())
+        except StateStoreError as error:
+            error.landed = landed
+            raise
         return There(*row) if row else None
 
     def make(self) -> None:
@@ -177,10 +188,11 @@ class Calls:
         return self._again_where_gone(attempt)
 
     def _again_where_gone(self, attempt: Callable[[Connection], T]) -> T:
+        was_made = self._is_made
         try:
             return self._connections.run(attempt)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            if not self._is_made:
+            if not was_made:
                 raise
             self._is_made = False  # somebody has dropped them
         return self._connections.run(attempt)

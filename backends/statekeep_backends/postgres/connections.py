@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import time
+from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,7 +17,7 @@ from statekeep.errors import ClosedError
 from statekeep.events import count_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 __all__ = ["Connection", "Connections", "LostError", "UnsentError"]
 
@@ -43,6 +44,15 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     limit: float = 30.0
     used: float = 0.0
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Wait as long as it takes, for what goes over whole tables."""
+        limit, self.limit = self.limit, inf
+        try:
+            yield
+        finally:
+            self.limit = limit
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401
         """Wait for the server, for a bounded time."""
@@ -137,6 +147,8 @@ class Connections:
             pool.putconn(connection)
 
     def _pool(self) -> ConnectionPool[Connection]:
+        if self._is_closed:
+            raise _closed()
         pid = os.getpid()
         pool = self._pools.get(pid)
         if pool is None:
@@ -144,6 +156,8 @@ class Connections:
             # was never opened.
             pool = self._pools.setdefault(pid, self._make())
             pool.open()
+            if self._is_closed:  # meanwhile
+                pool.close()
         return pool
 
     def _make(self) -> ConnectionPool[Connection]:
@@ -156,6 +170,7 @@ class Connections:
             def connect(cls, *args: Any, **kwargs: Any) -> Ours:  # noqa: ANN401
                 try:
                     connection = super().connect(*args, **kwargs)
+                    _prepare(connection)
                 except psycopg.Error as error:
                     connections._failure = (time.monotonic(), error)
                     raise
@@ -165,7 +180,6 @@ class Connections:
         return ConnectionPool(
             self._conninfo,
             kwargs={**self._options, "autocommit": True, "prepare_threshold": None},
-            configure=_prepare,
             connection_class=Ours,
             name=_NAME,
             min_size=0,
@@ -183,8 +197,6 @@ class Connections:
             ConnectionPool.check_connection(connection)
 
     def _take(self, pool: ConnectionPool[Connection]) -> Connection:
-        if self._is_closed:
-            raise ClosedError("the store was closed meanwhile; open it again", landed="no")
         began = time.monotonic()
         # A pool goes on trying in silence. Whoever waits is told at once why he waits in vain.
         while True:
@@ -197,15 +209,17 @@ class Connections:
                 if is_vain or time.monotonic() - began >= self._timeout:
                     raise UnsentError from failure if failed_at >= began else error
             except PoolClosed as error:
-                raise ClosedError(
-                    "the store was closed meanwhile; open it again", landed="no"
-                ) from error
+                raise _closed() from error
 
     def close(self) -> None:
         """Close all connections; those in use once they are given back."""
         self._is_closed = True
         if pool := self._pools.pop(os.getpid(), None):
             pool.close()
+
+
+def _closed() -> ClosedError:
+    return ClosedError("the store was closed meanwhile; open it again", landed="no")
 
 
 def _prepare(connection: Connection) -> None:

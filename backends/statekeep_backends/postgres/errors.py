@@ -90,7 +90,7 @@ def _state_of_refusal(error: psycopg.Error) -> str | None:
         if words in said:
             return state
     if "does not exist" in said:
-        return "28000" if "role" in said else "3D000"
+        return "28000" if 'role "' in said else "3D000"
     return error.sqlstate
 
 

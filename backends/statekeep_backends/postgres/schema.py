@@ -179,6 +179,8 @@ class Schema:
     def make(self, connection: Connection) -> None:
         """Make the tables, if they are not there."""
         with connection.transaction():
+            # Where others isolate more, this would not see what was made while it waited.
+            connection.execute(b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             # Two who make them at once would disturb each other, IF NOT EXISTS or not.
             connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             if self.look(connection):

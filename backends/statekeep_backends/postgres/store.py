@@ -141,7 +141,7 @@ class PostgresStore(StateStore):
         values = (key,) if expect is ANY else (key, expect)
         if self._calls.change(key, lambda db: db.execute(statement, values).fetchone()):
             return
-        found = None if expect is ANY else self._calls.look(key)
+        found = None if expect is ANY else self._calls.look(key, landed="no")
         compare(found.version if found else None, expect, key=key, store=self)
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
@@ -236,8 +236,12 @@ class PostgresStore(StateStore):
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:  # noqa: ARG002
         """See `SupportsInspect.inspect`: documents of which a part is missing."""
-        statement = self._schema.torn
-        torn = self._calls.read(None, lambda db: db.execute(statement, (_FINDINGS,)).fetchall())
+
+        def work(db: Connection) -> list[tuple[Any, ...]]:
+            with db.unlimited():
+                return db.execute(self._schema.torn, (_FINDINGS,)).fetchall()
+
+        torn = self._calls.read(None, work)
         for (key,) in torn or ():
             yield Anomaly("damage", key, _TORN, None)
 
@@ -257,8 +261,9 @@ class PostgresStore(StateStore):
         """See `SupportsVacuum`; everybody can write meanwhile."""
 
         def work(db: Connection) -> None:
-            db.execute(self._schema.tidy)
-            db.execute(self._schema.vacuum)
+            with db.unlimited():
+                db.execute(self._schema.tidy)
+                db.execute(self._schema.vacuum)
 
         self._calls.change(None, work)
 
@@ -278,7 +283,9 @@ class PostgresStore(StateStore):
         def refuse(found: There | None) -> None:
             compare(found.version if found else None, expect, key=key, store=self)
 
-        return self._calls.write(key, version, statement, values, refuse, again=expect is not ANY)
+        return self._calls.write(
+            key, version, statement, values, refuse, again=isinstance(expect, str)
+        )
 
     def _delete_seen(self, batch: list[Seen]) -> dict[str, StateStoreError | None]:
         versions = {each.key: each.version for each in batch}

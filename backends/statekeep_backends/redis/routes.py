@@ -13,6 +13,7 @@ from redis.connection import (
     SSLConnection,
     UnixDomainSocketConnection,
 )
+from redis.exceptions import ConnectionError as NotConnectedError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -60,7 +61,10 @@ class _ToCluster(Route):
         self._looking = threading.Lock()
 
     def pool(self) -> ConnectionPool:
-        with self._looking:
+        # Whoever looks asks each server in turn, and others shall not wait for all of that.
+        if not self._looking.acquire(timeout=self._options["socket_timeout"]):
+            raise NotConnectedError("another thread still looks for the cluster's nodes")
+        try:
             if self._cluster is None:
                 nodes = [ClusterNode(*each) for each in self._place.hosts]
                 self._cluster = RedisCluster(startup_nodes=nodes, **self._options)
@@ -70,6 +74,8 @@ class _ToCluster(Route):
             slot = self._cluster.keyslot(self._place.base)
             node = self._cluster.nodes_manager.get_node_from_slot(slot)
             found: ConnectionPool = self._cluster.get_redis_connection(node).connection_pool
+        finally:
+            self._looking.release()
         return found
 
     def forget(self) -> None:

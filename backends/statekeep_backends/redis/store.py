@@ -257,14 +257,19 @@ class RedisStore(StateStore):
         writes: bool = False,
     ) -> Any:
         """Run what may be run twice; once more, if its answer is lost."""
-        try:
+        lost: LostAnswerError | None = None
+        for _ in range(2):
             try:
                 return self._client.run(script, *arguments)
-            except LostAnswerError:
+            except LostAnswerError as error:
                 # A connection may have been idle while the server was started anew.
-                return self._client.run(script, *arguments)
-        except FAILURES as error:
-            raise translated(error, key=key, store=self, writes=writes) from error
+                lost = lost or error
+            except FAILURES as error:
+                # What was lost first may have landed.
+                told = lost if lost and writes else error
+                raise translated(told, key=key, store=self, writes=writes) from error
+        assert lost  # noqa: S101 - else it has returned
+        raise translated(lost, key=key, store=self, writes=writes) from lost
 
 
 def _new_version() -> Version:

@@ -7,8 +7,8 @@ below its uid, which a fork does not share.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from statekeep.erasure.owners import claimed_users, find_in_key, finder, owner_of, uid_in
@@ -31,7 +31,7 @@ from statekeep.store.keys import (
 from statekeep.store.powers import get_many
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from statekeep.store.protocol import Blob, Entry, StateStore
 
@@ -100,7 +100,7 @@ class _Search:
     ) -> None:
         self._store = store
         self._user_id = user_id
-        self._patterns = patterns
+        self._patterns = [_pattern(each) for each in patterns]
         self._has_id = finder(user_id)
         self._uids = uids
         self._others: set[str] = set()  # the uids of heads that stay
@@ -133,9 +133,10 @@ class _Search:
                     self._judge(key, blob)
 
     def _forget_moved(self, prefix: str, there: set[str]) -> None:
-        gone = [key for key in self._victims if is_below(key, prefix) and key not in there]
-        for key in gone:
-            del self._victims[key]
+        known = {*self._victims, *self._problems, *self._mentions}
+        for key in known - there:
+            if is_below(key, prefix):
+                self._forget(key)
 
     def _forget(self, key: str) -> None:
         self._victims.pop(key, None)
@@ -263,7 +264,7 @@ class _Search:
             if parts is None or is_read_as_head(key):
                 return False
             names.append(f"{parts[0]}/{parts[1]}")
-        return any(fnmatchcase(name, each) for name in names for each in self._patterns)
+        return any(fits(name) for name in names for fits in self._patterns)
 
     def found(self) -> Found:
         """All of it, in order."""
@@ -273,6 +274,11 @@ class _Search:
             tuple([self._mentions[key] for key in sorted(self._mentions)]),
             len(self._unnamed),
         )
+
+
+def _pattern(text: str) -> Callable[[str], object]:
+    """Tells whether a name fits; a star stands for anything, and all else for itself."""
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL).fullmatch
 
 
 def _victim(

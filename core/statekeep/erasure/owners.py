@@ -14,14 +14,16 @@ from statekeep.format.contents import fold
 from statekeep.format.journal import decode_head
 from statekeep.format.session import Session
 from statekeep.format.summary import read_summary
-from statekeep.format.version import is_head
+from statekeep.format.version import has_format, is_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Owner", "claimed_users", "find_in_key", "finder", "owner_of", "uid_in"]
 
-_find_users = re.compile(rb'"user_id"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL).findall
+_find_tokens = re.compile(
+    rb'("(?:[^"\\]|\\.)*")(\s*:)?|([{}\[\]])|[^\s,:{}\[\]"]+', re.DOTALL
+).finditer
 _find_uid = re.compile(rb'"uid":"([0-9a-f]{32})"').search
 
 # An escape of JSON before the id is no letter of a word: "\nada".
@@ -56,18 +58,50 @@ def owner_of(data: bytes) -> Owner:
     user_id = fold(lines.header, lines.changes).about.get("user_id")
     if not isinstance(user_id, str | None):
         raise CorruptDataError("the journal does not say whose it is")
+    if user_id is None and lines.sound < len(data):
+        raise CorruptDataError("its end is torn, and may have said whose it is")
     return Owner(user_id, lines.header.uid)
 
 
-def claimed_users(data: bytes) -> set[str]:
-    """The users that damaged bytes say something belongs to."""
-    found = set()
-    for text in _find_users(data):
-        try:
-            found.add(orjson.loads(text))
-        except orjson.JSONDecodeError:
+def claimed_users(data: bytes) -> set[str | None]:
+    """The users that damaged bytes say they belong to, or are about.
+
+    None is among them if nobody is named where a session or a journal says whose it is.
+    """
+    place = ("about",) if has_format(data) else ()
+    own, others = set[str | None](), set[str | None]()
+    for line in data.split(b"\n") if place else [data]:
+        for where, user_id in _users_in(line):
+            (own if where == place else others).add(user_id)
+    return (own or {None}) | others
+
+
+def _users_in(data: bytes) -> Iterator[tuple[tuple[str, ...], str | None]]:
+    """What is called ``user_id``, each with the keys that lead there, as far as brackets tell."""
+    path: list[str] = []
+    key: str | None = None
+    for match in _find_tokens(data):
+        text, colon, bracket = match.groups()
+        if text is not None and colon:
+            key = _text(text)
             continue
-    return found
+        if key == "user_id":
+            yield (*path[1:],), None if text is None else _text(text)
+        if bracket in {b"{", b"["}:
+            path.append(key or "")
+        elif bracket and path:
+            path.pop()
+        key = None
+    if key == "user_id":  # its value is lost
+        yield (*path[1:],), None
+
+
+def _text(quoted: bytes) -> str | None:
+    try:
+        value: str = orjson.loads(quoted)
+    except orjson.JSONDecodeError:
+        return None
+    return value
 
 
 def uid_in(data: bytes) -> str | None:

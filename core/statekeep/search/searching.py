@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Match", "Said", "Search", "search"]
 
 _WORKERS: Final = 16
-_ITEMS: Final = 1000
+_ITEMS: Final = 10_000
 """Of a journal that are read at once."""
 
 _LABELS: Final = {"role", "type"}
