@@ -23,7 +23,7 @@ from statekeep.store.query import Filter
 from statekeep.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from datetime import datetime
 
     from statekeep.format.summary import Summary
@@ -121,7 +121,8 @@ def search(
     """Look for a text in what was said.
 
     It reads as it goes: what was found first can be used while the rest is looked through. On
-    stores that are far away several are read at once. What is saved meanwhile may be missed.
+    stores that are far away several are read at once, each to its end. What is saved meanwhile may
+    be missed.
 
     Args:
         store: Where to look.
@@ -187,22 +188,21 @@ def _search(
 ) -> Generator[Match]:
     sessions = Sessions(store)
 
-    def look(summary: Summary) -> list[Match] | Problem:
+    def look(summary: Summary) -> Iterator[Match | Problem]:
         try:
-            matches = _matches(summary, _said(sessions, summary), pattern, context)
-            return [*islice(matches, limit)]
+            yield from islice(_matches(summary, _said(sessions, summary), pattern, context), limit)
         except (LookupError, StateStoreError) as error:
             reason = getattr(error, "message", str(error))
-            return Problem(_key_of(summary), None, reason)
+            yield Problem(_key_of(summary), None, reason)
 
     left = limit
     for found in _in_order(look, summaries, _WORKERS if store.capabilities.remote else 1):
         told.searched += 1
-        if isinstance(found, Problem):
-            told.problems.append(found)
-            continue
-        for match in found:
-            yield match
+        for each in found:
+            if isinstance(each, Problem):
+                told.problems.append(each)
+                continue
+            yield each
             if left is not None:
                 left -= 1
                 if not left:
@@ -210,24 +210,29 @@ def _search(
 
 
 def _in_order(
-    look: Any,  # noqa: ANN401
+    look: Callable[[Summary], Iterator[Match | Problem]],
     summaries: Iterator[Summary],
     workers: int,
-) -> Iterator[list[Match] | Problem]:
+) -> Iterator[Iterable[Match | Problem]]:
     """Look through each, some at once, and give what was found in their order."""
     if workers == 1:
         yield from map(look, summaries)
         return
+
+    def look_through(summary: Summary) -> list[Match | Problem]:
+        return [*look(summary)]
+
     context = copy_context()  # so that observers see the caller's
     pool = ThreadPoolExecutor(workers, "statekeep-search")
     try:
         under_way = deque(
-            pool.submit(context.copy().run, look, each) for each in islice(summaries, workers)
+            pool.submit(context.copy().run, look_through, each)
+            for each in islice(summaries, workers)
         )
         while under_way:
             found = under_way.popleft().result()
             for each in islice(summaries, 1):
-                under_way.append(pool.submit(context.copy().run, look, each))
+                under_way.append(pool.submit(context.copy().run, look_through, each))
             yield found
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
