@@ -261,7 +261,7 @@ class TestSessions:
         }
         prune += ["--min-idle", "0"]
         dry = shell(*prune, "--dry-run").stdout
-        assert "2 would be pruned, 3 kept" in dry
+        assert "2 would be pruned (392 B), 3 kept" in dry
         assert "pinned" in dry
         assert "older than the newest 2" in dry
         report = json.loads(shell(*prune, "--json").stdout)
@@ -630,6 +630,59 @@ def test_the_doctor_gives_back_room_where_there_is_some(shell: Shell) -> None:
     refused = shell("doctor", "--vacuum", "--store", "memory:", code=1)
     assert "0 problems found" in refused.stdout
     assert "there is none to give back" in refused.stderr
+
+
+class TestListsAndShows:
+    @pytest.fixture
+    def url(self, shell: Shell) -> str:
+        with open_store(shell.folder / "talk") as store:
+            sessions = Sessions(store)
+            for number, user in enumerate(["ada", "bob", "ada"]):
+                session = sessions.get_or_create(user, f"s{number}")
+                for turn in range(3 * (3 - number)):
+                    session.add_user_message(f"question {turn} {'x' * 1000}")
+                    session.add_agent_response(f"answer {turn}", phase_reached=f"p{number}")
+                sessions.save(session)
+        return "talk"
+
+    def listed(self, shell: Shell, url: str, *options: str) -> list[str]:
+        said = shell("sessions", "list", "--json", *options, "--store", url).stdout
+        return [each["id"] for each in json.loads(said)["sessions"]]
+
+    def test_are_sorted_and_chosen(self, shell: Shell, url: str) -> None:
+        assert self.listed(shell, url) == ["s2", "s1", "s0"]
+        assert self.listed(shell, url, "--sort", "size") == ["s0", "s1", "s2"]
+        assert self.listed(shell, url, "--sort", "created", "--limit", "1") == ["s2"]
+        assert self.listed(shell, url, "--phase", "p1") == ["s1"]
+        assert self.listed(shell, url, "--larger-than", "5k") == ["s0", "s1"]
+        assert self.listed(shell, url, "--larger-than", "1.5 MB") == []
+        assert self.listed(shell, url, "--larger-than", "5k", "--limit", "1") == ["s0"]
+        clash = ("--larger-than", "5k", "--sort", "created")
+        assert "leave --sort out" in shell("sessions", "list", *clash, code=2).stderr
+        assert "10k" in shell("sessions", "list", "--larger-than", "much", code=2).stderr
+
+    def test_show_the_last_messages(self, shell: Shell, url: str) -> None:
+        said = shell("sessions", "show", "s2", "--last", "3", "--store", url).stdout
+        assert "question 2" in said
+        assert "answer 1" in said
+        assert "question 1" not in said
+        shown = shell("sessions", "show", "s2", "--last", "1", "--json", "--store", url).stdout
+        (message,) = json.loads(shown)
+        assert (message["role"], message["content"], message["phase_reached"]) == (
+            "agent", "answer 2", "p2",
+        )  # fmt: skip
+        assert message["timestamp"].endswith("Z")
+        assert (
+            "no such"
+            in shell("sessions", "show", "x", "--last", "1", "--store", url, code=3).stderr
+        )
+
+    def test_say_whose_a_prune_would_take_and_how_much(self, shell: Shell, url: str) -> None:
+        prune = ("sessions", "prune", "--strategy", "max-sessions", "--set", "max_sessions=1")
+        said = shell(*prune, "--min-idle", "0", "--dry-run", "--store", url).stdout
+        assert "2 would be pruned (1" in said
+        assert re.search(r"^ada +1 +\S+ KB *$", said, re.MULTILINE)
+        assert re.search(r"^bob +1 +\S+ KB *$", said, re.MULTILINE)
 
 
 class TestSearching:

@@ -31,6 +31,7 @@ __all__ = [
     "Group",
     "Repaired",
     "StoreUrl",
+    "bytes_of",
     "count",
     "days",
     "existing",
@@ -45,6 +46,7 @@ __all__ = [
 
 _GLOBAL = {"store": "--store", "as_json": "--json"}
 _NEGATIVE = re.compile(r"-\d")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kKmMgGtT])(?:i?[bB])?|[bB])?", re.ASCII)
 _BARE = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
@@ -186,6 +188,15 @@ def count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise typer.BadParameter(f"a whole number from 1 on is needed, not {text!r}")
     return int(text)
+
+
+def bytes_of(text: str) -> int:
+    """Read a number of bytes: ``500``, ``10k``, ``1.5M``, ``2 GB``."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"a number of bytes is needed, such as 10k or 1.5M, not {text!r}")
+    power = 1 + "kmgt".index(match[2].lower()) if match[2] else 0
+    return int(float(match[1]) * float(1024**power))
 
 
 def past(text: str) -> datetime:

@@ -237,4 +237,11 @@ def ago(moment: datetime | None) -> str:
 
 def size(count: int) -> str:
     """A number of bytes as people say it."""
-    return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KB"
+    if count < 1024:
+        return f"{count} B"
+    shown = float(count)
+    for unit in ("KB", "MB", "GB"):
+        shown /= 1024
+        if shown < 1024:
+            return f"{shown:.1f} {unit}"
+    return f"{shown / 1024:.1f} TB"

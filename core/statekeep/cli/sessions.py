@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -16,6 +19,7 @@ from statekeep.cli.options import (
     Command,
     Repaired,
     StoreUrl,
+    bytes_of,
     count,
     days,
     existing,
@@ -38,10 +42,10 @@ from statekeep.timestamps import format_timestamp
 from statekeep.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from statekeep.config.settings import RetentionSettings
-    from statekeep.format.session import Session
+    from statekeep.format.session import AgentResponse, Session, UserMessage
     from statekeep.format.summary import Summary
     from statekeep.heads.pages import Listing
     from statekeep.retention import PrunePlan, PruneReport, PruningStrategy
@@ -50,6 +54,15 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = group("List, show, delete, pin and prune sessions.")
+
+
+class Sorting(StrEnum):
+    """What a list is sorted by."""
+
+    UPDATED = "updated"
+    CREATED = "created"
+    SIZE = "size"
+
 
 SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id.")]
 
@@ -60,6 +73,9 @@ def list_sessions(
     user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
     project: Annotated[str | None, typer.Option(help="Only this project's.")] = None,
     seed: Annotated[str | None, typer.Option(help="Only with this active seed.")] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="Only if this is the last phase that they reached.")
+    ] = None,
     updated_before: Annotated[
         datetime | None,
         typer.Option(
@@ -69,6 +85,15 @@ def list_sessions(
     updated_after: Annotated[
         datetime | None,
         typer.Option(parser=past, metavar="TIME", help="Only if updated after."),
+    ] = None,
+    larger_than: Annotated[
+        int | None,
+        typer.Option(
+            parser=bytes_of, metavar="SIZE", help="Only if larger: 10k, 1.5M. The largest first."
+        ),
+    ] = None,
+    sort: Annotated[
+        Sorting | None, typer.Option(help="What comes first: the last updated, if nothing is said.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(parser=count, metavar="N", help="At most so many.")
@@ -87,14 +112,21 @@ def list_sessions(
 
     For example: statekeep sessions list --user ada --updated-after 7d
     """
+    if larger_than is not None and sort not in {None, Sorting.SIZE}:
+        raise ConfigError("--larger-than lists the largest first; leave --sort out")
+    if larger_than is not None:
+        sort = Sorting.SIZE
     wanted: dict[str, Any] = {
         "user_id": user,
         "project_id": project,
         "active_seed_id": seed,
+        "last_phase": phase,
         "updated_before": updated_before,
         "updated_after": updated_after,
     }
     part: dict[str, Any] = {"limit": limit, "cursor": cursor}
+    if sort is not None:
+        part["order"] = sort.value
     with (
         reading(store) as settings,
         open_sessions(settings) as sessions,
@@ -107,6 +139,8 @@ def list_sessions(
             listing = list_together(sessions.store, names, Filter(**wanted), **part)
         else:
             listing = sessions.list(**wanted, **part)
+    if larger_than is not None:
+        listing = _larger(listing, larger_than)
     if as_json:
         output.print_json(views.listing(listing))
         return
@@ -130,12 +164,22 @@ def list_sessions(
 @app.command(cls=Command)
 def show(
     session_id: SessionId,
+    last: Annotated[
+        int | None,
+        typer.Option(parser=count, metavar="N", help="Only the last messages, so many."),
+    ] = None,
     repair_text: Repaired = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one session with all its messages."""
+    """Show one session with all its messages.
+
+    For example: statekeep sessions show weekly --last 5
+    """
     with reading(store) as settings, open_sessions(settings) as sessions:
+        if last is not None:
+            _show_last(sessions, session_id, last, as_json=as_json)
+            return
         session = sessions.load(
             session_id, required=True, repair_text="replace" if repair_text else "refuse"
         )
@@ -315,6 +359,24 @@ def prune(
         raise typer.Exit(1)
 
 
+def _larger(listing: Listing[Any], size: int) -> Listing[Any]:
+    """Of a listing by size those that are larger; it ends there."""
+    kept = tuple(takewhile(lambda each: each.size > size, listing))
+    cursor = listing.cursor if len(kept) == len(listing) else None
+    return replace(listing, summaries=kept, cursor=cursor)
+
+
+def _show_last(sessions: Sessions, session_id: str, last: int, *, as_json: bool) -> None:
+    messages = sessions.tail(session_id, last=last)
+    if messages is None:
+        raise _no_such(session_id, sessions.store)
+    if as_json:
+        output.print_json(views.messages(messages))
+        return
+    for message in messages:
+        _print_message(message)
+
+
 def _row(summary: Summary) -> list[str]:
     if isinstance(summary, JournalSummary):
         count = summary.length
@@ -364,12 +426,26 @@ def _print_prune(result: dict[str, Any]) -> None:
     if "pruned" in result:
         done = f"{len(result['pruned'])} pruned"
     else:
-        done = f"{len(result['would_prune'])} would be pruned"
+        victims = result["would_prune"]
+        size = output.size(sum(each["size"] for each in victims))
+        done = f"{len(victims)} would be pruned ({size})"
+        _print_users(victims)
     output.print_text(f"{done}, {result['kept'] + len(result['protected'])} kept")
     if result.get("purged"):
         output.print_text(f"{result['purged']} deleted for good from the trash")
     if result.get("swept"):
         output.print_text(f"{result['swept']} leftovers of killed writers removed")
+
+
+def _print_users(victims: Sequence[dict[str, Any]]) -> None:
+    """Whose they are, if they are more than one's."""
+    users: dict[str, list[int]] = {}
+    for each in victims:
+        users.setdefault(each["user_id"] or "", []).append(each["size"])
+    if len(users) > 1:
+        most = sorted(users.items(), key=lambda each: sum(each[1]), reverse=True)
+        rows = [[user, str(len(sizes)), output.size(sum(sizes))] for user, sizes in most]
+        output.print_table(["USER", "SESSIONS", "SIZE"], rows)
 
 
 def _strategy(
@@ -412,9 +488,13 @@ def _print_session(session: Session) -> None:
     for key, value in session.metadata.items():
         output.print_text(f"{key} = {orjson.dumps(value).decode()}")
     for message in session.messages:
-        who: str = message.role
-        if message.role == "agent" and message.phase_reached:
-            who += f", {message.phase_reached}"
-        output.print_text()
-        output.print_text(f"{who}  {format_timestamp(message.timestamp)}", "bold")
-        output.print_content(message.content)
+        _print_message(message)
+
+
+def _print_message(message: UserMessage | AgentResponse) -> None:
+    who: str = message.role
+    if message.role == "agent" and message.phase_reached:
+        who += f", {message.phase_reached}"
+    output.print_text()
+    output.print_text(f"{who}  {format_timestamp(message.timestamp)}", "bold")
+    output.print_content(message.content)

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from statekeep.format.session import plain_messages
 from statekeep.format.summary import JournalSummary, SessionSummary
 from statekeep.timestamps import format_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from statekeep.doctor import Diagnosis, Finding, RepairReport
     from statekeep.documents import DocumentInfo
     from statekeep.erasure import ErasurePlan, ErasureReport, ErasureVictim, Mention
     from statekeep.format.record import Problem
-    from statekeep.format.session import Session
+    from statekeep.format.session import AgentResponse, Session, UserMessage
     from statekeep.format.summary import Summary
     from statekeep.heads.pages import Listing
     from statekeep.journals import Head, Loaded
@@ -38,6 +39,7 @@ __all__ = [
     "listing",
     "loaded",
     "match",
+    "messages",
     "plugins",
     "prune_plan",
     "prune_report",
@@ -51,6 +53,15 @@ __all__ = [
 def session(value: Session) -> Any:  # noqa: ANN401 - the JSON of a session
     """A session, as its file has it."""
     return orjson.loads(value.to_json())
+
+
+def messages(values: Sequence[UserMessage | AgentResponse]) -> list[dict[str, Any]]:
+    """Messages in their order: each with its role, and as the file of a session has it."""
+    plain = zip(values, plain_messages(values), strict=True)
+    return [
+        {"role": each.role, **fields, "timestamp": format_timestamp(each.timestamp)}
+        for each, fields in plain
+    ]
 
 
 def summary(value: Summary) -> dict[str, Any]:
@@ -305,8 +316,16 @@ def _problems(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     return [asdict(each) for each in problems]
 
 
-def _victims(victims: Iterable[PlannedVictim]) -> list[dict[str, str]]:
-    return [{"id": each.summary.id, "reason": each.reason} for each in victims]
+def _victims(victims: Iterable[PlannedVictim]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": each.summary.id,
+            "user_id": each.summary.user_id,
+            "size": each.summary.size,
+            "reason": each.reason,
+        }
+        for each in victims
+    ]
 
 
 def _erasure_victims(victims: Iterable[ErasureVictim]) -> list[dict[str, Any]]:
