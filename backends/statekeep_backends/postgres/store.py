@@ -6,7 +6,7 @@ What a call writes is there whole or not at all: each is one statement.
 from __future__ import annotations
 
 import secrets
-from itertools import islice, starmap
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -33,6 +33,7 @@ from statekeep.store import (
 )
 from statekeep.store.limits import limit_of, refuse_too_large, too_large
 from statekeep.timestamps import from_nanoseconds
+from statekeep_backends._batches import batches
 from statekeep_backends._records import NOTHING
 from statekeep_backends.postgres import records
 from statekeep_backends.postgres.calls import Calls
@@ -172,7 +173,7 @@ class PostgresStore(StateStore):
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`; a few with each statement."""
-        for batch in _batches(keys, _FEW):
+        for batch in batches(keys, _FEW):
             for key in batch:
                 check_key(key)
             found = self._calls.read(None, lambda db, batch=batch: self._rows(db, batch)) or {}  # type: ignore[misc]
@@ -181,7 +182,7 @@ class PostgresStore(StateStore):
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`; some hundred with each statement."""
-        for batch in _batches(keys, _LARGE):
+        for batch in batches(keys, _LARGE):
             for key in batch:
                 check_key(key)
             self._calls.change(
@@ -191,14 +192,14 @@ class PostgresStore(StateStore):
 
     def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
         """See `SupportsDeleteSeen`; some hundred with each statement."""
-        for batch in _batches(seen, _LARGE):
+        for batch in batches(seen, _LARGE):
             for each in batch:
                 check_key(each.key)
             yield self._delete_seen(batch)
 
     def set_records(self, records_: Iterable[tuple[str, Version, Record]]) -> None:
         """See `SupportsQuery.set_records`; some hundred with each statement."""
-        for batch in _batches(records_, _LARGE):
+        for batch in batches(records_, _LARGE):
             for key, _, _ in batch:
                 check_key(key)
             self._calls.change(
@@ -337,9 +338,3 @@ class PostgresStore(StateStore):
 def _new_version() -> Version:
     # Random, because a counter comes back with the backup that it is in.
     return Version(secrets.token_hex(12))
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch

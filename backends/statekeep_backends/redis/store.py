@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import secrets
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from statekeep._text import printable
@@ -29,6 +28,7 @@ from statekeep.store import (
 )
 from statekeep.store.limits import limit_of, refuse_too_large, too_large
 from statekeep.timestamps import from_microseconds
+from statekeep_backends._batches import batches
 from statekeep_backends._records import decode
 from statekeep_backends.redis import queries, scripts
 from statekeep_backends.redis.client import Client
@@ -135,7 +135,7 @@ class RedisStore(StateStore):
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`; some of them, or some MiB, in each request."""
-        for batch in _batches(keys, _FEW):
+        for batch in batches(keys, _FEW):
             for key in batch:
                 check_key(key)
             rest = batch
@@ -151,7 +151,7 @@ class RedisStore(StateStore):
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`; a hundred in each request."""
-        for batch in _batches(keys, _LARGE):
+        for batch in batches(keys, _LARGE):
             for key in batch:
                 check_key(key)
             for error in self._writes.delete([(key, ANY) for key in batch]).values():
@@ -160,14 +160,14 @@ class RedisStore(StateStore):
 
     def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
         """See `SupportsDeleteSeen`; a hundred in each request."""
-        for batch in _batches(seen, _LARGE):
+        for batch in batches(seen, _LARGE):
             for each in batch:
                 check_key(each.key)
             yield self._writes.delete([(each.key, each.version) for each in batch])
 
     def set_records(self, records: Iterable[tuple[str, Version, Record]]) -> None:
         """See `SupportsQuery.set_records`; a hundred in each request."""
-        for batch in _batches(records, _LARGE):
+        for batch in batches(records, _LARGE):
             asked: list[str | bytes] = []
             for key, version, record in batch:
                 check_key(key)
@@ -280,9 +280,3 @@ def _new_version() -> Version:
 def _row(found: Any) -> Row:
     _, key, version, modified, record = found
     return Row(key.decode(), Version(version.decode()), int(modified) * 1000, decode(record))
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from functools import partial
-from itertools import islice, starmap
+from itertools import starmap
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, get_args
 
@@ -36,6 +36,7 @@ from statekeep.store import (
 )
 from statekeep.store.limits import check_limit, limit_of, refuse_too_large, too_large
 from statekeep.timestamps import from_nanoseconds
+from statekeep_backends._batches import batches
 from statekeep_backends._records import NOTHING
 from statekeep_backends.sqlite import records
 from statekeep_backends.sqlite.connections import Connections, Durability
@@ -226,7 +227,7 @@ class SqliteStore(StateStore):
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See `SupportsGetMany`; a few on each loan of a connection."""
-        for batch in _batches(keys, _FEW):
+        for batch in batches(keys, _FEW):
 
             def work(db: sqlite3.Connection, batch: list[str] = batch) -> list[Any]:
                 found: list[tuple[str, Blob | StateStoreError | None]] = []
@@ -248,7 +249,7 @@ class SqliteStore(StateStore):
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `SupportsDeleteMany`; some hundred in each transaction."""
-        for batch in _batches(keys, _LARGE):
+        for batch in batches(keys, _LARGE):
 
             def work(db: sqlite3.Connection, batch: list[str] = batch) -> None:
                 for key in batch:
@@ -262,7 +263,7 @@ class SqliteStore(StateStore):
 
     def set_records(self, records_: Iterable[tuple[str, Version, Record]]) -> None:
         """See `SupportsQuery.set_records`."""
-        for batch in _batches(records_, _LARGE):
+        for batch in batches(records_, _LARGE):
 
             def work(
                 db: sqlite3.Connection, batch: list[tuple[str, Version, Record]] = batch
@@ -470,9 +471,3 @@ def _empty_log(db: sqlite3.Connection) -> None:
         error = sqlite3.OperationalError("the write-ahead log is being read")
         error.sqlite_errorcode = sqlite3.SQLITE_BUSY
         raise error
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
