@@ -152,6 +152,22 @@ def test_exports_can_be_put_together() -> None:
     assert back == {**DOCUMENTS, "other.md": b"Other"}
 
 
+def test_one_that_was_cut_off_is_told_though_others_follow() -> None:
+    cut = b"".join(FILE.splitlines(keepends=True)[:3])
+    back, report = imported(cut + exported({"other.md": b"Other"}))
+    assert len(back) == 3
+    assert [(each.line, each.reason) for each in report.remarks] == [
+        (4, "before this line, the end of the export is missing; the file was cut off")
+    ]
+
+
+def test_what_follows_the_end_is_vouched_for_by_none() -> None:
+    line = exported({"other.md": b"Other"}).splitlines(keepends=True)[1]
+    for more in (line, line + FILE):
+        _, report = imported(FILE + more)
+        assert [each.line for each in report.remarks] == [8]
+
+
 @pytest.mark.parametrize("file", [b"", b"{}\n", b"Hello\n", b"[1]\n", b'"key"\n', FILE[1:]])
 def test_what_is_no_export_is_refused(file: bytes) -> None:
     with pytest.raises(CorruptDataError, match="no export"):

@@ -29,6 +29,8 @@ _MOST: Final = 64
 _BYTES: Final = 8 * 2**20
 """Documents that are in memory at a time; a larger one is there with few others."""
 
+_CUT: Final = "the end of the export is missing; the file was cut off"
+
 
 @checked
 def import_documents(
@@ -118,7 +120,7 @@ def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Itera
     """
     number = seen = failed = 0
     total = blake3()
-    ended = False
+    ended = True
     for number, line in enumerate(lines, start=1):
         try:
             if isinstance(line, CorruptDataError):
@@ -135,6 +137,8 @@ def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Itera
             total.update(line if isinstance(line, bytes) else b"")
             continue
         if isinstance(read, Header):  # of the next, if files were put together
+            if not ended:
+                _fail(tally, number, f"before this line, {_CUT}")
             total, seen, failed, ended = blake3(), 0, 0, False
         elif isinstance(read, End):
             ended = True
@@ -142,13 +146,14 @@ def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Itera
                 _fail(tally, number, f"{read.documents} documents were written, as other lines")
         else:
             seen += 1
+            ended = False  # also after an end, which did not vouch for it
             tally.lines[read.key] = number
             yield read
         total.update(line)
     if not number:
         raise CorruptDataError("the file is empty, and so no export of statekeep")
     if not ended:
-        _fail(tally, number + 1, "the end of the export is missing; the file was cut off")
+        _fail(tally, number + 1, _CUT)
 
 
 def _fail(tally: Tally, number: int, reason: str) -> None:
