@@ -343,6 +343,27 @@ def test_what_a_sweep_takes_before_the_head_comes_is_brought_again(filled: State
     assert len(contents(target)) == len(contents(filled))
 
 
+def test_what_a_sweep_takes_of_an_import_is_told_and_comes_again(filled: StateStore) -> None:
+    class Sweeping(StoreWrapper):
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            if key == "journals/support/ada/1.jsonl":
+                for entry in [*self.inner.scan(SEGMENTS)]:
+                    if entry.key.split("/")[2].encode() in data:
+                        self.inner.delete(entry.key)
+            return super().put(key, data, expect=expect)
+
+    file, target = BytesIO(), MemoryStore()
+    export_documents(filled, file)
+    file.seek(0)
+    report = import_documents(file, Sweeping(target), workers=1)
+    assert [each.key for each in report.remarks] == ["journals/support/ada/1.jsonl"]
+    assert report.remarks[0].line is not None
+    assert "begin again" in report.remarks[0].reason
+    file.seek(0)
+    assert import_documents(file, target).complete
+    assert_same(filled, target)
+
+
 def test_copies_of_what_others_write_meanwhile_are_whole(
     store: StateStore, target: StateStore
 ) -> None:

@@ -22,7 +22,7 @@ from statekeep.errors import (
 from statekeep.format.record import encode_record
 from statekeep.format.version import is_head
 from statekeep.journals.segments import is_segment
-from statekeep.store.keys import QUARANTINE, TRASH
+from statekeep.store.keys import QUARANTINE, SEGMENTS, TRASH
 from statekeep.store.powers import power
 from statekeep.store.query import SupportsQuery
 from statekeep.transport.newer import protects, record_at
@@ -215,13 +215,22 @@ class Arrivals:
 
         They belonged to nobody, if they are of a copy that was killed; so a sweep that found them
         so a day ago may have deleted them just before the head came.
+
+        Raises:
+            CorruptDataError: One is gone, and not to be had, so that the head lacks it.
         """
         store = self.transfer.store
         folders = {at.rpartition("/")[0] for at in relied}
         present = {entry.key for folder in folders for entry in store.scan(folder)}
         for at in relied:
-            if at not in present and (blob := self.source.get(at)) is not None:
+            if at in present:
+                continue
+            if (blob := self.source.get(at)) is not None:
                 self._put(at, blob, None)
+            elif at.startswith(f"{SEGMENTS}/"):  # an attachment was detached meanwhile
+                raise CorruptDataError(
+                    f"a part that it names was deleted before it came: {at!r}; begin again"
+                )
 
     def _put(self, key: str, blob: Blob, found: Blob | None) -> None:
         """Write a document over what was found, and see that it is there.
