@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -69,6 +70,10 @@ def imported(file: bytes) -> tuple[dict[str, bytes], CopyReport]:
     store = MemoryStore()
     report = import_documents(io.BytesIO(file), store)
     return stored(store), report
+
+
+def stored_from(path: Path) -> dict[str, bytes]:
+    return imported(path.read_bytes())[0]
 
 
 @given(st.dictionaries(keys, contents, max_size=5))
@@ -195,7 +200,8 @@ class TestFiles:
         path = tmp_path / "state.jsonl"
 
         def fail(_done: int, _total: int) -> None:
-            assert [each.name for each in tmp_path.iterdir()] == ["state.jsonl.part"]
+            (part,) = tmp_path.iterdir()
+            assert re.fullmatch(r"state\.jsonl\.[0-9a-f]{8}\.part", part.name)
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -212,6 +218,24 @@ class TestFiles:
         store = MemoryStore()
         assert import_documents(path, store).copied == 4
         assert import_documents(path, store).equal == 4
+
+    def test_of_two_who_write_one_at_once_both_are_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "state.jsonl"
+        theirs = tmp_path / "state.jsonl.part"
+        theirs.write_bytes(b"somebody's")
+
+        def write_another(_done: int, _total: int) -> None:
+            export_documents(filled({"other.md": b"Other"}), path)
+            assert import_documents(path, MemoryStore()).complete
+
+        with pytest.raises(ConflictError, match="already"):
+            export_documents(filled(DOCUMENTS), path, progress=write_another)
+        assert stored_from(path) == {"other.md": b"Other"}
+        path.unlink()
+        export_documents(filled(DOCUMENTS), path, progress=write_another, overwrite=True)
+        assert stored_from(path) == DOCUMENTS
+        assert theirs.read_bytes() == b"somebody's"
+        assert {*tmp_path.iterdir()} == {path, theirs}
 
     def test_that_are_not_there_are_named(self, tmp_path: Path) -> None:
         for path in (tmp_path / "none.jsonl", tmp_path / "none" / "a.jsonl"):

@@ -7,6 +7,7 @@ import io
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from statekeep.errors import (
@@ -62,9 +63,11 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
     with _told(path):
         _refuse_existing(path, overwrite=overwrite)
         zstd = _zstandard() if path.suffix == ".zst" else None
-        part = path.with_name(f"{path.name}.part")
+        # A name of its own, because another may write the same file just now.
+        part = path.with_name(f"{path.name}.{token_hex(4)}.part")
+        plain = part.open("xb")
         try:
-            with part.open("wb") as plain:
+            with plain:
                 if zstd is None:
                     yield plain
                 else:
