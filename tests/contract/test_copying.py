@@ -11,20 +11,22 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 
 from statekeep import ANY, Blobs, Documents, Journals, Sessions, StateStore, open_store
 from statekeep.doctor import diagnose
 from statekeep.errors import InvalidKeyError, NotFoundError, UnavailableError, UnsupportedError
-from statekeep.store import StoreWrapper
+from statekeep.store import Blob, StoreWrapper, Version
 from statekeep.store.keys import ATTACHMENTS, CACHE, SEGMENTS, STAMP
 from statekeep.transport import copy, export_documents, import_documents
+from statekeep.transport.lines import encode_document, encode_end, header
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from statekeep.journals import Draft
-    from statekeep.store import Blob, Expect, Version
+    from statekeep.store import Expect
 
 
 def fill(store: StateStore, *, journals: int = 3, sessions: int = 5) -> None:
@@ -176,6 +178,12 @@ class TestACopy:
             copy(filled, MemoryStore(), workers=0)
 
 
+def export_of(key: str, data: bytes) -> BytesIO:
+    """An export of one document, of which the time is not known."""
+    lines = header("", ()) + encode_document(key, Blob(data, Version(""), None))
+    return BytesIO(lines + encode_end(1, blake3(lines).hexdigest()))
+
+
 class TestAnExport:
     def test_brings_what_a_copy_brings(self, store: StateStore, target: StateStore) -> None:
         fill(store, journals=1, sessions=2)
@@ -214,6 +222,15 @@ class TestAnExport:
             assert [(each.key, each.outcome) for each in report.remarks] == [
                 ("sessions/0.json", outcome)
             ]
+
+    @pytest.mark.parametrize("place", [SEGMENTS, ATTACHMENTS])
+    def test_overwrites_no_part_of_a_journal(self, filled: StateStore, place: str) -> None:
+        before = contents(filled)
+        at = next(entry.key for entry in filled.scan(place))
+        report = import_documents(export_of(at, b"{}\n"), filled, overwrite=True)
+        assert [(each.key, each.outcome) for each in report.remarks] == [(at, "differs")]
+        assert contents(filled) == before
+        assert diagnose(filled).healthy
 
     def test_that_lacks_a_part_brings_no_half_journal(self, filled: StateStore) -> None:
         file = BytesIO()

@@ -22,6 +22,7 @@ from statekeep.errors import (
 from statekeep.format.record import encode_record
 from statekeep.format.version import is_head
 from statekeep.journals.segments import is_segment
+from statekeep.retention.sweeping import is_swept
 from statekeep.store.keys import QUARANTINE, SEGMENTS, TRASH
 from statekeep.store.powers import power
 from statekeep.store.query import SupportsQuery
@@ -135,6 +136,10 @@ class Arrivals:
         if found is not None and found.data != blob.data:
             if not self.overwrite:
                 self.tally.leave(key, "differs", "the target has another document there")
+                return
+            if is_swept(key):  # the journal in the target relies on what is there
+                why = "the target has something else there, and parts of journals never change"
+                self.tally.leave(key, "differs", why)
                 return
             if reason := protects(key, blob, found):
                 self.tally.leave(key, "newer", reason)
