@@ -15,7 +15,13 @@ from blake3 import blake3
 
 from statekeep import ANY, Blobs, Documents, Journals, Sessions, StateStore, open_store
 from statekeep.doctor import diagnose
-from statekeep.errors import InvalidKeyError, NotFoundError, UnavailableError, UnsupportedError
+from statekeep.errors import (
+    AccessDeniedError,
+    InvalidKeyError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
 from statekeep.store import Blob, StoreWrapper, Version
 from statekeep.store.keys import ATTACHMENTS, CACHE, SEGMENTS, STAMP
 from statekeep.transport import copy, export_documents, import_documents
@@ -153,6 +159,26 @@ class TestACopy:
         assert would.deleted == report.deleted == 1
         assert target.get("specs/v2/plan.md") is None
         assert target.get(STAMP) is not None
+
+    def test_deletes_nothing_if_any_failed(self, filled: StateStore) -> None:
+        class Refusing(StoreWrapper):
+            def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+                if key == "specs/v1/renamed.md":
+                    raise AccessDeniedError("not that", key=key, store=self, landed="no")
+                return super().put(key, data, expect=expect)
+
+        target = MemoryStore()
+        copy(filled, target)
+        filled.delete("specs/v1/plan.md")
+        filled.put("specs/v1/renamed.md", b"# Plan")
+        for report in (
+            copy(filled, Refusing(target), delete=True),
+            copy(filled, Refusing(target), prefix="specs", delete=True),
+        ):
+            assert (report.failed, report.deleted, report.deletion_skipped) == (1, 0, True)
+            assert target.get("specs/v1/plan.md") is not None
+        report = copy(filled, target, delete=True)
+        assert (report.failed, report.deleted, report.deletion_skipped) == (0, 1, False)
 
     def test_of_nothing_never_deletes(self, filled: StateStore) -> None:
         before = contents(filled)
