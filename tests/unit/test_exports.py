@@ -195,6 +195,45 @@ def test_keys_that_no_export_holds_are_refused(key: str) -> None:
     assert "no export holds such a key" in report.remarks[0].reason
 
 
+@pytest.mark.parametrize("data", [b'"\\' * 5000, b"\\" * 9999, b"\xff" * 9999, b"\n" * 9999])
+def test_what_is_large_is_read_if_it_is_one_text(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr("statekeep.transport.lines._PARSED", 1000)
+    for key in ("a.md", 'a"b{"key":.md', "ä/b.md"):
+        back, report = imported(exported({key: data}))
+        assert report.complete
+        assert back == {key: data}
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("data", [b"{}\n" * 3000, b"[%b1]" % (b"{}," * 3000)])
+def test_what_is_large_and_takes_more_memory_is_never_parsed(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, *, torn: bool
+) -> None:
+    whole = exported({"a.md": b"# A", "b.json": data, "c.md": b"# C"}).splitlines(keepends=True)
+    large = whole[2]
+    beside = whole[1].replace(b'"# A"', b'"# A","x":[%b1]' % (b"{}," * 3000))
+    assert imported(b"".join([whole[0], beside, *whole[2:]]))[0]["a.md"] == b"# A"
+    monkeypatch.setattr("statekeep.transport.lines._PARSED", 1000)
+    parsed: list[int] = []
+    parse = orjson.loads
+
+    def loads(line: bytes) -> object:
+        parsed.append(len(line))
+        return parse(line)
+
+    monkeypatch.setattr("statekeep.transport.lines.orjson.loads", loads)
+    if torn:
+        _, report = imported(b"".join(whole[:2]) + large[:-9])
+        assert report.remarks[0].reason == "it is cut off"
+    else:
+        _, report = imported(b"".join([whole[0], beside, *whole[2:]]))
+        assert {each.line for each in report.remarks} == {2, 3}
+        assert "bytes, and not as" in report.remarks[0].reason
+    assert max(parsed) < 2000
+
+
 class TestFiles:
     def test_are_whole_or_not_there(self, tmp_path: Path) -> None:
         path = tmp_path / "state.jsonl"
