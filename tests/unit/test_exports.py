@@ -72,6 +72,10 @@ def imported(file: bytes) -> tuple[dict[str, bytes], CopyReport]:
     return stored(store), report
 
 
+def line_of(document: dict[str, bytes]) -> bytes:
+    return exported(document).splitlines(keepends=True)[1]
+
+
 def stored_from(path: Path) -> dict[str, bytes]:
     return imported(path.read_bytes())[0]
 
@@ -167,7 +171,7 @@ def test_one_that_was_cut_off_is_told_though_others_follow() -> None:
 
 
 def test_what_follows_the_end_is_vouched_for_by_none() -> None:
-    line = exported({"other.md": b"Other"}).splitlines(keepends=True)[1]
+    line = line_of({"other.md": b"Other"})
     for more in (line, line + FILE):
         _, report = imported(FILE + more)
         assert [each.line for each in report.remarks] == [8]
@@ -232,6 +236,20 @@ def test_what_is_large_and_takes_more_memory_is_never_parsed(
         assert {each.line for each in report.remarks} == {2, 3}
         assert "bytes, and not as" in report.remarks[0].reason
     assert max(parsed) < 2000
+
+
+def test_what_no_import_would_read_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("files", "exporting"):
+        monkeypatch.setattr(f"statekeep.transport.{module}.MAX_LINE", 1000, raising=False)
+    rest = 1000 - len(line_of({"a.md": b""}))
+    file = io.BytesIO()
+    documents = {"a.md": b"x" * rest, "b.md": b"x" * (rest + 1), "c.md": b""}
+    report = export_documents(filled(documents), file)
+    assert [each.key for each in report.remarks] == ["b.md"]
+    assert (report.copied, report.failed) == (2, 1)
+    back, told = imported(file.getvalue())
+    assert told.complete
+    assert back == {"a.md": b"x" * rest, "c.md": b""}
 
 
 class TestFiles:

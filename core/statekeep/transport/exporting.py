@@ -11,7 +11,7 @@ from statekeep._arguments import checked
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
 from statekeep.journals.segments import is_segment
 from statekeep.store.keys import QUARANTINE, TRASH
-from statekeep.transport.files import name_of, writing
+from statekeep.transport.files import MAX_LINE, name_of, writing
 from statekeep.transport.lines import encode_document, encode_end, header
 from statekeep.transport.reading import (
     attachments_of,
@@ -63,8 +63,8 @@ def export_documents(
         progress: As for `copy`.
 
     Returns:
-        How many documents there are, as ``copied``; those that cannot be read are left out, and in
-        its remarks.
+        How many documents there are, as ``copied``; those that cannot be read, or are too large,
+        are left out, and in its remarks.
 
     Raises:
         ConflictError: There is such a file.
@@ -125,7 +125,13 @@ def _export(
         if isinstance(blob, StateStoreError):
             raise blob
         for at, each in _whole(store, key, blob):
-            lines.write(encode_document(at, each))
+            line = encode_document(at, each)
+            if len(line) > MAX_LINE:
+                raise UnsupportedError(
+                    f"{at!r} takes a line of {len(line)} bytes, and an import reads no more than "
+                    f"{MAX_LINE}; statekeep copy brings it"
+                )
+            lines.write(line)
             tally.wrote(len(each.data), over=False)
     except StateStoreError as error:
         if not isinstance(error, CorruptDataError | UnsupportedError) and error is not blob:

@@ -23,7 +23,7 @@ from statekeep.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["File", "Lines", "name_of", "reading", "writing"]
+__all__ = ["MAX_LINE", "File", "Lines", "name_of", "reading", "writing"]
 
 File: TypeAlias = str | os.PathLike[str] | IO[bytes]
 """A path, or a binary file that is open."""
