@@ -367,6 +367,37 @@ def test_a_journal_that_has_lost_a_part_is_reported_and_no_other_is_kept_back(
     assert Journals(target, "support").open("ada", "1").read() is not None
 
 
+def test_attachments_are_what_their_names_say_or_the_journal_does_not_come(
+    filled: StateStore,
+) -> None:
+    journal = Journals(filled, "support").open("ada", "0")
+    head = journal.head()
+    assert head is not None
+    (entry,) = filled.scan(f"{ATTACHMENTS}/{head.uid}")
+    name = "journals/support/ada/0.jsonl"
+
+    other = MemoryStore()
+    other.put(entry.key, b"another")
+    report = copy(filled, other)
+    assert [(each.key, each.outcome) for each in report.remarks] == [(name, "failed")]
+    assert "something else" in report.remarks[0].reason
+    assert other.get(name) is None
+    assert copy(filled, other, overwrite=True).complete
+    assert_same(filled, other)
+
+    file = BytesIO()
+    for data, what in ((b"damaged", "not what it wrote"), (b"file", "")):
+        filled.put(entry.key, data)
+        target = MemoryStore()
+        for report in (copy(filled, target), export_documents(filled, file)):
+            assert [each.key for each in report.remarks] == [name] * bool(what)
+            assert all(what in each.reason for each in report.remarks)
+        assert (target.get(name) is None) == bool(what)
+        assert diagnose(target).healthy
+    told = import_documents(export_of(entry.key, b"damaged"), MemoryStore())
+    assert [each.reason for each in told.remarks] == ["it is not what was attached"]
+
+
 def test_what_a_sweep_takes_before_the_head_comes_is_brought_again(filled: StateStore) -> None:
     class Sweeping(StoreWrapper):
         def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:

@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from statekeep._arguments import checked
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.journals.attachments import is_attachment
 from statekeep.journals.segments import is_segment
 from statekeep.store.keys import QUARANTINE, TRASH
 from statekeep.transport.files import MAX_LINE, name_of, writing
@@ -166,7 +167,7 @@ def _whole(store: StateStore, key: str, blob: Blob) -> Iterator[tuple[str, Blob]
 
 
 def _parts(store: StateStore, named: Named | None) -> Iterator[tuple[str, Blob | None]]:
-    """What a head names, and None for a segment that is not there as the head says."""
+    """What a head names, and None for a part that is not there as it was written."""
     if named is None:
         return
     for at, segment in named.keys().items():
@@ -175,4 +176,4 @@ def _parts(store: StateStore, named: Named | None) -> Iterator[tuple[str, Blob |
     if named.attached:
         for at in attachments_of(store, named.uid):
             if (blob := store.get(at)) is not None:
-                yield at, blob
+                yield at, blob if is_attachment(blob.data, at.rpartition("/")[2]) else None
