@@ -121,6 +121,16 @@ class TestACopy:
         assert diagnose(target).healthy
         assert Journals(target, "support").open("ada", "1").head() is not None
 
+    def test_brings_documents_that_are_called_as_folders_are(self, filled: StateStore) -> None:
+        filled.put("sessions", b"a document")
+        filled.put("journals", b"another")
+        target = MemoryStore()
+        report = copy(filled, target)
+        assert (report.complete, report.equal) == (True, 0)
+        assert contents(target) == named(contents(filled), contents(target))
+        assert contents(target)["sessions"] == b"a document"
+        assert contents(target)["journals"] == b"another"
+
     def test_leaves_what_the_target_has(self, filled: StateStore, target: StateStore) -> None:
         target.put("specs/v1/plan.md", b"another")
         report = copy(filled, target)
