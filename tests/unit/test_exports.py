@@ -15,7 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import json_values, texts
 
-from statekeep.errors import ConflictError, CorruptDataError, NotFoundError, UnsupportedError
+from statekeep.errors import (
+    ConfigError,
+    ConflictError,
+    CorruptDataError,
+    NotFoundError,
+    UnsupportedError,
+)
 from statekeep.format.json import encode_json
 from statekeep.store import is_key
 from statekeep.transport import CopyReport, export_documents, import_documents
@@ -300,6 +306,9 @@ class TestFiles:
                 import_documents(path, MemoryStore())
         with pytest.raises(NotFoundError, match="none"):
             export_documents(MemoryStore(), tmp_path / "none" / "a.jsonl")
+        for name in ("", ".", "/"):
+            with pytest.raises(ConfigError, match="no name of a file"):
+                export_documents(MemoryStore(), name, overwrite=True)
         with pytest.raises(TypeError, match="a path or a binary file, not int"):
             export_documents(MemoryStore(), 5)  # type: ignore[arg-type]
 

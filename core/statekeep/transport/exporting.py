@@ -69,7 +69,7 @@ def export_documents(
 
     Raises:
         ConflictError: There is such a file.
-        ConfigError: zstd is not installed.
+        ConfigError: zstd is not installed, or the path names no file.
         InvalidKeyError: The prefix is not legal.
         UnavailableError, AccessDeniedError, NotFoundError: The store did not answer, or the file
             cannot be written.

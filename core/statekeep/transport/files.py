@@ -52,7 +52,7 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
 
     Raises:
         ConflictError: There is such a file.
-        ConfigError: zstd is not installed.
+        ConfigError: zstd is not installed, or the path names no file.
         UnavailableError, AccessDeniedError, NotFoundError: A path cannot be written.
     """
     if not isinstance(file, str | os.PathLike):
@@ -60,6 +60,8 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
         file.flush()
         return
     path = Path(file)
+    if not path.name:
+        raise ConfigError(f"{name_of(file)!r} is no name of a file")
     with _told(path):
         _refuse_existing(path, overwrite=overwrite)
         zstd = _zstandard() if path.suffix == ".zst" else None
