@@ -153,6 +153,13 @@ def test_damaged_lines_are_told_by_number() -> None:
     ]
 
 
+def test_lines_of_one_key_are_told_apart() -> None:
+    store = filled({"a.md": b"Mine"})
+    file = exported({"a.md": b"One"}) + exported({"a.md": b"Two"})
+    report = import_documents(io.BytesIO(file), store)
+    assert [(each.key, each.line) for each in report.remarks] == [("a.md", 2), ("a.md", 5)]
+
+
 def test_lines_that_are_missing_are_missed() -> None:
     lines = FILE.splitlines(keepends=True)
     del lines[2]

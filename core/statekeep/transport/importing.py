@@ -90,7 +90,7 @@ def import_documents(
         arrivals = Arrivals(
             Transfer(store, conflicts), _NoSource(), tally, overwrite, dry_run, verify, run
         )
-        for batch in _batches(_documents(lines, tally)):
+        for batch in _batches(_documents(lines, tally), tally):
             arrivals.settle(batch)
             done += len(batch)
             for key in batch:
@@ -112,8 +112,10 @@ class _NoSource(NamedTuple):
         return ()
 
 
-def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Iterator[Document]:
-    """Read the documents of a file, and report the lines that hold none.
+def _documents(
+    lines: Iterable[bytes | CorruptDataError], tally: Tally
+) -> Iterator[tuple[int, Document]]:
+    """Read the documents of a file, each with its line, and report the lines that hold none.
 
     Raises:
         CorruptDataError, UnsupportedError: It is no export, or a newer one.
@@ -147,8 +149,7 @@ def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Itera
         else:
             seen += 1
             ended = False  # also after an end, which did not vouch for it
-            tally.lines[read.key] = number
-            yield read
+            yield number, read
         total.update(line)
     if not number:
         raise CorruptDataError("the file is empty, and so no export of statekeep")
@@ -160,15 +161,17 @@ def _fail(tally: Tally, number: int, reason: str) -> None:
     tally.leave("", "failed", reason, CorruptDataError(reason), number)
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[dict[str, Blob]]:
-    """Divide documents into what may be in memory at a time."""
+def _batches(documents: Iterable[tuple[int, Document]], tally: Tally) -> Iterator[dict[str, Blob]]:
+    """Divide documents into what may be in memory at a time, and note the lines of these."""
     batch: dict[str, Blob] = {}
     size = 0
-    for key, blob in ((each.key, each.blob) for each in documents):
+    for number, document in documents:
+        key, blob = document.key, document.blob
         if batch and (len(batch) >= _MOST or size + len(blob.data) > _BYTES or key in batch):
             yield batch
             batch, size = {}, 0
         batch[key] = blob
+        tally.lines[key] = number  # not before, because an earlier one may have the same key
         size += len(blob.data)
     if batch:
         yield batch
