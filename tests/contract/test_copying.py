@@ -11,20 +11,28 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 
 from statekeep import ANY, Blobs, Documents, Journals, Sessions, StateStore, open_store
 from statekeep.doctor import diagnose
-from statekeep.errors import InvalidKeyError, NotFoundError, UnavailableError, UnsupportedError
-from statekeep.store import StoreWrapper
+from statekeep.errors import (
+    AccessDeniedError,
+    InvalidKeyError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
+from statekeep.store import Blob, StoreWrapper, Version
 from statekeep.store.keys import ATTACHMENTS, CACHE, SEGMENTS, STAMP
 from statekeep.transport import copy, export_documents, import_documents
+from statekeep.transport.lines import encode_document, encode_end, header
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from statekeep.journals import Draft
-    from statekeep.store import Blob, Expect, Version
+    from statekeep.store import Expect
 
 
 def fill(store: StateStore, *, journals: int = 3, sessions: int = 5) -> None:
@@ -113,6 +121,16 @@ class TestACopy:
         assert diagnose(target).healthy
         assert Journals(target, "support").open("ada", "1").head() is not None
 
+    def test_brings_documents_that_are_called_as_folders_are(self, filled: StateStore) -> None:
+        filled.put("sessions", b"a document")
+        filled.put("journals", b"another")
+        target = MemoryStore()
+        report = copy(filled, target)
+        assert (report.complete, report.equal) == (True, 0)
+        assert contents(target) == named(contents(filled), contents(target))
+        assert contents(target)["sessions"] == b"a document"
+        assert contents(target)["journals"] == b"another"
+
     def test_leaves_what_the_target_has(self, filled: StateStore, target: StateStore) -> None:
         target.put("specs/v1/plan.md", b"another")
         report = copy(filled, target)
@@ -152,6 +170,26 @@ class TestACopy:
         assert target.get("specs/v2/plan.md") is None
         assert target.get(STAMP) is not None
 
+    def test_deletes_nothing_if_any_failed(self, filled: StateStore) -> None:
+        class Refusing(StoreWrapper):
+            def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+                if key == "specs/v1/renamed.md":
+                    raise AccessDeniedError("not that", key=key, store=self, landed="no")
+                return super().put(key, data, expect=expect)
+
+        target = MemoryStore()
+        copy(filled, target)
+        filled.delete("specs/v1/plan.md")
+        filled.put("specs/v1/renamed.md", b"# Plan")
+        for report in (
+            copy(filled, Refusing(target), delete=True),
+            copy(filled, Refusing(target), prefix="specs", delete=True),
+        ):
+            assert (report.failed, report.deleted, report.deletion_skipped) == (1, 0, True)
+            assert target.get("specs/v1/plan.md") is not None
+        report = copy(filled, target, delete=True)
+        assert (report.failed, report.deleted, report.deletion_skipped) == (0, 1, False)
+
     def test_of_nothing_never_deletes(self, filled: StateStore) -> None:
         before = contents(filled)
         with pytest.raises(NotFoundError, match="nothing to copy"):
@@ -174,6 +212,12 @@ class TestACopy:
             copy(filled, MemoryStore(), include=["cache"])
         with pytest.raises(ValueError, match="workers"):
             copy(filled, MemoryStore(), workers=0)
+
+
+def export_of(key: str, data: bytes) -> BytesIO:
+    """An export of one document, of which the time is not known."""
+    lines = header("", ()) + encode_document(key, Blob(data, Version(""), None))
+    return BytesIO(lines + encode_end(1, blake3(lines).hexdigest()))
 
 
 class TestAnExport:
@@ -214,6 +258,15 @@ class TestAnExport:
             assert [(each.key, each.outcome) for each in report.remarks] == [
                 ("sessions/0.json", outcome)
             ]
+
+    @pytest.mark.parametrize("place", [SEGMENTS, ATTACHMENTS])
+    def test_overwrites_no_part_of_a_journal(self, filled: StateStore, place: str) -> None:
+        before = contents(filled)
+        at = next(entry.key for entry in filled.scan(place))
+        report = import_documents(export_of(at, b"{}\n"), filled, overwrite=True)
+        assert [(each.key, each.outcome) for each in report.remarks] == [(at, "differs")]
+        assert contents(filled) == before
+        assert diagnose(filled).healthy
 
     def test_that_lacks_a_part_brings_no_half_journal(self, filled: StateStore) -> None:
         file = BytesIO()
@@ -324,6 +377,37 @@ def test_a_journal_that_has_lost_a_part_is_reported_and_no_other_is_kept_back(
     assert Journals(target, "support").open("ada", "1").read() is not None
 
 
+def test_attachments_are_what_their_names_say_or_the_journal_does_not_come(
+    filled: StateStore,
+) -> None:
+    journal = Journals(filled, "support").open("ada", "0")
+    head = journal.head()
+    assert head is not None
+    (entry,) = filled.scan(f"{ATTACHMENTS}/{head.uid}")
+    name = "journals/support/ada/0.jsonl"
+
+    other = MemoryStore()
+    other.put(entry.key, b"another")
+    report = copy(filled, other)
+    assert [(each.key, each.outcome) for each in report.remarks] == [(name, "failed")]
+    assert "something else" in report.remarks[0].reason
+    assert other.get(name) is None
+    assert copy(filled, other, overwrite=True).complete
+    assert_same(filled, other)
+
+    file = BytesIO()
+    for data, what in ((b"damaged", "not what it wrote"), (b"file", "")):
+        filled.put(entry.key, data)
+        target = MemoryStore()
+        for report in (copy(filled, target), export_documents(filled, file)):
+            assert [each.key for each in report.remarks] == [name] * bool(what)
+            assert all(what in each.reason for each in report.remarks)
+        assert (target.get(name) is None) == bool(what)
+        assert diagnose(target).healthy
+    told = import_documents(export_of(entry.key, b"damaged"), MemoryStore())
+    assert [each.reason for each in told.remarks] == ["it is not what was attached"]
+
+
 def test_what_a_sweep_takes_before_the_head_comes_is_brought_again(filled: StateStore) -> None:
     class Sweeping(StoreWrapper):
         def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
@@ -341,6 +425,27 @@ def test_what_a_sweep_takes_before_the_head_comes_is_brought_again(filled: State
     assert copy(filled, Sweeping(target), workers=1).complete
     assert diagnose(target).healthy
     assert len(contents(target)) == len(contents(filled))
+
+
+def test_what_a_sweep_takes_of_an_import_is_told_and_comes_again(filled: StateStore) -> None:
+    class Sweeping(StoreWrapper):
+        def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+            if key == "journals/support/ada/1.jsonl":
+                for entry in [*self.inner.scan(SEGMENTS)]:
+                    if entry.key.split("/")[2].encode() in data:
+                        self.inner.delete(entry.key)
+            return super().put(key, data, expect=expect)
+
+    file, target = BytesIO(), MemoryStore()
+    export_documents(filled, file)
+    file.seek(0)
+    report = import_documents(file, Sweeping(target), workers=1)
+    assert [each.key for each in report.remarks] == ["journals/support/ada/1.jsonl"]
+    assert report.remarks[0].line is not None
+    assert "begin again" in report.remarks[0].reason
+    file.seek(0)
+    assert import_documents(file, target).complete
+    assert_same(filled, target)
 
 
 def test_copies_of_what_others_write_meanwhile_are_whole(

@@ -1154,6 +1154,18 @@ class TestCopies:
         assert shell("copy", store_url, "other", "--include", "cache", code=2).stdout == ""
         assert [each.name for each in shell.folder.iterdir()] == ["state"]
 
+    def test_need_something_to_read_or_write(self, shell: Shell, store_url: str) -> None:
+        nowhere = shell("export", "", "--overwrite", "--store", store_url, code=2)
+        assert nowhere.stderr == "error: '' is no name of a file\n"
+        ended = subprocess.run(
+            ["sh", "-c", '"$0" -m statekeep.cli import - --store b <&-', sys.executable],
+            cwd=shell.folder,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        assert ended.stderr.decode() == "error: the standard input is closed\n"
+        assert ended.returncode == 2
+
     def test_go_through_a_file_or_a_pipe(self, shell: Shell, store_url: str) -> None:
         from_it = ["--store", store_url]
         assert shell("export", "a.jsonl", *from_it).stdout.startswith("7 exported (")

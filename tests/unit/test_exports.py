@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -14,7 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import json_values, texts
 
-from statekeep.errors import ConflictError, CorruptDataError, NotFoundError, UnsupportedError
+from statekeep.errors import (
+    ConfigError,
+    ConflictError,
+    CorruptDataError,
+    NotFoundError,
+    UnsupportedError,
+)
 from statekeep.format.json import encode_json
 from statekeep.store import is_key
 from statekeep.transport import CopyReport, export_documents, import_documents
@@ -69,6 +76,14 @@ def imported(file: bytes) -> tuple[dict[str, bytes], CopyReport]:
     store = MemoryStore()
     report = import_documents(io.BytesIO(file), store)
     return stored(store), report
+
+
+def line_of(document: dict[str, bytes]) -> bytes:
+    return exported(document).splitlines(keepends=True)[1]
+
+
+def stored_from(path: Path) -> dict[str, bytes]:
+    return imported(path.read_bytes())[0]
 
 
 @given(st.dictionaries(keys, contents, max_size=5))
@@ -138,6 +153,13 @@ def test_damaged_lines_are_told_by_number() -> None:
     ]
 
 
+def test_lines_of_one_key_are_told_apart() -> None:
+    store = filled({"a.md": b"Mine"})
+    file = exported({"a.md": b"One"}) + exported({"a.md": b"Two"})
+    report = import_documents(io.BytesIO(file), store)
+    assert [(each.key, each.line) for each in report.remarks] == [("a.md", 2), ("a.md", 5)]
+
+
 def test_lines_that_are_missing_are_missed() -> None:
     lines = FILE.splitlines(keepends=True)
     del lines[2]
@@ -150,6 +172,22 @@ def test_exports_can_be_put_together() -> None:
     back, report = imported(FILE + exported({"other.md": b"Other"}))
     assert report.complete
     assert back == {**DOCUMENTS, "other.md": b"Other"}
+
+
+def test_one_that_was_cut_off_is_told_though_others_follow() -> None:
+    cut = b"".join(FILE.splitlines(keepends=True)[:3])
+    back, report = imported(cut + exported({"other.md": b"Other"}))
+    assert len(back) == 3
+    assert [(each.line, each.reason) for each in report.remarks] == [
+        (4, "before this line, the end of the export is missing; the file was cut off")
+    ]
+
+
+def test_what_follows_the_end_is_vouched_for_by_none() -> None:
+    line = line_of({"other.md": b"Other"})
+    for more in (line, line + FILE):
+        _, report = imported(FILE + more)
+        assert [each.line for each in report.remarks] == [8]
 
 
 @pytest.mark.parametrize("file", [b"", b"{}\n", b"Hello\n", b"[1]\n", b'"key"\n', FILE[1:]])
@@ -174,12 +212,66 @@ def test_keys_that_no_export_holds_are_refused(key: str) -> None:
     assert "no export holds such a key" in report.remarks[0].reason
 
 
+@pytest.mark.parametrize("data", [b'"\\' * 5000, b"\\" * 9999, b"\xff" * 9999, b"\n" * 9999])
+def test_what_is_large_is_read_if_it_is_one_text(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr("statekeep.transport.lines._PARSED", 1000)
+    for key in ("a.md", 'a"b{"key":.md', "ä/b.md"):
+        back, report = imported(exported({key: data}))
+        assert report.complete
+        assert back == {key: data}
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("data", [b"{}\n" * 3000, b"[%b1]" % (b"{}," * 3000)])
+def test_what_is_large_and_takes_more_memory_is_never_parsed(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, *, torn: bool
+) -> None:
+    whole = exported({"a.md": b"# A", "b.json": data, "c.md": b"# C"}).splitlines(keepends=True)
+    large = whole[2]
+    beside = whole[1].replace(b'"# A"', b'"# A","x":[%b1]' % (b"{}," * 3000))
+    assert imported(b"".join([whole[0], beside, *whole[2:]]))[0]["a.md"] == b"# A"
+    monkeypatch.setattr("statekeep.transport.lines._PARSED", 1000)
+    parsed: list[int] = []
+    parse = orjson.loads
+
+    def loads(line: bytes) -> object:
+        parsed.append(len(line))
+        return parse(line)
+
+    monkeypatch.setattr("statekeep.transport.lines.orjson.loads", loads)
+    if torn:
+        _, report = imported(b"".join(whole[:2]) + large[:-9])
+        assert report.remarks[0].reason == "it is cut off"
+    else:
+        _, report = imported(b"".join([whole[0], beside, *whole[2:]]))
+        assert {each.line for each in report.remarks} == {2, 3}
+        assert "bytes, and not as" in report.remarks[0].reason
+    assert max(parsed) < 2000
+
+
+def test_what_no_import_would_read_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("files", "exporting"):
+        monkeypatch.setattr(f"statekeep.transport.{module}.MAX_LINE", 1000, raising=False)
+    rest = 1000 - len(line_of({"a.md": b""}))
+    file = io.BytesIO()
+    documents = {"a.md": b"x" * rest, "b.md": b"x" * (rest + 1), "c.md": b""}
+    report = export_documents(filled(documents), file)
+    assert [each.key for each in report.remarks] == ["b.md"]
+    assert (report.copied, report.failed) == (2, 1)
+    back, told = imported(file.getvalue())
+    assert told.complete
+    assert back == {"a.md": b"x" * rest, "c.md": b""}
+
+
 class TestFiles:
     def test_are_whole_or_not_there(self, tmp_path: Path) -> None:
         path = tmp_path / "state.jsonl"
 
         def fail(_done: int, _total: int) -> None:
-            assert [each.name for each in tmp_path.iterdir()] == ["state.jsonl.part"]
+            (part,) = tmp_path.iterdir()
+            assert re.fullmatch(r"state\.jsonl\.[0-9a-f]{8}\.part", part.name)
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -197,12 +289,33 @@ class TestFiles:
         assert import_documents(path, store).copied == 4
         assert import_documents(path, store).equal == 4
 
+    def test_of_two_who_write_one_at_once_both_are_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "state.jsonl"
+        theirs = tmp_path / "state.jsonl.part"
+        theirs.write_bytes(b"somebody's")
+
+        def write_another(_done: int, _total: int) -> None:
+            export_documents(filled({"other.md": b"Other"}), path)
+            assert import_documents(path, MemoryStore()).complete
+
+        with pytest.raises(ConflictError, match="already"):
+            export_documents(filled(DOCUMENTS), path, progress=write_another)
+        assert stored_from(path) == {"other.md": b"Other"}
+        path.unlink()
+        export_documents(filled(DOCUMENTS), path, progress=write_another, overwrite=True)
+        assert stored_from(path) == DOCUMENTS
+        assert theirs.read_bytes() == b"somebody's"
+        assert {*tmp_path.iterdir()} == {path, theirs}
+
     def test_that_are_not_there_are_named(self, tmp_path: Path) -> None:
         for path in (tmp_path / "none.jsonl", tmp_path / "none" / "a.jsonl"):
             with pytest.raises(NotFoundError, match=r"none.*jsonl"):
                 import_documents(path, MemoryStore())
         with pytest.raises(NotFoundError, match="none"):
             export_documents(MemoryStore(), tmp_path / "none" / "a.jsonl")
+        for name in ("", ".", "/"):
+            with pytest.raises(ConfigError, match="no name of a file"):
+                export_documents(MemoryStore(), name, overwrite=True)
         with pytest.raises(TypeError, match="a path or a binary file, not int"):
             export_documents(MemoryStore(), 5)  # type: ignore[arg-type]
 

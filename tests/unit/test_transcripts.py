@@ -117,6 +117,25 @@ def test_damaged_lines_are_told_and_kept(store: StateStore, journal: Journal, pa
     assert journal.read(last=1) == [{"type": "user", "message": {}}]
 
 
+@pytest.mark.parametrize("text", ["x" * 17 * 2**20, "\\ud800" * (3 * 2**20)], ids=["plain", "half"])
+def test_an_entry_that_is_too_large_is_kept_aside(
+    store: StateStore, journal: Journal, path: Path, text: str
+) -> None:
+    large = b'{"type":"user","text":"%b"}\n' % text.encode()
+    path.write_bytes(written([entry(0)]) + large + written([entry(1)]))
+    report = bring(store, path)
+    assert (report.added, report.lines, report.damaged) == (2, 3, 1)
+    assert journal.read() == [entry(0), entry(1)]
+    (told,) = report.remarks
+    assert told.line == 2
+    assert "more than 16777216" in told.reason
+    assert told.ref is not None
+    kept = journal.attachments([told.ref])[told.ref]
+    assert kept is not None
+    assert json.loads(kept) == json.loads(large)
+    assert bring(store, path).added == 0
+
+
 def test_an_end_without_a_line_feed_counts_once(
     store: StateStore, journal: Journal, path: Path
 ) -> None:

@@ -46,7 +46,10 @@ def copy(
     prefix: Prefix = "",
     overwrite: Overwrite = False,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete in the target what the source has not.")
+        bool,
+        typer.Option(
+            "--delete", help="Delete in the target what the source has not, if none fail."
+        ),
     ] = False,
     include: Include = None,
     workers: Annotated[
@@ -121,5 +124,7 @@ def _print(report: CopyReport, done: str) -> None:
     if report.failed:
         said.append(f"{report.failed} failed")
     output.print_text(", ".join(said))
+    if report.deletion_skipped:
+        output.note("nothing was deleted, because some failed")
     if report.differing:
         output.note("--overwrite replaces what differs, unless the target's is newer")

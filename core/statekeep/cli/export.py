@@ -11,6 +11,7 @@ from statekeep.cli import output
 from statekeep.cli.copy import DryRun, Include, Overwrite, Prefix, show
 from statekeep.cli.options import AsJson, StoreUrl, existing, settings_for
 from statekeep.config.opening import open_store
+from statekeep.errors import ConfigError
 
 __all__ = ["export", "import_"]
 
@@ -74,6 +75,8 @@ def import_(
     from statekeep.transport import import_documents  # noqa: PLC0415 - not needed for the help
 
     settings = settings_for(store)
+    if file == "-" and sys.stdin is None:  # closed by whoever started this
+        raise ConfigError("the standard input is closed")
     with open_store(settings) as opened, output.bar("importing") as progress:
         report = import_documents(
             sys.stdin.buffer if file == "-" else file,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from statekeep.store.protocol import StateStore
 
-__all__ = ["Attachments"]
+__all__ = ["Attachments", "is_attachment"]
 
 _is_suffix = re.compile(r"\.(?!tmp$)[a-z0-9]{1,10}").fullmatch
 _is_ref = re.compile(r"[0-9a-f]{32}(?:\.(?!tmp$)[a-z0-9]{1,10})?").fullmatch
@@ -113,6 +113,11 @@ class Attachments:
                 raise InvalidKeyError(f"not the ref of an attachment: {ref[:80]!r}")
             keys[f"{self._prefix}/{ref}"] = ref
         return keys
+
+
+def is_attachment(data: bytes, ref: str) -> bool:
+    """Whether some bytes are what is named so; of what is no ref, nobody can tell."""
+    return _is_ref(ref) is None or _hash(data) == ref[:32]
 
 
 def _hash(data: bytes) -> str:

@@ -50,10 +50,10 @@ def storable(value: Any) -> Any:  # noqa: ANN401
     integer of more than 64 bits, what is no number, or what lies too deep.
 
     Raises:
-        InvalidDocumentError: It is nothing that JSON holds.
+        InvalidDocumentError: It is nothing that JSON holds, or has more than 16 MiB.
     """
     if isinstance(value, str):
-        return json.dumps(value)  # as text it would be read as JSON
+        return _as_text(json.dumps(value))  # as a text of its own it would be read as JSON
     try:
         return plain_item(value)
     except InvalidDocumentError as error:
@@ -65,6 +65,12 @@ def storable(value: Any) -> Any:  # noqa: ANN401
         raise refused from None
     with suppress(InvalidDocumentError):
         return plain_item(read)  # tuples are lists now, and keys are texts
+    return _as_text(text)
+
+
+def _as_text(text: str) -> str:
+    if len(text) > _MOST // 4:  # each character of it, all are ASCII, takes two bytes at the most
+        _refuse_large(size_of(text))
     return text
 
 

@@ -21,8 +21,10 @@ from statekeep.errors import (
 )
 from statekeep.format.record import encode_record
 from statekeep.format.version import is_head
+from statekeep.journals.attachments import is_attachment
 from statekeep.journals.segments import is_segment
-from statekeep.store.keys import QUARANTINE, TRASH
+from statekeep.retention.sweeping import is_swept
+from statekeep.store.keys import ATTACHMENTS, QUARANTINE, SEGMENTS, TRASH
 from statekeep.store.powers import power
 from statekeep.store.query import SupportsQuery
 from statekeep.transport.newer import protects, record_at
@@ -31,7 +33,6 @@ from statekeep.transport.reading import collection_at, named_by, read_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from statekeep.format.journal import SegmentName
     from statekeep.store.protocol import Blob, Version
     from statekeep.store.transfer import Transfer
     from statekeep.transport.reading import Named
@@ -136,9 +137,17 @@ class Arrivals:
             if not self.overwrite:
                 self.tally.leave(key, "differs", "the target has another document there")
                 return
+            if is_swept(key):  # the journal in the target relies on what is there
+                why = "the target has something else there, and parts of journals never change"
+                self.tally.leave(key, "differs", why)
+                return
             if reason := protects(key, blob, found):
                 self.tally.leave(key, "newer", reason)
                 return
+        if key.startswith(f"{ATTACHMENTS}/") and not is_attachment(
+            blob.data, key.rpartition("/")[2]
+        ):
+            raise CorruptDataError("it is not what was attached", key=key)
         blob, relied = self._bring_parts(key, blob)
         if found is not None and found.data == blob.data:
             self.tally.met_equal()
@@ -178,28 +187,35 @@ class Arrivals:
             return relied  # they would be there by now
         for at, segment in named.keys().items():
             try:
-                if not self._bring_segment(at, segment):
+                if not self._bring_part(at, partial(is_segment, segment=segment)):
                     relied.append(at)
             except _GoneError:
                 if whole:
                     raise
         if named.attached:
             for at in self.source.attachments(named.uid):
-                attachment = self.source.get(at)
-                if attachment is not None:
-                    self._settle(at, attachment, self.transfer.store.get(at))
+                is_sound = partial(is_attachment, ref=at.rpartition("/")[2])
+                try:
+                    self._bring_part(at, is_sound, may_be_gone=True)
                     relied.append(at)
+                except _GoneError:
+                    if whole:
+                        raise
         return relied
 
-    def _bring_segment(self, key: str, segment: SegmentName) -> bool:
-        """Write a segment, unless it is there; say whether it was written."""
+    def _bring_part(
+        self, key: str, is_sound: Callable[[bytes], bool], *, may_be_gone: bool = False
+    ) -> bool:
+        """Write a segment or attachment, unless it is there; say whether it was written."""
         there = self.transfer.store.get(key)
-        if there is not None and is_segment(there.data, segment):
+        if there is not None and is_sound(there.data):
             if not self.source.parts_came_before:  # else they were counted
                 self.tally.met_equal()
             return False
         blob = self.source.get(key)
-        if blob is None or not is_segment(blob.data, segment):
+        if blob is None and may_be_gone:  # detached since it was listed
+            return False
+        if blob is None or not is_sound(blob.data):
             what = "is not there" if blob is None else "is not what it wrote"
             raise _GoneError(f"a part that it names {what}: {key!r}")
         if there is not None and not self.overwrite:
@@ -215,13 +231,22 @@ class Arrivals:
 
         They belonged to nobody, if they are of a copy that was killed; so a sweep that found them
         so a day ago may have deleted them just before the head came.
+
+        Raises:
+            CorruptDataError: One is gone, and not to be had, so that the head lacks it.
         """
         store = self.transfer.store
         folders = {at.rpartition("/")[0] for at in relied}
         present = {entry.key for folder in folders for entry in store.scan(folder)}
         for at in relied:
-            if at not in present and (blob := self.source.get(at)) is not None:
+            if at in present:
+                continue
+            if (blob := self.source.get(at)) is not None:
                 self._put(at, blob, None)
+            elif at.startswith(f"{SEGMENTS}/"):  # an attachment was detached meanwhile
+                raise CorruptDataError(
+                    f"a part that it names was deleted before it came: {at!r}; begin again"
+                )
 
     def _put(self, key: str, blob: Blob, found: Blob | None) -> None:
         """Write a document over what was found, and see that it is there.

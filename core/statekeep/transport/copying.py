@@ -55,8 +55,8 @@ def copy(
         include: ``"trash"``, ``"quarantine"`` or both, which otherwise stay; without a prefix.
         overwrite: Replace documents in the target that differ, but for newer ones: sessions and
             journals by when they were updated, others by when they were written.
-        delete: Delete documents in the target which the source has not. The keys of the source,
-            in 100 bytes each, are then in memory.
+        delete: Delete documents in the target which the source has not, unless any failed. The
+            keys of the source, in 100 bytes each, are then in memory.
         dry_run: Write nothing; say what would be done.
         verify: Read back what was written, and compare all of it.
         conflicts: What to do if the target keeps no conditions.
@@ -99,9 +99,11 @@ def copy(
             done += len(keys)
             if progress:
                 progress(done, max(done, total))
-    if delete:
-        if not seen:
-            raise NotFoundError("there is nothing to copy, so nothing was deleted", store=source)
+    if delete and not seen:
+        raise NotFoundError("there is nothing to copy, so nothing was deleted", store=source)
+    # What failed may be there under another name only, which the source has not any more.
+    tally.deletion_skipped = delete and tally.left["failed"] > 0
+    if delete and not tally.deletion_skipped:
         for batch in batches(scan(target, heads_first=True)):
             keys = [entry.key for entry in batch if _digest(entry.key) not in seen]
             _delete(source, transfer, tally, keys, dry_run=dry_run)

@@ -9,9 +9,10 @@ from blake3 import blake3
 
 from statekeep._arguments import checked
 from statekeep.errors import CorruptDataError, StateStoreError, UnsupportedError
+from statekeep.journals.attachments import is_attachment
 from statekeep.journals.segments import is_segment
 from statekeep.store.keys import QUARANTINE, TRASH
-from statekeep.transport.files import name_of, writing
+from statekeep.transport.files import MAX_LINE, name_of, writing
 from statekeep.transport.lines import encode_document, encode_end, header
 from statekeep.transport.reading import (
     attachments_of,
@@ -63,12 +64,12 @@ def export_documents(
         progress: As for `copy`.
 
     Returns:
-        How many documents there are, as ``copied``; those that cannot be read are left out, and in
-        its remarks.
+        How many documents there are, as ``copied``; those that cannot be read, or are too large,
+        are left out, and in its remarks.
 
     Raises:
         ConflictError: There is such a file.
-        ConfigError: zstd is not installed.
+        ConfigError: zstd is not installed, or the path names no file.
         InvalidKeyError: The prefix is not legal.
         UnavailableError, AccessDeniedError, NotFoundError: The store did not answer, or the file
             cannot be written.
@@ -125,7 +126,13 @@ def _export(
         if isinstance(blob, StateStoreError):
             raise blob
         for at, each in _whole(store, key, blob):
-            lines.write(encode_document(at, each))
+            line = encode_document(at, each)
+            if len(line) > MAX_LINE:
+                raise UnsupportedError(
+                    f"{at!r} takes a line of {len(line)} bytes, and an import reads no more than "
+                    f"{MAX_LINE}; statekeep copy brings it"
+                )
+            lines.write(line)
             tally.wrote(len(each.data), over=False)
     except StateStoreError as error:
         if not isinstance(error, CorruptDataError | UnsupportedError) and error is not blob:
@@ -160,7 +167,7 @@ def _whole(store: StateStore, key: str, blob: Blob) -> Iterator[tuple[str, Blob]
 
 
 def _parts(store: StateStore, named: Named | None) -> Iterator[tuple[str, Blob | None]]:
-    """What a head names, and None for a segment that is not there as the head says."""
+    """What a head names, and None for a part that is not there as it was written."""
     if named is None:
         return
     for at, segment in named.keys().items():
@@ -169,4 +176,4 @@ def _parts(store: StateStore, named: Named | None) -> Iterator[tuple[str, Blob |
     if named.attached:
         for at in attachments_of(store, named.uid):
             if (blob := store.get(at)) is not None:
-                yield at, blob
+                yield at, blob if is_attachment(blob.data, at.rpartition("/")[2]) else None

@@ -7,6 +7,7 @@ import io
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from statekeep.errors import (
@@ -22,7 +23,7 @@ from statekeep.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["File", "Lines", "name_of", "reading", "writing"]
+__all__ = ["MAX_LINE", "File", "Lines", "name_of", "reading", "writing"]
 
 File: TypeAlias = str | os.PathLike[str] | IO[bytes]
 """A path, or a binary file that is open."""
@@ -51,7 +52,7 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
 
     Raises:
         ConflictError: There is such a file.
-        ConfigError: zstd is not installed.
+        ConfigError: zstd is not installed, or the path names no file.
         UnavailableError, AccessDeniedError, NotFoundError: A path cannot be written.
     """
     if not isinstance(file, str | os.PathLike):
@@ -59,12 +60,16 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
         file.flush()
         return
     path = Path(file)
+    if not path.name:
+        raise ConfigError(f"{name_of(file)!r} is no name of a file")
     with _told(path):
         _refuse_existing(path, overwrite=overwrite)
         zstd = _zstandard() if path.suffix == ".zst" else None
-        part = path.with_name(f"{path.name}.part")
+        # A name of its own, because another may write the same file just now.
+        part = path.with_name(f"{path.name}.{token_hex(4)}.part")
+        plain = part.open("xb")
         try:
-            with part.open("wb") as plain:
+            with plain:
                 if zstd is None:
                     yield plain
                 else:

@@ -29,6 +29,8 @@ _MOST: Final = 64
 _BYTES: Final = 8 * 2**20
 """Documents that are in memory at a time; a larger one is there with few others."""
 
+_CUT: Final = "the end of the export is missing; the file was cut off"
+
 
 @checked
 def import_documents(
@@ -88,7 +90,7 @@ def import_documents(
         arrivals = Arrivals(
             Transfer(store, conflicts), _NoSource(), tally, overwrite, dry_run, verify, run
         )
-        for batch in _batches(_documents(lines, tally)):
+        for batch in _batches(_documents(lines, tally), tally):
             arrivals.settle(batch)
             done += len(batch)
             for key in batch:
@@ -110,15 +112,17 @@ class _NoSource(NamedTuple):
         return ()
 
 
-def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Iterator[Document]:
-    """Read the documents of a file, and report the lines that hold none.
+def _documents(
+    lines: Iterable[bytes | CorruptDataError], tally: Tally
+) -> Iterator[tuple[int, Document]]:
+    """Read the documents of a file, each with its line, and report the lines that hold none.
 
     Raises:
         CorruptDataError, UnsupportedError: It is no export, or a newer one.
     """
     number = seen = failed = 0
     total = blake3()
-    ended = False
+    ended = True
     for number, line in enumerate(lines, start=1):
         try:
             if isinstance(line, CorruptDataError):
@@ -135,6 +139,8 @@ def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Itera
             total.update(line if isinstance(line, bytes) else b"")
             continue
         if isinstance(read, Header):  # of the next, if files were put together
+            if not ended:
+                _fail(tally, number, f"before this line, {_CUT}")
             total, seen, failed, ended = blake3(), 0, 0, False
         elif isinstance(read, End):
             ended = True
@@ -142,28 +148,30 @@ def _documents(lines: Iterable[bytes | CorruptDataError], tally: Tally) -> Itera
                 _fail(tally, number, f"{read.documents} documents were written, as other lines")
         else:
             seen += 1
-            tally.lines[read.key] = number
-            yield read
+            ended = False  # also after an end, which did not vouch for it
+            yield number, read
         total.update(line)
     if not number:
         raise CorruptDataError("the file is empty, and so no export of statekeep")
     if not ended:
-        _fail(tally, number + 1, "the end of the export is missing; the file was cut off")
+        _fail(tally, number + 1, _CUT)
 
 
 def _fail(tally: Tally, number: int, reason: str) -> None:
     tally.leave("", "failed", reason, CorruptDataError(reason), number)
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[dict[str, Blob]]:
-    """Divide documents into what may be in memory at a time."""
+def _batches(documents: Iterable[tuple[int, Document]], tally: Tally) -> Iterator[dict[str, Blob]]:
+    """Divide documents into what may be in memory at a time, and note the lines of these."""
     batch: dict[str, Blob] = {}
     size = 0
-    for key, blob in ((each.key, each.blob) for each in documents):
+    for number, document in documents:
+        key, blob = document.key, document.blob
         if batch and (len(batch) >= _MOST or size + len(blob.data) > _BYTES or key in batch):
             yield batch
             batch, size = {}, 0
         batch[key] = blob
+        tally.lines[key] = number  # not before, because an earlier one may have the same key
         size += len(blob.data)
     if batch:
         yield batch

@@ -6,6 +6,7 @@ wherever that gives back the same bytes, else as text or in base64.
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,13 @@ _EXPORT: Final = 1
 
 _PARSED: Final = 16 * 2**20
 """Bytes of the largest document that is shown as JSON: parsed, it takes ten times as many."""
+
+_begins_text = re.compile(
+    rb'{"key":"(?:[^"\\]|\\.)*+","modified":(?:null|"[^"\\]*+"),"blake3":"[^"\\]*+",'
+    rb'"(?:text|base64)":"'
+).match
+_find_end = re.compile(rb'(?<!\\)(?:\\\\)*+"').search
+_is_end = re.compile(rb"\}\s*").fullmatch
 
 _FORMS: Final = ("json", "lines", "text", "base64")
 
@@ -124,6 +132,10 @@ def decode_line(line: bytes) -> Header | Document | End:
         CorruptDataError: It is damaged, or none of an export.
         UnsupportedError: A newer version of statekeep wrote the export.
     """
+    if len(line) > 2 * _PARSED and not _holds_text(line):
+        whole = line.endswith(b"\n")
+        reason = f"it has {len(line)} bytes, and not as an export has as many"
+        raise CorruptDataError(reason if whole else _no_json(line))
     try:
         fields = orjson.loads(line)
     except ValueError:
@@ -144,6 +156,13 @@ def decode_line(line: bytes) -> Header | Document | End:
             "upgrade statekeep"
         )
     return Header()
+
+
+def _holds_text(line: bytes) -> bool:
+    """Whether a line takes little more memory when it is parsed: one text is most of it."""
+    begun = _begins_text(line)
+    ended = _find_end(line, begun.end()) if begun else None
+    return ended is not None and _is_end(line, ended.end()) is not None
 
 
 def _no_json(line: bytes) -> str:

@@ -121,8 +121,9 @@ def _others(store: StateStore, prefix: str) -> Iterator[Entry]:
     if prefix.split("/", maxsplit=1)[0] in _HEADS:
         return
     for entry in store.scan(prefix):
-        first = entry.key.split("/", maxsplit=1)[0]
-        if first not in _HEADS and not is_below(first, RESERVED):
+        first, below, _ = entry.key.partition("/")
+        # A document may be called as the folder of the sessions is; it is none of them.
+        if not (below and first in _HEADS) and not is_below(first, RESERVED):
             yield entry
 
 

@@ -53,6 +53,7 @@ class CopyReport:
         newer: How many were left, because the target's document is newer.
         failed: How many could not be copied.
         deleted: How many were deleted in the target, because the source has them not.
+        deletion_skipped: Whether none were deleted, though that was asked for, because some failed.
         bytes: How many bytes were written.
         remarks: Of those that differ, are newer or failed, the first thousand.
     """
@@ -67,6 +68,7 @@ class CopyReport:
     newer: int
     failed: int
     deleted: int
+    deletion_skipped: bool
     bytes: int
     remarks: tuple[CopyRemark, ...]
 
@@ -84,6 +86,7 @@ class Tally:
     overwritten: int = 0
     equal: int = 0
     deleted: int = 0
+    deletion_skipped: bool = False
     bytes: int = 0
     remarks: list[CopyRemark] = field(default_factory=list)
     left: dict[Outcome, int] = field(
@@ -142,6 +145,7 @@ class Tally:
             newer=self.left["newer"],
             failed=self.left["failed"],
             deleted=self.deleted,
+            deletion_skipped=self.deletion_skipped,
             bytes=self.bytes,
             remarks=tuple(self.remarks),
         )

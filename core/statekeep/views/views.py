@@ -262,7 +262,7 @@ def copy_report(value: CopyReport) -> dict[str, Any]:
 
 _COUNTED = (
     "source", "target", "dry_run", "copied", "overwritten", "equal", "differing", "newer", "failed",
-    "deleted", "bytes",
+    "deleted", "deletion_skipped", "bytes",
 )  # fmt: skip
 
 
