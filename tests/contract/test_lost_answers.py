@@ -42,7 +42,7 @@ class LossyDatabase:
     """A way to a database through a proxy."""
 
     def __init__(self, proxy: TcpProxy, location: str) -> None:
-        self.location = location.replace(str(proxy.target), str(proxy.port))
+        self.location = location.replace(f":{proxy.target}/", f":{proxy.port}/")
         self._left = -1
         proxy.fault = self._fault
 

@@ -96,8 +96,8 @@ class Line:
 def line(url: str, store: PostgresStore) -> Iterator[Line]:
     port = int(psycopg.conninfo.conninfo_to_dict(url.partition("?")[0])["port"] or 0)
     with TcpProxy(port) as proxy:
-        location = f"{url.replace(str(port), str(proxy.port))}&timeout=1"
-        with open_store(location) as lossy:
+        location = url.replace(f":{port}/", f":{proxy.port}/")
+        with open_store(location, timeout=1) as lossy:
             assert isinstance(lossy, PostgresStore)
             store.put(KEY, b"old")
             yield Line(proxy, lossy)

@@ -76,7 +76,7 @@ def proxy(server_url: str) -> Iterator[TcpProxy]:
 @pytest.fixture
 def far(proxy: TcpProxy, location: str) -> Iterator[RedisStore]:
     """The same store by way of the proxy; it is connected, and has run each script."""
-    with open_store(location.replace(str(proxy.target), str(proxy.port)), timeout=2) as store:
+    with open_store(location.replace(f":{proxy.target}/", f":{proxy.port}/"), timeout=2) as store:
         assert isinstance(store, RedisStore)
         store.get("none.md")
         yield store
@@ -225,7 +225,7 @@ class TestALostAnswer:
         self, store: RedisStore, proxy: TcpProxy, location: str
     ) -> None:
         seen = store.put(KEY, b"old")
-        near = location.replace(str(proxy.target), str(proxy.port))
+        near = location.replace(f":{proxy.target}/", f":{proxy.port}/")
         with open_store(near, timeout=0.2) as far:
             far.get(KEY)
             proxy.fault = lambda _: "hang"
@@ -415,7 +415,7 @@ class TestThreads:
             assert len([*store.scan()]) == 200
 
     def test_do_not_wait_for_ever(self, proxy: TcpProxy, location: str) -> None:
-        near = location.replace(str(proxy.target), str(proxy.port))
+        near = location.replace(f":{proxy.target}/", f":{proxy.port}/")
         with open_store(near, max_connections=1, timeout=0.5) as store:
             store.get(KEY)
             proxy.fault = lambda _: "hang"
