@@ -427,8 +427,9 @@ def _print_prune(result: dict[str, Any]) -> None:
         done = f"{len(result['pruned'])} pruned"
     else:
         victims = result["would_prune"]
-        size = output.size(sum(each["size"] for each in victims))
-        done = f"{len(victims)} would be pruned ({size})"
+        done = f"{len(victims)} would be pruned"
+        if victims:
+            done += f" ({output.size(sum(each['size'] for each in victims))})"
         _print_users(victims)
     output.print_text(f"{done}, {result['kept'] + len(result['protected'])} kept")
     if result.get("purged"):
