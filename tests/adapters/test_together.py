@@ -79,7 +79,8 @@ def test_of_what_was_acknowledged_to_who_is_killed_nothing_is_lost(
         noted = sum(text.startswith(f"{worker} ") for text in acknowledged)
         assert len(said) - noted in {0, 1}, "more was said than one that was not acknowledged"
     with open_store(url) as store:
-        assert {each.kind for each in diagnose(store).findings} <= {"leftover"}
+        # Who was killed before a head named it has left a segment, and a sweep takes that.
+        assert {each.kind for each in diagnose(store).findings} <= {"leftover", "orphan"}
 
 
 def _kill(writer: ForkServerProcess) -> None:
