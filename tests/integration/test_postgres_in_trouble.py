@@ -299,6 +299,35 @@ class TestAServer:
             assert caught.value.landed == "no"
         assert content(store) == b"old"
 
+    def test_that_ends_a_deadlock_is_asked_again(
+        self, store: PostgresStore, url: str, db: psycopg.Connection
+    ) -> None:
+        name = f"{url.partition('store=')[2]}_documents"
+        for key in ("a.md", "b.md"):
+            store.put(key, b"x")
+        lock = f"SELECT FROM {name} WHERE key = %s FOR UPDATE".encode()
+        with ThreadPoolExecutor(1) as pool, db.transaction():
+            db.execute(lock, ("b.md",))
+            done = []
+
+            def both(connection: psycopg.Connection[Any]) -> None:
+                done.append(1)
+                if len(done) > 1:
+                    return
+                with connection.transaction():
+                    connection.execute(b"SET LOCAL deadlock_timeout = 100")  # so that it gives way
+                    connection.execute(lock, ("a.md",))
+                    connection.execute(lock, ("b.md",))
+
+            waiting = pool.submit(store._calls._connections.run, both)
+            while not done:
+                time.sleep(0.01)
+            time.sleep(0.05)
+            db.execute(b"SET LOCAL deadlock_timeout = 5000")
+            db.execute(lock, ("a.md",))
+            waiting.result()
+        assert len(done) == 2
+
     def test_without_that_database_says_so(self, postgres_url: str) -> None:
         with (
             open_store(f"{postgres_url.rpartition('/')[0]}/nowhere") as store,
