@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sybil import Example
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 WITH_FRAMEWORKS = ROOT / "docs" / "adapters"
 """Pages whose blocks need the frameworks: `make test-adapters` runs them."""
 SERVERS = {"postgresql.md": "postgres_at_hand"}
