@@ -315,7 +315,7 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     (
         'session.set_metadata("k", {5: 1})',
         InvalidDocumentError,
-        "the key 5, which is no text (at k)",
+        "the key 5, which is not text (at k)",
     ),
     ('session.set_metadata("k", HALF)', InvalidDocumentError, "half a character"),
     (
