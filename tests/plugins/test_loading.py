@@ -102,7 +102,7 @@ def test_a_spec_of_another_kind_is_broken(install: Install) -> None:
         """,
         pruners="odd",
     )
-    with pytest.raises(PluginLoadError, match="which is no PrunerSpec"):
+    with pytest.raises(PluginLoadError, match="which is not a PrunerSpec"):
         Plugins().pruner("odd")
 
 

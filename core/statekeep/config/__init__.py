@@ -1,6 +1,6 @@
 """Configuration: what a deployment chose, and opening it.
 
-Where a store is or what it can do is not decided here; that is the backend's affair.
+Where a store is and what it can do is not decided here; that is up to the backend.
 """
 
 from typing import TYPE_CHECKING

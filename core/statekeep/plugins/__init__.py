@@ -1,6 +1,6 @@
-"""Plugins: what a plugin implements, and how installed ones are found.
+"""Plugins: what they implement, and how installed ones are found.
 
-No backend, strategy or layer lives here; they are in distributions, ours among them.
+No backends, strategies or layers are here; distributions provide them, including our own.
 """
 
 from statekeep.plugins.allow_list import is_allowed

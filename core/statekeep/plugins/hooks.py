@@ -1,7 +1,7 @@
 """What a plugin implements.
 
-A plugin is a module named by an entry point. It marks functions of the names below with
-`hookimpl`; each is described in the guide "Write a plugin".
+A plugin is a module that an entry point names. It marks functions with the names below with
+`hookimpl`; the guide "Write a plugin" describes each.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ PROJECT = "statekeep"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
-"""Marks a function of a plugin as the implementation of the hook of its name."""
+"""Marks a function of a plugin as the implementation of the hook with its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """A backend that a plugin offers.
+    """A backend that a plugin provides.
 
     Attributes:
         name: The URL scheme; equal to the entry point's name.
-        summary: One line for people.
-        config: A pydantic model of its options (``extra="forbid"``); URL queries and keyword
-            arguments go through it.
-        factory: Makes the store. It opens no connection and touches nothing.
-        nests: Whether ``/x`` after a location names an empty place of its own below it; then
-            ``statekeep conformance`` can work in a scratch place below a URL.
+        summary: One line for people to read.
+        config: A pydantic model of its options (``extra="forbid"``), which validates URL queries
+            and keyword arguments.
+        factory: Creates the store, without opening a connection or touching anything.
+        nests: Whether appending ``/x`` to a location names a separate, empty location below it;
+            then ``statekeep conformance`` can work in a scratch location below a URL.
     """
 
     name: str
@@ -53,13 +53,13 @@ class BackendSpec:
 
 @dataclass(frozen=True, slots=True)
 class PrunerSpec:
-    """A pruning strategy that a plugin offers.
+    """A pruning strategy that a plugin provides.
 
     Attributes:
         name: Its name; equal to the entry point's name.
-        summary: One line for people.
+        summary: One line for people to read.
         config: A pydantic model of its options (``extra="forbid"``).
-        factory: Makes the strategy.
+        factory: Creates the strategy.
     """
 
     name: str
@@ -73,12 +73,12 @@ class HookSpecs:
 
     @hookspec
     def statekeep_backends(self) -> Iterable[BackendSpec]:  # type: ignore[empty-body]
-        """Offer backends; entry-point group ``statekeep.backends``."""
+        """Provide backends; entry-point group ``statekeep.backends``."""
 
     @hookspec
     def statekeep_pruners(self) -> Iterable[PrunerSpec]:  # type: ignore[empty-body]
-        """Offer pruning strategies; entry-point group ``statekeep.pruners``."""
+        """Provide pruning strategies; entry-point group ``statekeep.pruners``."""
 
     @hookspec
     def statekeep_event(self, event: Event) -> None:
-        """Be told what has happened; entry-point group ``statekeep.observers``."""
+        """Receive an event; entry-point group ``statekeep.observers``."""
