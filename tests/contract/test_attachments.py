@@ -417,5 +417,5 @@ class TestWithoutAJournal:
             lambda: journal.attach(PLOT, "plot.png"),
             lambda: journal.detach(["0" * 32]),
         ):
-            with pytest.raises(ConflictError, match="made anew"):
+            with pytest.raises(ConflictError, match="recreated since"):
                 call()

@@ -141,7 +141,7 @@ class TestAFork:
         journal.append([1])
         journals.open("a").delete()
         journals.open("a").append([2])
-        with pytest.raises(ConflictError, match="made anew"):
+        with pytest.raises(ConflictError, match="recreated since"):
             journal.fork("b")
         assert journals.open("b").head() is None
 

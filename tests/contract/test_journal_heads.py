@@ -433,7 +433,7 @@ class TestDeletingBelow:
         journal = journals.open("ada", "1")
         journal.append([1])
         journals.delete_below("ada")
-        with pytest.raises(Exception, match="was deleted, or made anew"):
+        with pytest.raises(Exception, match="was deleted or recreated"):
             journal.append([2])
 
 

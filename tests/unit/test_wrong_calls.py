@@ -196,7 +196,7 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     ('sessions.delete("s", trash=1)', TypeError, "trash: True or False, not int"),
     ("sessions.restore(None)", TypeError, "session_id: text, not None"),
     ('sessions.restore("s", copy=1)', TypeError, "copy: text or None, not int"),
-    ('sessions.restore("s")', ConflictError, "there is a session"),
+    ('sessions.restore("s")', ConflictError, "the session already exists"),
     ("sessions.empty_trash(older_than=7)", TypeError, "older_than: a timedelta, not int"),
     ('sessions.list(limit="9")', TypeError, "limit: an integer or None, not str"),
     ("sessions.list(limit=True)", TypeError, "limit: an integer or None, not bool"),
@@ -257,7 +257,7 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     (
         'session.model_copy(update={"id": "t"})',
         ValueError,
-        "fork(new_id) makes a session of its own",
+        "fork(new_id) makes a separate session",
     ),
     ("session.add_user_message(None)", TypeError, "content: text, not None"),
     ('session.add_user_message({"text": "Hi"})', TypeError, "content: text, not dict"),

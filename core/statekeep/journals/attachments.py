@@ -83,7 +83,7 @@ class Attachments:
         for ref, data in self.get(refs).items():
             if data is None:
                 raise MissingSegmentError(
-                    "an item of the journal refers to this attachment, and it is missing",
+                    "an item of the journal refers to this attachment, and it is not there",
                     key=f"{self._prefix}/{ref}",
                     store=self._store,
                 )
