@@ -291,7 +291,10 @@ class TestSessions:
         assert "s1" in shell("trash", "list", *place).stdout
         assert "restored s1" in shell("sessions", "restore", "s1", *place).stdout
         assert "s1" in shell("sessions", "show", "s1", *place).stdout
-        assert "the session already exists" in shell("sessions", "restore", "s1", *place, code=4).stderr
+        assert (
+            "the session already exists"
+            in shell("sessions", "restore", "s1", *place, code=4).stderr
+        )
         assert (
             "no such session in the trash"
             in shell("sessions", "restore", "s9", *place, code=3).stderr
