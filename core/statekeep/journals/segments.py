@@ -124,7 +124,9 @@ class Segments:
         blob = self._store.get(key)
         if blob is None:
             raise MissingSegmentError(
-                "the journal refers to this segment, and it is not there", key=key, store=self._store
+                "the journal refers to this segment, and it is not there",
+                key=key,
+                store=self._store,
             )
         return blob.data.count(b"\n") > segment.items
 
@@ -135,7 +137,9 @@ class Segments:
             raise blob
         if blob is None:
             raise MissingSegmentError(
-                "the journal refers to this segment, and it is not there", key=key, store=self._store
+                "the journal refers to this segment, and it is not there",
+                key=key,
+                store=self._store,
             )
         if not is_segment(blob.data, segment):
             raise CorruptDataError(
