@@ -104,11 +104,11 @@ class Follower:
         return place if place > oldest else min(self._first, found.length)
 
     def _given_on(self, found: Excerpt) -> Iterator[Excerpt]:
-        is_new = self._seen is None
+        says_more = self._seen is None or found.start < self._next or bool(found.entries)
         self._seen = found
-        if found.start != self._next:
-            self._forget(min(found.start, self._next))
-        if found.entries or is_new:
+        if found.start < self._next:
+            self._forget(found.start)
+        if says_more:
             yield found
         self._given.extend(map(_hash, found.entries))
         self._next = found.start + len(found.entries)
