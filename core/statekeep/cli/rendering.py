@@ -74,7 +74,8 @@ def render(entry: Entry, *, full: bool, symbols: bool) -> RenderableType:
 
 def _heading(entry: Entry) -> RenderableType:
     role = printable(entry.role or "item")
-    heading = Text(f"#{entry.index} ", style="dim")
+    heading = Text()
+    heading.append(f"#{entry.index} ", "dim")
     heading.append(role[:_LINE], _ROLES.get(role, "bold"))
     if entry.phase:
         heading.append(f", {printable(entry.phase)[:_LINE]}")
@@ -152,5 +153,6 @@ def _lines(text: str) -> str:
 
 def _about(part: Part) -> str:
     source = part.source or ""
-    said = [part.media_type or "", "" if source.startswith("data:") else source[:_LINE]]
+    kind, comma, _ = source.removeprefix("data:")[:_LINE].partition(";base64,")
+    said = [part.media_type or kind] if comma else [part.media_type or "", source[:_LINE]]
     return "".join(f" {each}" for each in said if each)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from statekeep.conversations.following import Follower
 from statekeep.conversations.shapes import entry_of
 from statekeep.format.session import plain_messages
@@ -286,13 +284,15 @@ def _of_session(
 
 
 def _entries(start: int, messages: Sequence[UserMessage | AgentResponse]) -> list[Entry]:
-    items = [
-        {"role": message.role, **plain, "timestamp": format_timestamp(message.timestamp)}
-        for message, plain in zip(messages, plain_messages(messages), strict=True)
-    ]
-    said = zip(messages, orjson.loads(orjson.dumps(items)), strict=True)
-    return [
+    entries = []
+    said = zip(messages, plain_messages(messages), strict=True)
+    for index, (message, plain) in enumerate(said, start):
+        item = {
+            "role": message.role,
+            **plain,
+            "timestamp": format_timestamp(message.timestamp),
+        }
         # Whatever its unknown fields are called, it is a message of a session.
-        replace(entry_of(index, {message.role: item}), role=message.role, raw=item)
-        for index, (message, item) in enumerate(said, start)
-    ]
+        entry = entry_of(index, {message.role: item})
+        entries.append(replace(entry, role=message.role, raw=item))
+    return entries
