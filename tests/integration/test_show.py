@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def at_terminal(folder: Path, *arguments: str, **given: str) -> str:
         said += chunk
     os.close(ours)
     assert process.wait() == 0, said
-    return said.decode().replace("\r\n", "\n")
+    return re.sub(r"\x1b\[[\d;]*m", "", said.decode()).replace("\r\n", "\n")
 
 
 @pytest.fixture
@@ -163,6 +164,36 @@ def test_following_ends_when_it_is_deleted(folder: Path) -> None:
     with open_store(folder / "state") as store:
         Sessions(store).delete("s")
     assert following.end() == (0, "it was deleted\n")
+
+
+def test_what_changes_in_a_store_is_said_as_it_happens(folder: Path) -> None:
+    following = Following(folder, "watch", "--every", "0.05", "--json", "--store", "state")
+    assert following.process.stderr
+    assert following.process.stderr.readline().startswith("watching ")
+    with open_store(folder / "state") as store:
+        Sessions(store).add_turn("new", user=["x"], user_id="eve")
+        (line,) = following.lines(1)
+        Journals(store, "c").open("j").delete()
+        (other,) = following.lines(1)
+    created, deleted = json.loads(line), json.loads(other)
+    assert (created["change"], created["id"], created["added"]) == ("created", "new", 1)
+    assert (deleted["change"], deleted["collection"], deleted["name"]) == ("deleted", "c", ["j"])
+    following.process.send_signal(signal.SIGINT)
+    assert following.end()[0] == 130
+
+
+def test_watching_for_people_is_a_line_for_each(folder: Path) -> None:
+    following = Following(folder, "watch", "--every", "0.05", "--user", "ada", "--store", "state")
+    assert following.process.stderr
+    following.process.stderr.readline()
+    with open_store(folder / "state") as store:
+        Sessions(store).add_turn("s", user=["x"])
+    (line,) = following.lines(1)
+    assert line.endswith("  changed  session s  ada  (+1 messages, 2)")
+    following.process.send_signal(signal.SIGINT)
+    following.end()
+    assert "no such folder" in ran(folder, "watch", "--store", "nowhere", code=3)
+    assert "such as 2s" in ran(folder, "watch", "--every", "0", "--store", "state", code=2)
 
 
 def test_what_makes_no_sense_is_refused(folder: Path) -> None:

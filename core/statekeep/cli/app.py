@@ -25,6 +25,7 @@ from statekeep.cli import (
     search,
     sessions,
     trash,
+    watch,
 )
 from statekeep.cli.errors import exit_code
 from statekeep.cli.options import AsJson, Command, Group, StoreUrl, Verbose
@@ -62,6 +63,7 @@ app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
 app.command("search", cls=Command)(search.search)
 app.command("stats", cls=Command)(search.stats)
+app.command("watch", cls=Command)(watch.watch)
 
 
 def _print_version(wanted: bool) -> None:
