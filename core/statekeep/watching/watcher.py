@@ -97,7 +97,7 @@ class Watcher:
     Raises:
         InvalidKeyError: By `scan`; a collection is not legal.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> with open_store("memory:") as store:
         ...     watcher = Watcher(store)
