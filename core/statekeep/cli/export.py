@@ -41,6 +41,8 @@ def export(
 
     if file == "-" and as_json:
         raise typer.BadParameter("--json and the export cannot both go to the standard output")
+    if file == "-" and output.is_discarded():
+        raise ConfigError("the standard output is closed")
     with open_store(existing(store)) as opened, output.bar("exporting") as progress:
         report = export_documents(
             opened,
