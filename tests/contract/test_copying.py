@@ -494,10 +494,11 @@ def test_what_a_sweep_takes_of_an_import_is_told_and_comes_again(filled: StateSt
             return super().put(key, data, expect=expect)
 
     file, target = BytesIO(), MemoryStore()
-    export_documents(filled, file)
+    exported = export_documents(filled, file).copied
     file.seek(0)
     report = import_documents(file, Sweeping(target), workers=1)
     assert [each.key for each in report.remarks] == ["journals/support/ada/1.jsonl"]
+    assert (report.copied, report.failed) == (exported - 1, 1)
     assert report.remarks[0].line is not None
     assert "begin again" in report.remarks[0].reason
     file.seek(0)

@@ -1035,6 +1035,9 @@ class TestOutput:
         command = f"{sys.executable} -m statekeep.cli sessions list --store {store_url} >&-"
         ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (0, "")
+        command = f"{sys.executable} -m statekeep.cli export - --store {store_url} >&-"
+        ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (2, "error: the standard output is closed\n")
 
     def test_with_half_a_character_is_still_json(self, capsysbinary: Any) -> None:
         from statekeep.cli import output
