@@ -35,7 +35,10 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="statekeep",
     cls=Group,
-    help="Keeps the state of AI agents: their sessions and the documents they work on.",
+    help=(
+        "Keep the state of AI agents: their sessions, their journals and the documents they work "
+        "on.\n\nFor example: statekeep demo"
+    ),
     epilog=(
         "The options above can stand before a command or after it. The store is the one of "
         "--store, else of STATEKEEP_URL, statekeep.toml or pyproject.toml, else ./statekeep-data. "
@@ -77,7 +80,9 @@ def _options(
     verbose: Verbose = False,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass

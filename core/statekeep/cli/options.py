@@ -69,15 +69,15 @@ StoreUrl = Annotated[
         "--store",
         metavar="URL",
         callback=_remember,
-        help="A folder or a store's URL; by default what is configured, else ./statekeep-data.",
+        help="The store: a folder or a URL. Default: the configured one, else ./statekeep-data.",
     ),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", callback=_remember, help="Print JSON, for machines.")
+    bool, typer.Option("--json", callback=_remember, help="Print the result as JSON.")
 ]
 Repaired = Annotated[
     bool,
-    typer.Option("--repair-text", help="Show U+FFFD for what was written with half a character."),
+    typer.Option("--repair-text", help="Show U+FFFD in place of characters that were cut in half."),
 ]
 Verbose = Annotated[
     bool,
@@ -86,7 +86,7 @@ Verbose = Annotated[
         "-v",
         callback=_be_verbose,
         expose_value=False,
-        help="Say on standard error what is done, and how long it takes.",
+        help="Log each operation and how long it takes to standard error.",
     ),
 ]
 

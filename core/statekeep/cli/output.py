@@ -62,7 +62,7 @@ def prepare() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started this
-            setattr(sys, name, _Nowhere(Path(os.devnull).open("wb")))
+            setattr(sys, name, _Nowhere(Path(os.devnull).open("wb")))  # noqa: SIM115 - for all the process
         else:
             stream.reconfigure(errors="backslashreplace")
     # On the root, because backends and plugins have loggers of their own.
