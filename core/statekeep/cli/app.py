@@ -26,7 +26,7 @@ from statekeep.cli import (
     sessions,
     trash,
 )
-from statekeep.cli.errors import exit_code
+from statekeep.cli.errors import FAILED, MEANINGS, WRONG_USAGE, exit_code
 from statekeep.cli.options import AsJson, Command, Group, StoreUrl, Verbose
 from statekeep.errors import StateStoreError
 
@@ -42,8 +42,7 @@ app = typer.Typer(
     epilog=(
         "The options above can stand before a command or after it. The store is the one of "
         "--store, else of STATEKEEP_URL, statekeep.toml or pyproject.toml, else ./statekeep-data. "
-        "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 conflict, "
-        "5 unavailable (retry later), 6 access denied, 7 corrupt data."
+        f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in MEANINGS.items())}."
     ),
     context_settings={"max_content_width": 120},
     no_args_is_help=True,
@@ -96,7 +95,7 @@ def run() -> None:
             argument.encode()
         except UnicodeEncodeError:
             output.note(f"error: argument {number} is not UTF-8: {argument}", "red")
-            sys.exit(2)
+            sys.exit(WRONG_USAGE)
     try:
         try:
             app()
@@ -111,7 +110,7 @@ def run() -> None:
         _discard_output()
         if not isinstance(error, BrokenPipeError):
             output.note(f"error: the output cannot be written: {error.strerror}", "red")
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def _discard_output() -> None:

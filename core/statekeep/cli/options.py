@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import entry_points
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from statekeep.cli import output
 from statekeep.config.opening import load_settings
 from statekeep.config.times import parse_duration, parse_moment
 from statekeep.errors import NotFoundError
+from statekeep.plugins.builtin import BUILTIN
 from statekeep.store.urls import StoreURL
 from statekeep.timestamps import utc_now
 
@@ -41,6 +43,7 @@ __all__ = [
     "reading",
     "refuse_missing",
     "settings_for",
+    "strategies",
     "upcoming",
 ]
 
@@ -226,6 +229,13 @@ def days(text: str) -> timedelta:
 def _duration(text: str, unit: str) -> timedelta:
     length: timedelta = _read(parse_duration, text + unit if _BARE.fullmatch(text) else text)
     return length
+
+
+def strategies(incomplete: str) -> list[str]:
+    """The names of installed strategies that begin so, for completion; none is loaded."""
+    group = "statekeep.pruners"
+    names = {*BUILTIN[group], *(each.name for each in entry_points(group=group))}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def settings_for(url: str | None) -> Settings:

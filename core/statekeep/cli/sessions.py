@@ -29,6 +29,7 @@ from statekeep.cli.options import (
     reading,
     refuse_missing,
     settings_for,
+    strategies,
     upcoming,
 )
 from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
@@ -340,7 +341,9 @@ def prune(
     strategy: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The strategy; 'plugins' lists them. Default: the configured one."
+            metavar="NAME",
+            autocompletion=strategies,
+            help="The strategy; 'plugins' lists them. Default: the configured one.",
         ),
     ] = None,
     options: Annotated[
