@@ -7,8 +7,10 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ import pytest
 from support import GOLDEN, tree
 
 from statekeep import Documents, Journals, Session, Sessions, load_pruner, open_store
+from statekeep.cli.errors import INTERRUPTED
 from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
@@ -1180,3 +1183,21 @@ class TestCopies:
         torn = shell("import", "-", "--store", "c", stdin=piped[:-50], code=1)
         assert re.search(r"failed +line 9 +it is cut off", torn.stdout)
         shell("export", "-", "--json", *from_it, code=2)
+
+
+def test_an_interrupt_ends_it_with_a_code_of_its_own(shell: Shell) -> None:
+    script = "import statekeep.cli; print('ready', flush=True); statekeep.cli.main()"
+    words = ["journals", "append", "notes", "ada"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *words],
+        cwd=shell.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (INTERRUPTED, b"")
