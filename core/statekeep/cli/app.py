@@ -22,6 +22,7 @@ from statekeep.cli import (
     journals,
     output,
     plugins,
+    prune,
     search,
     sessions,
     trash,
@@ -62,6 +63,7 @@ app.command("export", cls=Command)(export.export)
 app.command("import", cls=Command)(export.import_)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
+app.command("prune", cls=Command)(prune.prune)
 app.command("search", cls=Command)(search.search)
 app.command("stats", cls=Command)(search.stats)
 

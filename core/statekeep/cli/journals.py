@@ -233,6 +233,7 @@ def _opened(settings: Settings, collection: str) -> Iterator[Journals]:
     from statekeep.journals import Journals  # noqa: PLC0415 - what only asks for help does without
 
     store, chosen = open_configured(settings)
+    chosen.pop("retention")  # of sessions
     with store, Journals(store, collection, **chosen) as journals:
         yield journals
 

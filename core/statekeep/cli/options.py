@@ -242,9 +242,9 @@ def settings_for(url: str | None) -> Settings:
     """The configuration, with another store if one was named."""
     # The configured options are those of the configured backend.
     settings = load_settings() if url is None else load_settings(url=url, options={})
-    if settings.retention is not None:
-        # A command does what it says, and does not prune besides.
-        settings.retention.every = None
+    # A command does what it says, and does not prune besides.
+    for each in filter(None, [settings.retention, *settings.journal_retention.values()]):
+        each.every = None
     return settings
 
 

@@ -32,6 +32,7 @@ from statekeep.cli.options import (
     strategies,
     upcoming,
 )
+from statekeep.cli.prune import print_prune
 from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.format.summary import JournalSummary, SessionSummary
@@ -43,7 +44,7 @@ from statekeep.timestamps import format_timestamp
 from statekeep.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from statekeep.config.settings import RetentionSettings
     from statekeep.format.session import AgentResponse, Session, UserMessage
@@ -406,7 +407,7 @@ def prune(
     if as_json:
         output.print_json(result)
     else:
-        _print_prune(result)
+        print_prune(result, "SESSIONS")
     if unsure:
         raise typer.Exit(1)
 
@@ -465,40 +466,6 @@ def _prune(sessions: Sessions, plan: PrunePlan, trash: timedelta | None) -> Prun
                 "yellow",
             )
             raise
-
-
-def _print_prune(result: dict[str, Any]) -> None:
-    rows = [
-        [what.replace("_", " "), each["id"], each.get("reason") or each.get("error", "")]
-        for what in ("would_prune", "pruned", "skipped", "unknown", "failed", "protected")
-        for each in result.get(what, ())
-    ]
-    if rows:
-        output.print_table(["WHAT", "ID", "WHY"], rows)
-    if "pruned" in result:
-        done = f"{len(result['pruned'])} pruned"
-    else:
-        victims = result["would_prune"]
-        done = f"{len(victims)} would be pruned"
-        if victims:
-            done += f" ({output.size(sum(each['size'] for each in victims))})"
-        _print_users(victims)
-    output.print_text(f"{done}, {result['kept'] + len(result['protected'])} kept")
-    if result.get("purged"):
-        output.print_text(f"{result['purged']} deleted for good from the trash")
-    if result.get("swept"):
-        output.print_text(f"{result['swept']} leftovers of killed writers removed")
-
-
-def _print_users(victims: Sequence[dict[str, Any]]) -> None:
-    """Whose they are, if they are more than one's."""
-    users: dict[str, list[int]] = {}
-    for each in victims:
-        users.setdefault(each["user_id"] or "", []).append(each["size"])
-    if len(users) > 1:
-        most = sorted(users.items(), key=lambda each: sum(each[1]), reverse=True)
-        rows = [[user, str(len(sizes)), output.size(sum(sizes))] for user, sizes in most]
-        output.print_table(["USER", "SESSIONS", "SIZE"], rows)
 
 
 def _strategy(
