@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from statekeep.config import Settings
 
 AGED = timedelta(days=100)
-NOTHING = {"strategy": "ttl", "options": {"ttl_hours": 24}, "min_idle": "0"}
 
 
 def newest(count: int, **others: object) -> dict[str, object]:
@@ -137,10 +138,6 @@ def test_each_keeps_its_trash_for_as_long_as_it_says(
         assert trashed(store) == {"sessions": 0, "support": 0, "notes": 1, "other": 0}
 
 
-def wait(owner: Sessions | Journals) -> None:
-    owner.close()
-
-
 def test_saves_of_sessions_prune_all_that_is_configured_in_the_background(url: str) -> None:
     settings = configured(
         url,
@@ -184,3 +181,23 @@ def test_one_collection_is_not_pruned_by_two() -> None:
         for make in (Sessions, lambda *args, **kw: Journals(*args, "support", **kw)):
             with pytest.raises(ValueError, match="both prune 'support'"):
                 make(store, retention=retention, journal_retention={"support": retention})
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_an_adapter_that_has_a_url_goes_by_the_configuration(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"strategy": "max-sessions", "options": {"max_sessions": 1}, "min_idle": "0"}
+    monkeypatch.setenv(
+        "STATEKEEP_JOURNAL_RETENTION", json.dumps({"support": {**table, "every": "1h"}})
+    )
+    adapter = import_module("statekeep_adapters._adapter").Adapter
+    ours = Retention(load_pruner("max-sessions", max_sessions=3), min_idle=timedelta(0))
+    with open_store(url) as store:
+        for given, options in ((store, {}), (url, {"retention": ours}), (url, {})):
+            store.delete(STAMP)
+            with adapter(given, "support", **options) as made:
+                made._journals.open("ada", "new").append([1])
+            expected = 5 if given is store else 4 if options else 2
+            assert len(Journals(store, "support").list()) <= expected
+            assert (given is store) == (len(Journals(store, "support").list()) == 5)

@@ -688,6 +688,52 @@ class TestListsAndShows:
         assert re.search(r"^bob +1 +\S+ KB *$", said, re.MULTILINE)
 
 
+class TestPruningAllThatIsConfigured:
+    def test_says_what_would_go_and_prunes_it(self, shell: Shell) -> None:
+        (shell.folder / "statekeep.toml").write_text(
+            """
+            [retention]
+            strategy = "max-sessions"
+            options = { max_sessions = 1 }
+            min_idle = "0"
+
+            [journal_retention.support]
+            strategy = "max-sessions"
+            options = { max_sessions = 2 }
+            min_idle = "0"
+            trash = "7d"
+
+            [journal_retention.absent]
+            strategy = "ttl"
+            """
+        )
+        assert "no such folder" in shell("prune", code=3).stderr
+        with open_store(shell.folder / "statekeep-data") as store:
+            for n, user in enumerate(("ada", "bob", "ada", "eve")):
+                Sessions(store).get_or_create(user, f"s{n}")
+                Journals(store, "support").open(user, f"{n}").append([n], user_id=user)
+        said = shell("prune", "--dry-run").stdout
+        assert [line for line in said.splitlines() if "would be pruned" in line] == [
+            line for line in said.splitlines() if re.match(r"[032] would be pruned", line)
+        ]
+        for word in ("(sessions)", "support", "absent", "JOURNALS", "SESSIONS", "bob"):
+            assert word in said
+        found = json.loads(shell("prune", "--dry-run", "--json").stdout)["collections"]
+        assert [each["collection"] for each in found] == [None, "absent", "support"]
+        assert [len(each["would_prune"]) for each in found] == [3, 0, 2]
+        # The command for sessions leaves journals alone.
+        assert "3 pruned" in shell("sessions", "prune").stdout
+        assert "2 pruned" in shell("prune").stdout
+        with open_store(shell.folder / "statekeep-data") as store:
+            assert len(Sessions(store).list()) == 1
+            assert len(Journals(store, "support").list()) == 2
+            assert len(Journals(store, "support").list_trash()) == 2
+
+    def test_needs_some_configuration(self, shell: Shell, store_url: str) -> None:
+        said = shell("prune", "--store", store_url, code=2).stderr
+        assert "no pruning is configured" in said
+
+
 class TestSearching:
     @pytest.fixture
     def url(self, shell: Shell) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import entry_points
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,7 +15,6 @@ from statekeep.cli import output
 from statekeep.config.opening import load_settings
 from statekeep.config.times import parse_duration, parse_moment
 from statekeep.errors import NotFoundError
-from statekeep.plugins.builtin import BUILTIN
 from statekeep.store.urls import StoreURL
 from statekeep.timestamps import utc_now
 
@@ -233,6 +231,10 @@ def _duration(text: str, unit: str) -> timedelta:
 
 def strategies(incomplete: str) -> list[str]:
     """The names of installed strategies that begin so, for completion; none is loaded."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - only to complete
+
+    from statekeep.plugins.builtin import BUILTIN  # noqa: PLC0415
+
     group = "statekeep.pruners"
     names = {*BUILTIN[group], *(each.name for each in entry_points(group=group))}
     return sorted(name for name in names if name.startswith(incomplete))
