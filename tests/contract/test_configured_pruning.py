@@ -178,9 +178,11 @@ def test_changes_of_journals_prune_their_collection_in_the_background(url: str) 
 def test_one_collection_is_not_pruned_by_two() -> None:
     retention = Retention(load_pruner("ttl"), collections=frozenset({"support"}))
     with open_store("memory:") as store:
-        for make in (Sessions, lambda *args, **kw: Journals(*args, "support", **kw)):
-            with pytest.raises(ValueError, match="both prune 'support'"):
-                make(store, retention=retention, journal_retention={"support": retention})
+        tables = {"support": retention}
+        with pytest.raises(ValueError, match="both prune 'support'"):
+            Sessions(store, retention=retention, journal_retention=tables)
+        with pytest.raises(ValueError, match="both prune 'support'"):
+            Journals(store, "support", retention=retention, journal_retention=tables)
 
 
 @pytest.mark.usefixtures("empty_folder")

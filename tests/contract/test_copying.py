@@ -291,9 +291,11 @@ class TestAnExport:
             target.put(key, sound[key][:-1])
         damaged = contents(target)
 
-        def imported(**options: bool) -> CopyReport:
+        def imported(*, overwrite: bool = False, dry_run: bool = False) -> CopyReport:
             file.seek(0)
-            return import_documents(file, target, workers=workers, **options)
+            return import_documents(
+                file, target, workers=workers, overwrite=overwrite, dry_run=dry_run
+            )
 
         left = imported()
         assert {each.key for each in left.remarks} >= {*parts}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from statekeep import load_pruner
 from statekeep.cli.options import strategies
 
 if TYPE_CHECKING:
@@ -109,4 +108,3 @@ def test_knows_strategies_by_name() -> None:
     names = strategies("")
     assert {"ttl", "ttl+count", "any-of"} <= {*names}
     assert names == sorted(names)
-    assert load_pruner("ttl")
