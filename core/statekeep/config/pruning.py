@@ -66,11 +66,11 @@ def prune_configured(
 
     Example:
         >>> from statekeep.config import load_settings
-        >>> settings = load_settings(
-        ...     url="memory:", journal_retention={"support": {"strategy": "ttl"}}
-        ... )
-        >>> [each.collection for each in prune_configured(settings, dry_run=True)]
-        ['support']
+        >>> tables = {"support": {"strategy": "ttl"}}
+        >>> settings = load_settings(url="memory:", journal_retention=tables)
+        >>> (pruned,) = prune_configured(settings, dry_run=True)
+        >>> pruned.collection
+        'support'
     """
     settings = settings_for(config)
     tables: dict[str | None, RetentionSettings] = dict(sorted(settings.journal_retention.items()))
