@@ -60,13 +60,17 @@ def watch(
         output.note(f"watching {opened}", "dim")
         told = _tell(watcher.problems, ())
         while True:
-            time.sleep(pause)
+            _wait(pause)
             for change in _look(watcher):
                 if as_json:
                     output.print_line(orjson.dumps(views.change(change)).decode())
                 else:
                     output.print_text(_line(change), _STYLES[change.kind])
             told = _tell(watcher.problems, told)
+
+
+def _wait(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _look(watcher: Watcher) -> list[Change]:
