@@ -29,8 +29,9 @@ from statekeep import ConflictError, Journals, NotFoundError, OwnershipError, op
 from statekeep.errors import ClosedError
 from statekeep.store import StoreWrapper
 from statekeep.testing.faults import FaultyStore
-from statekeep_adapters.langgraph import StatekeepSaver, StatekeepStore, saver, threads
-from statekeep_adapters.langgraph.threads import refs_of
+from statekeep_adapters.langgraph import StatekeepSaver, StatekeepStore, saver
+from statekeep_plugins.layouts.langgraph import threads
+from statekeep_plugins.layouts.langgraph.threads import refs_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

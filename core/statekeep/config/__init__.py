@@ -5,7 +5,13 @@ Where a store is or what it can do is not decided here; that is the backend's af
 
 from typing import TYPE_CHECKING
 
-from statekeep.config.opening import load_pruner, load_settings, open_sessions, open_store
+from statekeep.config.opening import (
+    load_importer,
+    load_pruner,
+    load_settings,
+    open_sessions,
+    open_store,
+)
 
 if TYPE_CHECKING:
     from statekeep.config.settings import RetentionSettings, Settings
@@ -13,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RetentionSettings",
     "Settings",
+    "load_importer",
     "load_pruner",
     "load_settings",
     "open_sessions",

@@ -4,6 +4,14 @@ Everything goes through the protocol and its powers, so it works between any two
 document is written on a condition is the business of `statekeep.store.transfer`, below.
 """
 
+from statekeep.transport.conversations import (
+    ImportFailure,
+    ImportRemark,
+    ImportReport,
+    ImportSource,
+    ImportsReport,
+    import_conversations,
+)
 from statekeep.transport.copying import copy
 from statekeep.transport.exporting import export_documents
 from statekeep.transport.files import File
@@ -14,7 +22,13 @@ __all__ = [
     "CopyRemark",
     "CopyReport",
     "File",
+    "ImportFailure",
+    "ImportRemark",
+    "ImportReport",
+    "ImportSource",
+    "ImportsReport",
     "copy",
     "export_documents",
+    "import_conversations",
     "import_documents",
 ]
