@@ -100,7 +100,7 @@ _KINDS: Final = {
     "Thoroughness": _Kind("text", _is(str), choices=("heads", "everything")),
     "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
     "Importer": _Kind(
-        "an importer", _has("find", "conversations", "load"), "load_importer({!r}) gives one"
+        "an importer", _has("find", "sources", "load"), "load_importer({!r}) gives one"
     ),
     "Version": _Kind("a version", _is(str)),
     "Expect": _Kind("ANY, ABSENT or a version", _is_expectation),

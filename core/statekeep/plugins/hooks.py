@@ -79,7 +79,7 @@ class ImporterSpec:
         summary: One line for people.
         find: Gives the files that may have conversations at or below a path, which is there. A
             path that is a file is the only one.
-        conversations: Gives the conversations of a file, from a stream if they may be many; raises
+        sources: Gives the conversations in a file, from a stream if they may be many; raises
             CorruptDataError if it is no file of this kind.
         load: Imports one of them; if a part of it is there by now, only the rest.
     """
@@ -87,7 +87,7 @@ class ImporterSpec:
     name: str
     summary: str
     find: Callable[[Path], Iterable[Path]]
-    conversations: Callable[[Path], Iterable[ImportSource]]
+    sources: Callable[[Path], Iterable[ImportSource]]
     load: Loader
 
 

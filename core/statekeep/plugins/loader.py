@@ -360,7 +360,7 @@ class Plugins:
         return replace(
             spec,
             find=stream("find", spec.find),
-            conversations=stream("conversations", spec.conversations),
+            sources=stream("sources", spec.sources),
             load=self._guarded(entry, "load", spec.load),
         )
 

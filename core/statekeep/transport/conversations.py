@@ -143,8 +143,8 @@ class Importer(Protocol):
         """Gives the files at or below a path."""
 
     @property
-    def conversations(self) -> Callable[[Path], Iterable[ImportSource]]:
-        """Gives the conversations of a file; raises if it is no file of this kind."""
+    def sources(self) -> Callable[[Path], Iterable[ImportSource]]:
+        """Gives the conversations in a file; raises if it is no file of this kind."""
 
     @property
     def load(self) -> Loader:
@@ -157,7 +157,7 @@ class Loader(Protocol):
     def __call__(
         self,
         store: StateStore,
-        conversation: ImportSource,
+        source: ImportSource,
         *,
         user_id: str | None = None,
         dry_run: bool = False,
@@ -256,7 +256,7 @@ def import_conversations(
     for file in importer.find(at):
         files += 1
         try:
-            for each in importer.conversations(file):
+            for each in importer.sources(file):
                 latest = 0
 
                 def watch(count: int) -> None:

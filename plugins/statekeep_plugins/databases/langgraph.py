@@ -210,7 +210,7 @@ def _task_of(row: Any) -> tuple[str, str, str]:  # noqa: ANN401
     return row["checkpoint_ns"], row["checkpoint_id"], row["task_id"]
 
 
-def _conversations(path: Path) -> Iterator[ImportSource]:
+def _sources(path: Path) -> Iterator[ImportSource]:
     with opened(path, _TABLES, _WHOSE) as database:
         # One by one: nothing is held while one of them is imported.
         query = "SELECT thread_id FROM checkpoints {} ORDER BY thread_id"
@@ -222,7 +222,7 @@ def _conversations(path: Path) -> Iterator[ImportSource]:
 
 def import_thread(
     store: StateStore,
-    conversation: ImportSource,
+    source: ImportSource,
     *,
     user_id: str | None = None,
     dry_run: bool = False,
@@ -236,7 +236,7 @@ def import_thread(
 
     Args:
         store: Where the journal lies.
-        conversation: The file, and the id of the thread as the name.
+        source: The file, and the id of the thread as the name.
         user_id: Whom the journal belongs to.
         dry_run: Write nothing, and say what would be added.
         progress: Called with how many rows are done.
@@ -249,9 +249,9 @@ def import_thread(
         OwnershipError: The journal is another user's.
         AccessDeniedError, UnavailableError: The file, or the store, cannot be used.
     """
-    (thread_id,) = conversation.name
+    (thread_id,) = source.name
     journal = Journals(store, COLLECTION).open(thread_id, user_id=user_id)
-    with opened(conversation.path, _TABLES, _WHOSE) as database:
+    with opened(source.path, _TABLES, _WHOSE) as database:
         importing = Importing(journal, dry_run=dry_run)
         thread = _Thread(database, thread_id, importing)
         if not thread.is_done():
@@ -261,7 +261,7 @@ def import_thread(
                 if progress:
                     progress(thread.rows)
     return ImportReport(
-        str(conversation.path),
+        str(source.path),
         COLLECTION,
         (thread_id,),
         importing.added,
@@ -275,4 +275,4 @@ def import_thread(
 def statekeep_importers() -> list[ImporterSpec]:
     """Offer the importer."""
     summary = "The file of a SqliteSaver of LangGraph."
-    return [ImporterSpec("langgraph", summary, databases_in, _conversations, import_thread)]
+    return [ImporterSpec("langgraph", summary, databases_in, _sources, import_thread)]

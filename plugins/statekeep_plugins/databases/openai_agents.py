@@ -147,7 +147,7 @@ class _Session:
         return f"row {row['id']} of agent_messages"
 
 
-def _conversations(path: Path) -> Iterator[ImportSource]:
+def _sources(path: Path) -> Iterator[ImportSource]:
     with opened(path, _TABLES, _WHOSE) as database:
         # One by one: nothing is held while one of them is imported.
         query = "SELECT rowid AS at, session_id FROM agent_sessions WHERE rowid > ? ORDER BY rowid"
@@ -159,7 +159,7 @@ def _conversations(path: Path) -> Iterator[ImportSource]:
 
 def import_session(
     store: StateStore,
-    conversation: ImportSource,
+    source: ImportSource,
     *,
     user_id: str | None = None,
     dry_run: bool = False,
@@ -172,7 +172,7 @@ def import_session(
 
     Args:
         store: Where the journal lies.
-        conversation: The file, and the id of the session as the name.
+        source: The file, and the id of the session as the name.
         user_id: Whom the journal belongs to.
         dry_run: Write nothing, and say what would be added.
         progress: Called with how many rows are done.
@@ -184,9 +184,9 @@ def import_session(
         OwnershipError: The journal is another user's.
         AccessDeniedError, UnavailableError: The file, or the store, cannot be used.
     """
-    (session_id,) = conversation.name
+    (session_id,) = source.name
     journal = Journals(store, COLLECTION).open(session_id, user_id=user_id)
-    with opened(conversation.path, _TABLES, _WHOSE) as database:
+    with opened(source.path, _TABLES, _WHOSE) as database:
         importing = Importing(journal, dry_run=dry_run)
         session = _Session(database, session_id, importing)
         if not session.is_done():
@@ -196,7 +196,7 @@ def import_session(
                 if progress:
                     progress(session.rows)
     return ImportReport(
-        str(conversation.path),
+        str(source.path),
         COLLECTION,
         (session_id,),
         importing.added,
@@ -221,4 +221,4 @@ def _adding(batch: _Batch) -> Callable[[Draft], int]:
 def statekeep_importers() -> list[ImporterSpec]:
     """Offer the importer."""
     summary = "The file of a SQLiteSession of the OpenAI Agents SDK."
-    return [ImporterSpec("openai-agents", summary, databases_in, _conversations, import_session)]
+    return [ImporterSpec("openai-agents", summary, databases_in, _sources, import_session)]

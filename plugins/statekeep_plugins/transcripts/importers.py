@@ -27,7 +27,7 @@ _LOOKED_AT: Final = 64
 _LONGEST: Final = 2**20
 
 
-def _conversations(kind: TranscriptKind, path: Path) -> Iterator[ImportSource]:
+def _sources(kind: TranscriptKind, path: Path) -> Iterator[ImportSource]:
     try:
         with path.open("rb") as file:
             beginning = [file.readline(_LONGEST) for _ in range(_LOOKED_AT)]
@@ -72,14 +72,14 @@ _SAYS: Final[dict[TranscriptKind, Callable[[dict[str, Any]], bool]]] = {
 def _load(
     kind: TranscriptKind,
     store: StateStore,
-    conversation: ImportSource,
+    source: ImportSource,
     *,
     user_id: str | None = None,
     dry_run: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ImportReport:
     return import_transcript(
-        store, conversation.path, kind, user_id=user_id, dry_run=dry_run, progress=progress
+        store, source.path, kind, user_id=user_id, dry_run=dry_run, progress=progress
     )
 
 
@@ -95,7 +95,7 @@ def statekeep_importers() -> list[ImporterSpec]:
             kind,
             summary,
             partial(transcripts_in, kind=kind),
-            partial(_conversations, kind),
+            partial(_sources, kind),
             partial(_load, kind),
         )
         for kind, summary in said.items()
