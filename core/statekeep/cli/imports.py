@@ -120,9 +120,8 @@ def _print(report: ImportsReport) -> None:
     if more := report.failed - len(report.failures):
         output.note(f"and {more} more that failed")
     would = "would be " if report.dry_run else ""
-    said = [f"{report.added} items of {report.imported} conversations {would}added"]
-    if report.unchanged:
-        said.append(f"{report.unchanged} without anything new")
+    met = report.imported + report.unchanged
+    said = [f"{report.added} items {would}added in {report.imported} of {met} conversations"]
     if report.damaged:
         said.append(f"{report.damaged} damaged parts")
     if report.failed:

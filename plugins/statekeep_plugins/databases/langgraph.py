@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -275,4 +276,6 @@ def import_thread(
 def statekeep_importers() -> list[ImporterSpec]:
     """Offer the importer."""
     summary = "The file of a SqliteSaver of LangGraph."
-    return [ImporterSpec("langgraph", summary, databases_in, _sources, import_thread)]
+    return [
+        ImporterSpec("langgraph", summary, partial(databases_in, _TABLES), _sources, import_thread)
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
@@ -221,4 +222,8 @@ def _adding(batch: _Batch) -> Callable[[Draft], int]:
 def statekeep_importers() -> list[ImporterSpec]:
     """Offer the importer."""
     summary = "The file of a SQLiteSession of the OpenAI Agents SDK."
-    return [ImporterSpec("openai-agents", summary, databases_in, _sources, import_session)]
+    return [
+        ImporterSpec(
+            "openai-agents", summary, partial(databases_in, _TABLES), _sources, import_session
+        )
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,11 +11,12 @@ from statekeep.errors import (
     AccessDeniedError,
     CorruptDataError,
     NotFoundError,
+    StateStoreError,
     UnavailableError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["LONGEST", "Database", "databases_in", "opened", "shown"]
@@ -28,22 +30,28 @@ _PATIENCE: Final = 10.0
 """Seconds for which a writer is waited for."""
 
 
-def databases_in(path: Path) -> Iterator[Path]:
-    """Find the databases of SQLite below a folder; a path that is a file is the only one."""
+Tables = Mapping[str, set[str]]
+"""The tables that a database must have, each with the columns that it must have."""
+
+
+def databases_in(tables: Tables, path: Path) -> Iterator[Path]:
+    """Find the databases with these tables below a folder; a path that is a file is the only one.
+
+    What cannot be looked into is given, too, for whoever opens it to say so.
+    """
     if path.is_file():
         yield path
         return
     for each in sorted(path.rglob("*")):
-        if each.is_file() and _begins(each, len(_MAGIC)) == _MAGIC:
-            yield each
-
-
-def _begins(path: Path, size: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(size)
-    except OSError:
-        return b""
+        try:
+            if not each.is_file() or not _head(each).startswith(_MAGIC):
+                continue
+            with _open(each) as database:
+                if _lacking(database, tables):
+                    continue
+        except StateStoreError:
+            pass
+        yield each
 
 
 class Database:
@@ -95,12 +103,12 @@ class Database:
 
 
 @contextmanager
-def opened(path: Path, tables: Mapping[str, set[str]], whose: str) -> Iterator[Database]:
+def opened(path: Path, tables: Tables, whose: str) -> Iterator[Database]:
     """Open a database for reading, which changes nothing in it nor beside it.
 
     Args:
         path: The file.
-        tables: The tables that it must have, each with columns that it must have.
+        tables: What it must have.
         whose: Of what program, for the error.
 
     Raises:
@@ -112,8 +120,29 @@ def opened(path: Path, tables: Mapping[str, set[str]], whose: str) -> Iterator[D
     if not head.startswith(_MAGIC):
         said = "the file is empty" if not head else "this is no database of SQLite"
         raise CorruptDataError(f"{said}, and so no file of {whose}", store=path)
+    with _open(path) as database:
+        if lacks := _lacking(database, tables):
+            raise CorruptDataError(
+                f"this database has no {lacks}, and is no file of {whose}", store=path
+            )
+        yield database
+
+
+def _lacking(database: Database, tables: Tables) -> str:
+    """What a database has not, in words."""
+    for table, wanted in tables.items():
+        columns = database.columns(table)
+        if missing := wanted - columns:
+            return (
+                f"column {min(missing)!r} in its table {table!r}" if columns else f"table {table!r}"
+            )
+    return ""
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Database]:
     # A log belongs to whoever has it open. Without one SQLite would make it, and leave it there.
-    is_still = head[18:20] == _WAL and not _log_of(path).exists()
+    is_still = _head(path)[18:20] == _WAL and not _log_of(path).exists()
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_still else ''}"
     with _translated(path):
         connection = sqlite3.connect(
@@ -123,15 +152,7 @@ def opened(path: Path, tables: Mapping[str, set[str]], whose: str) -> Iterator[D
         connection.row_factory = sqlite3.Row
         # Text that is not UTF-8 is damage of one value, and not of the file.
         connection.text_factory = lambda data: data.decode(errors="surrogateescape")
-        database = Database(path, connection, is_still=is_still)
-        for table, wanted in tables.items():
-            columns = database.columns(table)
-            if missing := wanted - columns:
-                lacks = f"column {min(missing)!r} in its table" if columns else "table"
-                raise CorruptDataError(
-                    f"this database has no {lacks} {table!r}, and is no file of {whose}", store=path
-                )
-        yield database
+        yield Database(path, connection, is_still=is_still)
 
 
 def _head(path: Path) -> bytes:
