@@ -1,15 +1,19 @@
 """Carrying documents from one store to another, or to a file and back.
 
+Conversations that other programs keep come in by the importers that plugins offer.
+
 Everything goes through the protocol and its powers, so it works between any two stores. How a
 document is written on a condition is the business of `statekeep.store.transfer`, below.
 """
 
 from statekeep.transport.conversations import (
+    Importer,
     ImportFailure,
     ImportRemark,
     ImportReport,
     ImportSource,
     ImportsReport,
+    Loader,
     import_conversations,
 )
 from statekeep.transport.copying import copy
@@ -26,7 +30,9 @@ __all__ = [
     "ImportRemark",
     "ImportReport",
     "ImportSource",
+    "Importer",
     "ImportsReport",
+    "Loader",
     "copy",
     "export_documents",
     "import_conversations",
