@@ -126,25 +126,29 @@ def test_threads_of_langgraph(store: StateStore, tmp_path: Path) -> None:
         assert contents(journal) == theirs.all("t")
 
 
-@pytest.mark.parametrize("seed", range(4))
 def test_what_dies_goes_on_with_what_is_new(
     store: StateStore,
     tmp_path: Path,
-    seed: int,
     rounds: Callable[[int], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for limit in ("langgraph._BYTES", "openai_agents._BYTES"):
         monkeypatch.setattr(f"statekeep_plugins.databases.{limit}", 300)
     monkeypatch.setattr("statekeep_plugins.databases.langgraph._ITEMS", 3)
-    drawn = random.Random(seed)
+    for seed in range(rounds(200)):
+        _live(store, tmp_path / str(seed), random.Random(seed), f"-{seed}")
+
+
+def _live(store: StateStore, folder: Path, drawn: random.Random, suffix: str) -> None:
+    """Write, import and die by chance, and see that in the end all of it is there."""
+    folder.mkdir()
     dying = Dying(store, drawn)
-    expected: dict[str, list[Any]] = {"a": [], "b": []}
-    threads = ["t", "u"]
-    messages, checkpoints = tmp_path / "messages.db", tmp_path / "checkpoints.db"
+    expected: dict[str, list[Any]] = {f"a{suffix}": [], f"b{suffix}": []}
+    threads = [f"t{suffix}", f"u{suffix}"]
+    messages, checkpoints = folder / "messages.db", folder / "checkpoints.db"
     with closing(Messages(messages)) as one, closing(Checkpoints(checkpoints)) as two:
-        for n in range(rounds(60)):
-            session, thread = drawn.choice("ab"), drawn.choice(threads)
+        for n in range(40):
+            session, thread = drawn.choice([*expected]), drawn.choice(threads)
             some = [said(f"{n}.{m}") for m in range(drawn.randrange(4))]
             expected[session] += some
             one.add(session, *some)

@@ -30,7 +30,7 @@ def bring(tmp_path: Path, name: str, count: int) -> str:
     location = f"file:{tmp_path}/state?durability=rename"
     path = tmp_path / "theirs.db"
     drawn = random.Random(0)
-    for after in (drawn.randrange(count // 2), drawn.randrange(count), count * 2):
+    for after in (drawn.randrange(count // 2), drawn.randrange(count // 4), count * 2):
         arguments = location, str(path), name, after
         process = prepared("workers").Process(target=import_until_killed, args=arguments)
         process.start()

@@ -99,17 +99,17 @@ class _Thread:
                 and the journal has what does not come from it.
         """
         self._find_last()
-        if self._until <= self._written and not self._database.row(
-            _NEW, self._id, self._checkpoints
-        ):
+        if not self._is_more():
             return True
         self._importing.refuse_others()
         return False
 
     def batches(self) -> Iterator[Batch]:
         """Give what is new, so much at a time as may be in memory."""
-        yield from self._new_checkpoints()
-        yield from self._later_writes()
+        while self._is_more():  # a pass that was interrupted is not the last
+            yield from self._new_checkpoints()
+            yield from self._later_writes()
+            self._begin()
 
     def mark(self) -> dict[str, Any]:
         """What the mark says of what was read so far."""
@@ -142,9 +142,15 @@ class _Thread:
             return
         if is_within:  # nobody knows any more which writes are done; twice does no harm
             self._written = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self._since = self._checkpoints
         last = "SELECT max(+rowid) AS at FROM writes WHERE thread_id = ?"
         self._until = self._database.row(last, self._id)["at"] or 0
+
+    def _is_more(self) -> bool:
+        return self._until > self._written or bool(self._page(_NEW, self._checkpoints))
 
     def _new_checkpoints(self) -> Iterator[Batch]:
         batch = Batch()
