@@ -52,7 +52,10 @@ LINES = {
     ],
     "erase": [["erase", "ada", "--dry-run"], ["erase", "ada", "--documents", "specs/*"]],
     "export": [["export", "state.jsonl"]],
-    "import": [["import", "damaged.jsonl", "--dry-run"]],
+    "import": [
+        ["import", "damaged.jsonl", "--dry-run"],
+        ["import", "rollouts", "--from", "codex"],
+    ],
     "journals append": [["journals", "append", "support", "ada", "x", "--item", "1"]],
     "journals delete": [["journals", "delete", "support", "ada", "1"]],
     "journals list": [["journals", "list"], ["journals", "list", "support", "--limit", "1"]],
@@ -102,6 +105,10 @@ def filled(empty_folder: Path) -> Path:
     (empty_folder / "damaged.jsonl").write_bytes(
         b'{"statekeep":{"export":1,"created_at":"","prefix":"","include":[]}}\n{"key"\n'
     )
+    (empty_folder / "rollouts").mkdir()
+    rollout = empty_folder / "rollouts" / "rollout-1.jsonl"
+    rollout.write_text('{"type": "session_meta", "payload": {}}\nno JSON\n')
+    (empty_folder / "rollouts" / "rollout-2.jsonl").mkdir()
     return empty_folder
 
 

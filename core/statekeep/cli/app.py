@@ -18,6 +18,7 @@ from statekeep.cli import (
     documents,
     erase,
     export,
+    imports,
     init,
     journals,
     output,
@@ -61,7 +62,7 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("erase", cls=Command)(erase.erase)
 app.command("export", cls=Command)(export.export)
-app.command("import", cls=Command)(export.import_)
+app.command("import", cls=Command)(imports.import_)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
 app.command("prune", cls=Command)(prune.prune)

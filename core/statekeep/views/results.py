@@ -36,6 +36,50 @@ class Counted(TypedDict):
     bytes: int
 
 
+class DamagedPart(TypedDict):
+    """A part of an imported conversation that is damaged."""
+
+    place: str
+    reason: str
+    ref: str | None
+
+
+class ImportedConversation(TypedDict):
+    """A conversation that was imported."""
+
+    path: str
+    collection: str
+    name: list[str]
+    added: int
+    unchanged: int
+    damaged: int
+    remarks: list[DamagedPart]
+
+
+class ImportFailure(TypedDict):
+    """A file or a conversation that could not be imported."""
+
+    path: str
+    name: list[str]
+    error: str
+
+
+class ImportsReport(TypedDict):
+    """What became of the conversations that were imported."""
+
+    source: str
+    target: str
+    dry_run: bool
+    imported: int
+    unchanged: int
+    failed: int
+    added: int
+    damaged: int
+    complete: bool
+    conversations: list[ImportedConversation]
+    failures: list[ImportFailure]
+
+
 class SessionSummary(TypedDict):
     """A session in a listing."""
 
@@ -516,7 +560,7 @@ RESULTS: Final[dict[str, Any]] = {
     "documents show": Document,
     "erase": ErasurePlan | ErasureReport,
     "export": CopyReport,
-    "import": CopyReport,
+    "import": CopyReport | ImportsReport,
     "journals append": Head,
     "journals delete": DeletedJournal,
     "journals list": JournalListing,
