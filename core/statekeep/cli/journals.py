@@ -7,9 +7,9 @@ import shlex
 import sys
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
 from statekeep.cli import output
@@ -24,6 +24,8 @@ from statekeep.cli.options import (
     reading,
     settings_for,
 )
+from statekeep.cli.show import Follow, Full, Last, Pager, Raw, refuse_together
+from statekeep.cli.show import show as show_conversation
 from statekeep.config.opening import open_configured, open_store
 from statekeep.errors import NotFoundError
 from statekeep.heads.everything import journal_collections, list_together
@@ -32,7 +34,7 @@ from statekeep.store.query import Filter
 from statekeep.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from statekeep.config.settings import Settings
     from statekeep.format.summary import JournalSummary, Summary
@@ -41,41 +43,57 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = group("List, show and delete journals, and append to them.")
+app = group(
+    "List, show and delete journals, and append to them.\n\n"
+    "For example: statekeep journals tail support ada thread-17"
+)
 
-Collection = Annotated[str, typer.Argument(metavar="COLLECTION", help="The journal's collection.")]
+Collection = Annotated[
+    str, typer.Argument(metavar="COLLECTION", help="The collection of the journal.")
+]
 Name = Annotated[
     list[str],
-    typer.Argument(metavar="NAME...", help="The journal's name, each part an argument."),
+    typer.Argument(metavar="NAME", help="The name of the journal; each part is an argument."),
 ]
 
 
 @app.command("list", cls=Command)
 def list_journals(
     collection: Annotated[
-        str | None, typer.Argument(help="Only this collection's; else those of all.")
+        str | None,
+        typer.Argument(
+            metavar="COLLECTION", help="Only journals of this collection. Default: of all."
+        ),
     ] = None,
     prefix: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PART]...", help="Only those whose names begin so."),
+        typer.Argument(metavar="PART", help="Only journals whose names begin with these parts."),
     ] = None,
     store: StoreUrl = None,
-    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
-    title: Annotated[str | None, typer.Option(help="Only those with this title.")] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only journals of this user.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Only journals with this title.")
+    ] = None,
     updated_before: Annotated[
         datetime | None,
         typer.Option(
-            parser=past, metavar="TIME", help="Only if updated before: 7d, yesterday, 2026-01-31."
+            parser=past,
+            metavar="TIME",
+            help="Only if updated before this time: 7d, yesterday, 2026-01-31.",
         ),
     ] = None,
     updated_after: Annotated[
         datetime | None,
-        typer.Option(parser=past, metavar="TIME", help="Only if updated after."),
+        typer.Option(parser=past, metavar="TIME", help="Only if updated after this time."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="At most so many.")
+        int | None, typer.Option(parser=count, metavar="N", help="Show at most N.")
     ] = None,
-    cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Continue where the last page ended.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List journals, the newest first; of one collection, or of all.
@@ -117,10 +135,25 @@ def list_journals(
 
 @app.command(cls=Command)
 def show(
-    collection: Collection, name: Name, store: StoreUrl = None, as_json: AsJson = False
+    collection: Collection,
+    name: Name,
+    last: Last = None,
+    follow: Follow = False,
+    raw: Raw = False,
+    full: Full = False,
+    pager: Pager = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the items of a journal as JSON Lines; with --json one object that says all of it."""
-    _show(collection, name, store, None, as_json=as_json)
+    """Show the items of a journal, as people read them; piped, as JSON Lines.
+
+    With --json it is one object that says all of it.
+
+    For example: statekeep journals show support ada thread-17 --last 5 --follow
+    """
+    shown = partial(show_conversation, follow=follow, raw=raw, full=full, pager=pager)
+    refuse_together(as_json=as_json, follow=follow, raw=raw)
+    _show(collection, name, store, last, shown, as_json=as_json)
 
 
 @app.command(cls=Command)
@@ -128,13 +161,22 @@ def tail(
     collection: Collection,
     name: Name,
     last: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="So many; else 20.")
+        int | None, typer.Option(parser=count, metavar="N", help="Print the last N. Default: 20.")
     ] = None,
+    follow: Follow = False,
+    raw: Raw = False,
+    full: Full = False,
+    pager: Pager = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the last items of a journal as JSON Lines."""
-    _show(collection, name, store, 20 if last is None else last, as_json=as_json)
+    """Show the last items of a journal, as 'show' does.
+
+    For example: statekeep journals tail support ada thread-17 --follow
+    """
+    shown = partial(show_conversation, follow=follow, raw=raw, full=full, pager=pager)
+    refuse_together(as_json=as_json, follow=follow, raw=raw)
+    _show(collection, name, store, 20 if last is None else last, shown, as_json=as_json)
 
 
 @app.command(cls=Command)
@@ -144,16 +186,26 @@ def append(
     items: Annotated[
         list[str] | None,
         typer.Option(
-            "--item", metavar="JSON", help="An item; without any, JSON Lines on standard input."
+            "--item",
+            metavar="JSON",
+            help="Append this item. Repeatable. Default: JSON Lines from standard input.",
         ),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(help="The user it belongs to; refused if it is another's.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The user to whom the journal belongs; refused if it belongs to another.",
+        ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Its title from now on.")] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Set the title of the journal.")
+    ] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="What was appended under this key is not appended again."),
+        typer.Option(
+            metavar="KEY", help="Append only once under this key, however often the command is run."
+        ),
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -183,7 +235,10 @@ def append(
 def delete(
     collection: Collection, name: Name, store: StoreUrl = None, as_json: AsJson = False
 ) -> None:
-    """Delete a journal."""
+    """Delete a journal.
+
+    For example: statekeep journals delete support ada thread-17
+    """
     with _opened(existing(store), collection) as journals:
         if not journals.open(*name).delete():
             raise _no_such(journals, name)
@@ -198,23 +253,31 @@ def _opened(settings: Settings, collection: str) -> Iterator[Journals]:
     from statekeep.journals import Journals  # noqa: PLC0415 - what only asks for help does without
 
     store, chosen = open_configured(settings)
+    chosen.pop("retention")  # of sessions
     with store, Journals(store, collection, **chosen) as journals:
         yield journals
 
 
 def _show(
-    collection: str, name: list[str], store: str | None, last: int | None, *, as_json: bool
+    collection: str,
+    name: list[str],
+    store: str | None,
+    last: int | None,
+    show: Callable[..., bool],
+    *,
+    as_json: bool,
 ) -> None:
+    from statekeep.conversations import Conversation  # noqa: PLC0415 - not always needed
+
     with reading(store) as settings, _opened(settings, collection) as journals:
-        loaded: Loaded | None = journals.open(*name).load(last=last)
-        if loaded is None:
-            raise _no_such(journals, name)
-    if as_json:
-        output.print_json(views.loaded(loaded))
-        return
-    write = output.print_content if sys.stdout.isatty() else output.print_line
-    for item in loaded.items:
-        write(orjson.dumps(item).decode())
+        if as_json:
+            loaded: Loaded | None = journals.open(*name).load(last=last)
+            if loaded is not None:
+                output.print_json(views.loaded(loaded))
+                return
+        elif show(Conversation(journals.store, *name, collection=collection), last=last):
+            return
+        raise _no_such(journals, name)
 
 
 def _standard_input() -> Iterable[tuple[int, bytes]]:

@@ -14,9 +14,10 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from statekeep.cli.pager import Paged
+
 __all__ = [
     "PATIENCE",
     "ago",
     "bar",
+    "console",
+    "is_discarded",
     "log_debug",
     "note",
     "prepare",
@@ -60,17 +65,45 @@ def prepare() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started this
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for all the process
+            setattr(sys, name, _Nowhere(Path(os.devnull).open("wb")))  # noqa: SIM115 - for all the process
         else:
             stream.reconfigure(errors="backslashreplace")
     # On the root, because backends and plugins have loggers of their own.
     logging.getLogger().addHandler(_LogHandler())
 
 
+class _Nowhere(TextIOWrapper):
+    """Takes the place of a stream that is closed."""
+
+
+def is_discarded() -> bool:
+    """Whether the standard output was closed by whoever started this."""
+    return isinstance(sys.stdout, _Nowhere)
+
+
 def log_debug() -> None:
     """Show everything that statekeep logs; of others still the warnings only."""
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def console(file: Paged | None = None) -> Console:
+    """What prints to a terminal in colours, if it has them.
+
+    Args:
+        file: Stands before the terminal; None for standard output itself.
+    """
+    from rich.console import Console
+
+    if file is None:
+        return _console()
+    return Console(
+        file=cast("IO[str]", file),
+        width=file.width,
+        force_terminal=True,
+        highlight=False,
+        markup=False,
+    )
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -110,9 +143,9 @@ def print_line(text: str) -> None:
     print_exactly(text + "\n")
 
 
-def print_text(text: str = "", style: str = "") -> None:
+def print_text(text: str = "", style: str = "", *, file: Paged | None = None) -> None:
     """Print a line for people."""
-    _print(_console(), printable(text), style)
+    _print(console(file), printable(text), style)
 
 
 def print_content(text: str) -> None:

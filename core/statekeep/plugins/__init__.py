@@ -1,9 +1,10 @@
 """Plugins: what they implement, and how installed ones are found.
 
-No backends, strategies or layers are here; distributions provide them, including our own.
+No backends, strategies, importers or layers are here; distributions provide them, including our
+own.
 """
 
 from statekeep.plugins.allow_list import is_allowed
-from statekeep.plugins.hooks import BackendSpec, PrunerSpec, hookimpl
+from statekeep.plugins.hooks import BackendSpec, ImporterSpec, PrunerSpec, hookimpl
 
-__all__ = ["BackendSpec", "PrunerSpec", "hookimpl", "is_allowed"]
+__all__ = ["BackendSpec", "ImporterSpec", "PrunerSpec", "hookimpl", "is_allowed"]

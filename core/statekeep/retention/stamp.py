@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from statekeep.errors import ConflictError, CorruptDataError
 from statekeep.format.json import decode_json, encode_json
-from statekeep.store.keys import STAMP
+from statekeep.store.keys import STAMP, STAMPS
 from statekeep.timestamps import format_timestamp, parse_timestamp, utc_now
 
 if TYPE_CHECKING:
@@ -31,18 +31,20 @@ class Stamp:
 
     Args:
         transfer: Performs the writes.
+        collection: The collection whose prunes it is about; None for the whole store.
     """
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, transfer: Transfer, collection: str | None = None) -> None:
         self._transfer = transfer
         self._store = transfer.store
+        self._key = STAMP if collection is None else f"{STAMPS}/{collection}.json"
 
     def write(self) -> datetime:
         """Write the stamp, and return the current time by the store's clock.
 
         If the store does not date what is written, the machine's clock is used.
         """
-        self._store.put(STAMP, _new_stamp())
+        self._store.put(self._key, _new_stamp())
         return self._date()
 
     def claim(self, every: timedelta) -> datetime | None:
@@ -54,20 +56,20 @@ class Stamp:
         Returns:
             The current time by the store's clock, or None if it is not this process's turn.
         """
-        blob = self._store.get(STAMP)
+        blob = self._store.get(self._key)
         if blob is not None and not _is_due(blob, every):
             return None
         try:
             if blob is None:
-                self._transfer.put_new(STAMP, _new_stamp())
+                self._transfer.put_new(self._key, _new_stamp())
             else:
-                self._transfer.put_seen(STAMP, _new_stamp(), blob.version)
+                self._transfer.put_seen(self._key, _new_stamp(), blob.version)
         except ConflictError:
             return None
         return self._date()
 
     def _date(self) -> datetime:
-        blob = self._store.get(STAMP)
+        blob = self._store.get(self._key)
         return (blob and blob.modified) or utc_now()
 
 
