@@ -191,19 +191,19 @@ def _find_backend(url: StoreURL) -> tuple[BackendSpec, PluginNotFoundError | Non
 
 
 def load_importer(name: str) -> ImporterSpec:
-    """Find an importer of conversations by name, for `statekeep.transport.import_conversations`.
+    """Find a conversation importer by name, for `statekeep.transport.import_conversations`.
 
     Args:
-        name: Which: ``claude-code``, ``codex``, ``langgraph``, ``openai-agents``, or that of any
-            installed plugin; ``dist:name`` chooses between distributions.
+        name: The importer's name: ``claude-code``, ``codex``, ``langgraph``, ``openai-agents``, or
+            that of any installed plugin; ``dist:name`` chooses between distributions.
 
     Raises:
-        TypeError: The name is no text.
+        TypeError: The name is not text.
         PluginNotFoundError: No such importer is installed.
-        PluginConflictError: Several distributions offer it.
+        PluginConflictError: Several distributions provide it.
         PluginLoadError: It is broken.
 
-    Example:
+    Examples:
         >>> importer = load_importer("codex")
     """
     if not isinstance(name, str):
@@ -288,7 +288,7 @@ def open_configured(settings: Settings) -> tuple[StateStore, dict[str, Any]]:
 
 
 def configured_journal_retention(settings: Settings) -> dict[str, Retention | None]:
-    """What a deployment configured as `journal_retention` of `Sessions` and `Journals`."""
+    """Create the configured `journal_retention` of `Sessions` and `Journals`."""
     return {
         name: _background_retention(each, name) for name, each in settings.journal_retention.items()
     }

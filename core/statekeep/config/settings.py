@@ -68,7 +68,7 @@ class RetentionSettings(BaseModel):
     """If set, saves prune in the background, at most once per this time across all processes."""
 
     trash: Duration | None = None
-    """How long what was pruned stays in the trash; by default it is deleted at once."""
+    """How long pruned data stays in the trash; by default it is deleted at once."""
 
     min_idle: Duration | None = None
     """Nothing that changed less than this long ago is pruned. By default this is an hour in the
@@ -113,8 +113,8 @@ class Settings(BaseSettings):
     ``statekeep sessions prune`` asks for it."""
 
     journal_retention: dict[str, RetentionSettings] = Field(default_factory=dict)
-    """How the journals of collections are pruned, by the name of the collection; what is not said
-    here of one is not taken from ``retention``."""
+    """How the journals of each collection are pruned, by the collection's name. Nothing is
+    inherited from ``retention``."""
 
     observers: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Names of observers that receive events; in the environment, separated by commas."""

@@ -72,16 +72,16 @@ class PrunerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImporterSpec:
-    """An importer of conversations that a plugin offers.
+    """A conversation importer that a plugin provides.
 
     Attributes:
         name: Its name; equal to the entry point's name.
         summary: One line for people.
-        find: Gives the files that may have conversations at or below a path, which is there. A
-            path that is a file is the only one.
-        sources: Gives the conversations in a file, from a stream if they may be many; raises
-            CorruptDataError if it is no file of this kind.
-        load: Imports one of them; if a part of it is there by now, only the rest.
+        find: Returns the files that may hold conversations at or below a path, which must exist. If
+            it is a file, it is the only one.
+        sources: Returns the conversations in a file, lazily if there may be many; raises
+            CorruptDataError if it is not a file of this kind.
+        load: Imports a conversation; if a part of it is already stored, only the rest.
     """
 
     name: str
@@ -104,7 +104,7 @@ class HookSpecs:
 
     @hookspec
     def statekeep_importers(self) -> Iterable[ImporterSpec]:  # type: ignore[empty-body]
-        """Offer importers of conversations; entry-point group ``statekeep.importers``."""
+        """Provide conversation importers; entry-point group ``statekeep.importers``."""
 
     @hookspec
     def statekeep_event(self, event: Event) -> None:

@@ -130,11 +130,11 @@ class Plugins:
         return self._spec(self._choose("pruners", *_split(name)), "pruners", PrunerSpec)
 
     def importer(self, name: str) -> ImporterSpec:
-        """The importer of that name, or of ``dist:name``.
+        """Return the importer called ``name`` or ``dist:name``.
 
         Raises:
-            PluginNotFoundError: Nobody offers it.
-            PluginConflictError: Several do.
+            PluginNotFoundError: No distribution provides it.
+            PluginConflictError: Several distributions provide it.
             PluginLoadError: It is broken.
         """
         return self._spec(self._choose("importers", *_split(name)), "importers", ImporterSpec)
@@ -350,7 +350,7 @@ class Plugins:
     def _guarded_importer(self, entry: EntryPoint, spec: ImporterSpec) -> ImporterSpec:
         def stream(what: str, function: Callable[..., Iterable[Any]]) -> Callable[..., Any]:
             def give(path: Path) -> Iterator[Any]:
-                # It may fail as late as while it is gone through.
+                # It may only fail during iteration.
                 each = iter(self._guarded(entry, what, function)(path))
                 step = self._guarded(entry, what, next)
                 while (found := step(each, _END)) is not _END:

@@ -31,7 +31,7 @@ class BackgroundPruner:
         transfer: Writes the stamp.
         pruner: Performs the prune.
         emitter: Tells observers.
-        collection: What is pruned by itself, whenever others are.
+        collection: The collection that is pruned separately from everything else, if any.
     """
 
     def __init__(

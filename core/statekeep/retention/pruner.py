@@ -59,7 +59,7 @@ class Pruner:
         indexes: The indexes, one per collection; a strategy is asked about one at a time.
         transfer: Deletes and moves heads.
         emitter: Tells observers.
-        purges: Which copies in the trash a prune may delete for good.
+        purges: Whether a prune may permanently delete a copy in the trash.
     """
 
     def __init__(
@@ -277,12 +277,12 @@ class Pruner:
 
 
 def purging(collection: str | None, apart: Collection[str]) -> Callable[[Copy], bool]:
-    """Which copies in the trash those who prune a collection may delete for good.
+    """Return a function that says which trash copies a collection's prunes may permanently delete.
 
     Args:
-        collection: What they prune; None for the sessions.
-        apart: Collections that are pruned by themselves, each of which keeps its copies for as
-            long as it says.
+        collection: The collection that they prune; None for the sessions.
+        apart: Collections that are pruned separately, each of which decides how long its own copies
+            are kept.
     """
     if collection in apart:
         return lambda copy: copy.collection == collection

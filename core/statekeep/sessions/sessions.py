@@ -838,7 +838,7 @@ class Sessions:
     def _background_of(
         self, collection: str, retention: Retention, purges: Callable[[Copy], bool]
     ) -> BackgroundPruner:
-        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
+        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - rarely needed
 
         indexes = journal_indexes(self._store, {collection} | retention.collections, self._emitter)
         pruner = Pruner(indexes, self._transfer, self._emitter, purges)

@@ -82,7 +82,7 @@ STAMP = f"{RESERVED}/retention.json"
 """Records when the last background prune began."""
 
 STAMPS = f"{RESERVED}/retention"
-"""Where the same is said of collections that are pruned by themselves."""
+"""The folder of the stamps of collections that are pruned separately."""
 
 TRASH = f"{RESERVED}/trash"
 """Where pruned sessions wait."""

@@ -460,16 +460,16 @@ class StateStoreContract(
         if able is None:
             pytest.skip("not claimed: remains")
         said = able.remains()
-        assert not isinstance(said, str), f"remains gives a text and not several: {said!r}"
+        assert not isinstance(said, str), f"remains gives one text, not several: {said!r}"
         for each in said:
-            assert isinstance(each, str), f"remains gives {each!r}, which is no sentence"
-            assert each.strip(), f"of what remains a sentence is empty: {said!r}"
-            assert each.isprintable(), f"of what remains a sentence is not one line: {each!r}"
+            assert isinstance(each, str), f"remains gives {each!r}, which is not a sentence"
+            assert each.strip(), f"remains gives an empty sentence: {said!r}"
+            assert each.isprintable(), f"remains gives a sentence of more than one line: {each!r}"
         other.put(KEY, b"x")
         other.delete(KEY)
         other.put(KEY, b"y")
         again = able.remains()
-        assert [*again] == [*said], f"what remains is said in turns as {said!r} and {again!r}"
+        assert [*again] == [*said], f"remains gives first {said!r} and then {again!r}"
         holds(other, b"y", KEY)
 
     # several clients, threads and processes
