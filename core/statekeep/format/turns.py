@@ -159,5 +159,5 @@ def tally(before: Mapping[str, Any], items: Iterable[Any]) -> dict[str, Any]:
         and isinstance(found["last_phase"], OPTIONAL_TEXT)
         and isinstance(found["last_evaluation"], OPTIONAL_BOOLEAN)
     ):
-        raise CorruptDataError("what the head says of older messages is not a summary")
+        raise CorruptDataError("what the head says about older messages is not a summary")
     return found

@@ -545,7 +545,7 @@ class Sessions:
         """Restore the newest state of a session from the trash.
 
         The newest state is the one with the greatest `updated_at`, whatever came into the trash
-        last. The session keeps its `updated_at`, so a strategy that goes by it chooses the session
+        last. The session keeps its `updated_at`, so a strategy that uses it chooses the session
         again; pin it, or change it. Its metadata records that it was restored
         (``statekeep.restored``). The copy stays in the trash for an hour, or until the trash is
         emptied.
@@ -813,7 +813,7 @@ class Sessions:
         """
         if now is not None and not trust_clock:
             raise ValueError(
-                "a prune goes by the store's clock; now= is for plan_prune, or say trust_clock=True"
+                "a prune uses the store's clock; pass now= to plan_prune, or also trust_clock=True"
             )
         ours = not isinstance(plan, PrunePlan)
         with self._emitter.operation("prune"):

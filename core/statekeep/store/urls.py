@@ -19,8 +19,8 @@ _PASSWORD = re.compile(r":[^@]*@")
 # In a host, a port is not a password, nor is what follows the first colon of an ARN or an IPv6
 # address. A password can contain slashes.
 _PASSWORD_OF_HOST = re.compile(r"(?:^|:)//(?!arn:|\[)[^/?@:]*:(?!\d+(?:[/?]|$))[^@]*@")
-# Nobody can see these, so nobody means them: control characters, what has no width or changes the
-# direction of text, and halves of characters; not the joiners, which many scripts need.
+# These are invisible, so nobody means them: control characters, characters that have no width or
+# change the direction of text, and half characters; not joiners, which many scripts need.
 _UNSEEN = re.compile(
     "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\ufffb\ud800-\udfff]"
@@ -77,7 +77,7 @@ class StoreURL:
         _refuse_slips(text, decoded, location, is_url=is_url)
         if not match:
             if is_url:
-                raise ConfigError("what stands before :// is no scheme; for a folder, give a path")
+                raise ConfigError("what precedes :// is not a scheme; for a folder, give a path")
             if _QUERY.search(text):
                 raise ConfigError(
                     "a bare path takes no options; write file:PATH?option=value, or give a Path "
@@ -147,7 +147,7 @@ class StoreURL:
         except (OSError, RuntimeError):
             user = location.partition("/")[0]
             raise ConfigError(
-                f"{user!r} is nobody's folder on this machine; for one that is named so, write "
+                f"{user!r} is not the folder of a user here; for a folder with that name, write "
                 f"'./{location}'"
             ) from None
 

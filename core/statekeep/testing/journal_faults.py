@@ -80,7 +80,7 @@ _OTHERS: dict[str, tuple[Callable[[Journals], object], list[Any] | None]] = {
     ),
     "clear": (lambda journals: journals.open(*NAME).change(lambda draft: draft.clear()), []),
     "delete": (lambda journals: journals.open(*NAME).delete(), None),
-    "make anew": (
+    "recreate": (
         lambda journals: (journals.open(*NAME).delete(), journals.open(*NAME).append(["theirs"])),
         ["theirs"],
     ),
@@ -153,7 +153,7 @@ class JournalFaults:
                 assert not (landed == "no" and count), (
                     f"{when}: it landed, though the error says it did not"
                 )
-                if others in {"delete", "make anew"} and fails.happened:
+                if others in {"delete", "recreate"} and fails.happened:
                     # Another journal may get it only if none was seen before and it was not sent.
                     assert not (count and (bound or fails.sent)), f"{when}: it was put elsewhere"
                     assert landed == "unknown" or not fails.sent, (

@@ -516,7 +516,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         others.open(*NAME).delete()
         if anew:
             others.open(*NAME).append([3])
-        what = "made anew" if anew else "deleted"
+        what = "recreated" if anew else "deleted"
         calls: dict[str, Callable[[], object]] = {
             "append": partial(stale.append, [2]),
             "change": partial(stale.change, lambda draft: draft.append([2])),
