@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.guarantees import candidates, frameworks
+from benchmarks.guarantees import candidates, frameworks, strands_agents, values
 from benchmarks.guarantees.experiments import EXPERIMENTS, Scale
 from benchmarks.guarantees.work import warm
 from benchmarks.machine import Watch, filesystem
@@ -41,13 +41,13 @@ CANDIDATES: Sequence[type[Candidate]] = (
     *JOURNALS,
     frameworks.OpenAIAgents,
     frameworks.LangGraph,
-    frameworks.StrandsFiles,
-    frameworks.StrandsSnapshots,
+    strands_agents.StrandsFiles,
+    strands_agents.StrandsSnapshots,
     frameworks.GoogleADK,
     frameworks.PydanticAI,
-    candidates.KeyValueDisk,
-    candidates.KeyValueFiles,
-    candidates.DiskCache,
+    values.KeyValueDisk,
+    values.KeyValueFiles,
+    values.DiskCache,
 )
 _LONG = ("kills", "turn")
 _MEMORY = Path("/dev/shm")

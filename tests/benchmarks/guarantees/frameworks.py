@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.guarantees.candidates import AGENT, USER, Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "GoogleADK",
     "LangGraph",
     "OpenAIAgents",
     "PydanticAI",
-    "StrandsFiles",
-    "StrandsSnapshots",
 ]
 
 
@@ -284,112 +281,6 @@ class PydanticAI(Candidate):
             saved.messages.append(ModelRequest(parts=[UserPromptPart(text)]))
             saved.messages.append(ModelResponse(parts=[TextPart("ok")]))
         saved.summary = self.run(self._store.save(summary=saved.summary, messages=saved.messages))
-
-
-class _Strands(Candidate):
-    """An `Agent` whose model answers at once; it is made anew for each turn, as a server does."""
-
-    distribution = "strands-agents"
-
-    def __init__(self, place: str) -> None:
-        super().__init__(place)
-        self._pause: float = 0
-        self._held: Any = None
-
-    def create(self, session_id: str) -> None:
-        self._agent(session_id)
-
-    def turn(self, session_id: str, text: str, pause: float = 0) -> None:
-        self._pause = pause
-        self._agent(session_id)(text)
-
-    def read(self, session_id: str) -> list[str]:
-        messages = self._agent(session_id).messages
-        return [each["content"][0]["text"] for each in messages if each["role"] == "user"]
-
-    def fill(self, session_id: str, texts: Sequence[str]) -> None:
-        agent = self._agent(session_id)
-        for text in texts:
-            agent(text)
-
-    def hold(self, session_id: str) -> None:
-        self._pause = 0
-        self._held = self._agent(session_id)
-
-    def append(self, text: str) -> None:
-        self._held(text)
-
-    def _manager(self, session_id: str) -> Any:
-        raise NotImplementedError
-
-    def _agent(self, session_id: str) -> Any:
-        from strands import Agent
-        from strands.agent.conversation_manager import NullConversationManager
-
-        return Agent(
-            model=_model(self),
-            agent_id=AGENT,
-            session_manager=self._manager(session_id),
-            conversation_manager=NullConversationManager(),
-            callback_handler=None,
-        )
-
-
-class StrandsFiles(_Strands):
-    """With a `FileSessionManager`."""
-
-    name = "strands, FileSessionManager"
-    modules = ("strands", "strands.session.file_session_manager")
-
-    def delete(self, seen: Any) -> None:
-        self._manager(seen).delete_session(seen)
-
-    def _manager(self, session_id: str) -> Any:
-        from strands.session.file_session_manager import FileSessionManager
-
-        return FileSessionManager(session_id, storage_dir=str(self.place))
-
-
-class StrandsSnapshots(_Strands):
-    """With a `SnapshotSessionManager` over `LocalFileStorage`, which its docs advise today."""
-
-    name = "strands, SnapshotSessionManager"
-    modules = ("strands", "strands.session", "strands.storage")
-
-    def delete(self, seen: Any) -> None:
-        self.run(self._manager(seen).delete_session())
-
-    def _manager(self, session_id: str) -> Any:
-        from strands.session import SnapshotSessionManager
-        from strands.storage import LocalFileStorage
-
-        return SnapshotSessionManager(session_id, storage=LocalFileStorage(str(self.place)))
-
-
-def _model(owner: Any) -> Any:
-    """A model that thinks for a moment and says "ok"."""
-    from strands.models.model import Model
-
-    base: Any = Model
-
-    class Stub(base):  # type: ignore[misc]
-        def update_config(self, **_: Any) -> None: ...
-
-        def get_config(self) -> Any:
-            return {}
-
-        def structured_output(self, *_: Any, **__: Any) -> Any:
-            raise NotImplementedError
-
-        async def stream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
-            await asyncio.sleep(owner._pause)
-            yield {"messageStart": {"role": "assistant"}}
-            yield {"contentBlockStart": {"start": {}}}
-            yield {"contentBlockDelta": {"delta": {"text": "ok"}}}
-            yield {"contentBlockStop": {}}
-            yield {"messageStop": {"stopReason": "end_turn"}}
-
-    return Stub()
 
 
 def _items(text: str) -> list[Any]:

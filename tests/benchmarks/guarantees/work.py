@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
     from types import TracebackType
 
@@ -107,11 +107,14 @@ class Process:
         self.connection.close()
 
 
-def warm(candidates: Iterable[type[Candidate]]) -> None:
+def warm(candidates: Sequence[type[Candidate]]) -> None:
     """Have what the candidates need imported once, for all processes."""
     modules = [module for each in candidates for module in each.modules]
-    ours = ["benchmarks.guarantees.candidates", "benchmarks.guarantees.frameworks"]
-    _forkserver.set_forkserver_preload([*ours, *modules])
+    ours = sorted({each.__module__ for each in candidates})
+    # Each process runs the main module again, which is quick once its imports are there.
+    spec = sys.modules["__main__"].__spec__
+    main = spec.name if spec else "pytest"
+    _forkserver.set_forkserver_preload([*ours, *modules, main])
 
 
 def text(number: int, size: int = 1_000) -> str:
