@@ -238,10 +238,7 @@ class PydanticAI(Candidate):
         self._held: Any = None
 
     def create(self, session_id: str) -> None:
-        from pydantic_ai_harness.step_persistence.conversations import ConversationSummary
-
-        summary = ConversationSummary(id=session_id, workspace=AGENT)
-        self.run(self._store.save(summary=summary, messages=[]))
+        self._save(self._new(session_id), [])
 
     def turn(self, session_id: str, text: str, pause: float = 0) -> None:
         saved = self._get(session_id)
@@ -254,6 +251,10 @@ class PydanticAI(Candidate):
 
     def fill(self, session_id: str, texts: Sequence[str]) -> None:
         self._save(self._get(session_id), texts)
+
+    def populate(self, count: int) -> None:
+        for number in range(count):
+            self._save(self._new(f"session-{number}"), ["hello"])
 
     def hold(self, session_id: str) -> None:
         self._held = self._get(session_id)
@@ -270,6 +271,15 @@ class PydanticAI(Candidate):
 
     def delete(self, seen: Any) -> None:
         self.run(self._store.delete(source=seen))
+
+    def _new(self, session_id: str) -> Any:
+        from pydantic_ai_harness.step_persistence.conversations import (
+            ConversationSummary,
+            SavedConversation,
+        )
+
+        summary = ConversationSummary(id=session_id, workspace=AGENT)
+        return SavedConversation(summary=summary, messages=[])
 
     def _get(self, session_id: str) -> Any:
         return self.run(self._store.get(conversation_id=session_id))
