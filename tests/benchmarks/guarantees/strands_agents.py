@@ -34,11 +34,6 @@ class _Strands(Candidate):
         messages = self._agent(session_id).messages
         return [each["content"][0]["text"] for each in messages if each["role"] == "user"]
 
-    def fill(self, session_id: str, texts: Sequence[str]) -> None:
-        agent = self._agent(session_id)
-        for text in texts:
-            agent(text)
-
     def hold(self, session_id: str) -> None:
         self._pause = 0
         self._held = self._agent(session_id)
@@ -68,6 +63,12 @@ class StrandsFiles(_Strands):
     name = "strands, FileSessionManager"
     modules = ("strands", "strands.session.file_session_manager")
 
+    def fill(self, session_id: str, texts: Sequence[str]) -> None:
+        agent = self._agent(session_id)
+        for message in _messages(texts):  # what the agent's hooks call
+            agent.messages.append(message)
+            agent._session_manager.append_message(message, agent)
+
     def delete(self, seen: Any) -> None:
         self._manager(seen).delete_session(seen)
 
@@ -82,6 +83,11 @@ class StrandsSnapshots(_Strands):
 
     name = "strands, SnapshotSessionManager"
     modules = ("strands", "strands.session", "strands.storage")
+
+    def fill(self, session_id: str, texts: Sequence[str]) -> None:
+        agent = self._agent(session_id)
+        agent.messages.extend(_messages(texts[:-1]))
+        agent(texts[-1])
 
     def delete(self, seen: Any) -> None:
         self.run(self._manager(seen).delete_session())
@@ -117,3 +123,11 @@ def _model(owner: Any) -> Any:
             yield {"messageStop": {"stopReason": "end_turn"}}
 
     return Stub()
+
+
+def _messages(texts: Sequence[str]) -> list[Any]:
+    return [
+        {"role": role, "content": [{"text": said}]}
+        for text in texts
+        for role, said in (("user", text), ("assistant", "ok"))
+    ]
