@@ -63,8 +63,8 @@ def test_a_cell_says_what_was_found(tmp_path: Path) -> None:
         "**51 of 100**; told by 3 `Busy`, and tried again; 2 are there twice",
         "**4 of 20 acknowledged lost; 1 times it could not be read**",
         "written outside: `../../escape`; kept: `a/b`; refused: empty",
-        "999 B, 12 ms; the first time ever 10,000 files, 5 MB, 1.2 s",
-        "1.23 KB, 5e+02 ms",
+        "999 B, 12 ms; the first time ever: 10,000 files, 5 MB, 1.2 s",
+        "1.23 KB, 500 ms",
         "**deleted**",
         "**opened**",
     ):

@@ -93,7 +93,7 @@ def compare(
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "minutes": round((time.monotonic() - begun) / 60, 1),
         "disk": filesystem(disk),
-        "versions": {each.distribution: version(each.distribution) for each in chosen},
+        "versions": {name: version(name) for each in chosen for name in each.distributions},
         "scale": vars(scale),
     }
     return {"format": 1, "about": about | watch.about(), "found": _rounded(found)}

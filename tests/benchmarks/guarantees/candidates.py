@@ -34,7 +34,7 @@ class Candidate(ABC):
     """
 
     name: ClassVar[str]
-    distribution: ClassVar[str]
+    distributions: ClassVar[Sequence[str]]
     modules: ClassVar[Sequence[str]]
 
     def __init__(self, place: str) -> None:
@@ -106,7 +106,7 @@ class StatekeepFolder(Candidate):
     """A folder, all by default: ``durability=fsync``, a session in one document."""
 
     name = "statekeep, folder"
-    distribution = "statekeep"
+    distributions = ("statekeep",)
     modules = ("statekeep.plugins", "statekeep_backends.local", "statekeep_plugins.pruners")
     _url = "{}/state"
     _form: Any = "document"

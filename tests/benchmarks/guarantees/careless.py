@@ -19,7 +19,7 @@ class Careless(Candidate):
     """A file for each conversation, named by its id and written in place, piece by piece."""
 
     name = "careless"
-    distribution = "statekeep"
+    distributions = ("statekeep",)
     modules = ()
     _held: tuple[str, list[str]]
 

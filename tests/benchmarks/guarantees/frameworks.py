@@ -23,7 +23,7 @@ class OpenAIAgents(Candidate):
     """A `SQLiteSession` on a file."""
 
     name = "openai-agents, SQLiteSession"
-    distribution = "openai-agents"
+    distributions = ("openai-agents",)
     modules = ("agents", "agents.memory.sqlite_session")
 
     def __init__(self, place: str) -> None:
@@ -75,7 +75,7 @@ class LangGraph(Candidate):
     """A graph of one node over `MessagesState`, compiled with a `SqliteSaver`."""
 
     name = "langgraph, SqliteSaver"
-    distribution = "langgraph-checkpoint-sqlite"
+    distributions = ("langgraph", "langgraph-checkpoint-sqlite")
     modules = ("langgraph.graph", "langgraph.checkpoint.sqlite")
 
     def __init__(self, place: str) -> None:
@@ -145,7 +145,7 @@ class GoogleADK(Candidate):
     """A `DatabaseSessionService` over SQLite, and `append_event`."""
 
     name = "google-adk, DatabaseSessionService"
-    distribution = "google-adk"
+    distributions = ("google-adk",)
     modules = (
         "google.adk.sessions",
         "google.adk.sessions.database_session_service",
@@ -227,7 +227,7 @@ class PydanticAI(Candidate):
     """The harness's `SqliteConversationStore`; a conversation has a revision."""
 
     name = "pydantic-ai-harness, SqliteConversationStore"
-    distribution = "pydantic-ai-harness"
+    distributions = ("pydantic-ai-slim", "pydantic-ai-harness")
     modules = ("pydantic_ai.messages", "pydantic_ai_harness.step_persistence.conversations")
 
     def __init__(self, place: str) -> None:

@@ -82,7 +82,7 @@ def _cells(
     journal = found.get(name + _JOURNAL)
     if journal is None:
         return text
-    return f"as a journal {cell(name, journal)}; as one document, the default, {text}"
+    return f"journal: {cell(name, journal)}; one document, the default: {text}"
 
 
 def _race(_: str, fact: dict[str, Any]) -> str:
@@ -101,7 +101,7 @@ def _race(_: str, fact: dict[str, Any]) -> str:
 
 def _kills(_: str, fact: dict[str, Any]) -> str:
     if not (fact["lost"] or fact["torn"] or fact["unreadable"]):
-        return f"whole; all {fact['acknowledged']:,} acknowledged are there"
+        return f"whole, all {fact['acknowledged']:,} acknowledged turns are there"
     parts = [
         f"{fact['lost']} of {fact['acknowledged']:,} acknowledged lost" if fact["lost"] else "",
         f"{fact['torn']} times not whole" if fact["torn"] else "",
@@ -129,9 +129,9 @@ def _listing(name: str, fact: dict[str, Any]) -> str:
     if not fact:
         return _NOT_ITS_JOB if name.startswith(_STORES_OF_KEYS) else "has no listing"
     first, again = (_read(fact[each]) for each in ("first", "again"))
-    if fact["first"]["bytes"] <= 2 * fact["again"]["bytes"]:
+    if all(fact["first"][each] <= 2 * fact["again"][each] for each in ("files", "bytes")):
         return again
-    return f"{again}; the first time ever {first}"
+    return f"{again}; the first time ever: {first}"
 
 
 def _read(fact: dict[str, Any]) -> str:
@@ -169,4 +169,5 @@ def _bytes(count: float) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds >= 1 else f"{seconds * 1e3:.2g} ms"
+    scaled, unit = (seconds, "s") if seconds >= 1 else (seconds * 1e3, "ms")
+    return f"{float(f'{scaled:.2g}'):g} {unit}"  # never as 1.9e+02

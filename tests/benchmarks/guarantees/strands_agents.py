@@ -16,7 +16,7 @@ __all__ = ["StrandsFiles", "StrandsSnapshots"]
 class _Strands(Candidate):
     """An `Agent` whose model answers at once; it is made anew for each turn, as a server does."""
 
-    distribution = "strands-agents"
+    distributions = ("strands-agents",)
 
     def __init__(self, place: str) -> None:
         super().__init__(place)

@@ -55,7 +55,7 @@ class DiskCache(_Values):
     """A `Cache` without eviction; what is read and changed, in its `transact`."""
 
     name = "diskcache"
-    distribution = "diskcache"
+    distributions = ("diskcache",)
     modules = ("diskcache",)
 
     def __init__(self, place: str) -> None:
@@ -83,7 +83,7 @@ class DiskCache(_Values):
 
 
 class _KeyValue(_Values):
-    distribution = "py-key-value-aio"
+    distributions = ("py-key-value-aio",)
     _store: Any
 
     def delete(self, seen: Any) -> None:
