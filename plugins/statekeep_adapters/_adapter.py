@@ -14,12 +14,14 @@ from statekeep import (
     ConflictError,
     Journals,
     open_store,
-    repair_text,
 )
 from statekeep.aio.loops import Turns
 from statekeep.aio.threads import Pool, run_to_the_end
+from statekeep.config import load_settings
+from statekeep.config.opening import configured_journal_retention
 from statekeep.journals.items import read_object, storable
 from statekeep.observe.emitter import closed_error
+from statekeep_plugins.layouts.titles import title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,8 +54,6 @@ _AT_ONCE = 16
 
 _REMEMBERED = 65_536
 
-_TITLE = 80
-
 
 @contextmanager
 def framework(extra: str) -> Iterator[None]:
@@ -68,12 +68,6 @@ def framework(extra: str) -> Iterator[None]:
         raise ImportError(
             f"{error}; pip install 'statekeep[{extra}]' brings what is needed", name=error.name
         ) from error
-
-
-def title_of(text: str) -> str:
-    """A conversation's title, made of what was said first: one short line."""
-    words = " ".join(repair_text(text).split())
-    return words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…"
 
 
 def append_objects(
@@ -152,7 +146,8 @@ class Adapter:
             closed with the adapter.
         collection: The collection of journals.
         user_id: Whom new conversations belong to; those of others are refused.
-        retention: As for `statekeep.Journals`.
+        retention: As for `statekeep.Journals`; if the store is given by its URL, by default what
+            the deployment configured for the collection.
         observers: As for `statekeep.Journals`.
     """
 
@@ -165,6 +160,9 @@ class Adapter:
         retention: Retention | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
+        configured = None
+        if isinstance(store, str) and retention is None:
+            configured = configured_journal_retention(load_settings())
         self._opened = open_store(store) if isinstance(store, str) else None
         self._user_id = user_id
         try:
@@ -172,6 +170,7 @@ class Adapter:
                 store if self._opened is None else self._opened,  # type: ignore[arg-type]
                 collection,
                 retention=retention,
+                journal_retention=configured,
                 observers=observers,
             )
         except BaseException:

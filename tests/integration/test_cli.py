@@ -7,16 +7,22 @@ import os
 import pty
 import re
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import GOLDEN, tree
+from theirs import Checkpoints, Messages
 
 from statekeep import Documents, Journals, Session, Sessions, load_pruner, open_store
+from statekeep.cli.errors import INTERRUPTED
 from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
@@ -685,6 +691,52 @@ class TestListsAndShows:
         assert re.search(r"^bob +1 +\S+ KB *$", said, re.MULTILINE)
 
 
+class TestPruningAllThatIsConfigured:
+    def test_says_what_would_go_and_prunes_it(self, shell: Shell) -> None:
+        (shell.folder / "statekeep.toml").write_text(
+            """
+            [retention]
+            strategy = "max-sessions"
+            options = { max_sessions = 1 }
+            min_idle = "0"
+
+            [journal_retention.support]
+            strategy = "max-sessions"
+            options = { max_sessions = 2 }
+            min_idle = "0"
+            trash = "7d"
+
+            [journal_retention.absent]
+            strategy = "ttl"
+            """
+        )
+        assert "no such folder" in shell("prune", code=3).stderr
+        with open_store(shell.folder / "statekeep-data") as store:
+            for n, user in enumerate(("ada", "bob", "ada", "eve")):
+                Sessions(store).get_or_create(user, f"s{n}")
+                Journals(store, "support").open(user, f"{n}").append([n], user_id=user)
+        said = shell("prune", "--dry-run").stdout
+        assert [line for line in said.splitlines() if "would be pruned" in line] == [
+            line for line in said.splitlines() if re.match(r"[032] would be pruned", line)
+        ]
+        for word in ("(sessions)", "support", "absent", "JOURNALS", "SESSIONS", "bob"):
+            assert word in said
+        found = json.loads(shell("prune", "--dry-run", "--json").stdout)["collections"]
+        assert [each["collection"] for each in found] == [None, "absent", "support"]
+        assert [len(each["would_prune"]) for each in found] == [3, 0, 2]
+        # The command for sessions leaves journals alone.
+        assert "3 pruned" in shell("sessions", "prune").stdout
+        assert "2 pruned" in shell("prune").stdout
+        with open_store(shell.folder / "statekeep-data") as store:
+            assert len(Sessions(store).list()) == 1
+            assert len(Journals(store, "support").list()) == 2
+            assert len(Journals(store, "support").list_trash()) == 2
+
+    def test_needs_some_configuration(self, shell: Shell, store_url: str) -> None:
+        said = shell("prune", "--store", store_url, code=2).stderr
+        assert "no pruning is configured" in said
+
+
 class TestSearching:
     @pytest.fixture
     def url(self, shell: Shell) -> str:
@@ -1035,6 +1087,9 @@ class TestOutput:
         command = f"{sys.executable} -m statekeep.cli sessions list --store {store_url} >&-"
         ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (0, "")
+        command = f"{sys.executable} -m statekeep.cli export - --store {store_url} >&-"
+        ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (2, "error: the standard output is closed\n")
 
     def test_with_half_a_character_is_still_json(self, capsysbinary: Any) -> None:
         from statekeep.cli import output
@@ -1177,3 +1232,97 @@ class TestCopies:
         torn = shell("import", "-", "--store", "c", stdin=piped[:-50], code=1)
         assert re.search(r"failed +line 9 +it is cut off", torn.stdout)
         shell("export", "-", "--json", *from_it, code=2)
+
+
+def test_an_interrupt_ends_it_with_a_code_of_its_own(shell: Shell) -> None:
+    script = "import statekeep.cli; print('ready', flush=True); statekeep.cli.main()"
+    words = ["journals", "append", "notes", "ada"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *words],
+        cwd=shell.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (INTERRUPTED, b"")
+
+
+class TestImportsOfConversations:
+    @pytest.fixture
+    def projects(self, shell: Shell) -> Path:
+        folder = shell.folder / "projects" / "-home-ada"
+        folder.mkdir(parents=True)
+        for n in range(3):
+            said = {"type": "user", "uuid": f"u{n}", "message": {"content": "Hello"}}
+            (folder / f"s{n}.jsonl").write_text(json.dumps(said) + "\n")
+        return folder
+
+    def test_of_a_folder(self, shell: Shell, projects: Path) -> None:
+        (projects / "s1.jsonl").write_text((projects / "s1.jsonl").read_text() + "{\n")
+        words = ["import", "projects", "--from", "claude-code", "--user", "ada", "--store", "b"]
+        would = shell(*words, "--dry-run")
+        assert would.stdout.endswith(
+            "3 items would be added in 3 of 3 conversations, 1 damaged parts\n"
+        )
+        assert not (shell.folder / "b").exists()
+        done = shell(*words)
+        assert re.search(r"claude +-home-ada/s0 +1 +0", done.stdout)
+        assert "s1.jsonl: line 2: it is no JSON" in done.stderr
+        assert shell(*words).stdout == "0 items added in 0 of 3 conversations\n"
+        listed = json.loads(shell("journals", "list", "--json", "--store", "b").stdout)["journals"]
+        assert {each["user_id"] for each in listed} == {"ada"}
+
+    def test_go_on_after_one_that_conflicts(self, shell: Shell, projects: Path) -> None:
+        words = ["import", "projects", "--from", "claude-code", "--store", "b"]
+        shell(*words)
+        with open_store(shell.folder / "b") as store:
+            Journals(store, "claude").open("-home-ada", "s1").append([{"type": "user"}])
+        for each in projects.iterdir():
+            each.write_text(each.read_text() * 2)
+        told = shell(*words, "--json", code=4)
+        report = json.loads(told.stdout)
+        # The same entry twice is there once.
+        assert (report["added"], report["failed"], report["complete"]) == (0, 1, False)
+        assert "nothing was changed" in report["failures"][0]["error"]
+        assert report["failures"][0]["name"] == ["-home-ada", "s1"]
+        (projects / "s9.jsonl").mkdir()  # another failure, and not a conflict
+        told = shell(*words, code=1)
+        assert told.stderr.count("error: ") == 2
+
+    def test_of_something_else_make_nothing(
+        self, shell: Shell, store_url: str, projects: Path
+    ) -> None:
+        shell("export", "a.jsonl", "--store", store_url)
+        with sqlite3.connect(shell.folder / "other.db") as db:
+            db.execute("CREATE TABLE agent_sessions (session_id)")
+        for path, name, code, message in (
+            ("a.jsonl", "codex", 7, "an export is imported without --from"),
+            ("a.jsonl", "langgraph", 7, "this is no database of SQLite"),
+            ("other.db", "langgraph", 7, "no table 'checkpoints'"),
+            ("other.db", "openai-agents", 7, "no table 'agent_messages'"),
+            ("other.db", "claude-code", 7, "this is a SQLite database"),
+            (str(projects / "s0.jsonl"), "codex", 7, "a transcript of claude-code"),
+            ("no", "codex", 3, "there is no such file or folder"),
+            ("projects", "codx", 2, "did you mean 'codex'? there are: claude-code, codex, lang"),
+        ):
+            assert (
+                message in shell("import", path, "--from", name, "--store", "b", code=code).stderr
+            )
+        shell("import", "a.jsonl", "--user", "ada", "--store", "b", code=2)
+        shell("import", "projects", "--from", "codex", "--overwrite", "--store", "b", code=2)
+        assert not (shell.folder / "b").exists()
+
+    def test_of_sqlite(self, shell: Shell) -> None:
+        with closing(Messages(shell.folder / "sessions.db")) as theirs:
+            theirs.add("a", {"role": "user", "content": "Hello"})
+        with closing(Checkpoints(shell.folder / "checkpoints.db")) as saved:
+            saved.put("t", "1", {"x": 1})
+        for name in ("openai-agents", "langgraph"):
+            told = shell("import", ".", "--from", name, "--store", "b").stdout
+            assert told.endswith("1 items added in 1 of 1 conversations\n")
+        assert "openai-agents" in shell("plugins").stdout

@@ -25,6 +25,12 @@ BUILTIN: Final = {
         "unix": "statekeep_backends.redis",
         "valkey": "statekeep_backends.redis",
     },
+    "statekeep.importers": {
+        "claude-code": "statekeep_plugins.transcripts.importers",
+        "codex": "statekeep_plugins.transcripts.importers",
+        "langgraph": "statekeep_plugins.databases.langgraph",
+        "openai-agents": "statekeep_plugins.databases.openai_agents",
+    },
     "statekeep.observers": {"otel": "statekeep_plugins.telemetry"},
     "statekeep.pruners": dict.fromkeys(
         (

@@ -29,10 +29,11 @@ from statekeep.errors import (
 )
 from statekeep.plugins.allow_list import normal_name
 from statekeep.plugins.builtin import missing_from
-from statekeep.plugins.hooks import PROJECT, BackendSpec, HookSpecs, PrunerSpec
+from statekeep.plugins.hooks import PROJECT, BackendSpec, HookSpecs, ImporterSpec, PrunerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from statekeep.observe.events import Observer
 
@@ -40,16 +41,20 @@ __all__ = ["PluginInfo", "Plugins"]
 
 _logger = logging.getLogger(__name__)
 
-Group = Literal["backends", "pruners", "observers"]
+Group = Literal["backends", "pruners", "importers", "observers"]
 Status = Literal["ok", "incomplete", "broken", "conflict", "shadowed", "blocked"]
-S = TypeVar("S", BackendSpec, PrunerSpec)
+S = TypeVar("S", BackendSpec, PrunerSpec, ImporterSpec)
 
-_GROUPS: tuple[Group, ...] = ("backends", "pruners", "observers")
+_GROUPS: tuple[Group, ...] = ("backends", "pruners", "importers", "observers")
 _HOOKS: dict[Group, str] = {
     "backends": "statekeep_backends",
     "pruners": "statekeep_pruners",
+    "importers": "statekeep_importers",
     "observers": "statekeep_event",
 }
+
+
+_END = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class PluginInfo:
     """One plugin that is installed, whether it works or not.
 
     Attributes:
-        group: ``backends``, ``pruners`` or ``observers``.
+        group: ``backends``, ``pruners``, ``importers`` or ``observers``.
         name: What it is chosen by.
         distribution: What was installed.
         version: Of the distribution.
@@ -124,6 +129,16 @@ class Plugins:
         """
         return self._spec(self._choose("pruners", *_split(name)), "pruners", PrunerSpec)
 
+    def importer(self, name: str) -> ImporterSpec:
+        """The importer of that name, or of ``dist:name``.
+
+        Raises:
+            PluginNotFoundError: Nobody offers it.
+            PluginConflictError: Several do.
+            PluginLoadError: It is broken.
+        """
+        return self._spec(self._choose("importers", *_split(name)), "importers", ImporterSpec)
+
     def observer(self, name: str) -> Observer:
         """The observer of that name, or of ``dist:name``.
 
@@ -156,11 +171,13 @@ class Plugins:
             elif group == "observers":
                 summary = (inspect.getdoc(self._implementation(entry, group)) or "").split("\n")[0]
             else:
-                spec: BackendSpec | PrunerSpec
+                spec: BackendSpec | PrunerSpec | ImporterSpec
                 if group == "backends":
                     spec = self._spec(entry, group, BackendSpec)
-                else:
+                elif group == "pruners":
                     spec = self._spec(entry, group, PrunerSpec)
+                else:
+                    spec = self._spec(entry, group, ImporterSpec)
                 summary, schema = spec.summary, _schema_of(spec)
         except ConfigError as problem:
             status, error = "incomplete", str(problem)
@@ -251,12 +268,14 @@ class Plugins:
                 )
             named[spec.name] = spec
         if spec := named.get(entry.name):
+            if isinstance(spec, ImporterSpec):
+                return self._guarded_importer(entry, spec)
             config: object = spec.config
             if not (isinstance(config, type) and issubclass(config, BaseModel)):
                 raise self._broken(entry, f"its config {config!r} is no pydantic model")
             if config.model_config.get("extra") != "forbid":
                 raise self._broken(entry, "its config model takes options that it does not know")
-            return replace(spec, factory=self._guarded(entry, spec.factory))
+            return replace(spec, factory=self._guarded(entry, "factory", spec.factory))
         offered = ", ".join(map(repr, named)) or "nothing"
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
 
@@ -314,16 +333,36 @@ class Plugins:
                     entry.value,
                 )
 
-    def _guarded(self, entry: EntryPoint, factory: Callable[..., Any]) -> Callable[..., Any]:
-        def make(*arguments: object) -> object:
+    def _guarded(
+        self, entry: EntryPoint, what: str, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        def call(*arguments: object, **options: object) -> object:
             try:
-                return factory(*arguments)
+                return function(*arguments, **options)
             except StateStoreError:
                 raise
             except Exception as error:
-                raise self._broken(entry, f"its factory failed: {error!r}") from error
+                raise self._broken(entry, f"its {what} failed: {error!r}") from error
 
-        return make
+        return call
+
+    def _guarded_importer(self, entry: EntryPoint, spec: ImporterSpec) -> ImporterSpec:
+        def stream(what: str, function: Callable[..., Iterable[Any]]) -> Callable[..., Any]:
+            def give(path: Path) -> Iterator[Any]:
+                # It may fail as late as while it is gone through.
+                each = iter(self._guarded(entry, what, function)(path))
+                step = self._guarded(entry, what, next)
+                while (found := step(each, _END)) is not _END:
+                    yield found
+
+            return give
+
+        return replace(
+            spec,
+            find=stream("find", spec.find),
+            sources=stream("sources", spec.sources),
+            load=self._guarded(entry, "load", spec.load),
+        )
 
     def _broken(self, entry: EntryPoint, why: str) -> PluginLoadError:
         return PluginLoadError(
@@ -337,7 +376,9 @@ def _split(name: str) -> tuple[str, str | None]:
     return (bare, distribution) if colon else (name, None)
 
 
-def _schema_of(spec: BackendSpec | PrunerSpec) -> dict[str, Any]:
+def _schema_of(spec: BackendSpec | PrunerSpec | ImporterSpec) -> dict[str, Any]:
+    if isinstance(spec, ImporterSpec):
+        return {}
     try:
         return spec.config.model_json_schema()
     except PydanticUserError:

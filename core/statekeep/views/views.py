@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from statekeep.config import PrunedCollection
     from statekeep.doctor import Diagnosis, Finding, RepairReport
     from statekeep.documents import DocumentInfo
     from statekeep.erasure import ErasurePlan, ErasureReport, ErasureVictim, Mention
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from statekeep.plugins.loader import PluginInfo
     from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
     from statekeep.search import Match, Said, Statistics, Tally
-    from statekeep.transport import CopyReport
+    from statekeep.transport import CopyReport, ImportsReport
 
 __all__ = [
     "copy_report",
@@ -35,12 +36,14 @@ __all__ = [
     "erasure_plan",
     "erasure_report",
     "head",
+    "imports_report",
     "journals",
     "listing",
     "loaded",
     "match",
     "messages",
     "plugins",
+    "prune_configured",
     "prune_plan",
     "prune_report",
     "session",
@@ -167,6 +170,23 @@ def prune_report(plan: PrunePlan, report: PruneReport) -> dict[str, Any]:
     }
 
 
+def prune_configured(values: Iterable[PrunedCollection]) -> dict[str, Any]:
+    """What became of all that is configured; of the sessions the collection is null."""
+    return {
+        "collections": [
+            {
+                "collection": each.collection,
+                **(
+                    prune_plan(each.plan)
+                    if each.report is None
+                    else prune_report(each.plan, each.report)
+                ),
+            }
+            for each in values
+        ]
+    }
+
+
 def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str, Any]:
     """What the doctor found and, after a repair, what became of it."""
     result: dict[str, Any] = {
@@ -264,6 +284,37 @@ _COUNTED = (
     "source", "target", "dry_run", "copied", "overwritten", "equal", "differing", "newer", "failed",
     "deleted", "deletion_skipped", "bytes",
 )  # fmt: skip
+
+
+def imports_report(value: ImportsReport) -> dict[str, Any]:
+    """What became of the conversations that were imported."""
+    return {
+        "source": value.source,
+        "target": value.target,
+        "dry_run": value.dry_run,
+        "imported": value.imported,
+        "unchanged": value.unchanged,
+        "failed": value.failed,
+        "added": value.added,
+        "damaged": value.damaged,
+        "complete": value.complete,
+        "conversations": [
+            {
+                "path": each.path,
+                "collection": each.collection,
+                "name": [*each.name],
+                "added": each.added,
+                "unchanged": each.unchanged,
+                "damaged": each.damaged,
+                "remarks": [remark._asdict() for remark in each.remarks],
+            }
+            for each in value.reports
+        ],
+        "failures": [
+            {"path": each.path, "name": [*each.name], "error": str(each.error)}
+            for each in value.failures
+        ],
+    }
 
 
 def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:
