@@ -51,7 +51,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
     if doubt := Watch.doubt(about):
         yield (
             f"**Others worked on this machine at the same time ({doubt}), so times are rough.** "
-            "Counts and bytes do not depend on that."
+            "Files and bytes do not depend on that; how many turns a race loses is never the same."
         )
     questions: dict[str, tuple[str, Callable[[str, dict[str, Any]], str]]] = {
         "race": (
