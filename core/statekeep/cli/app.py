@@ -27,6 +27,7 @@ from statekeep.cli import (
     search,
     sessions,
     trash,
+    watch,
 )
 from statekeep.cli.errors import FAILED, MEANINGS, WRONG_USAGE, exit_code
 from statekeep.cli.options import AsJson, Command, Group, StoreUrl, Verbose
@@ -67,6 +68,7 @@ app.command("plugins", cls=Command)(plugins.plugins)
 app.command("prune", cls=Command)(prune.prune)
 app.command("search", cls=Command)(search.search)
 app.command("stats", cls=Command)(search.stats)
+app.command("watch", cls=Command)(watch.watch)
 
 
 def _print_version(wanted: bool) -> None:

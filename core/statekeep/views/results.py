@@ -6,7 +6,7 @@ Within a major version, fields are added, and none is renamed, removed or given 
 
 from __future__ import annotations
 
-from typing import Any, Final, NotRequired
+from typing import Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
@@ -445,6 +445,29 @@ class MatchInJournal(Said):
     after: list[Said]
 
 
+class _Change(TypedDict):
+    """What became of something; added may be negative."""
+
+    change: Literal["created", "changed", "deleted"]
+    at: str
+    user_id: str | None
+    length: int
+    added: int
+
+
+class ChangeOfSession(_Change):
+    """What became of a session; length and added are its user messages."""
+
+    id: str
+
+
+class ChangeOfJournal(_Change):
+    """What became of a journal; length and added are its items."""
+
+    collection: str
+    name: list[str]
+
+
 class OfCollection(Counted):
     """What a collection has; null is the sessions."""
 
@@ -553,5 +576,6 @@ RESULTS: Final[dict[str, Any]] = {
     "stats": Statistics,
     "trash empty": Purged,
     "trash list": list[Trashed],
+    "watch": ChangeOfSession | ChangeOfJournal,
 }
-"""By command, what it prints with ``--json``; of ``search`` that is each line."""
+"""By command, what it prints with ``--json``; of ``search`` and ``watch`` that is each line."""

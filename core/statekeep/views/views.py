@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
     from statekeep.search import Match, Said, Statistics, Tally
     from statekeep.transport import CopyReport, ImportsReport
+    from statekeep.watching import Change
 
 __all__ = [
+    "change",
     "copy_report",
     "diagnosis",
     "documents",
@@ -207,6 +209,21 @@ def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str,
         result["left"] = _findings(report.left)
         result["swept"] = report.swept
     return result
+
+
+def change(value: Change) -> dict[str, Any]:
+    """What became of a session or journal."""
+    whose: dict[str, Any] = {"id": value.id}
+    if value.collection is not None:
+        whose = {"collection": value.collection, "name": [*value.name]}
+    return {
+        "change": value.kind,
+        "at": _time(value.at),
+        **whose,
+        "user_id": value.user_id,
+        "length": value.length,
+        "added": value.added,
+    }
 
 
 def match(value: Match) -> dict[str, Any]:
