@@ -120,7 +120,7 @@ def test_what_may_be_a_password_is_not_repeated_either(text: str) -> None:
         ("file:x?a=1&a=2", "twice"),
         ("file:x#y", "%23"),
         ("file:%FF", "UTF-8"),
-        ("a b://x", "no scheme"),
+        ("a b://x", "not a scheme"),
         ("./state?durability=rename", "file:"),
     ],
 )

@@ -265,7 +265,7 @@ class Plugins:
             if not isinstance(spec, kind):
                 raise self._broken(
                     entry,
-                    f"its {_HOOKS[group]}() returned {spec!r}, which is not a {kind.__name__}",
+                    f"its {_HOOKS[group]}() gave {spec!r}, which is not of type {kind.__name__}",
                 )
             named[spec.name] = spec
         if spec := named.get(entry.name):
