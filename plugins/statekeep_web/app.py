@@ -48,9 +48,10 @@ class BrowseApp:
         allow_changes: bool,
         conflicts: ConflictPolicy,
         hosts: Iterable[str],
+        secret: str | None,
     ) -> None:
         self._site = open_site(store, allow_changes=allow_changes, conflicts=conflicts)
-        tokens = Tokens()
+        tokens = Tokens(secret)
         self.token = tokens.token if authenticate is None else None
         workers = Workers(self._site, tokens)
         routes: list[Any] = [
@@ -95,6 +96,7 @@ def create_app(
     allow_changes: bool = False,
     conflicts: ConflictPolicy = "detect",
     hosts: Iterable[str] = LOCAL,
+    secret: str | None = None,
 ) -> BrowseApp:
     """Make the page for a store, to be served or mounted.
 
@@ -109,8 +111,11 @@ def create_app(
         conflicts: As for `Sessions`, for changes; `Settings` say it themselves.
         hosts: The names under which the page is asked for; by default this machine's own. ``"*"``
             for any, ``"*ip"`` for any address in digits.
+        secret: What cookies and forms are signed with, at least 32 characters that nobody can
+            guess; the same in all worker processes. By default each application makes its own.
 
     Raises:
+        ValueError: The secret is short.
         ImportError: The extra ``web`` is not installed.
         ConfigError, PluginError: As `statekeep.open_store`.
 
@@ -121,7 +126,9 @@ def create_app(
         >>> create_app(store, authenticate=lambda request: "ada")
         BrowseApp(memory:)
     """
-    return BrowseApp(store, authenticate, allow_changes, conflicts, hosts)
+    if secret is not None and len(secret) < 32:
+        raise ValueError("secret needs at least 32 characters that nobody can guess")
+    return BrowseApp(store, authenticate, allow_changes, conflicts, hosts, secret)
 
 
 def _say_http(request: Request, error: Exception) -> Response:
