@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Final
@@ -58,6 +59,8 @@ def browse(
         raise ConfigError("the page needs more packages: pip install 'statekeep[web]'")
     from statekeep_web import create_app  # noqa: PLC0415 - an extra, and costly
 
+    if not logging.getLogger("statekeep").isEnabledFor(logging.DEBUG):
+        logging.disable(logging.WARNING)  # what the store would warn of is on the page
     settings = existing(store)
     listening = _listening(listen, port)
     with listening:
