@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from statekeep.format.summary import Summary
 
-__all__ = ["conversation_query", "cut", "link", "refusal", "render", "summary_query"]
+__all__ = [
+    "conversation_query",
+    "cut",
+    "link",
+    "path_of",
+    "refusal",
+    "render",
+    "summary_query",
+]
 
 _NAVIGATION: Final = (
     ("/", "Sessions"),
@@ -41,6 +49,16 @@ _LONGEST_LINK: Final = 8_000
 
 Values = Any
 """Of a parameter: text, a number, several in a list; None leaves it out."""
+
+
+def path_of(request: Request) -> str:
+    """The path that was asked for, from the page's root, wherever that is mounted."""
+    path: str = request.scope["path"]
+    root: str = request.scope.get("root_path", "").rstrip("/")
+    # A proxy may have taken the root away, and then the path may begin like it by chance.
+    if root and (path == root or path.startswith(f"{root}/")):
+        path = path[len(root) :]
+    return path or "/"
 
 
 def link(request: Request, path: str, /, **parameters: Values) -> str:
@@ -101,7 +119,7 @@ def render(
     """
     shown = _templates.get_template(template).render(
         link=partial(link, request),
-        here=request.scope["path"].removeprefix(request.scope.get("root_path", "")) or "/",
+        here=path_of(request),
         navigation=_NAVIGATION,
         visitor=request.scope.get("statekeep.visitor"),
         **values,
@@ -161,6 +179,11 @@ def _title(summary: Summary) -> str:
     return summary.id
 
 
+def _many(value: int, one: str, many: str) -> str:
+    """How many of something there are."""
+    return f"{_number(value)} {one if value == 1 else many}"
+
+
 def _number(value: int) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
@@ -174,6 +197,6 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters.update(
-    cut=cut, number=_number, size=size, time=_time, title_of=_title, typed=_typed
+    cut=cut, many=_many, number=_number, size=size, time=_time, title_of=_title, typed=_typed
 )
 _templates.globals.update(summary_query=summary_query, user_link=_user_link)
