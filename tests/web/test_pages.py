@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +15,7 @@ from statekeep import Journals, Session, Sessions, load_pruner
 from statekeep.config import load_settings
 from statekeep_web import create_app
 from statekeep_web.pages import ROUTES
+from statekeep_web.pages import statistics as statistics_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,6 +182,25 @@ def test_statistics_are_drawn_and_are_tables_too(sessions: Sessions, browser: Br
     assert len(answer.page.all("table")) >= len(pictures)
     assert "1 session or journal" in browser.get("/statistics?user=ada").page.text
     assert browser.get("/statistics?after=soonish").status == 400
+
+
+def test_the_list_does_not_wait_for_what_reads_everything(
+    sessions: Sessions, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(sessions, "plan")
+    go_on, counted = Event(), statistics_page.statistics
+
+    def count_slowly(*given: Any, **options: Any) -> Any:
+        assert go_on.wait(60)
+        return counted(*given, **options)
+
+    monkeypatch.setattr(statistics_page, "statistics", count_slowly)
+    with ThreadPoolExecutor(20) as threads:
+        slow = [threads.submit(browser.get, "/statistics") for _ in range(20)]
+        assert listed(browser.get("/")) == ["plan"]
+        assert not any(each.done() for each in slow)
+        go_on.set()
+        assert {each.result().status for each in slow} == {200}
 
 
 def test_a_prune_is_planned_and_not_run(sessions: Sessions, browser: Browser) -> None:
