@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from markdown_it.renderer import RendererHTML
     from markdown_it.token import Token
 
-__all__ = ["LONGEST", "Painter", "Pictures", "plain", "to_html"]
+__all__ = ["LONGEST", "Painter", "Pictures", "to_html", "visible"]
 
 LONGEST: Final = 100_000
 """Characters of Markdown that are read as such; of the worst of it that takes two seconds."""
@@ -44,7 +44,7 @@ _ALIGNED: Final = {"left", "center", "right"}
 _CLASSES: Final = {
     "div": {"wide"},
     "pre": {"code"},
-    "span": {*CLASSES, "picture"},
+    "span": {*CLASSES, "unseen-picture"},
     "td": _ALIGNED,
     "th": _ALIGNED,
 }
@@ -53,9 +53,9 @@ _REL: Final = "noopener noreferrer nofollow"
 _leads_elsewhere = re.compile(r"(?:https?://[^/?#]|mailto:.)", re.IGNORECASE).match
 
 
-def plain(text: str) -> Markup:
-    """Text as it is, in HTML; what would steer it is shown."""
-    return escape(printable(_lines(text), keep="\n\t"))
+def visible(text: str) -> str:
+    """Text in which what would steer it is shown."""
+    return printable(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")
 
 
 def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = highlighted) -> Markup:
@@ -88,7 +88,7 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
             return value if value in shown else None
         return value
 
-    source = printable(_lines(text[:LONGEST]), keep="\n\t")
+    source = visible(text[:LONGEST])
     try:
         html = _parser.render(source, {"pictures": where, "paint": paint})
     except RecursionError:  # pragma: no cover - nesting is bounded; for parsers to come
@@ -104,11 +104,7 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
         url_schemes={"http", "https", "mailto"},
     )
     # Once more: an entity may stand for what steers.
-    return Markup(printable(clean, keep="\n\t"))  # noqa: S704 - it was made safe just now
-
-
-def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return Markup(visible(clean))  # noqa: S704 - it was made safe just now
 
 
 def _is_link(address: str) -> bool:
@@ -162,7 +158,7 @@ def _image(
     if _leads_elsewhere(source) and not token.meta.get("linked"):
         # Fetching it would tell that, and when, this is read.
         return Markup('<a href="{}">picture: {}</a>').format(source, said or source)
-    return Markup('<span class="picture">picture: {}</span>').format(said or source[:200])
+    return Markup('<span class="unseen-picture">picture: {}</span>').format(said or source[:200])
 
 
 def _said(token: Token) -> str:
@@ -174,6 +170,9 @@ def _made() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True})
     parser.enable(["table", "strikethrough"])
     parser.validateLink = _is_link  # type: ignore[method-assign]
+    encode = parser.normalizeLink
+    # A key is what it is, to the letter.
+    parser.normalizeLink = lambda url: url if url.startswith("blobs/") else encode(url)  # type: ignore[method-assign]
     parser.core.ruler.push("tidy", lambda state: _tidy(state.tokens))
     parser.add_render_rule("fence", _fence)
     parser.add_render_rule("code_block", _fence)
