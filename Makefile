@@ -77,7 +77,7 @@ $(VENV):
 	$(PYTHON) -m venv $@ || { rm -rf $@; exit 1; }
 
 $(VENV)/.cli: pyproject.toml | $(VENV)
-	$(call install,$(VENV),--editable '.[cli]')
+	$(call install,$(VENV),--editable '.[cli,web]')
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)

@@ -47,7 +47,12 @@ def test_they_are_found_without_metadata(tmp_path: Path) -> None:
     assert store == "memory:"
     assert plugins == [
         f"{group.removeprefix('statekeep.')} {name} statekeep ok"
-        for group in ("statekeep.backends", "statekeep.pruners", "statekeep.observers")
+        for group in (
+            "statekeep.backends",
+            "statekeep.pruners",
+            "statekeep.observers",
+            "statekeep.commands",
+        )
         for name in sorted(BUILTIN[group])
     ]
 

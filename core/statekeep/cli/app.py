@@ -27,14 +27,15 @@ from statekeep.cli import (
     trash,
 )
 from statekeep.cli.errors import exit_code
-from statekeep.cli.options import AsJson, Command, Group, StoreUrl, Verbose
+from statekeep.cli.extending import Extensible
+from statekeep.cli.options import AsJson, Command, StoreUrl, Verbose
 from statekeep.errors import StateStoreError
 
 __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="statekeep",
-    cls=Group,
+    cls=Extensible,
     help="Keeps the state of AI agents: their sessions and the documents they work on.",
     epilog=(
         "The options above can stand before a command or after it. The store is the one of "

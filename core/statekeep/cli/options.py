@@ -112,11 +112,13 @@ class Group(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write the commands, each with the first sentence of its help."""
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, each.get_short_help_str(10_000)) for name, each in commands if each]
-            )
+            formatter.write_dl(self.described(ctx))
+
+    def described(self, ctx: Any) -> list[tuple[str, str]]:  # noqa: ANN401
+        """The commands, each with the first sentence of its help."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return [(name, each.get_short_help_str(10_000)) for name, each in commands if each]
 
 
 def group(help_: str) -> typer.Typer:

@@ -4,6 +4,6 @@ No backend, strategy or layer lives here; they are in distributions, ours among 
 """
 
 from statekeep.plugins.allow_list import is_allowed
-from statekeep.plugins.hooks import BackendSpec, PrunerSpec, hookimpl
+from statekeep.plugins.hooks import BackendSpec, CommandSpec, PrunerSpec, hookimpl
 
-__all__ = ["BackendSpec", "PrunerSpec", "hookimpl", "is_allowed"]
+__all__ = ["BackendSpec", "CommandSpec", "PrunerSpec", "hookimpl", "is_allowed"]

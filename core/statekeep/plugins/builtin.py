@@ -25,6 +25,7 @@ BUILTIN: Final = {
         "unix": "statekeep_backends.redis",
         "valkey": "statekeep_backends.redis",
     },
+    "statekeep.commands": {"browse": "statekeep_web.plugin"},
     "statekeep.observers": {"otel": "statekeep_plugins.telemetry"},
     "statekeep.pruners": dict.fromkeys(
         (

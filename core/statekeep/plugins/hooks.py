@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from statekeep.store.protocol import StateStore
     from statekeep.store.urls import StoreURL
 
-__all__ = ["BackendSpec", "HookSpecs", "PrunerSpec", "hookimpl"]
+__all__ = ["BackendSpec", "CommandSpec", "HookSpecs", "PrunerSpec", "hookimpl"]
 
 PROJECT = "statekeep"
 
@@ -68,6 +68,22 @@ class PrunerSpec:
     factory: Callable[[Any], PruningStrategy]
 
 
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A command that a plugin adds to ``statekeep``.
+
+    Attributes:
+        name: What follows ``statekeep``; equal to the entry point's name.
+        summary: One sentence for people; the help of ``statekeep`` shows it.
+        factory: Gives a function whose annotated parameters typer reads. It is called when the
+            command is named, so it is the place to import what the command needs.
+    """
+
+    name: str
+    summary: str
+    factory: Callable[[], Callable[..., object]]
+
+
 class HookSpecs:
     """The hooks, with their signatures."""
 
@@ -78,6 +94,10 @@ class HookSpecs:
     @hookspec
     def statekeep_pruners(self) -> Iterable[PrunerSpec]:  # type: ignore[empty-body]
         """Offer pruning strategies; entry-point group ``statekeep.pruners``."""
+
+    @hookspec
+    def statekeep_commands(self) -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+        """Add commands to the command line; entry-point group ``statekeep.commands``."""
 
     @hookspec
     def statekeep_event(self, event: Event) -> None:

@@ -29,7 +29,7 @@ from statekeep.errors import (
 )
 from statekeep.plugins.allow_list import normal_name
 from statekeep.plugins.builtin import missing_from
-from statekeep.plugins.hooks import PROJECT, BackendSpec, HookSpecs, PrunerSpec
+from statekeep.plugins.hooks import PROJECT, BackendSpec, CommandSpec, HookSpecs, PrunerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,15 +40,16 @@ __all__ = ["PluginInfo", "Plugins"]
 
 _logger = logging.getLogger(__name__)
 
-Group = Literal["backends", "pruners", "observers"]
+Group = Literal["backends", "pruners", "observers", "commands"]
 Status = Literal["ok", "incomplete", "broken", "conflict", "shadowed", "blocked"]
-S = TypeVar("S", BackendSpec, PrunerSpec)
+S = TypeVar("S", BackendSpec, PrunerSpec, CommandSpec)
 
-_GROUPS: tuple[Group, ...] = ("backends", "pruners", "observers")
+_GROUPS: tuple[Group, ...] = ("backends", "pruners", "observers", "commands")
 _HOOKS: dict[Group, str] = {
     "backends": "statekeep_backends",
     "pruners": "statekeep_pruners",
     "observers": "statekeep_event",
+    "commands": "statekeep_commands",
 }
 
 
@@ -57,7 +58,7 @@ class PluginInfo:
     """One plugin that is installed, whether it works or not.
 
     Attributes:
-        group: ``backends``, ``pruners`` or ``observers``.
+        group: ``backends``, ``pruners``, ``observers`` or ``commands``.
         name: What it is chosen by.
         distribution: What was installed.
         version: Of the distribution.
@@ -135,6 +136,20 @@ class Plugins:
         """
         return self._implementation(self._choose("observers", *_split(name)), "observers")
 
+    def command(self, name: str) -> CommandSpec:
+        """The command of that name, or of ``dist:name``.
+
+        Raises:
+            PluginNotFoundError: Nobody offers it.
+            PluginConflictError: Several do.
+            PluginLoadError: It is broken.
+        """
+        return self._spec(self._choose("commands", *_split(name)), "commands", CommandSpec)
+
+    def names(self, group: Group) -> list[str]:
+        """What is offered in a group and may be loaded, sorted; loads nothing."""
+        return sorted({entry.name for entry in self._found[group] if self._may_load(entry)})
+
     def list(self) -> list[PluginInfo]:
         """Say what is installed; loads everything that may be loaded.
 
@@ -156,11 +171,13 @@ class Plugins:
             elif group == "observers":
                 summary = (inspect.getdoc(self._implementation(entry, group)) or "").split("\n")[0]
             else:
-                spec: BackendSpec | PrunerSpec
+                spec: BackendSpec | PrunerSpec | CommandSpec
                 if group == "backends":
                     spec = self._spec(entry, group, BackendSpec)
-                else:
+                elif group == "pruners":
                     spec = self._spec(entry, group, PrunerSpec)
+                else:
+                    spec = self._spec(entry, group, CommandSpec)
                 summary, schema = spec.summary, _schema_of(spec)
         except ConfigError as problem:
             status, error = "incomplete", str(problem)
@@ -251,14 +268,17 @@ class Plugins:
                 )
             named[spec.name] = spec
         if spec := named.get(entry.name):
-            config: object = spec.config
-            if not (isinstance(config, type) and issubclass(config, BaseModel)):
-                raise self._broken(entry, f"its config {config!r} is no pydantic model")
-            if config.model_config.get("extra") != "forbid":
-                raise self._broken(entry, "its config model takes options that it does not know")
+            if not isinstance(spec, CommandSpec):
+                self._check_config(entry, spec.config)
             return replace(spec, factory=self._guarded(entry, spec.factory))
         offered = ", ".join(map(repr, named)) or "nothing"
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
+
+    def _check_config(self, entry: EntryPoint, config: object) -> None:
+        if not (isinstance(config, type) and issubclass(config, BaseModel)):
+            raise self._broken(entry, f"its config {config!r} is no pydantic model")
+        if config.model_config.get("extra") != "forbid":
+            raise self._broken(entry, "its config model takes options that it does not know")
 
     def _implementation(self, entry: EntryPoint, group: Group) -> Callable[..., Any]:
         plugin = self._load(entry)
@@ -337,7 +357,9 @@ def _split(name: str) -> tuple[str, str | None]:
     return (bare, distribution) if colon else (name, None)
 
 
-def _schema_of(spec: BackendSpec | PrunerSpec) -> dict[str, Any]:
+def _schema_of(spec: BackendSpec | PrunerSpec | CommandSpec) -> dict[str, Any]:
+    if isinstance(spec, CommandSpec):
+        return {}  # its options are in its help
     try:
         return spec.config.model_json_schema()
     except PydanticUserError:
