@@ -38,8 +38,12 @@ _TAGS: Final = {
     "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 _ATTRIBUTES: Final[dict[str, set[str]]] = {
-    "*": set(), "a": {"href"}, "div": {"tabindex"}, "img": {"alt", "loading", "src"}, "ol": {"start"},
-}  # fmt: skip
+    "*": set(),
+    "a": {"href"},
+    "div": {"tabindex"},
+    "img": {"alt", "loading", "src"},
+    "ol": {"start"},
+}
 _ALIGNED: Final = {"left", "center", "right"}
 _CLASSES: Final = {
     "div": {"wide"},
@@ -59,7 +63,7 @@ def visible(text: str) -> str:
 
 
 def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = highlighted) -> Markup:
-    """Markdown as HTML.
+    r"""Markdown as HTML.
 
     Headings begin at the third level, below those of the page. Pictures from elsewhere become
     links.
@@ -71,7 +75,7 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
 
     Example:
         >>> to_html("*Hello* <script>")
-        Markup('<p><em>Hello</em> &lt;script&gt;</p>\\n')
+        Markup('<p><em>Hello</em> &lt;script&gt;</p>\n')
     """
     shown: set[str] = set()
 
@@ -169,10 +173,12 @@ def _said(token: Token) -> str:
 def _made() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True})
     parser.enable(["table", "strikethrough"])
-    parser.validateLink = _is_link  # type: ignore[method-assign]
+    parser.validateLink = _is_link  # type: ignore[assignment,method-assign]
     encode = parser.normalizeLink
     # A key is what it is, to the letter.
-    parser.normalizeLink = lambda url: url if url.startswith("blobs/") else encode(url)  # type: ignore[method-assign]
+    parser.normalizeLink = (  # type: ignore[method-assign]
+        lambda url: url if url.startswith("blobs/") else encode(url)
+    )
     parser.core.ruler.push("tidy", lambda state: _tidy(state.tokens))
     parser.add_render_rule("fence", _fence)
     parser.add_render_rule("code_block", _fence)

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from statekeep_web import code
 from statekeep_web.markdown import LONGEST, to_html, visible
 from statekeep_web.pictures import BEGINNING, in_url, picture_type, place_of
+from statekeep_web.rendering import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +39,7 @@ _PARTS: Final = 100
 
 _FOLDED: Final = 600
 _SUMMARY: Final = 80
+_NOTHING: Final = Markup()
 _KNOWN: Final = {"user", "agent", "system", "tool"}
 
 
@@ -62,7 +64,7 @@ class PartView:
 
     kind: str
     anchor: str
-    html: Markup = Markup()
+    html: Markup = _NOTHING
     summary: str = ""
     is_open: bool = True
     tied: str | None = None
@@ -112,6 +114,7 @@ class Viewer:
         self._markdown, self._colours, self._shown = _MARKDOWN, _COLOURS, _SHOWN
         self._calls: dict[str, str] = {}
         self._results: dict[str, str] = {}
+        self._tools: dict[str, str] = {}
 
     def views(self, entries: Sequence[Entry]) -> Iterator[View]:
         """Give them as they are shown, one after the other."""
@@ -120,6 +123,8 @@ class Viewer:
                 known = {"tool_call": self._calls, "tool_result": self._results}.get(part.kind)
                 if known is not None and part.call_id:
                     known.setdefault(part.call_id, _anchor(entry.index, place))
+                    if part.name:
+                        self._tools.setdefault(part.call_id, part.name)
         return map(self._view, entries)
 
     def _view(self, entry: Entry) -> View:
@@ -176,14 +181,15 @@ class Viewer:
     def _summary(self, part: Part) -> tuple[str, bool]:
         """The line that stands for a part, and whether the part begins unfolded."""
         said = _first_line(part.text)
+        tool = cut(part.name or self._tools.get(part.call_id or "") or "a tool", _SUMMARY)
         if part.kind == "thinking":
             return f"Thinking: {said}", False
         if part.kind == "tool_call":
-            return f"Call of {part.name or 'a tool'}: {said}", False
+            return f"Call of {tool}: {said}", False
         if part.kind == "tool_result":
-            return f"Result of {part.name or 'a tool'}: {said}", False
+            return f"Result of {tool}: {said}", False
         if part.kind == "data":
-            return f"{part.name or 'Data'}: {said}", len(part.text) <= _FOLDED
+            return f"{cut(part.name or 'Data', _SUMMARY)}: {said}", len(part.text) <= _FOLDED
         return "", True
 
     def _tied(self, part: Part) -> str | None:
@@ -238,5 +244,4 @@ def _anchor(index: int, place: int) -> str:
 
 def _first_line(text: str) -> str:
     """The beginning of a text, in one line."""
-    line = " ".join(text[: 4 * _SUMMARY].split())
-    return line if len(line) <= _SUMMARY else f"{line[:_SUMMARY]}…"
+    return cut(" ".join(text[: 4 * _SUMMARY].split()), _SUMMARY)

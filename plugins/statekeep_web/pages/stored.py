@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from statekeep.conversations import Conversation, Entry
     from statekeep_web.pages.targets import Target
-    from statekeep_web.rendering import refusal
 from statekeep_web.visits import Visit
 
 __all__ = ["download", "show_image", "show_raw", "show_text"]
