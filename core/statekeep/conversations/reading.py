@@ -109,7 +109,7 @@ class Conversation:
         self._sessions = SessionRepository(Transfer(store), "document")
         self._journal = None
         if collection is not None:
-            # Reading meets no conflicts, so any store will do. One handle, which remembers its head.
+            # Reading meets no conflicts, so any store will do; the handle remembers its head.
             journals = Journals(store, collection, conflicts="last-writer-wins")
             self._journal = journals.open(*name)
         elif len(name) != 1:
