@@ -5,6 +5,19 @@ own.
 """
 
 from statekeep.plugins.allow_list import is_allowed
-from statekeep.plugins.hooks import BackendSpec, ImporterSpec, PrunerSpec, hookimpl
+from statekeep.plugins.hooks import (
+    BackendSpec,
+    CommandSpec,
+    ImporterSpec,
+    PrunerSpec,
+    hookimpl,
+)
 
-__all__ = ["BackendSpec", "ImporterSpec", "PrunerSpec", "hookimpl", "is_allowed"]
+__all__ = [
+    "BackendSpec",
+    "CommandSpec",
+    "ImporterSpec",
+    "PrunerSpec",
+    "hookimpl",
+    "is_allowed",
+]

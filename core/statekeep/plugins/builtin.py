@@ -26,6 +26,7 @@ BUILTIN: Final = {
         "unix": "statekeep_backends.redis",
         "valkey": "statekeep_backends.redis",
     },
+    "statekeep.commands": {"browse": "statekeep_web.plugin"},
     "statekeep.importers": {
         "claude-code": "statekeep_plugins.transcripts.importers",
         "codex": "statekeep_plugins.transcripts.importers",

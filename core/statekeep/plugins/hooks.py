@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from statekeep.store.urls import StoreURL
     from statekeep.transport.conversations import ImportSource, Loader
 
-__all__ = ["BackendSpec", "HookSpecs", "ImporterSpec", "PrunerSpec", "hookimpl"]
+__all__ = [
+    "BackendSpec",
+    "CommandSpec",
+    "HookSpecs",
+    "ImporterSpec",
+    "PrunerSpec",
+    "hookimpl",
+]
 
 PROJECT = "statekeep"
 
@@ -71,6 +78,22 @@ class PrunerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A command that a plugin adds to ``statekeep``.
+
+    Attributes:
+        name: What follows ``statekeep``; equal to the entry point's name.
+        summary: A one-sentence description, for the help of ``statekeep``.
+        factory: Returns a function whose annotated parameters typer reads. Called only when the
+            command is used, so import what the command needs here.
+    """
+
+    name: str
+    summary: str
+    factory: Callable[[], Callable[..., object]]
+
+
+@dataclass(frozen=True, slots=True)
 class ImporterSpec:
     """A conversation importer that a plugin provides.
 
@@ -101,6 +124,10 @@ class HookSpecs:
     @hookspec
     def statekeep_pruners(self) -> Iterable[PrunerSpec]:  # type: ignore[empty-body]
         """Provide pruning strategies; entry-point group ``statekeep.pruners``."""
+
+    @hookspec
+    def statekeep_commands(self) -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+        """Add commands to the command line; entry-point group ``statekeep.commands``."""
 
     @hookspec
     def statekeep_importers(self) -> Iterable[ImporterSpec]:  # type: ignore[empty-body]

@@ -29,7 +29,14 @@ from statekeep.errors import (
 )
 from statekeep.plugins.allow_list import normal_name
 from statekeep.plugins.builtin import missing_from
-from statekeep.plugins.hooks import PROJECT, BackendSpec, HookSpecs, ImporterSpec, PrunerSpec
+from statekeep.plugins.hooks import (
+    PROJECT,
+    BackendSpec,
+    CommandSpec,
+    HookSpecs,
+    ImporterSpec,
+    PrunerSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,16 +48,17 @@ __all__ = ["PluginInfo", "Plugins"]
 
 _logger = logging.getLogger(__name__)
 
-Group = Literal["backends", "pruners", "importers", "observers"]
+Group = Literal["backends", "pruners", "importers", "observers", "commands"]
 Status = Literal["ok", "incomplete", "broken", "conflict", "shadowed", "blocked"]
-S = TypeVar("S", BackendSpec, PrunerSpec, ImporterSpec)
+S = TypeVar("S", BackendSpec, PrunerSpec, ImporterSpec, CommandSpec)
 
-_GROUPS: tuple[Group, ...] = ("backends", "pruners", "importers", "observers")
+_GROUPS: tuple[Group, ...] = ("backends", "pruners", "importers", "observers", "commands")
 _HOOKS: dict[Group, str] = {
     "backends": "statekeep_backends",
     "pruners": "statekeep_pruners",
     "importers": "statekeep_importers",
     "observers": "statekeep_event",
+    "commands": "statekeep_commands",
 }
 
 
@@ -62,7 +70,7 @@ class PluginInfo:
     """An installed plugin, whether it works or not.
 
     Attributes:
-        group: ``backends``, ``pruners``, ``importers`` or ``observers``.
+        group: ``backends``, ``pruners``, ``importers``, ``observers`` or ``commands``.
         name: The name to choose it by.
         distribution: The distribution that provides it.
         version: The distribution's version.
@@ -150,6 +158,20 @@ class Plugins:
         """
         return self._implementation(self._choose("observers", *_split(name)), "observers")
 
+    def command(self, name: str) -> CommandSpec:
+        """Return the command called ``name`` or ``dist:name``.
+
+        Raises:
+            PluginNotFoundError: No distribution provides it.
+            PluginConflictError: Several distributions provide it.
+            PluginLoadError: It is broken.
+        """
+        return self._spec(self._choose("commands", *_split(name)), "commands", CommandSpec)
+
+    def names(self, group: Group) -> list[str]:
+        """Return the sorted names of the allowed plugins in a group; loads nothing."""
+        return sorted({entry.name for entry in self._found[group] if self._may_load(entry)})
+
     def list(self) -> list[PluginInfo]:
         """List what is installed; loads everything that is allowed.
 
@@ -171,13 +193,15 @@ class Plugins:
             elif group == "observers":
                 summary = (inspect.getdoc(self._implementation(entry, group)) or "").split("\n")[0]
             else:
-                spec: BackendSpec | PrunerSpec | ImporterSpec
+                spec: BackendSpec | PrunerSpec | ImporterSpec | CommandSpec
                 if group == "backends":
                     spec = self._spec(entry, group, BackendSpec)
                 elif group == "pruners":
                     spec = self._spec(entry, group, PrunerSpec)
-                else:
+                elif group == "importers":
                     spec = self._spec(entry, group, ImporterSpec)
+                else:
+                    spec = self._spec(entry, group, CommandSpec)
                 summary, schema = spec.summary, _schema_of(spec)
         except ConfigError as problem:
             status, error = "incomplete", str(problem)
@@ -271,14 +295,17 @@ class Plugins:
         if spec := named.get(entry.name):
             if isinstance(spec, ImporterSpec):
                 return self._guarded_importer(entry, spec)
-            config: object = spec.config
-            if not (isinstance(config, type) and issubclass(config, BaseModel)):
-                raise self._broken(entry, f"its config {config!r} is not a pydantic model")
-            if config.model_config.get("extra") != "forbid":
-                raise self._broken(entry, "its config model accepts options that it does not know")
+            if not isinstance(spec, CommandSpec):
+                self._check_config(entry, spec.config)
             return replace(spec, factory=self._guarded(entry, "factory", spec.factory))
         offered = ", ".join(map(repr, named)) or "nothing"
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
+
+    def _check_config(self, entry: EntryPoint, config: object) -> None:
+        if not (isinstance(config, type) and issubclass(config, BaseModel)):
+            raise self._broken(entry, f"its config {config!r} is not a pydantic model")
+        if config.model_config.get("extra") != "forbid":
+            raise self._broken(entry, "its config model accepts options that it does not know")
 
     def _implementation(self, entry: EntryPoint, group: Group) -> Callable[..., Any]:
         plugin = self._load(entry)
@@ -377,8 +404,8 @@ def _split(name: str) -> tuple[str, str | None]:
     return (bare, distribution) if colon else (name, None)
 
 
-def _schema_of(spec: BackendSpec | PrunerSpec | ImporterSpec) -> dict[str, Any]:
-    if isinstance(spec, ImporterSpec):
+def _schema_of(spec: BackendSpec | PrunerSpec | ImporterSpec | CommandSpec) -> dict[str, Any]:
+    if isinstance(spec, ImporterSpec | CommandSpec):
         return {}
     try:
         return spec.config.model_json_schema()
