@@ -32,7 +32,7 @@ from statekeep.format.session import (
 from statekeep.format.version import is_head, refuse_newer
 from statekeep.retention.trash import move_to_trash
 from statekeep.sessions.restoring import restore_session
-from statekeep.sessions.turns import NOT_THE_BEGINNING, SessionJournals, begins_with
+from statekeep.sessions.turns import NOT_THE_BEGINNING, SessionJournals, SessionPart, begins_with
 from statekeep.store.keys import session_key
 from statekeep.store.protocol import Blob, Version
 from statekeep.timestamps import utc_now
@@ -182,18 +182,22 @@ class SessionRepository:
         remember_version(session, version)
         remember_stored(session, _WHOLE)
 
-    def tail(
-        self, session_id: str, user_id: str | None, last: int
-    ) -> list[UserMessage | AgentResponse] | None:
-        """Read the last messages of a session; see `Sessions.tail`."""
+    def part(self, session_id: str, user_id: str | None, wanted: slice) -> SessionPart | None:
+        """Read some messages of a session; of a journal not the others.
+
+        Raises:
+            OwnershipError, CorruptDataError, UnsupportedError: As `Sessions.load`.
+        """
         key = session_key(session_id)
         blob = self._store.get(key)
         if blob is None:
             return None
         if is_head(blob.data):
-            return self._journals.tail(key, blob, user_id, last)
-        messages = self._decode(key, blob, user_id).messages
-        return messages[max(0, len(messages) - last) :]
+            return self._journals.part(key, blob, user_id, wanted)
+        session = self._decode(key, blob, user_id)
+        messages = session.messages
+        start, _, _ = wanted.indices(len(messages))
+        return SessionPart(session, messages[wanted], start, len(messages), blob.version)
 
     def add_turn(
         self,

@@ -357,7 +357,9 @@ class Sessions:
         if last < 0:
             raise ValueError(f"last must not be negative, and it is {last}")
         with self._emitter.operation("tail", session_id):
-            return self._repository.tail(session_id, user_id, last)
+            wanted = slice(-last, None) if last else slice(0)
+            part = self._repository.part(session_id, user_id, wanted)
+            return None if part is None else part.messages
 
     @checked
     def rewind(self, session_id: str, *, messages: int, user_id: str | None = None) -> Session:

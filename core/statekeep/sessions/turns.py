@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from operator import is_
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from statekeep.errors import (
     ConflictError,
@@ -38,11 +38,29 @@ if TYPE_CHECKING:
     from statekeep.store.query import Record
     from statekeep.store.transfer import Transfer
 
-__all__ = ["NOT_THE_BEGINNING", "SessionJournals", "begins_with"]
+__all__ = ["NOT_THE_BEGINNING", "SessionJournals", "SessionPart", "begins_with"]
 
 NOT_THE_BEGINNING: Final = "a message that is stored was changed or taken out; save the session"
 
 _AT_ONCE: Final = timedelta(0)
+
+
+class SessionPart(NamedTuple):
+    """Some messages of a session.
+
+    Attributes:
+        session: The session; of its messages it may have these only.
+        messages: They.
+        start: The place of the first of them.
+        length: How many messages the session has.
+        version: The document's, or the head's.
+    """
+
+    session: Session
+    messages: Sequence[UserMessage | AgentResponse]
+    start: int
+    length: int
+    version: Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +130,7 @@ class SessionJournals:
             CorruptDataError: It is damaged.
             UnsupportedError: A newer version of statekeep wrote it.
         """
-        if (found := self._read(key, blob, user_id, None)) is None:
+        if (found := self._read(key, blob, user_id, slice(None))) is None:
             return None
         session = self._session_of(key, *found)
         self._remember(session, found[0])
@@ -124,17 +142,18 @@ class SessionJournals:
         except CorruptDataError as error:
             raise CorruptDataError(error.message, key=key, store=self._store) from None
 
-    def tail(
-        self, key: str, blob: Blob, user_id: str | None, last: int
-    ) -> list[UserMessage | AgentResponse] | None:
-        """Read the last messages of the session whose head was read; None if it is gone by now.
+    def part(self, key: str, blob: Blob, user_id: str | None, wanted: slice) -> SessionPart | None:
+        """Read some messages of the session whose head was read; None if it is gone by now.
 
         Raises:
             OwnershipError, CorruptDataError, UnsupportedError: As `read`.
         """
-        if (found := self._read(key, blob, user_id, last)) is None:
+        if (found := self._read(key, blob, user_id, wanted)) is None:
             return None
-        return self._session_of(key, *found).messages
+        seen, items = found
+        session = self._session_of(key, seen, items)
+        start, _, _ = wanted.indices(seen.length)
+        return SessionPart(session, session.messages, start, seen.length, seen.version)
 
     def owner(self, key: str, blob: Blob, user_id: str | None) -> None:
         """Look whether the session whose head was read may be deleted.
@@ -145,15 +164,15 @@ class SessionJournals:
         self._decode(key, blob, user_id)
 
     def _read(
-        self, key: str, blob: Blob, user_id: str | None, last: int | None
+        self, key: str, blob: Blob, user_id: str | None, wanted: slice
     ) -> tuple[Seen, list[Any]] | None:
         found: Blob | None = blob
         missed: Version | None = None
         while found is not None:
             seen = self._decode(key, found, user_id)
-            start = 0 if last is None else max(0, seen.length - last)
+            start, stop, _ = wanted.indices(seen.length)
             try:
-                return seen, items_between(self._transfer, seen, start, seen.length)
+                return seen, items_between(self._transfer, seen, start, stop)
             except MissingSegmentError as error:
                 # A newer head names others. One that still names it is damaged.
                 if missed == found.version:

@@ -1,0 +1,9 @@
+"""Conversations as people read them: sessions, and the journals of any framework, in one shape."""
+
+from __future__ import annotations
+
+from statekeep.conversations.reading import Conversation, Excerpt
+from statekeep.conversations.shapes import entry_of
+from statekeep.conversations.types import Entry, Part, PartKind
+
+__all__ = ["Conversation", "Entry", "Excerpt", "Part", "PartKind", "entry_of"]
