@@ -9,7 +9,7 @@ install = $(1)/bin/pip install --quiet uv \
 	&& $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) \
 	|| $(1)/bin/pip install --quiet $(2)
 
-.PHONY: demo test test-adapters test-rest prove simulate quick lint types smoke bench clean
+.PHONY: demo test test-adapters test-rest prove simulate quick lint types docs smoke bench clean
 
 # What needs the frameworks has a venv of its own.
 TESTS := --ignore tests/adapters
@@ -53,6 +53,11 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
+# The site, in ./site; `.venv/bin/mkdocs serve` shows it as it is written.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.test
+	$(BIN)/mkdocs build
+
 smoke: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python tests/smoke/wheel.py
 
@@ -70,7 +75,7 @@ bench: .venv-bench/.done
 	touch $@
 
 clean:
-	rm -rf .venv .venv-* build dist
+	rm -rf .venv .venv-* build dist site
 
 $(VENV):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "statekeep needs Python 3.11 or newer; name one with PYTHON=...")'

@@ -57,7 +57,7 @@ def repair_text(text: str) -> str:
     Raises:
         TypeError: It is no text.
 
-    Example:
+    Examples:
         >>> from statekeep import repair_text
         >>> repair_text("Hello \ud83d")
         'Hello �'

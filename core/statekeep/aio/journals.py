@@ -115,7 +115,7 @@ class AsyncJournals(ClosingTwin[Journals]):
         UnsupportedError, InvalidKeyError: As for `Journals`.
         ValueError: There are no workers.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> from statekeep import AsyncJournals, open_store
         >>> async def main() -> list[str]:

@@ -49,7 +49,7 @@ class AsyncSessions(ClosingTwin[Sessions]):
         UnsupportedError: As for `Sessions`.
         ValueError: There are no workers.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> from statekeep import AsyncSessions, open_store
         >>> async def main() -> int:
@@ -92,7 +92,7 @@ class AsyncSessions(ClosingTwin[Sessions]):
         Raises:
             ConfigError, PluginError, UnsupportedError: As `Sessions.open`.
 
-        Example:
+        Examples:
             >>> import asyncio
             >>> async def main() -> None:
             ...     async with AsyncSessions.open("memory:") as sessions:

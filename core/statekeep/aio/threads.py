@@ -127,7 +127,7 @@ class Threads:
     Raises:
         ValueError: There are no threads.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> from statekeep import Journals, open_store
         >>> from statekeep.aio import Threads

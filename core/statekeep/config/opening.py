@@ -100,7 +100,7 @@ def open_store(
         PluginConflictError: Several distributions offer it.
         PluginLoadError: It is broken.
 
-    Example:
+    Examples:
         >>> with open_store("memory:") as store:
         ...     version = store.put("notes/hello.md", b"Hello")
         ...     store.get("notes/hello.md").data
@@ -204,7 +204,7 @@ def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
         PluginConflictError: Several distributions offer it.
         PluginLoadError: It is broken.
 
-    Example:
+    Examples:
         >>> strategy = load_pruner("ttl+count", max_sessions=100, ttl_hours=168)
     """
     return _load_pruner(name, options, _nowhere)
@@ -233,7 +233,7 @@ def open_sessions(config: str | os.PathLike[str] | Settings | None = None) -> Se
         ConfigError, PluginError: As `open_store`.
         UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
 
-    Example:
+    Examples:
         >>> with open_sessions("memory:") as sessions:
         ...     session = sessions.get_or_create("ada")
     """

@@ -69,7 +69,7 @@ class Conversation:
     Raises:
         InvalidKeyError: The name or the collection is not legal; by the methods for a session.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> with open_store("memory:") as store:
         ...     _ = Sessions(store).add_turn("s", user=["Hello"], agent=["Hi"], user_id="ada")

@@ -50,7 +50,7 @@ def entry_of(index: int, item: Any) -> Entry:  # noqa: ANN401 - JSON is any valu
         index: Its place.
         item: What JSON holds, as the journal has it.
 
-    Example:
+    Examples:
         >>> entry = entry_of(0, {"role": "assistant", "content": "Hello"})
         >>> entry.role, entry.parts[0].text
         ('agent', 'Hello')

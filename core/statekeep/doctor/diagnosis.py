@@ -92,7 +92,7 @@ def diagnose(
         UnavailableError: The store did not answer.
         AccessDeniedError: The store does not let itself be listed.
 
-    Example:
+    Examples:
         >>> from statekeep import open_store
         >>> from statekeep.doctor import diagnose
         >>> with open_store("memory:") as store:

@@ -56,7 +56,7 @@ def repair(
     Raises:
         ValueError: The diagnosis was made for another store.
 
-    Example:
+    Examples:
         >>> from statekeep import open_store
         >>> from statekeep.doctor import diagnose, repair
         >>> with open_store("memory:") as store:

@@ -85,7 +85,7 @@ class Blobs:
     Raises:
         InvalidKeyError: The collection is not legal.
 
-    Example:
+    Examples:
         >>> from statekeep import Blobs, open_store
         >>> with open_store("memory:") as store:
         ...     blobs = Blobs(store, "plots")

@@ -115,7 +115,7 @@ class Documents:
         store: Where they lie.
         observers: Told of what happens, after the fact.
 
-    Example:
+    Examples:
         >>> from statekeep import Documents, open_store
         >>> with open_store("memory:") as store:
         ...     documents = Documents(store)

@@ -55,7 +55,7 @@ def plan_erasure(store: StateStore, user_id: str, *, documents: Iterable[str] = 
         UnavailableError: The store did not answer.
         AccessDeniedError: The store does not let itself be listed.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> from statekeep.erasure import plan_erasure
         >>> with open_store("memory:") as store:
@@ -166,7 +166,7 @@ def erase_user(
     Raises:
         InvalidKeyError, UnavailableError, AccessDeniedError: As `plan_erasure` and `erase`.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> from statekeep.erasure import erase_user
         >>> with open_store("memory:") as store:

@@ -269,7 +269,7 @@ class Session(_Model):
 
         What a message holds can be changed. Add one by the methods; take one out of its list.
 
-        Example:
+        Examples:
             >>> session = Session.new("ada")
             >>> _ = session.add_user_message("Hello")
             >>> _ = session.add_agent_response("Hi there")
@@ -443,7 +443,7 @@ class Session(_Model):
             InvalidKeyError: The id is not legal.
             ValueError: `upto` is negative.
 
-        Example:
+        Examples:
             >>> session = Session.new("ada", "plan")
             >>> _ = session.add_user_message("Hello")
             >>> session.fork("plan-b").messages[0].content

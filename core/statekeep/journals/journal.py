@@ -349,7 +349,7 @@ class Journal:
             ValueError: `upto` is negative.
             UnavailableError: As `append`; also, copying took more than an hour.
 
-        Example:
+        Examples:
             >>> from statekeep import Journals, open_store
             >>> with open_store("memory:") as store:
             ...     journal = Journals(store, "support").open("ada", "thread-17")

@@ -76,7 +76,7 @@ class Journals:
         InvalidKeyError: The collection is not legal.
         ClosedError: By every method, after `close`.
 
-    Example:
+    Examples:
         >>> from statekeep import Journals, open_store
         >>> with open_store("memory:") as store:
         ...     journal = Journals(store, "support").open("ada", "thread-17")

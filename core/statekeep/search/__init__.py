@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from statekeep.search.counting import Statistics, Tally, statistics
 from statekeep.search.searching import Match, Said, Search, search
-from statekeep.search.statistics import Statistics, Tally, statistics
 
 __all__ = ["Match", "Said", "Search", "Statistics", "Tally", "search", "statistics"]

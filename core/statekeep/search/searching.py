@@ -146,7 +146,7 @@ def search(
         InvalidKeyError: A collection is not legal.
         UnavailableError, AccessDeniedError: By iterating; the store did not answer, or refused.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> with open_store("memory:") as store:
         ...     session = Sessions(store).get_or_create("ada", "s")

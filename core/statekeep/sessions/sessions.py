@@ -72,7 +72,7 @@ class Sessions:
         UnsupportedError: Conflicts are to be detected on a store that cannot.
         ClosedError: By every method, after `close`.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> with open_store("memory:") as store:
         ...     sessions = Sessions(store)
@@ -121,7 +121,7 @@ class Sessions:
             ConfigError, PluginError: As `statekeep.open_store`.
             UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
 
-        Example:
+        Examples:
             >>> sessions = Sessions.open("memory:")
             >>> sessions.get_or_create("ada", "plan").id
             'plan'
@@ -310,7 +310,7 @@ class Sessions:
             ConflictError: Others came between until the timeout; nothing was added.
             InvalidDocumentError: Something cannot be stored.
 
-        Example:
+        Examples:
             >>> from statekeep import Sessions, open_store
             >>> sessions = Sessions(open_store("memory:"), form="journal")
             >>> _ = sessions.add_turn("plan", user=["Hello"], agent=["Hi"], user_id="ada")

@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 Kind = Literal["json", "md"]
+"""What kind of document: JSON or Markdown, as the end of its key says."""
 
 SESSIONS = "sessions"
 """The category of the sessions."""

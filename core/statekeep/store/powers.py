@@ -329,7 +329,7 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
     Raises:
         TypeError: It is no store.
 
-    Example:
+    Examples:
         >>> from statekeep import open_store
         >>> with open_store("memory:") as store:
         ...     power(store, SupportsSweep) is None

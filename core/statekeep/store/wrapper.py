@@ -65,7 +65,7 @@ class StoreWrapper(StateStore):
     Args:
         inner: The store inside.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> class ReadCounter(StoreWrapper):
         ...     reads = 0
@@ -239,7 +239,7 @@ class TransformingStore(StoreWrapper):
     Args:
         inner: The store inside.
 
-    Example:
+    Examples:
         >>> import zlib
         >>> from statekeep import open_store
         >>> class CompressingStore(TransformingStore):

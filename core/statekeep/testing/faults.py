@@ -79,7 +79,7 @@ class FaultyStore(StoreWrapper):
     Raises:
         ValueError: The chances are negative, or together more than 1.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, UnavailableError, open_store
         >>> store = FaultyStore(open_store("memory:"), seed=1, after=1, operations=["put"])
         >>> try:

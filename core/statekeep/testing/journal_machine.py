@@ -30,7 +30,7 @@ class JournalMachine(RuleBasedStateMachine):
     The bounds of heads and segments are so small that a few items have all that many would: lines
     that leave, segments, and their merging. Needs a store that can compare and swap.
 
-    Example:
+    Examples:
         >>> from hypothesis import settings
         >>> @settings(max_examples=10, stateful_step_count=30, deadline=None)
         ... class Machine(JournalMachine):

@@ -64,7 +64,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
     On a store that cannot detect conflicts the journals are opened as last writer wins, and the
     tests of what needs more are skipped and say so: ``not claimed: …``.
 
-    Example:
+    Examples:
         >>> class TestJournalsInMine(JournalsContract):
         ...     @pytest.fixture
         ...     def location(self, tmp_path: Path) -> str:

@@ -45,7 +45,7 @@ class StateStoreMachine(RuleBasedStateMachine):
     prints the shortest run that shows a difference. A step makes two requests or three; for a slow
     store, let it run less often with `hypothesis.settings`.
 
-    Example:
+    Examples:
         >>> from hypothesis import settings
         >>> @settings(max_examples=10, stateful_step_count=30, deadline=None)
         ... class Machine(StateStoreMachine):

@@ -28,7 +28,7 @@ class PrunerContract:
         in_order: Set it if the strategy promises its victims in the order of the listing.
         for_any_order: Set it if it promises the same choice from a listing in any order.
 
-    Example:
+    Examples:
         >>> class TestMine(PrunerContract):
         ...     @pytest.fixture
         ...     def strategy(self) -> PruningStrategy:

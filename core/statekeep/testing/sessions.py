@@ -63,7 +63,7 @@ class SessionsContract(ListingContract, TurnsContract):
     On a store that cannot detect conflicts the sessions are opened as last writer wins, and the
     tests of what needs more are skipped and say so: ``not claimed: …``.
 
-    Example:
+    Examples:
         >>> class TestSessionsInMine(SessionsContract):
         ...     @pytest.fixture
         ...     def location(self, tmp_path: Path) -> str:

@@ -111,7 +111,7 @@ class StateStoreContract(
     ``not claimed: …``; so are those for which an optional fixture is needed, `raw`, `unreachable`
     or `dropping`, and not given. No other is skipped.
 
-    Example:
+    Examples:
         >>> class TestMine(StateStoreContract):
         ...     @pytest.fixture
         ...     def location(self, tmp_path: Path) -> str:

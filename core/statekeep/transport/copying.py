@@ -73,7 +73,7 @@ def copy(
         UnsupportedError: The target keeps no conditions, and `conflicts` wants it to.
         UnavailableError, AccessDeniedError: A store did not answer, has no room, or refused.
 
-    Example:
+    Examples:
         >>> from statekeep import open_store
         >>> with open_store("memory:") as source, open_store("memory:") as target:
         ...     version = source.put("specs/plan.md", b"# Plan")

@@ -74,7 +74,7 @@ def export_documents(
         UnavailableError, AccessDeniedError, NotFoundError: The store did not answer, or the file
             cannot be written.
 
-    Example:
+    Examples:
         >>> from io import BytesIO
         >>> from statekeep import open_store
         >>> with open_store("memory:") as store:

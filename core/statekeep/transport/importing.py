@@ -70,7 +70,7 @@ def import_documents(
         NotFoundError, UnavailableError, AccessDeniedError: The file cannot be read, or the store
             did not answer, has no room, or refused.
 
-    Example:
+    Examples:
         >>> from io import BytesIO
         >>> from statekeep import open_store
         >>> from statekeep.transport import export_documents

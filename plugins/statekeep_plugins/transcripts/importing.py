@@ -85,7 +85,7 @@ def import_transcript(
         NotFoundError, AccessDeniedError, UnavailableError: The file cannot be read, or the store
             did not answer.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from statekeep import open_store
         >>> with tempfile.TemporaryDirectory() as folder, open_store("memory:") as store:

@@ -98,7 +98,7 @@ def statistics(
         InvalidKeyError: A collection is not legal.
         UnavailableError, AccessDeniedError: The store did not answer, or refused.
 
-    Example:
+    Examples:
         >>> from statekeep import Sessions, open_store
         >>> with open_store("memory:") as store:
         ...     _ = Sessions(store).get_or_create("ada", "s")
