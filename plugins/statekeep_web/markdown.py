@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from markdown_it.renderer import RendererHTML
     from markdown_it.token import Token
 
-__all__ = ["LONGEST", "Painter", "Pictures", "plain", "to_html"]
+__all__ = ["LONGEST", "Painter", "Pictures", "to_html", "visible"]
 
 LONGEST: Final = 100_000
 """Characters of Markdown that are read as such; of the worst of it that takes two seconds."""
@@ -38,13 +38,17 @@ _TAGS: Final = {
     "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 _ATTRIBUTES: Final[dict[str, set[str]]] = {
-    "*": set(), "a": {"href"}, "div": {"tabindex"}, "img": {"alt", "loading", "src"}, "ol": {"start"},
-}  # fmt: skip
+    "*": set(),
+    "a": {"href"},
+    "div": {"tabindex"},
+    "img": {"alt", "loading", "src"},
+    "ol": {"start"},
+}
 _ALIGNED: Final = {"left", "center", "right"}
 _CLASSES: Final = {
     "div": {"wide"},
     "pre": {"code"},
-    "span": {*CLASSES, "picture"},
+    "span": {*CLASSES, "unseen-picture"},
     "td": _ALIGNED,
     "th": _ALIGNED,
 }
@@ -53,13 +57,13 @@ _REL: Final = "noopener noreferrer nofollow"
 _leads_elsewhere = re.compile(r"(?:https?://[^/?#]|mailto:.)", re.IGNORECASE).match
 
 
-def plain(text: str) -> Markup:
-    """Text as it is, in HTML; what would steer it is shown."""
-    return escape(printable(_lines(text), keep="\n\t"))
+def visible(text: str) -> str:
+    """Text in which what would steer it is shown."""
+    return printable(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")
 
 
 def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = highlighted) -> Markup:
-    """Markdown as HTML.
+    r"""Markdown as HTML.
 
     Headings begin at the third level, below those of the page. Pictures from elsewhere become
     links.
@@ -71,7 +75,7 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
 
     Example:
         >>> to_html("*Hello* <script>")
-        Markup('<p><em>Hello</em> &lt;script&gt;</p>\\n')
+        Markup('<p><em>Hello</em> &lt;script&gt;</p>\n')
     """
     shown: set[str] = set()
 
@@ -88,7 +92,7 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
             return value if value in shown else None
         return value
 
-    source = printable(_lines(text[:LONGEST]), keep="\n\t")
+    source = visible(text[:LONGEST])
     try:
         html = _parser.render(source, {"pictures": where, "paint": paint})
     except RecursionError:  # pragma: no cover - nesting is bounded; for parsers to come
@@ -104,11 +108,7 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
         url_schemes={"http", "https", "mailto"},
     )
     # Once more: an entity may stand for what steers.
-    return Markup(printable(clean, keep="\n\t"))  # noqa: S704 - it was made safe just now
-
-
-def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return Markup(visible(clean))  # noqa: S704 - it was made safe just now
 
 
 def _is_link(address: str) -> bool:
@@ -162,7 +162,7 @@ def _image(
     if _leads_elsewhere(source) and not token.meta.get("linked"):
         # Fetching it would tell that, and when, this is read.
         return Markup('<a href="{}">picture: {}</a>').format(source, said or source)
-    return Markup('<span class="picture">picture: {}</span>').format(said or source[:200])
+    return Markup('<span class="unseen-picture">picture: {}</span>').format(said or source[:200])
 
 
 def _said(token: Token) -> str:
@@ -173,7 +173,12 @@ def _said(token: Token) -> str:
 def _made() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True})
     parser.enable(["table", "strikethrough"])
-    parser.validateLink = _is_link  # type: ignore[method-assign]
+    parser.validateLink = _is_link  # type: ignore[assignment,method-assign]
+    encode = parser.normalizeLink
+    # A key is what it is, to the letter.
+    parser.normalizeLink = (  # type: ignore[method-assign]
+        lambda url: url if url.startswith("blobs/") else encode(url)
+    )
     parser.core.ruler.push("tidy", lambda state: _tidy(state.tokens))
     parser.add_render_rule("fence", _fence)
     parser.add_render_rule("code_block", _fence)

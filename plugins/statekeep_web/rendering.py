@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, StreamingResponse
 
 from statekeep._text import printable, repair_text
 from statekeep.format.summary import FOREVER, JournalSummary
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from statekeep.format.summary import Summary
 
-__all__ = ["conversation_query", "cut", "link", "refusal", "render", "summary_query"]
+__all__ = ["conversation_query", "cut", "link", "refusal", "render", "stream", "summary_query"]
 
 _NAVIGATION: Final = (
     ("/", "Sessions"),
@@ -38,6 +38,9 @@ _NAVIGATION: Final = (
 )
 _LONGEST_LINK: Final = 8_000
 """Characters of an address that servers and browsers take."""
+
+_AT_ONCE: Final = 200
+"""Pieces of a template that are sent together."""
 
 Values = Any
 """Of a parameter: text, a number, several in a list; None leaves it out."""
@@ -99,14 +102,35 @@ def render(
         status: Of the answer.
         values: What it shows.
     """
-    shown = _templates.get_template(template).render(
-        link=partial(link, request),
-        here=request.scope["path"].removeprefix(request.scope.get("root_path", "")) or "/",
-        navigation=_NAVIGATION,
-        visitor=request.scope.get("statekeep.visitor"),
-        **values,
-    )
+    shown = _templates.get_template(template).render(**_of_all(request), **values)
     return HTMLResponse(shown, status)
+
+
+def stream(
+    request: Request,
+    template: str,
+    **values: Any,  # noqa: ANN401 - what the template shows
+) -> StreamingResponse:
+    """Answer with a page that is sent while it is made: none of it is kept.
+
+    Args:
+        request: The one that is answered.
+        template: Its file.
+        values: What it shows; what an iterator gives is asked for in a thread.
+    """
+    parts = _templates.get_template(template).stream(**_of_all(request), **values)
+    parts.enable_buffering(_AT_ONCE)
+    return StreamingResponse(parts, media_type="text/html")
+
+
+def _of_all(request: Request) -> dict[str, Any]:
+    """What every template has."""
+    return {
+        "link": partial(link, request),
+        "here": request.scope["path"].removeprefix(request.scope.get("root_path", "")) or "/",
+        "navigation": _NAVIGATION,
+        "visitor": request.scope.get("statekeep.visitor"),
+    }
 
 
 def refusal(request: Request, status: int, title: str, text: str) -> HTMLResponse:

@@ -104,7 +104,7 @@ class Safety:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
                 if cookie is not None:
                     headers.append("Set-Cookie", cookie)
             await send(message)

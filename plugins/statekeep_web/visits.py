@@ -22,7 +22,7 @@ from statekeep.errors import (
     StateStoreError,
     UnavailableError,
 )
-from statekeep_web.rendering import link, refusal, render
+from statekeep_web.rendering import link, refusal, render, stream
 from statekeep_web.safety import visitor
 
 if TYPE_CHECKING:
@@ -107,6 +107,12 @@ class Visit:
         return render(
             self.request, template, status=status, site=self.site, form_token=token, **values
         )
+
+    def stream(self, template: str, **values: Any) -> Response:  # noqa: ANN401
+        """Answer with a page that is sent while it is made; else as `render`."""
+        who = visitor(self.request)
+        token = self.tokens.for_forms(who.cookie, who.name)
+        return stream(self.request, template, site=self.site, form_token=token, **values)
 
     def go_to(self, path: str, /, **parameters: Any) -> Response:  # noqa: ANN401
         """Answer what a form sent: lead to a page."""

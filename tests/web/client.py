@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
+import anyio
 from anyio.from_thread import BlockingPortalProvider
 
 if TYPE_CHECKING:
@@ -144,7 +145,9 @@ class Browser:
         status, got, answered = 0, b"", []
 
         async def receive() -> dict[str, Any]:
-            return messages.pop(0) if messages else {"type": "http.disconnect"}
+            if not messages:  # who leaves before the end gets none of it
+                await anyio.sleep_forever()
+            return messages.pop(0)
 
         async def send(message: dict[str, Any]) -> None:
             nonlocal status, got, answered

@@ -13,6 +13,7 @@ from statekeep_web.pages import (
     prune,
     searching,
     statistics,
+    stored,
     trash,
     users,
 )
@@ -46,6 +47,11 @@ class Page(NamedTuple):
 ROUTES = (
     Page("/", listing.show_list),
     Page("/conversation", conversation.show_conversation),
+    Page("/live", conversation.show_news),
+    Page("/raw", stored.show_raw),
+    Page("/download", stored.download),
+    Page("/text", stored.show_text),
+    Page("/image", stored.show_image),
     Page("/search", searching.show_search, slow=True),
     Page("/users", users.show_users, slow=True),
     Page("/user", users.show_user, slow=True),

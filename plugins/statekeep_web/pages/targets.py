@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from statekeep.store.keys import journal_key, session_key
 from statekeep_web.rendering import conversation_query
 from statekeep_web.visits import BadRequest
 
@@ -32,6 +33,17 @@ class Target:
     def title(self) -> str:
         """What it is called, for a person."""
         return self.session if self.session is not None else " / ".join(self.name)
+
+    @property
+    def key(self) -> str:
+        """Where it lies in the store.
+
+        Raises:
+            InvalidKeyError: It is no legal name.
+        """
+        if self.session is not None:
+            return session_key(self.session)
+        return journal_key(str(self.collection), self.name)
 
     @property
     def query(self) -> dict[str, Any]:
