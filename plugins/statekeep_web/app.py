@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from statekeep.config import Settings
     from statekeep.store import StateStore
+    from statekeep.store.transfer import ConflictPolicy
     from statekeep_web.safety import Authenticate
 
 __all__ = ["BrowseApp", "create_app"]
@@ -45,10 +46,12 @@ class BrowseApp:
         store: StateStore | Settings | str | os.PathLike[str],
         authenticate: Authenticate | None,
         allow_changes: bool,
+        conflicts: ConflictPolicy,
         hosts: Iterable[str],
+        secret: str | None,
     ) -> None:
-        self._site = open_site(store, allow_changes=allow_changes)
-        tokens = Tokens()
+        self._site = open_site(store, allow_changes=allow_changes, conflicts=conflicts)
+        tokens = Tokens(secret)
         self.token = tokens.token if authenticate is None else None
         workers = Workers(self._site, tokens)
         routes: list[Any] = [
@@ -91,7 +94,9 @@ def create_app(
     *,
     authenticate: Authenticate | None = None,
     allow_changes: bool = False,
+    conflicts: ConflictPolicy = "detect",
     hosts: Iterable[str] = LOCAL,
+    secret: str | None = None,
 ) -> BrowseApp:
     """Make the page for a store, to be served or mounted.
 
@@ -103,10 +108,14 @@ def create_app(
             redirect to where people sign in, is sent as it is. A function that is not ``async``
             runs in a thread. Without one, who has `BrowseApp.token` is let in.
         allow_changes: Whether the page may pin, restore, and put into the trash.
+        conflicts: As for `Sessions`, for changes; `Settings` say it themselves.
         hosts: The names under which the page is asked for; by default this machine's own. ``"*"``
             for any, ``"*ip"`` for any address in digits.
+        secret: What cookies and forms are signed with, at least 32 characters that nobody can
+            guess; the same in all worker processes. By default each application makes its own.
 
     Raises:
+        ValueError: The secret is short.
         ImportError: The extra ``web`` is not installed.
         ConfigError, PluginError: As `statekeep.open_store`.
 
@@ -117,7 +126,9 @@ def create_app(
         >>> create_app(store, authenticate=lambda request: "ada")
         BrowseApp(memory:)
     """
-    return BrowseApp(store, authenticate, allow_changes, hosts)
+    if secret is not None and len(secret) < 32:
+        raise ValueError("secret needs at least 32 characters that nobody can guess")
+    return BrowseApp(store, authenticate, allow_changes, conflicts, hosts, secret)
 
 
 def _say_http(request: Request, error: Exception) -> Response:

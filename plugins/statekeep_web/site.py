@@ -43,13 +43,21 @@ class Site:
     observers: Sequence[Observer] = ()
     _closing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def sessions(self) -> Sessions:
-        """The sessions of the store."""
-        return Sessions(self.store, conflicts=self._policy(), observers=self.observers)
+    def sessions(self, *, changing: bool = False) -> Sessions:
+        """The sessions of the store.
 
-    def journals(self, collection: str) -> Journals:
-        """The journals of a collection."""
-        return Journals(self.store, collection, conflicts=self._policy(), observers=self.observers)
+        Args:
+            changing: Whether they are to be changed, and not only read.
+
+        Raises:
+            UnsupportedError: Changes are to detect conflicts, and the store cannot.
+        """
+        return Sessions(self.store, conflicts=self._policy(changing), observers=self.observers)
+
+    def journals(self, collection: str, *, changing: bool = False) -> Journals:
+        """The journals of a collection; as `sessions`."""
+        policy = self._policy(changing)
+        return Journals(self.store, collection, conflicts=policy, observers=self.observers)
 
     def close(self) -> None:
         """Close the store if it was opened for this; twice is fine."""
@@ -58,26 +66,29 @@ class Site:
                 self.owned = False
                 self.store.close()
 
-    def _policy(self) -> ConflictPolicy:
-        # Who only looks has no conflicts.
-        return self.conflicts if self.allow_changes else "last-writer-wins"
+    def _policy(self, changing: bool) -> ConflictPolicy:
+        return self.conflicts if changing else "last-writer-wins"
 
 
 def open_site(
-    store: StateStore | Settings | str | os.PathLike[str], *, allow_changes: bool
+    store: StateStore | Settings | str | os.PathLike[str],
+    *,
+    allow_changes: bool,
+    conflicts: ConflictPolicy,
 ) -> Site:
     """Open what is to be shown.
 
     Args:
         store: A store, which stays open; or a folder, a URL or settings, by which one is opened.
         allow_changes: Whether it may be changed.
+        conflicts: What changes do about concurrent writes; settings say it themselves.
     """
     if isinstance(store, str | os.PathLike):
-        return Site(open_store(store), owned=True, allow_changes=allow_changes)
+        return Site(open_store(store), True, allow_changes, conflicts=conflicts)
     from statekeep.config.settings import Settings  # noqa: PLC0415 - costly
 
     if not isinstance(store, Settings):
-        return Site(store, owned=False, allow_changes=allow_changes)
+        return Site(store, False, allow_changes, conflicts=conflicts)
     opened, chosen = open_configured(store)
     return Site(
         opened,

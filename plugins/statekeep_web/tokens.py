@@ -13,12 +13,12 @@ class Tokens:
     """Makes and checks what is secret.
 
     Args:
-        token: The link's; by default one is made.
+        secret: What all but the link's token is signed with; by default one is made.
     """
 
-    def __init__(self, token: str | None = None) -> None:
-        self.token = secrets.token_urlsafe(32) if token is None else token
-        self._secret = secrets.token_bytes(32)
+    def __init__(self, secret: str | None = None) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self._secret = secrets.token_bytes(32) if secret is None else secret.encode()
 
     def opens(self, given: str) -> bool:
         """Whether this is the link's token."""

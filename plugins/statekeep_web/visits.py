@@ -21,6 +21,7 @@ from statekeep.errors import (
     PluginError,
     StateStoreError,
     UnavailableError,
+    UnsupportedError,
 )
 from statekeep_web.rendering import link, refusal, render, stream
 from statekeep_web.safety import visitor
@@ -48,6 +49,7 @@ _STATUS: Final[dict[type[StateStoreError], tuple[int, str]]] = {
     AccessDeniedError: (403, "The store refused"),
     UnavailableError: (503, "The store did not answer"),
     ClosedError: (503, "The store is closed"),
+    UnsupportedError: (501, "Not possible here"),
 }
 
 

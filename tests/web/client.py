@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import anyio
 from anyio.from_thread import BlockingPortalProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractContextManager
 
     from anyio.from_thread import BlockingPortal
@@ -88,6 +88,11 @@ class Browser:
         assert self._running is not None
         self._running.__exit__(None, None, None)
 
+    def run(self, function: Callable[[], Awaitable[object]]) -> object:
+        """Run something in the loop in which the application is asked."""
+        assert self._portal is not None
+        return self._portal.call(function)
+
     def get(
         self, url: str, *, follow: bool = True, headers: Mapping[str, str] | None = None
     ) -> Answer:
@@ -131,8 +136,6 @@ class Browser:
         sent = {"host": parts.netloc, **headers}
         if self.cookies and "cookie" not in sent:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        from urllib.parse import unquote
-
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
             "scheme": parts.scheme, "path": unquote(parts.path) or "/",

@@ -284,6 +284,21 @@ class TestWhoSignedIn:
             assert (answer.status, answer.header("location")) == (307, "/login")
             assert browser.get("/", headers={"x-user": "ada"}).status == 200
 
+    def test_may_be_answered_by_another_worker_that_has_the_secret(self, store: StateStore) -> None:
+        Sessions(store).get_or_create("ada", "plan")
+        secret = "s" * 32
+        workers = [
+            create_app(store, authenticate=lambda _: True, allow_changes=True, secret=each)
+            for each in (secret, secret, None)
+        ]
+        with Browser(workers[0]) as browser:
+            token = form_token(browser)
+            for worker, status in zip(workers, (200, 200, 403), strict=True):
+                browser.app = worker
+                assert browser.post("/pin?session=plan", {"form_token": token}).status == status
+        with pytest.raises(ValueError, match="32"):
+            create_app(store, secret="short")
+
     def test_is_not_let_in_by_an_error(self, store: StateStore) -> None:
         def authenticate(_: Request) -> bool:
             raise RuntimeError("no directory")

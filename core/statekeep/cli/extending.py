@@ -8,7 +8,7 @@ import typer
 
 from statekeep.cli.options import Command, Group
 from statekeep.config.opening import installed_plugins
-from statekeep.errors import PluginConflictError, PluginError
+from statekeep.errors import PluginConflictError, PluginError, PluginLoadError, StateStoreError
 
 __all__ = ["Extensible"]
 
@@ -36,8 +36,17 @@ class Extensible(Group):
         if cmd_name.rpartition(":")[2] not in plugins.names("commands"):
             return None
         maker = typer.Typer(add_completion=False, rich_markup_mode=None)
-        maker.command(cmd_name, cls=Command)(plugins.command(cmd_name).factory())
-        return typer.main.get_command(maker)
+        make = plugins.command(cmd_name).factory
+        try:
+            maker.command(cmd_name, cls=Command)(make())
+            return typer.main.get_command(maker)
+        except StateStoreError:
+            raise
+        except Exception as error:
+            raise PluginLoadError(
+                f"the command {cmd_name!r} is broken: {error!r}; 'statekeep plugins' says whose it "
+                "is"
+            ) from error
 
     def described(self, ctx: Any) -> list[tuple[str, str]]:  # noqa: ANN401
         """The commands, each with a sentence; those of plugins are not made for that."""

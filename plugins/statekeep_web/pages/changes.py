@@ -27,9 +27,9 @@ def pin(visit: Visit) -> Response:
     """Protect a session or journal from pruning, until a time to come or for ever."""
     target, until = target_of(visit), _until(visit)
     if target.session is not None:
-        visit.site.sessions().pin(target.session, until)
+        visit.site.sessions(changing=True).pin(target.session, until)
     else:
-        visit.site.journals(str(target.collection)).open(*target.name).pin(until)
+        visit.site.journals(str(target.collection), changing=True).open(*target.name).pin(until)
     return visit.go_to("/conversation", **target.query, done="pinned")
 
 
@@ -37,9 +37,9 @@ def unpin(visit: Visit) -> Response:
     """End that protection."""
     target = target_of(visit)
     if target.session is not None:
-        visit.site.sessions().unpin(target.session)
+        visit.site.sessions(changing=True).unpin(target.session)
     else:
-        visit.site.journals(str(target.collection)).open(*target.name).unpin()
+        visit.site.journals(str(target.collection), changing=True).open(*target.name).unpin()
     return visit.go_to("/conversation", **target.query, done="unpinned")
 
 
@@ -48,7 +48,7 @@ def put_into_trash(visit: Visit) -> Response:
     target = target_of(visit)
     if target.session is None:
         raise BadRequest("A journal that is deleted is gone for good, so the page deletes none.")
-    if not visit.site.sessions().delete(target.session, trash=True):
+    if not visit.site.sessions(changing=True).delete(target.session, trash=True):
         raise NotFoundError("no such session", key=target.session, store=visit.site.store)
     return visit.go_to("/trash", done="trashed")
 
@@ -58,9 +58,9 @@ def restore(visit: Visit) -> Response:
     copy = visit.exact("copy")
     target = target_of(visit)
     if target.session is not None:
-        restored = visit.site.sessions().restore(target.session, copy=copy)
+        restored = visit.site.sessions(changing=True).restore(target.session, copy=copy)
         return visit.go_to("/conversation", session=restored.id, done="restored")
-    visit.site.journals(str(target.collection)).restore(*target.name, copy=copy)
+    visit.site.journals(str(target.collection), changing=True).restore(*target.name, copy=copy)
     return visit.go_to("/conversation", **target.query, done="restored")
 
 
