@@ -212,7 +212,7 @@ class Viewer:
         if is_shown:
             return PartView("image", anchor, picture=address, name=name)
         said = name if source.startswith("data:") else source[:200]
-        return PartView("image", anchor, escape(said), elsewhere=address, name=name)
+        return PartView("image", anchor, escape(visible(said)), elsewhere=address, name=name)
 
     def _stored(self, source: str) -> str | None:
         """The address of a picture that Markdown names, if the store has it."""

@@ -81,8 +81,10 @@ class Conversation:
     def __init__(self, store: StateStore, *name: str, collection: str | None = None) -> None:
         self._name = name
         self._sessions = SessionRepository(Transfer(store), "document")
-        self._journals = None if collection is None else Journals(store, collection)
-        if self._journals is not None:
+        self._journals = None
+        if collection is not None:
+            # Who only reads meets no conflicts, so any store will do.
+            self._journals = Journals(store, collection, conflicts="last-writer-wins")
             self._journals.open(*name)
         elif len(name) != 1:
             raise TypeError("a session has one id")

@@ -124,14 +124,15 @@ def show_news(visit: Visit) -> Response:
     if excerpt.length < after or (after and mark_of(shown) != mark):
         return Response("What was shown is no longer there.", 409, media_type="text/plain")
     reached = excerpt.start + len(excerpt.entries)
+    more = reached < excerpt.length
     return visit.render(
         "live.html",
         views=Viewer(visit.link, target.query).views(new),
         after=reached,
         count=len(new),
-        version=excerpt.version,
+        version="" if more else excerpt.version,
         mark=mark_of(excerpt.entries),
-        more=reached < excerpt.length,
+        more=more,
     )
 
 
