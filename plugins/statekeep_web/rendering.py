@@ -39,7 +39,7 @@ _NAVIGATION: Final = (
 _LONGEST_LINK: Final = 8_000
 """Characters of an address that servers and browsers take."""
 
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 1000
 """Pieces of a template that are sent together."""
 
 Values = Any

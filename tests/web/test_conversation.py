@@ -18,6 +18,7 @@ from statekeep.errors import UnavailableError
 from statekeep.store import StoreWrapper
 from statekeep_web import create_app, pictures
 from statekeep_web.markdown import LONGEST
+from statekeep_web.pages import conversation
 
 if TYPE_CHECKING:
     from web.client import Answer
@@ -153,25 +154,28 @@ def test_hostile_names_lead_to_what_they_name(store: StateStore, browser: Browse
 
 
 @pytest.mark.parametrize("backend", ["memory", "local", "sqlite", "moto"], indirect=True)
-def test_it_is_shown_a_page_at_a_time(store: StateStore, browser: Browser) -> None:
+def test_it_is_shown_a_page_at_a_time(
+    store: StateStore, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "_PAGE", 10)
     for named in (
-        journal(store, messages(250)),
-        session(store, [each["content"] for each in messages(250)]),
-        session(store, [each["content"] for each in messages(250)], form="journal", name="j"),
+        journal(store, messages(25)),
+        session(store, [each["content"] for each in messages(25)]),
+        session(store, [each["content"] for each in messages(25)], form="journal", name="j"),
     ):
         check_all(browser, named)
         first = browser.get(named.url()).page
-        assert anchors(first) == [*range(100)]
+        assert anchors(first) == [*range(10)]
         end, _ = [each for each in first.all("a") if "at=-1" in each["href"]]
         last = browser.get(end["href"]).page
-        assert anchors(last) == [*range(150, 250)]
+        assert anchors(last) == [*range(15, 25)]
         (earlier,) = last.all("a", rel="prev")[:1]
-        assert anchors(browser.get(earlier["href"]).page) == [*range(50, 150)]
-        for at in (0, 99, 100, 249):
+        assert anchors(browser.get(earlier["href"]).page) == [*range(5, 15)]
+        for at in (0, 9, 10, 24):
             assert at in anchors(browser.get(named.url(at=at)).page)
         # What is no longer there, or never was: the last page.
         for query in ({"at": 1000}, {"start": 10**18}, {"at": -5}):
-            assert anchors(browser.get(named.url(**query)).page) == [*range(150, 250)]
+            assert anchors(browser.get(named.url(**query)).page) == [*range(15, 25)]
         assert browser.get(named.url(start="x")).status == 400
         assert browser.get(named.url(at="9" * 5000)).status == 200
 
@@ -234,19 +238,20 @@ def test_long_texts_are_cut_and_shown_whole_elsewhere(store: StateStore, browser
     assert orjson.loads(browser.get(named.url("/text", index=0)).body)["content"] == text
 
 
+@pytest.mark.rest
 def test_a_page_of_long_texts_is_bounded(store: StateStore, browser: Browser) -> None:
-    items: list[Any] = [{"role": "user", "content": "# <x>\n" * 16_000} for _ in range(100)]
+    items: list[Any] = [{"role": "user", "content": "# <x>\n" * 16_000} for _ in range(40)]
     items.append({"role": "user", "content": [{"type": "text", "text": "x"}] * 5_000})
     items.append({"role": "assistant", "content": [
         {"type": "tool_use", "id": f"c{each}", "name": "n" * 9_000, "input": "x" * 9_000}
         for each in range(100)
     ]})  # fmt: skip
     named = journal(store, items)
-    for start in (0, 100):
+    for start in (0, 40):
         answer = browser.get(named.url(start=start))
         assert answer.status == 200
         assert len(answer.body) < 6_000_000
-    assert "4 900 more parts" in browser.get(named.url(start=100)).page.text
+    assert "4 900 more parts" in browser.get(named.url(start=40)).page.text
 
 
 @pytest.mark.parametrize("data", [PNG, *OTHERS, *NO_PICTURES], ids=lambda data: repr(data[:9]))
@@ -366,13 +371,16 @@ def follow(page: Page) -> str:
 
 @pytest.mark.parametrize("backend", ["memory", "local", "sqlite", "moto"], indirect=True)
 @pytest.mark.parametrize("kind", ["journal", "document", "turns"])
-def test_what_is_new_is_asked_for(store: StateStore, kind: str) -> None:
+def test_what_is_new_is_asked_for(
+    store: StateStore, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "_PAGE", 10)
     counting = Counting(store)
     app = create_app(counting)
     sessions = Sessions(store)
-    named = journal(store, messages(120))
+    named = journal(store, messages(12))
     if kind != "journal":
-        named = session(store, ["x"] * 120, form="journal" if kind == "turns" else "document")
+        named = session(store, ["x"] * 12, form="journal" if kind == "turns" else "document")
 
     def say(text: str) -> None:
         if kind == "journal":
@@ -396,20 +404,20 @@ def test_what_is_new_is_asked_for(store: StateStore, kind: str) -> None:
             say(f"<i>new</i> {each}")
         news = browser.get(f"{live}&{follow(page)}")
         assert news.status == 200
-        assert anchors(news.page) == [120, 121, 122]
+        assert anchors(news.page) == [12, 13, 14]
         assert "&lt;i&gt;new&lt;/i&gt; 0" in news.text
         assert news.page.all("section", **{"data-count": "3"})
         assert browser.get(f"{live}&{follow(news.page)}").status == 204
-        for each in range(150):
+        for each in range(15):
             say(str(each))
         some = browser.get(f"{live}&{follow(news.page)}")
         assert some.page.all("section", **{"data-more": "yes"})
         rest = browser.get(f"{live}&{follow(some.page)}")
-        assert anchors(some.page) + anchors(rest.page) == [*range(123, 273)]
+        assert anchors(some.page) + anchors(rest.page) == [*range(15, 30)]
         assert browser.get(f"{live}&{follow(rest.page)}").status == 204
         # Cut back, and grown again beyond what was shown.
         if kind == "journal":
-            Journals(store, "support").open("j").change(lambda draft: draft.truncate(270))
+            Journals(store, "support").open("j").change(lambda draft: draft.truncate(27))
         else:
             sessions.rewind("s", messages=3)
         assert browser.get(f"{live}&{follow(rest.page)}").status == 409

@@ -147,8 +147,8 @@ def _in_message(visit: Visit) -> bytes | None:
     place = number(visit, "part") or 0
     if not 0 <= place < len(entry.parts):
         return None
-    source = entry.parts[place].source or ""
-    return in_url(source) if len(source) <= 2 * LARGEST else b"\0" * (LARGEST + 1)
+    # Of base64 that is more than is shown, and all of it might not fit into memory.
+    return in_url(entry.parts[place].source or "", 2 * LARGEST)
 
 
 def _blob(visit: Visit, key: str) -> bytes | None:
