@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 AXE = "4.14.1"
 """The version of axe-core that looks for what keeps people out."""
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_NAMES = "MAP evil.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+"""An attacker's name leads to this machine; no other leads anywhere."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A Chromium of this system; none is downloaded."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if found is None:
         pytest.fail(
             "these tests need Chromium: apt-get install --no-install-recommends chromium; "
@@ -55,7 +57,7 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=found,
-            args=[*arguments, "--host-resolver-rules=MAP evil.test 127.0.0.1"],
+            args=[*arguments, f"--host-resolver-rules={_NAMES}"],
         )
         yield browser
         browser.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from browser.places import places
@@ -33,12 +33,12 @@ def test_axe_finds_nothing(
         viewport={"width": width, "height": 800},
         reduced_motion="reduce",
     ).page
-    found: dict[str, Any] = {}
+    found: list[str] = []
     for name, address in places(site).items():
         page.goto(address)
         # What is folded counts, too.
         page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
         page.evaluate(axe)
-        if violations := page.evaluate(_RUN, _TAGS):
-            found[name] = violations
-    assert not found
+        for rule, wanted, nodes in page.evaluate(_RUN, _TAGS):
+            found += [f"{name}: {rule}: {wanted}", *(f"  {html}: {why}" for html, why in nodes)]
+    assert not found, "\n".join(found)

@@ -168,7 +168,7 @@ def test_what_reads_everything_is_shown(served: Served, open_page: OpenPage) -> 
     page.get_by_text("The same as a table: Users, by size").click()
     expect(page.get_by_role("rowheader", name="margaret")).to_be_visible()
     navigation.get_by_role("link", name="Users").click()
-    page.get_by_role("link", name="What erasing grace would delete").click()
+    page.get_by_role("link", name="preview: what erasing grace would delete").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Erasing grace")
     expect(page.get_by_role("cell", name="session").first).to_be_visible()
     navigation.get_by_role("link", name="Prune").click()

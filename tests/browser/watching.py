@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Route
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
 @dataclass
 class Watched:
@@ -17,7 +17,7 @@ class Watched:
     Attributes:
         page: Its page.
         own: The only host and port that may be asked.
-        outside: Requests to anywhere else; none of them is let through.
+        outside: Requests to anywhere else; none of them gets there.
         said: What was written to the console: errors and warnings.
         dialogs: What was asked in a dialog.
         errors: Exceptions of scripts that nobody caught.
@@ -49,18 +49,16 @@ def watch(context: BrowserContext, own: str) -> Watched:
     page.set_default_timeout(15_000)
     watched = Watched(page, own)
 
-    def route(route: Route, request: Request) -> None:
-        if urlsplit(request.url).netloc == own:
-            route.continue_()
-        else:
+    def request(request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.netloc != own and parts.scheme not in {"blob", "data"}:
             watched.outside.append(request.url)
-            route.abort()
 
     def console(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             watched.said.append(message.text)
 
-    context.route("**/*", route)
+    context.on("request", request)
     context.on("console", console)
     context.on("dialog", lambda dialog: (watched.dialogs.append(dialog.message), dialog.dismiss()))
     context.on("weberror", lambda error: watched.errors.append(str(error.error)))
