@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Chart", "bars", "columns"]
 
-_WIDTH: Final = 640
-_LABEL: Final = 28
+_WIDTH: Final = 440
+_LABEL: Final = 20
 """Characters of a label that have room."""
 
 
@@ -42,7 +42,7 @@ def bars(values: Sequence[tuple[str, int]], *, as_size: bool = False) -> Chart:
     """
     rows = [(label, size(value) if as_size else str(value)) for label, value in values]
     most = max((value for _, value in values), default=0) or 1
-    step, left, room = 22, 200, _WIDTH - 200 - 90
+    step, left, room = 22, 135, _WIDTH - 135 - 70
     parts = []
     for number, ((label, value), (_, said)) in enumerate(zip(values, rows, strict=True)):
         top = number * step
@@ -68,7 +68,7 @@ def columns(values: Sequence[tuple[str, int]]) -> Chart:
     """
     rows = [(label, str(value)) for label, value in values]
     most = max((value for _, value in values), default=0) or 1
-    height, left = 160, 48
+    height, left = 130, 40
     step = (_WIDTH - left) / max(len(values), 1)
     parts = [
         Markup(

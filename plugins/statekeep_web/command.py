@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Final
@@ -58,6 +59,8 @@ def browse(
         raise ConfigError("the page needs more packages: pip install 'statekeep[web]'")
     from statekeep_web import create_app  # noqa: PLC0415 - an extra, and costly
 
+    if not logging.getLogger("statekeep").isEnabledFor(logging.DEBUG):
+        logging.disable(logging.WARNING)  # what the store would warn of is on the page
     settings = existing(store)
     listening = _listening(listen, port)
     with listening:
@@ -140,6 +143,13 @@ def _tell(listening: socket.socket, address: str, app: BrowseApp) -> None:
 
 def _serve(app: BrowseApp, listening: socket.socket) -> None:
     import uvicorn  # noqa: PLC0415 - an extra
+    from anyio import to_thread  # noqa: PLC0415 - comes with it
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # What still reads the whole store ends by this, and need not be waited for.
+            await to_thread.run_sync(app.close)
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,
@@ -150,4 +160,4 @@ def _serve(app: BrowseApp, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_SECONDS_TO_END,
         ws="none",
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    Server(config).run(sockets=[listening])

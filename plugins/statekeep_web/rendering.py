@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from statekeep.format.summary import Summary
 
-__all__ = ["conversation_query", "cut", "link", "refusal", "render", "stream", "summary_query"]
+__all__ = [
+    "conversation_query",
+    "cut",
+    "link",
+    "path_of",
+    "refusal",
+    "render",
+    "stream",
+    "summary_query",
+]
 
 _NAVIGATION: Final = (
     ("/", "Sessions"),
@@ -44,6 +53,16 @@ _AT_ONCE: Final = 1000
 
 Values = Any
 """Of a parameter: text, a number, several in a list; None leaves it out."""
+
+
+def path_of(request: Request) -> str:
+    """The path that was asked for, from the page's root, wherever that is mounted."""
+    path: str = request.scope["path"]
+    root: str = request.scope.get("root_path", "").rstrip("/")
+    # A proxy may have taken the root away, and then the path may begin like it by chance.
+    if root and (path == root or path.startswith(f"{root}/")):
+        path = path[len(root) :]
+    return path or "/"
 
 
 def link(request: Request, path: str, /, **parameters: Values) -> str:
@@ -127,7 +146,7 @@ def _of_all(request: Request) -> dict[str, Any]:
     """What every template has."""
     return {
         "link": partial(link, request),
-        "here": request.scope["path"].removeprefix(request.scope.get("root_path", "")) or "/",
+        "here": path_of(request),
         "navigation": _NAVIGATION,
         "visitor": request.scope.get("statekeep.visitor"),
     }
@@ -185,6 +204,11 @@ def _title(summary: Summary) -> str:
     return summary.id
 
 
+def _many(value: int, one: str, many: str) -> str:
+    """How many of something there are."""
+    return f"{_number(value)} {one if value == 1 else many}"
+
+
 def _number(value: int) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
@@ -198,6 +222,6 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters.update(
-    cut=cut, number=_number, size=size, time=_time, title_of=_title, typed=_typed
+    cut=cut, many=_many, number=_number, size=size, time=_time, title_of=_title, typed=_typed
 )
 _templates.globals.update(summary_query=summary_query, user_link=_user_link)

@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from statekeep_web.rendering import refusal
+from statekeep_web.rendering import link, path_of, refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -193,8 +193,7 @@ async def _ask(authenticate: Authenticate, request: Request) -> tuple[Response |
 
 
 def _is_static(request: Request) -> bool:
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return request.method in _READING and path.startswith("/static/")
+    return request.method in _READING and path_of(request).startswith("/static/")
 
 
 def _host_and_port(request: Request) -> tuple[str, str]:
@@ -217,6 +216,6 @@ def _set_cookie(request: Request, value: str) -> str:
 def _without_token(request: Request) -> str:
     left = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     query = urlencode([(name, value) for name, value in left if name != _TOKEN])
-    # Only of the path: two slashes at its beginning would lead to another host.
-    path = "/" + quote(request.scope["path"].lstrip("/"))
+    # Two slashes at its beginning would lead to another host.
+    path = link(request, "/" + quote(path_of(request).lstrip("/")))
     return f"{path}?{query}" if query else path

@@ -79,6 +79,10 @@ def test_behind_a_proxy_that_takes_a_prefix_away(store: StateStore) -> None:
     with Browser(proxied) as browser:
         assert "/tools/search" in browser.get("/tools/").page.links()
         assert browser.get("/tools/search").status == 200
+        stripped = browser.get("/search").page
+        assert stripped.all("a", **{"aria-current": "page"}) == [
+            {"href": "/tools/search", "aria-current": "page"}
+        ]
 
 
 def test_a_store_that_was_given_stays_open(store: StateStore) -> None:

@@ -28,13 +28,18 @@ _SESSIONS: Final = "*"
 _FILTERS: Final = (
     "user", "collection", "project", "phase", "seed", "title", "after", "before", "larger", "order"
 )  # fmt: skip
+_FURTHER: Final = _FILTERS[2:]
+"""What stands folded unless it is used."""
 
 
 def show_list(visit: Visit) -> Response:
     """List a page of what fits the filters."""
     asked = {name: visit.get(name) for name in _FILTERS}
     collections = journal_collections(visit.site.store)
-    shown: dict[str, Any] = {"asked": asked, "collections": collections, "orders": [*ORDERS]}
+    shown: dict[str, Any] = {
+        "asked": asked, "collections": collections, "orders": [*ORDERS],
+        "further": any(asked[name] for name in _FURTHER),
+    }  # fmt: skip
     try:
         listing = _list(visit, asked, collections)
     except (BadRequest, ValueError) as error:

@@ -51,19 +51,20 @@ def show_search(visit: Visit) -> Response:
     """Search from the newest on, or from where the last page ended."""
     text = visit.exact("q") or ""
     asked = {name: visit.get(name) for name in ("user", "collection", "after", "before")}
-    flags = {name: visit.get(name) is not None for name in ("regex", "case")}
+    case = visit.get("case") is not None
     shown: dict[str, Any] = {
-        "text": text, "asked": asked, "flags": flags,
+        "text": text, "asked": asked, "case": case,
         "collections": journal_collections(visit.site.store),
     }  # fmt: skip
     if not text:
         return visit.render("search.html", found=None, error=None, **shown)
     try:
-        result = _Searching(visit, text, regex=flags["regex"], case=flags["case"]).run()
+        result = _Searching(visit, text, case=case).run()
     except (BadRequest, ValueError) as error:
         return visit.render("search.html", status=400, found=None, error=str(error), **shown)
     kept = {name: value for name, value in asked.items() if value}
-    kept |= {name: "1" for name, is_set in flags.items() if is_set}
+    if case:
+        kept["case"] = "1"
     return visit.render(
         "search.html", error=None, **result,
         further={"q": text, **kept, "cursor": result["cursor"]}, **shown,
@@ -71,12 +72,16 @@ def show_search(visit: Visit) -> Response:
 
 
 class _Searching:
-    """Looks through stretches of the list, so that a page comes soon whatever the store holds."""
+    """Looks through stretches of the list, so that a page comes soon whatever the store holds.
 
-    def __init__(self, visit: Visit, text: str, *, regex: bool, case: bool) -> None:
+    It takes no regular expression: one that never ends would hold up the whole process, which may
+    be somebody's application.
+    """
+
+    def __init__(self, visit: Visit, text: str, *, case: bool) -> None:
         self._store = visit.site.store
         self._text = text
-        self._how: dict[str, Any] = {"regex": regex, "ignore_case": not case}
+        self._ignore_case = not case
         self._wanted = Filter(
             user_id=visit.exact("user") or None,
             updated_after=visit.moment("after"),
@@ -91,8 +96,6 @@ class _Searching:
 
     def run(self) -> dict[str, Any]:
         """Give what was found, how much was looked through, and where to go on."""
-        # Refused before anything is listed.
-        search(self._store, self._text, sessions=False, collections=(), **self._how)
         found: list[_Found] = []
         searched, size = 0, _FIRST
         end = time.monotonic() + _PATIENCE
@@ -124,7 +127,7 @@ class _Searching:
             user_id=self._wanted.user_id,
             updated_before=stretch[0].updated_at + _TICK,
             updated_after=stretch[-1].updated_at - _TICK,
-            **self._how,
+            ignore_case=self._ignore_case,
         )
         for match in matches:
             if (one := found.get(_identity(match.summary))) is None:
