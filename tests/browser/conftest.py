@@ -36,11 +36,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if "s3" in getattr(item, "nodeid", "").rpartition("[")[2]:
+        if "s3" in item.nodeid.rpartition("[")[2]:
             # What takes a while to fill is filled once.
             item.add_marker(pytest.mark.xdist_group("s3"))
+    if not config.getoption("screenshots"):
+        pictures = [item for item in items if item.path.name == "test_screenshots.py"]
+        config.hook.pytest_deselected(items=pictures)
+        items[:] = [item for item in items if item not in pictures]
 
 
 @pytest.fixture(scope="session")

@@ -120,9 +120,7 @@ def _sessions(store: StateStore) -> None:
     session = Session.new("ada", session_id=PARSER)
     session.metadata.update(title="Plan the parser", project_id="logs", ticket=4711)
     session.add_user_message("Plan a parser for our log files.", timestamp=now)
-    session.add_agent_response(
-        _ANSWER, phase_reached="plan", evaluation_passed=True, timestamp=now
-    )
+    session.add_agent_response(_ANSWER, phase_reached="plan", evaluation_passed=True, timestamp=now)
     session.add_user_message(f"Call it {NEEDLE}, and write it.", timestamp=now)
     session.add_agent_response("It is written.", phase_reached="done", timestamp=now)
     Sessions(store).save(session)

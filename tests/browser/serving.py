@@ -65,9 +65,7 @@ class Served:
 
 
 @contextmanager
-def serve(
-    location: str, *options: str, fill: Callable[[StateStore], object]
-) -> Iterator[Served]:
+def serve(location: str, *options: str, fill: Callable[[StateStore], object]) -> Iterator[Served]:
     """Start it for a store, and end it as Ctrl-C does.
 
     Args:

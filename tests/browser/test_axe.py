@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.places import places
+from browser.watching import unfold
 
 if TYPE_CHECKING:
     from browser.serving import Served
@@ -37,7 +38,7 @@ def test_axe_finds_nothing(
     for name, address in places(site).items():
         page.goto(address)
         # What is folded counts, too.
-        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+        unfold(page)
         page.evaluate(axe)
         for rule, wanted, nodes in page.evaluate(_RUN, _TAGS):
             found += [f"{name}: {rule}: {wanted}", *(f"  {html}: {why}" for html, why in nodes)]

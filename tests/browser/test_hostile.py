@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser.places import places
 from browser.serving import Served, serve
+from browser.watching import unfold
 from web.hostile import IDS, METADATA, TEXTS, items
 
 from statekeep import Journals, Session, Sessions
@@ -59,13 +60,15 @@ _FOREIGN = """() => {
   if (document.querySelectorAll("main, body > header").length !== 2) {
     found.push("landmarks");
   }
-  if (!document.title.endsWith(" – statekeep")) {
+  if (!document.title.endsWith(" \u2013 statekeep")) {
     found.push(`title: ${document.title}`);
   }
   if (document.documentElement.scrollWidth > innerWidth) {
     found.push(`width: ${document.documentElement.scrollWidth}`);
   }
-  const steers = /[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f]|[\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/;
+  const controls = "[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f]";
+  const directions = "[\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]";
+  const steers = new RegExp(`${controls}|${directions}`);
   const shown = document.body.innerText.match(steers);
   if (shown || steers.test(document.title)) {
     found.push(`steers: ${shown && shown[0].codePointAt(0)}`);
@@ -107,7 +110,7 @@ def attacked(new_location: Callable[[str], str]) -> Iterator[Served]:
 def _look(page: Page, address: str, found: dict[str, Any]) -> None:
     """Open a page, unfold all of it, and note what it holds that is foreign."""
     page.goto(address)
-    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+    unfold(page)
     if foreign := page.evaluate(_FOREIGN):
         found[address] = foreign[:5]
 
@@ -162,7 +165,7 @@ def test_what_is_hostile_comes_live_too(attacked: Served, open_page: OpenPage) -
     page.goto(attacked.conversation(collection="attacks", name=("live",)))
     journal.append([item for text in TEXTS[:40] for item in items(text)[:4]])
     page.locator("#m160").wait_for(timeout=15_000)
-    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+    unfold(page)
     page.wait_for_timeout(300)
     assert page.evaluate(_FOREIGN) == []
     _nothing_ran(page)

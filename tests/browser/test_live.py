@@ -104,9 +104,7 @@ def test_what_is_unchanged_is_not_sent_again(site: Served, open_page: OpenPage) 
 
 
 @pytest.mark.parametrize("hidden", ["hidden", "visible"])
-def test_nobody_asks_for_what_nobody_sees(
-    site: Served, open_page: OpenPage, hidden: str
-) -> None:
+def test_nobody_asks_for_what_nobody_sees(site: Served, open_page: OpenPage, hidden: str) -> None:
     _append(site, "unseen", "Nobody looks.")
     page = open_page(site).page
     page.goto(site.conversation(collection=TOOLS, name=("unseen",)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from browser.content import SUPPORT, TOOLS
 from browser.places import places
+from browser.watching import unfold
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def test_every_page_is_as_wide_as_the_phone(site: Served, open_page: OpenPage) -
     wrong: dict[str, Any] = {}
     for name, address in places(site).items():
         page.goto(address)
-        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+        unfold(page)
         found = (page.evaluate(_WIDTH), page.evaluate(_SMALL_TEXT), page.evaluate(_SMALL_TARGETS))
         if found != (360, [], []):
             wrong[name] = found

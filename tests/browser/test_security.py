@@ -67,7 +67,8 @@ def _another_site(html: str) -> Iterator[AnotherSite]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: Any) -> None:
             pass

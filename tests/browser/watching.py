@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
+
 @dataclass
 class Watched:
     """What a context of Chromium did.
@@ -67,3 +68,8 @@ def watch(context: BrowserContext, own: str) -> Watched:
 
 OpenPage = Callable[..., Watched]
 """Opens the link of a `Served` in a context of its own; see the fixture `open_page`."""
+
+
+def unfold(page: Page) -> None:
+    """Open whatever is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
