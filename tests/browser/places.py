@@ -29,7 +29,9 @@ def places(served: Served) -> dict[str, str]:
         "erasure": served.at("/user", id="grace", erasure=1),
         "statistics": served.at("/statistics"),
         "prune": served.at("/prune"),
-        "plan": served.at("/prune", strategy="max-sessions", plan=1, **{"option.limit": 10}),
+        "plan": served.at(
+            "/prune", strategy="max-sessions", plan=1, min_idle="0s", **{"option.max_sessions": 20}
+        ),
         "trash": served.at("/trash"),
         "doctor": served.at("/doctor"),
         "findings": served.at("/doctor", examine=1),

@@ -150,7 +150,7 @@ def test_a_session_is_pinned_and_unpinned(served: Served, open_page: OpenPage) -
     watched = open_page(served)
     page = watched.page
     page.goto(served.conversation("precious"))
-    page.get_by_label("Until").fill("7d")
+    page.get_by_label("Pin until").fill("7d")
     page.get_by_role("button", name="Pin", exact=True).click()
     expect(page.get_by_role("status").first).to_have_text("Pinned.")
     expect(page.get_by_text("Pinned until")).to_be_visible()

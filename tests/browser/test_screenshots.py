@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.content import SUPPORT, TOOLS
+from browser.content import SUPPORT, TOOLS, fill
 from browser.places import places
+from browser.serving import Served, serve
 from browser.test_phone import PHONE
 from browser.watching import unfold
 
 if TYPE_CHECKING:
-    from browser.serving import Served
+    from collections.abc import Iterator
+
     from browser.watching import OpenPage
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
@@ -33,18 +36,27 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "prune": ("plan", _DESK),
     "trash": ("trash", _DESK),
     "doctor": ("findings", _DESK),
-    "plugins": ("plugins", _DESK),
     "settings": ("settings", _DESK),
 }
 """The name of each picture, the page that it shows, and how."""
 
 
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    # By a path that means something to who sees it.
+    with (
+        chdir(tmp_path_factory.mktemp("pictured")),
+        serve("sqlite:agents.db", "--allow-changes", fill=fill) as served,
+    ):
+        yield served
+
+
 @pytest.mark.parametrize("name", PICTURES)
-def test_what_it_looks_like(site: Served, open_page: OpenPage, name: str) -> None:
+def test_what_it_looks_like(pictured: Served, open_page: OpenPage, name: str) -> None:
     shown, options = PICTURES[name]
-    page = open_page(site, **options).page
-    page.goto(places(site)[shown])
-    if page.url == site.conversation(collection=TOOLS, name=SUPPORT):
+    page = open_page(pictured, **options).page
+    page.goto(places(pictured)[shown])
+    if page.url == pictured.conversation(collection=TOOLS, name=SUPPORT):
         unfold(page)
         page.locator("img").last.scroll_into_view_if_needed()
         page.evaluate("scrollTo(0, 0)")
