@@ -108,11 +108,11 @@ def new_location(
             endpoint = request.getfixturevalue("moto_url")
             place = request.getfixturevalue("make_s3_place")(endpoint)
             return f"{place}?endpoint_url={endpoint}&client=obstore"
-        folder = tmp_path_factory.mktemp("store")
+        folder = tmp_path_factory.mktemp("store")  # where nothing is to outlive the machine
         return {
             "memory": f"memory:{secrets.token_hex(8)}",
-            "disk": f"file:{folder}/state",
-            "sqlite": f"sqlite:{folder}/state.db",
+            "disk": f"file:{folder}/state?durability=rename",
+            "sqlite": f"sqlite:{folder}/state.db?durability=normal",
         }[backend]
 
     return new

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,11 +42,11 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def pictured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def pictured() -> Iterator[Served]:
     # By a path that means something to who sees it.
     with (
-        chdir(tmp_path_factory.mktemp("pictured")),
-        serve("sqlite:agents.db", "--allow-changes", fill=fill) as served,
+        TemporaryDirectory(prefix="agents-") as folder,
+        serve(f"sqlite:{folder}/state.db", "--allow-changes", fill=fill) as served,
     ):
         yield served
 
