@@ -16,7 +16,7 @@ __all__ = ["plugins"]
 
 
 def plugins(as_json: AsJson = False) -> None:
-    """List the installed backends, pruning strategies, observers and commands of plugins."""
+    """List the installed backends, strategies, observers and commands, with their options."""
     found = installed_plugins().list()
     if as_json:
         output.print_json(views.plugins(found))
