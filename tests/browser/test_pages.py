@@ -117,6 +117,20 @@ def test_a_long_conversation_has_pages(served: Served, open_page: OpenPage) -> N
     watched.nothing_happened()
 
 
+def test_of_a_huge_message_only_the_beginning_is_shown(site: Served, open_page: OpenPage) -> None:
+    words = "<b>Many</b> *words*, [and](javascript:alert(1)) `more`. " * 100_000
+    Sessions(site.store).add_turn("huge", user=[words, "The end."], user_id="ada")
+    watched = open_page(site)
+    page = watched.page
+    page.goto(site.conversation("huge"))
+    expect(page.get_by_role("article").last).to_contain_text("The end.")
+    assert len(page.content()) < 1_000_000
+    page.get_by_role("link", name=re.compile("Show all")).click()
+    assert page.evaluate("document.contentType") == "text/plain"
+    assert page.evaluate("document.body.innerText.length") == len(words)
+    watched.nothing_happened()
+
+
 def test_raw_is_text_and_a_download_a_file(served: Served, open_page: OpenPage) -> None:
     watched = open_page(served)
     page = watched.page
