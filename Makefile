@@ -69,6 +69,10 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.test
 	$(BIN)/mkdocs build
 
+# What commands print with --json, from core/statekeep/views/results.py into docs/schemas.
+schemas: $(VENV)/.test
+	$(BIN)/python tests/schemas.py
+
 smoke: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python tests/smoke/wheel.py
 

@@ -22,11 +22,13 @@ def make_venv(folder: Path) -> Path:
 
 def install(python: Path, *wanted: str) -> None:
     """Install into the environment of that Python."""
-    ended = _run([*UV, "pip", "install", "--python", python, *wanted])
+    # Claude's wheel carries a program of 300 MB; its source distribution does not.
+    lean = ("--no-binary", "claude-agent-sdk")
+    ended = _run([*UV, "pip", "install", "--python", python, *lean, *wanted])
     if ended.returncode:
         # It does not read the configuration of pip, which may be needed to reach the packages.
         pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-        check([*pip, "--python", python, "install", "--no-compile", *wanted])
+        check([*pip, "--python", python, "install", "--no-compile", *lean, *wanted])
 
 
 def check(command: Iterable[str | Path], **variables: str) -> None:

@@ -18,6 +18,8 @@ from statekeep import (
 )
 from statekeep.aio.loops import Turns
 from statekeep.aio.threads import Pool, run_to_the_end
+from statekeep.config import load_settings
+from statekeep.config.opening import configured_journal_retention
 from statekeep.journals.items import read_object, storable
 from statekeep.observe.emitter import closed_error
 
@@ -152,7 +154,8 @@ class Adapter:
             closed with the adapter.
         collection: The collection of journals.
         user_id: Whom new conversations belong to; those of others are refused.
-        retention: As for `statekeep.Journals`.
+        retention: As for `statekeep.Journals`; if the store is given by its URL, by default what
+            the deployment configured for the collection.
         observers: As for `statekeep.Journals`.
     """
 
@@ -165,6 +168,9 @@ class Adapter:
         retention: Retention | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
+        configured = None
+        if isinstance(store, str) and retention is None:
+            configured = configured_journal_retention(load_settings())
         self._opened = open_store(store) if isinstance(store, str) else None
         self._user_id = user_id
         try:
@@ -172,6 +178,7 @@ class Adapter:
                 store if self._opened is None else self._opened,  # type: ignore[arg-type]
                 collection,
                 retention=retention,
+                journal_retention=configured,
                 observers=observers,
             )
         except BaseException:

@@ -398,6 +398,22 @@ class InitializesDocumentsAway(StoreWrapper):
         delete_many(self, [entry.key for entry in self.scan()])
 
 
+class SaysWhatRemainsInOneText(StoreWrapper):
+    def remains(self) -> Sequence[str]:
+        return "Old versions remain in the bucket."
+
+
+class SaysNothingOfWhatRemains(StoreWrapper):
+    def remains(self) -> Sequence[str]:
+        return [""]
+
+
+class DeletesToLeaveNothing(StoreWrapper):
+    def remains(self) -> Sequence[str]:
+        delete_many(self, [entry.key for entry in self.scan()])
+        return ["Backups remain."]
+
+
 class ClosesForAll(StoreWrapper):
     """Ends what another client uses, too."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from threading import Event
@@ -24,7 +26,7 @@ from statekeep.errors import (
 )
 from statekeep.store import Blob, StoreWrapper, Version
 from statekeep.store.keys import ATTACHMENTS, CACHE, SEGMENTS, STAMP
-from statekeep.transport import copy, export_documents, import_documents
+from statekeep.transport import copy, export_documents, import_documents, importing
 from statekeep.transport.lines import encode_document, encode_end, header
 from statekeep_backends.memory import MemoryStore
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from statekeep.journals import Draft
     from statekeep.store import Expect
+    from statekeep.transport import CopyReport
 
 
 def fill(store: StateStore, *, journals: int = 3, sessions: int = 5) -> None:
@@ -268,6 +271,62 @@ class TestAnExport:
         assert contents(filled) == before
         assert diagnose(filled).healthy
 
+    @pytest.mark.parametrize("target_is", ["as it was", "newer", "older"])
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_mends_damaged_parts_when_asked(
+        self, filled: StateStore, target_is: str, workers: int
+    ) -> None:
+        file, target = BytesIO(), MemoryStore()
+        if target_is == "older":
+            copy(filled, target)
+            Journals(filled, "support").open("ada", "0").append([{"turn": 3}])
+        export_documents(filled, file)
+        copy(filled, target)
+        if target_is == "newer":
+            Journals(target, "support").open("ada", "0").append([{"turn": 3}])
+        sound = contents(target)
+        parts = [key for key in sound if key.startswith((SEGMENTS, ATTACHMENTS))]
+        assert {key.split("/")[1] for key in parts} == {"segments", "attachments"}
+        for key in parts:
+            target.put(key, sound[key][:-1])
+        damaged = contents(target)
+
+        def imported(*, overwrite: bool = False, dry_run: bool = False) -> CopyReport:
+            file.seek(0)
+            return import_documents(
+                file, target, workers=workers, overwrite=overwrite, dry_run=dry_run
+            )
+
+        left = imported()
+        assert {each.key for each in left.remarks} >= {*parts}
+        assert contents(target) == damaged
+        would = imported(overwrite=True, dry_run=True)
+        assert contents(target) == damaged
+        did = imported(overwrite=True)
+        assert did.overwritten == len(parts) + (target_is == "older")
+        assert (would.copied, would.overwritten) == (did.copied, did.overwritten)
+        assert (did.newer, did.differing, did.failed) == (target_is == "newer", 0, 0)
+        assert diagnose(target).healthy
+        assert {key: contents(target)[key] for key in parts} == {key: sound[key] for key in parts}
+
+    def test_keeps_no_more_in_memory_than_it_may(
+        self, filled: StateStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(importing, "_HELD", 80_000)  # one segment
+        file, target = BytesIO(), MemoryStore()
+        export_documents(filled, file)
+        copy(filled, target)
+        segments = [entry.key for entry in target.scan(SEGMENTS)]
+        for key in segments:
+            target.put(key, b"damaged")
+        for _ in segments:
+            file.seek(0)
+            report = import_documents(file, target, overwrite=True)
+            assert report.copied + report.equal + report.differing + report.failed == len(
+                contents(filled)
+            )
+        assert_same(filled, target)
+
     def test_that_lacks_a_part_brings_no_half_journal(self, filled: StateStore) -> None:
         file = BytesIO()
         export_documents(filled, file)
@@ -437,10 +496,11 @@ def test_what_a_sweep_takes_of_an_import_is_told_and_comes_again(filled: StateSt
             return super().put(key, data, expect=expect)
 
     file, target = BytesIO(), MemoryStore()
-    export_documents(filled, file)
+    exported = export_documents(filled, file).copied
     file.seek(0)
     report = import_documents(file, Sweeping(target), workers=1)
     assert [each.key for each in report.remarks] == ["journals/support/ada/1.jsonl"]
+    assert (report.copied, report.failed) == (exported - 1, 1)
     assert report.remarks[0].line is not None
     assert "begin again" in report.remarks[0].reason
     file.seek(0)
@@ -569,3 +629,67 @@ def test_what_cannot_be_read_never_replaces_what_can(filled: StateStore) -> None
     report = copy(filled, target, overwrite=True)
     assert [(each.key, each.outcome) for each in report.remarks] == [("sessions/0.json", "newer")]
     assert "cannot" in report.remarks[0].reason
+
+
+class Unreliable(StoreWrapper):
+    """Loses, alters and refuses what it is given now and then, and changes it by itself."""
+
+    def __init__(self, store: StateStore, chance: random.Random) -> None:
+        super().__init__(store)
+        self._chance = chance
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        match self._chance.randrange(12):
+            case 0:
+                raise AccessDeniedError("refused", key=key, store=self, landed="no")
+            case 1:
+                super().put(key, b"of another")
+            case 2:
+                version = super().put(key, data, expect=expect)
+                super().put(key, data + b"\n")
+                return version
+            case 3:
+                for entry in [*self.inner.scan(SEGMENTS)][:1]:
+                    super().delete(entry.key)
+        return super().put(key, data, expect=expect)
+
+
+def test_an_import_counts_every_document_once(rounds: Callable[[int], int]) -> None:
+    source = MemoryStore()
+    fill(source, journals=2, sessions=2)
+    Sessions(source).delete("1", trash=True)
+    Sessions(source).delete("long1", trash=True)
+    file = BytesIO()
+    exported = export_documents(source, file, include=["trash"]).copied
+    met: Counter[str] = Counter()
+    for seed in range(rounds(60)):
+        chance = random.Random(seed)
+        target = MemoryStore()
+        file.seek(0)
+        if chance.random() < 0.7:
+            import_documents(file, target)
+        for entry in [*target.scan()]:
+            if chance.random() < 0.3:
+                target.delete(entry.key)
+            elif chance.random() < 0.3:
+                target.put(entry.key, chance.choice([b"damaged", b"{}", b""]))
+        file.seek(0)
+        report = import_documents(
+            file,
+            Unreliable(target, chance) if chance.random() < 0.8 else target,
+            overwrite=chance.random() < 0.5,
+            dry_run=chance.random() < 0.2,
+            workers=chance.choice([1, 4]),
+        )
+        became = {
+            "copied": report.copied,
+            "equal": report.equal,
+            "differing": report.differing,
+            "newer": report.newer,
+            "failed": report.failed,
+        }
+        assert sum(became.values()) == exported, (seed, became)
+        assert report.overwritten <= report.copied
+        assert len(report.remarks) == report.differing + report.newer + report.failed
+        met.update(became)
+    assert met["copied"]

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.rest
 PAGES = "a scan of many pages lists every document once whatever comes and goes"
 LARGE = "a large document comes back whole or is refused"
 WRONG_TYPES = "an argument of a wrong type is named"
+REMAINS = "what remains is said in sentences"
 TIMES = "the time of writing moves on when a document is rewritten"
 STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.CreatesOverWhatIsThere: {
@@ -86,6 +87,9 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.LosesWhatIsMissingFromMany: {"many are read at once"},
     mutants.SweepsDocumentsAway: {"sweeping leaves documents alone"},
     mutants.InitializesDocumentsAway: {"initializing leaves documents alone"},
+    mutants.SaysWhatRemainsInOneText: {REMAINS},
+    mutants.SaysNothingOfWhatRemains: {REMAINS},
+    mutants.DeletesToLeaveNothing: {REMAINS},
     mutants.ClosesForAll: {"closing one client leaves the other open"},
     mutants.DropsTheLastOfAPage: {PAGES},
     mutants.RepeatsTheFirstOfAPage: {PAGES},
@@ -185,7 +189,16 @@ def said(found: list[Outcome]) -> set[str]:
     return {each.promise.partition("[")[0] for each in wrong}
 
 
-CLAIMS = ("deletes of what was seen", "initialize", "query", "remote", "shared", "surveys", "sweep")
+CLAIMS = (
+    "deletes of what was seen",
+    "initialize",
+    "query",
+    "remains",
+    "remote",
+    "shared",
+    "surveys",
+    "sweep",
+)
 
 
 def test_a_sound_store_breaks_nothing() -> None:

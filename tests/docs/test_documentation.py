@@ -23,7 +23,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
 from statekeep import cli, errors, events
-from statekeep.cli.errors import EXIT_CODES
+from statekeep.cli.errors import EXIT_CODES, FAILED, INTERRUPTED, MEANINGS
 from statekeep.config import Settings, load_settings
 from statekeep.doctor.findings import FindingKind
 from statekeep.erasure import VictimKind
@@ -88,14 +88,17 @@ def _statekeep(*arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _ask_for_help(*arguments: str) -> None:
+def _ask_for_help(*arguments: str) -> str:
     # In this process, because a new one takes ten times as long, and help opens nothing.
+    said = BytesIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdout", TextIOWrapper(BytesIO()))
+        patch.setattr(sys, "stdout", TextIOWrapper(said))
         patch.setattr(sys, "argv", ["statekeep", *arguments, "--help"])
         with pytest.raises(SystemExit) as ended:
             cli.main()
+        shown = said.getvalue().decode()
     assert not ended.value.code, arguments
+    return shown
 
 
 def _read_toml(example: Example) -> None:
@@ -261,10 +264,14 @@ def test_every_filter_and_order_of_a_listing_is_described() -> None:
         assert f'`order="{order}"`' in described, order
 
 
-def test_every_exit_code_is_described() -> None:
-    described = (ROOT / "docs" / "cli.md").read_text()
-    for code in EXIT_CODES.values():
-        assert f"\n| {code} | " in described
+def test_every_exit_code_is_described_as_the_help_does() -> None:
+    table = (ROOT / "docs" / "cli.md").read_text().partition("| exit code | meaning |\n")[2]
+    described = re.findall(r"^\| (\d+) \| ([^,;|]+?)(?:[,;][^|]*)? \|$", table, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in described} == MEANINGS
+    assert {0, FAILED, INTERRUPTED, *EXIT_CODES.values()} == MEANINGS.keys()
+    words = " ".join(_ask_for_help().split())
+    for code, meaning in MEANINGS.items():
+        assert f"{code} {meaning}" in words
 
 
 def test_every_event_and_error_is_described() -> None:

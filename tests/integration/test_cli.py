@@ -7,8 +7,10 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ import pytest
 from support import GOLDEN, tree
 
 from statekeep import Documents, Journals, Session, Sessions, load_pruner, open_store
+from statekeep.cli.errors import INTERRUPTED
 from statekeep.store.keys import session_key
 
 if TYPE_CHECKING:
@@ -685,6 +688,52 @@ class TestListsAndShows:
         assert re.search(r"^bob +1 +\S+ KB *$", said, re.MULTILINE)
 
 
+class TestPruningAllThatIsConfigured:
+    def test_says_what_would_go_and_prunes_it(self, shell: Shell) -> None:
+        (shell.folder / "statekeep.toml").write_text(
+            """
+            [retention]
+            strategy = "max-sessions"
+            options = { max_sessions = 1 }
+            min_idle = "0"
+
+            [journal_retention.support]
+            strategy = "max-sessions"
+            options = { max_sessions = 2 }
+            min_idle = "0"
+            trash = "7d"
+
+            [journal_retention.absent]
+            strategy = "ttl"
+            """
+        )
+        assert "no such folder" in shell("prune", code=3).stderr
+        with open_store(shell.folder / "statekeep-data") as store:
+            for n, user in enumerate(("ada", "bob", "ada", "eve")):
+                Sessions(store).get_or_create(user, f"s{n}")
+                Journals(store, "support").open(user, f"{n}").append([n], user_id=user)
+        said = shell("prune", "--dry-run").stdout
+        assert [line for line in said.splitlines() if "would be pruned" in line] == [
+            line for line in said.splitlines() if re.match(r"[032] would be pruned", line)
+        ]
+        for word in ("(sessions)", "support", "absent", "JOURNALS", "SESSIONS", "bob"):
+            assert word in said
+        found = json.loads(shell("prune", "--dry-run", "--json").stdout)["collections"]
+        assert [each["collection"] for each in found] == [None, "absent", "support"]
+        assert [len(each["would_prune"]) for each in found] == [3, 0, 2]
+        # The command for sessions leaves journals alone.
+        assert "3 pruned" in shell("sessions", "prune").stdout
+        assert "2 pruned" in shell("prune").stdout
+        with open_store(shell.folder / "statekeep-data") as store:
+            assert len(Sessions(store).list()) == 1
+            assert len(Journals(store, "support").list()) == 2
+            assert len(Journals(store, "support").list_trash()) == 2
+
+    def test_needs_some_configuration(self, shell: Shell, store_url: str) -> None:
+        said = shell("prune", "--store", store_url, code=2).stderr
+        assert "no pruning is configured" in said
+
+
 class TestSearching:
     @pytest.fixture
     def url(self, shell: Shell) -> str:
@@ -1035,6 +1084,9 @@ class TestOutput:
         command = f"{sys.executable} -m statekeep.cli sessions list --store {store_url} >&-"
         ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (0, "")
+        command = f"{sys.executable} -m statekeep.cli export - --store {store_url} >&-"
+        ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (2, "error: the standard output is closed\n")
 
     def test_with_half_a_character_is_still_json(self, capsysbinary: Any) -> None:
         from statekeep.cli import output
@@ -1177,3 +1229,21 @@ class TestCopies:
         torn = shell("import", "-", "--store", "c", stdin=piped[:-50], code=1)
         assert re.search(r"failed +line 9 +it is cut off", torn.stdout)
         shell("export", "-", "--json", *from_it, code=2)
+
+
+def test_an_interrupt_ends_it_with_a_code_of_its_own(shell: Shell) -> None:
+    script = "import statekeep.cli; print('ready', flush=True); statekeep.cli.main()"
+    words = ["journals", "append", "notes", "ada"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *words],
+        cwd=shell.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (INTERRUPTED, b"")

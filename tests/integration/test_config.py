@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from statekeep import (
     open_sessions,
     open_store,
 )
-from statekeep.config import Settings, load_settings
+from statekeep.config import Settings, load_settings, prune_configured
 from statekeep.errors import PluginNotFoundError
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class TestSettings:
 TOML = r"/\S+/statekeep\.toml"
 PYPROJECT = r"/\S+/pyproject\.toml"
 VARIABLE = "environment variable STATEKEEP"
-ALL = "url, options, form, conflicts, retention, observers, async_workers"
+ALL = "url, options, form, conflicts, retention, journal_retention, observers, async_workers"
 
 
 class TestAMistake:
@@ -276,6 +277,47 @@ class TestAMistake:
         with pytest.raises(StateStoreError, match=VARIABLE + said) as caught:
             open_sessions()
         assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                'strategy = "ttl"\nevry = "5m"',
+                rf"{TOML}: journal_retention.support.evry: .* every\? \(known: strategy, options,",
+            ),
+            ('every = "5m"', rf"{TOML}: journal_retention.support.strategy: it is missing"),
+            ('strategy = "ttl"\nevery = 5', rf"{TOML}: journal_retention.support.every: a time"),
+            ('strategy = "tll"', rf"{TOML}: journal_retention.support.strategy: .* mean 'ttl'"),
+            (
+                'strategy = "ttl"\noptions = {ttl_hour = 5}',
+                rf"{TOML}: ttl_hour: .* did you mean ttl_hours",
+            ),
+        ],
+    )
+    def test_in_the_retention_of_a_collection(
+        self, empty_folder: Path, text: str, said: str
+    ) -> None:
+        (empty_folder / "statekeep.toml").write_text(f"[journal_retention.support]\n{text}\n")
+        with pytest.raises(StateStoreError, match=said):
+            prune_configured()
+
+    def test_in_the_name_of_a_collection(self, empty_folder: Path) -> None:
+        (empty_folder / "statekeep.toml").write_text(
+            '[journal_retention."No Such"]\nstrategy = "ttl"\n'
+        )
+        with pytest.raises(ConfigError, match=rf"{TOML}: journal_retention: .*'No Such'"):
+            load_settings()
+
+    def test_in_the_environment_of_a_collection(
+        self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        variable = "STATEKEEP_JOURNAL_RETENTION__SUPPORT__STRATEGY"
+        monkeypatch.setenv(variable, "tll")
+        with pytest.raises(PluginNotFoundError, match=f"{variable}: journal_retention.support"):
+            open_sessions(load_settings(journal_retention={"support": {"every": "1h"}}))
+        with pytest.raises(PluginNotFoundError, match=f"{variable}: .* did you mean 'ttl'"):
+            prune_configured()
+        assert list(empty_folder.iterdir()) == []
 
     @pytest.mark.usefixtures("empty_folder")
     def test_in_an_argument(self) -> None:
@@ -465,3 +507,34 @@ def test_a_secret_in_an_option_is_refused_and_not_shown(value: str) -> None:
             way()
         assert "hunter2" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+class TestRetentionOfCollections:
+    def test_comes_from_all_sources_each_value_from_the_first_that_has_it(
+        self, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (empty_folder / "statekeep.toml").write_text(
+            """
+            [journal_retention.support]
+            strategy = "ttl"
+            options = { ttl_hours = 5 }
+            trash = "7d"
+
+            [journal_retention.openai-agents]
+            strategy = "max-sessions"
+            options = { max_sessions = 5 }
+            """
+        )
+        monkeypatch.setenv("STATEKEEP_JOURNAL_RETENTION__SUPPORT__STRATEGY", "max-sessions")
+        monkeypatch.setenv("STATEKEEP_JOURNAL_RETENTION__SUPPORT__OPTIONS__MAX_SESSIONS", "3")
+        monkeypatch.setenv("STATEKEEP_JOURNAL_RETENTION__NOTES", '{"strategy": "ttl"}')
+        found = load_settings().journal_retention
+        assert found.keys() == {"support", "openai-agents", "notes"}
+        # Options belong to the strategy that they stand beside.
+        assert found["support"].strategy == "max-sessions"
+        assert found["support"].options == {"max_sessions": "3"}
+        assert found["support"].trash == timedelta(days=7)
+        assert found["openai-agents"].options == {"max_sessions": 5}
+        assert found["openai-agents"].trash is None
+        assert found["notes"].strategy == "ttl"
+        assert len(prune_configured("memory:", dry_run=True)) == 3

@@ -13,9 +13,9 @@ from web.client import Browser
 
 from statekeep import Journals, Session, Sessions, load_pruner
 from statekeep.config import load_settings
+from statekeep.search import statistics
 from statekeep_web import create_app
 from statekeep_web.pages import ROUTES
-from statekeep_web.pages import statistics as statistics_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,13 +189,13 @@ def test_the_list_does_not_wait_for_what_reads_everything(
     sessions: Sessions, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(sessions, "plan")
-    go_on, counted = Event(), statistics_page.statistics
+    go_on = Event()
 
     def count_slowly(*given: Any, **options: Any) -> Any:
         assert go_on.wait(60)
-        return counted(*given, **options)
+        return statistics(*given, **options)
 
-    monkeypatch.setattr(statistics_page, "statistics", count_slowly)
+    monkeypatch.setattr("statekeep_web.pages.statistics.statistics", count_slowly)
     with ThreadPoolExecutor(20) as threads:
         slow = [threads.submit(browser.get, "/statistics") for _ in range(20)]
         assert listed(browser.get("/")) == ["plan"]

@@ -14,7 +14,7 @@ from statekeep.journals.journal import Journal
 from statekeep.journals.journals import Journals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from statekeep.aio.threads import Pool
     from statekeep.journals.draft import Draft
@@ -109,6 +109,7 @@ class AsyncJournals(ClosingTwin[Journals]):
         conflicts: As for `Journals`.
         observers: As for `Journals`.
         retention: As for `Journals`.
+        journal_retention: As for `Journals`.
         workers: How many operations run at once; others wait for their turn.
 
     Raises:
@@ -137,11 +138,17 @@ class AsyncJournals(ClosingTwin[Journals]):
         conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
+        journal_retention: Mapping[str, Retention | None] | None = None,
         workers: int = 16,
     ) -> None:
         super().__init__(
             Journals(
-                store, collection, conflicts=conflicts, observers=observers, retention=retention
+                store,
+                collection,
+                conflicts=conflicts,
+                observers=observers,
+                retention=retention,
+                journal_retention=journal_retention,
             ),
             workers,
         )

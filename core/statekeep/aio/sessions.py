@@ -11,7 +11,7 @@ from statekeep.sessions.sessions import Sessions
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from statekeep.config.settings import Settings
     from statekeep.observe.events import Observer
@@ -43,6 +43,7 @@ class AsyncSessions(ClosingTwin[Sessions]):
         conflicts: As for `Sessions`.
         observers: As for `Sessions`.
         retention: As for `Sessions`.
+        journal_retention: As for `Sessions`.
         workers: How many operations run at once; others wait for their turn.
 
     Raises:
@@ -72,10 +73,16 @@ class AsyncSessions(ClosingTwin[Sessions]):
         conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
+        journal_retention: Mapping[str, Retention | None] | None = None,
         workers: int = 16,
     ) -> None:
         sync = Sessions(
-            store, form=form, conflicts=conflicts, observers=observers, retention=retention
+            store,
+            form=form,
+            conflicts=conflicts,
+            observers=observers,
+            retention=retention,
+            journal_retention=journal_retention,
         )
         super().__init__(sync, workers)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from statekeep.cli.errors import INTERRUPTED
+
 __all__ = ["main"]
 
 
@@ -16,7 +18,7 @@ def main() -> None:
     try:
         _run()
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _run() -> None:

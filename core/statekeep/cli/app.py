@@ -22,11 +22,12 @@ from statekeep.cli import (
     journals,
     output,
     plugins,
+    prune,
     search,
     sessions,
     trash,
 )
-from statekeep.cli.errors import exit_code
+from statekeep.cli.errors import FAILED, MEANINGS, WRONG_USAGE, exit_code
 from statekeep.cli.extending import Extensible
 from statekeep.cli.options import AsJson, Command, StoreUrl, Verbose
 from statekeep.errors import StateStoreError
@@ -36,12 +37,14 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="statekeep",
     cls=Extensible,
-    help="Keeps the state of AI agents: their sessions and the documents they work on.",
+    help=(
+        "Keep the state of AI agents: their sessions, their journals and the documents they work "
+        "on.\n\nFor example: statekeep demo"
+    ),
     epilog=(
         "The options above can stand before a command or after it. The store is the one of "
         "--store, else of STATEKEEP_URL, statekeep.toml or pyproject.toml, else ./statekeep-data. "
-        "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 conflict, "
-        "5 unavailable (retry later), 6 access denied, 7 corrupt data."
+        f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in MEANINGS.items())}."
     ),
     context_settings={"max_content_width": 120},
     no_args_is_help=True,
@@ -61,6 +64,7 @@ app.command("export", cls=Command)(export.export)
 app.command("import", cls=Command)(export.import_)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
+app.command("prune", cls=Command)(prune.prune)
 app.command("search", cls=Command)(search.search)
 app.command("stats", cls=Command)(search.stats)
 
@@ -78,7 +82,9 @@ def _options(
     verbose: Verbose = False,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -92,7 +98,7 @@ def run() -> None:
             argument.encode()
         except UnicodeEncodeError:
             output.note(f"error: argument {number} is not UTF-8: {argument}", "red")
-            sys.exit(2)
+            sys.exit(WRONG_USAGE)
     try:
         try:
             app()
@@ -107,7 +113,7 @@ def run() -> None:
         _discard_output()
         if not isinstance(error, BrokenPipeError):
             output.note(f"error: the output cannot be written: {error.strerror}", "red")
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def _discard_output() -> None:

@@ -20,11 +20,14 @@ __all__ = ["conformance"]
 
 
 def conformance(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A folder or a store's URL.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The place to test: a folder or a URL.")
+    ],
     in_place: Annotated[
         bool,
         typer.Option(
-            "--in-place", help="Work in the place itself, which must be empty, and not below it."
+            "--in-place",
+            help="Test in the place itself, which must be empty, not in a new one below it.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -33,6 +36,8 @@ def conformance(
 
     Works in a new place below the URL and removes that in the end. Exit code 0 if the store keeps
     all that it claims.
+
+    For example: statekeep conformance postgresql://localhost/agents
     """
     if missing := [name for name in ("hypothesis", "pytest") if find_spec(name) is None]:
         raise ConfigError(

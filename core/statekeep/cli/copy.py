@@ -27,33 +27,43 @@ class Included(StrEnum):
 
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace what differs in the target, but nothing newer."),
+    typer.Option(
+        "--overwrite",
+        help="Replace documents that differ in the target, unless they are newer there.",
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would be done.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")
+]
 
 Prefix = Annotated[
-    str, typer.Option("--prefix", metavar="PREFIX", help="Only keys below it, such as sessions.")
+    str,
+    typer.Option(
+        "--prefix", metavar="PREFIX", help="Only keys below this prefix, such as sessions."
+    ),
 ]
 Include = Annotated[
     list[Included] | None,
-    typer.Option("--include", metavar="WHAT", help="Also the trash, or the quarantine."),
+    typer.Option(
+        "--include", metavar="WHAT", help="Include the trash or the quarantine. Repeatable."
+    ),
 ]
 
 
 def copy(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder or a store's URL.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Another one.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The store to copy from: a folder or a URL.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The store to copy to.")],
     prefix: Prefix = "",
     overwrite: Overwrite = False,
     delete: Annotated[
         bool,
-        typer.Option(
-            "--delete", help="Delete in the target what the source has not, if none fail."
-        ),
+        typer.Option("--delete", help="Delete what only the target has, unless a document fails."),
     ] = False,
     include: Include = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, metavar="N", help="How many threads.")
+        int | None, typer.Option("--workers", min=1, metavar="N", help="Copy with N threads.")
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -61,6 +71,8 @@ def copy(
     """Copy everything from one store to another; nothing is overwritten or deleted unless asked.
 
     A copy that was interrupted goes on when it is begun again.
+
+    For example: statekeep copy ./statekeep-data s3://acme-agents/prod --dry-run
     """
     from statekeep.transport import copy as copy_store  # noqa: PLC0415 - not needed for the help
 

@@ -16,7 +16,10 @@ __all__ = ["demo"]
 
 
 def demo(store: StoreUrl = None) -> None:
-    """Keep the state of a short conversation, and say where everything lies."""
+    """Keep the state of a short conversation, and say where everything lies.
+
+    For example: statekeep demo --store ./try-it
+    """
     with open_sessions(settings_for(store)) as sessions:
         where = str(sessions.store)
         output.print_text(f"The store is {where}", "bold")

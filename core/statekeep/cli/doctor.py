@@ -29,19 +29,19 @@ def doctor(
         bool,
         typer.Option(
             "--repair",
-            help="Move what cannot be read into .statekeep/quarantine, and remove leftovers.",
+            help="Move what cannot be read to .statekeep/quarantine, and remove leftovers.",
         ),
     ] = False,
     documents: Annotated[
         bool,
-        typer.Option("--documents", help="Take documents that cannot be read for damage, too."),
+        typer.Option("--documents", help="Report documents that cannot be read as damage, too."),
     ] = False,
     vacuum: Annotated[
         bool,
         typer.Option(
             "--vacuum",
-            help="Afterwards give back the room that deletions left in a database. Nobody can "
-            "write to SQLite meanwhile.",
+            help="Return the space that deletions left in a database afterwards. Locks SQLite "
+            "against writes meanwhile.",
         ),
     ] = False,
     store: StoreUrl = None,
@@ -50,6 +50,8 @@ def doctor(
     """Read everything in a store and say what is wrong; change nothing, unless asked to.
 
     Ends with 7 if something is wrong, or still is after a repair.
+
+    For example: statekeep doctor --repair
     """
     if not logging.getLogger("statekeep").isEnabledFor(logging.DEBUG):
         logging.disable(logging.WARNING)  # what the store would warn of is in the report

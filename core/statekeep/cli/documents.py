@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = group("List and show documents.")
+app = group("List and show documents.\n\nFor example: statekeep documents list specs/v1")
 
 Kind = Annotated[
-    str | None, typer.Option(metavar="json|md", help="Needed where both exist under one name.")
+    str | None,
+    typer.Option(metavar="json|md", help="Which kind to show, if there are both under this name."),
 ]
 
 
 @app.command("list", cls=Command)
 def list_documents(
     category: Annotated[
-        str | None, typer.Argument(help="Only this category; '.' is the root.")
+        str | None,
+        typer.Argument(
+            metavar="CATEGORY", help="Only documents of this category; '.' is the root."
+        ),
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List documents."""
+    """List documents.
+
+    For example: statekeep documents list specs/v1
+    """
     with reading(store) as settings, open_store(settings) as opened:
         with output.waiting("listing the documents"):
             found = Documents(opened).list(category)
@@ -64,14 +71,22 @@ def list_documents(
 
 @app.command(cls=Command)
 def show(
-    category: Annotated[str, typer.Argument(help="The category; '.' is the root.")],
-    name: Annotated[str, typer.Argument(help="The name, without an ending.")],
+    category: Annotated[
+        str,
+        typer.Argument(metavar="CATEGORY", help="The category of the document; '.' is the root."),
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name of the document, without an ending.")
+    ],
     kind: Kind = None,
     repair_text: Repaired = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print one document."""
+    """Print one document.
+
+    For example: statekeep documents show specs/v1 parser --kind md
+    """
     if kind not in {None, "json", "md"}:
         raise typer.BadParameter("'json' or 'md'", param_hint="--kind")
     repair: RepairText = "replace" if repair_text else "refuse"

@@ -22,23 +22,25 @@ __all__ = ["erase"]
 
 
 def erase(
-    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="The id of the user.")],
     documents: Annotated[
         list[str] | None,
         typer.Option(
             "--documents",
             metavar="PATTERN",
-            help="These documents and blobs, too, such as 'users/ada/*'; quote the star.",
+            help="Erase documents and blobs with such keys, too, as 'users/ada/*'. Repeatable.",
         ),
     ] = None,
     everything: Annotated[
         bool,
         typer.Option(
             "--verify-everything",
-            help="Afterwards look for the id in documents, blobs, segments and attachments, too.",
+            help="Search documents, blobs, segments and attachments for the id afterwards.",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be erased, and erase nothing.")
+    ] = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:

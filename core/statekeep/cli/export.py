@@ -21,14 +21,14 @@ def export(
         str,
         typer.Argument(
             metavar="FILE",
-            help="Compressed if its name ends with .zst, as in state.jsonl.zst; '-' is the "
-            "standard output.",
+            help="The file to write; compressed if its name ends with .zst, as in state.jsonl.zst. "
+            "'-' is the standard output.",
         ),
     ],
     prefix: Prefix = "",
     include: Include = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+        bool, typer.Option("--overwrite", help="Replace the file if it exists.")
     ] = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -41,6 +41,8 @@ def export(
 
     if file == "-" and as_json:
         raise typer.BadParameter("--json and the export cannot both go to the standard output")
+    if file == "-" and output.is_discarded():
+        raise ConfigError("the standard output is closed")
     with open_store(existing(store)) as opened, output.bar("exporting") as progress:
         report = export_documents(
             opened,
@@ -61,7 +63,9 @@ def export(
 def import_(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="What 'export' wrote; '-' is the standard input."),
+        typer.Argument(
+            metavar="FILE", help="A file that 'export' wrote; '-' is the standard input."
+        ),
     ],
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -71,6 +75,8 @@ def import_(
     """Put into a store what was exported from one; nothing is overwritten unless asked.
 
     An import that was interrupted goes on when it is begun again. Damaged lines are reported.
+
+    For example: statekeep import state.jsonl.zst --dry-run
     """
     from statekeep.transport import import_documents  # noqa: PLC0415 - not needed for the help
 

@@ -14,6 +14,8 @@ def init(store: StoreUrl = None) -> None:
     """Make what a database needs before it is written: its tables, or the file of SQLite.
 
     The first write does so as well, if it has the right to. What is there stays as it is.
+
+    For example: statekeep init --store postgresql://localhost/agents
     """
     with open_store(settings_for(store)) as opened:
         if initialize(opened):

@@ -41,41 +41,57 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = group("List, show and delete journals, and append to them.")
+app = group(
+    "List, show and delete journals, and append to them.\n\n"
+    "For example: statekeep journals tail support ada thread-17"
+)
 
-Collection = Annotated[str, typer.Argument(metavar="COLLECTION", help="The journal's collection.")]
+Collection = Annotated[
+    str, typer.Argument(metavar="COLLECTION", help="The collection of the journal.")
+]
 Name = Annotated[
     list[str],
-    typer.Argument(metavar="NAME...", help="The journal's name, each part an argument."),
+    typer.Argument(metavar="NAME", help="The name of the journal; each part is an argument."),
 ]
 
 
 @app.command("list", cls=Command)
 def list_journals(
     collection: Annotated[
-        str | None, typer.Argument(help="Only this collection's; else those of all.")
+        str | None,
+        typer.Argument(
+            metavar="COLLECTION", help="Only journals of this collection. Default: of all."
+        ),
     ] = None,
     prefix: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PART]...", help="Only those whose names begin so."),
+        typer.Argument(metavar="PART", help="Only journals whose names begin with these parts."),
     ] = None,
     store: StoreUrl = None,
-    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
-    title: Annotated[str | None, typer.Option(help="Only those with this title.")] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only journals of this user.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Only journals with this title.")
+    ] = None,
     updated_before: Annotated[
         datetime | None,
         typer.Option(
-            parser=past, metavar="TIME", help="Only if updated before: 7d, yesterday, 2026-01-31."
+            parser=past,
+            metavar="TIME",
+            help="Only if updated before this time: 7d, yesterday, 2026-01-31.",
         ),
     ] = None,
     updated_after: Annotated[
         datetime | None,
-        typer.Option(parser=past, metavar="TIME", help="Only if updated after."),
+        typer.Option(parser=past, metavar="TIME", help="Only if updated after this time."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="At most so many.")
+        int | None, typer.Option(parser=count, metavar="N", help="Show at most N.")
     ] = None,
-    cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Continue where the last page ended.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List journals, the newest first; of one collection, or of all.
@@ -119,7 +135,10 @@ def list_journals(
 def show(
     collection: Collection, name: Name, store: StoreUrl = None, as_json: AsJson = False
 ) -> None:
-    """Print the items of a journal as JSON Lines; with --json one object that says all of it."""
+    """Print the items of a journal as JSON Lines; with --json one object, with the head as well.
+
+    For example: statekeep journals show support ada thread-17
+    """
     _show(collection, name, store, None, as_json=as_json)
 
 
@@ -128,12 +147,15 @@ def tail(
     collection: Collection,
     name: Name,
     last: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="So many; else 20.")
+        int | None, typer.Option(parser=count, metavar="N", help="Print the last N. Default: 20.")
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the last items of a journal as JSON Lines."""
+    """Print the last items of a journal as JSON Lines.
+
+    For example: statekeep journals tail support ada thread-17 --last 5
+    """
     _show(collection, name, store, 20 if last is None else last, as_json=as_json)
 
 
@@ -144,16 +166,26 @@ def append(
     items: Annotated[
         list[str] | None,
         typer.Option(
-            "--item", metavar="JSON", help="An item; without any, JSON Lines on standard input."
+            "--item",
+            metavar="JSON",
+            help="Append this item. Repeatable. Default: JSON Lines from standard input.",
         ),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(help="The user it belongs to; refused if it is another's.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The user to whom the journal belongs; refused if it belongs to another.",
+        ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Its title from now on.")] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Set the title of the journal.")
+    ] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="What was appended under this key is not appended again."),
+        typer.Option(
+            metavar="KEY", help="Append only once under this key, however often the command is run."
+        ),
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -183,7 +215,10 @@ def append(
 def delete(
     collection: Collection, name: Name, store: StoreUrl = None, as_json: AsJson = False
 ) -> None:
-    """Delete a journal."""
+    """Delete a journal.
+
+    For example: statekeep journals delete support ada thread-17
+    """
     with _opened(existing(store), collection) as journals:
         if not journals.open(*name).delete():
             raise _no_such(journals, name)
@@ -198,6 +233,7 @@ def _opened(settings: Settings, collection: str) -> Iterator[Journals]:
     from statekeep.journals import Journals  # noqa: PLC0415 - what only asks for help does without
 
     store, chosen = open_configured(settings)
+    chosen.pop("retention")  # of sessions
     with store, Journals(store, collection, **chosen) as journals:
         yield journals
 

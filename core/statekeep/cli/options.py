@@ -42,6 +42,7 @@ __all__ = [
     "reading",
     "refuse_missing",
     "settings_for",
+    "strategies",
     "upcoming",
 ]
 
@@ -69,15 +70,15 @@ StoreUrl = Annotated[
         "--store",
         metavar="URL",
         callback=_remember,
-        help="A folder or a store's URL; by default what is configured, else ./statekeep-data.",
+        help="The store: a folder or a URL. Default: the configured one, else ./statekeep-data.",
     ),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", callback=_remember, help="Print JSON, for machines.")
+    bool, typer.Option("--json", callback=_remember, help="Print the result as JSON.")
 ]
 Repaired = Annotated[
     bool,
-    typer.Option("--repair-text", help="Show U+FFFD for what was written with half a character."),
+    typer.Option("--repair-text", help="Show U+FFFD in place of characters that were cut in half."),
 ]
 Verbose = Annotated[
     bool,
@@ -86,7 +87,7 @@ Verbose = Annotated[
         "-v",
         callback=_be_verbose,
         expose_value=False,
-        help="Say on standard error what is done, and how long it takes.",
+        help="Log each operation and how long it takes to standard error.",
     ),
 ]
 
@@ -227,13 +228,24 @@ def _duration(text: str, unit: str) -> timedelta:
     return length
 
 
+def strategies(incomplete: str) -> list[str]:
+    """The names of installed strategies that begin so, for completion; none is loaded."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - only to complete
+
+    from statekeep.plugins.builtin import BUILTIN  # noqa: PLC0415
+
+    group = "statekeep.pruners"
+    names = {*BUILTIN[group], *(each.name for each in entry_points(group=group))}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 def settings_for(url: str | None) -> Settings:
     """The configuration, with another store if one was named."""
     # The configured options are those of the configured backend.
     settings = load_settings() if url is None else load_settings(url=url, options={})
-    if settings.retention is not None:
-        # A command does what it says, and does not prune besides.
-        settings.retention.every = None
+    # A command does what it says, and does not prune besides.
+    for each in filter(None, [settings.retention, *settings.journal_retention.values()]):
+        each.every = None
     return settings
 
 

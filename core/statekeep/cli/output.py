@@ -14,6 +14,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ __all__ = [
     "PATIENCE",
     "ago",
     "bar",
+    "is_discarded",
     "log_debug",
     "note",
     "prepare",
@@ -57,11 +59,20 @@ def prepare() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started this
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for all the process
+            setattr(sys, name, _Nowhere(Path(os.devnull).open("wb")))  # noqa: SIM115 - for all the process
         else:
             stream.reconfigure(errors="backslashreplace")
     # On the root, because backends and plugins have loggers of their own.
     logging.getLogger().addHandler(_LogHandler())
+
+
+class _Nowhere(TextIOWrapper):
+    """Takes the place of a stream that is closed."""
+
+
+def is_discarded() -> bool:
+    """Whether the standard output was closed by whoever started this."""
+    return isinstance(sys.stdout, _Nowhere)
 
 
 def log_debug() -> None:

@@ -16,7 +16,10 @@ __all__ = ["plugins"]
 
 
 def plugins(as_json: AsJson = False) -> None:
-    """List the installed backends, strategies, observers and commands, with their options."""
+    """List the installed backends, strategies, observers and commands, with their options.
+
+    For example: statekeep plugins --json
+    """
     found = installed_plugins().list()
     if as_json:
         output.print_json(views.plugins(found))

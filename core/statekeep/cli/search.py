@@ -27,39 +27,54 @@ __all__ = ["search", "stats"]
 _AROUND = 60
 """Characters that are shown around what was found in a long line."""
 
-User = Annotated[str | None, typer.Option(help="Only this user's.")]
+User = Annotated[str | None, typer.Option(metavar="ID", help="Only what belongs to this user.")]
 Collections = Annotated[
     list[str] | None,
-    typer.Option("--collection", metavar="NAME", help="Only journals of this one."),
+    typer.Option(
+        "--collection", metavar="NAME", help="Only journals of this collection. Repeatable."
+    ),
 ]
 Before = Annotated[
     datetime | None,
     typer.Option(
-        parser=past, metavar="TIME", help="Only if updated before: 7d, yesterday, 2026-01-31."
+        parser=past,
+        metavar="TIME",
+        help="Only if updated before this time: 7d, yesterday, 2026-01-31.",
     ),
 ]
 After = Annotated[
-    datetime | None, typer.Option(parser=past, metavar="TIME", help="Only if updated after.")
+    datetime | None,
+    typer.Option(parser=past, metavar="TIME", help="Only if updated after this time."),
 ]
 
 
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text to search for.")],
     regex: Annotated[
-        bool, typer.Option("--regex", "-e", help="TEXT is a regular expression, as Python has it.")
+        bool,
+        typer.Option(
+            "--regex", "-e", help="Treat TEXT as a regular expression, in the syntax of Python."
+        ),
     ] = False,
     ignore_case: Annotated[
-        bool, typer.Option("--ignore-case", "-i", help="Capital and small letters are the same.")
+        bool, typer.Option("--ignore-case", "-i", help="Ignore the case of letters.")
     ] = False,
     user: User = None,
     collections: Collections = None,
     updated_before: Before = None,
     updated_after: After = None,
     context: Annotated[
-        int, typer.Option("--context", "-C", min=0, help="Show so many messages around each.")
+        int,
+        typer.Option(
+            "--context",
+            "-C",
+            min=0,
+            metavar="N",
+            help="Show N messages before and after each match.",
+        ),
     ] = 0,
     limit: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="Stop after so many matches.")
+        int | None, typer.Option(parser=count, metavar="N", help="Stop after N matches.")
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -104,7 +119,7 @@ def stats(
     updated_before: Before = None,
     updated_after: After = None,
     biggest: Annotated[
-        int, typer.Option(min=0, help="Name so many of the biggest, and of the users.")
+        int, typer.Option(min=0, metavar="N", help="Show the N biggest, and N users.")
     ] = 10,
     store: StoreUrl = None,
     as_json: AsJson = False,

@@ -29,8 +29,10 @@ from statekeep.cli.options import (
     reading,
     refuse_missing,
     settings_for,
+    strategies,
     upcoming,
 )
+from statekeep.cli.prune import print_prune
 from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.format.summary import JournalSummary, SessionSummary
@@ -42,7 +44,7 @@ from statekeep.timestamps import format_timestamp
 from statekeep.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from statekeep.config.settings import RetentionSettings
     from statekeep.format.session import AgentResponse, Session, UserMessage
@@ -53,7 +55,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = group("List, show, delete, pin and prune sessions.")
+app = group(
+    "List, show, delete, pin and prune sessions.\n\nFor example: statekeep sessions list --user ada"
+)
 
 
 class Sorting(StrEnum):
@@ -64,47 +68,65 @@ class Sorting(StrEnum):
     SIZE = "size"
 
 
-SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id.")]
+SessionId = Annotated[str, typer.Argument(metavar="ID", help="The id of the session.")]
 
 
 @app.command("list", cls=Command)
 def list_sessions(
     store: StoreUrl = None,
-    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
-    project: Annotated[str | None, typer.Option(help="Only this project's.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Only with this active seed.")] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only sessions of this user.")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only sessions of this project.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only sessions with this active seed.")
+    ] = None,
     phase: Annotated[
-        str | None, typer.Option(help="Only if this is the last phase that they reached.")
+        str | None,
+        typer.Option(metavar="PHASE", help="Only sessions whose last phase is this one."),
     ] = None,
     updated_before: Annotated[
         datetime | None,
         typer.Option(
-            parser=past, metavar="TIME", help="Only if updated before: 7d, yesterday, 2026-01-31."
+            parser=past,
+            metavar="TIME",
+            help="Only if updated before this time: 7d, yesterday, 2026-01-31.",
         ),
     ] = None,
     updated_after: Annotated[
         datetime | None,
-        typer.Option(parser=past, metavar="TIME", help="Only if updated after."),
+        typer.Option(parser=past, metavar="TIME", help="Only if updated after this time."),
     ] = None,
     larger_than: Annotated[
         int | None,
         typer.Option(
-            parser=bytes_of, metavar="SIZE", help="Only if larger: 10k, 1.5M. The largest first."
+            parser=bytes_of,
+            metavar="SIZE",
+            help="Only if larger than this: 10k, 1.5M. Sorts by size.",
         ),
     ] = None,
     sort: Annotated[
-        Sorting | None, typer.Option(help="What comes first: the last updated, if nothing is said.")
+        Sorting | None,
+        typer.Option(help="Sort by this, the latest or largest first. Default: updated."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="At most so many.")
+        int | None, typer.Option(parser=count, metavar="N", help="Show at most N.")
     ] = None,
-    cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Continue where the last page ended.")
+    ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="The journals of all collections among them.")
+        bool, typer.Option("--all", help="Include the journals of all collections.")
     ] = False,
     collections: Annotated[
         list[str] | None,
-        typer.Option("--collection", metavar="NAME", help="The journals of this one among them."),
+        typer.Option(
+            "--collection",
+            metavar="NAME",
+            help="Include the journals of this collection. Repeatable.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -166,7 +188,7 @@ def show(
     session_id: SessionId,
     last: Annotated[
         int | None,
-        typer.Option(parser=count, metavar="N", help="Only the last messages, so many."),
+        typer.Option(parser=count, metavar="N", help="Show only the last N messages."),
     ] = None,
     repair_text: Repaired = False,
     store: StoreUrl = None,
@@ -191,14 +213,20 @@ def show(
 
 @app.command(cls=Command)
 def delete(
-    session_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The sessions' ids.")],
+    session_ids: Annotated[
+        list[str], typer.Argument(metavar="ID", help="The ids of the sessions.")
+    ],
     store: StoreUrl = None,
     trash: Annotated[
-        bool, typer.Option("--trash", help="Into the trash; see 'sessions restore'.")
+        bool,
+        typer.Option("--trash", help="Move them to the trash; 'sessions restore' puts them back."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete sessions."""
+    """Delete sessions.
+
+    For example: statekeep sessions delete draft-1 draft-2 --trash
+    """
     deleted: list[str] = []
     errors: dict[str, StateStoreError] = {}
     with open_sessions(existing(store)) as sessions:
@@ -225,11 +253,17 @@ def restore(
     session_id: SessionId,
     copy: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="This copy; see 'trash list'. Else the newest state."),
+        typer.Option(
+            metavar="KEY",
+            help="Restore this copy, as 'trash list' shows it. Default: the newest state.",
+        ),
     ] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Put a session back that is in the trash."""
+    """Put a session back that is in the trash.
+
+    For example: statekeep sessions restore draft-1
+    """
     with open_sessions(existing(store)) as sessions:
         session = sessions.restore(session_id, copy=copy)
     output.print_text(f"restored {session.id}")
@@ -243,12 +277,15 @@ def pin(
         typer.Option(
             parser=upcoming,
             metavar="TIME",
-            help="Until when: 7d, tomorrow, 2026-01-31; without it, for ever.",
+            help="End the protection then: 7d, tomorrow, 2026-01-31. Default: never.",
         ),
     ] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Protect a session from pruning."""
+    """Protect a session from pruning.
+
+    For example: statekeep sessions pin weekly --until 30d
+    """
     with open_sessions(existing(store)) as sessions:
         sessions.pin(session_id, until)
     end = "for ever" if until is None else f"until {format_timestamp(until)}"
@@ -257,10 +294,15 @@ def pin(
 
 @app.command(cls=Command)
 def convert(
-    session_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The sessions' ids.")],
+    session_ids: Annotated[
+        list[str], typer.Argument(metavar="ID", help="The ids of the sessions.")
+    ],
     form: Annotated[
         Form,
-        typer.Option(help="'journal': a turn costs the turn; 'document': any program reads it."),
+        typer.Option(
+            help="How to store them: 'journal' makes it cheap to save a turn, 'document' can be "
+            "read by any program."
+        ),
     ],
     store: StoreUrl = None,
 ) -> None:
@@ -285,7 +327,10 @@ def convert(
 
 @app.command(cls=Command)
 def unpin(session_id: SessionId, store: StoreUrl = None) -> None:
-    """End the protection of a session."""
+    """End the protection of a session.
+
+    For example: statekeep sessions unpin weekly
+    """
     with open_sessions(existing(store)) as sessions:
         sessions.unpin(session_id)
     output.print_text(f"unpinned {session_id}")
@@ -296,22 +341,28 @@ def prune(
     store: StoreUrl = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="Which strategy (see 'statekeep plugins'); else the configured one."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=strategies,
+            help="The strategy; 'plugins' lists them. Default: the configured one.",
+        ),
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the strategy."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Set an option of the strategy. Repeatable."
+        ),
     ] = None,
     protect: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Never this session.")
+        list[str] | None, typer.Option(metavar="ID", help="Never prune this session. Repeatable.")
     ] = None,
     min_idle: Annotated[
         timedelta | None,
         typer.Option(
             parser=hours,
             metavar="TIME",
-            help="Only sessions unchanged for so long: 30m, 2h; a bare number is hours. Else a "
-            "minute.",
+            help="Spare sessions changed within this time: 30m, 2h; a bare number is hours. "
+            "Default: a minute.",
         ),
     ] = None,
     trash: Annotated[
@@ -319,10 +370,12 @@ def prune(
         typer.Option(
             parser=days,
             metavar="TIME",
-            help="Keep them in the trash for so long: 12h, 7d; a bare number is days.",
+            help="Keep pruned sessions in the trash this long: 12h, 7d; a bare number is days.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be pruned, and prune nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete the sessions that a strategy chooses.
@@ -354,7 +407,7 @@ def prune(
     if as_json:
         output.print_json(result)
     else:
-        _print_prune(result)
+        print_prune(result, "SESSIONS")
     if unsure:
         raise typer.Exit(1)
 
@@ -413,40 +466,6 @@ def _prune(sessions: Sessions, plan: PrunePlan, trash: timedelta | None) -> Prun
                 "yellow",
             )
             raise
-
-
-def _print_prune(result: dict[str, Any]) -> None:
-    rows = [
-        [what.replace("_", " "), each["id"], each.get("reason") or each.get("error", "")]
-        for what in ("would_prune", "pruned", "skipped", "unknown", "failed", "protected")
-        for each in result.get(what, ())
-    ]
-    if rows:
-        output.print_table(["WHAT", "ID", "WHY"], rows)
-    if "pruned" in result:
-        done = f"{len(result['pruned'])} pruned"
-    else:
-        victims = result["would_prune"]
-        done = f"{len(victims)} would be pruned"
-        if victims:
-            done += f" ({output.size(sum(each['size'] for each in victims))})"
-        _print_users(victims)
-    output.print_text(f"{done}, {result['kept'] + len(result['protected'])} kept")
-    if result.get("purged"):
-        output.print_text(f"{result['purged']} deleted for good from the trash")
-    if result.get("swept"):
-        output.print_text(f"{result['swept']} leftovers of killed writers removed")
-
-
-def _print_users(victims: Sequence[dict[str, Any]]) -> None:
-    """Whose they are, if they are more than one's."""
-    users: dict[str, list[int]] = {}
-    for each in victims:
-        users.setdefault(each["user_id"] or "", []).append(each["size"])
-    if len(users) > 1:
-        most = sorted(users.items(), key=lambda each: sum(each[1]), reverse=True)
-        rows = [[user, str(len(sizes)), output.size(sum(sizes))] for user, sizes in most]
-        output.print_table(["USER", "SESSIONS", "SIZE"], rows)
 
 
 def _strategy(

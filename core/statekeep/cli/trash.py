@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = group("List and empty the trash of pruned sessions and journals.")
+app = group(
+    "List and empty the trash of pruned sessions and journals.\n\n"
+    "For example: statekeep trash list --user ada"
+)
 
 Collection = Annotated[
     str | None,
     typer.Option(
-        "--collection", metavar="NAME", help="The journals of this collection, not the sessions."
+        "--collection", metavar="NAME", help="Journals of this collection, in place of sessions."
     ),
 ]
 
@@ -53,7 +56,10 @@ def list_trash(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what is in the trash, the newest first; 'sessions restore ID' puts it back."""
+    """List what is in the trash, the newest first; 'sessions restore ID' puts it back.
+
+    For example: statekeep trash list --collection support
+    """
     with reading(store) as settings, _opened(settings, collection) as owner:
         trash = owner.list_trash(user_id=user)
         where = str(owner.store)
@@ -86,7 +92,7 @@ def empty(
         typer.Option(
             parser=days,
             metavar="TIME",
-            help="Only what has been there for so long: 12h, 7d; a bare number is days.",
+            help="Only what has been there this long: 12h, 7d; a bare number is days.",
         ),
     ],
     user: User = None,

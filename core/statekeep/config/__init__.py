@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from statekeep.config.opening import load_pruner, load_settings, open_sessions, open_store
 
 if TYPE_CHECKING:
+    from statekeep.config.pruning import PrunedCollection, prune_configured
     from statekeep.config.settings import RetentionSettings, Settings
 
 __all__ = [
+    "PrunedCollection",
     "RetentionSettings",
     "Settings",
     "load_pruner",
     "load_settings",
     "open_sessions",
     "open_store",
+    "prune_configured",
 ]
 
 
@@ -26,4 +29,8 @@ def __getattr__(name: str) -> object:
         from statekeep.config import settings  # noqa: PLC0415
 
         return getattr(settings, name)
+    if name in {"PrunedCollection", "prune_configured"}:
+        from statekeep.config import pruning  # noqa: PLC0415 - with journals, seldom needed
+
+        return getattr(pruning, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

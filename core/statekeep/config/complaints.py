@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -135,11 +135,14 @@ def _is_number(value: object) -> bool:
 def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel] | None:
     """The model of the table at a place, if there is one."""
     found: type[BaseModel] | None = model
+    is_named = False
     for step in place:
-        if isinstance(step, int):
+        if isinstance(step, int) or is_named:  # in a list, or a table of tables
+            is_named = False
             continue
         field = found.model_fields.get(step) if found else None
         found = None if field is None else _model_in(field.annotation)
+        is_named = found is not None and field is not None and get_origin(field.annotation) is dict
     return found
 
 

@@ -39,6 +39,7 @@ _USER_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
 _FALLBACK = "fsspec"  # opens the schemes that no backend is named after
 
 __all__ = [
+    "configured_journal_retention",
     "configured_strategy",
     "find_backend",
     "installed_plugins",
@@ -241,7 +242,7 @@ def open_sessions(config: str | os.PathLike[str] | Settings | None = None) -> Se
 
 
 def open_configured(settings: Settings) -> tuple[StateStore, dict[str, Any]]:
-    """The store that a deployment configured, and what else `Sessions` and `Journals` take."""
+    """The store that a deployment configured, and what else `Sessions` takes."""
     names = settings.observers
 
     def origin(_: Place) -> str | None:
@@ -250,40 +251,59 @@ def open_configured(settings: Settings) -> tuple[StateStore, dict[str, Any]]:
 
     with _naming(origin, PluginError):
         observers = [installed_plugins().observer(name) for name in names]
-    retention = _background_retention(settings.retention)
+    retention = settings.retention and _background_retention(settings.retention, None)
+    of_journals = configured_journal_retention(settings)
     store = _open_configured_store(settings, {})
     _logger.debug("opened %s", store)
-    chosen = {"conflicts": settings.conflicts, "observers": observers, "retention": retention}
+    chosen = {
+        "conflicts": settings.conflicts,
+        "observers": observers,
+        "retention": retention,
+        "journal_retention": of_journals,
+    }
     return store, chosen
 
 
-def _background_retention(settings: RetentionSettings | None) -> Retention | None:
-    if settings is None or settings.every is None:
+def configured_journal_retention(settings: Settings) -> dict[str, Retention | None]:
+    """What a deployment configured as `journal_retention` of `Sessions` and `Journals`."""
+    return {
+        name: _background_retention(each, name) for name, each in settings.journal_retention.items()
+    }
+
+
+def _background_retention(settings: RetentionSettings, collection: str | None) -> Retention | None:
+    if settings.every is None:
         return None
-    retention = Retention(configured_strategy(settings), every=settings.every, trash=settings.trash)
+    strategy = configured_strategy(settings, collection=collection)
+    retention = Retention(strategy, every=settings.every, trash=settings.trash)
     if settings.min_idle is None:
         return retention
     return replace(retention, min_idle=settings.min_idle)
 
 
 def configured_strategy(
-    settings: RetentionSettings, options: Mapping[str, Any] | None = None
+    settings: RetentionSettings,
+    options: Mapping[str, Any] | None = None,
+    *,
+    collection: str | None = None,
 ) -> PruningStrategy:
     """The strategy that a deployment configured.
 
     Args:
         settings: How it prunes.
         options: Other options of the strategy, which go before those configured.
+        collection: Whose journals it prunes; None for sessions.
     """
     given = options or {}
+    at: Place = ("retention",) if collection is None else ("journal_retention", collection)
 
     def origin(place: Place) -> str | None:
         if not place:
-            return _origin_of(("retention", "strategy"), settings.strategy)
+            return _origin_of((*at, "strategy"), settings.strategy)
         name = str(place[0])
         if name in given or name not in settings.options:
             return None
-        return _find_origin(("retention", "options", name), settings.options[name])
+        return _find_origin((*at, "options", name), settings.options[name])
 
     with _naming(origin, PluginError):
         return _load_pruner(settings.strategy, {**settings.options, **given}, origin)

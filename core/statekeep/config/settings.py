@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from statekeep.config.times import parse_duration
 from statekeep.errors import ConfigError
+from statekeep.store.keys import journal_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,11 +68,12 @@ class RetentionSettings(BaseModel):
     """If set, saves prune in the background, at most once in this time in all processes."""
 
     trash: Duration | None = None
-    """How long pruned sessions stay in the trash; by default they are deleted at once."""
+    """How long what was pruned stays in the trash; by default it is deleted at once."""
 
     min_idle: Duration | None = None
-    """Sessions changed within this time are not pruned; by default those of the last hour in the
-    background, of the last minute by ``statekeep sessions prune``, and none by a program."""
+    """What changed within this time is not pruned; by default that of the last hour in the
+    background, of the last minute by ``statekeep prune`` and ``statekeep sessions prune``, and
+    nothing by a program."""
 
 
 class Settings(BaseSettings):
@@ -110,11 +112,24 @@ class Settings(BaseSettings):
     """How sessions are pruned: in the background if it has ``every``, else when a program or
     ``statekeep sessions prune`` asks for it."""
 
+    journal_retention: dict[str, RetentionSettings] = Field(default_factory=dict)
+    """How the journals of collections are pruned, by the name of the collection; what is not said
+    here of one is not taken from ``retention``."""
+
     observers: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Names of the observers that are told of events; in the environment, with commas."""
 
     async_workers: PositiveInt = 16
     """How many operations of `AsyncSessions` run at once."""
+
+    @field_validator("journal_retention")
+    @classmethod
+    def _check_collections(
+        cls, value: dict[str, RetentionSettings]
+    ) -> dict[str, RetentionSettings]:
+        for name in value:
+            journal_prefix(name)
+        return value
 
     @field_validator("observers", mode="before")
     @classmethod
@@ -193,10 +208,17 @@ def _without_foreign_options(values: dict[str, Any], chosen: dict[str, Any]) -> 
     """Drop the options of what a source of more weight has chosen otherwise."""
     if "url" in chosen:
         values.pop("options", None)
-    retention = values.get("retention")
-    if isinstance(retention, dict) and "strategy" in (chosen.get("retention") or {}):
-        retention.pop("options", None)
+    _drop_options(values.get("retention"), chosen.get("retention"))
+    of_journals = values.get("journal_retention")
+    if isinstance(of_journals, dict):
+        for name, retention in of_journals.items():
+            _drop_options(retention, (chosen.get("journal_retention") or {}).get(name))
     return values
+
+
+def _drop_options(retention: object, chosen: object) -> None:
+    if isinstance(retention, dict) and isinstance(chosen, dict) and "strategy" in chosen:
+        retention.pop("options", None)
 
 
 _NOTHING = object()

@@ -42,6 +42,7 @@ from statekeep.store.keys import (
     QUARANTINE,
     RESERVED,
     STAMP,
+    STAMPS,
     TRASH,
     WRITTEN_BY,
     blob_name,
@@ -126,7 +127,9 @@ def _diagnose(
     keys = [*sizes]
     examined = [key for key in keys if parse_document_key(key) or key.split("/")[0] in WRITTEN_BY]
     own = [
-        key for key in keys if key in {STAMP, CANDIDATES} or _is_index(key) or _is_below(key, TRASH)
+        key
+        for key in keys
+        if _is_stamp(key) or key == CANDIDATES or _is_index(key) or _is_below(key, TRASH)
     ]
     findings = [*collisions(examined)]
     # A session that cannot be read is nobody's proof, if most of what lies there is another's.
@@ -190,7 +193,7 @@ def _examine(key: str, blob: Blob, *, documents: bool) -> tuple[list[Finding], S
 
 def _examine_document(key: str, blob: Blob, *, documents: bool) -> Iterator[Finding]:
     finding = None
-    if key == STAMP:
+    if _is_stamp(key):
         finding = _examine_stamp(key, blob)
     elif key == CANDIDATES:
         decode = decode_candidates
@@ -208,6 +211,10 @@ def _examine_document(key: str, blob: Blob, *, documents: bool) -> Iterator[Find
             finding = replace(finding, action=None, harmless=True)
     if finding:
         yield finding
+
+
+def _is_stamp(key: str) -> bool:
+    return key == STAMP or _is_below(key, STAMPS)
 
 
 def _is_index(key: str) -> bool:

@@ -26,7 +26,7 @@ from statekeep.journals.writing import HeadWriter
 from statekeep.observe.emitter import Emitter
 from statekeep.observe.events import JournalDeleted, JournalRestored
 from statekeep.retention.background import BackgroundPruner
-from statekeep.retention.pruner import Pruner
+from statekeep.retention.pruner import Pruner, purging
 from statekeep.retention.sweeping import sweep_unnamed
 from statekeep.retention.trash import list_trash, restore
 from statekeep.retention.types import PrunePlan, PruneRequest
@@ -37,7 +37,7 @@ from statekeep.store.transfer import ConflictPolicy, Transfer, refuse_unconditio
 from statekeep.timestamps import to_utc, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from statekeep.observe.events import Observer
@@ -70,6 +70,7 @@ class Journals:
         conflicts: As for `Sessions`.
         observers: As for `Sessions`.
         retention: As for `Sessions`; every change may trigger pruning.
+        journal_retention: As for `Sessions`; of these, changes trigger that of the collection.
 
     Raises:
         UnsupportedError: Conflicts are to be detected on a store that cannot.
@@ -94,21 +95,29 @@ class Journals:
         conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
+        journal_retention: Mapping[str, Retention | None] | None = None,
     ) -> None:
         heads = journal_heads(collection)
+        apart = {**(journal_retention or {})}
+        own = apart.get(collection)
+        if retention is not None and (own is not None or retention.collections & apart.keys()):
+            raise ValueError(f"retention and journal_retention both prune {collection!r}")
         refuse_unconditional(store, conflicts)
         self._store = store
         self._collection = collection
         self._emitter = Emitter(store, observers, "Journals")
         self._transfer = Transfer(store, conflicts)
         self._heads = heads_of(store, heads, self._emitter)
-        self._pruner = Pruner([self._heads], self._transfer, self._emitter)
+        purges = purging(collection, apart)
+        self._pruner = Pruner([self._heads], self._transfer, self._emitter, purges)
         self._background: BackgroundPruner | None = None
-        if retention is not None:
-            others = retention.collections - {collection}
+        if (chosen := retention or own) is not None:
+            others = chosen.collections - {collection}
             indexes = [self._heads, *journal_indexes(store, others, self._emitter)]
-            pruner = Pruner(indexes, self._transfer, self._emitter)
-            self._background = BackgroundPruner(retention, self._transfer, pruner, self._emitter)
+            pruner = Pruner(indexes, self._transfer, self._emitter, purges)
+            self._background = BackgroundPruner(
+                chosen, self._transfer, pruner, self._emitter, collection if own else None
+            )
         self._shared = Shared(collection, self._transfer, self._emitter, self._saved)
 
     @checked

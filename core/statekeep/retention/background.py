@@ -31,13 +31,19 @@ class BackgroundPruner:
         transfer: Writes the stamp.
         pruner: Prunes.
         emitter: Tells observers.
+        collection: What is pruned by itself, whenever others are.
     """
 
     def __init__(
-        self, retention: Retention, transfer: Transfer, pruner: Pruner, emitter: Emitter
+        self,
+        retention: Retention,
+        transfer: Transfer,
+        pruner: Pruner,
+        emitter: Emitter,
+        collection: str | None = None,
     ) -> None:
         self._retention = retention
-        self._stamp = Stamp(transfer)
+        self._stamp = Stamp(transfer, collection)
         self._store = transfer.store
         self._pruner = pruner
         self._emitter = emitter

@@ -22,7 +22,7 @@ from statekeep.retention.types import PlannedVictim, PruneFailure, PrunePlan, Pr
 from statekeep.store.powers import Seen, SupportsDeleteSeen, power, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
     from datetime import datetime
     from typing import Protocol
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
             ...
 
 
-__all__ = ["Pruner"]
+__all__ = ["Pruner", "purging"]
 
 _logger = logging.getLogger(__name__)
 
@@ -59,14 +59,22 @@ class Pruner:
         indexes: Each knows the heads of a collection; a strategy is asked about one at a time.
         transfer: Deletes and moves them.
         emitter: Tells observers.
+        purges: Which copies in the trash a prune may delete for good.
     """
 
-    def __init__(self, indexes: Sequence[Index], transfer: Transfer, emitter: Emitter) -> None:
+    def __init__(
+        self,
+        indexes: Sequence[Index],
+        transfer: Transfer,
+        emitter: Emitter,
+        purges: Callable[[Copy], bool] = lambda _: True,
+    ) -> None:
         self._indexes = indexes
         self._transfer = transfer
         self._store = transfer.store
         self._emitter = emitter
         self._stamp = Stamp(transfer)
+        self._purges = purges
 
     def plan(self, request: PruneRequest, *, now: datetime) -> PrunePlan:
         """Say what a prune would delete."""
@@ -245,7 +253,7 @@ class Pruner:
     def _purge(self, trash: timedelta, present: datetime) -> int:
         # A day later than asked for: a copy may be all there is of a victim whose delete is still
         # on its way.
-        return empty_trash(self._store, older_than=trash + _DAY, now=present)
+        return empty_trash(self._store, older_than=trash + _DAY, now=present, wanted=self._purges)
 
     def _sweep(self, present: datetime | None, stop: Callable[[], bool]) -> int:
         return sweep_unnamed(self._transfer, present=present, stop=stop).deleted
@@ -266,6 +274,19 @@ class Pruner:
 
     def _conflict(self, key: str, why: str) -> ConflictError:
         return ConflictError(why, key=key, store=self._store, landed="no")
+
+
+def purging(collection: str | None, apart: Collection[str]) -> Callable[[Copy], bool]:
+    """Which copies in the trash those who prune a collection may delete for good.
+
+    Args:
+        collection: What they prune; None for the sessions.
+        apart: Collections that are pruned by themselves, each of which keeps its copies for as
+            long as it says.
+    """
+    if collection in apart:
+        return lambda copy: copy.collection == collection
+    return lambda copy: copy.collection not in apart
 
 
 def _do_all(

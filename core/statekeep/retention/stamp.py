@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from statekeep.errors import ConflictError, CorruptDataError
 from statekeep.format.json import decode_json, encode_json
-from statekeep.store.keys import STAMP
+from statekeep.store.keys import STAMP, STAMPS
 from statekeep.timestamps import format_timestamp, parse_timestamp, utc_now
 
 if TYPE_CHECKING:
@@ -31,18 +31,20 @@ class Stamp:
 
     Args:
         transfer: Writes it.
+        collection: Of this collection alone, if it is pruned by itself.
     """
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, transfer: Transfer, collection: str | None = None) -> None:
         self._transfer = transfer
         self._store = transfer.store
+        self._key = STAMP if collection is None else f"{STAMPS}/{collection}.json"
 
     def write(self) -> datetime:
         """Write the stamp, and give the present as the store has it.
 
         Where the store does not date what is written, that is the machine's.
         """
-        self._store.put(STAMP, _new_stamp())
+        self._store.put(self._key, _new_stamp())
         return self._date()
 
     def claim(self, every: timedelta) -> datetime | None:
@@ -53,20 +55,20 @@ class Stamp:
         Returns:
             The present as the store has it, or None if it is not this process's turn.
         """
-        blob = self._store.get(STAMP)
+        blob = self._store.get(self._key)
         if blob is not None and not _is_due(blob, every):
             return None
         try:
             if blob is None:
-                self._transfer.put_new(STAMP, _new_stamp())
+                self._transfer.put_new(self._key, _new_stamp())
             else:
-                self._transfer.put_seen(STAMP, _new_stamp(), blob.version)
+                self._transfer.put_seen(self._key, _new_stamp(), blob.version)
         except ConflictError:
             return None
         return self._date()
 
     def _date(self) -> datetime:
-        blob = self._store.get(STAMP)
+        blob = self._store.get(self._key)
         return (blob and blob.modified) or utc_now()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast, overload
 
@@ -23,7 +24,7 @@ from statekeep.observe.events import (
     SessionSaved,
 )
 from statekeep.retention.background import BackgroundPruner
-from statekeep.retention.pruner import Pruner
+from statekeep.retention.pruner import Pruner, purging
 from statekeep.retention.trash import Trashed, is_of_session, list_trash
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.sessions.repository import Added, Form, SessionRepository
@@ -35,11 +36,12 @@ from statekeep.timestamps import format_timestamp, to_utc, utc_now
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from statekeep.config.settings import Settings
     from statekeep.format.json import RepairText
+    from statekeep.retention.copies import Copy
     from statekeep.retention.types import PruneReport, PruningStrategy, Retention
     from statekeep.store.protocol import StateStore, Version
 
@@ -67,6 +69,10 @@ class Sessions:
         observers: Told of what happens, after the fact, in the thread in which it happens.
         retention: Lets saves trigger pruning in the background; without it nothing is ever pruned
             unasked. Then close the sessions, or use them as a context manager.
+        journal_retention: How the journals of collections are pruned, by collection, each by
+            itself; saves of sessions trigger that as well. None for a collection that is pruned
+            only when somebody asks for it. No other prune deletes what such a collection has in
+            the trash.
 
     Raises:
         UnsupportedError: Conflicts are to be detected on a store that cannot.
@@ -92,20 +98,30 @@ class Sessions:
         conflicts: ConflictPolicy = "detect",
         observers: Iterable[Observer] = (),
         retention: Retention | None = None,
+        journal_retention: Mapping[str, Retention | None] | None = None,
     ) -> None:
         refuse_unconditional(store, conflicts)
+        apart = {**(journal_retention or {})}
+        if retention is not None and (twice := sorted(retention.collections & apart.keys())):
+            raise ValueError(f"retention and journal_retention both prune {twice[0]!r}")
         self._store = store
         self._owns_store = False
         self._emitter = Emitter(store, observers, "Sessions")
         self._transfer = Transfer(store, conflicts)
         self._repository = SessionRepository(self._transfer, form)
         self._heads = heads_of(store, SESSION_HEADS, self._emitter)
-        self._pruner = Pruner([self._heads], self._transfer, self._emitter)
+        self._purges = purging(None, apart)
+        self._pruner = Pruner([self._heads], self._transfer, self._emitter, self._purges)
         self._background: BackgroundPruner | None = None
         if retention is not None:
             self._background = BackgroundPruner(
                 retention, self._transfer, self._pruner_of(retention), self._emitter
             )
+        self._of_journals = [
+            self._background_of(name, each, purging(name, apart))
+            for name, each in apart.items()
+            if each is not None
+        ]
 
     @classmethod
     def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
@@ -149,8 +165,11 @@ class Sessions:
             timeout: How long to wait for a prune that runs; then it ends after the session that
                 it is at.
         """
-        if self._background and not self._background.close(timeout):
-            _logger.warning("a prune of %s was cut short after %s", self._store, timeout)
+        deadline = time.monotonic() + timeout.total_seconds()
+        for each in filter(None, [self._background, *self._of_journals]):
+            left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
+            if not each.close(left):
+                _logger.warning("a prune of %s was cut short after %s", self._store, timeout)
         self._emitter.close()
         if self._owns_store:
             self._store.close()
@@ -807,7 +826,16 @@ class Sessions:
         from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
 
         journals = journal_indexes(self._store, retention.collections, self._emitter)
-        return Pruner([self._heads, *journals], self._transfer, self._emitter)
+        return Pruner([self._heads, *journals], self._transfer, self._emitter, self._purges)
+
+    def _background_of(
+        self, collection: str, retention: Retention, purges: Callable[[Copy], bool]
+    ) -> BackgroundPruner:
+        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
+
+        indexes = journal_indexes(self._store, {collection} | retention.collections, self._emitter)
+        pruner = Pruner(indexes, self._transfer, self._emitter, purges)
+        return BackgroundPruner(retention, self._transfer, pruner, self._emitter, collection)
 
     def _telling(self, work: Callable[[], T]) -> T:
         """Do some work, and tell observers of a conflict that it meets."""
@@ -821,6 +849,8 @@ class Sessions:
         self._emitter.emit(SessionSaved, session_id, user_id, version, created)
         if self._background:
             self._background.saved(session_id)
+        for each in self._of_journals:
+            each.saved(session_id)
 
     def _retry(self, error: ConflictError, retry: int) -> None:
         self._emitter.emit(ConflictRetried, error.key, retry)

@@ -31,6 +31,7 @@ __all__ = [
     "SEGMENTS",
     "SESSIONS",
     "STAMP",
+    "STAMPS",
     "TRASH",
     "WRITTEN_BY",
     "Kind",
@@ -79,6 +80,9 @@ CACHE = f"{RESERVED}/cache"
 
 STAMP = f"{RESERVED}/retention.json"
 """Says when the last background prune began."""
+
+STAMPS = f"{RESERVED}/retention"
+"""Where the same is said of collections that are pruned by themselves."""
 
 TRASH = f"{RESERVED}/trash"
 """Where pruned sessions wait."""

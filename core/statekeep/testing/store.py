@@ -28,6 +28,7 @@ from statekeep import (
 from statekeep.store import (
     Blob,
     SupportsInitialize,
+    SupportsRemains,
     SupportsSweep,
     delete_many,
     get_many,
@@ -453,6 +454,23 @@ class StateStoreContract(
         other.put(KEY, b"x")
         initialize(store)
         holds(other, b"x", KEY)
+
+    def test_what_remains_is_said_in_sentences(self, store: StateStore, other: StateStore) -> None:
+        able = power(store, SupportsRemains)
+        if able is None:
+            pytest.skip("not claimed: remains")
+        said = able.remains()
+        assert not isinstance(said, str), f"remains gives a text and not several: {said!r}"
+        for each in said:
+            assert isinstance(each, str), f"remains gives {each!r}, which is no sentence"
+            assert each.strip(), f"of what remains a sentence is empty: {said!r}"
+            assert each.isprintable(), f"of what remains a sentence is not one line: {each!r}"
+        other.put(KEY, b"x")
+        other.delete(KEY)
+        other.put(KEY, b"y")
+        again = able.remains()
+        assert [*again] == [*said], f"what remains is said in turns as {said!r} and {again!r}"
+        holds(other, b"y", KEY)
 
     # several clients, threads and processes
 

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from statekeep.transport.reading import Named
     from statekeep.transport.reports import Tally
 
-__all__ = ["Arrivals", "Source"]
+__all__ = ["PART_DIFFERS", "Arrivals", "Source"]
+
+PART_DIFFERS: Final = "the target has something else there, and parts of journals never change"
 
 _AGAIN: Final = 5
 """How often a head is read again that is written anew while it is copied."""
@@ -68,6 +70,18 @@ class Source(Protocol):
 
     def attachments(self, uid: str) -> Iterable[str]:
         """The keys of the attachments of a journal, if they are still to be copied."""
+        ...
+
+    def hold(self, key: str, blob: Blob) -> bool:
+        """Keep a segment that the target has otherwise, until a head says which is right.
+
+        Returns:
+            Whether it is kept; otherwise the target's stays.
+        """
+        ...
+
+    def release(self, key: str) -> None:
+        """Forget a segment that was kept, because it has been written."""
         ...
 
 
@@ -138,15 +152,13 @@ class Arrivals:
                 self.tally.leave(key, "differs", "the target has another document there")
                 return
             if is_swept(key):  # the journal in the target relies on what is there
-                why = "the target has something else there, and parts of journals never change"
-                self.tally.leave(key, "differs", why)
+                self._settle_part(key, blob, found)
                 return
             if reason := protects(key, blob, found):
+                self._mend(key, found)
                 self.tally.leave(key, "newer", reason)
                 return
-        if key.startswith(f"{ATTACHMENTS}/") and not is_attachment(
-            blob.data, key.rpartition("/")[2]
-        ):
+        if key.startswith(f"{ATTACHMENTS}/") and not _is_attached(key, blob.data):
             raise CorruptDataError("it is not what was attached", key=key)
         blob, relied = self._bring_parts(key, blob)
         if found is not None and found.data == blob.data:
@@ -155,6 +167,27 @@ class Arrivals:
         self._put(key, blob, found)
         if relied and not self.dry_run:
             self._bring_back(relied)
+        self.tally.wrote(len(blob.data), over=found is not None)
+
+    def _settle_part(self, key: str, blob: Blob, found: Blob) -> None:
+        """Replace a part in the target if it is damaged; parts of journals never change."""
+        if not key.startswith(f"{ATTACHMENTS}/"):
+            if self.source.hold(key, blob):  # the head that names it says which is right
+                return
+        elif not _is_attached(key, found.data) and _is_attached(key, blob.data):
+            self._put(key, blob, found)
+            self.tally.wrote(len(blob.data), over=True)
+            return
+        self.tally.leave(key, "differs", PART_DIFFERS)
+
+    def _mend(self, key: str, found: Blob) -> None:
+        """Replace the damaged segments of a head in the target, which stays itself."""
+        try:
+            named = named_by(key, found.data)
+        except (CorruptDataError, UnsupportedError):
+            return
+        if named is not None and self.source.parts_came_before:
+            self._bring_named(named, whole=False, only_held=True)
 
     def _bring_parts(self, key: str, blob: Blob) -> tuple[Blob, list[str]]:
         """Write what a head names.
@@ -172,7 +205,12 @@ class Arrivals:
                 return blob, []
             try:
                 # What was thrown away need not be whole.
-                return blob, self._bring_named(named, whole=not key.startswith(_COPIES))
+                return blob, self._bring_named(
+                    named,
+                    whole=not key.startswith(_COPIES),
+                    # In a dry run the others would be there by now.
+                    only_held=self.dry_run and self.source.parts_came_before,
+                )
             except _GoneError as error:
                 gone = error
                 now = self.source.get(key)
@@ -181,20 +219,24 @@ class Arrivals:
                 blob = now
         raise CorruptDataError(gone.message, key=key)
 
-    def _bring_named(self, named: Named, *, whole: bool) -> list[str]:
+    def _bring_named(self, named: Named, *, whole: bool, only_held: bool) -> list[str]:
         relied: list[str] = []
-        if self.dry_run and self.source.parts_came_before:
-            return relied  # they would be there by now
+        gone: _GoneError | None = None
         for at, segment in named.keys().items():
+            if only_held and self.source.get(at) is None:
+                continue
             try:
                 if not self._bring_part(at, partial(is_segment, segment=segment)):
                     relied.append(at)
-            except _GoneError:
-                if whole:
+            except _GoneError as error:
+                if whole and not self.source.parts_came_before:
                     raise
+                gone = error  # the others may still be mended
+        if gone is not None and whole:
+            raise gone
         if named.attached:
             for at in self.source.attachments(named.uid):
-                is_sound = partial(is_attachment, ref=at.rpartition("/")[2])
+                is_sound = partial(_is_attached, at)
                 try:
                     self._bring_part(at, is_sound, may_be_gone=True)
                     relied.append(at)
@@ -216,7 +258,10 @@ class Arrivals:
         if blob is None and may_be_gone:  # detached since it was listed
             return False
         if blob is None or not is_sound(blob.data):
-            what = "is not there" if blob is None else "is not what it wrote"
+            if blob is None:
+                what = "is not there" if there is None else "is damaged in the target"
+            else:
+                what = "is not what it wrote"
             raise _GoneError(f"a part that it names {what}: {key!r}")
         if there is not None and not self.overwrite:
             raise CorruptDataError(
@@ -224,6 +269,8 @@ class Arrivals:
                 "overwrite it, or let the doctor look at the target",
             )
         self._put(key, blob, there)
+        self.source.release(key)
+        self.tally.wrote(len(blob.data), over=there is not None)
         return True
 
     def _bring_back(self, relied: list[str]) -> None:
@@ -276,7 +323,6 @@ class Arrivals:
                         key=key,
                         store=store,
                     )
-        self.tally.wrote(len(blob.data), over=found is not None)
 
     def _write(self, key: str, blob: Blob, version: Version | None) -> None:
         describe = None
@@ -288,6 +334,10 @@ class Arrivals:
             self.transfer.put_new(key, blob.data, describe)
         else:
             self.transfer.put_seen(key, blob.data, version, describe)
+
+
+def _is_attached(key: str, data: bytes) -> bool:
+    return is_attachment(data, key.rpartition("/")[2])
 
 
 def _may_name(key: str, data: bytes) -> bool:

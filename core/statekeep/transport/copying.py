@@ -122,6 +122,12 @@ class _StoreSource(NamedTuple):
     def attachments(self, uid: str) -> Iterable[str]:
         return attachments_of(self.store, uid)
 
+    def hold(self, _key: str, _blob: Blob) -> bool:
+        return False
+
+    def release(self, _key: str) -> None:
+        pass
+
 
 def _digest(key: str) -> int:
     return int.from_bytes(blake3(key.encode()).digest(length=8))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
 
 from statekeep._arguments import checked
 from statekeep.errors import CorruptDataError
 from statekeep.store.transfer import Transfer, refuse_unconditional
-from statekeep.transport.arriving import Arrivals
+from statekeep.transport.arriving import PART_DIFFERS, Arrivals
 from statekeep.transport.files import name_of, reading
 from statekeep.transport.lines import Document, End, Header, decode_line
 from statekeep.transport.reports import Tally
@@ -28,6 +29,10 @@ __all__ = ["import_documents"]
 _MOST: Final = 64
 _BYTES: Final = 8 * 2**20
 """Documents that are in memory at a time; a larger one is there with few others."""
+
+_HELD: Final = 64 * 2**20
+"""Bytes of segments that wait for the head that names them. What a head names stands just before
+it; if that is more, and all of it is damaged in the target, the next import mends the rest."""
 
 _CUT: Final = "the end of the export is missing; the file was cut off"
 
@@ -53,7 +58,8 @@ def import_documents(
     Args:
         file: A path, or a binary file that is open; plain or in zstd.
         store: Where the documents go.
-        overwrite: As for `copy`.
+        overwrite: As for `copy`. A segment or an attachment that is damaged in the store is
+            replaced, too; one that is whole never is.
         dry_run: As for `copy`. That a journal lacks a part is then not seen.
         verify: As for `copy`.
         conflicts: As for `copy`.
@@ -87,8 +93,9 @@ def import_documents(
     tally = Tally()
     done = 0
     with running(workers, store) as run, reading(file) as lines:
+        held = _Held(tally)
         arrivals = Arrivals(
-            Transfer(store, conflicts), _NoSource(), tally, overwrite, dry_run, verify, run
+            Transfer(store, conflicts), held, tally, overwrite, dry_run, verify, run
         )
         for batch in _batches(_documents(lines, tally), tally):
             arrivals.settle(batch)
@@ -97,19 +104,58 @@ def import_documents(
                 tally.lines.pop(key, None)
             if progress:
                 progress(done)
+        held.finish()
     return tally.report(source=name_of(file), target=str(store), dry_run=dry_run)
 
 
-class _NoSource(NamedTuple):
-    """See `arriving.Source`: what journals name stands in the file before them."""
+class _Held:
+    """See `arriving.Source`: what journals name stands in the file before them.
 
-    parts_came_before: bool = True
+    So of that only what may replace something damaged is still to be had when the head comes.
 
-    def get(self, _key: str) -> Blob | None:
-        return None
+    Args:
+        tally: Is told of what replaces nothing.
+    """
+
+    parts_came_before = True
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._held: dict[str, tuple[Blob, int | None]] = {}
+        self._size = 0
+        self._lock = Lock()
+
+    def get(self, key: str) -> Blob | None:
+        held = self._held.get(key)
+        return held and held[0]
 
     def attachments(self, _uid: str) -> Iterable[str]:
         return ()
+
+    def hold(self, key: str, blob: Blob) -> bool:
+        with self._lock:
+            if key in self._held:
+                return False
+            self._held[key] = blob, self._tally.lines.get(key)
+            self._size += len(blob.data)
+            while self._size > _HELD and len(self._held) > 1:
+                self._drop(next(iter(self._held)))
+            return True
+
+    def release(self, key: str) -> None:
+        with self._lock:
+            if held := self._held.pop(key, None):
+                self._size -= len(held[0].data)
+
+    def finish(self) -> None:
+        """Report what no head has asked for."""
+        for key in [*self._held]:
+            self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        blob, line = self._held.pop(key)
+        self._size -= len(blob.data)
+        self._tally.leave(key, "differs", PART_DIFFERS, line=line)
 
 
 def _documents(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from statekeep.config import PrunedCollection
     from statekeep.doctor import Diagnosis, Finding, RepairReport
     from statekeep.documents import DocumentInfo
     from statekeep.erasure import ErasurePlan, ErasureReport, ErasureVictim, Mention
@@ -41,6 +42,7 @@ __all__ = [
     "match",
     "messages",
     "plugins",
+    "prune_configured",
     "prune_plan",
     "prune_report",
     "session",
@@ -164,6 +166,23 @@ def prune_report(plan: PrunePlan, report: PruneReport) -> dict[str, Any]:
         "swept": report.swept,
         "purged": report.purged,
         **_left_alone(plan),
+    }
+
+
+def prune_configured(values: Iterable[PrunedCollection]) -> dict[str, Any]:
+    """What became of all that is configured; of the sessions the collection is null."""
+    return {
+        "collections": [
+            {
+                "collection": each.collection,
+                **(
+                    prune_plan(each.plan)
+                    if each.report is None
+                    else prune_report(each.plan, each.report)
+                ),
+            }
+            for each in values
+        ]
     }
 
 
