@@ -36,12 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if "s3" in item.nodeid.rpartition("[")[2]:
-            # What takes a while to fill is filled once.
-            item.add_marker(pytest.mark.xdist_group("s3"))
     if not config.getoption("screenshots"):
         pictures = [item for item in items if item.path.name == "test_screenshots.py"]
         config.hook.pytest_deselected(items=pictures)
@@ -91,7 +86,11 @@ def axe(pytestconfig: pytest.Config) -> str:
     return script.read_text()
 
 
-@pytest.fixture(scope="session", params=["memory", "disk", "sqlite", "s3"])
+# What takes a while to fill is filled once.
+@pytest.fixture(
+    scope="session",
+    params=["memory", "disk", "sqlite", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))],
+)
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

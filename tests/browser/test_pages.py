@@ -126,8 +126,9 @@ def test_of_a_huge_message_only_the_beginning_is_shown(site: Served, open_page: 
     expect(page.get_by_role("article").last).to_contain_text("The end.")
     assert len(page.content()) < 1_000_000
     page.get_by_role("link", name=re.compile("Show all")).click()
+    page.wait_for_load_state()
     assert page.evaluate("document.contentType") == "text/plain"
-    assert page.evaluate("document.body.innerText.length") == len(words)
+    assert page.evaluate("document.body.textContent.length") == len(words)
     watched.nothing_happened()
 
 

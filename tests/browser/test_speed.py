@@ -31,7 +31,7 @@ _MESSAGES = 10_000
 _SOON = 1_000
 """Milliseconds in which a page is there, if the machine does nothing else."""
 
-_TRIES = 5
+_TRIES = 3
 _LARGEST = 1_000_000
 
 # From the click until the page can be used.
