@@ -310,15 +310,20 @@ def test_plugins_and_settings_are_shown_without_values_that_may_be_secret(
     assert "A program gave this store" in browser.get("/settings").page.text
     monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
     monkeypatch.setenv("STATEKEEP_RETENTION__OPTIONS__TTL_HOURS", "4711")
-    settings = load_settings(url="memory:")
+    tables = {"support": {"strategy": "max-sessions"}}
+    settings = load_settings(url="memory:", journal_retention=tables)
     app = create_app(settings)
     with Browser(app) as other:
         other.get(f"/?token={app.token}")
         text = other.get("/settings").page.text
         assert "ttl" in text
         assert "4711" not in text
-        assert "as configured: ttl" in other.get("/prune").page.text
-        assert "0 would be deleted" in other.get("/prune?strategy=*&plan=1").page.text
+        assert "as configured" in other.get("/prune").page.text
+        plan = "/prune?strategy=*&plan=1"
+        assert "0 would be deleted" in other.get(plan).page.text
+        assert "0 would be deleted" in other.get(f"{plan}&collection=support").page.text
+        unknown = other.get(f"{plan}&collection=other")
+        assert (unknown.status, "configured for other" in unknown.page.text) == (400, True)
     app.close()
 
 

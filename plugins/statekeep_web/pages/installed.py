@@ -65,4 +65,8 @@ def _settings(visit: Visit) -> list[tuple[str, str]] | None:
             ("retention.trash", str(retention.trash or "")),
             ("retention.min_idle", str(retention.min_idle or "")),
         ]
+    rows += [
+        (f"journal_retention.{name}.strategy", table.strategy)
+        for name, table in settings.journal_retention.items()
+    ]
     return rows

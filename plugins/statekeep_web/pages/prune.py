@@ -14,6 +14,7 @@ from statekeep_web.visits import BadRequest
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from statekeep.config.settings import RetentionSettings
     from statekeep.plugins.loader import PluginInfo
     from statekeep.retention import PrunePlan, PruningStrategy
     from statekeep_web.visits import Visit
@@ -36,7 +37,7 @@ def show_plan(visit: Visit) -> Response:
     options = _options(visit, chosen)
     shown: dict[str, Any] = {
         "strategies": strategies, "chosen": chosen, "options": options,
-        "configured": _configured_name(visit), "name": name, "most": _MOST,
+        "configured": _configured(visit), "name": name, "most": _MOST,
         "min_idle": visit.get("min_idle"), "collection": visit.get("collection"),
         "collections": journal_collections(visit.site.store), "plan": None, "error": None,
         "users": (),
@@ -53,9 +54,19 @@ def show_plan(visit: Visit) -> Response:
     return visit.render("prune.html", **shown)
 
 
-def _configured_name(visit: Visit) -> str | None:
+def _configured(visit: Visit) -> bool:
     settings = visit.site.settings
-    return settings.retention.strategy if settings and settings.retention else None
+    return settings is not None and bool(settings.retention or settings.journal_retention)
+
+
+def _table(visit: Visit) -> RetentionSettings | None:
+    """What is configured for the sessions, or for the journals of the collection."""
+    if (settings := visit.site.settings) is None:
+        return None
+    collection = visit.get("collection")
+    if collection is None:
+        return settings.retention
+    return settings.journal_retention.get(collection)
 
 
 def _options(visit: Visit, chosen: PluginInfo | None) -> list[dict[str, Any]]:
@@ -75,20 +86,20 @@ def _options(visit: Visit, chosen: PluginInfo | None) -> list[dict[str, Any]]:
 
 
 def _plan(visit: Visit, name: str, options: dict[str, str]) -> PrunePlan:
+    table, collection = _table(visit), visit.get("collection")
     idle = _MINUTE
-    settings = visit.site.settings
-    if settings and settings.retention and settings.retention.min_idle is not None:
-        idle = settings.retention.min_idle
+    if table is not None and table.min_idle is not None:
+        idle = table.min_idle
     if typed := visit.get("min_idle"):
         idle = parse_duration(typed)
     strategy: PruningStrategy
     if name == "*":
-        if settings is None or settings.retention is None:
-            raise BadRequest("No strategy is configured.")
-        strategy = configured_strategy(settings.retention)
+        if table is None:
+            raise BadRequest(f"No strategy is configured for {collection or 'sessions'}.")
+        strategy = configured_strategy(table, collection=collection)
     else:
         strategy = load_pruner(name, **options)
-    if collection := visit.get("collection"):
+    if collection is not None:
         return visit.site.journals(collection).plan_prune(strategy, min_idle=idle)
     return visit.site.sessions().plan_prune(strategy, min_idle=idle)
 
