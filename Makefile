@@ -107,7 +107,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)
 	touch $@ $(VENV)/.cli
 
 $(VENV)/.browser: pyproject.toml $(VENV)/.test
-	$(call install,$(VENV),--editable '.[browser,test]')
+	$(call install,$(VENV),--editable '.[browser]')
 	touch $@
 
 # A venv of its own, because nobody else needs what statekeep is compared with.

@@ -66,7 +66,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def axe(pytestconfig: pytest.Config) -> str:
     """The script of axe-core; fetched from npm once."""
-    folder: Path = pytestconfig.cache.mkdir(f"axe-core-{AXE}")  # type: ignore[union-attr]
+    folder: Path = pytestconfig.cache.mkdir(f"axe-core-{AXE}")
     script = folder / "package" / "axe.min.js"
     if not script.exists():
         if shutil.which("npm") is None:

@@ -61,7 +61,7 @@ def test_what_has_the_focus_is_seen_on_every_page(site: Served, open_page: OpenP
     unseen: dict[str, Any] = {}
     for name, address in places(site).items():
         page.goto(address)
-        for _ in range(60):
+        for _ in range(40):
             page.keyboard.press("Tab")
             if page.evaluate(_IS_BODY):
                 break

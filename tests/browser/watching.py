@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request
 
 
 @dataclass
@@ -55,13 +55,17 @@ def watch(context: BrowserContext, own: str) -> Watched:
         if parts.netloc != own and parts.scheme not in {"blob", "data"}:
             watched.outside.append(request.url)
 
+    def dialog(opened: Dialog) -> None:
+        watched.dialogs.append(opened.message)
+        opened.dismiss()
+
     def console(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             watched.said.append(message.text)
 
     context.on("request", request)
     context.on("console", console)
-    context.on("dialog", lambda dialog: (watched.dialogs.append(dialog.message), dialog.dismiss()))
+    context.on("dialog", dialog)
     context.on("weberror", lambda error: watched.errors.append(str(error.error)))
     return watched
 
