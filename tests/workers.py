@@ -12,9 +12,9 @@ from pathlib import Path
 from threading import Timer
 
 from statekeep import NotFoundError, Retention, Session, Sessions, load_pruner, open_store
+from statekeep.config import load_importer
 from statekeep.events import Event, PruneFinished, SessionDeleted
-from statekeep.transport import copy
-from statekeep_plugins.transcripts import import_transcript
+from statekeep.transport import copy, import_conversations
 
 
 def _greet(session: Session) -> None:
@@ -88,15 +88,16 @@ def copy_until_killed(source: str, target: str, after: int, delay: float) -> Non
         copy(opened, other, progress=watch)
 
 
-def import_until_killed(location: str, path: str, lines: int) -> None:
-    """Bring a transcript in, and die after so many lines; say how much memory it took at most."""
+def import_until_killed(location: str, path: str, importer: str, parts: int) -> None:
+    """Import conversations, and die after so many parts; say how much memory it took at most."""
 
     def watch(done: int) -> None:
-        if done >= lines:
+        if done >= parts:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with open_store(location) as store:
-        import_transcript(store, path, "claude-code", progress=watch)
+        report = import_conversations(store, path, load_importer(importer), progress=watch)
+    assert report.complete
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     Path(path).with_suffix(".peak").write_text(
         str(peak * (1 if sys.platform == "darwin" else 1024))

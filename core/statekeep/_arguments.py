@@ -84,6 +84,7 @@ _KINDS: Final = {
     "Callable": _Kind("a function", callable),
     "Iterable": _Kind("a collection", _is_collection),
     "Sequence": _Kind("a collection", _is_collection),
+    "os.PathLike": _Kind("a path", _is(os.PathLike)),
     "File": _Kind("a path or a binary file", _is_file),
     "frozenset": _Kind("a collection", _is_collection),
     "Mapping": _Kind("a dict", _is(Mapping)),
@@ -98,6 +99,9 @@ _KINDS: Final = {
     "ErasurePlan": _Kind("a plan", _is_named("ErasurePlan")),
     "Thoroughness": _Kind("text", _is(str), choices=("heads", "everything")),
     "PruningStrategy": _Kind("a strategy", _has("select"), "load_pruner({!r}) gives one"),
+    "Importer": _Kind(
+        "an importer", _has("find", "sources", "load"), "load_importer({!r}) gives one"
+    ),
     "Version": _Kind("a version", _is(str)),
     "Expect": _Kind("ANY, ABSENT or a version", _is_expectation),
     "ExpectSeen": _Kind("ANY or a version", _is_expectation),

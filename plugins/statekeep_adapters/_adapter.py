@@ -14,7 +14,6 @@ from statekeep import (
     ConflictError,
     Journals,
     open_store,
-    repair_text,
 )
 from statekeep.aio.loops import Turns
 from statekeep.aio.threads import Pool, run_to_the_end
@@ -22,6 +21,7 @@ from statekeep.config import load_settings
 from statekeep.config.opening import configured_journal_retention
 from statekeep.journals.items import read_object, storable
 from statekeep.observe.emitter import closed_error
+from statekeep_plugins.layouts.titles import title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,8 +54,6 @@ _AT_ONCE = 16
 
 _REMEMBERED = 65_536
 
-_TITLE = 80
-
 
 @contextmanager
 def framework(extra: str) -> Iterator[None]:
@@ -70,12 +68,6 @@ def framework(extra: str) -> Iterator[None]:
         raise ImportError(
             f"{error}; pip install 'statekeep[{extra}]' brings what is needed", name=error.name
         ) from error
-
-
-def title_of(text: str) -> str:
-    """A conversation's title, made of what was said first: one short line."""
-    words = " ".join(repair_text(text).split())
-    return words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…"
 
 
 def append_objects(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from statekeep.journals import SKIP
 from statekeep_adapters._adapter import (
@@ -20,8 +20,8 @@ from statekeep_adapters._adapter import (
     append_objects,
     framework,
     read_object,
-    title_of,
 )
+from statekeep_plugins.layouts.openai_agents import BEGINNING, COLLECTION, title_in
 
 with framework("openai-agents"):
     from agents.memory import SessionABC, SessionSettings
@@ -39,11 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["StatekeepSession"]
 
 T = TypeVar("T")
-
-COLLECTION: Final = "openai-agents"
-
-_BEGINNING: Final = 4
-"""Among how many items the first message of the user is looked for."""
 
 
 class StatekeepSession(Adapter, SessionABC):
@@ -154,10 +149,10 @@ class StatekeepSession(Adapter, SessionABC):
         def titled(draft: Draft) -> T:
             if not (create or draft.exists):
                 return cast("T", SKIP)
-            begins = draft.length < _BEGINNING
+            begins = draft.length < BEGINNING
             result = fn(draft)
-            if begins and "title" not in draft.metadata and (said := _said_first(draft)):
-                draft.metadata["title"] = title_of(said)
+            if begins and "title" not in draft.metadata and (title := _title(draft)):
+                draft.metadata["title"] = title
             return result
 
         def change(journal: Journal) -> T | None:
@@ -207,12 +202,5 @@ def _last(draft: Draft, n: int) -> list[Any]:
     return [read_object(item) for item in draft.last(n)]
 
 
-def _said_first(draft: Draft) -> str:
-    """The text of the first message of the user, if it is among the first items."""
-    for item in map(read_object, draft.items(0, _BEGINNING)):
-        if isinstance(item, dict) and item.get("role") == "user":
-            content = item.get("content")
-            parts = content if isinstance(content, list) else [{"text": content}]
-            texts = [part.get("text") for part in parts if isinstance(part, dict)]
-            return " ".join([text for text in texts if isinstance(text, str)])
-    return ""
+def _title(draft: Draft) -> str:
+    return title_in(map(read_object, draft.items(0, BEGINNING)))

@@ -29,8 +29,9 @@ from statekeep import ConflictError, Journals, NotFoundError, OwnershipError, op
 from statekeep.errors import ClosedError
 from statekeep.store import StoreWrapper
 from statekeep.testing.faults import FaultyStore
-from statekeep_adapters.langgraph import StatekeepSaver, StatekeepStore, saver, threads
-from statekeep_adapters.langgraph.threads import refs_of
+from statekeep_adapters.langgraph import StatekeepSaver, StatekeepStore, saver
+from statekeep_plugins.layouts.langgraph import threads, values
+from statekeep_plugins.layouts.langgraph.threads import refs_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -536,7 +537,7 @@ class TestPruning:
 @pytest.fixture
 def cramped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is large, and there is room for little, so that what is rare comes about."""
-    monkeypatch.setattr(saver, "_LARGE", 24)
+    monkeypatch.setattr(values, "_LARGE", 24)
     monkeypatch.setattr(saver, "_AT_ONCE", 2)
     monkeypatch.setattr(threads, "_SPACES", 1)
     monkeypatch.setattr(threads, "_MOST_EARLY", 2)

@@ -16,8 +16,9 @@ from support import at_once
 from statekeep import InvalidDocumentError, Journals, OwnershipError, StateStoreError, open_store
 from statekeep.errors import ClosedError
 from statekeep.testing.faults import FaultyStore
-from statekeep_adapters.openai_agents import COLLECTION, StatekeepSession
+from statekeep_adapters.openai_agents import StatekeepSession
 from statekeep_backends.memory import MemoryStore
+from statekeep_plugins.layouts.openai_agents import COLLECTION
 
 if TYPE_CHECKING:
     from statekeep import StateStore

@@ -39,7 +39,7 @@ def test_a_million_lines_come_in_once(tmp_path: Path, rounds: Callable[[int], in
     location = f"file:{tmp_path}/state?durability=rename"
     drawn = random.Random(0)
     for after in (drawn.randrange(count // 2), drawn.randrange(count), count * 2):
-        arguments = location, str(path), after
+        arguments = location, str(path), "claude-code", after
         process = prepared("workers").Process(target=import_until_killed, args=arguments)
         process.start()
         process.join()

@@ -8,15 +8,18 @@ import pty
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import GOLDEN, tree
+from theirs import Checkpoints, Messages
 
 from statekeep import Documents, Journals, Session, Sessions, load_pruner, open_store
 from statekeep.cli.errors import INTERRUPTED
@@ -1247,3 +1250,79 @@ def test_an_interrupt_ends_it_with_a_code_of_its_own(shell: Shell) -> None:
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.stderr.read()) == (INTERRUPTED, b"")
+
+
+class TestImportsOfConversations:
+    @pytest.fixture
+    def projects(self, shell: Shell) -> Path:
+        folder = shell.folder / "projects" / "-home-ada"
+        folder.mkdir(parents=True)
+        for n in range(3):
+            said = {"type": "user", "uuid": f"u{n}", "message": {"content": "Hello"}}
+            (folder / f"s{n}.jsonl").write_text(json.dumps(said) + "\n")
+        return folder
+
+    def test_of_a_folder(self, shell: Shell, projects: Path) -> None:
+        (projects / "s1.jsonl").write_text((projects / "s1.jsonl").read_text() + "{\n")
+        words = ["import", "projects", "--from", "claude-code", "--user", "ada", "--store", "b"]
+        would = shell(*words, "--dry-run")
+        assert would.stdout.endswith(
+            "3 items would be added in 3 of 3 conversations, 1 damaged parts\n"
+        )
+        assert not (shell.folder / "b").exists()
+        done = shell(*words)
+        assert re.search(r"claude +-home-ada/s0 +1 +0", done.stdout)
+        assert "s1.jsonl: line 2: it is no JSON" in done.stderr
+        assert shell(*words).stdout == "0 items added in 0 of 3 conversations\n"
+        listed = json.loads(shell("journals", "list", "--json", "--store", "b").stdout)["journals"]
+        assert {each["user_id"] for each in listed} == {"ada"}
+
+    def test_go_on_after_one_that_conflicts(self, shell: Shell, projects: Path) -> None:
+        words = ["import", "projects", "--from", "claude-code", "--store", "b"]
+        shell(*words)
+        with open_store(shell.folder / "b") as store:
+            Journals(store, "claude").open("-home-ada", "s1").append([{"type": "user"}])
+        for each in projects.iterdir():
+            each.write_text(each.read_text() * 2)
+        told = shell(*words, "--json", code=4)
+        report = json.loads(told.stdout)
+        # The same entry twice is there once.
+        assert (report["added"], report["failed"], report["complete"]) == (0, 1, False)
+        assert "nothing was changed" in report["failures"][0]["error"]
+        assert report["failures"][0]["name"] == ["-home-ada", "s1"]
+        (projects / "s9.jsonl").mkdir()  # another failure, and not a conflict
+        told = shell(*words, code=1)
+        assert told.stderr.count("error: ") == 2
+
+    def test_of_something_else_make_nothing(
+        self, shell: Shell, store_url: str, projects: Path
+    ) -> None:
+        shell("export", "a.jsonl", "--store", store_url)
+        with sqlite3.connect(shell.folder / "other.db") as db:
+            db.execute("CREATE TABLE agent_sessions (session_id)")
+        for path, name, code, message in (
+            ("a.jsonl", "codex", 7, "an export is imported without --from"),
+            ("a.jsonl", "langgraph", 7, "this is no database of SQLite"),
+            ("other.db", "langgraph", 7, "no table 'checkpoints'"),
+            ("other.db", "openai-agents", 7, "no table 'agent_messages'"),
+            ("other.db", "claude-code", 7, "this is a SQLite database"),
+            (str(projects / "s0.jsonl"), "codex", 7, "a transcript of claude-code"),
+            ("no", "codex", 3, "there is no such file or folder"),
+            ("projects", "codx", 2, "did you mean 'codex'? there are: claude-code, codex, lang"),
+        ):
+            assert (
+                message in shell("import", path, "--from", name, "--store", "b", code=code).stderr
+            )
+        shell("import", "a.jsonl", "--user", "ada", "--store", "b", code=2)
+        shell("import", "projects", "--from", "codex", "--overwrite", "--store", "b", code=2)
+        assert not (shell.folder / "b").exists()
+
+    def test_of_sqlite(self, shell: Shell) -> None:
+        with closing(Messages(shell.folder / "sessions.db")) as theirs:
+            theirs.add("a", {"role": "user", "content": "Hello"})
+        with closing(Checkpoints(shell.folder / "checkpoints.db")) as saved:
+            saved.put("t", "1", {"x": 1})
+        for name in ("openai-agents", "langgraph"):
+            told = shell("import", ".", "--from", name, "--store", "b").stdout
+            assert told.endswith("1 items added in 1 of 1 conversations\n")
+        assert "openai-agents" in shell("plugins").stdout

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemas
+import typer
 from jsonschema import Draft202012Validator
 from typer.main import get_command
 
 from statekeep import Documents, Journals, Sessions, load_pruner, open_store
+from statekeep.cli import watch
 from statekeep.cli.app import app
 from statekeep.store import Capabilities
 from statekeep.store.keys import session_key
@@ -50,7 +52,10 @@ LINES = {
     ],
     "erase": [["erase", "ada", "--dry-run"], ["erase", "ada", "--documents", "specs/*"]],
     "export": [["export", "state.jsonl"]],
-    "import": [["import", "damaged.jsonl", "--dry-run"]],
+    "import": [
+        ["import", "damaged.jsonl", "--dry-run"],
+        ["import", "rollouts", "--from", "codex"],
+    ],
     "journals append": [["journals", "append", "support", "ada", "x", "--item", "1"]],
     "journals delete": [["journals", "delete", "support", "ada", "1"]],
     "journals list": [["journals", "list"], ["journals", "list", "support", "--limit", "1"]],
@@ -66,7 +71,10 @@ LINES = {
     "stats": [["stats"]],
     "trash empty": [["trash", "empty", "--older-than", "7d"]],
     "trash list": [["trash", "list"], ["trash", "list", "--collection", "support"]],
+    "watch": [["watch"]],
 }
+OF_LINES = {"search", "watch"}
+"""Commands that print an object for each of what they find."""
 
 
 @pytest.fixture
@@ -97,6 +105,10 @@ def filled(empty_folder: Path) -> Path:
     (empty_folder / "damaged.jsonl").write_bytes(
         b'{"statekeep":{"export":1,"created_at":"","prefix":"","include":[]}}\n{"key"\n'
     )
+    (empty_folder / "rollouts").mkdir()
+    rollout = empty_folder / "rollouts" / "rollout-1.jsonl"
+    rollout.write_text('{"type": "session_meta", "payload": {}}\nno JSON\n')
+    (empty_folder / "rollouts" / "rollout-2.jsonl").mkdir()
     return empty_folder
 
 
@@ -108,6 +120,24 @@ def _few_promises(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(conformance, "check_store", lambda *_, **__: found)
     yield
     logging.disable(logging.NOTSET)  # what some commands show in their report, they do not log
+
+
+@pytest.fixture
+def _one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `watch`, which has no end, one look at what has changed."""
+    looks = 0
+
+    def wait(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            raise typer.Exit
+        with open_store("./state") as store:
+            Sessions(store).add_turn("s0", user=["More"])
+            Sessions(store).delete("s1")
+            Journals(store, "support").open("new").append([1])
+
+    monkeypatch.setattr(watch, "_wait", wait)
 
 
 def printed(line: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -133,7 +163,7 @@ def test_every_command_that_gives_json_is_tried() -> None:
 
 
 @pytest.mark.parametrize("command", LINES)
-@pytest.mark.usefixtures("filled", "_few_promises")
+@pytest.mark.usefixtures("filled", "_few_promises", "_one_look")
 def test_output_is_as_the_schema_says(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = schemas.FOLDER / f"{command.replace(' ', '-')}.json"
     schema = json.loads(path.read_text())
@@ -141,7 +171,7 @@ def test_output_is_as_the_schema_says(command: str, monkeypatch: pytest.MonkeyPa
     validator = Draft202012Validator(schema)
     for line in LINES[command]:
         said = printed(line, monkeypatch)
-        values = [json.loads(each) for each in said.splitlines()] if command == "search" else None
+        values = [json.loads(each) for each in said.splitlines()] if command in OF_LINES else None
         for value in values or [json.loads(said)]:
             assert value, line
             wrong = {each.json_path: each.message for each in validator.iter_errors(value)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
@@ -14,6 +15,8 @@ import pytest
 
 from statekeep.errors import PluginLoadError
 from statekeep.plugins.loader import PluginInfo, Plugins
+from statekeep.transport import import_conversations
+from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 OFFER = """
     from pydantic import BaseModel
-    from statekeep.plugins import BackendSpec, PrunerSpec, hookimpl
+    from statekeep.plugins import BackendSpec, ImporterSpec, PrunerSpec, hookimpl
     from statekeep_backends.memory import MemoryStore
 
     class Config(BaseModel, extra="forbid"):
@@ -235,3 +238,83 @@ def often_interrupted() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(interval)
+
+
+IMPORTER = """
+    from pathlib import Path
+    from statekeep.errors import ConflictError
+    from statekeep.transport import ImportReport, ImportSource
+
+    def find(path):
+        {find}
+
+    def sources(path):
+        yield ImportSource(path, "odd", ("a",))
+        {sources}
+
+    def load(store, source, *, user_id=None, dry_run=False, progress=None):
+        progress(1)
+        {load}
+        return ImportReport(str(source.path), "odd", ("a",), 1, 0, 0, ())
+
+    @hookimpl
+    def statekeep_importers():
+        return [ImporterSpec("odd", "Imports.", find, sources, load)]
+"""
+
+
+def make_importer(**lines: str) -> str:
+    given = {"find": "return [path]", "sources": "pass", "load": "pass", **lines}
+    return IMPORTER.format(**given)
+
+
+def test_an_importer_is_found_and_used(install: Install, tmp_path: Path) -> None:
+    install(make_importer(), importers="odd")
+    plugins = Plugins()
+    info = find(plugins, "odd")
+    assert (info.group, info.status, info.summary, info.schema) == (
+        "importers",
+        "ok",
+        "Imports.",
+        {},
+    )
+    seen: list[int] = []
+    report = import_conversations(
+        MemoryStore(), tmp_path, plugins.importer("odd-statekeep:odd"), progress=seen.append
+    )
+    assert (report.imported, report.added, seen) == (1, 1, [1])
+
+
+@pytest.mark.parametrize("what", ["find", "sources", "load"])
+def test_an_importer_that_fails_is_said_to_be_broken(
+    install: Install, tmp_path: Path, what: str
+) -> None:
+    install(make_importer(**{what: "raise RuntimeError('oh')"}), importers="odd")
+    importer = Plugins().importer("odd")
+    message = rf"of odd-statekeep 1.0 is broken: its {what} failed: RuntimeError\('oh'\)"
+    if what == "load":  # others may come in
+        [failure] = import_conversations(MemoryStore(), tmp_path, importer).failures
+        assert re.search(message, str(failure.error))
+    else:
+        with pytest.raises(PluginLoadError, match=message):
+            import_conversations(MemoryStore(), tmp_path, importer)
+
+
+def test_an_importer_may_refuse(install: Install, tmp_path: Path) -> None:
+    install(make_importer(load="raise ConflictError('no')"), importers="odd")
+    report = import_conversations(MemoryStore(), tmp_path, Plugins().importer("odd"))
+    assert report.only_conflicts
+    assert str(report.failures[0].error) == "no"
+
+
+def test_what_is_no_importer_is_broken(install: Install) -> None:
+    install(
+        """
+        @hookimpl
+        def statekeep_importers():
+            return [offer("odd")]
+        """,
+        importers="odd",
+    )
+    with pytest.raises(PluginLoadError, match="which is no ImporterSpec"):
+        Plugins().importer("odd")

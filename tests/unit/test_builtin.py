@@ -50,6 +50,7 @@ def test_they_are_found_without_metadata(tmp_path: Path) -> None:
         for group in (
             "statekeep.backends",
             "statekeep.pruners",
+            "statekeep.importers",
             "statekeep.observers",
             "statekeep.commands",
         )

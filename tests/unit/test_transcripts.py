@@ -12,14 +12,15 @@ from statekeep import Journals, OwnershipError
 from statekeep.errors import ConflictError, NotFoundError, UnavailableError
 from statekeep.store import StoreWrapper
 from statekeep_backends.memory import MemoryStore
-from statekeep_plugins.transcripts import TranscriptReport, import_transcript, transcripts_in
-from statekeep_plugins.transcripts.work import MARK
+from statekeep_plugins.marks import MARK
+from statekeep_plugins.transcripts import import_transcript, transcripts_in
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from statekeep import Journal, StateStore
     from statekeep.store import Version
+    from statekeep.transport import ImportReport
 
 UUID = "0198f2d4-1111-4222-8333-abcdefabcdef"
 
@@ -51,7 +52,7 @@ def journal(store: StateStore) -> Journal:
     return Journals(store, "claude").open("-home-ada-work", UUID)
 
 
-def bring(store: StateStore, path: Path) -> TranscriptReport:
+def bring(store: StateStore, path: Path) -> ImportReport:
     return import_transcript(store, path, "claude-code")
 
 
@@ -62,7 +63,7 @@ def test_entries_come_in_once_and_what_follows_later(
     path.write_bytes(written(entries))
     seen: list[int] = []
     report = import_transcript(store, path, "claude-code", user_id="ada", progress=seen.append)
-    assert (report.added, report.lines, report.damaged) == (2500, 2500, 0)
+    assert (report.added, report.unchanged, report.damaged) == (2500, 0, 0)
     assert seen == [1000, 2000, 2500]
     assert journal.read() == entries
     head = journal.head()
@@ -95,21 +96,21 @@ def test_damaged_lines_are_told_and_kept(store: StateStore, journal: Journal, pa
     path.write_bytes(b"\n".join(lines) + b'\n{"type":"user","mess')
     report = bring(store, path)
     assert journal.read() == [entry(0), entry(2), entry(3)]
-    assert [(each.line, each.reason) for each in report.remarks] == [
-        (2, "it is all NUL, 100 bytes"),
-        (3, "it is no JSON"),
-        (4, "there was NUL around it, which is left out"),
-        (5, "it is no JSON object"),
-        (7, "it is no JSON"),
-        (9, "it is cut off"),
+    assert [(each.place, each.reason) for each in report.remarks] == [
+        ("line 2", "it is all NUL, 100 bytes"),
+        ("line 3", "it is no JSON"),
+        ("line 4", "there was NUL around it, which is left out"),
+        ("line 5", "it is no JSON object"),
+        ("line 7", "it is no JSON"),
+        ("line 9", "it is cut off"),
     ]
-    assert (report.lines, report.damaged) == (8, 6)
+    assert report.damaged == 6
     kept = journal.attachments([each.ref for each in report.remarks if each.ref])
     assert kept[report.remarks[1].ref or ""] == lines[2] + b"\n"
     # Nothing is written again, and the end is told again.
     before = journal.head()
     again = bring(store, path)
-    assert [(each.line, each.reason) for each in again.remarks] == [(9, "it is cut off")]
+    assert [(each.place, each.reason) for each in again.remarks] == [("line 9", "it is cut off")]
     assert journal.head() == before
     with path.open("ab") as file:  # it was being written
         file.write(b'age":{}}\n')
@@ -124,10 +125,10 @@ def test_an_entry_that_is_too_large_is_kept_aside(
     large = b'{"type":"user","text":"%b"}\n' % text.encode()
     path.write_bytes(written([entry(0)]) + large + written([entry(1)]))
     report = bring(store, path)
-    assert (report.added, report.lines, report.damaged) == (2, 3, 1)
+    assert (report.added, report.damaged) == (2, 1)
     assert journal.read() == [entry(0), entry(1)]
     (told,) = report.remarks
-    assert told.line == 2
+    assert told.place == "line 2"
     assert "more than 16777216" in told.reason
     assert told.ref is not None
     kept = journal.attachments([told.ref])[told.ref]
@@ -140,11 +141,11 @@ def test_an_end_without_a_line_feed_counts_once(
     store: StateStore, journal: Journal, path: Path
 ) -> None:
     path.write_bytes(written([entry(0), entry(1)]).rstrip())
-    assert bring(store, path).lines == 2
+    assert bring(store, path).added == 2
     with path.open("ab") as file:
         file.write(b"\n" + written([entry(2)]) + b"\n{\n")
     report = bring(store, path)
-    assert [each.line for each in report.remarks] == [5]
+    assert [each.place for each in report.remarks] == ["line 5"]
     assert journal.read() == [entry(0), entry(1), entry(2)]
 
 

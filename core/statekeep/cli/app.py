@@ -18,6 +18,7 @@ from statekeep.cli import (
     documents,
     erase,
     export,
+    imports,
     init,
     journals,
     output,
@@ -26,6 +27,7 @@ from statekeep.cli import (
     search,
     sessions,
     trash,
+    watch,
 )
 from statekeep.cli.errors import FAILED, MEANINGS, WRONG_USAGE, exit_code
 from statekeep.cli.extending import Extensible
@@ -61,12 +63,13 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("erase", cls=Command)(erase.erase)
 app.command("export", cls=Command)(export.export)
-app.command("import", cls=Command)(export.import_)
+app.command("import", cls=Command)(imports.import_)
 app.command("init", cls=Command)(init.init)
 app.command("plugins", cls=Command)(plugins.plugins)
 app.command("prune", cls=Command)(prune.prune)
 app.command("search", cls=Command)(search.search)
 app.command("stats", cls=Command)(search.stats)
+app.command("watch", cls=Command)(watch.watch)
 
 
 def _print_version(wanted: bool) -> None:

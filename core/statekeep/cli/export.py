@@ -1,4 +1,4 @@
-"""``statekeep export`` and ``statekeep import``."""
+"""``statekeep export``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from statekeep.cli import output
-from statekeep.cli.copy import DryRun, Include, Overwrite, Prefix, show
-from statekeep.cli.options import AsJson, StoreUrl, existing, settings_for
+from statekeep.cli.copy import Include, Prefix, show
+from statekeep.cli.options import AsJson, StoreUrl, existing
 from statekeep.config.opening import open_store
 from statekeep.errors import ConfigError
 
-__all__ = ["export", "import_"]
+__all__ = ["export"]
 
 
 def export(
@@ -58,38 +58,3 @@ def export(
         for each in report.remarks:
             output.note(f"error: {each.key!r} is left out: {each.reason}", "red")
         raise typer.Exit(1)
-
-
-def import_(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A file that 'export' wrote; '-' is the standard input."
-        ),
-    ],
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    store: StoreUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """Put into a store what was exported from one; nothing is overwritten unless asked.
-
-    An import that was interrupted goes on when it is begun again. Damaged lines are reported.
-
-    For example: statekeep import state.jsonl.zst --dry-run
-    """
-    from statekeep.transport import import_documents  # noqa: PLC0415 - not needed for the help
-
-    settings = settings_for(store)
-    if file == "-" and sys.stdin is None:  # closed by whoever started this
-        raise ConfigError("the standard input is closed")
-    with open_store(settings) as opened, output.bar("importing") as progress:
-        report = import_documents(
-            sys.stdin.buffer if file == "-" else file,
-            opened,
-            overwrite=overwrite,
-            dry_run=dry_run,
-            conflicts=settings.conflicts,
-            progress=progress,
-        )
-    show(report, "imported", as_json=as_json)

@@ -7,9 +7,9 @@ import shlex
 import sys
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
 from statekeep.cli import output
@@ -24,6 +24,8 @@ from statekeep.cli.options import (
     reading,
     settings_for,
 )
+from statekeep.cli.show import Follow, Full, Last, Pager, Raw, refuse_together
+from statekeep.cli.show import show as show_conversation
 from statekeep.config.opening import open_configured, open_store
 from statekeep.errors import NotFoundError
 from statekeep.heads.everything import journal_collections, list_together
@@ -32,7 +34,7 @@ from statekeep.store.query import Filter
 from statekeep.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from statekeep.config.settings import Settings
     from statekeep.format.summary import JournalSummary, Summary
@@ -133,13 +135,25 @@ def list_journals(
 
 @app.command(cls=Command)
 def show(
-    collection: Collection, name: Name, store: StoreUrl = None, as_json: AsJson = False
+    collection: Collection,
+    name: Name,
+    last: Last = None,
+    follow: Follow = False,
+    raw: Raw = False,
+    full: Full = False,
+    pager: Pager = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the items of a journal as JSON Lines; with --json one object, with the head as well.
+    """Show the items of a journal, as people read them; piped, as JSON Lines.
 
-    For example: statekeep journals show support ada thread-17
+    With --json it is one object that says all of it.
+
+    For example: statekeep journals show support ada thread-17 --last 5 --follow
     """
-    _show(collection, name, store, None, as_json=as_json)
+    shown = partial(show_conversation, follow=follow, raw=raw, full=full, pager=pager)
+    refuse_together(as_json=as_json, follow=follow, raw=raw)
+    _show(collection, name, store, last, shown, as_json=as_json)
 
 
 @app.command(cls=Command)
@@ -149,14 +163,20 @@ def tail(
     last: Annotated[
         int | None, typer.Option(parser=count, metavar="N", help="Print the last N. Default: 20.")
     ] = None,
+    follow: Follow = False,
+    raw: Raw = False,
+    full: Full = False,
+    pager: Pager = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the last items of a journal as JSON Lines.
+    """Show the last items of a journal, as 'show' does.
 
-    For example: statekeep journals tail support ada thread-17 --last 5
+    For example: statekeep journals tail support ada thread-17 --follow
     """
-    _show(collection, name, store, 20 if last is None else last, as_json=as_json)
+    shown = partial(show_conversation, follow=follow, raw=raw, full=full, pager=pager)
+    refuse_together(as_json=as_json, follow=follow, raw=raw)
+    _show(collection, name, store, 20 if last is None else last, shown, as_json=as_json)
 
 
 @app.command(cls=Command)
@@ -239,18 +259,25 @@ def _opened(settings: Settings, collection: str) -> Iterator[Journals]:
 
 
 def _show(
-    collection: str, name: list[str], store: str | None, last: int | None, *, as_json: bool
+    collection: str,
+    name: list[str],
+    store: str | None,
+    last: int | None,
+    show: Callable[..., bool],
+    *,
+    as_json: bool,
 ) -> None:
+    from statekeep.conversations import Conversation  # noqa: PLC0415 - not always needed
+
     with reading(store) as settings, _opened(settings, collection) as journals:
-        loaded: Loaded | None = journals.open(*name).load(last=last)
-        if loaded is None:
-            raise _no_such(journals, name)
-    if as_json:
-        output.print_json(views.loaded(loaded))
-        return
-    write = output.print_content if sys.stdout.isatty() else output.print_line
-    for item in loaded.items:
-        write(orjson.dumps(item).decode())
+        if as_json:
+            loaded: Loaded | None = journals.open(*name).load(last=last)
+            if loaded is not None:
+                output.print_json(views.loaded(loaded))
+                return
+        elif show(Conversation(journals.store, *name, collection=collection), last=last):
+            return
+        raise _no_such(journals, name)
 
 
 def _standard_input() -> Iterable[tuple[int, bytes]]:

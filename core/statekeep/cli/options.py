@@ -41,6 +41,7 @@ __all__ = [
     "past",
     "reading",
     "refuse_missing",
+    "seconds",
     "settings_for",
     "strategies",
     "upcoming",
@@ -221,6 +222,14 @@ def hours(text: str) -> timedelta:
 def days(text: str) -> timedelta:
     """Read a length of time; a bare number is days."""
     return _duration(text, "d")
+
+
+def seconds(text: str) -> timedelta:
+    """Read a length of time that is not nothing; a bare number is seconds."""
+    length = _duration(text, "s")
+    if not length:
+        raise typer.BadParameter(f"a length of time is needed, such as 2s, not {text!r}")
+    return length
 
 
 def _duration(text: str, unit: str) -> timedelta:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from statekeep.cli.pager import Paged
+
 __all__ = [
     "PATIENCE",
     "ago",
     "bar",
+    "console",
     "is_discarded",
     "log_debug",
     "note",
@@ -81,6 +84,25 @@ def log_debug() -> None:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
+def console(file: Paged | None = None) -> Console:
+    """What prints to a terminal in colours, if it has them.
+
+    Args:
+        file: Stands before the terminal; None for standard output itself.
+    """
+    from rich.console import Console
+
+    if file is None:
+        return _console()
+    return Console(
+        file=cast("IO[str]", file),
+        width=file.width,
+        force_terminal=True,
+        highlight=False,
+        markup=False,
+    )
+
+
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
@@ -118,9 +140,9 @@ def print_line(text: str) -> None:
     print_exactly(text + "\n")
 
 
-def print_text(text: str = "", style: str = "") -> None:
+def print_text(text: str = "", style: str = "", *, file: Paged | None = None) -> None:
     """Print a line for people."""
-    _print(_console(), printable(text), style)
+    _print(console(file), printable(text), style)
 
 
 def print_content(text: str) -> None:

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,8 @@ from statekeep.cli.options import (
     upcoming,
 )
 from statekeep.cli.prune import print_prune
+from statekeep.cli.show import Follow, Full, Last, Pager, Raw, refuse_together
+from statekeep.cli.show import show as show_conversation
 from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
 from statekeep.errors import ConfigError, NotFoundError, StateStoreError
 from statekeep.format.summary import JournalSummary, SessionSummary
@@ -47,7 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from statekeep.config.settings import RetentionSettings
-    from statekeep.format.session import AgentResponse, Session, UserMessage
+    from statekeep.conversations import Entry, Excerpt
+    from statekeep.format.json import RepairText
     from statekeep.format.summary import Summary
     from statekeep.heads.pages import Listing
     from statekeep.retention import PrunePlan, PruneReport, PruningStrategy
@@ -186,29 +190,39 @@ def list_sessions(
 @app.command(cls=Command)
 def show(
     session_id: SessionId,
-    last: Annotated[
-        int | None,
-        typer.Option(parser=count, metavar="N", help="Show only the last N messages."),
-    ] = None,
+    last: Last = None,
+    follow: Follow = False,
+    raw: Raw = False,
+    full: Full = False,
+    pager: Pager = None,
     repair_text: Repaired = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one session with all its messages.
+    """Show one session with its messages, as people read them; piped, as plain text.
 
-    For example: statekeep sessions show weekly --last 5
+    For example: statekeep sessions show weekly --last 5 --follow
     """
+    from statekeep.conversations import Conversation  # noqa: PLC0415 - not always needed
+
+    refuse_together(as_json=as_json, follow=follow, raw=raw)
+    repair: RepairText = "replace" if repair_text else "refuse"
     with reading(store) as settings, open_sessions(settings) as sessions:
-        if last is not None:
-            _show_last(sessions, session_id, last, as_json=as_json)
+        if as_json:
+            _print_as_json(sessions, session_id, last, repair)
             return
-        session = sessions.load(
-            session_id, required=True, repair_text="replace" if repair_text else "refuse"
+        is_there = show_conversation(
+            Conversation(sessions.store, session_id, repair_text=repair),
+            last=last,
+            follow=follow,
+            raw=raw,
+            full=full,
+            pager=pager,
+            heading=None if last is not None else partial(_heading, session_id),
+            plain=_print_message,
         )
-    if as_json:
-        output.print_json(views.session(session))
-        return
-    _print_session(session)
+        if not is_there:
+            raise _no_such(session_id, sessions.store)
 
 
 @app.command(cls=Command)
@@ -419,15 +433,17 @@ def _larger(listing: Listing[Any], size: int) -> Listing[Any]:
     return replace(listing, summaries=kept, cursor=cursor)
 
 
-def _show_last(sessions: Sessions, session_id: str, last: int, *, as_json: bool) -> None:
+def _print_as_json(
+    sessions: Sessions, session_id: str, last: int | None, repair_text: RepairText
+) -> None:
+    if last is None:
+        session = sessions.load(session_id, required=True, repair_text=repair_text)
+        output.print_json(views.session(session))
+        return
     messages = sessions.tail(session_id, last=last)
     if messages is None:
         raise _no_such(session_id, sessions.store)
-    if as_json:
-        output.print_json(views.messages(messages))
-        return
-    for message in messages:
-        _print_message(message)
+    output.print_json(views.messages(messages))
 
 
 def _row(summary: Summary) -> list[str]:
@@ -496,25 +512,25 @@ def _no_such(session_id: str, store: object) -> NotFoundError:
     return NotFoundError("no such session", key=session_key(session_id), store=store)
 
 
-def _print_session(session: Session) -> None:
-    output.print_text(f"session  {session.id}", "bold")
-    output.print_text(f"user     {session.user_id}")
-    output.print_text(f"created  {format_timestamp(session.created_at)}")
-    output.print_text(f"updated  {format_timestamp(session.updated_at)}")
-    if session.active_seed_id is not None:
-        output.print_text(f"seed     {session.active_seed_id}")
-    if session.active_persona_id is not None:
-        output.print_text(f"persona  {session.active_persona_id}")
-    for key, value in session.metadata.items():
-        output.print_text(f"{key} = {orjson.dumps(value).decode()}")
-    for message in session.messages:
-        _print_message(message)
+def _heading(session_id: str, excerpt: Excerpt) -> list[str]:
+    lines = [
+        f"session  {session_id}",
+        f"user     {excerpt.user_id}",
+        f"created  {format_timestamp(excerpt.created_at)}",
+        f"updated  {format_timestamp(excerpt.updated_at)}",
+    ]
+    if excerpt.active_seed_id is not None:
+        lines.append(f"seed     {excerpt.active_seed_id}")
+    if excerpt.active_persona_id is not None:
+        lines.append(f"persona  {excerpt.active_persona_id}")
+    metadata = excerpt.metadata.items()
+    return lines + [f"{key} = {orjson.dumps(value).decode()}" for key, value in metadata]
 
 
-def _print_message(message: UserMessage | AgentResponse) -> None:
-    who: str = message.role
-    if message.role == "agent" and message.phase_reached:
-        who += f", {message.phase_reached}"
+def _print_message(entry: Entry) -> None:
+    who = entry.role or ""
+    if entry.phase:
+        who += f", {entry.phase}"
     output.print_text()
-    output.print_text(f"{who}  {format_timestamp(message.timestamp)}", "bold")
-    output.print_content(message.content)
+    output.print_text(f"{who}  {entry.raw['timestamp']}", "bold")
+    output.print_content(entry.raw["content"])

@@ -5,7 +5,13 @@ Where a store is or what it can do is not decided here; that is the backend's af
 
 from typing import TYPE_CHECKING
 
-from statekeep.config.opening import load_pruner, load_settings, open_sessions, open_store
+from statekeep.config.opening import (
+    load_importer,
+    load_pruner,
+    load_settings,
+    open_sessions,
+    open_store,
+)
 
 if TYPE_CHECKING:
     from statekeep.config.pruning import PrunedCollection, prune_configured
@@ -15,6 +21,7 @@ __all__ = [
     "PrunedCollection",
     "RetentionSettings",
     "Settings",
+    "load_importer",
     "load_pruner",
     "load_settings",
     "open_sessions",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from statekeep.config.settings import RetentionSettings, Settings
-    from statekeep.plugins.hooks import BackendSpec
+    from statekeep.plugins.hooks import BackendSpec, ImporterSpec
     from statekeep.plugins.loader import Plugins
     from statekeep.retention.types import PruningStrategy
     from statekeep.store.protocol import StateStore
@@ -43,6 +43,7 @@ __all__ = [
     "configured_strategy",
     "find_backend",
     "installed_plugins",
+    "load_importer",
     "load_pruner",
     "load_settings",
     "open_configured",
@@ -187,6 +188,27 @@ def _find_backend(url: StoreURL) -> tuple[BackendSpec, PluginNotFoundError | Non
         if url.distribution is not None:
             raise
         return plugins.backend(_FALLBACK), missing
+
+
+def load_importer(name: str) -> ImporterSpec:
+    """Find an importer of conversations by name, for `statekeep.transport.import_conversations`.
+
+    Args:
+        name: Which: ``claude-code``, ``codex``, ``langgraph``, ``openai-agents``, or that of any
+            installed plugin; ``dist:name`` chooses between distributions.
+
+    Raises:
+        TypeError: The name is no text.
+        PluginNotFoundError: No such importer is installed.
+        PluginConflictError: Several distributions offer it.
+        PluginLoadError: It is broken.
+
+    Example:
+        >>> importer = load_importer("codex")
+    """
+    if not isinstance(name, str):
+        refuse_type("name", "the name of an importer", name)
+    return installed_plugins().importer(name)
 
 
 def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401

@@ -3,40 +3,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from statekeep.conversations.types import Part
 
-__all__ = ["parts_of", "text_of"]
+__all__ = ["arguments_of", "is_call", "is_result", "parts_of", "text_of", "texts_in"]
 
 _TEXTS: Final = {
     "text", "input_text", "output_text", "refusal", "summary_text", "user-prompt", "system-prompt",
     "instructions",
 }  # fmt: skip
 _THOUGHTS: Final = {"thinking", "reasoning", "redacted_thinking", "reasoning_text"}
-_CALLS: Final = {
-    "tool_use", "server_tool_use", "tool-call", "builtin-tool-call", "function_call",
-    "custom_tool_call", "local_shell_call", "computer_call", "tool_call",
-}  # fmt: skip
-_RESULTS: Final = {
-    "tool_result", "tool-return", "builtin-tool-return", "retry-prompt", "function_call_output",
-    "custom_tool_call_output", "local_shell_call_output", "computer_call_output",
-}  # fmt: skip
+_CALLS: Final = {"tool_use", "server_tool_use", "mcp_tool_use", "tool-call", "builtin-tool-call"}
+_RESULTS: Final = {"tool-return", "builtin-tool-return", "retry-prompt"}
 _IMAGES: Final = {"image", "image_url", "image-url", "input_image", "binary"}
 
 _NAMES: Final = ("name", "tool_name", "toolName")
 _IDS: Final = ("call_id", "tool_call_id", "tool_use_id", "toolUseId", "id")
 _ARGUMENTS: Final = ("arguments", "args", "input", "action")
-_OUTPUTS: Final = ("content", "output", "result", "response")
+_OF_CALLS: Final = {"type", "part_kind", "kind", *_NAMES, *_IDS, "output", "result", "error"}
+_OUTPUTS: Final = ("content", "output", "result", "response", "error")
 _SAID: Final = ("text", "thinking", "content", "refusal", "summary", "data")
+_ASIDE: Final = {"thought", "thoughtSignature", "thought_signature"}
+"""What Google's parts have besides what they say."""
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\s]*={0,2}\s*")
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401 - JSON is any value
-    """A text as it is, anything else as indented JSON."""
+    """A text as it is, anything else as indented JSON; all its texts in lines if it is too deep."""
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, indent=2) if value is not None else ""
+    if value is None:
+        return ""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    except (RecursionError, TypeError, ValueError):  # too deep, odd keys, an endless number
+        return "\n".join(texts_in(value))
+
+
+def texts_in(value: Any, *, but: Container[str] = ()) -> Iterator[str]:  # noqa: ANN401
+    """All texts in a value, in order; without recursion, because it may be deep.
+
+    Args:
+        value: What JSON holds.
+        but: Fields that are left out wherever they are.
+    """
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, Mapping):
+            left += reversed([value for name, value in each.items() if name not in but])
+        elif isinstance(each, list):
+            left += reversed(each)
+
+
+def is_call(kind: str) -> bool:
+    """Whether a block of this kind calls a tool."""
+    return kind in _CALLS or kind.endswith("_call")
+
+
+def is_result(kind: str) -> bool:
+    """Whether a block of this kind is what a tool gave."""
+    return kind in _RESULTS or kind.endswith(("_output", "tool_result"))
 
 
 def parts_of(content: Any) -> list[Part]:  # noqa: ANN401
@@ -57,29 +91,51 @@ def _of_block(block: Any) -> list[Part]:  # noqa: ANN401
         (block[name] for name in ("type", "part_kind", "kind") if isinstance(block.get(name), str)),
         "",
     )
-    if kind in _CALLS:
-        return [_call(block)]
-    if kind in _RESULTS:
+    if is_result(kind):
         return _result(block)
+    if is_call(kind):
+        return _call_and_result(block, kind)
     if kind in _IMAGES:
         return [_image(block)]
     if kind in _THOUGHTS:
         return [Part("thinking", _joined(_first(block, *_SAID)))]
     if kind in _TEXTS:
-        return parts_of(_first(block, *_SAID)) or [Part("text")]
-    for name, read in _NESTED.items():
-        if name in block:
-            return read(block[name])
+        said = _first(block, *_SAID)
+        return (parts_of(said) if said is not None else []) or [Part("text")]
+    said = {name: each for name, each in block.items() if each is not None and name not in _ASIDE}
+    if len(said) == 1:
+        ((name, value),) = said.items()
+        if name == "text" and block.get("thought") is True:
+            return [Part("thinking", _joined(value))]
+        if name in _NESTED:
+            return _NESTED[name](value)
     return [Part("data", text_of(block))]
+
+
+def _call_and_result(block: Mapping[str, Any], kind: str) -> list[Part]:
+    """A call, and what it gave if that is in the same block, as of tools that a provider runs."""
+    call = _call(block)
+    if call.name is None:
+        call = replace(call, name=kind)
+    if not call.text and _first(block, *_ARGUMENTS) is None:
+        rest = {name: value for name, value in block.items() if name not in _OF_CALLS}
+        call = replace(call, text=text_of(rest) if rest else "")
+    given = {name: block[name] for name in ("output", "result", "error") if block.get(name)}
+    return [call, *(part for each in given.values() for part in _given(block, each))]
 
 
 def _call(block: Mapping[str, Any]) -> Part:
     said = _first(block, *_ARGUMENTS)
-    return Part("tool_call", _indented(said), _text(block, *_NAMES), _text(block, *_IDS))
+    return Part("tool_call", arguments_of(said), _text(block, *_NAMES), _text(block, *_IDS))
 
 
 def _result(block: Mapping[str, Any]) -> list[Part]:
-    parts = parts_of(_first(block, *_OUTPUTS))
+    return _given(block, _first(block, *_OUTPUTS))
+
+
+def _given(block: Mapping[str, Any], value: Any) -> list[Part]:  # noqa: ANN401
+    # An object is what the tool gave, and no block, whatever its fields are called.
+    parts = parts_of(value) if isinstance(value, str | list) else [Part("data", text_of(value))]
     text = "\n".join([part.text for part in parts if part.text])
     return [
         Part("tool_result", text, _text(block, *_NAMES), _text(block, *_IDS)),
@@ -88,18 +144,18 @@ def _result(block: Mapping[str, Any]) -> list[Part]:
 
 
 def _image(block: Mapping[str, Any]) -> Part:
-    source = _first(block, "source", "image_url", "url", "data")
+    source = _first(block, "source", "image_url", "url", "data", "base64")
     media = _text(block, "media_type", "mime_type", "mimeType")
     if isinstance(source, Mapping):
         media = _text(source, "media_type", "mimeType") or media
         source = _first(source, "url", "data", "bytes")
-    if not isinstance(source, str):
+    if not isinstance(source, str) or not (media or "image/").startswith("image/"):
         return Part("data", text_of(block))
     return _image_at(source, media)
 
 
 def _image_at(source: str, media: str | None) -> Part:
-    if ":" not in source[:16] and not source.startswith("blobs/"):  # base64
+    if _BASE64.fullmatch(source):
         media = media or "image/png"
         source = f"data:{media};base64,{source}"
     return Part("image", media_type=media, source=source)
@@ -128,17 +184,18 @@ def _joined(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, list):
         return "\n".join(map(_joined, value))
     if isinstance(value, Mapping):
-        return _joined(_first(value, "text", "reasoningText", "summary", "thinking"))
+        said = _first(value, "text", "reasoningText", "summary", "thinking")
+        return text_of(value) if said is None else _joined(said)
     return text_of(value)
 
 
-def _indented(said: Any) -> str:  # noqa: ANN401
-    """Arguments, indented if they are JSON."""
+def arguments_of(said: Any) -> str:  # noqa: ANN401
+    """Arguments of a call, indented if they are JSON."""
     if isinstance(said, str):
         try:
             said = json.loads(said)
         except (ValueError, RecursionError):
-            return said if isinstance(said, str) else ""
+            return str(said)
     return text_of(said)
 
 

@@ -1,31 +1,41 @@
-"""Reading a conversation a part at a time, and following it as it grows."""
+"""Reading a conversation a part at a time."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
+from statekeep.conversations.following import Follower
 from statekeep.conversations.shapes import entry_of
 from statekeep.format.session import plain_messages
+from statekeep.format.summary import title_of
 from statekeep.journals import Journals
 from statekeep.sessions.repository import SessionRepository
+from statekeep.store.keys import session_key
 from statekeep.store.transfer import Transfer
+from statekeep.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from statekeep.conversations.types import Entry
+    from statekeep.format.json import RepairText
+    from statekeep.format.session import AgentResponse, UserMessage
+    from statekeep.sessions.turns import SessionPart
     from statekeep.store.protocol import StateStore, Version
 
 __all__ = ["Conversation", "Excerpt"]
 
-_AT_ONCE: Final = 500
-"""Entries that are read at once while following."""
+_FIRST: Final = 50
+_MOST: Final = 500
+"""Entries that are read at once: at first, and at most."""
+
+_TEXT: Final = 2**22
+"""Characters that are read at once, as far as those before tell."""
+
+_SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,10 @@ class Excerpt:
         length: How many entries the conversation has.
         start: The place of the first of these.
         entries: These.
+        identity: What another conversation of the same name, made after this one was deleted, does
+            not share.
+        active_seed_id: Of a session.
+        active_persona_id: Of a session.
     """
 
     user_id: str | None
@@ -53,6 +67,9 @@ class Excerpt:
     length: int
     start: int
     entries: Sequence[Entry]
+    identity: str = ""
+    active_seed_id: str | None = None
+    active_persona_id: str | None = None
 
 
 class Conversation:
@@ -65,6 +82,7 @@ class Conversation:
         store: Where it lies.
         name: The id of a session, or the name of a journal.
         collection: The journal's collection; None for a session.
+        repair_text: As of `Sessions.load`, of a session that is one document.
 
     Raises:
         InvalidKeyError: The name or the collection is not legal; by the methods for a session.
@@ -78,15 +96,25 @@ class Conversation:
         [(1, 'agent', 'Hi')]
     """
 
-    def __init__(self, store: StateStore, *name: str, collection: str | None = None) -> None:
+    def __init__(
+        self,
+        store: StateStore,
+        *name: str,
+        collection: str | None = None,
+        repair_text: RepairText = "refuse",
+    ) -> None:
+        self._store = store
         self._name = name
+        self._repair_text: RepairText = repair_text
         self._sessions = SessionRepository(Transfer(store), "document")
-        self._journals = None
-        if collection is not None:
-            # Who only reads meets no conflicts, so any store will do.
-            self._journals = Journals(store, collection, conflicts="last-writer-wins")
-            self._journals.open(*name)
-        elif len(name) != 1:
+        # One handle, which knows the head that it saw; who only reads meets no conflicts, so any
+        # store will do.
+        self._journal = (
+            None
+            if collection is None
+            else Journals(store, collection, conflicts="last-writer-wins").open(*name)
+        )
+        if self._journal is None and len(name) != 1:
             raise TypeError("a session has one id")
 
     def load(
@@ -104,81 +132,172 @@ class Conversation:
             UnavailableError: The store did not answer.
             ValueError: `last` comes with `start` or `stop`, or is negative.
         """
-        if last is not None and (start or stop is not None or last < 0):
-            raise ValueError("give last, which is not negative, or start and stop")
-        if last is not None:
-            start, stop = (-last, None) if last else (0, 0)
-        return self._of_journal(start, stop) if self._journals else self._of_session(start, stop)
+        start, stop = _range(last, start, stop)
+        if self._journal is not None:
+            return self._of_journal(start, stop)
+        if (part := self._part(start, stop)) is None:
+            return None
+        return _of_session(part, part.start, part.messages)
+
+    def parts(
+        self, *, last: int | None = None, start: int = 0, stop: int | None = None
+    ) -> Iterator[Excerpt]:
+        """Read entries a part at a time, so that a long conversation is never held whole.
+
+        What is added meanwhile comes along, unless it comes after `stop`. There is always one
+        part, even if it is empty, unless there is no such conversation.
+
+        Args:
+            last: So many from the end.
+            start: From this place on; a negative one counts from the end.
+            stop: Up to this place; not negative.
+
+        Raises:
+            CorruptDataError, UnsupportedError, UnavailableError: As `load`.
+            ValueError: `last` comes with `start` or `stop`, or one is negative that may not be.
+        """
+        start, stop = _range(last, start, stop)
+        if stop is not None and stop < 0:
+            raise ValueError("stop is not negative where parts are read")
+        return self._parts(start, stop)
+
+    def _parts(self, start: int, stop: int | None) -> Iterator[Excerpt]:
+        if start < 0:
+            found = self.load(stop=0)
+            start = max(0, start + found.length) if found else 0
+        count, is_first = _FIRST, True
+        while True:
+            end = start + count if stop is None else min(start + count, stop)
+            part = None
+            if self._journal is None:
+                part = self._part(start, end)
+                found = part and _of_session(part, part.start, part.messages)
+            else:
+                found = self._of_journal(start, end)
+            if found is None or not (found.entries or is_first):
+                return
+            yield found
+            start, is_first = found.start + len(found.entries), False
+            if part is not None and len(whole := part.session.messages) == part.length:
+                # All of it is here, and is made into entries as they are wanted.
+                yield from _slices(part, whole, start, stop)
+                return
+            if start >= found.length or (stop is not None and start >= stop):
+                return
+            count = _count_after(found.entries)
 
     def follow(
-        self, *, start: int = 0, every: timedelta = timedelta(seconds=1)
+        self, *, start: int = 0, last: int | None = None, every: timedelta = _SECOND
     ) -> Iterator[Excerpt]:
         """Give what is there from some place on, and then what is added, as long as it is there.
 
-        Where entries were taken back, the next excerpt begins at an earlier place than the last
-        ended: what was shown from there on is no longer so.
+        It looks again and again, which costs one request while nothing changes. Where entries were
+        taken back or replaced, the next excerpt begins at an earlier place than the last ended:
+        what was given from there on is no longer so. This is noticed of the last thousand. A
+        conversation that was deleted and made anew in between begins at 0.
 
         Args:
             start: Where to begin; a negative one counts from the end.
+            last: Begin with so many from the end.
             every: How long to wait between two looks.
 
         Raises:
             CorruptDataError, UnsupportedError, UnavailableError: As `load`.
+            ValueError: `last` comes with `start`, or is negative.
         """
-        version = None
-        while found := self.load(start=start, stop=start + _AT_ONCE if start >= 0 else None):
-            if start >= 0 and found.length < start:
-                start = found.length
-                yield replace(found, start=start, entries=())
-            elif found.entries or version is None:
-                yield found
-                start = found.start + len(found.entries)
-            version = found.version
-            if start >= found.length:
-                time.sleep(every.total_seconds())
+        start, _ = _range(last, start, None)
+        if last == 0:
+            found = self.load(stop=0)
+            start = found.length if found else 0
+        return Follower(self.parts, self._is_still, every).follow(start)
 
-    def _of_session(self, start: int, stop: int | None) -> Excerpt | None:
-        part = self._sessions.part(self._name[0], None, slice(start, stop))
-        if part is None:
-            return None
-        session = part.session
-        said = zip(part.messages, plain_messages(part.messages), strict=True)
-        items = [{"role": message.role, **plain} for message, plain in said]
-        return Excerpt(
-            session.user_id,
-            _title(session.metadata),
-            session.created_at,
-            session.updated_at,
-            session.metadata,
-            part.version,
-            part.length,
-            part.start,
-            _entries(part.start, orjson.loads(orjson.dumps(items))),
-        )
+    def _is_still(self, version: Version) -> bool:
+        """Whether nothing has changed since; one request."""
+        if self._journal is not None:
+            head = self._journal.head()
+            return head is not None and head.version == version
+        blob = self._store.get(session_key(self._name[0]))
+        return blob is not None and blob.version == version
+
+    def _part(self, start: int, stop: int | None) -> SessionPart | None:
+        wanted = slice(start, stop)
+        return self._sessions.part(self._name[0], None, wanted, repair_text=self._repair_text)
 
     def _of_journal(self, start: int, stop: int | None) -> Excerpt | None:
-        assert self._journals is not None  # noqa: S101 - asked before
-        loaded = self._journals.open(*self._name).load(start=start, stop=stop)
+        assert self._journal is not None  # noqa: S101 - asked before
+        loaded = self._journal.load(start=start, stop=stop)
         if loaded is None:
             return None
         head = loaded.head
         return Excerpt(
             head.user_id,
-            _title(head.metadata),
+            title_of(head.metadata),
             head.created_at,
             head.updated_at,
             head.metadata,
             head.version,
             head.length,
             loaded.start,
-            _entries(loaded.start, loaded.items),
+            [entry_of(index, item) for index, item in enumerate(loaded.items, loaded.start)],
+            head.uid,
         )
 
 
-def _entries(start: int, items: list[Any]) -> list[Entry]:
-    return [entry_of(index, item) for index, item in enumerate(items, start)]
+def _range(last: int | None, start: int, stop: int | None) -> tuple[int, int | None]:
+    if last is None:
+        return start, stop
+    if start or stop is not None or last < 0:
+        raise ValueError("give last, which is not negative, or start and stop")
+    return (-last, None) if last else (0, 0)
 
 
-def _title(metadata: Mapping[str, Any]) -> str | None:
-    title = metadata.get("title")
-    return title if isinstance(title, str) else None
+def _count_after(entries: Sequence[Entry]) -> int:
+    """How many entries are read next, if they are as long as these."""
+    said = sum(len(part.text) + len(part.source or "") for entry in entries for part in entry.parts)
+    return max(1, min(_MOST, len(entries) * _TEXT // max(said, 1)))
+
+
+def _slices(
+    part: SessionPart,
+    messages: Sequence[UserMessage | AgentResponse],
+    start: int,
+    stop: int | None,
+) -> Iterator[Excerpt]:
+    end = len(messages) if stop is None else min(stop, len(messages))
+    for place in range(start, end, _FIRST):
+        yield _of_session(part, place, messages[place : min(place + _FIRST, end)])
+
+
+def _of_session(
+    part: SessionPart, start: int, messages: Sequence[UserMessage | AgentResponse]
+) -> Excerpt:
+    session = part.session
+    return Excerpt(
+        session.user_id,
+        title_of(session.metadata),
+        session.created_at,
+        session.updated_at,
+        session.metadata,
+        part.version,
+        part.length,
+        start,
+        _entries(start, messages),
+        format_timestamp(session.created_at),
+        session.active_seed_id,
+        session.active_persona_id,
+    )
+
+
+def _entries(start: int, messages: Sequence[UserMessage | AgentResponse]) -> list[Entry]:
+    entries = []
+    said = zip(messages, plain_messages(messages), strict=True)
+    for index, (message, plain) in enumerate(said, start):
+        item = {
+            "role": message.role,
+            **plain,
+            "timestamp": format_timestamp(message.timestamp),
+        }
+        # Whatever its unknown fields are called, it is a message of a session.
+        entry = entry_of(index, {message.role: item})
+        entries.append(replace(entry, role=message.role, raw=item))
+    return entries

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from statekeep.conversations.blocks import parts_of, text_of
+from statekeep.conversations.blocks import arguments_of, is_call, is_result, parts_of, text_of
 from statekeep.conversations.checkpoints import is_of_langgraph, values_of
 from statekeep.conversations.types import Entry, Part
-from statekeep.timestamps import parse_timestamp
+from statekeep.timestamps import from_microseconds, parse_timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,8 +39,11 @@ _TIMES: Final = ("timestamp", "created_at", "time", "ts")
 _WRAPPED: Final = ("message", "payload", "content")
 """Where an item has the message, if it says more about it."""
 
-_CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call", "computer_call")
-_OUTPUT: Final = "_output"
+_SAID: Final = ("content", "text")
+"""Where an item of no framework has what it says, if that is a text."""
+
+_SECONDS: Final = range(10**8, 10**11)
+"""What a number is, in seconds since 1970, if it is a time; in milliseconds it is greater."""
 
 
 def entry_of(index: int, item: Any) -> Entry:  # noqa: ANN401 - JSON is any value
@@ -55,16 +58,27 @@ def entry_of(index: int, item: Any) -> Entry:  # noqa: ANN401 - JSON is any valu
         >>> entry.role, entry.parts[0].text
         ('agent', 'Hello')
     """
+    try:
+        return _entry(index, item)
+    except RecursionError:  # deeper than any framework's, and than what a journal holds
+        return Entry(index, None, None, _of_something(item), None, item)
+
+
+def _entry(index: int, item: Any) -> Entry:  # noqa: ANN401
     value = _opened(item)
     if not isinstance(value, Mapping):
-        return Entry(index, None, None, _of_something(value), None, item)
+        # What is no more than a number or a list as JSON is a text that somebody stored.
+        said = value if isinstance(value, str) else item
+        return Entry(index, None, None, _of_something(said), None, item)
     if is_of_langgraph(value):
         return _of_langgraph(index, value, item)
     message, around = _unwrapped(value)
     role = _role(message) or _role(around)
-    parts = _of_message(message) or _of_something(value)
-    if role == "user" and all(part.kind in {"tool_result", "image"} for part in parts):
-        role = "tool" if parts[0].kind == "tool_result" else role
+    parts = _of_message(message) if role is not None else _of_unknown(value)
+    parts = parts or _of_something(value)
+    kinds = {part.kind for part in parts}
+    if role == "user" and "tool_result" in kinds <= {"tool_result", "image"}:
+        role = "tool"
     phase = message.get("phase_reached")
     return Entry(
         index,
@@ -77,11 +91,13 @@ def entry_of(index: int, item: Any) -> Entry:  # noqa: ANN401 - JSON is any valu
 
 
 def _of_langgraph(index: int, item: Mapping[str, Any], raw: Any) -> Entry:  # noqa: ANN401
-    role, parts = None, []
+    role: str | None = None
+    parts: list[Part] = []
     for name, value in values_of(item):
-        found = _of_message(value) if isinstance(value, Mapping) else []
+        speaker = _role(value) if isinstance(value, Mapping) else None
+        found = _of_message(value) if speaker else []
         if found:
-            role = role or _role(value)
+            role = role or speaker
         parts += found or [Part("data", text_of(value), name)]
     return Entry(index, role, None, parts or _of_something(item), None, raw)
 
@@ -102,6 +118,8 @@ def _unwrapped(item: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
         ((role, message),) = item.items()
         if role in {"user", "agent"} and isinstance(message, Mapping):
             return {"role": role, **message}, item
+    if isinstance(item.get("role"), str) and not {"content", "parts"}.isdisjoint(item):
+        return item, item
     for name in _WRAPPED:
         message = _opened(item.get(name))
         if isinstance(message, Mapping) and (
@@ -114,57 +132,87 @@ def _unwrapped(item: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
 def _role(item: Mapping[str, Any]) -> str | None:
     for name in ("role", "kind", "type"):
         value = item.get(name)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not value:
             continue
         low = value.lower()
         role = _ROLES.get(low, low)
         if name == "role" or role in _KNOWN:
             return role
-        if low in _CALLS or low == "reasoning":
-            return "agent"
-        if low.endswith(_OUTPUT):
+        if name == "type" and is_result(low):
             return "tool"
+        if name == "type" and (is_call(low) or low == "reasoning"):
+            return "agent"
     return None
 
 
 def _time(item: Mapping[str, Any]) -> datetime | None:
     for name in _TIMES:
-        value = item.get(name)
-        if isinstance(value, str):
-            try:
-                return parse_timestamp(value)
-            except ValueError:
-                pass
+        if (moment := _moment(item.get(name))) is not None:
+            return moment
     parts = item.get("parts")
     if isinstance(parts, Sequence) and parts and isinstance(parts[0], Mapping):
         return _time({name: parts[0].get(name) for name in _TIMES})
     return None
 
 
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            return parse_timestamp(value)
+        except ValueError:
+            return None
+    if isinstance(value, int | float):
+        for unit in (1, 1000):
+            if _SECONDS.start * unit <= value < _SECONDS.stop * unit:
+                return from_microseconds(int(value * (1_000_000 // unit)))
+    return None
+
+
 def _of_message(message: Mapping[str, Any]) -> list[Part]:
     """The parts of a message; none if it has no shape of one."""
     kind = message.get("type")
-    if isinstance(kind, str) and (kind in _CALLS or kind.endswith(_OUTPUT) or kind == "reasoning"):
+    if isinstance(message.get("content"), str):
+        kind = None
+    if isinstance(kind, str) and (is_call(kind) or is_result(kind) or kind == "reasoning"):
         return parts_of([message])
     content = next(
         (message[name] for name in ("content", "parts") if message.get(name) is not None), None
     )
     parts = [] if content is None else parts_of(content)
     if isinstance(call := message.get("tool_call_id"), str):  # all of it is a tool's
-        name = message.get("name")
         result = "\n".join([part.text for part in parts if part.text])
         return [
-            Part("tool_result", result, name if isinstance(name, str) else None, call),
+            Part("tool_result", result, _text(message.get("name")), call),
             *(part for part in parts if part.kind == "image"),
         ]
+    if isinstance(thought := message.get("reasoning_content"), str) and thought:
+        parts.insert(0, Part("thinking", thought))
+    if isinstance(refusal := message.get("refusal"), str) and refusal:
+        parts.append(Part("text", refusal))
     calls = message.get("tool_calls")
-    for each in calls if isinstance(calls, list) else ():
-        function = each.get("function", each) if isinstance(each, Mapping) else None
-        if isinstance(function, Mapping):
-            said = function.get("arguments", function.get("args"))
-            name, call = function.get("name"), each.get("id")
-            parts.append(Part("tool_call", text_of(said), _text(name), _text(call)))
-    return parts
+    return parts + [_call(each) for each in (calls if isinstance(calls, list) else ())]
+
+
+def _call(call: Any) -> Part:  # noqa: ANN401
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping):
+        return Part("data", text_of(call))
+    said = function.get("arguments", function.get("args"))
+    return Part("tool_call", arguments_of(said), _text(function.get("name")), _text(call.get("id")))
+
+
+def _of_unknown(item: Mapping[str, Any]) -> list[Part]:
+    """What an item says that does not tell who speaks, and whatever else it has."""
+    for name in _SAID:
+        if isinstance(said := item.get(name), str) and said:
+            rest = {other: value for other, value in item.items() if other != name}
+            others = [
+                other
+                for other, value in rest.items()
+                if value is not None and not (other in _TIMES and _moment(value))
+            ]
+            return [Part("text", said), *([Part("data", text_of(rest))] if others else [])]
+    return []
 
 
 def _text(value: object) -> str | None:

@@ -1,9 +1,22 @@
 """Plugins: what a plugin implements, and how installed ones are found.
 
-No backend, strategy or layer lives here; they are in distributions, ours among them.
+No backend, strategy, importer or layer lives here; they are in distributions, ours among them.
 """
 
 from statekeep.plugins.allow_list import is_allowed
-from statekeep.plugins.hooks import BackendSpec, CommandSpec, PrunerSpec, hookimpl
+from statekeep.plugins.hooks import (
+    BackendSpec,
+    CommandSpec,
+    ImporterSpec,
+    PrunerSpec,
+    hookimpl,
+)
 
-__all__ = ["BackendSpec", "CommandSpec", "PrunerSpec", "hookimpl", "is_allowed"]
+__all__ = [
+    "BackendSpec",
+    "CommandSpec",
+    "ImporterSpec",
+    "PrunerSpec",
+    "hookimpl",
+    "is_allowed",
+]

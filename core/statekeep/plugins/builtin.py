@@ -26,6 +26,12 @@ BUILTIN: Final = {
         "valkey": "statekeep_backends.redis",
     },
     "statekeep.commands": {"browse": "statekeep_web.plugin"},
+    "statekeep.importers": {
+        "claude-code": "statekeep_plugins.transcripts.importers",
+        "codex": "statekeep_plugins.transcripts.importers",
+        "langgraph": "statekeep_plugins.databases.langgraph",
+        "openai-agents": "statekeep_plugins.databases.openai_agents",
+    },
     "statekeep.observers": {"otel": "statekeep_plugins.telemetry"},
     "statekeep.pruners": dict.fromkeys(
         (

@@ -13,6 +13,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from pydantic import BaseModel
 
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
     from statekeep.retention.types import PruningStrategy
     from statekeep.store.protocol import StateStore
     from statekeep.store.urls import StoreURL
+    from statekeep.transport.conversations import ImportSource, Loader
 
-__all__ = ["BackendSpec", "CommandSpec", "HookSpecs", "PrunerSpec", "hookimpl"]
+__all__ = [
+    "BackendSpec",
+    "CommandSpec",
+    "HookSpecs",
+    "ImporterSpec",
+    "PrunerSpec",
+    "hookimpl",
+]
 
 PROJECT = "statekeep"
 
@@ -84,6 +93,27 @@ class CommandSpec:
     factory: Callable[[], Callable[..., object]]
 
 
+@dataclass(frozen=True, slots=True)
+class ImporterSpec:
+    """An importer of conversations that a plugin offers.
+
+    Attributes:
+        name: Its name; equal to the entry point's name.
+        summary: One line for people.
+        find: Gives the files that may have conversations at or below a path, which is there. A
+            path that is a file is the only one.
+        sources: Gives the conversations in a file, from a stream if they may be many; raises
+            CorruptDataError if it is no file of this kind.
+        load: Imports one of them; if a part of it is there by now, only the rest.
+    """
+
+    name: str
+    summary: str
+    find: Callable[[Path], Iterable[Path]]
+    sources: Callable[[Path], Iterable[ImportSource]]
+    load: Loader
+
+
 class HookSpecs:
     """The hooks, with their signatures."""
 
@@ -98,6 +128,10 @@ class HookSpecs:
     @hookspec
     def statekeep_commands(self) -> Iterable[CommandSpec]:  # type: ignore[empty-body]
         """Add commands to the command line; entry-point group ``statekeep.commands``."""
+
+    @hookspec
+    def statekeep_importers(self) -> Iterable[ImporterSpec]:  # type: ignore[empty-body]
+        """Offer importers of conversations; entry-point group ``statekeep.importers``."""
 
     @hookspec
     def statekeep_event(self, event: Event) -> None:

@@ -29,10 +29,18 @@ from statekeep.errors import (
 )
 from statekeep.plugins.allow_list import normal_name
 from statekeep.plugins.builtin import missing_from
-from statekeep.plugins.hooks import PROJECT, BackendSpec, CommandSpec, HookSpecs, PrunerSpec
+from statekeep.plugins.hooks import (
+    PROJECT,
+    BackendSpec,
+    CommandSpec,
+    HookSpecs,
+    ImporterSpec,
+    PrunerSpec,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from statekeep.observe.events import Observer
 
@@ -40,17 +48,21 @@ __all__ = ["PluginInfo", "Plugins"]
 
 _logger = logging.getLogger(__name__)
 
-Group = Literal["backends", "pruners", "observers", "commands"]
+Group = Literal["backends", "pruners", "importers", "observers", "commands"]
 Status = Literal["ok", "incomplete", "broken", "conflict", "shadowed", "blocked"]
-S = TypeVar("S", BackendSpec, PrunerSpec, CommandSpec)
+S = TypeVar("S", BackendSpec, PrunerSpec, ImporterSpec, CommandSpec)
 
-_GROUPS: tuple[Group, ...] = ("backends", "pruners", "observers", "commands")
+_GROUPS: tuple[Group, ...] = ("backends", "pruners", "importers", "observers", "commands")
 _HOOKS: dict[Group, str] = {
     "backends": "statekeep_backends",
     "pruners": "statekeep_pruners",
+    "importers": "statekeep_importers",
     "observers": "statekeep_event",
     "commands": "statekeep_commands",
 }
+
+
+_END = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class PluginInfo:
     """One plugin that is installed, whether it works or not.
 
     Attributes:
-        group: ``backends``, ``pruners``, ``observers`` or ``commands``.
+        group: ``backends``, ``pruners``, ``importers``, ``observers`` or ``commands``.
         name: What it is chosen by.
         distribution: What was installed.
         version: Of the distribution.
@@ -125,6 +137,16 @@ class Plugins:
         """
         return self._spec(self._choose("pruners", *_split(name)), "pruners", PrunerSpec)
 
+    def importer(self, name: str) -> ImporterSpec:
+        """The importer of that name, or of ``dist:name``.
+
+        Raises:
+            PluginNotFoundError: Nobody offers it.
+            PluginConflictError: Several do.
+            PluginLoadError: It is broken.
+        """
+        return self._spec(self._choose("importers", *_split(name)), "importers", ImporterSpec)
+
     def observer(self, name: str) -> Observer:
         """The observer of that name, or of ``dist:name``.
 
@@ -171,11 +193,13 @@ class Plugins:
             elif group == "observers":
                 summary = (inspect.getdoc(self._implementation(entry, group)) or "").split("\n")[0]
             else:
-                spec: BackendSpec | PrunerSpec | CommandSpec
+                spec: BackendSpec | PrunerSpec | ImporterSpec | CommandSpec
                 if group == "backends":
                     spec = self._spec(entry, group, BackendSpec)
                 elif group == "pruners":
                     spec = self._spec(entry, group, PrunerSpec)
+                elif group == "importers":
+                    spec = self._spec(entry, group, ImporterSpec)
                 else:
                     spec = self._spec(entry, group, CommandSpec)
                 summary, schema = spec.summary, _schema_of(spec)
@@ -268,9 +292,11 @@ class Plugins:
                 )
             named[spec.name] = spec
         if spec := named.get(entry.name):
+            if isinstance(spec, ImporterSpec):
+                return self._guarded_importer(entry, spec)
             if not isinstance(spec, CommandSpec):
                 self._check_config(entry, spec.config)
-            return replace(spec, factory=self._guarded(entry, spec.factory))
+            return replace(spec, factory=self._guarded(entry, "factory", spec.factory))
         offered = ", ".join(map(repr, named)) or "nothing"
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
 
@@ -334,16 +360,36 @@ class Plugins:
                     entry.value,
                 )
 
-    def _guarded(self, entry: EntryPoint, factory: Callable[..., Any]) -> Callable[..., Any]:
-        def make(*arguments: object) -> object:
+    def _guarded(
+        self, entry: EntryPoint, what: str, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        def call(*arguments: object, **options: object) -> object:
             try:
-                return factory(*arguments)
+                return function(*arguments, **options)
             except StateStoreError:
                 raise
             except Exception as error:
-                raise self._broken(entry, f"its factory failed: {error!r}") from error
+                raise self._broken(entry, f"its {what} failed: {error!r}") from error
 
-        return make
+        return call
+
+    def _guarded_importer(self, entry: EntryPoint, spec: ImporterSpec) -> ImporterSpec:
+        def stream(what: str, function: Callable[..., Iterable[Any]]) -> Callable[..., Any]:
+            def give(path: Path) -> Iterator[Any]:
+                # It may fail as late as while it is gone through.
+                each = iter(self._guarded(entry, what, function)(path))
+                step = self._guarded(entry, what, next)
+                while (found := step(each, _END)) is not _END:
+                    yield found
+
+            return give
+
+        return replace(
+            spec,
+            find=stream("find", spec.find),
+            sources=stream("sources", spec.sources),
+            load=self._guarded(entry, "load", spec.load),
+        )
 
     def _broken(self, entry: EntryPoint, why: str) -> PluginLoadError:
         return PluginLoadError(
@@ -357,9 +403,9 @@ def _split(name: str) -> tuple[str, str | None]:
     return (bare, distribution) if colon else (name, None)
 
 
-def _schema_of(spec: BackendSpec | PrunerSpec | CommandSpec) -> dict[str, Any]:
-    if isinstance(spec, CommandSpec):
-        return {}  # its options are in its help
+def _schema_of(spec: BackendSpec | PrunerSpec | ImporterSpec | CommandSpec) -> dict[str, Any]:
+    if isinstance(spec, ImporterSpec | CommandSpec):
+        return {}
     try:
         return spec.config.model_json_schema()
     except PydanticUserError:

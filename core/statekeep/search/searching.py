@@ -4,41 +4,36 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from statekeep._arguments import refuse_type
+from statekeep.conversations import Conversation
+from statekeep.conversations.blocks import texts_in
 from statekeep.errors import StateStoreError
 from statekeep.format.record import Problem
 from statekeep.format.summary import JournalSummary
-from statekeep.journals import Journals
 from statekeep.search.chosen import chosen
-from statekeep.sessions.sessions import Sessions
 from statekeep.store.keys import journal_key, session_key
 from statekeep.store.query import Filter
-from statekeep.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from datetime import datetime
 
+    from statekeep.conversations import Entry
     from statekeep.format.summary import Summary
     from statekeep.store.protocol import StateStore
 
 __all__ = ["Match", "Said", "Search", "search"]
 
 _WORKERS: Final = 16
-_ITEMS: Final = 10_000
-"""Of a journal that are read at once."""
-
 _LABELS: Final = {"role", "type"}
 """What an item says of itself; nobody searches for what most have in common."""
-
-_TIMES: Final = ("timestamp", "created_at", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,7 @@ class Said:
 
     Attributes:
         index: Its place, from 0.
-        role: Who said it, if it tells.
+        role: Who said it, if it tells, as `statekeep.conversations.Entry` has it.
         timestamp: When, if it tells.
         text: What a message says; of an item all its texts but ``role`` and ``type``, in lines.
     """
@@ -120,9 +115,9 @@ def search(
 ) -> Search:
     """Look for a text in what was said.
 
-    It reads as it goes: what was found first can be used while the rest is looked through. On
-    stores that are far away several are read at once, each to its end. What is saved meanwhile may
-    be missed.
+    It reads as it goes: what was found first can be used while the rest is looked through. Journals
+    are read a part at a time, and so are sessions that are stored as such. On stores that are far
+    away several are read at once, each to its end. What is saved meanwhile may be missed.
 
     Args:
         store: Where to look.
@@ -186,11 +181,9 @@ def _search(
     limit: int | None,
     told: Search,
 ) -> Generator[Match]:
-    sessions = Sessions(store)
-
     def look(summary: Summary) -> Iterator[Match | Problem]:
         try:
-            yield from islice(_matches(summary, _said(sessions, summary), pattern, context), limit)
+            yield from islice(_matches(summary, _said(store, summary), pattern, context), limit)
         except (LookupError, StateStoreError) as error:
             reason = getattr(error, "message", str(error))
             yield Problem(_key_of(summary), None, reason)
@@ -264,52 +257,23 @@ def _with_after(match: Match, after: list[Said]) -> Match:
     return Match(match.summary, match.said, match.spans, match.before, (*after,))
 
 
-def _said(sessions: Sessions, summary: Summary) -> Iterator[Said]:
+def _said(store: StateStore, summary: Summary) -> Iterator[Said]:
     """What was said in a session or journal; nothing if it is gone by now."""
-    if not isinstance(summary, JournalSummary):
-        session = sessions.load(summary.id)
-        for index, message in enumerate(session.messages if session else ()):
-            yield Said(index, message.role, message.timestamp, message.content)
-        return
-    journal = Journals(sessions.store, summary.collection).open(*summary.name)
-    start = 0
-    while items := journal.read(start=start, stop=start + _ITEMS):
-        for index, item in enumerate(items, start):
-            yield _of_item(index, item)
-        start += len(items)
+    if isinstance(summary, JournalSummary):
+        conversation = Conversation(store, *summary.name, collection=summary.collection)
+    else:
+        conversation = Conversation(store, summary.id)
+    is_session = not isinstance(summary, JournalSummary)
+    for part in conversation.parts():
+        for entry in part.entries:
+            yield Said(entry.index, entry.role, entry.timestamp, _text(entry, is_session))
 
 
-def _of_item(index: int, item: Any) -> Said:  # noqa: ANN401 - JSON is any value
-    fields = item if isinstance(item, Mapping) else {}
-    role = fields.get("role", fields.get("type"))
-    return Said(
-        index,
-        role if isinstance(role, str) else None,
-        next(filter(None, (_moment(fields.get(name)) for name in _TIMES)), None),
-        "\n".join(_texts(item)),
-    )
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return parse_timestamp(value)
-    except ValueError:
-        return None
-
-
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON is any value
-    """All texts of a value, in order; without recursion, because it may be deep."""
-    left = [value]
-    while left:
-        each = left.pop()
-        if isinstance(each, str):
-            yield each
-        elif isinstance(each, Mapping):
-            left += reversed([value for name, value in each.items() if name not in _LABELS])
-        elif isinstance(each, list):
-            left += reversed(each)
+def _text(entry: Entry, is_session: bool) -> str:
+    if is_session:
+        content: str = entry.raw["content"]
+        return content
+    return "\n".join(texts_in(entry.raw, but=_LABELS))
 
 
 def _key_of(summary: Summary) -> str:

@@ -182,7 +182,14 @@ class SessionRepository:
         remember_version(session, version)
         remember_stored(session, _WHOLE)
 
-    def part(self, session_id: str, user_id: str | None, wanted: slice) -> SessionPart | None:
+    def part(
+        self,
+        session_id: str,
+        user_id: str | None,
+        wanted: slice,
+        *,
+        repair_text: RepairText = "refuse",
+    ) -> SessionPart | None:
         """Read some messages of a session; of a journal not the others.
 
         Raises:
@@ -194,6 +201,8 @@ class SessionRepository:
             return None
         if is_head(blob.data):
             return self._journals.part(key, blob, user_id, wanted)
+        if repair_text == "replace":
+            blob = replace(blob, data=repair_json(blob.data))
         session = self._decode(key, blob, user_id)
         messages = session.messages
         start, _, _ = wanted.indices(len(messages))

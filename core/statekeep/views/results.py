@@ -6,7 +6,7 @@ Within a major version, fields are added, and none is renamed, removed or given 
 
 from __future__ import annotations
 
-from typing import Any, Final, NotRequired
+from typing import Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
@@ -34,6 +34,50 @@ class Counted(TypedDict):
     count: int
     items: int
     bytes: int
+
+
+class DamagedPart(TypedDict):
+    """A part of an imported conversation that is damaged."""
+
+    place: str
+    reason: str
+    ref: str | None
+
+
+class ImportedConversation(TypedDict):
+    """A conversation that was imported."""
+
+    path: str
+    collection: str
+    name: list[str]
+    added: int
+    unchanged: int
+    damaged: int
+    remarks: list[DamagedPart]
+
+
+class ImportFailure(TypedDict):
+    """A file or a conversation that could not be imported."""
+
+    path: str
+    name: list[str]
+    error: str
+
+
+class ImportsReport(TypedDict):
+    """What became of the conversations that were imported."""
+
+    source: str
+    target: str
+    dry_run: bool
+    imported: int
+    unchanged: int
+    failed: int
+    added: int
+    damaged: int
+    complete: bool
+    conversations: list[ImportedConversation]
+    failures: list[ImportFailure]
 
 
 class SessionSummary(TypedDict):
@@ -401,6 +445,29 @@ class MatchInJournal(Said):
     after: list[Said]
 
 
+class _Change(TypedDict):
+    """What became of something; added may be negative."""
+
+    change: Literal["created", "changed", "deleted"]
+    at: str
+    user_id: str | None
+    length: int
+    added: int
+
+
+class ChangeOfSession(_Change):
+    """What became of a session; length and added are its user messages."""
+
+    id: str
+
+
+class ChangeOfJournal(_Change):
+    """What became of a journal; length and added are its items."""
+
+    collection: str
+    name: list[str]
+
+
 class OfCollection(Counted):
     """What a collection has; null is the sessions."""
 
@@ -493,7 +560,7 @@ RESULTS: Final[dict[str, Any]] = {
     "documents show": Document,
     "erase": ErasurePlan | ErasureReport,
     "export": CopyReport,
-    "import": CopyReport,
+    "import": CopyReport | ImportsReport,
     "journals append": Head,
     "journals delete": DeletedJournal,
     "journals list": JournalListing,
@@ -509,5 +576,6 @@ RESULTS: Final[dict[str, Any]] = {
     "stats": Statistics,
     "trash empty": Purged,
     "trash list": list[Trashed],
+    "watch": ChangeOfSession | ChangeOfJournal,
 }
-"""By command, what it prints with ``--json``; of ``search`` that is each line."""
+"""By command, what it prints with ``--json``; of ``search`` and ``watch`` that is each line."""

@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from statekeep.plugins.loader import PluginInfo
     from statekeep.retention import PlannedVictim, PruneFailure, PrunePlan, PruneReport, Trashed
     from statekeep.search import Match, Said, Statistics, Tally
-    from statekeep.transport import CopyReport
+    from statekeep.transport import CopyReport, ImportsReport
+    from statekeep.watching import Change
 
 __all__ = [
+    "change",
     "copy_report",
     "diagnosis",
     "documents",
     "erasure_plan",
     "erasure_report",
     "head",
+    "imports_report",
     "journals",
     "listing",
     "loaded",
@@ -208,6 +211,21 @@ def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str,
     return result
 
 
+def change(value: Change) -> dict[str, Any]:
+    """What became of a session or journal."""
+    whose: dict[str, Any] = {"id": value.id}
+    if value.collection is not None:
+        whose = {"collection": value.collection, "name": [*value.name]}
+    return {
+        "change": value.kind,
+        "at": _time(value.at),
+        **whose,
+        "user_id": value.user_id,
+        "length": value.length,
+        "added": value.added,
+    }
+
+
 def match(value: Match) -> dict[str, Any]:
     """Something that a search found."""
     return {
@@ -283,6 +301,37 @@ _COUNTED = (
     "source", "target", "dry_run", "copied", "overwritten", "equal", "differing", "newer", "failed",
     "deleted", "deletion_skipped", "bytes",
 )  # fmt: skip
+
+
+def imports_report(value: ImportsReport) -> dict[str, Any]:
+    """What became of the conversations that were imported."""
+    return {
+        "source": value.source,
+        "target": value.target,
+        "dry_run": value.dry_run,
+        "imported": value.imported,
+        "unchanged": value.unchanged,
+        "failed": value.failed,
+        "added": value.added,
+        "damaged": value.damaged,
+        "complete": value.complete,
+        "conversations": [
+            {
+                "path": each.path,
+                "collection": each.collection,
+                "name": [*each.name],
+                "added": each.added,
+                "unchanged": each.unchanged,
+                "damaged": each.damaged,
+                "remarks": [remark._asdict() for remark in each.remarks],
+            }
+            for each in value.reports
+        ],
+        "failures": [
+            {"path": each.path, "name": [*each.name], "error": str(each.error)}
+            for each in value.failures
+        ],
+    }
 
 
 def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import secrets
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final
 
 from statekeep import NotFoundError
 from statekeep.journals import SKIP
-from statekeep_adapters._adapter import Adapter, framework, title_of
-from statekeep_adapters.langgraph.threads import (
+from statekeep_adapters._adapter import Adapter, framework
+from statekeep_plugins.layouts.langgraph.threads import (
     Found,
     all_found,
     latest_in,
@@ -21,6 +21,7 @@ from statekeep_adapters.langgraph.threads import (
     rewrite,
     search,
 )
+from statekeep_plugins.layouts.langgraph.values import COLLECTION, NONCE, packed, title_in
 
 with framework("langgraph"):
     from langgraph.checkpoint.base import (
@@ -49,18 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StatekeepSaver"]
 
-COLLECTION: Final = "langgraph"
-
-_LARGE: Final = 8192
-"""Bytes from which on a value is an attachment, so that the head stays small."""
-
-_NONCE: Final = 8
-"""Bytes before a value, so that no two attachments are the same: what a prune deletes is nobody
-else's."""
-
 _AT_ONCE: Final = 16
-_BEGINNING: Final = 8
-"""Among so many messages the first of the user is looked for."""
 
 
 class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
@@ -200,26 +190,30 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         def add(draft: Draft) -> None:
             known = draft.metadata.get(place_of(namespace), {})
             large = known["large"] if parent and known.get("id") == parent else {}
-            packed = {}
+            kept = {}
             for name, value in values.items():
                 version = checkpoint["channel_versions"].get(name)
                 there = large.get(name)
                 # What did not change since the parent lies there already.
                 is_known = there and name not in new_versions and there[1]["version"] == version
-                packed[name] = there if is_known else pack(draft, value, name, version)
+                kept[name] = there if is_known else pack(draft, value, name, version)
             item = {
                 "checkpoint": checkpoint["id"],
                 "ns": namespace,
                 "parent": parent,
                 "data": pack(draft, rest, "", None),
                 "metadata": pack(draft, said, "", None),
-                "values": packed,
+                "values": kept,
                 "run": said.get("run_id"),
                 "delta": sorted(said.get("counters_since_delta_snapshot") or {}),
             }
             note(draft.metadata, item, draft.length)
             draft.append([item])
-            if not namespace and "title" not in draft.metadata and (title := _title(values)):
+            if (
+                not namespace
+                and "title" not in draft.metadata
+                and (title := title_in(values.get("messages")))
+            ):
                 draft.metadata["title"] = title
 
         self._on(_name(config), lambda journal: journal.change(add))
@@ -460,24 +454,22 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
     def _packing(self) -> Callable[[Draft, Any, str | int, Any], Any]:
         """Packs values as items hold them, each once however often the change is tried."""
         done: dict[tuple[str | int, int], tuple[str, bytes]] = {}
-        nonce = secrets.token_bytes(_NONCE)
+        nonce = secrets.token_bytes(NONCE)
 
         def pack(draft: Draft, value: Any, name: str | int, version: Any) -> Any:  # noqa: ANN401
             at = name, id(value)
             if at not in done:
                 done[at] = self.serde.dumps_typed(value)
             kind, data = done[at]
-            if len(data) < _LARGE:
-                return [kind, b64encode(data).decode()]
-            return [kind, {"ref": draft.attach(nonce + data, ""), "version": version}]
+            return packed(draft, kind, data, version, nonce)
 
         return pack
 
-    def _unpack(self, packed: Any, files: Mapping[str, bytes]) -> Any:  # noqa: ANN401
-        kind, data = packed
+    def _unpack(self, value: Any, files: Mapping[str, bytes]) -> Any:  # noqa: ANN401
+        kind, data = value
         is_large = isinstance(data, dict)
         return self.serde.loads_typed(
-            (kind, files[data["ref"]][_NONCE:] if is_large else b64decode(data))
+            (kind, files[data["ref"]][NONCE:] if is_large else b64decode(data))
         )
 
     def _tuple(
@@ -519,16 +511,3 @@ def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfi
             "checkpoint_id": checkpoint_id,
         }
     }
-
-
-def _title(values: Mapping[str, Any]) -> str:
-    """What the user said first, if there is a channel of messages."""
-    messages = values.get("messages")
-    for message in messages[:_BEGINNING] if isinstance(messages, (list, tuple)) else ():
-        said = message if isinstance(message, dict) else getattr(message, "__dict__", {})
-        if {"human", "user"} & {str(said.get("type")), str(said.get("role"))}:
-            content = said.get("content")
-            parts = content if isinstance(content, (list, tuple)) else [content]
-            texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-            return title_of(" ".join([text for text in texts if isinstance(text, str)]))
-    return ""

@@ -6,13 +6,10 @@ numbers and kept aside, as attachments of the journal, and keep no other line ou
 """
 
 from statekeep_plugins.transcripts.formats import TranscriptKind, transcripts_in
-from statekeep_plugins.transcripts.importing import TranscriptReport, import_transcript
-from statekeep_plugins.transcripts.work import DamagedLine
+from statekeep_plugins.transcripts.importing import import_transcript
 
 __all__ = [
-    "DamagedLine",
     "TranscriptKind",
-    "TranscriptReport",
     "import_transcript",
     "transcripts_in",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from statekeep.errors import (
     StateStoreError,
     UnavailableError,
 )
+from statekeep.transport import ImportReport
+from statekeep_plugins.marks import Importing
 from statekeep_plugins.transcripts.formats import FORMATS
 from statekeep_plugins.transcripts.work import Work
 
@@ -22,32 +23,8 @@ if TYPE_CHECKING:
 
     from statekeep import StateStore
     from statekeep_plugins.transcripts.formats import TranscriptKind
-    from statekeep_plugins.transcripts.work import DamagedLine
 
-__all__ = ["TranscriptReport", "import_transcript"]
-
-
-@dataclass(frozen=True, slots=True)
-class TranscriptReport:
-    """What became of a transcript.
-
-    Attributes:
-        path: The file.
-        collection: The collection of the journal.
-        name: Its name.
-        added: How many entries were added by this call.
-        lines: How many lines of the file are done, in all calls.
-        damaged: How many lines this call found damaged.
-        remarks: The first thousand of these.
-    """
-
-    path: str
-    collection: str
-    name: tuple[str, ...]
-    added: int
-    lines: int
-    damaged: int
-    remarks: tuple[DamagedLine, ...]
+__all__ = ["import_transcript"]
 
 
 def import_transcript(
@@ -56,8 +33,9 @@ def import_transcript(
     kind: TranscriptKind,
     *,
     user_id: str | None = None,
+    dry_run: bool = False,
     progress: Callable[[int], object] | None = None,
-) -> TranscriptReport:
+) -> ImportReport:
     """Bring a transcript into a journal; if a part of it is there by now, only the rest.
 
     Of Claude Code the journal is that which the adapter for its SDK would write: of the collection
@@ -73,6 +51,7 @@ def import_transcript(
         path: The file, at its own place: its name, and that of its folder, name the journal.
         kind: Whose transcript it is.
         user_id: Whom the journal belongs to.
+        dry_run: Write nothing, and say what would be added.
         progress: Called with how many lines are done.
 
     Returns:
@@ -99,8 +78,8 @@ def import_transcript(
     journal = Journals(store, form.collection).open(*name, user_id=user_id)
     try:
         with path.open("rb") as file:
-            work = Work(file, form, journal, int(path.stat().st_mtime * 1000), progress)
-            work.run()
+            importing = Importing(journal, dry_run=dry_run)
+            Work(file, form, importing, int(path.stat().st_mtime * 1000), progress).run()
     except FileNotFoundError as error:
         raise NotFoundError("there is no such transcript", store=path) from error
     except OSError as error:
@@ -108,6 +87,12 @@ def import_transcript(
             raise
         kinds = AccessDeniedError if isinstance(error, PermissionError) else UnavailableError
         raise kinds(f"the transcript cannot be read: {error.strerror}", store=path) from error
-    return TranscriptReport(
-        str(path), form.collection, name, work.added, work.lines, work.damaged, tuple(work.remarks)
+    return ImportReport(
+        str(path),
+        form.collection,
+        name,
+        importing.added,
+        importing.unchanged,
+        importing.damaged,
+        tuple(importing.remarks),
     )

@@ -1,0 +1,229 @@
+"""Sessions of the OpenAI Agents SDK: the file that its ``SQLiteSession`` writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from blake3 import blake3
+
+from statekeep import Journals
+from statekeep.errors import InvalidDocumentError
+from statekeep.journals.items import read_object, storable
+from statekeep.plugins import ImporterSpec, hookimpl
+from statekeep.transport import ImportReport, ImportSource
+from statekeep_plugins.databases.reading import LONGEST, databases_in, opened, shown
+from statekeep_plugins.layouts.openai_agents import BEGINNING, COLLECTION, title_in
+from statekeep_plugins.marks import Importing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from statekeep import StateStore
+    from statekeep.journals import Draft
+    from statekeep_plugins.databases.reading import Database
+    from statekeep_plugins.marks import Aside
+
+__all__ = ["import_session", "statekeep_importers"]
+
+_TABLES: Final = {
+    "agent_sessions": {"session_id"},
+    "agent_messages": {"id", "session_id", "message_data"},
+}
+_WHOSE: Final = "SQLiteSession of the OpenAI Agents SDK"
+_ROWS: Final = 1000
+_BYTES: Final = 2**20
+
+_SELECT: Final = f"""
+    SELECT id, length(CAST(message_data AS BLOB)) AS size,
+        CASE WHEN length(CAST(message_data AS BLOB)) <= {LONGEST} THEN message_data END AS data
+    FROM agent_messages AS m WHERE session_id = ? AND id > ?
+"""
+_BRANCH: Final = """
+    AND (SELECT branch_id FROM message_structure WHERE message_id = m.id ORDER BY id) IS 'main'
+"""
+"""Of the file of an ``AdvancedSQLiteSession``: what was said in the branch with which it begins.
+
+What the others have besides is of later branches; what they share has its first entry here.
+"""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one change adds."""
+
+    items: list[Any] = field(default_factory=list)
+    aside: list[Aside] = field(default_factory=list)
+    is_last: bool = True
+
+
+class _Session:
+    """Reads a session from where the last import ended."""
+
+    def __init__(self, database: Database, session_id: str, importing: Importing) -> None:
+        self._database = database
+        self._id = session_id
+        self._importing = importing
+        self._query = _SELECT
+        if database.row("SELECT 1 FROM sqlite_master WHERE name = 'message_structure'"):
+            found = "SELECT 1 FROM message_structure WHERE session_id = ?"
+            self._query += _BRANCH if database.row(found, session_id) else ""
+        self._query += "ORDER BY id"
+        self._hash = blake3()
+        self.rows = self._last = 0
+
+    def is_done(self) -> bool:
+        """Go on to where the last import ended; whether there is nothing after it.
+
+        Raises:
+            ConflictError: The file does not begin as the one that was imported, or there is more
+                of it and the journal has what does not come from it.
+        """
+        mark = self._importing.mark
+        after = mark["row"] if mark else 0
+        if not self._database.row(self._query, self._id, after):
+            return True
+        self._importing.refuse_others()
+        if mark is None:
+            return False
+        for row in self._database.rows(self._query, self._id, 0):
+            if row["id"] > after:
+                break
+            self._count(row)
+        if self._hash.hexdigest() != mark["blake3"] or self._last != after:
+            raise self._importing.conflict(
+                "what was imported is not in the file any more, or other than it was"
+            )
+        return False
+
+    def batches(self) -> Iterator[_Batch]:
+        """Give what follows, so much at a time as may be in memory."""
+        while True:
+            batch, size = _Batch(), 0
+            for row in self._database.rows(f"{self._query} LIMIT {_ROWS}", self._id, self._last):
+                self._count(row)
+                self._take(batch, row)
+                size += row["size"] or 0
+                if size >= _BYTES:
+                    break
+            batch.is_last = not self._database.row(self._query, self._id, self._last)
+            yield batch
+            if batch.is_last:
+                return
+
+    def mark(self) -> dict[str, Any]:
+        """What the mark says of what was read so far."""
+        return {"row": self._last, "rows": self.rows, "blake3": self._hash.hexdigest()}
+
+    def _count(self, row: Any) -> None:  # noqa: ANN401
+        data = shown(row["data"])
+        self._hash.update(b"%d %d " % (row["id"], len(data)))
+        self._hash.update(data)
+        self._last = row["id"]
+        self.rows += 1
+
+    def _take(self, batch: _Batch, row: Any) -> None:  # noqa: ANN401
+        data, size = row["data"], row["size"]
+        if data is None:
+            reason = "it has no data" if size is None else f"it has more than {LONGEST} bytes"
+            batch.aside.append((self._place(row), reason, None, ""))
+            return
+        try:
+            # Not orjson, which makes large integers inexact.
+            item = storable(json.loads(data))
+        except InvalidDocumentError as error:
+            reason = error.message
+        except (ValueError, TypeError, RecursionError):
+            reason = "it is no JSON"
+        else:
+            batch.items.append(item)
+            return
+        batch.aside.append((self._place(row), reason, shown(data), f"row-{row['id']}.txt"))
+
+    @staticmethod
+    def _place(row: Any) -> str:  # noqa: ANN401
+        return f"row {row['id']} of agent_messages"
+
+
+def _sources(path: Path) -> Iterator[ImportSource]:
+    with opened(path, _TABLES, _WHOSE) as database:
+        # One by one: nothing is held while one of them is imported.
+        query = "SELECT rowid AS at, session_id FROM agent_sessions WHERE rowid > ? ORDER BY rowid"
+        last = 0
+        while found := database.row(query, last):
+            last = found["at"]
+            yield ImportSource(path, COLLECTION, (found["session_id"],))
+
+
+def import_session(
+    store: StateStore,
+    source: ImportSource,
+    *,
+    user_id: str | None = None,
+    dry_run: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> ImportReport:
+    """Bring a session into the journal that the adapter `StatekeepSession` goes on with.
+
+    A thousand rows are added at a time, each time with a mark of how far it came. A row that holds
+    no JSON is reported, and its bytes are kept aside as an attachment of the journal.
+
+    Args:
+        store: Where the journal lies.
+        source: The file, and the id of the session as the name.
+        user_id: Whom the journal belongs to.
+        dry_run: Write nothing, and say what would be added.
+        progress: Called with how many rows are done.
+
+    Raises:
+        ConflictError: There is more in the file, and the journal was continued, too, or what was
+            imported is not in the file any more; nothing was changed.
+        CorruptDataError: It is no file of ``SQLiteSession``.
+        OwnershipError: The journal is another user's.
+        AccessDeniedError, UnavailableError: The file, or the store, cannot be used.
+    """
+    (session_id,) = source.name
+    journal = Journals(store, COLLECTION).open(session_id, user_id=user_id)
+    with opened(source.path, _TABLES, _WHOSE) as database:
+        importing = Importing(journal, dry_run=dry_run)
+        session = _Session(database, session_id, importing)
+        if not session.is_done():
+            for batch in session.batches():
+                if batch.items or batch.aside:
+                    importing.write(_adding(batch), len(batch.items), batch.aside, session.mark)
+                if progress:
+                    progress(session.rows)
+    return ImportReport(
+        str(source.path),
+        COLLECTION,
+        (session_id,),
+        importing.added,
+        importing.unchanged,
+        importing.damaged,
+        tuple(importing.remarks),
+    )
+
+
+def _adding(batch: _Batch) -> Callable[[Draft], int]:
+    def add(draft: Draft) -> int:
+        begins = draft.length < BEGINNING
+        draft.append(batch.items)
+        if begins and (title := title_in(map(read_object, draft.items(0, BEGINNING)))):
+            draft.metadata.setdefault("title", title)
+        return len(batch.items)
+
+    return add
+
+
+@hookimpl
+def statekeep_importers() -> list[ImporterSpec]:
+    """Offer the importer."""
+    summary = "The file of a SQLiteSession of the OpenAI Agents SDK."
+    return [
+        ImporterSpec(
+            "openai-agents", summary, partial(databases_in, _TABLES), _sources, import_session
+        )
+    ]

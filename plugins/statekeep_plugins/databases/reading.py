@@ -1,0 +1,193 @@
+"""Reading a database of SQLite that belongs to another program."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from statekeep.errors import (
+    AccessDeniedError,
+    CorruptDataError,
+    NotFoundError,
+    StateStoreError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["LONGEST", "Database", "databases_in", "opened", "shown"]
+
+LONGEST: Final = 32 * 2**20
+"""Bytes of the longest value that is looked at."""
+
+_MAGIC: Final = b"SQLite format 3\0"
+_WAL: Final = b"\x02\x02"
+_PATIENCE: Final = 10.0
+"""Seconds for which a writer is waited for."""
+
+
+Tables = Mapping[str, set[str]]
+"""The tables that a database must have, each with the columns that it must have."""
+
+
+def databases_in(tables: Tables, path: Path) -> Iterator[Path]:
+    """Find the databases with these tables below a folder; a path that is a file is the only one.
+
+    What cannot be looked into is given, too, for whoever opens it to say so.
+    """
+    if path.is_file():
+        yield path
+        return
+    for each in sorted(path.rglob("*")):
+        try:
+            if not each.is_file() or not _head(each).startswith(_MAGIC):
+                continue
+            with _open(each) as database:
+                if _lacking(database, tables):
+                    continue
+        except StateStoreError:
+            pass
+        yield each
+
+
+class Database:
+    """A database that is open for reading."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, is_still: bool) -> None:
+        self.path = path
+        self._connection = connection
+        self._stood = self._stand() if is_still else None
+
+    def rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
+        """Give the rows of a query, as they are read; who takes only some asks `check` then.
+
+        Raises:
+            CorruptDataError, UnavailableError: The database cannot be read.
+        """
+        try:
+            with _translated(self.path), closing(self._connection.execute(query, values)) as found:
+                yield from found
+        except CorruptDataError:
+            self.check()
+            raise
+        self.check()
+
+    def row(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row or None
+        """Give the first row of a query; None if there is none."""
+        return next(iter([*self.rows(f"{query} LIMIT 1", *values)]), None)
+
+    def columns(self, table: str) -> set[str]:
+        """The columns of a table; none if there is no such table."""
+        return {row["name"] for row in self.rows("SELECT name FROM pragma_table_info(?)", table)}
+
+    def check(self) -> None:
+        """See that what was read is what the database holds.
+
+        Raises:
+            UnavailableError: A program has opened it meanwhile.
+        """
+        # What is read without a lock is as it was only if nobody has written meanwhile.
+        if self._stood is not None and self._stand() != self._stood:
+            raise UnavailableError(
+                "the database was opened by a program while it was read; import it again",
+                store=self.path,
+            )
+
+    def _stand(self) -> tuple[int, int, bool]:
+        stat = self.path.stat()
+        return stat.st_mtime_ns, stat.st_size, _log_of(self.path).exists()
+
+
+@contextmanager
+def opened(path: Path, tables: Tables, whose: str) -> Iterator[Database]:
+    """Open a database for reading, which changes nothing in it nor beside it.
+
+    Args:
+        path: The file.
+        tables: What it must have.
+        whose: Of what program, for the error.
+
+    Raises:
+        NotFoundError: There is no such file.
+        CorruptDataError: It is no database of SQLite, or lacks a table or a column.
+        AccessDeniedError, UnavailableError: It cannot be read.
+    """
+    head = _head(path)
+    if not head.startswith(_MAGIC):
+        said = "the file is empty" if not head else "this is no database of SQLite"
+        raise CorruptDataError(f"{said}, and so no file of {whose}", store=path)
+    with _open(path) as database:
+        if lacks := _lacking(database, tables):
+            raise CorruptDataError(
+                f"this database has no {lacks}, and is no file of {whose}", store=path
+            )
+        yield database
+
+
+def _lacking(database: Database, tables: Tables) -> str:
+    """What a database has not, in words."""
+    for table, wanted in tables.items():
+        columns = database.columns(table)
+        if missing := wanted - columns:
+            return (
+                f"column {min(missing)!r} in its table {table!r}" if columns else f"table {table!r}"
+            )
+    return ""
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Database]:
+    # A log belongs to whoever has it open. Without one SQLite would make it, and leave it there.
+    is_still = _head(path)[18:20] == _WAL and not _log_of(path).exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_still else ''}"
+    with _translated(path):
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_PATIENCE, check_same_thread=False, isolation_level=None
+        )
+    with closing(connection):
+        connection.row_factory = sqlite3.Row
+        # Text that is not UTF-8 is damage of one value, and not of the file.
+        connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+        yield Database(path, connection, is_still=is_still)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except FileNotFoundError as error:
+        raise NotFoundError("there is no such file", store=path) from error
+    except OSError as error:
+        kinds = AccessDeniedError if isinstance(error, PermissionError) else UnavailableError
+        raise kinds(f"the database cannot be read: {error.strerror}", store=path) from error
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise CorruptDataError("the database has an id that is not UTF-8", store=path) from error
+    except sqlite3.OperationalError as error:
+        raise UnavailableError(
+            f"the database cannot be read: {error}; if its program was killed, open it with that "
+            "program once",
+            store=path,
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise CorruptDataError(f"the database is damaged: {error}", store=path) from error
+
+
+def shown(value: object) -> bytes:
+    """The bytes of a value that is kept aside."""
+    if isinstance(value, bytes):
+        return value
+    return b"" if value is None else str(value).encode(errors="surrogateescape")

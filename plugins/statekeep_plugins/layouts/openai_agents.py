@@ -1,0 +1,27 @@
+"""A session of the OpenAI Agents SDK: the journal of its id, whose items are the session's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from statekeep_plugins.layouts.titles import text_of, title_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["BEGINNING", "COLLECTION", "title_in"]
+
+COLLECTION: Final = "openai-agents"
+
+BEGINNING: Final = 4
+"""Among how many items the first message of the user is looked for."""
+
+
+def title_in(items: Iterable[Any]) -> str:
+    """The title, if the first message of the user is among the first items; else empty."""
+    for item in items:
+        if isinstance(item, dict) and item.get("role") == "user":
+            content = item.get("content")
+            said = content if isinstance(content, list) else [{"text": content}]
+            return title_of(text_of([part for part in said if isinstance(part, dict)]))
+    return ""

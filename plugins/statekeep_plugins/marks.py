@@ -1,0 +1,133 @@
+"""How much of a source is in a journal: a mark in the metadata, which goes with what is added.
+
+So an import that was killed goes on by being called again, and nothing is there twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from blake3 import blake3
+
+from statekeep.errors import ConflictError
+from statekeep.transport import ImportRemark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from statekeep import Journal
+    from statekeep.journals import Draft
+
+__all__ = ["MARK", "Aside", "Importing"]
+
+MARK: Final = "statekeep.import"
+"""Of the metadata of a journal: how much of which source is in it."""
+
+_REPORTED: Final = 1000
+
+Aside = tuple[str, str, bytes | None, str]
+"""What is kept aside: its place, what is wrong, its bytes, and what the attachment is called."""
+
+
+class Importing:
+    """One import into a journal.
+
+    Args:
+        journal: The journal.
+        dry_run: Write nothing, and count what would be added.
+
+    Attributes:
+        mark: What the mark says; None if nothing was imported yet.
+        unchanged: How many items the journal had before.
+        added: How many were added.
+        damaged: How many damaged parts were met.
+        remarks: The first thousand of them.
+
+    Raises:
+        OwnershipError, CorruptDataError, UnavailableError: The journal cannot be read.
+    """
+
+    def __init__(self, journal: Journal, *, dry_run: bool = False) -> None:
+        self._journal = journal
+        self._dry_run = dry_run
+        head = journal.head()
+        mark = head.metadata.get(MARK) if head else None
+        self.mark: dict[str, Any] | None = mark if isinstance(mark, dict) else None
+        self.unchanged = head.length if head else 0
+        self.added = self.damaged = 0
+        self.remarks: list[ImportRemark] = []
+        self._is_others = head is not None and (
+            self.mark is None or self.mark.get("length") != head.length
+        )
+
+    def refuse_others(self) -> None:
+        """See that the journal holds what was imported, and nothing else.
+
+        Raises:
+            ConflictError: It does not.
+        """
+        if not self._is_others and self.unchanged and "last" in (self.mark or {}):
+            last = self._journal.read(last=1) or []
+            self._is_others = _hash(last) != (self.mark or {})["last"]
+        if self._is_others:
+            raise self.conflict("it has entries that were not imported from this file")
+
+    def conflict(self, why: str) -> ConflictError:
+        """What is raised where both sides were continued."""
+        name = "/".join(self._journal.name)
+        return ConflictError(f"the journal {name!r}: {why}; nothing was changed", landed="no")
+
+    def write(
+        self,
+        add: Callable[[Draft], int],
+        would_add: int,
+        aside: Iterable[Aside],
+        mark: Callable[[], dict[str, Any]],
+    ) -> None:
+        """Add something in one change, with how far the source is read.
+
+        Args:
+            add: Adds it to the journal's draft, and gives how many items are new.
+            would_add: How many it adds at most; what a dry run counts.
+            aside: What is damaged, which is attached.
+            mark: Gives what the mark says then.
+
+        Raises:
+            ConflictError: Somebody else writes to the journal.
+        """
+        aside = list(aside)
+        if self._dry_run:
+            self.added += would_add
+            for place, reason, _, _ in aside:
+                self.remark(place, reason)
+            return
+        added, refs, after = 0, list[str | None](), dict[str, Any]()
+
+        def change(draft: Draft) -> None:
+            nonlocal added, refs, after
+            length = self.mark["length"] if self.mark else 0
+            if draft.metadata.get(MARK) != self.mark or draft.length != length:
+                raise self.conflict("somebody else writes to it")
+            added = add(draft)
+            refs = [
+                None if data is None else draft.attach(data, file) for _, _, data, file in aside
+            ]
+            after = mark() | {"length": draft.length, "last": _hash(draft.last(1))}
+            draft.metadata[MARK] = after
+
+        self._journal.change(change)
+        self.mark = after
+        self.added += added
+        for (place, reason, _, _), ref in zip(aside, refs, strict=True):
+            self.remark(place, reason, ref)
+
+    def remark(self, place: str, reason: str, ref: str | None = None) -> None:
+        """Count a part that is damaged."""
+        self.damaged += 1
+        if len(self.remarks) < _REPORTED:
+            self.remarks.append(ImportRemark(place, reason, ref))
+
+
+def _hash(items: list[Any]) -> str:
+    return blake3(orjson.dumps(items, option=orjson.OPT_SORT_KEYS)).hexdigest(length=16)
