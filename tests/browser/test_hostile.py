@@ -147,7 +147,9 @@ def test_every_name_on_every_page(attacked: Served, open_page: OpenPage) -> None
         "found": attacked.at("/search", q="alert"),
         "by expression": attacked.at("/search", q="<.*", regex=1),
         "plan": attacked.at("/prune", strategy=TEXTS[0], plan=1),
-        "planned": attacked.at("/prune", strategy="max-sessions", plan=1, **{"option.limit": 1}),
+        "planned": attacked.at(
+            "/prune", strategy="max-sessions", plan=1, **{"option.max_sessions": 1}
+        ),
     }
     for address in every.values():
         _look(page, address, found)
