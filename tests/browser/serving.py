@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import uvicorn
@@ -115,6 +115,13 @@ def _command(location: str, *options: str) -> Iterator[tuple[str, int]]:
 @contextmanager
 def _served_here(store: StateStore, *, allow_changes: bool) -> Iterator[str]:
     app = create_app(store, allow_changes=allow_changes)
+    with serve_app(app) as base:
+        yield f"{base}/?token={app.token}"
+
+
+@contextmanager
+def serve_app(app: Any) -> Iterator[str]:
+    """Serve an application of ASGI in a thread of this process; gives where."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, access_log=False, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -124,8 +131,7 @@ def _served_here(store: StateStore, *, allow_changes: bool) -> Iterator[str]:
         assert time.monotonic() < deadline, "the page did not come up"
         time.sleep(0.01)
     try:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/?token={app.token}"
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)
