@@ -1267,7 +1267,7 @@ class TestImportsOfConversations:
         words = ["import", "projects", "--from", "claude-code", "--user", "ada", "--store", "b"]
         would = shell(*words, "--dry-run")
         assert would.stdout.endswith(
-            "3 items would be added in 3 of 3 conversations, 1 damaged parts\n"
+            "3 items would be added in 3 of 3 conversations, 1 damaged part\n"
         )
         assert not (shell.folder / "b").exists()
         done = shell(*words)
@@ -1324,5 +1324,5 @@ class TestImportsOfConversations:
             saved.put("t", "1", {"x": 1})
         for name in ("openai-agents", "langgraph"):
             told = shell("import", ".", "--from", name, "--store", "b").stdout
-            assert told.endswith("1 items added in 1 of 1 conversations\n")
+            assert told.endswith("1 item added in 1 of 1 conversation\n")
         assert "openai-agents" in shell("plugins").stdout

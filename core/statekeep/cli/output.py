@@ -37,6 +37,7 @@ __all__ = [
     "ago",
     "bar",
     "console",
+    "counted",
     "is_discarded",
     "log_debug",
     "note",
@@ -266,6 +267,11 @@ def ago(moment: datetime | None) -> str:
     if _HOUR <= age < _DAY:
         return f"{age // _HOUR} h ago"
     return format_timestamp(moment.replace(microsecond=0)).replace("T", " ")
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things as people say it: ``1 item``, ``2 items``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def size(count: int) -> str:
