@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from statekeep.errors import NotFoundError
+from statekeep_plugins.files import files_below
 
 if TYPE_CHECKING:
     import os
@@ -104,4 +105,4 @@ def transcripts_in(folder: str | os.PathLike[str], kind: TranscriptKind) -> Iter
     path = Path(folder).expanduser()
     if not path.exists():
         raise NotFoundError("there is no such folder", store=path)
-    yield from [path] if path.is_file() else sorted(path.rglob(FORMATS[kind].files))
+    yield from [path] if path.is_file() else files_below(path, FORMATS[kind].files)
