@@ -27,7 +27,8 @@ def files_below(folder: Path, pattern: str = "*") -> Iterator[Path]:
     refused: list[Path] = []
 
     def note(error: OSError) -> None:
-        refused.append(Path(error.filename))
+        if not isinstance(error, NotADirectoryError):
+            refused.append(Path(error.filename))
 
     for at, folders, files in os.walk(folder, onerror=note):
         folders.sort()

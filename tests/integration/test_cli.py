@@ -770,7 +770,7 @@ class TestSearching:
 
     def test_that_finds_nothing_says_where_it_looked(self, shell: Shell, url: str) -> None:
         ended = shell("search", "parser", "--user", "eve", "--store", url)
-        assert (ended.stdout, "not found in 0" in ended.stderr) == ("", True)
+        assert (ended.stdout, "not found in any of 0" in ended.stderr) == ("", True)
         assert "no regular expression" in shell("search", "(", "-e", "--store", url, code=2).stderr
         assert shell("search", "x", "--store", "./nowhere", code=3).stdout == ""
 

@@ -12,7 +12,7 @@ import pytest
 
 from statekeep import Journals, OwnershipError
 from statekeep.config import load_importer
-from statekeep.errors import ConflictError, NotFoundError, UnavailableError
+from statekeep.errors import AccessDeniedError, ConflictError, NotFoundError, UnavailableError
 from statekeep.store import StoreWrapper
 from statekeep.transport import import_conversations
 from statekeep_backends.memory import MemoryStore
@@ -263,7 +263,10 @@ def test_a_folder_may_hold_what_is_no_file_and_what_cannot_be_read(
     store: StateStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_bytes(written([entry(0)]))
-    os.mkfifo(path.with_name("pipe.jsonl"))
+    pipe = path.with_name("pipe.jsonl")
+    os.mkfifo(pipe)
+    with pytest.raises(NotFoundError, match="nothing of the kind"):
+        import_conversations(store, pipe, load_importer("codex"))
     path.with_name("folder.jsonl").mkdir()
     path.with_name("link.jsonl").symlink_to("nowhere")
     private = path.parents[1] / "private"
@@ -282,3 +285,18 @@ def test_a_folder_may_hold_what_is_no_file_and_what_cannot_be_read(
             str(private), str(path.with_name("link.jsonl"))
         }  # fmt: skip
         assert found.added == (name == "claude-code")
+
+
+def test_a_path_that_cannot_be_reached_is_told(
+    store: StateStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(at: Path, **_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(at))
+
+    with pytest.raises(NotFoundError):
+        import_conversations(store, "a\0b", load_importer("codex"))
+    monkeypatch.setattr(type(path), "stat", refuse)
+    with pytest.raises(AccessDeniedError, match="reached"):
+        import_conversations(store, path, load_importer("codex"))
+    with pytest.raises(AccessDeniedError, match="reached"):
+        [*transcripts_in(path, "codex")]
