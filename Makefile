@@ -85,8 +85,10 @@ $(VENV):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "statekeep needs Python 3.11 or newer; name one with PYTHON=...")'
 	$(PYTHON) -m venv $@ || { rm -rf $@; exit 1; }
 
+# In a variable, because a comma ends what is handed to a function.
+SHOWN := --editable '.[cli,web]'
 $(VENV)/.cli: pyproject.toml | $(VENV)
-	$(call install,$(VENV),--editable '.[cli]')
+	$(call install,$(VENV),$(SHOWN))
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 import servers
-from hypothesis import is_hypothesis_test
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from support import prepared
 
 from statekeep import AsyncSessions, Sessions
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from statekeep.sessions.repository import Form
 
+
+# No test asks the clock: a busy machine is no fault.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 EVERY_DAY = {"s3_endpoint": "seaweedfs", "s3_client": "obstore"}
 """The server and the client of S3 that `make test` tries; the others are for `make test-rest`."""

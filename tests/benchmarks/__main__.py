@@ -1,4 +1,7 @@
-"""`make bench`: measures, prints, and writes docs/benchmarks.md anew."""
+"""`make bench`: measures, prints, and writes docs/benchmarks.md anew.
+
+`make bench BENCH=guarantees` looks at what is kept instead, and writes docs/comparison.md anew.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import databases, journals, local, remote, starting
+from benchmarks import databases, guarantees, journals, local, remote, starting
 from benchmarks.bench import Bench, Plan
 from benchmarks.conversations import LARGE, MIXED_LARGE, MIXED_SMALL, SMALL
+from benchmarks.guarantees import page as guarantees_page
 from benchmarks.machine import filesystem
 from benchmarks.report import comparison, render, update_page
 from benchmarks.results import Results, versions
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "main", "measure"]
 
 _ROOT = Path(__file__).parents[2]
+_GUARANTEES = "guarantees"
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     each.__name__: each
@@ -41,8 +46,17 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 
 
 def main() -> None:
-    """Read the command line, measure, print and write."""
+    """Read the command line, measure, print and write.
+
+    Raises:
+        SystemExit: The command line is wrong.
+    """
     arguments = _parser().parse_args()
+    if arguments.parts == [_GUARANTEES]:
+        _compare(arguments)
+        return
+    if _GUARANTEES in arguments.parts:
+        sys.exit(f"{_GUARANTEES} is measured alone")
     whole = not (arguments.quick or arguments.parts or arguments.no_peers)
     target: Path = arguments.into or (_ROOT / "docs" if whole else _ROOT / "build")
     path = target / "benchmarks" / "results.json"
@@ -59,6 +73,20 @@ def main() -> None:
     page = target / "benchmarks.md"
     if page.exists():
         update_page(page, render(results))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    target: Path = arguments.into or _ROOT / ("build" if arguments.quick else "docs")
+    path = target / "benchmarks" / "guarantees.json"
+    if not arguments.redraw:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scale = guarantees.QUICK if arguments.quick else None
+        guarantees_page.write(path, guarantees.compare(arguments.disk, scale))
+    text = guarantees_page.render(guarantees_page.read(path))
+    sys.stdout.write(text)
+    page = target / "comparison.md"
+    if page.exists():
+        update_page(page, text)
 
 
 def measure(plan: Plan, parts: Iterable[str], *, quick: bool = False) -> Results:
@@ -92,7 +120,7 @@ def measure(plan: Plan, parts: Iterable[str], *, quick: bool = False) -> Results
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="only these")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, _GUARANTEES], help="only these")
     parser.add_argument("--original", type=Path, help="the original's command line, to run it, too")
     parser.add_argument("--quick", action="store_true", help="fewer and less: two minutes")
     parser.add_argument("--no-peers", action="store_true", help="leave out the others")

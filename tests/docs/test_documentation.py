@@ -70,11 +70,11 @@ def _run_shell(example: Example) -> None:
 def _check_extra(wanted: str) -> None:
     if wanted == "statekeep":
         return
-    named = re.fullmatch(r"(statekeep|\.)\[(\w+)\]", wanted)
+    named = re.fullmatch(r"(statekeep|\.)\[([\w,]+)\]", wanted)
     assert named, wanted
     project = EXAMPLE if named[1] == "." else ROOT
     metadata = tomllib.loads((project / "pyproject.toml").read_text())
-    assert named[2] in metadata["project"]["optional-dependencies"], wanted
+    assert {*named[2].split(",")} <= {*metadata["project"]["optional-dependencies"]}, wanted
 
 
 def _run_console(example: Example) -> None:

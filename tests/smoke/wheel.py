@@ -58,10 +58,15 @@ def main() -> None:
         (wheel,) = (scratch / "dist").glob("*.whl")
         names = zipfile.ZipFile(wheel).namelist()
         packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-        ours = {"statekeep", "statekeep_adapters", "statekeep_backends", "statekeep_plugins"}
+        ours = {
+            "statekeep", "statekeep_adapters", "statekeep_backends", "statekeep_plugins",
+            "statekeep_web",
+        }  # fmt: skip
         assert packages == ours, packages
         for package in packages:
             assert f"{package}/py.typed" in names, package
+        for file in ("static/page.css", "static/page.js", "templates/base.html"):
+            assert f"statekeep_web/{file}" in names, file
 
         python = make_venv(scratch / "venv")
         install(python, str(wheel))

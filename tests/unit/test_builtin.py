@@ -52,6 +52,7 @@ def test_they_are_found_without_metadata(tmp_path: Path) -> None:
             "statekeep.pruners",
             "statekeep.importers",
             "statekeep.observers",
+            "statekeep.commands",
         )
         for name in sorted(BUILTIN[group])
     ]

@@ -13,7 +13,8 @@ PLUGINS = {"statekeep_backends", "statekeep_plugins"}
 COSTLY = PLUGINS | {
     "asyncio", "boto3", "botocore", "email", "fsspec", "hypothesis", "importlib.metadata",
     "obstore", "pluggy", "psycopg", "pydantic_settings", "pytest", "redis", "rich", "s3fs",
-    "statekeep.cli", "statekeep.plugins.loader", "statekeep.testing", "trio", "typer",
+    "starlette", "statekeep.cli", "statekeep.plugins.loader", "statekeep.testing", "trio", "typer",
+    "uvicorn",
 }  # fmt: skip
 OPENED = {"email", "importlib.metadata", "pluggy", "statekeep.plugins.loader", "statekeep_backends"}
 
@@ -21,7 +22,7 @@ OPENED = {"email", "importlib.metadata", "pluggy", "statekeep.plugins.loader", "
 NAMES_BUDGET = 5
 IMPORT_BUDGET = 190
 OPEN_BUDGET = 275
-HELP_BUDGET = 260
+HELP_BUDGET = 315  # which shows the commands of plugins, too: finding those takes some 50
 
 
 def _imported_by(code: str) -> set[str]:
@@ -86,7 +87,8 @@ def test_opening_a_store_imports_its_backend_only(
 def test_help_opens_nothing_and_prints_without_rich(pydantic: set[str]) -> None:
     help_ = "from statekeep.cli import main\nsys.argv[1:] = ['--help']\n"
     imported = _imported_by(f"{help_}try: main()\nexcept SystemExit: pass") - pydantic
-    assert imported & COSTLY == {"statekeep.cli", "typer"}
+    finding = {"email", "importlib.metadata", "pluggy", "statekeep.plugins.loader"}
+    assert imported & COSTLY == {"statekeep.cli", "typer", *finding}
     assert len(imported) <= HELP_BUDGET, sorted(imported)
 
 

@@ -11,11 +11,12 @@ import pytest
 import statekeep
 import statekeep_backends
 import statekeep_plugins
+import statekeep_web
 from statekeep import errors
 
 MODULES = sorted(
     module.name
-    for package in (statekeep, statekeep_backends, statekeep_plugins)
+    for package in (statekeep, statekeep_backends, statekeep_plugins, statekeep_web)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if "__main__" not in module.name
 )

@@ -30,14 +30,15 @@ from statekeep.cli import (
     watch,
 )
 from statekeep.cli.errors import FAILED, MEANINGS, WRONG_USAGE, exit_code
-from statekeep.cli.options import AsJson, Command, Group, StoreUrl, Verbose
+from statekeep.cli.extending import Extensible
+from statekeep.cli.options import AsJson, Command, StoreUrl, Verbose
 from statekeep.errors import StateStoreError
 
 __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="statekeep",
-    cls=Group,
+    cls=Extensible,
     help=(
         "Keep the state of AI agents: their sessions, their journals and the documents they work "
         "on.\n\nFor example: statekeep demo"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from importlib.util import find_spec
 
 from statekeep.cli import output
 from statekeep.cli.options import StoreUrl, settings_for
@@ -67,3 +68,8 @@ def demo(store: StoreUrl = None) -> None:
     output.print_text(f"  {command} sessions show {session.id}{option}")
     output.print_text(f"  {command} documents list{option}")
     output.print_text(f"  {command} documents show specs/v1 parser{option}")
+    output.print_text()
+    is_there = find_spec("starlette") and find_spec("uvicorn")
+    needed = "" if is_there else ", after pip install 'statekeep[web]'"
+    output.print_text(f"Or in the browser{needed}:")
+    output.print_text(f"  {command} browse{option}")

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from statekeep.cli import output
 from statekeep.config.opening import load_settings
+from statekeep.config.sizes import parse_size
 from statekeep.config.times import parse_duration, parse_moment
 from statekeep.errors import NotFoundError
 from statekeep.store.urls import StoreURL
@@ -48,7 +49,6 @@ __all__ = [
 
 _GLOBAL = {"store": "--store", "as_json": "--json"}
 _NEGATIVE = re.compile(r"-\d")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kKmMgGtT])(?:i?[bB])?|[bB])?", re.ASCII)
 _BARE = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
@@ -114,11 +114,13 @@ class Group(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write the commands, each with the first sentence of its help."""
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, each.get_short_help_str(10_000)) for name, each in commands if each]
-            )
+            formatter.write_dl(self.described(ctx))
+
+    def described(self, ctx: Any) -> list[tuple[str, str]]:  # noqa: ANN401
+        """The commands, each with the first sentence of its help."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return [(name, each.get_short_help_str(10_000)) for name, each in commands if each]
 
 
 def group(help_: str) -> typer.Typer:
@@ -194,11 +196,8 @@ def count(text: str) -> int:
 
 def bytes_of(text: str) -> int:
     """Read a number of bytes: ``500``, ``10k``, ``1.5M``, ``2 GB``."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise typer.BadParameter(f"a number of bytes is needed, such as 10k or 1.5M, not {text!r}")
-    power = 1 + "kmgt".index(match[2].lower()) if match[2] else 0
-    return int(float(match[1]) * float(1024**power))
+    size: int = _read(parse_size, text)
+    return size
 
 
 def past(text: str) -> datetime:

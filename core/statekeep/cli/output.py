@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
@@ -22,8 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import orjson
 
 from statekeep._text import printable
-from statekeep.format.summary import FOREVER
-from statekeep.timestamps import format_timestamp, utc_now
+from statekeep.views.wording import ago, counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,8 +56,6 @@ _PIPED_WIDTH = 10_000
 _OURS = ("statekeep", "statekeep_backends", "statekeep_plugins")
 PATIENCE = timedelta(seconds=0.5)
 """What takes less time is not worth showing progress for."""
-
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def prepare() -> None:
@@ -251,36 +248,3 @@ def _shown_after_a_while(start: Callable[[], None], stop: Callable[[], None]) ->
         timer.cancel()
         timer.join()
         stop()
-
-
-def ago(moment: datetime | None) -> str:
-    """A time as people say it, and exactly where it is long ago."""
-    if moment is None:
-        return ""
-    if moment == FOREVER:
-        return "for ever"
-    age = utc_now() - moment
-    if timedelta(0) <= age < _MINUTE:
-        return "just now"
-    if _MINUTE <= age < _HOUR:
-        return f"{age // _MINUTE} min ago"
-    if _HOUR <= age < _DAY:
-        return f"{age // _HOUR} h ago"
-    return format_timestamp(moment.replace(microsecond=0)).replace("T", " ")
-
-
-def counted(count: int, what: str) -> str:
-    """A number of things as people say it: ``1 item``, ``2 items``."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def size(count: int) -> str:
-    """A number of bytes as people say it."""
-    if count < 1024:
-        return f"{count} B"
-    shown = float(count)
-    for unit in ("KB", "MB", "GB"):
-        shown /= 1024
-        if shown < 1024:
-            return f"{shown:.1f} {unit}"
-    return f"{shown / 1024:.1f} TB"

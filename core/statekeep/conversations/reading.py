@@ -107,9 +107,12 @@ class Conversation:
         self._name = name
         self._repair_text: RepairText = repair_text
         self._sessions = SessionRepository(Transfer(store), "document")
-        # One handle, which knows the head that it saw.
-        self._journal = None if collection is None else Journals(store, collection).open(*name)
-        if self._journal is None and len(name) != 1:
+        self._journal = None
+        if collection is not None:
+            # Reading meets no conflicts, so any store will do; the handle remembers its head.
+            journals = Journals(store, collection, conflicts="last-writer-wins")
+            self._journal = journals.open(*name)
+        elif len(name) != 1:
             raise TypeError("a session has one id")
 
     def load(

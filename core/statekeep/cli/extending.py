@@ -1,0 +1,65 @@
+"""Commands that plugins add: found by name, and loaded only when named or listed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from statekeep.cli.options import Command, Group
+from statekeep.config.opening import installed_plugins
+from statekeep.errors import PluginConflictError, PluginError, PluginLoadError, StateStoreError
+
+__all__ = ["Extensible"]
+
+
+class Extensible(Group):
+    """A group that has the commands of plugins after its own, whose names are never taken.
+
+    One that does not work breaks only itself: the help says so in its place.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's, or a copy
+        """The names of its own commands and of those of plugins."""
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in installed_plugins().names("commands") if name not in own)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """The command of that name; None if nobody offers it.
+
+        Raises:
+            PluginError: Whoever offers it is broken, or several do.
+        """
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        plugins = installed_plugins()
+        if cmd_name.rpartition(":")[2] not in plugins.names("commands"):
+            return None
+        maker = typer.Typer(add_completion=False, rich_markup_mode=None)
+        make = plugins.command(cmd_name).factory
+        try:
+            maker.command(cmd_name, cls=Command)(make())
+            return typer.main.get_command(maker)
+        except StateStoreError:
+            raise
+        except Exception as error:
+            raise PluginLoadError(
+                f"the command {cmd_name!r} is broken: {error!r}; 'statekeep plugins' says whose it "
+                "is"
+            ) from error
+
+    def described(self, ctx: Any) -> list[tuple[str, str]]:  # noqa: ANN401
+        """The commands, each with a sentence; those of plugins are not made for that."""
+        own = [(name, super(Extensible, self).get_command(ctx, name)) for name in self.commands]
+        found = [(name, each.get_short_help_str(10_000)) for name, each in own if each]
+        plugins = installed_plugins()
+        for name in plugins.names("commands"):
+            if name in self.commands:
+                continue
+            try:
+                found.append((name, plugins.command(name).summary))
+            except PluginConflictError as error:
+                found.append((name, str(error)))
+            except PluginError:
+                found.append((name, "Does not work; 'statekeep plugins' says why."))
+        return found

@@ -1,0 +1,45 @@
+"""Times and sizes as people say them, for whatever shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from statekeep.format.summary import FOREVER
+from statekeep.timestamps import format_timestamp, utc_now
+
+__all__ = ["ago", "counted", "size"]
+
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def ago(moment: datetime | None) -> str:
+    """A time as people say it, and exactly where it is long ago."""
+    if moment is None:
+        return ""
+    if moment == FOREVER:
+        return "for ever"
+    age = utc_now() - moment
+    if timedelta(0) <= age < _MINUTE:
+        return "just now"
+    if _MINUTE <= age < _HOUR:
+        return f"{age // _MINUTE} min ago"
+    if _HOUR <= age < _DAY:
+        return f"{age // _HOUR} h ago"
+    return format_timestamp(moment.replace(microsecond=0)).replace("T", " ")
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things as people say it: ``1 item``, ``2 items``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it."""
+    if count < 1024:
+        return f"{count} B"
+    shown = float(count)
+    for unit in ("KB", "MB", "GB"):
+        shown /= 1024
+        if shown < 1024:
+            return f"{shown:.1f} {unit}"
+    return f"{shown / 1024:.1f} TB"

@@ -1,0 +1,77 @@
+"""What changes something: pins, the trash, and what comes back from it.
+
+Each comes by a form whose token was checked, and only where changes are allowed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statekeep.config.times import parse_moment
+from statekeep.errors import NotFoundError
+from statekeep.timestamps import utc_now
+from statekeep_web.pages.targets import target_of
+from statekeep_web.visits import BadRequest
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from starlette.responses import Response
+
+    from statekeep_web.visits import Visit
+
+__all__ = ["pin", "put_into_trash", "restore", "unpin"]
+
+
+def pin(visit: Visit) -> Response:
+    """Protect a session or journal from pruning, until a time to come or for ever."""
+    target, until = target_of(visit), _until(visit)
+    if target.session is not None:
+        visit.site.sessions(changing=True).pin(target.session, until)
+    else:
+        visit.site.journals(str(target.collection), changing=True).open(*target.name).pin(until)
+    return visit.go_to("/conversation", **target.query, done="pinned")
+
+
+def unpin(visit: Visit) -> Response:
+    """End that protection."""
+    target = target_of(visit)
+    if target.session is not None:
+        visit.site.sessions(changing=True).unpin(target.session)
+    else:
+        visit.site.journals(str(target.collection), changing=True).open(*target.name).unpin()
+    return visit.go_to("/conversation", **target.query, done="unpinned")
+
+
+def put_into_trash(visit: Visit) -> Response:
+    """Delete a session, and leave a copy in the trash."""
+    target = target_of(visit)
+    if target.session is None:
+        raise BadRequest("A journal that is deleted is gone for good, so the page deletes none.")
+    if not visit.site.sessions(changing=True).delete(target.session, trash=True):
+        raise NotFoundError("no such session", key=target.session, store=visit.site.store)
+    return visit.go_to("/trash", done="trashed")
+
+
+def restore(visit: Visit) -> Response:
+    """Put a copy back into its place."""
+    copy = visit.exact("copy")
+    target = target_of(visit)
+    if target.session is not None:
+        restored = visit.site.sessions(changing=True).restore(target.session, copy=copy)
+        return visit.go_to("/conversation", session=restored.id, done="restored")
+    visit.site.journals(str(target.collection), changing=True).restore(*target.name, copy=copy)
+    return visit.go_to("/conversation", **target.query, done="restored")
+
+
+def _until(visit: Visit) -> datetime | None:
+    text = visit.form.get("until", [""])[0].strip()
+    if not text:
+        return None
+    try:
+        until = parse_moment(text, durations="future")
+    except ValueError as error:
+        raise BadRequest(f"Until when: {error}, not {text[:80]!r}") from None
+    if until <= utc_now():
+        raise BadRequest("Until when: a time to come is needed, such as 7d or tomorrow.")
+    return until

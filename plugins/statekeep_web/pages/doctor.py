@@ -1,0 +1,23 @@
+"""What the doctor finds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from statekeep.doctor import diagnose
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from statekeep_web.visits import Visit
+
+__all__ = ["show_findings"]
+
+_MOST: Final = 500
+
+
+def show_findings(visit: Visit) -> Response:
+    """Examine everything, once that is asked for."""
+    if visit.get("examine") is None:
+        return visit.render("doctor.html", found=None, most=_MOST)
+    return visit.render("doctor.html", found=diagnose(visit.site.store), most=_MOST)

@@ -1,0 +1,227 @@
+"""Templates: everything that is shown is escaped, and steers nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse, StreamingResponse
+
+from statekeep._text import printable, repair_text
+from statekeep.format.summary import FOREVER, JournalSummary
+from statekeep.timestamps import format_timestamp
+from statekeep.views.wording import ago, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from starlette.requests import Request
+
+    from statekeep.format.summary import Summary
+
+__all__ = [
+    "conversation_query",
+    "cut",
+    "link",
+    "path_of",
+    "refusal",
+    "render",
+    "stream",
+    "summary_query",
+]
+
+_NAVIGATION: Final = (
+    ("/", "Sessions"),
+    ("/search", "Search"),
+    ("/users", "Users"),
+    ("/statistics", "Statistics"),
+    ("/prune", "Prune"),
+    ("/trash", "Trash"),
+    ("/doctor", "Doctor"),
+    ("/plugins", "Plugins"),
+    ("/settings", "Settings"),
+)
+_LONGEST_LINK: Final = 8_000
+"""Characters of an address that servers and browsers take."""
+
+_AT_ONCE: Final = 1000
+"""Pieces of a template that are sent together."""
+
+Values = Any
+"""Of a parameter: text, a number, several in a list; None leaves it out."""
+
+
+def path_of(request: Request) -> str:
+    """The path that was asked for, from the page's root, wherever that is mounted."""
+    path: str = request.scope["path"]
+    root: str = request.scope.get("root_path", "").rstrip("/")
+    # A proxy may have taken the root away, and then the path may begin like it by chance.
+    if root and (path == root or path.startswith(f"{root}/")):
+        path = path[len(root) :]
+    return path or "/"
+
+
+def link(request: Request, path: str, /, **parameters: Values) -> str:
+    """The address of a page, wherever the application is mounted.
+
+    Names of sessions and users are parameters, never parts of the path: proxies tidy up paths.
+
+    Args:
+        request: The one that is answered.
+        path: From the page's root, such as ``/search``.
+        parameters: Of the query.
+    """
+    query = _query(parameters)
+    root = quote(request.scope.get("root_path", "")).rstrip("/")
+    return f"{root}{path}?{query}" if query else f"{root}{path}"
+
+
+def _query(parameters: dict[str, Values]) -> str:
+    pairs: list[tuple[str, str]] = []
+    for name, value in parameters.items():
+        if value is None or value == "":
+            continue
+        values = value if isinstance(value, list | tuple) else [value]
+        pairs += [(name, repair_text(str(each))) for each in values]
+    return urlencode(pairs, quote_via=quote, safe="")
+
+
+def conversation_query(
+    session: str | None = None, collection: str | None = None, name: Iterable[str] = ()
+) -> dict[str, Values]:
+    """The parameters that name a session, or a journal."""
+    if collection is None:
+        return {"session": session}
+    return {"collection": collection, "name": [*name]}
+
+
+def summary_query(summary: Summary) -> dict[str, Values]:
+    """The parameters that name what a listing shows."""
+    if isinstance(summary, JournalSummary):
+        return conversation_query(collection=summary.collection, name=summary.name)
+    return conversation_query(summary.id)
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    **values: Any,  # noqa: ANN401 - what the template shows
+) -> HTMLResponse:
+    """Answer with a page.
+
+    Args:
+        request: The one that is answered.
+        template: Its file.
+        status: Of the answer.
+        values: What it shows.
+    """
+    shown = _templates.get_template(template).render(**_of_all(request), **values)
+    return HTMLResponse(shown, status)
+
+
+def stream(
+    request: Request,
+    template: str,
+    **values: Any,  # noqa: ANN401 - what the template shows
+) -> StreamingResponse:
+    """Answer with a page that is sent while it is made: none of it is kept.
+
+    Args:
+        request: The one that is answered.
+        template: Its file.
+        values: What it shows; what an iterator gives is asked for in a thread.
+    """
+    parts = _templates.get_template(template).stream(**_of_all(request), **values)
+    parts.enable_buffering(_AT_ONCE)
+    return StreamingResponse(parts, media_type="text/html")
+
+
+def _of_all(request: Request) -> dict[str, Any]:
+    """What every template has."""
+    return {
+        "link": partial(link, request),
+        "here": path_of(request),
+        "navigation": _NAVIGATION,
+        "visitor": request.scope.get("statekeep.visitor"),
+    }
+
+
+def refusal(request: Request, status: int, title: str, text: str) -> HTMLResponse:
+    """Answer with why a page is not shown."""
+    return render(request, "error.html", status=status, title=title, text=text)
+
+
+def cut(text: object, longest: int = 160) -> str:
+    """Text that is short enough for a table: of a longer one the beginning."""
+    whole = str(text)
+    return whole if len(whole) <= longest else f"{whole[: longest - 1]}…"
+
+
+def _visible(value: object) -> object:
+    """What is shown of a value: characters that would steer the text are seen, not obeyed."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, keep="\n\t")
+    return value
+
+
+def _typed(text: str | None) -> Markup:
+    """What stands in a field: to the letter, because it is sent back."""
+    return escape(repair_text(text or ""))
+
+
+def _time(moment: datetime | None) -> Markup:
+    """A time as people say it; exactly at a second look."""
+    if moment is None:
+        return Markup()
+    if moment == FOREVER:
+        return escape(ago(moment))
+    exact = format_timestamp(moment)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, exact, ago(moment))
+
+
+def _user_link(request_link: Any, user_id: str | None, label: str | None = None) -> Markup:  # noqa: ANN401
+    """A user's name, leading to what is kept of him."""
+    if user_id is None:
+        return Markup()
+    shown = printable(cut(label or user_id, 60))
+    if len(address := request_link("/user", id=user_id)) > _LONGEST_LINK:
+        return escape(shown)
+    return Markup('<a href="{}">{}</a>').format(address, shown)
+
+
+def _title(summary: Summary) -> str:
+    """What a session or journal is called in a list."""
+    if isinstance(summary, JournalSummary):
+        return " / ".join(summary.name)
+    return summary.id
+
+
+def _many(value: int, one: str, many: str) -> str:
+    """How many of something there are."""
+    return f"{_number(value)} {one if value == 1 else many}"
+
+
+def _number(value: int) -> str:
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+_templates = Environment(
+    loader=PackageLoader("statekeep_web"),
+    autoescape=True,
+    finalize=_visible,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters.update(
+    cut=cut, many=_many, number=_number, size=size, time=_time, title_of=_title, typed=_typed
+)
+_templates.globals.update(summary_query=summary_query, user_link=_user_link)
