@@ -1293,7 +1293,7 @@ class TestImportsOfConversations:
         assert (report["added"], report["failed"], report["complete"]) == (0, 1, False)
         assert "nothing was changed" in report["failures"][0]["error"]
         assert report["failures"][0]["name"] == ["-home-ada", "s1"]
-        (projects / "s9.jsonl").mkdir()  # another failure, and not a conflict
+        (projects / "s9.jsonl").symlink_to("nowhere")  # another failure, and not a conflict
         told = shell(*words, code=1)
         assert told.stderr.count("error: ") == 2
 
