@@ -21,7 +21,7 @@ from statekeep_web import create_app
 from statekeep_web.pages import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from web.client import Answer
 
@@ -219,7 +219,7 @@ def test_what_nobody_waits_for_any_more_is_not_read(
 
     monkeypatch.setattr("statekeep_web.pages.statistics.statistics", count_slowly)
     app = create_app(store, authenticate=lambda _: True)
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http", "method": "GET", "path": "/statistics", "query_string": b"",
         "headers": [(b"host", b"127.0.0.1")],
     }  # fmt: skip
@@ -235,10 +235,13 @@ def test_what_nobody_waits_for_any_more_is_not_read(
     async def has_gone() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
+    async def ask(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        await app({**scope}, receive, send)
+
     async def ask_often() -> None:
         async with anyio.create_task_group() as tasks:
             for receive in (waits, waits, waits, has_gone, has_gone, waits):
-                tasks.start_soon(app, {**scope}, receive, send)
+                tasks.start_soon(ask, receive)
                 await anyio.wait_all_tasks_blocked()
             may_end.set()
 

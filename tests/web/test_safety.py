@@ -322,6 +322,8 @@ class TestWhoSignedIn:
                 assert browser.post("/pin?session=plan", {"form_token": token}).status == status
         with pytest.raises(ValueError, match="32"):
             create_app(store, secret="short")
+        with pytest.raises(ValueError, match="authenticate"):
+            create_app(store, secret=secret)
 
     def test_is_not_let_in_by_an_error(self, store: StateStore) -> None:
         def authenticate(_: Request) -> bool:

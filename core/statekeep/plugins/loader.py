@@ -303,7 +303,8 @@ class Plugins:
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
 
     def _check_command(self, entry: EntryPoint, spec: CommandSpec) -> None:
-        if not isinstance(spec.summary, str) or not callable(spec.factory):
+        summary: object = spec.summary  # whatever it was made with
+        if not isinstance(summary, str) or not callable(spec.factory):
             raise self._broken(
                 entry, f"{spec!r} needs a text for summary and a function to make it"
             )
