@@ -1,4 +1,4 @@
-"""The backends that come with statekeep, each in a module of its own.
+"""The backends that come with statekeep, each in its own module.
 
-Importing this package imports none of them; `statekeep.open_store` imports the one it is asked for.
+Importing this package imports none of them; `statekeep.open_store` imports the one that it needs.
 """

@@ -1,4 +1,4 @@
-"""Many things, some at a time."""
+"""Splitting a large number of items into batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Divide items into lists of a size; the last may be shorter."""
+    """Split items into lists of a given size; the last one can be shorter."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

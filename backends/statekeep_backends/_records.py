@@ -1,4 +1,4 @@
-"""Records as the columns of a table, and queries as conditions of SQL, for every database."""
+"""Records as table columns, and queries as SQL conditions, for all databases."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ COLUMNS: Final = (
     "size",
     "problem",
 )
-"""The fields of a record that can be filtered or sorted by; the whole of it is JSON beside them."""
+"""The record fields that can be filtered or sorted by; beside them is the whole record as JSON."""
 
 NOTHING: Final = Found((), (), ())
 
 
 class Clause(NamedTuple):
-    """Conditions of SQL, all of which hold, and the values of their parameters.
+    """SQL conditions, all of which must hold, and the values of their parameters.
 
     Attributes:
         sql: The conditions, joined by ``AND``.
-        values: What their parameters stand for, in order.
+        values: The values of their parameters, in order.
     """
 
     sql: str
@@ -50,7 +50,7 @@ class Clause(NamedTuple):
 
 
 def place_of(key: str) -> str | None:
-    """Of which listing a document is a part, or what lies below a prefix.
+    """Return the listing that a document, or everything below a prefix, belongs to.
 
     >>> place_of("sessions/ada.json"), place_of("journals/support/ada.jsonl")
     ('sessions', 'journals/support')
@@ -64,11 +64,11 @@ def place_of(key: str) -> str | None:
 
 
 def below(prefix: str, mark: str) -> Clause:
-    """What lies below a prefix.
+    """Return the condition for keys below a prefix.
 
     Args:
-        prefix: As of a scan.
-        mark: What stands for a parameter: ``?`` or ``%s``.
+        prefix: As in `StateStore.scan`.
+        mark: The placeholder of a parameter: ``?`` or ``%s``.
     """
     place = place_of(prefix)
     clause = Clause(f"place = {mark}", (place,)) if place else Clause("TRUE", ())
@@ -79,34 +79,34 @@ def below(prefix: str, mark: str) -> Clause:
 
 
 def fits(wanted: Filter, known: int, mark: str) -> Clause:
-    """What a filter asks of records that say enough.
+    """Return the condition for complete records that match a filter.
 
     Args:
         wanted: The filter.
-        known: The least ``v`` of a record that says enough.
-        mark: What stands for a parameter.
+        known: The smallest ``v`` of a record that is complete enough.
+        mark: The placeholder of a parameter.
     """
-    # The sign keeps SQLite from going by the index of `v`, which most documents have in common.
+    # The sign keeps SQLite from using the index on `v`, whose value most documents share.
     clause = Clause(f"+v >= {mark}", (known,))
     for field, comparison, value in wanted.conditions():
-        assert field in COLUMNS  # noqa: S101 - a test looks at all of them
+        assert field in COLUMNS  # noqa: S101 - a test covers all fields
         clause &= Clause(f"{field} {comparison} {mark}", (value,))
     return clause
 
 
 def page(order: Order, after: Position | None, mark: str) -> tuple[Clause, str]:
-    """What comes after a position, and how it is ordered.
+    """Return the condition for rows after a position, and how to order them.
 
     Args:
-        order: What it is sorted by.
-        after: Where the page before ended.
-        mark: What stands for a parameter.
+        order: What to sort by.
+        after: Where the previous page ended.
+        mark: The placeholder of a parameter.
     """
     field = ORDERS[order]
     clause = Clause(f"{field} IS NOT NULL", ())
     if after is not None:
         value = max(-(2**63), min(after.value, 2**63 - 1))
-        # The first for the index; the rest parts those that are equal.
+        # The first condition uses the index; the rest separates equal values.
         clause &= Clause(
             f"{field} <= {mark} AND ({field} < {mark} OR (id, key) > ({mark}, {mark}))",
             (value, value, after.id, after.key),
@@ -115,16 +115,16 @@ def page(order: Order, after: Position | None, mark: str) -> tuple[Clause, str]:
 
 
 def rows(found: Iterable[tuple[str, str, int, str | bytes]]) -> Iterator[Row]:
-    """Rows of a key, a version, a time and a record."""
+    """Yield rows made from key, version, time and record."""
     for key, version, modified, record in found:
         yield Row(key, Version(version), modified, decode(record))
 
 
 def decode(record: str | bytes) -> Record:
-    """A record as it is kept; an empty one where it is damaged."""
+    """Decode a stored record; a damaged one becomes empty."""
     try:
         fields = orjson.loads(record)
     except orjson.JSONDecodeError:
         fields = None
-    # Who asked for a damaged one finds that it says too little, and reads the document.
+    # An empty record counts as incomplete, so the caller reads the document instead.
     return fields if isinstance(fields, dict) else {}

@@ -1,7 +1,7 @@
-"""Any filesystem that fsspec reaches. Needs the extra ``fsspec`` and that filesystem's driver.
+"""Any filesystem that fsspec can reach. Needs the extra ``fsspec`` and the filesystem's driver.
 
-Such filesystems have no conditions, so this store refuses them; `Sessions` works on it as last
-writer wins. A write is atomic where the filesystem's own is.
+Such filesystems have no conditional writes, so this store refuses them; `Sessions` works on it with
+last-writer-wins. A write is as atomic as the filesystem's own.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ class FilesystemConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     storage_options: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """What the filesystem's driver takes; see its documentation."""
+    """Options of the filesystem's driver; see its documentation."""
 
 
 class FilesystemStore(StateStore):
-    """A store on a filesystem that fsspec reaches.
+    """A store on a filesystem that fsspec can reach.
 
-    Nothing is opened before the first operation. Usable after a fork.
+    It opens nothing before the first operation, and can be used after a fork.
 
     Args:
         url: fsspec's URL of the folder.
-        storage_options: What the driver takes.
+        storage_options: Options of the driver.
     """
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -89,7 +89,7 @@ class FilesystemStore(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """No conditions; fsspec's ``memory:`` is each process's own."""
+        """No conditions; fsspec's ``memory:`` is private to each process."""
         scheme = self._url.partition(":")[0]
         return Capabilities(
             conditional_put=False,
@@ -109,9 +109,9 @@ class FilesystemStore(StateStore):
         except NotADirectoryError:
             self._refuse_base_in_a_file(filesystem, base, key)
             return None
-        except Exception as error:  # noqa: BLE001 - drivers raise what they like
+        except Exception as error:  # noqa: BLE001 - drivers raise anything
             self._fail(error, key)
-        # No time: asking for it would be a second look, at another state perhaps.
+        # Without a time: reading it would be a second look, perhaps at another state.
         return Blob(data, content_version(data), None)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
@@ -138,7 +138,7 @@ class FilesystemStore(StateStore):
         path = f"{base}/{key}"
         landed: Landed = "no"
         try:
-            if filesystem.isfile(path):  # some delete a whole folder of that name
+            if filesystem.isfile(path):  # some drivers delete a whole folder with that name
                 landed = "unknown"
                 filesystem.rm_file(path)
             elif not filesystem.exists(base):
@@ -154,12 +154,12 @@ class FilesystemStore(StateStore):
         return self._scan(prefix)
 
     def close(self) -> None:
-        """See `StateStore.close`. The connections are the driver's own."""
+        """See `StateStore.close`. The connections belong to the driver."""
         with self._lock:
             self._opened = None
 
     def connect(self) -> None:
-        """Set up the driver; says at once if it is not installed or wrongly configured."""
+        """Set up the driver; fails at once if it is not installed or configured wrongly."""
         self._open()
 
     def _scan(self, prefix: str) -> Iterator[Entry]:
@@ -187,7 +187,7 @@ class FilesystemStore(StateStore):
     def _refuse_base_in_a_file(
         self, filesystem: AbstractFileSystem, base: str, key: str | None
     ) -> None:
-        """Tell a store that is not there yet, which is empty, from one that cannot be."""
+        """Distinguish a store that does not exist yet, which is empty, from one that cannot."""
         try:
             folder = base
             while folder.strip("/") and not filesystem.exists(folder):
@@ -197,7 +197,7 @@ class FilesystemStore(StateStore):
             self._fail(error, key)
         if not is_folder:
             raise UnavailableError(
-                f"{folder!r} is no folder, so there can be no store below it", key=key, store=self
+                f"{folder!r} is not a folder, so no store can be below it", key=key, store=self
             )
 
     def _refuse_conditions(self, expect: Expect, key: str) -> None:
@@ -232,11 +232,11 @@ class FilesystemStore(StateStore):
             return
         from fsspec import get_filesystem_class  # noqa: PLC0415 - an extra
 
-        # The class, because to make one may wait for its loop, for ever.
+        # Use the class, because creating an instance can wait for its event loop forever.
         if get_filesystem_class(self._url.partition(":")[0]).async_impl:
             raise ConfigError(
-                f"{library} has replaced Python's threads or waits (monkey patching), in which "
-                f"this filesystem cannot work; use a process that {library} does not patch",
+                f"{library} has replaced Python's threads or waits (monkey patching), and this "
+                f"filesystem cannot work with that; use a process that {library} does not patch",
                 store=self,
             )
 
@@ -296,9 +296,9 @@ def _is_known(scheme: str) -> bool:
 
 
 def _refuse_forbidden(scheme: str) -> None:
-    """Refuse a driver of a distribution that is not on the allow-list.
+    """Refuse a driver from a distribution that is not on the allow-list.
 
-    fsspec has entry points of its own, and what comes by them replaces even its own drivers.
+    fsspec has its own entry points, and drivers found there replace even its built-in ones.
     """
     for driver in entry_points(group="fsspec.specs", name=scheme):
         owner = "an unknown distribution" if driver.dist is None else driver.dist.name
@@ -323,6 +323,6 @@ def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``fsspec+X:``, and what no other backend offers."""
+    """Provide ``fsspec+X:``, and every scheme that no other backend provides."""
     summary = "any filesystem that fsspec reaches, last writer wins"
     return [BackendSpec("fsspec", summary, FilesystemConfig, _make, nests=True)]

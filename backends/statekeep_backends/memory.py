@@ -1,4 +1,4 @@
-"""Memory: for tests and pods that may forget. The same semantics and versions as anywhere."""
+"""Memory: for tests, and for pods that can forget. The same semantics and versions as elsewhere."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["MemoryStore"]
 
 
 class Place:
-    """Where documents are, for one client or several."""
+    """Where documents are stored, for one client or several."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, Blob] = {}
@@ -45,11 +45,11 @@ class Place:
 
 
 class MemoryStore(StateStore):
-    """A store in the memory of this process; a forked child has a copy of its own.
+    """A store in the memory of this process; a forked child gets a copy of its own.
 
     Args:
-        name: For error messages.
-        place: Where its documents are, if it shares them; else it is alone with them.
+        name: A name for error messages.
+        place: Where its documents are, if it shares them; otherwise it has its own.
     """
 
     def __init__(self, name: str = "", place: Place | None = None) -> None:
@@ -61,7 +61,7 @@ class MemoryStore(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All but sharing with other processes."""
+        """Everything except sharing with other processes."""
         return Capabilities(conditional_put=True, conditional_delete=True, shared=False)
 
     def get(self, key: str) -> Blob | None:
@@ -85,7 +85,7 @@ class MemoryStore(StateStore):
         data: bytes,
         *,
         expect: Version,
-        record: Record | None = None,  # noqa: ARG002 - it keeps none
+        record: Record | None = None,  # noqa: ARG002 - this store keeps no records
     ) -> Version:
         """See `SupportsAppend.append`."""
         check_key(key)
@@ -116,7 +116,7 @@ class MemoryStore(StateStore):
         )
 
     def close(self) -> None:
-        """See `StateStore.close`. What is in the place stays, for others."""
+        """See `StateStore.close`. The documents stay, for other clients."""
 
     def _compare(self, key: str, expect: Expect) -> None:
         current = self._place.blobs.get(key)
@@ -134,7 +134,7 @@ def _find_place(name: str) -> Place:
 
 
 def _renew_locks() -> None:
-    # A thread of the parent may have held a lock; in the child nobody would ever release it.
+    # A thread of the parent may have held a lock, which nobody would ever release in the child.
     global _named_lock  # noqa: PLW0603
     _named_lock = threading.Lock()
     for place in _places:
@@ -146,7 +146,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class MemoryConfig(BaseModel):
-    """No options."""
+    """The memory backend has no options."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -154,12 +154,12 @@ class MemoryConfig(BaseModel):
 def _open(url: StoreURL, config: MemoryConfig) -> MemoryStore:  # noqa: ARG001
     name = url.location
     if name.startswith("/"):
-        raise ConfigError("write memory: for a fresh store, memory:NAME for one that is shared")
+        raise ConfigError("write memory: for a new store, or memory:NAME for a shared one")
     return MemoryStore(name, _find_place(name) if name else None)
 
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``memory:``."""
+    """Provide ``memory:``."""
     summary = "this process's memory; memory:NAME is shared within the process"
     return [BackendSpec("memory", summary, MemoryConfig, _open, nests=True)]

@@ -32,9 +32,9 @@ else:
         "plugins", "retention", "search", "store", "testing", "timestamps", "transport",
     }  # fmt: skip
 
-    # The names are imported when one of them is first asked for, because that takes its time. Ask
-    # before forking, as with any import: a child that is forked while another thread imports waits
-    # for ever.
+    # Names are imported when one is first accessed, because importing takes time. Access one
+    # before forking, as with any import: a child that is forked while another thread imports can
+    # hang.
     def __getattr__(name: str) -> Any:  # noqa: ANN401
         if name in _MODULES:
             return import_module(f"{__name__}.{name}")

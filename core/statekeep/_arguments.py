@@ -1,7 +1,7 @@
-"""What public functions take, checked where it comes in.
+"""Checks the arguments of public functions at the point of entry.
 
-The annotations say it and are read here as text. So a signature is the one place, for the type
-checker and for the answer to a wrong call, and nothing is imported for it.
+The annotations say what is accepted and are read here as text. So the signature is the only source,
+for the type checker and for the errors of wrong calls, and nothing needs to be imported.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What one part of an annotation takes, in words."""
+    """What one part of an annotation accepts, in words."""
 
     takes: str
     accepts: Callable[[Any], bool]
     advice: str = ""
-    """What leads from a text to it."""
+    """How to get from a text to what is accepted."""
     choices: tuple[str, ...] = ()
 
 
@@ -39,7 +39,7 @@ def _is(*types: type) -> Callable[[Any], bool]:
 
 
 def _is_named(name: str) -> Callable[[Any], bool]:
-    # By name, because what is on the ground knows none of them; others have a Session, too.
+    # By name, because this layer cannot import them, and others have a class Session, too.
     return lambda value: any(
         base.__name__ == name and base.__module__.partition(".")[0] == "statekeep"
         for base in type(value).__mro__
@@ -47,7 +47,7 @@ def _is_named(name: str) -> Callable[[Any], bool]:
 
 
 def _has(*names: str) -> Callable[[Any], bool]:
-    # Nobody need be a subclass of a protocol.
+    # A protocol does not require its subclass.
     return lambda value: all(hasattr(type(value), name) for name in names)
 
 
@@ -118,7 +118,7 @@ _KINDS: Final = {
 
 
 class _Parameter:
-    """One parameter of a function: what it takes, and the answer to what it does not."""
+    """One parameter of a function: what it accepts, and the errors for everything else."""
 
     __slots__ = ("_error", "_kinds", "_members", "_name", "_optional", "_plain")
 
@@ -139,10 +139,10 @@ class _Parameter:
         self._error = InvalidDocumentError if name == "text" else error
 
     def take(self, value: Any) -> Any:  # noqa: ANN401
-        """Give the argument, text as plain text.
+        """Return the argument, with text as plain text.
 
         Raises:
-            TypeError: It is of a type that the parameter does not take.
+            TypeError: The parameter does not accept a value of this type.
             ValueError: It is a time without a zone.
             InvalidKeyError, InvalidDocumentError: It is text that cannot be stored.
         """
@@ -153,9 +153,9 @@ class _Parameter:
         if not any(kind.accepts(value) for kind in self._kinds):
             self._refuse(value)
         if self._name == "items" and isinstance(value, Mapping):
-            self._refuse(value)  # or its keys would be the items
+            self._refuse(value)  # otherwise its keys would be the items
         if self._members:
-            # Once, because an iterator gives its members once.
+            # Only once, because an iterator yields its members only once.
             value = tuple([self._take_member(place, each) for place, each in enumerate(value)])
         choices = self._kinds[0].choices
         if choices and value not in choices:
@@ -174,7 +174,7 @@ class _Parameter:
         return member
 
     def _take_text(self, name: str, text: str) -> str:
-        # Plain, because subclasses have other words for themselves: some enums their names.
+        # Plain, because subclasses can print as something else: some enums print as their names.
         plain = text if type(text) is str else str.__str__(text)
         if not plain and name == "user_id":
             raise self._error(f"{name} is empty")
@@ -194,15 +194,16 @@ class _Parameter:
 
 
 def refuse_type(name: str, takes: str, value: object, advice: str = "") -> NoReturn:
-    """Refuse an argument of a wrong type.
+    """Refuse an argument of the wrong type.
 
     Args:
-        name: The parameter.
-        takes: What it takes, in words.
-        value: What came.
-        advice: What leads from there to what it takes, if anything.
+        name: The parameter's name.
+        takes: What it accepts, in words.
+        value: The argument.
+        advice: How to get from there to what it accepts, if there is a way.
 
     Raises:
+        TypeError: Always.
         TypeError: Always.
 
     >>> refuse_type("session_id", "text", 5)
@@ -212,13 +213,13 @@ def refuse_type(name: str, takes: str, value: object, advice: str = "") -> NoRet
     came = "None" if value is None else type(value).__name__
     if isinstance(value, type):
         came = f"the class {value.__name__}"
-    elif came in takes.split():  # one of that name, but somebody else's
+    elif came in takes.split():  # a class of that name, but from somewhere else
         came = f"{type(value).__module__}.{came}"
     raise TypeError(f"{name}: {takes}, not {came}{f'; {advice}' if advice else ''}")
 
 
 def _alternatives(annotation: str) -> list[str]:
-    """The alternatives of a union, not those inside brackets."""
+    """Split a union into its alternatives, but not inside brackets."""
     parts, depth = [""], 0
     for letter in annotation:
         depth += (letter == "[") - (letter == "]")
@@ -273,7 +274,7 @@ def _checking(error: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, 
 
 
 checked = _checking(InvalidKeyError)
-"""Check the arguments of a function or of a dataclass; text in them is names and ids."""
+"""Check the arguments of a function or dataclass; text in them is names and ids."""
 
 checked_content = _checking(InvalidDocumentError)
 """Check the arguments of a function; text in them is content."""

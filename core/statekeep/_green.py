@@ -1,4 +1,4 @@
-"""Threads and waits that a library has replaced by its own (gevent, eventlet)."""
+"""Detects threads and waits that gevent or eventlet has replaced."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["replaced_by"]
 
 
 def replaced_by() -> str | None:
-    """The library whose threads or waits this process has in place of Python's, or None.
+    """Return the library that has replaced Python's threads or waits in this process, or None.
 
-    An event loop in a thread of its own, as fsspec runs one, then fails or waits for ever.
+    An event loop in its own thread, as fsspec runs one, then fails or hangs.
 
     >>> replaced_by() is None
     True

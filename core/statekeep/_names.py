@@ -1,6 +1,6 @@
-"""The names that `statekeep` shows: the one list of them."""
+"""The names that `statekeep` exports: the only list of them."""
 
-# ruff: noqa: PLC0414 - "as" is how checkers are told that a name is shown
+# ruff: noqa: PLC0414 - "as" tells type checkers that a name is exported
 
 from statekeep._text import repair_text as repair_text
 from statekeep.aio import AsyncBlobs as AsyncBlobs

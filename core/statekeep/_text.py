@@ -1,4 +1,4 @@
-"""Text from outside: shown so that it can steer nothing, and repaired so that it can be stored."""
+"""Untrusted text: made safe to show on a terminal, and made storable."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import re
 
 __all__ = ["half_character", "printable", "repair_text"]
 
-# Controls, what changes the direction of text, ends a line or shows nothing; not the joiners, which
-# emoji and many scripts need.
+# Control characters, and what changes the direction of text, ends a line or is invisible; not the
+# joiners, which emoji and many scripts need.
 _STEERING = re.compile(
     "[\0-\x1f\x7f-\x9f\u061c\u180e\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
-# As UTF-16 has it, two halves that stand together are one character.
+# In UTF-16, two halves that stand together are one character.
 _HALVES = re.compile("(?P<first>[\ud800-\udbff])(?P<second>[\udc00-\udfff])|[\ud800-\udfff]")
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""Show control and direction characters instead of obeying them.
+    r"""Escape control and direction characters instead of obeying them.
 
     Args:
-        text: What came from outside.
-        keep: Those that may stay.
+        text: Untrusted text.
+        keep: Characters to leave as they are.
 
     >>> printable("\x1b[2J")
     '\\x1b[2J'
@@ -34,7 +34,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def half_character(text: str) -> int | None:
-    r"""Where a text has half a character, a lone surrogate, which UTF-8 cannot hold.
+    r"""Return where a text has a lone surrogate, which UTF-8 cannot hold, or None if it has none.
 
     >>> half_character("a\ud83d")
     1
@@ -49,13 +49,13 @@ def half_character(text: str) -> int | None:
 def repair_text(text: str) -> str:
     r"""Make text storable: each half of a character, which UTF-8 cannot hold, becomes U+FFFD.
 
-    Halves come from a stream that was cut between two parts of an emoji, for one.
+    Halves come, for example, from a stream that was cut in the middle of an emoji.
 
     Args:
         text: Any text.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
 
     Examples:
         >>> from statekeep import repair_text

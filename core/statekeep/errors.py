@@ -1,21 +1,21 @@
-"""What can go wrong, named by what the caller does next.
+"""Every error that statekeep raises, named for what the caller should do next.
 
 ```
 StateStoreError
-├ ConflictError          someone changed it meanwhile: reload and retry
+├ ConflictError          someone else changed it: reload and retry
 ├ UnavailableError       the store did not answer or has no room: retry later
-├ NotFoundError          it is not there (also a KeyError)
+├ NotFoundError          it does not exist (also a KeyError)
 ├ AccessDeniedError      not allowed (also a PermissionError)
 ├ OwnershipError         it belongs to another user
-├ InvalidKeyError        no store may hold such a name (also a ValueError)
+├ InvalidKeyError        no store can hold that name (also a ValueError)
 ├ InvalidDocumentError   the value cannot be stored (also a ValueError)
 ├ CorruptDataError       what is stored cannot be read: do not retry
 ├ UnsupportedError       the backend, or this version of statekeep, cannot do that
 ├ ConfigError            the configuration is wrong
-├ ClosedError            it was closed: open it again (also a ValueError)
+├ ClosedError            it is closed: open it again (also a ValueError)
 └ PluginError
   ├ PluginNotFoundError  nothing installed offers that name
-  ├ PluginConflictError  two distributions offer one name
+  ├ PluginConflictError  two distributions offer the same name
   └ PluginLoadError      the plugin is there but broken
 ```
 """
@@ -47,18 +47,18 @@ __all__ = [
 
 
 Landed = Literal["no", "unknown"]
-"""What became of a write that failed: it certainly did not land, or that is not known."""
+"""Whether a failed write landed: it certainly did not, or nobody knows."""
 
 
 class StateStoreError(Exception):
-    """The root of every error that statekeep raises on purpose.
+    """The base class of every error that statekeep raises on purpose.
 
     Attributes:
         message: What was wrong and what to do, without key and store.
-        key: The key concerned, or None.
-        store: The store concerned, as it names itself (never with a secret), or None.
-        landed: What became of a write or a delete that ended so: ``"no"``, it certainly did not
-            land, or ``"unknown"``. None for a read.
+        key: The key in question, or None.
+        store: The store in question, as it names itself (never with a secret), or None.
+        landed: Whether the failed write or delete landed: ``"no"`` if it certainly did not,
+            or ``"unknown"``. None for a read.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class StateStoreError(Exception):
         if self.store is not None:
             where.append(f"store {self.store}")
         said = f"{self.message} [{', '.join(where)}]" if where else self.message
-        # Names and answers of servers are in it, which must not forge a line of a log.
+        # It can contain names and answers of servers, which must not forge a line of a log.
         return printable(said)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments would be lost on the way between processes.
+        # Pickling would otherwise lose keyword-only arguments.
         return (_rebuild, (type(self), self.message, self.key, self.store, self.landed))
 
 
@@ -105,24 +105,24 @@ class ConflictError(StateStoreError):
 class UnavailableError(StateStoreError):
     """The store did not answer in time, is full or is busy. Retry later.
 
-    What became of a write that ended so is in `landed`.
+    `landed` says whether a write may have landed nevertheless.
     """
 
 
 class NotFoundError(StateStoreError, KeyError):
-    """What was asked for is not there."""
+    """What was asked for does not exist."""
 
 
 class AccessDeniedError(StateStoreError, PermissionError):
-    """The store refuses this to the credentials or the user of this process."""
+    """The store denies access to the credentials or the user of this process."""
 
 
 class OwnershipError(StateStoreError):
-    """The session belongs to another user than the one named."""
+    """The session belongs to a different user from the one named."""
 
 
 class InvalidKeyError(StateStoreError, ValueError):
-    """A key, name, category, session id or cursor that is not allowed; says which rule."""
+    """A key, name, category, session id or cursor is not allowed; the message says why."""
 
 
 class InvalidDocumentError(StateStoreError, ValueError):
@@ -130,7 +130,7 @@ class InvalidDocumentError(StateStoreError, ValueError):
 
 
 class CorruptDataError(StateStoreError):
-    """What is stored is not what belongs there. Nothing was altered; retrying does not help."""
+    """The stored data is not what belongs there. Nothing was altered; retrying does not help."""
 
 
 class UnsupportedError(StateStoreError):
@@ -142,7 +142,7 @@ class ConfigError(StateStoreError):
 
 
 class ClosedError(StateStoreError, ValueError):
-    """It was closed before this call; open it again. Nothing was read or written."""
+    """The object was closed before this call; open it again. Nothing was read or written."""
 
 
 class PluginError(StateStoreError):

@@ -1,4 +1,4 @@
-"""What observers are told, after the fact; and how a backend makes its requests known to them."""
+"""What observers are told after the fact, and how a backend reports its requests to them."""
 
 from statekeep.observe.emitter import count_request
 from statekeep.observe.events import (

@@ -1,4 +1,4 @@
-"""The times of the format: RFC 3339 in text, aware datetimes in UTC in Python."""
+"""Times: RFC 3339 in text, aware UTC datetimes in Python."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = [
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-# What both programs write. Python's own parser is fast, but takes more than this.
+# What both programs write. Python's own parser is fast, but accepts more than this.
 _PLAIN = r"\d\d\d\d-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d++)?+Z"
 _is_plain = re.compile(_PLAIN, re.ASCII).fullmatch
 _are_plain = re.compile(rf"(?:{_PLAIN}\n)*+", re.ASCII).fullmatch
-# What the original reads, blanks and signs included.
+# What the original accepts, blanks and signs included.
 _PATTERN = re.compile(
     r"""\s*(?P<year>[0-9]{1,4}|[+-][0-9]+)\s*-\s*(?P<month>[0-9]{1,2})\s*-\s*(?P<day>[0-9]{1,2})
     (?:T|\s)\s*(?P<hour>[0-9]{1,2})\s*:\s*(?P<minute>[0-9]{1,2})\s*:\s*(?P<second>[0-9]{1,2})
@@ -39,19 +39,19 @@ _PATTERN = re.compile(
 
 
 class UnholdableTimeError(ValueError):
-    """A time that the original holds and a datetime does not."""
+    """A time that the original can represent and a datetime cannot."""
 
 
 def utc_now() -> datetime:
-    """The present, aware, to the microsecond."""
+    """Return the current time, aware, to the microsecond."""
     return datetime.now(UTC)
 
 
 def to_utc(moment: datetime) -> datetime:
-    """Turn an aware datetime into UTC.
+    """Convert an aware datetime to UTC.
 
     Raises:
-        ValueError: It is naive, or in UTC its year is not within 1 to 9999.
+        ValueError: It is naive, or its year in UTC is not between 1 and 9999.
     """
     if type(moment) is datetime and moment.tzinfo is UTC:
         return moment
@@ -60,24 +60,24 @@ def to_utc(moment: datetime) -> datetime:
     if moment.utcoffset() is None:
         raise ValueError("a time needs an offset; naive datetimes are refused")
     try:
-        # Rebuilt, because a subclass stays one, and an encoder may not know it.
+        # Rebuilt, because an instance of a subclass would stay one, unknown to an encoder.
         return datetime.combine(moment.date(), moment.timetz()).astimezone(UTC)
     except OverflowError:
         raise ValueError("in UTC this time is outside the years 1 to 9999") from None
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read an RFC 3339 time as the original reads it; digits beyond microseconds are cut.
+    """Parse an RFC 3339 time as the original does; digits beyond microseconds are cut off.
 
     Raises:
-        UnholdableTimeError: No datetime can hold it (leap seconds, years outside 1 to 9999).
-        ValueError: It is no such time.
+        UnholdableTimeError: No datetime can represent it (leap seconds, years outside 1 to 9999).
+        ValueError: It is not an RFC 3339 time.
     """
     try:
         if _is_plain(text):
             return datetime.fromisoformat(text)
     except ValueError:
-        pass  # the general rule below says what is wrong
+        pass  # the general rule below reports what is wrong
     except TypeError:
         refuse_type("text", "text", text)
     if not (match := _PATTERN.fullmatch(text)):
@@ -110,17 +110,17 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def parse_timestamps(texts: Sequence[str]) -> list[datetime]:
-    """Read several times as `parse_timestamp` does, in half of the time.
+    """Parse several times as `parse_timestamp` does, in half the time.
 
     Raises:
-        UnholdableTimeError, ValueError: As there.
-        TypeError: One is no text, or they are no collection.
+        UnholdableTimeError, ValueError: As in `parse_timestamp`.
+        TypeError: One of them is not text, or `texts` is not a collection.
     """
     try:
         if _are_plain("\n".join([*texts, ""])):
             return [*map(datetime.fromisoformat, texts)]
     except ValueError:
-        pass  # the general rule says what is wrong
+        pass  # the general rule reports what is wrong
     except TypeError:
         if isinstance(texts, str) or not isinstance(texts, Iterable):
             refuse_type("texts", "a collection of texts", texts)
@@ -128,7 +128,7 @@ def parse_timestamps(texts: Sequence[str]) -> list[datetime]:
 
 
 def format_timestamp(moment: datetime) -> str:
-    """Write a time as the format has it: UTC with ``Z`` and 0 or 6 digits of fraction.
+    """Format a time as the file format does: UTC with ``Z`` and 0 or 6 digits of fraction.
 
     >>> format_timestamp(datetime(2024, 1, 1, tzinfo=UTC))
     '2024-01-01T00:00:00Z'
@@ -137,7 +137,7 @@ def format_timestamp(moment: datetime) -> str:
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Turn an aware datetime into microseconds since 1970."""
+    """Convert an aware datetime to microseconds since 1970."""
     try:
         return (moment - _EPOCH) // _MICROSECOND
     except TypeError:
@@ -145,10 +145,10 @@ def to_microseconds(moment: datetime) -> int:
 
 
 def from_microseconds(number: int) -> datetime:
-    """Turn microseconds since 1970 into an aware datetime in UTC.
+    """Convert microseconds since 1970 to an aware UTC datetime.
 
     Raises:
-        OverflowError: The year is not within 1 to 9999.
+        OverflowError: The year is not between 1 and 9999.
     """
     try:
         return _EPOCH + number * _MICROSECOND
@@ -157,12 +157,12 @@ def from_microseconds(number: int) -> datetime:
 
 
 def to_nanoseconds(moment: datetime | None) -> int | None:
-    """Turn an aware datetime into nanoseconds since 1970; None stays None."""
+    """Convert an aware datetime to nanoseconds since 1970; None stays None."""
     return None if moment is None else to_microseconds(moment) * 1000
 
 
 def from_nanoseconds(number: int | None) -> datetime | None:
-    """Turn nanoseconds since 1970 into an aware datetime in UTC; None if none can hold them."""
+    """Convert nanoseconds since 1970 to an aware UTC datetime; None if out of range."""
     try:
         return None if number is None else from_microseconds(number // 1000)
     except TypeError:

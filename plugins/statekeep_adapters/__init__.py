@@ -1,6 +1,6 @@
 """Adapters: statekeep as the store of an agent framework.
 
-Each module needs the framework of its name, an extra of statekeep:
+Each module needs the framework that it is named after, an extra of statekeep:
 
 - `statekeep_adapters.claude` (``pip install statekeep[claude-agent-sdk]``)
 - `statekeep_adapters.langgraph` (``pip install statekeep[langgraph]``)
@@ -8,6 +8,6 @@ Each module needs the framework of its name, an extra of statekeep:
 - `statekeep_adapters.pydantic_ai` (``pip install statekeep[pydantic-ai]``)
 - `statekeep_adapters.strands` (``pip install statekeep[strands-agents]``)
 
-The conversations of all of them are journals: one store holds those of several frameworks, and
+Conversations of all frameworks are journals: one store can hold those of several, and
 ``statekeep sessions list --all`` lists them together.
 """

@@ -1,4 +1,4 @@
-"""What the adapters have in common: the store, its journals, and the way there from a loop."""
+"""What the adapters share: the store, its journals, and how to call them from an event loop."""
 
 from __future__ import annotations
 
@@ -47,47 +47,47 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _HANDLES = 128
-"""How many journals an adapter remembers: an append to one of them is a single request."""
+"""How many journals an adapter remembers: appending to one of them is a single request."""
 
 _AT_ONCE = 16
-"""How many calls run at once, each in a thread."""
+"""How many calls run at once, each in its own thread."""
 
 _REMEMBERED = 65_536
 
 
 @contextmanager
 def framework(extra: str) -> Iterator[None]:
-    """Tell whoever lacks the framework which extra brings it.
+    """Tell users without the framework which extra to install.
 
     Raises:
-        ImportError: What is imported inside is not installed.
+        ImportError: Something imported in the block is not installed.
     """
     try:
         yield
     except ImportError as error:
         raise ImportError(
-            f"{error}; pip install 'statekeep[{extra}]' brings what is needed", name=error.name
+            f"{error}; install it with pip install 'statekeep[{extra}]'", name=error.name
         ) from error
 
 
 def append_objects(
     draft: Draft, objects: Sequence[Any], keys: Sequence[str | None] | None = None
 ) -> list[bool]:
-    """Append values of JSON as `Draft.append` does, each as `storable`; `read_object` reads them.
+    """Append JSON values as `Draft.append` does, each as `storable`; `read_object` reads them.
 
     Raises:
-        InvalidDocumentError: One is nothing that JSON holds, or has more than 16 MiB.
+        InvalidDocumentError: JSON cannot hold one of them, or it is larger than 16 MiB.
     """
     return draft.append([storable(value) for value in objects], keys)
 
 
 def erase(journal: Journal, check: Callable[[Draft], object]) -> None:
-    """Delete a journal, and at once all that it ever held.
+    """Delete a journal and everything that it ever held, at once.
 
     Args:
-        journal: Which one; what is made anew under its name meanwhile stays.
-        check: Raises if it must not be deleted; also asked of a journal that is not there, and
-            not of one that an earlier attempt has emptied.
+        journal: The journal; one that is recreated under its name in the meantime stays.
+        check: Raises if the journal must not be deleted; also called if there is no journal, but
+            not for one that an earlier attempt has emptied.
     """
 
     def clear(draft: Draft) -> object:
@@ -109,19 +109,19 @@ def erase(journal: Journal, check: Callable[[Draft], object]) -> None:
 
 
 class Recent(Generic[T]):
-    """What was put under the latest 65,536 texts. Safe under threads."""
+    """Remembers values by name, the latest 65,536 of them. Thread-safe."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[str, T] = OrderedDict()
 
     def get(self, name: str, default: T) -> T:
-        """Return what was put under a text."""
+        """Return the value for a name."""
         return self._values.get(name, default)
 
     def put(self, name: str, value: T) -> None:
-        """Remember a value, perhaps in the place of another."""
+        """Remember a value, replacing the one with that name."""
         self._values[name] = value
-        with suppress(KeyError):  # another thread may come between
+        with suppress(KeyError):  # another thread may have removed it
             self._values.move_to_end(name)
             if len(self._values) > _REMEMBERED:
                 self._values.popitem(last=False)
@@ -131,24 +131,24 @@ class _Handle:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.users = 0
-        self.lock = RLock()  # an observer may come back
+        self.lock = RLock()  # an observer may call back
         self.turns = Turns(1)
 
 
 class Adapter:
-    """Base of the adapters: opens the store, keeps handles, and runs calls in threads.
+    """Base class of the adapters: opens the store, keeps handles, and runs calls in threads.
 
-    Safe under threads and tasks, of several loops as well. Whoever is cancelled while a call runs
-    waits for its outcome first.
+    Safe to use from several threads, tasks and event loops. A task that is cancelled while a call
+    is running first waits for its outcome.
 
     Args:
-        store: Where conversations are kept. A store stays open; one that is opened by its URL is
-            closed with the adapter.
+        store: The store for the conversations. A store stays open; one that is opened by its URL
+            is closed with the adapter.
         collection: The collection of journals.
-        user_id: Whom new conversations belong to; those of others are refused.
-        retention: As for `statekeep.Journals`; if the store is given by its URL, by default what
-            the deployment configured for the collection.
-        observers: As for `statekeep.Journals`.
+        user_id: The user who owns new conversations; those of other users are refused.
+        retention: As in `statekeep.Journals`; by default, if `store` is a URL, what is configured
+            for the collection.
+        observers: As in `statekeep.Journals`.
     """
 
     def __init__(
@@ -189,9 +189,9 @@ class Adapter:
         return f"{type(self).__name__}({self._journals.store})"
 
     def close(self) -> None:
-        """Wait for calls in threads, and close the store if it was opened by its URL.
+        """Wait for running calls, and close the store if it was opened by its URL.
 
-        Twice is fine.
+        Closing twice is fine.
         """
         self._threads.shutdown()
         self._journals.close()
@@ -199,7 +199,7 @@ class Adapter:
             self._opened.close()
 
     async def aclose(self) -> None:
-        """As `close`; who is cancelled does not wait, and it is closed nevertheless."""
+        """Like `close`; if cancelled, it does not wait, but closing goes on."""
         await run_to_the_end(self.close)
 
     def __enter__(self) -> Self:
@@ -225,25 +225,25 @@ class Adapter:
         await self.aclose()
 
     async def _run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in a thread, and wait for its outcome even when cancelled."""
+        """Run a call in a thread, and wait for its outcome even if cancelled."""
         call = partial(function, *args, **kwargs)
         refusal = partial(closed_error, type(self).__name__, "call", self._journals.store)
         return await self._threads.run(refusal, call, to_the_end=True)
 
     async def _run_on(self, name: tuple[str, ...], work: Callable[[Journal], T]) -> T:
-        """As `_on`, in a thread, which no call has that waits for another."""
+        """Like `_on`, in a thread, which a call does not occupy while it waits for another."""
         async with self._turn(name):
             return await self._run(self._on, name, work)
 
     def _turn(self, name: tuple[str, ...]) -> AbstractAsyncContextManager[object]:
-        """What a task holds while it works on a journal."""
+        """Return the context manager that a task holds while it works on a journal."""
         with self._handle(name) as handle:
             return handle.turns.take()
 
     def _on(self, name: tuple[str, ...], work: Callable[[Journal], T]) -> T:
-        """Work on a journal, which is remembered; one call at a time for each.
+        """Work on a journal, and remember its handle; one call at a time for each.
 
-        One that was deleted, or made anew, since it was remembered is looked at once more.
+        If the journal was deleted or recreated since it was remembered, the work is retried once.
         """
         with self._handle(name) as handle, handle.lock:
             try:
@@ -256,9 +256,9 @@ class Adapter:
 
     @contextmanager
     def _handle(self, name: tuple[str, ...]) -> Iterator[_Handle]:
-        """The handle of a journal, which is not forgotten meanwhile."""
+        """Yield the handle of a journal, which is not forgotten while in use."""
         if self._pid != os.getpid():
-            self._start()  # whoever held a lock is not in this process
+            self._start()  # whatever held a lock is not in this process
         with self._looking:
             handle = self._handles.pop(name, None) or _Handle(self._open(name))
             self._handles[name] = handle

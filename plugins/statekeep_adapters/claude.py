@@ -49,30 +49,31 @@ __all__ = ["StatekeepSessionStore"]
 COLLECTION: Final = "claude"
 
 _REMEMBERED: Final = 1024
-"""So many keys a journal remembers; a change may have as many."""
+"""How many keys a journal remembers; one change can have as many."""
 
 
 class StatekeepSessionStore(Adapter, SessionStore):
     """Transcripts of sessions and of their subagents, as ``ClaudeAgentOptions.session_store``.
 
-    The transcript of a session is the journal of the collection ``claude`` with the name
-    ``(project_key, session_id)``, that of a subagent ``(project_key, session_id, subpath)``. Works
-    under asyncio and trio.
+    The transcript of a session is a journal in the collection ``claude`` with the name
+    ``(project_key, session_id)``; that of a subagent is ``(project_key, session_id, subpath)``.
+    Works under asyncio and trio.
 
     Args:
-        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
-            this.
-        user_id: Whom new sessions belong to; those of other users are refused, and not listed.
+        store: The store for the transcripts: a store, which stays open, or a URL, whose store is
+            closed with this object.
+        user_id: The user who owns new sessions; those of other users are refused, and not listed.
         collection: The collection of journals.
-        retention: As for `statekeep.Journals`.
-        observers: As for `statekeep.Journals`.
+        retention: As in `statekeep.Journals`.
+        observers: As in `statekeep.Journals`.
 
     Raises:
-        OwnershipError: By `append`, `load` and `delete`: the session belongs to another user.
-        CorruptDataError: By every method: what is kept is damaged.
-        UnavailableError: By every method: the store does not answer.
-        InvalidDocumentError: An entry is nothing that JSON holds, or has more than 16 MiB; no entry
-            of the batch was added.
+        OwnershipError: Raised by `append`, `load` and `delete`: the session belongs to another
+            user.
+        CorruptDataError: Raised by every method: what is stored is damaged.
+        UnavailableError: Raised by every method: the store does not answer.
+        InvalidDocumentError: JSON cannot hold an entry, or it is larger than 16 MiB; no entry of
+            the batch was added.
         ValueError: A subpath is empty.
     """
 
@@ -95,9 +96,9 @@ class StatekeepSessionStore(Adapter, SessionStore):
         self._latest = 0
 
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
-        """Add entries to a transcript, all of them or none.
+        """Append entries to a transcript, all of them or none.
 
-        An entry whose ``uuid`` is there already is left out; one without is always added.
+        An entry whose ``uuid`` is already there is skipped; one without a ``uuid`` is always added.
         """
         name, given = _name(key), list(entries)
 
@@ -118,7 +119,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
             await self._run_on(name, lambda journal: journal.change(add))
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
-        """Return all entries of a transcript, in order; None if there is none."""
+        """Return all entries of a transcript, in order; None if it does not exist."""
 
         def load(journal: Journal) -> list[SessionStoreEntry] | None:
             items = journal.read()
@@ -127,15 +128,15 @@ class StatekeepSessionStore(Adapter, SessionStore):
         return await self._run_on(_name(key), load)
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
-        """List the sessions of a project, without those of subagents; reads their heads.
+        """List the sessions of a project, without subagents; reads their heads.
 
-        The times are later with each change of a session, whatever the clocks do.
+        The times increase with every change of a session, whatever the clocks do.
         """
         heads = await self._run(self._heads, project_key, parts=_MAIN)
         return [{"session_id": head.name[1], "mtime": _mtime(head)} for head in heads]
 
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
-        """List the summaries of the sessions of a project; reads their heads."""
+        """List the summaries of a project's sessions; reads their heads."""
         heads = await self._run(self._heads, project_key, parts=_MAIN)
         return [
             {
@@ -148,7 +149,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
         ]
 
     async def delete(self, key: SessionKey) -> None:
-        """Delete a transcript; with that of a session those of its subagents, and these first."""
+        """Delete a transcript; for a session, also those of its subagents, which go first."""
         name = _name(key)
         if len(name) == _MAIN:
             await self._run(self._journals.delete_below, *name, user_id=self._user_id)
@@ -166,18 +167,18 @@ class StatekeepSessionStore(Adapter, SessionStore):
         return [head for head in heads if self._user_id in {None, head.user_id}]
 
     def _next_mtime(self, before: int) -> int:
-        """Milliseconds since 1970: later than before, and than any that was given here."""
+        """Return milliseconds since 1970, greater than `before` and than any returned earlier."""
         with self._clock:
             self._latest = max(time.time_ns() // 10**6, self._latest + 1)
-            # One session whose clock is ahead takes no other along.
+            # One session whose clock is ahead does not affect the others.
             return max(self._latest, before + 1)
 
 
 _LONG: Final = 10_000
-"""Characters of a text in a summary."""
+"""Maximum length of a text in a summary, in characters."""
 
 _MAIN: Final = 2
-"""Parts of the name of a session's own transcript."""
+"""The number of parts in the name of a session's own transcript."""
 
 
 def _name(key: SessionKey) -> tuple[str, ...]:
@@ -192,7 +193,7 @@ def _mtime(head: Head) -> int:
 
 
 def _add(draft: Draft, entries: list[SessionStoreEntry]) -> list[SessionStoreEntry]:
-    """Append what is not there yet, and return it."""
+    """Append the entries that are new, and return them."""
     if _may_be_forgotten(draft, entries):
         known, unknown = {_uuid(read_object(item)) for item in draft.items()}, []
         for entry in entries:
@@ -209,9 +210,9 @@ def _add(draft: Draft, entries: list[SessionStoreEntry]) -> list[SessionStoreEnt
 
 
 def _may_be_forgotten(draft: Draft, entries: list[SessionStoreEntry]) -> bool:
-    """Whether an entry may be there that the journal does not remember by its key.
+    """Whether an entry may be there although the journal no longer remembers its key.
 
-    Then all of the journal is read. What is later than all that is there is new.
+    In that case the whole journal is read. An entry later than all stored ones is new.
     """
     keys = {key: _time(entry) for entry in entries if (key := _uuid(entry))}
     latest = draft.metadata.get("latest", "")
@@ -232,7 +233,7 @@ def _time(entry: SessionStoreEntry) -> str:
 
 
 def _fold(draft: Draft, key: SessionKey, added: list[SessionStoreEntry]) -> str | None:
-    """Fold entries into the summary of a session, and return its title."""
+    """Fold entries into a session's summary, and return its title."""
     before: SessionSummaryEntry | None = None
     if "summary" in draft.metadata:
         data = read_object(draft.metadata["summary"])
@@ -240,7 +241,7 @@ def _fold(draft: Draft, key: SessionKey, added: list[SessionStoreEntry]) -> str 
     else:
         added = [read_object(item) for item in draft.items()]
     data = fold_session_summary(before, key, added)["data"]
-    # The metadata is bounded, and no transcript shall be refused for a summary.
+    # The size of the metadata is limited, and a summary must not keep a transcript from growing.
     data = {
         name: value[:_LONG] if isinstance(value, str) else value for name, value in data.items()
     }

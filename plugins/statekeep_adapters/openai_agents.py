@@ -44,26 +44,26 @@ T = TypeVar("T")
 class StatekeepSession(Adapter, SessionABC):
     """The history of a conversation, as `agents.Runner` keeps it.
 
-    It is the journal of the collection ``openai-agents`` whose name is the id. Each call is atomic:
-    what several workers add at once is all there, each batch in one piece.
+    It is the journal in the collection ``openai-agents`` that is named after its id. Each call is
+    atomic: if several workers add items at once, all of them are there, each batch in one piece.
 
     Args:
         session_id: Any text.
-        store: Where it is kept: a store, which stays open, or a URL, whose store is closed with
-            the session.
-        user_id: Whom the session belongs to; a session of another user is refused.
-        session_settings: As for the sessions of the SDK: `limit` for how many of the latest items
-            a run is given.
+        store: The store for the history: a store, which stays open, or a URL, whose store is closed
+            with the session.
+        user_id: The user who owns the session; a session of another user is refused.
+        session_settings: As in the sessions of the SDK: `limit` is the number of latest items that
+            a run gets.
         collection: The collection of journals.
-        retention: As for `statekeep.Journals`.
-        observers: As for `statekeep.Journals`.
+        retention: As in `statekeep.Journals`.
+        observers: As in `statekeep.Journals`.
 
     Raises:
-        OwnershipError: By every method: the session belongs to another user.
-        CorruptDataError: By every method: what is kept is damaged.
-        UnavailableError: By every method: the store does not answer.
-        InvalidDocumentError: An item is nothing that JSON holds; nothing was added.
-        ClosedError: By every method, after `close`.
+        OwnershipError: Raised by every method: the session belongs to another user.
+        CorruptDataError: Raised by every method: what is stored is damaged.
+        UnavailableError: Raised by every method: the store does not answer.
+        InvalidDocumentError: JSON cannot hold an item; nothing was added.
+        ClosedError: Raised by every method after `close`.
     """
 
     session_settings: SessionSettings | None = None
@@ -89,19 +89,19 @@ class StatekeepSession(Adapter, SessionABC):
         """Return the latest items, oldest first.
 
         Args:
-            limit: How many; None for what the settings say, or all. Of 0 or less there are none.
+            limit: How many; None for the number in the settings, or all. 0 or less means none.
         """
         last = resolve_session_limit(limit, self.session_settings)
         return [] if last is not None and last <= 0 else (await self._load(last))[0]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
-        """Add items, all of them or none."""
+        """Append items, all of them or none."""
         added = _listed(items)
         if added:
             await self._change(lambda draft: append_objects(draft, added), create=True)
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Take the latest item away and return it; None if there is none."""
+        """Remove and return the latest item; None if there is none."""
         return await self._change(
             lambda draft: cast(
                 "TResponseInputItem", read_object(draft.pop()) if draft.length else SKIP
@@ -109,7 +109,7 @@ class StatekeepSession(Adapter, SessionABC):
         )
 
     async def clear_session(self) -> None:
-        """Delete all items, for good."""
+        """Delete all items permanently."""
 
         def clear(draft: Draft) -> None:
             draft.clear()
@@ -119,9 +119,9 @@ class StatekeepSession(Adapter, SessionABC):
         await self._change(clear)
 
     async def replace_items(self, items: list[TResponseInputItem]) -> None:
-        """Put other items in the place of all, in one write: what a compaction wants.
+        """Replace all items in one write, as compaction does.
 
-        Those that go are deleted for good.
+        The old items are deleted permanently.
         """
         added = _listed(items)
 
@@ -133,7 +133,7 @@ class StatekeepSession(Adapter, SessionABC):
         await self._change(replace, create=True)
 
     async def _load(self, last: int | None) -> tuple[list[Any], bool]:
-        """The latest items, and whether these are all."""
+        """Return the latest items, and whether these are all."""
 
         def load(journal: Journal) -> tuple[list[Any], bool]:
             loaded = journal.load(last=last)
@@ -144,7 +144,7 @@ class StatekeepSession(Adapter, SessionABC):
         return await self._run_on((self.session_id,), load)
 
     async def _change(self, fn: Callable[[Draft], T], *, create: bool = False) -> T | None:
-        """Change the history in one write; None if there is nothing to be changed."""
+        """Change the history in one write; return None if there is nothing to change."""
 
         def titled(draft: Draft) -> T:
             if not (create or draft.exists):
@@ -161,7 +161,7 @@ class StatekeepSession(Adapter, SessionABC):
 
         return await self._run_on((self.session_id,), change)
 
-    # `OpenAIResponsesCompactionSession` asks for this, to replace the end in one write.
+    # `OpenAIResponsesCompactionSession` calls this to replace the end in one write.
     async def _get_compaction_snapshot(
         self, limit: int, *, prune_prefix: Callable[[TResponseInputItem], bool] | None = None
     ) -> _Snapshot | None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StatekeepConversationStore"]
 
-# The root's configuration is that of values of any type below it, as for messages.
+# The root's configuration applies to values of any type below it, as it does for messages.
 _records: TypeAdapter[list[ConversationRecord]] = TypeAdapter(
     list[ConversationRecord],
     config=ConfigDict(defer_build=True, ser_json_bytes="base64", val_json_bytes="base64"),
@@ -49,31 +49,31 @@ _records: TypeAdapter[list[ConversationRecord]] = TypeAdapter(
 class StatekeepConversationStore(Adapter, ConversationStore):
     """Conversations, as `pydantic_ai.Agent` continues them.
 
-    A conversation is the journal of the collection whose name is its id, an entry one of its
-    items, and the record its metadata: a save is one write, of all or of nothing. A fork has
-    copies of the entries that it keeps, under their ids, so what happens to a conversation does
-    nothing to its forks.
+    A conversation is the journal that is named after its id; entries are its items, and the record
+    is in its metadata: a save is one write, of everything or nothing. A fork has copies of the
+    entries that it keeps, under their ids, so changes to a conversation do not affect its forks.
 
-    `delete` erases at once: nothing of the conversation stays in the store, but for the entries
-    that forks keep. What a branch has left stays as long as its conversation.
+    `delete` erases at once: nothing of the conversation stays in the store, except entries that
+    forks keep. Entries that no branch uses anymore stay as long as their conversation.
 
-    An entry is looked for in the conversation in which this object saw it, and after that in all
-    of the user's: their heads are read, and then their messages until it is found. All methods but
-    `read_entry` and `read_history` with an id from elsewhere do without that.
+    An entry is looked for first in the conversation where this object last saw it, then in all
+    conversations of the user: it reads their heads, then their messages until the entry is found.
+    Only `read_entry` and `read_history` with an id from elsewhere need to do that.
 
     Args:
-        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
-            this.
-        user_id: Whom new conversations belong to; those of others are refused, and not listed.
+        store: The store for the conversations: a store, which stays open, or a URL, whose store is
+            closed with this object.
+        user_id: The user who owns new conversations; those of other users are refused, and not
+            listed.
         collection: The collection of journals.
-        retention: As for `statekeep.Journals`.
-        observers: As for `statekeep.Journals`.
+        retention: As in `statekeep.Journals`.
+        observers: As in `statekeep.Journals`.
 
     Raises:
-        OwnershipError: By every method: the conversation belongs to another user.
-        CorruptDataError: By every method: what is kept is damaged.
-        UnavailableError: By every method: the store does not answer.
-        InvalidDocumentError: Something is nothing that JSON holds; nothing was saved.
+        OwnershipError: Raised by every method: the conversation belongs to another user.
+        CorruptDataError: Raised by every method: what is stored is damaged.
+        UnavailableError: Raised by every method: the store does not answer.
+        InvalidDocumentError: JSON cannot hold something; nothing was saved.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         )
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        """Return the record of a conversation, or None if there is none. One request."""
+        """Return the record of a conversation, or None if it does not exist. One request."""
 
         def read(journal: Journal) -> ConversationRecord | None:
             head = journal.head()
@@ -102,11 +102,11 @@ class StatekeepConversationStore(Adapter, ConversationStore):
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
     ) -> Sequence[ConversationRecord]:
-        """Return records, newest first: a listing, and a request for each record that is read.
+        """Return records, newest first: a listing, and one request per record.
 
         Args:
-            scope: Only those with this scope; the records of others are read, too.
-            limit: How many.
+            scope: Only records with this scope; others are read, too.
+            limit: Maximum number of records.
         """
         if limit is not None and limit <= 0:
             return []
@@ -115,10 +115,10 @@ class StatekeepConversationStore(Adapter, ConversationStore):
     async def read_history(
         self, head_id: str | None, *, limit: int | None = None
     ) -> list[ConversationEntry]:
-        """Return the entries up to one, in order, or only the last of them.
+        """Return the entries up to and including one, in order, or only the last of them.
 
         Raises:
-            NotFoundError: There is no such entry; a `LookupError`.
+            NotFoundError: There is no such entry; it is also a `LookupError`.
         """
         if head_id is None or (limit is not None and limit <= 0):
             return []
@@ -128,7 +128,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         """Return an entry.
 
         Raises:
-            NotFoundError: There is no such entry; a `LookupError`.
+            NotFoundError: There is no such entry; it is also a `LookupError`.
         """
         return (await self._run(self._history, entry_id, 1))[0]
 
@@ -142,8 +142,8 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         """Store a record and entries, in one write.
 
         Raises:
-            ConversationConflict: The stored one has another revision, or the new one needs an
-                entry that is nowhere.
+            ConversationConflict: The stored record has a different revision, or the new one refers
+                to an entry that does not exist.
         """
         name = record.conversation_id
         [plain] = _plain(_records, [record])
@@ -165,10 +165,10 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         self._note(name, [*new, *_tips(plain)])
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
-        """Delete a conversation with its entries, for good; forks have copies of theirs.
+        """Delete a conversation with its entries, permanently; forks have copies of theirs.
 
         Raises:
-            ConversationConflict: The stored one has another revision, or there is none.
+            ConversationConflict: The stored record has a different revision, or does not exist.
         """
 
         def delete(journal: Journal) -> None:
@@ -185,7 +185,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         *,
         window: int | None,
     ) -> tuple[str | None, list[ModelMessage], list[str]]:
-        # An image, for one, reads back as another type, and would seem to have been rewritten.
+        # An image, for example, reads back as another type, and would seem to be rewritten.
         same = _read_back(ModelMessagesTypeAdapter, _plain(ModelMessagesTypeAdapter, messages))
         parent_id, unsaved, branches = await super()._unsaved_after_history(
             record, conversation_id, same, branches, window=window
@@ -214,7 +214,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
                     found.append(record)
             found.sort(key=lambda record: record.updated_at, reverse=True)
             cursor = page.cursor
-            # Journals go by when they were written, which no record is made after.
+            # Journals are sorted by the time of their last write, and no record is newer than that.
             if cursor is None or (
                 limit is not None
                 and len(found) >= limit
@@ -236,7 +236,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         ]
 
     def _find(self, entry_id: str, limit: int | None) -> list[dict[str, Any]] | None:
-        """The entry and those before it, in order; None if no conversation has them all."""
+        """Return an entry and those before it, in order; None if no conversation has them all."""
         for name in self._candidates(entry_id):
             items = _line(self._open((name,)), entry_id, limit)
             if items is not None:
@@ -245,7 +245,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         return None
 
     def _candidates(self, entry_id: str) -> Iterator[str]:
-        """The conversations that may have an entry, the likelier first."""
+        """Yield the conversations that may have an entry, likelier ones first."""
         known = self._places.get(entry_id, None)
         if known is not None:
             yield known
@@ -261,7 +261,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
     def _missing(
         self, draft: Draft, record: dict[str, Any], new: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        """Entries of other conversations that a record's history and branches begin with."""
+        """Return the other conversations' entries that a record's history and branches need."""
         parents = [item["parent_id"] for item in new.values()]
         needed = {*_tips(record), *parents} - {None, *new}
         here = {*_tips(draft.metadata.get("record", {}))}
@@ -282,19 +282,19 @@ class StatekeepConversationStore(Adapter, ConversationStore):
             return _read_back(adapter, plain)
         except ValidationError as error:
             raise CorruptDataError(
-                f"nothing that this version of Pydantic AI reads: {error.errors()[0]['msg']}",
+                f"this version of Pydantic AI cannot read it: {error.errors()[0]['msg']}",
                 key=conversation_id,
                 store=self._journals.store,
             ) from None
 
     def _note(self, conversation_id: str, entries: Iterable[str]) -> None:
-        """Remember which conversation has some entries."""
+        """Remember which conversation has these entries."""
         for entry in entries:
             self._places.put(entry, conversation_id)
 
 
 def _line(journal: Journal, entry_id: str, limit: int | None) -> list[dict[str, Any]] | None:
-    """An entry and those before it, as far as wanted; None if the journal does not have them."""
+    """Return an entry and those before it, up to a limit; None if the journal lacks any of them."""
     for last in (limit, None) if limit is not None else (None,):
         loaded = journal.load(last=last)
         if loaded is None:
@@ -318,7 +318,7 @@ def _compare(draft: Draft, conversation_id: str, revision: str | None) -> None:
 
 
 def _tips(record: dict[str, Any]) -> list[str]:
-    """The last entries of a record's history and branches."""
+    """Return the last entries of a record's history and branches."""
     tips = [record.get("head_id"), *record.get("branches", ())]
     return [tip for tip in tips if tip is not None]
 
@@ -329,19 +329,19 @@ def _plain(adapter: TypeAdapter[Any], values: list[Any]) -> list[Any]:
         _read_back(adapter, plain)
     except (PydanticSerializationError, ValueError) as error:
         raise InvalidDocumentError(
-            f"written as JSON it would not read back: {error}", landed="no"
+            f"written as JSON, it would not read back: {error}", landed="no"
         ) from None
     return plain
 
 
 def _read_back(adapter: TypeAdapter[Any], plain: list[Any]) -> list[Any]:
-    # In Python's own mode, text would be taken for the bytes that it encodes.
+    # In Python mode, text would be mistaken for the bytes that it encodes.
     values: list[Any] = adapter.validate_json(to_json(plain))
     return values
 
 
 def _said_first(items: Iterable[dict[str, Any]]) -> str:
-    """The text of the first prompt of the user."""
+    """Return the text of the user's first prompt."""
     for item in items:
         for part in item["message"]["parts"]:
             if part.get("part_kind") == "user-prompt":

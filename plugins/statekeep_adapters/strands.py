@@ -54,38 +54,38 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _FAR: Final = 64
-"""Among so many of the last messages one is looked for before all are read."""
+"""How many of the last messages to search before reading all of them."""
 
 _MESSAGES: Final = ("message", "redact_message")
 
 _CHUNK: Final = 2**20
-"""Characters of an item, so that none is too large."""
+"""Maximum length of an item, in characters, so that none is too large."""
 
 
 class StatekeepSessionRepository(Adapter, SessionRepository):
     """Sessions, as `strands.session.RepositorySessionManager` keeps them.
 
-    A session is the journal of the collection whose name is its id: the messages of its agents are
-    the items, and their states, at most 1 MiB together, are in its metadata.
+    A session is the journal that is named after its id: the messages of its agents are the items,
+    and the agents' states, at most 1 MiB together, are in its metadata.
 
-    Nothing is overwritten. A message whose index is taken, because two managers count alike, gets
-    the next one that is free, also in the object that was given. What is redacted is gone from the
-    store at once.
+    Nothing is overwritten. If the index of a message is taken, because two managers count alike,
+    the message gets the next free one, also in the object that was passed in. What is redacted
+    disappears from the store at once.
 
     Args:
-        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
-            this.
-        user_id: Whom new sessions belong to; those of others are refused.
+        store: The store for the sessions: a store, which stays open, or a URL, whose store is
+            closed with this object.
+        user_id: The user who owns new sessions; those of other users are refused.
         collection: The collection of journals.
-        retention: As for `statekeep.Journals`.
-        observers: As for `statekeep.Journals`.
+        retention: As in `statekeep.Journals`.
+        observers: As in `statekeep.Journals`.
 
     Raises:
-        OwnershipError: By every method: the session belongs to another user.
-        CorruptDataError: By every method: what is kept is damaged.
-        UnavailableError: By every method: the store does not answer.
-        InvalidDocumentError: Something is nothing that JSON holds, or a state is too large;
-            nothing was written.
+        OwnershipError: Raised by every method: the session belongs to another user.
+        CorruptDataError: Raised by every method: what is stored is damaged.
+        UnavailableError: Raised by every method: the store does not answer.
+        InvalidDocumentError: JSON cannot hold something, or a state is too large; nothing was
+            written.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
         """Create a session.
 
         Raises:
-            SessionException: There is one.
+            SessionException: It already exists.
         """
 
         def create(draft: Draft) -> None:
@@ -118,15 +118,15 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
         return session
 
     def read_session(self, session_id: str, **_: object) -> Session | None:
-        """Return a session, or None if there is none."""
+        """Return a session, or None if it does not exist."""
         plain = self._about(session_id, "session")
         return None if plain is None else Session.from_dict(plain)
 
     def delete_session(self, session_id: str, **_: object) -> None:
-        """Delete a session with all that is in it, for good.
+        """Delete a session and everything in it, permanently.
 
         Raises:
-            SessionException: There is none.
+            SessionException: It does not exist.
         """
         self._on(
             (session_id,),
@@ -137,17 +137,17 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
         """Create an agent in a session.
 
         Raises:
-            SessionException: There is one, or there is no such session.
+            SessionException: It already exists, or there is no such session.
         """
         self._create(session_id, f"agent:{session_agent.agent_id}", session_agent.to_dict())
 
     def read_agent(self, session_id: str, agent_id: str, **_: object) -> SessionAgent | None:
-        """Return an agent, or None if there is none."""
+        """Return an agent, or None if it does not exist."""
         plain = self._about(session_id, f"agent:{agent_id}")
         return None if plain is None else SessionAgent.from_dict(plain)
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **_: object) -> None:
-        """Put the state of an agent in the place of the one that is kept; `created_at` stays.
+        """Replace the stored state of an agent; `created_at` stays.
 
         Raises:
             SessionException: There is no such agent.
@@ -165,7 +165,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
     def create_message(
         self, session_id: str, agent_id: str, session_message: SessionMessage, **_: object
     ) -> None:
-        """Add a message, under its index or, if that is taken, the next that is free.
+        """Add a message under its index or, if that is taken, the next free one.
 
         Raises:
             SessionException: There is no such agent.
@@ -188,11 +188,11 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
     def read_message(
         self, session_id: str, agent_id: str, message_id: int, **_: object
     ) -> SessionMessage | None:
-        """Return a message, or None if there is none."""
+        """Return a message, or None if it does not exist."""
         place = max(0, message_id)
 
         def read(journal: Journal) -> SessionMessage | None:
-            # Where one agent alone counts from 0, the index is the place.
+            # If only one agent counts from 0, the index is the position.
             for items in (journal.read(start=place, stop=place + 1), None):
                 for item in (journal.read() or ()) if items is None else items:
                     if (item["agent_id"], item["message_id"]) == (agent_id, message_id):
@@ -204,10 +204,10 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
     def update_message(
         self, session_id: str, agent_id: str, session_message: SessionMessage, **_: object
     ) -> None:
-        """Put a message in the place of the one with its index; `created_at` stays.
+        """Replace the message with the same index; `created_at` stays.
 
-        The old one is deleted for good, also from the trash; of a redacted message, only what it
-        was redacted to is kept.
+        The old message is deleted permanently, also from the trash; of a redacted message, only
+        the redacted text is stored.
 
         Raises:
             SessionException: There is no such message.
@@ -237,8 +237,8 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
         Args:
             session_id: The session.
             agent_id: The agent.
-            limit: How many; None for all.
-            offset: How many of the oldest to leave out.
+            limit: Maximum number of messages; None for all.
+            offset: How many of the oldest messages to skip.
 
         Raises:
             SessionException: There is no such agent.
@@ -265,7 +265,7 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
         """Create the state of several agents in a session.
 
         Raises:
-            SessionException: There is one, or there is no such session.
+            SessionException: It already exists, or there is no such session.
         """
         state = encode_bytes_values(multi_agent.serialize_state())
         self._create(session_id, f"multi-agent:{multi_agent.id}", state)
@@ -273,17 +273,17 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
     def read_multi_agent(
         self, session_id: str, multi_agent_id: str, **_: object
     ) -> dict[str, Any] | None:
-        """Return the state of several agents, or None if there is none."""
+        """Return the state of several agents, or None if it does not exist."""
         state: dict[str, Any] | None = decode_bytes_values(
             self._about(session_id, f"multi-agent:{multi_agent_id}")
         )
         return state
 
     def update_multi_agent(self, session_id: str, multi_agent: MultiAgentBase, **_: object) -> None:
-        """Put the state of several agents in the place of the one that is kept.
+        """Replace the stored state of several agents.
 
         Raises:
-            SessionException: There is none.
+            SessionException: It does not exist.
         """
         name = f"multi-agent:{multi_agent.id}"
         state = encode_bytes_values(multi_agent.serialize_state())
@@ -314,24 +314,24 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
 class StatekeepStorage(Adapter, Storage):
     """Bytes under keys, as `strands.session.SnapshotSessionManager` and others keep them.
 
-    What another has written or deleted since this object read a key, or wrote it, is not
-    overwritten: `write` raises until the key is read again. A key that it has never read is
-    overwritten whatever is there. So give each session manager a storage of its own, on one store.
+    What others have written or deleted since this object read or wrote a key is not overwritten:
+    `write` raises until the key is read again. A key that it has never read is overwritten,
+    whatever is there. So give each session manager its own storage, on one store.
 
-    A key is the name of a journal of the collection; what was under it is deleted for good when it
-    is overwritten or deleted. As in the storages of the framework, slashes at its ends and doubled
-    ones do not count.
+    A key is the name of a journal of the collection; a value that is overwritten or deleted is
+    deleted permanently. As in the storages of the framework, leading, trailing and repeated slashes
+    do not count.
 
     Args:
-        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
-            this.
-        user_id: Whom new values belong to; those of others are refused, and not listed.
+        store: The store for the values: a store, which stays open, or a URL, whose store is closed
+            with this object.
+        user_id: The user who owns new values; those of other users are refused, and not listed.
         collection: The collection of journals.
-        retention: As for `statekeep.Journals`.
-        observers: As for `statekeep.Journals`.
+        retention: As in `statekeep.Journals`.
+        observers: As in `statekeep.Journals`.
 
     Raises:
-        StorageError: By every method, with the error of statekeep as its cause.
+        StorageError: Raised by every method, with statekeep's error as its cause.
     """
 
     def __init__(
@@ -353,8 +353,8 @@ class StatekeepStorage(Adapter, Storage):
         """Store bytes under a key.
 
         Raises:
-            StorageError: Its cause is a `ConflictError` if another has changed what is there since
-                it was read; nothing was written.
+            StorageError: Its cause is a `ConflictError` if someone else has changed the value
+                since it was read; nothing was written.
         """
         name = _key(key)
         items = _items(bytes(data))
@@ -362,11 +362,11 @@ class StatekeepStorage(Adapter, Storage):
 
         def write(draft: Draft) -> None:
             stored = draft.metadata.get("revision")
-            # Its own attempt may have landed though it failed.
+            # This object's own attempt may have landed although it failed.
             if stored not in {self._revisions.get(name, stored), self._attempts.get(name, "")}:
                 raise ConflictError(
-                    "it was changed since this storage read it; read it again, and decide what is "
-                    "to be written",
+                    "it was changed since this storage read it; read it again, and decide what to "
+                    "write",
                     key=name,
                     store=self._journals.store,
                     landed="no",
@@ -388,7 +388,7 @@ class StatekeepStorage(Adapter, Storage):
         await self._call(self._run_on, (name,), change)
 
     async def read(self, key: str) -> bytes | None:
-        """Return the bytes under a key, or None if there are none."""
+        """Return the bytes under a key, or None if the key does not exist."""
         name = _key(key)
 
         def read(journal: Journal) -> bytes | None:
@@ -400,7 +400,7 @@ class StatekeepStorage(Adapter, Storage):
         return await self._call(self._run_on, (name,), read)
 
     async def delete(self, key: str) -> None:
-        """Delete what is under a key, for good; nothing is fine, too."""
+        """Delete the value under a key, permanently; a missing key is not an error."""
         name = _key(key)
 
         def delete(journal: Journal) -> None:
@@ -410,7 +410,7 @@ class StatekeepStorage(Adapter, Storage):
         await self._call(self._run_on, (name,), delete)
 
     async def list(self, query: str = "") -> builtins.list[str]:
-        """Return the keys that begin with a text, sorted."""
+        """Return the keys that start with a text, sorted."""
         ends = "/" if query.endswith("/") and query.strip("/") else ""
         prefix = "/".join([part for part in query.split("/") if part]) + ends
 
@@ -463,7 +463,7 @@ def _read(item: dict[str, Any]) -> SessionMessage:
 
 
 def _last(draft: Draft, agent_id: str, message_id: int | None) -> int | None:
-    """The place of the last message of an agent, or of its message with an index."""
+    """Return the position of an agent's last message, or of its message with an index."""
     for size in (1, min(_FAR, draft.length), draft.length):
         items = draft.last(size)
         for back, item in enumerate(reversed(items), 1):
@@ -473,7 +473,7 @@ def _last(draft: Draft, agent_id: str, message_id: int | None) -> int | None:
 
 
 def _said(plain: dict[str, Any]) -> str:
-    """The text of a message of the user."""
+    """Return the text of a message if it is from the user."""
     message = read_object(plain["message"])
     if message["role"] != "user":
         return ""

@@ -44,22 +44,22 @@ def _read(value: object) -> object:
     return from_json(value) if isinstance(value, str) else value
 
 
-# What is nested is JSON in the environment and on the command line.
+# Nested options are JSON in the environment and on the command line.
 _Nested = BeforeValidator(_read)
 
 
 class _Strategy(BaseModel):
-    """Its own configuration: a strategy is nothing but its limits."""
+    """A strategy is its own configuration: it consists only of its limits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TimeToLive(_Strategy):
-    """Delete sessions that were not updated for some time.
+    """Delete sessions that have not been updated for some time.
 
     Args:
-        ttl_hours: For how long a session lives after its last update; 0 switches it off.
-        users: Other times for some users, by their id.
+        ttl_hours: How long a session lives after its last update; 0 disables this.
+        users: Different times for some users, by user id.
     """
 
     ttl_hours: NonNegativeFloat = 168.0
@@ -75,10 +75,10 @@ class TimeToLive(_Strategy):
 
 
 class MaxSessions(_Strategy):
-    """Keep the newest sessions only.
+    """Keep only the newest sessions.
 
     Args:
-        max_sessions: How many; 0 switches it off.
+        max_sessions: How many to keep; 0 disables this.
     """
 
     max_sessions: NonNegativeInt = 100
@@ -91,13 +91,13 @@ class MaxSessions(_Strategy):
 
 
 class MaxPerUser(_Strategy):
-    """Keep each user's newest sessions only.
+    """Keep only the newest sessions of each user.
 
-    Journals that belong to no user are left alone.
+    Journals without an owner are left alone.
 
     Args:
-        max_sessions: How many of each user; 0 switches it off.
-        users: Other numbers for some users, by their id.
+        max_sessions: How many to keep for each user; 0 disables this.
+        users: Different numbers for some users, by user id.
     """
 
     max_sessions: NonNegativeInt = 100
@@ -113,14 +113,14 @@ class MaxPerUser(_Strategy):
 
 
 class KeepLastPerPhase(_Strategy):
-    """Keep the newest sessions of each phase only, and perhaps all that passed.
+    """Keep only the newest sessions of each phase, and optionally all that passed.
 
-    A session's phase is the last that a response reached; those without one are a group, too.
+    A session's phase is the last one that a response reached; those without one form a group, too.
 
     Args:
-        max_sessions: How many of each phase; 0 switches it off.
-        phases: Other numbers for some phases.
-        keep_passed: Whether to keep, and not to count, all whose last evaluation passed.
+        max_sessions: How many to keep for each phase; 0 disables this.
+        phases: Different numbers for some phases.
+        keep_passed: Whether to keep, and not count, those whose last evaluation passed.
     """
 
     max_sessions: NonNegativeInt = 100
@@ -139,9 +139,9 @@ class KeepLastPerPhase(_Strategy):
 
 
 class Expired(_Strategy):
-    """Delete what has come to the end that it carries itself.
+    """Delete what has reached its own expiry time.
 
-    `Sessions.expire` and `Journal.expire` set that end; most have none.
+    `Sessions.expire` and `Journal.expire` set it; most have none.
     """
 
     def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
@@ -152,11 +152,10 @@ class Expired(_Strategy):
 
 
 class TotalBytes(_Strategy):
-    """Delete the oldest sessions until the rest fits.
+    """Delete the oldest sessions until the rest fit into a total size.
 
     Args:
-        max_bytes: How much room the sessions may take, as a number or as text (``"2GiB"``); 0
-            switches it off.
+        max_bytes: Maximum total size, as a number or text (``"2GiB"``); 0 disables this.
     """
 
     max_bytes: ByteSize
@@ -173,11 +172,11 @@ class TotalBytes(_Strategy):
 
 
 class TimeToLiveAndCount(_Strategy):
-    """What the original does: first the time to live, then of the rest the newest only.
+    """Do what the original does: first apply the time to live, then keep only the newest.
 
     Args:
-        max_sessions: How many to keep at most; 0 switches it off.
-        ttl_hours: For how long a session lives after its last update; 0 switches it off.
+        max_sessions: Maximum number of sessions to keep; 0 disables this.
+        ttl_hours: How long a session lives after its last update; 0 disables this.
     """
 
     max_sessions: NonNegativeInt = 100
@@ -192,11 +191,11 @@ class TimeToLiveAndCount(_Strategy):
 
 
 class Member(_Strategy):
-    """A strategy by its name, as `statekeep.load_pruner` takes it.
+    """A strategy by name, as passed to `statekeep.load_pruner`.
 
     Args:
         strategy: Its name, or ``dist:name``.
-        options: What it takes.
+        options: Its options.
     """
 
     strategy: str
@@ -214,15 +213,15 @@ class AnyOfConfig(_Strategy):
 
 
 class AnyOf:
-    """Delete what any of several strategies deletes, one after the other.
+    """Delete whatever any of several strategies would delete, one after the other.
 
-    Each is shown what those before it leave, so a limit counts only what remains.
+    Each one sees only what the previous ones left, so a limit counts only what remains.
 
     Args:
-        config: Which strategies.
+        config: The strategies.
 
     Raises:
-        ConfigError, PluginError: As `statekeep.load_pruner`.
+        ConfigError, PluginError: As in `statekeep.load_pruner`.
     """
 
     def __init__(self, config: AnyOfConfig) -> None:
@@ -245,7 +244,7 @@ class AnyOf:
 
 def _newest_first(summaries: Sequence[Summary]) -> list[Summary]:
     by_id = sorted(summaries, key=lambda summary: summary.id)
-    # Stable and, on what is sorted already, linear.
+    # The sort is stable, and linear for input that is already sorted.
     return sorted(by_id, key=lambda summary: summary.updated_at, reverse=True)
 
 
@@ -255,7 +254,7 @@ def _beyond(
     limits: Mapping[str, int],
     limit: int,
 ) -> Iterator[tuple[Summary, int]]:
-    """What is older than the newest so many of its group, and how many those are."""
+    """Yield what is older than the newest of its group, with the limit of that group."""
     seen: Counter[str | None] = Counter()
     for summary in _newest_first(summaries):
         name = group(summary)
@@ -272,7 +271,7 @@ def _without(victims: Sequence[Victim], summaries: Sequence[Summary]) -> list[Su
 
 @hookimpl
 def statekeep_pruners() -> list[PrunerSpec]:
-    """Offer the built-in strategies."""
+    """Provide the built-in strategies."""
     offered: dict[str, type[_Strategy]] = {
         "expired": Expired,
         "keep-last-per-phase": KeepLastPerPhase,
@@ -283,7 +282,7 @@ def statekeep_pruners() -> list[PrunerSpec]:
         "ttl+count": TimeToLiveAndCount,
     }
     return [
-        # Such a strategy is its own config, so making one from its config is handing it on.
+        # These strategies are their own config, so the factory returns the config.
         *(PrunerSpec(name, _says(strategy), strategy, lambda config: config)
           for name, strategy in offered.items()),
         PrunerSpec("any-of", _says(AnyOf), AnyOfConfig, AnyOf),

@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 __all__ = ["Telemetry"]
 
 _SCOPE = "statekeep"
-# Those of OpenTelemetry's own convention for clients of databases.
+# The buckets of OpenTelemetry's own convention for database clients.
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class Telemetry:
-    """An observer that makes a span of each operation, and counts.
+    """An observer that creates a span for each operation and counts metrics.
 
-    Observers are called in the context of the operation, so a span belongs to the caller's.
+    Observers are called in the context of the operation, so a span is a child of the caller's.
 
     Args:
-        tracer_provider: Where spans go; by default to the global one, whenever it is set.
-        meter_provider: Where metrics go; by default to the global one, whenever it is set.
+        tracer_provider: Where spans go; by default the global provider, whenever it is set.
+        meter_provider: Where metrics go; by default the global provider, whenever it is set.
     """
 
     def __init__(
@@ -59,20 +59,22 @@ class Telemetry:
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
         self._requests = meter.create_counter(
-            "statekeep.requests", "{request}", "Requests that stores sent, repetitions included."
+            "statekeep.requests", "{request}", "Requests that stores sent, including retries."
         )
         self._conflicts = meter.create_counter(
-            "statekeep.conflicts", "{conflict}", "Writes that found something else than expected."
+            "statekeep.conflicts",
+            "{conflict}",
+            "Writes that found something other than expected.",
         )
         self._retries = meter.create_counter(
-            "statekeep.retries", "{retry}", "Operations begun anew after a conflict."
+            "statekeep.retries", "{retry}", "Operations started again after a conflict."
         )
         self._pruned = meter.create_counter(
             "statekeep.pruned_sessions", "{session}", "Sessions that prunes deleted."
         )
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Receive an event."""
         where = {"statekeep.store": event.store}
         match event:
             case OperationFinished():
@@ -113,5 +115,5 @@ _telemetry = Telemetry()
 
 @hookimpl
 def statekeep_event(event: Event) -> None:
-    """Make spans and metrics for OpenTelemetry."""
+    """Create spans and metrics for OpenTelemetry."""
     _telemetry(event)

@@ -200,7 +200,7 @@ class TestASegment:
         diagnosis = diagnose(store)
         (finding,) = diagnosis.problems
         assert (finding.kind, finding.place, finding.action) == ("missing segment", KEY, "move")
-        assert f"1 of the {len(others) + 1} segments" in finding.reason
+        assert f"1 of its {len(others) + 1} segments" in finding.reason
         assert repair(store, diagnosis).healthy
         assert in_quarantine(store) == {KEY: head}
         # What is left of it waits for who mends it.

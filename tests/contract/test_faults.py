@@ -274,7 +274,7 @@ class TestFaults:
         assert time.monotonic() - begun >= 0.05
 
     def test_need_chances_that_make_sense(self) -> None:
-        with pytest.raises(ValueError, match="chances"):
+        with pytest.raises(ValueError, match="probabilities"):
             FaultyStore(open_store("memory:"), before=-0.1)
-        with pytest.raises(ValueError, match="chances"):
+        with pytest.raises(ValueError, match="probabilities"):
             FaultyStore(open_store("memory:"), before=0.6, after=0.6)

@@ -125,7 +125,7 @@ class TestAFork:
         journal.append([1])
         journals.open("b").append([2])
         for name in ("a", "b"):
-            with pytest.raises(ConflictError, match="there is a journal of this name"):
+            with pytest.raises(ConflictError, match="a journal of this name already exists"):
                 journal.fork(name)
         assert journals.open("b").read() == [2]
         assert journal.read() == [1]
@@ -141,7 +141,7 @@ class TestAFork:
         journal.append([1])
         journals.open("a").delete()
         journals.open("a").append([2])
-        with pytest.raises(ConflictError, match="made anew"):
+        with pytest.raises(ConflictError, match="recreated since"):
             journal.fork("b")
         assert journals.open("b").head() is None
 

@@ -428,7 +428,7 @@ class TestADamagedIndex:
         caplog.clear()
         assert listed(Sessions(store)) == read_all(store)
         assert [record.message for record in caplog.records] == [
-            f"{INDEX} on {store} is made anew: damaged, or no index"
+            f"{INDEX} on {store} is rebuilt: damaged, or not an index"
         ]
         assert len(decode_index(self._data(store)).rows) == 40
         assert listed(Sessions(store)) == read_all(store)

@@ -342,7 +342,7 @@ class TestTheIndex:
         (record,) = snapshot.records
         for wrong in ('["a",1]', '"a"', "nonsense", None):
             data = encode_index([record._replace(name=wrong)])
-            with pytest.raises(CorruptDataError, match="no index"):
+            with pytest.raises(CorruptDataError, match="not an index"):
                 decode_index(data)
         assert [*decode_index(encode_index([record])).rows.records()] == [record]
 
@@ -433,7 +433,7 @@ class TestDeletingBelow:
         journal = journals.open("ada", "1")
         journal.append([1])
         journals.delete_below("ada")
-        with pytest.raises(Exception, match="was deleted, or made anew"):
+        with pytest.raises(Exception, match="was deleted or recreated"):
             journal.append([2])
 
 

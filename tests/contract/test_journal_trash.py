@@ -178,7 +178,7 @@ class TestRestoring:
     def test_never_replaces_a_journal(self, journals: Journals, store: StateStore) -> None:
         throw_away(store)
         journals.open("a").append(["live"])
-        with pytest.raises(ConflictError, match="there is a journal already"):
+        with pytest.raises(ConflictError, match="the journal already exists"):
             journals.restore("a")
         assert journals.open("a").read() == ["live"]
         assert len(trash(store)) == 1

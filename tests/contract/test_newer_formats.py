@@ -153,7 +153,7 @@ def test_documents_name_it_and_write_nothing_beside_it(store: StateStore) -> Non
 
 def test_documents_say_of_a_session_that_is_a_journal_who_reads_it(store: StateStore) -> None:
     session = Sessions(store, form="journal").get_or_create("ada", "s")
-    with pytest.raises(UnsupportedError, match="stored as a journal; read it by Sessions"):
+    with pytest.raises(UnsupportedError, match="stored as a journal; read it with Sessions"):
         Documents(store).load_json("sessions", session.id)
 
 

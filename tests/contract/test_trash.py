@@ -215,7 +215,7 @@ class TestRestoring:
         sessions.get_or_create("ada", "s")
         sessions.delete("s", trash=True)
         sessions.get_or_create("bob", "s")
-        with pytest.raises(ConflictError, match="there is a session"):
+        with pytest.raises(ConflictError, match="the session already exists"):
             sessions.restore("s")
         session = sessions.load("s")
         assert session

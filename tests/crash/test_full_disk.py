@@ -153,7 +153,7 @@ def test_leaves_the_old_content_and_nothing_else(
         before, folders = tree(base), _folders(base)
         with monkeypatch.context() as patch:
             failing = Disk(patch, fail_at=step)
-            with pytest.raises(UnavailableError, match="free some room") as caught:
+            with pytest.raises(UnavailableError, match="free some space") as caught:
                 write(store)
         assert failing.calls[: step + 1] == disk.calls[: step + 1]
         assert isinstance(caught.value.__cause__, OSError)

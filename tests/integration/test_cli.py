@@ -297,7 +297,10 @@ class TestSessions:
         assert "s1" in shell("trash", "list", *place).stdout
         assert "restored s1" in shell("sessions", "restore", "s1", *place).stdout
         assert "s1" in shell("sessions", "show", "s1", *place).stdout
-        assert "there is a session" in shell("sessions", "restore", "s1", *place, code=4).stderr
+        assert (
+            "the session already exists"
+            in shell("sessions", "restore", "s1", *place, code=4).stderr
+        )
         assert (
             "no such session in the trash"
             in shell("sessions", "restore", "s9", *place, code=3).stderr
@@ -635,7 +638,7 @@ def test_the_doctor_gives_back_room_where_there_is_some(shell: Shell) -> None:
     assert file.stat().st_size < 10**5
     refused = shell("doctor", "--vacuum", "--store", "memory:", code=1)
     assert "0 problems found" in refused.stdout
-    assert "there is none to give back" in refused.stderr
+    assert "there is none to release" in refused.stderr
 
 
 class TestListsAndShows:

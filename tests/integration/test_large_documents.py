@@ -40,7 +40,7 @@ def test_a_sparse_file_of_300_gigabytes_is_a_problem_and_no_more(tmp_path: Path)
             lambda: sessions.delete("large"),
             lambda: store.put("sessions/large.json", b"x", expect=listing.summaries[0].id),  # type: ignore[arg-type]
         ):
-            with pytest.raises(CorruptDataError, match="open the store with more of them"):
+            with pytest.raises(CorruptDataError, match="open the store with a larger limit"):
                 call()
         sessions.save(Session.new("ada", "other"))
         report = repair(store, diagnose(store))

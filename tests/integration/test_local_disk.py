@@ -102,7 +102,7 @@ class TestTheFolder:
 
     def test_is_not_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(ConfigError, match="no folder"):
+        with pytest.raises(ConfigError, match="not a folder"):
             open_store(tmp_path / "file")
 
     @pytest.mark.skipif(sys.platform == "darwin", reason="file names are always UTF-8 there")
@@ -231,7 +231,7 @@ class TestWhatIsNoDocument:
         os.close(os.open(os.fsencode(base) + b"/notes/\xff.md", os.O_CREAT))
         store.put("notes/good.md", b"")
         assert [entry.key for entry in store.scan()] == ["notes/good.md"]
-        assert "no legal key" in caplog.text
+        assert "not a legal key" in caplog.text
 
     def test_folders_nested_deeper_than_python_recurses(
         self, store: StateStore, base: Path
@@ -364,7 +364,7 @@ class TestFailedWrites:
             return written[0]
 
         monkeypatch.setattr(os, "write", fill)
-        with pytest.raises(UnavailableError, match="free some room"):
+        with pytest.raises(UnavailableError, match="free some space"):
             store.put("a.md", b"new" * 1000)
         assert tree(base) == {"a.md": b"old"}
 
@@ -1546,7 +1546,7 @@ def test_a_wrong_option_is_refused_outright(base: Path, options: dict[str, Any])
 
 def test_a_base_that_is_a_link_to_nothing_is_refused(base: Path) -> None:
     base.symlink_to("nowhere")
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="not a folder"):
         open_store(base)
 
 

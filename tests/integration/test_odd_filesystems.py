@@ -250,7 +250,7 @@ def test_a_folder_that_may_be_entered_and_not_read_is_no_filesystem_without_flus
         if closed == "a" and key == "a.md":
             store.put(key, b"x")
             return
-        with pytest.raises(AccessDeniedError, match="to whom the folder belongs") as caught:
+        with pytest.raises(AccessDeniedError, match="who owns the folder") as caught:
             store.put(key, b"x")
         assert caught.value.landed == "no"
     assert tree(base) == {}
@@ -361,7 +361,7 @@ class TestWhereNothingCanBeMade:
             return OPEN(path, flags, *args, **kwargs)
 
         monkeypatch.setattr(os, "open", open_file)
-        with pytest.raises(UnsupportedError, match="nothing can be made") as caught:
+        with pytest.raises(UnsupportedError, match="nothing can be created") as caught:
             store.put("a/old.md", b"new")
         assert caught.value.landed == "no"
         assert tree(base) == {"a/old.md": b"old"}

@@ -93,18 +93,18 @@ class TestTheURL:
     @pytest.mark.parametrize(
         ("url", "said"),
         [
-            ("redis:db", "names a server"),
-            ("redis://", "no host and port"),
-            ("redis://db:0", "no host and port"),
-            ("redis://db:99999", "no host and port"),
+            ("redis:db", "must name a server"),
+            ("redis://", "not a host and port"),
+            ("redis://db:0", "not a host and port"),
+            ("redis://db:99999", "not a host and port"),
             ("redis://ada@db", "option username"),
             ("redis://a,b", "sentinel or cluster"),
-            ("redis://a/1?cluster=true", "database 0 only"),
+            ("redis://a/1?cluster=true", "only database 0"),
             ("redis://a?cluster=true&sentinel=main", "choose cluster or sentinel"),
             ("redis://a?ssl_ca_certs=ca.pem", "rediss:"),
             ("redis://a?timeout=0", "timeout"),
-            ("redis://a?prefix=x", "stand in the path"),
-            ("redis://a?db=1", "stand in the path"),
+            ("redis://a?prefix=x", "belong in the path"),
+            ("redis://a?db=1", "belong in the path"),
             ("unix:/run/valkey.sock?cluster=true", "leads to one server"),
             ("unix:", "names no path"),
             (f"redis://a?max_document_bytes={LARGEST + 1}", "max_document_bytes"),
@@ -499,8 +499,8 @@ def test_the_errors_of_a_server_are_known() -> None:
 
     for error, said in (
         (ResponseError("NOREPLICAS Not enough good replicas to write."), "too few replicas"),
-        (ResponseError("BUSY Redis is busy running a script."), "runs for too long"),
-        (ResponseError("unknown command 'EVALSHA'"), "lacks what is needed"),
+        (ResponseError("BUSY Redis is busy running a script."), "running for too long"),
+        (ResponseError("unknown command 'EVALSHA'"), "lacks a required command"),
         (NotConnectedError("[SSL: CERTIFICATE_VERIFY_FAILED]"), "ssl_ca_certs"),
         (ResponseError("what is new"), "what is new"),
     ):

@@ -110,7 +110,7 @@ class TestAnAnswerThatIsNone:
             lambda: diagnose(store),
         ]
         for listing in lists:
-            with pytest.raises(UnavailableError, match=r"no listing|InternalError"):
+            with pytest.raises(UnavailableError, match=r"not a listing|InternalError"):
                 listing()
         assert proxy.count()[:3] == ["LIST"] * 3  # the retries
 
@@ -123,7 +123,7 @@ class TestAnAnswerThatIsNone:
             store.put(f"{n}.md", b"x")
         assert len(list(store.scan())) == 3
         proxy.fault = lambda request: body if "continuation-token" in request.query else None
-        with pytest.raises(UnavailableError, match="no listing"):
+        with pytest.raises(UnavailableError, match="not a listing"):
             list(store.scan())
 
     @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ class TestAnAnswerThatIsNone:
             (
                 b"<Contents><Key>other/x</Key><Size>1</Size>%s</Contents>"
                 % b"<LastModified>2026-11-22T21:59:49Z</LastModified>",
-                "not asked for",
+                "not requested",
             ),
             (b"<Contents><Key>x</Key></Contents>", "listing"),
         ],
@@ -308,8 +308,8 @@ class TestACode:
             (403, "RequestTimeTooSkewed", ConfigError, "clock is wrong"),
             (403, "InvalidObjectState", AccessDeniedError, "archived.*restored"),
             (403, "QuotaExceeded", UnavailableError, "full.*quota"),
-            (400, "InvalidBucketName", ConfigError, "no name of a bucket"),
-            (404, "NoSuchAccessPoint", ConfigError, "mend the URL"),
+            (400, "InvalidBucketName", ConfigError, "not the name of a bucket"),
+            (404, "NoSuchAccessPoint", ConfigError, "correct the URL"),
             (400, "KMS.DisabledException", ConfigError, "sse_kms_key_id"),
             (400, "InvalidStorageClass", ConfigError, "storage_class"),
             (400, "EntityTooLarge", InvalidDocumentError, "too large"),

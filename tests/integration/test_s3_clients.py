@@ -600,8 +600,8 @@ class TestNamesOfBuckets:
             ("s3://bücket", "'ü' in it"),
             ("s3://b:443/p", "port"),
             ("s3://user@b/p", "user"),
-            ("s3://-b", "begins and ends"),
-            ("s3://b..c", "two dots"),
+            ("s3://-b", "start and end"),
+            ("s3://b..c", "two consecutive dots"),
             ("s3://" + "b" * 64, "3 to 63"),
             ("s3://bucket/p\r", r"cannot be seen.*\\r"),
             ("s3://arn:aws:sns:eu-west-1:123456789012:topic", "not the ARN of an access point"),
@@ -624,7 +624,7 @@ class TestNamesOfBuckets:
             store.put(KEY, b"x")
         host = "agents-123456789012.s3-accesspoint.eu-west-1.amazonaws.com:443"
         assert [(request.method, request.path) for request in proxy.requests] == [("CONNECT", host)]
-        with pytest.raises(ConfigError, match="takes no access points"):
+        with pytest.raises(ConfigError, match="does not support access points"):
             open_store(f"s3://{ARN}/prod", client="obstore")
 
 

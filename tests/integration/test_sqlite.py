@@ -207,10 +207,14 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], type[StateStoreError], str]] 
         UnsupportedError,
         "upgrade statekeep",
     ),
-    "text": (lambda path: path.write_text("x" * 5000), CorruptDataError, "no SQLite database"),
-    "short text": (lambda path: path.write_text("short"), CorruptDataError, "no SQLite database"),
-    "folder": (lambda path: path.mkdir(), CorruptDataError, "it is no file"),
-    "fifo": (os.mkfifo, CorruptDataError, "it is no file"),
+    "text": (lambda path: path.write_text("x" * 5000), CorruptDataError, "not a SQLite database"),
+    "short text": (
+        lambda path: path.write_text("short"),
+        CorruptDataError,
+        "not a SQLite database",
+    ),
+    "folder": (lambda path: path.mkdir(), CorruptDataError, "it is not a file"),
+    "fifo": (os.mkfifo, CorruptDataError, "it is not a file"),
 }
 CALLS: dict[str, Callable[[SqliteStore], object]] = {
     "get": lambda store: store.get("a.md"),

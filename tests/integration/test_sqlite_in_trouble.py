@@ -137,7 +137,7 @@ class TestADiskWithoutRoom:
         store._connections.close_idle()
         with monkeypatch.context() as patch:
             patch.setattr(Connections, "_set_up", set_up_full)
-            with pytest.raises(UnavailableError, match="make room") as caught:
+            with pytest.raises(UnavailableError, match="free some space") as caught:
                 store.put("a.md", bytes(10**6))
             assert caught.value.landed == "no"
             assert content(store) == b"old"

@@ -20,7 +20,10 @@ BROKEN = {
     ("backends", "needs"): "No module named 'a_library_that_is_not_installed'",
     ("backends", "quits"): "importing it failed: SystemExit('this machine has no Acme')",
     ("backends", "renamed"): "its entry point is 'renamed', but it offers 'former'",
-    ("backends", "vague"): "its statekeep_backends() gave 'vague', which is no BackendSpec",
+    (
+        "backends",
+        "vague",
+    ): "its statekeep_backends() gave 'vague', which is not of type BackendSpec",
     ("pruners", "mistaken"): "its statekeep_pruners() failed: TypeError(",
     ("observers", "deaf"): "it has no function statekeep_event marked with hookimpl",
 }

@@ -105,7 +105,7 @@ def test_a_spec_of_another_kind_is_broken(install: Install) -> None:
         """,
         pruners="odd",
     )
-    with pytest.raises(PluginLoadError, match="which is no PrunerSpec"):
+    with pytest.raises(PluginLoadError, match="which is not of type PrunerSpec"):
         Plugins().pruner("odd")
 
 
@@ -316,5 +316,5 @@ def test_what_is_no_importer_is_broken(install: Install) -> None:
         """,
         importers="odd",
     )
-    with pytest.raises(PluginLoadError, match="which is no ImporterSpec"):
+    with pytest.raises(PluginLoadError, match="which is not of type ImporterSpec"):
         Plugins().importer("odd")

@@ -261,7 +261,7 @@ class TestInsideAChange:
             lambda: journal.attach(b"", "a.txt"),
         ]
         for act in acts:
-            with pytest.raises(RuntimeError, match="use the draft that it gives"):
+            with pytest.raises(RuntimeError, match="use the draft it passes"):
                 journal.change(lambda _, act=act: act())  # type: ignore[misc]
         assert journal.head() is None
         journal.change(lambda draft: draft.append([journals.open("b").append([1]).length]))

@@ -69,7 +69,7 @@ class TestAppending:
     def test_may_expect_a_version_or_that_there_is_none(self, journals: Journals) -> None:
         journal = journals.open("a")
         head = journal.create([1], metadata={"k": 1})
-        with pytest.raises(ConflictError, match="there is a journal"):
+        with pytest.raises(ConflictError, match="already exists"):
             journals.open("a").append([2], expect=ABSENT)
         journal.append([2], expect=head.version)
         with pytest.raises(ConflictError, match="not the version that was expected"):
@@ -215,7 +215,7 @@ class TestAHandle:
         with pytest.raises(ConflictError, match="deleted"):
             stale.append([2])
         journals.open("a").append([3])
-        with pytest.raises(ConflictError, match="made anew"):
+        with pytest.raises(ConflictError, match="recreated since"):
             stale.append([2])
         assert journals.open("a").read() == [3]
 
@@ -228,7 +228,7 @@ class TestAHandle:
             with pytest.raises(ConflictError, match="deleted"):
                 handle.append(["answer"])
             journals.open("a").append([2])
-            with pytest.raises(ConflictError, match="made anew"):
+            with pytest.raises(ConflictError, match="recreated since"):
                 handle.append(["answer"])
             assert read(handle)
             handle.append(["answer"])

@@ -120,7 +120,7 @@ def test_what_may_be_a_password_is_not_repeated_either(text: str) -> None:
         ("file:x?a=1&a=2", "twice"),
         ("file:x#y", "%23"),
         ("file:%FF", "UTF-8"),
-        ("a b://x", "no scheme"),
+        ("a b://x", "not a scheme"),
         ("./state?durability=rename", "file:"),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_path_object_that_came_from_a_file_is_refused(tmp_path: Path, name: st
 
 
 def test_a_home_that_nobody_has_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'~nosuchuser' is nobody's folder.*'./~nosuchuser/x'"):
+    with pytest.raises(ConfigError, match=r"'~nosuchuser' is not the folder.*'./~nosuchuser/x'"):
         open_store("~nosuchuser/x")
 
 
@@ -260,9 +260,9 @@ def test_a_bucket_ends_where_its_name_does(location: str, parts: tuple[str, str]
         ("s3://B_ad/p", "'B'"),
         ("s3://b_ad/p", "'_'"),
         ("s3://bück/p", "'ü'"),
-        ("s3://-bad/p", "begins and ends"),
-        ("s3://bad./p", "begins and ends"),
-        ("s3://b..d/p", "two dots"),
+        ("s3://-bad/p", "start and end"),
+        ("s3://bad./p", "start and end"),
+        ("s3://b..d/p", "two consecutive dots"),
         ("s3://ab/p", "3 to 63"),
         (f"s3://{'a' * 64}/p", "3 to 63"),
         ("s3://arn:aws:s3:eu:12:accesspoint/x", "ARN"),

@@ -147,7 +147,7 @@ class TestEveryDoor:
             ([float("inf")], r"the number inf \(at (\w+\.)*k\.0\)"),
             (Float64("nan"), "the number nan"),
             (2**64, "an integer beyond 64 bits"),
-            ({1: 2}, r"the key 1, which is no text \(at (\w+\.)*k\)"),
+            ({1: 2}, r"the key 1, which is not text \(at (\w+\.)*k\)"),
             ({"a": "\ud83d"}, r"half a character .* \(at (\w+\.)*k\.a\)"),
             ({"\ud83d": 1}, "half a character"),
             ({"a\nb": {1}}, r"a value of the type set \(at (\w+\.)*k\.'a\\nb'\)"),

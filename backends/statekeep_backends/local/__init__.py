@@ -17,7 +17,7 @@ __all__ = ["LocalDiskConfig", "LocalDiskStore"]
 
 
 class LocalDiskConfig(BaseModel):
-    """Options of a folder."""
+    """Options of a local folder."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,10 +28,10 @@ class LocalDiskConfig(BaseModel):
     """Seconds to wait for another writer."""
 
     mode: str = "private"
-    """Who may read new files: ``private`` (0600), or an octal text such as ``0640``."""
+    """Who can read new files: ``private`` (0600), or an octal mode as text, such as ``0640``."""
 
     max_document_bytes: PositiveInt = MAX_DOCUMENT_BYTES
-    """A larger document is not read, but reported, and not written."""
+    """Maximum size of a document; a larger one is not written, and reading it is an error."""
 
 
 def _open(url: StoreURL, config: LocalDiskConfig) -> LocalDiskStore:
@@ -40,6 +40,6 @@ def _open(url: StoreURL, config: LocalDiskConfig) -> LocalDiskStore:
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``file:``, which is also what a bare path means."""
+    """Provide ``file:``, which is also the meaning of a bare path."""
     summary = "a folder on this machine"
     return [BackendSpec("file", summary, LocalDiskConfig, _open, nests=True)]

@@ -1,8 +1,8 @@
-"""Adding at the end of a file: one write under the lock, no new file and no rename.
+"""Appending to a file: one write under the lock, no new file and no rename.
 
-What a file is hashed to is remembered with the status that one's own last write left it in. While
-it is in that status, the next append hashes on from there; otherwise it reads the file anew, since
-size alone does not tell an append from an edit.
+The hash of a file is remembered together with the status that this store's last write left it with.
+As long as the file has that status, the next append continues the hash; otherwise it reads the file
+again, since size alone does not distinguish an append from an edit.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _AT_ONCE = 2**20
 
 
 class End(NamedTuple):
-    """What all bytes of a file are hashed to.
+    """The hash state after all bytes of a file.
 
     Attributes:
-        hasher: Has seen them.
-        status: What tells whether the file has changed since: device, inode, size and times.
+        hasher: The hasher that has seen all bytes.
+        status: Shows whether the file has changed since: device, inode, size and times.
     """
 
     hasher: blake3
@@ -47,37 +47,37 @@ class End(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """The number of bytes."""
         return self.status[2]
 
     @property
     def version(self) -> Version:
-        """Their version."""
+        """The version of the bytes."""
         return Version(self.hasher.hexdigest())
 
 
 class Ends:
-    """The ends of the files that were appended to last."""
+    """The ends of the files that were last appended to."""
 
     def __init__(self) -> None:
         self._ends: dict[str, End] = {}
 
     def take(self, key: str) -> End | None:
-        """Give what is remembered of a file, and forget it."""
+        """Return what is remembered of a file, and forget it."""
         return self._ends.pop(key, None)
 
     def keep(self, key: str, end: End) -> None:
-        """Remember a file, and forget the one that was appended to longest ago."""
+        """Remember a file; forget the one least recently appended to if there are too many."""
         self._ends[key] = end
         if len(self._ends) > _REMEMBERED:
-            # Other threads do the same meanwhile.
+            # Other threads do this at the same time.
             with contextlib.suppress(KeyError, RuntimeError, StopIteration):
                 del self._ends[next(iter(self._ends))]
 
 
 @contextmanager
 def opened(folder: int, name: str) -> Iterator[int | None]:
-    """Open a document to append to it; None if there is none that may be written in place."""
+    """Open a document to append to it; yield None if it cannot be written in place."""
     try:
         descriptor = os.open(name, _APPEND, dir_fd=folder)
     except OSError as error:
@@ -89,7 +89,7 @@ def opened(folder: int, name: str) -> Iterator[int | None]:
         return
     try:
         status = os.fstat(descriptor)
-        # A second name is somebody's snapshot, which must not grow.
+        # A second name is someone's snapshot, which must not grow.
         in_place = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
         yield descriptor if in_place else None
     finally:
@@ -97,18 +97,18 @@ def opened(folder: int, name: str) -> Iterator[int | None]:
 
 
 def find_end(descriptor: int, known: End | None, most: int) -> tuple[End, bool]:
-    """Hash a file, unless it is as it was left.
+    """Hash a file, unless it is still as it was left.
 
     Args:
         descriptor: The open file.
         known: What is remembered of it.
-        most: How many bytes it may have.
+        most: Its maximum size in bytes.
 
     Returns:
-        What it is hashed to, and whether that was known.
+        The file's end, and whether it was already known.
 
     Raises:
-        TooLargeError: It has more bytes.
+        TooLargeError: The file is larger than that.
     """
     status = os.fstat(descriptor)
     if known is not None and known.status == _identify(status):
@@ -124,16 +124,16 @@ def find_end(descriptor: int, known: End | None, most: int) -> tuple[End, bool]:
 
 
 def add(descriptor: int, end: End, data: bytes, effect: Effect) -> End:
-    """Write at the end of a file; if that fails, take back what was written, and no more.
+    """Write at the end of a file; if that fails, remove what was written, and nothing else.
 
     Args:
         descriptor: The open file.
-        end: What is there.
-        data: What is added.
-        effect: Notes what may have landed.
+        end: The file's current end.
+        data: The bytes to append.
+        effect: Records whether anything may have landed.
 
     Returns:
-        What is there then.
+        The file's new end.
     """
     view = memoryview(data)
     try:
@@ -151,12 +151,12 @@ def add(descriptor: int, end: End, data: bytes, effect: Effect) -> End:
 
 
 def is_of(status: os.stat_result | None, end: End, *, whole: bool = False) -> bool:
-    """Whether a status is that of the file of an end.
+    """Return whether a status belongs to the file of an end.
 
     Args:
         status: The status.
         end: The end.
-        whole: And it has just the bytes of that.
+        whole: Whether the file's size must also be that of the end.
     """
     if status is None:
         return False

@@ -1,4 +1,4 @@
-"""What a failed write or delete can say of what may have landed."""
+"""Whether a failed write or delete may have landed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["Effect", "Landed"]
 
 Landed = Literal["no", "unknown"]
 
-# What says that a system call did nothing. Not ENOENT, with which a repeated call finds its own
-# effect, and not EIO and the like, after which nobody knows.
+# Errors that mean that a system call did nothing. Not ENOENT, which a repeated call can get because
+# of its own effect, and not EIO and the like, after which nobody knows.
 _REFUSALS = {
     errno.EACCES,
     errno.EBUSY,
@@ -38,10 +38,10 @@ _REFUSALS = {
 
 
 class Effect:
-    """The one system call by which a write or a delete lands; to be used around it.
+    """A context manager around the one system call that makes a write or delete take effect.
 
     Attributes:
-        landed: What an error that is met now has to say.
+        landed: What an error that occurs now must say.
     """
 
     def __init__(self) -> None:

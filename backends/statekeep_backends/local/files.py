@@ -1,4 +1,4 @@
-"""Single files in an open folder: read whole, written whole or not at all."""
+"""Single files in an open folder: read whole, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ __all__ = [
 ]
 
 LOCKS = ".statekeep/locks"
-"""Where the locks are; no key lies there."""
+"""Where the locks are; no key is below it."""
 
 TEMPORARY_SUFFIX = ".tmp"
-"""Ends the names of files that are being written; no key ends so."""
+"""The suffix of files that are being written; no key has it."""
 
-# Ours, and the original's `{name}.{pid}.{uuid}.tmp`; nothing else that ends so is ever removed.
+# Our own, and the original's `{name}.{pid}.{uuid}.tmp`; no other file with that suffix is removed.
 _LEFTOVER = re.compile(
     r"\.statekeep-[0-9a-f]{16}\.tmp"
     r"|.*\.[0-9]+\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp",
@@ -62,25 +62,25 @@ _PRIVATE = 0o600
 _GROUP = 0o070
 _64_BITS = 2**64 - 1
 _pack = struct.Struct(">QQQQ").pack
-# Of the filesystems in use the coarsest clock has steps of two seconds.
+# The coarsest clock among filesystems in use has steps of two seconds.
 _CLOCK_GRAIN_NS = 2_000_000_000
 
 
 class NoLinkError(OSError):
-    """The filesystem does not give a file a second name."""
+    """The filesystem cannot give a file a second name."""
 
 
 class FolderGoneError(OSError):
-    """Someone has removed the folder in which a file was to be written."""
+    """Someone removed the folder that a file was about to be written to."""
 
 
 class New(NamedTuple):
-    """How a file is to be written.
+    """How to write a file.
 
     Attributes:
-        mode: Its mode, if nothing is replaced.
-        sync: Whether its content shall survive a power cut.
-        replaced: The status of the file that it replaces; its mode is kept.
+        mode: Its mode, if it replaces nothing.
+        sync: Whether its content must survive a power cut.
+        replaced: The status of the file that it replaces, whose mode is kept.
     """
 
     mode: int
@@ -89,7 +89,7 @@ class New(NamedTuple):
 
 
 def look_at(folder: int, name: str) -> os.stat_result | None:
-    """The status of what has a name, without following it; None if there is nothing."""
+    """Return the status of a name, without following links; None if there is nothing."""
     try:
         return os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
@@ -97,19 +97,19 @@ def look_at(folder: int, name: str) -> os.stat_result | None:
 
 
 def is_document(status: os.stat_result | None) -> bool:
-    """Whether there is a regular file."""
+    """Return whether this is a regular file."""
     return status is not None and stat.S_ISREG(status.st_mode)
 
 
 class TooLargeError(OSError):
-    """A file that is larger than what is read."""
+    """A file is larger than the limit for reading."""
 
 
 def read_document(folder: int, name: str, most: int) -> Blob | None:
     """Read a document; None if there is no regular file.
 
     Raises:
-        TooLargeError: It has more bytes than these.
+        TooLargeError: It is larger than `most` bytes.
     """
     now = time.time_ns()
     if (found := read_file(folder, name, most)) is None:
@@ -124,10 +124,10 @@ def read_document(folder: int, name: str, most: int) -> Blob | None:
 
 
 def read_file(folder: int, name: str, most: int) -> tuple[bytes, os.stat_result] | None:
-    """Read a file whole, with its status; None if there is no regular file.
+    """Read a whole file, with its status; None if there is no regular file.
 
     Raises:
-        TooLargeError: It has more bytes than these.
+        TooLargeError: It is larger than `most` bytes.
     """
     try:
         descriptor = os.open(name, _READ, dir_fd=folder)
@@ -143,11 +143,11 @@ def read_file(folder: int, name: str, most: int) -> tuple[bytes, os.stat_result]
             return None
         if status.st_size > most:
             raise TooLargeError(errno.EFBIG, too_large(status.st_size, most))
-        # Counted, because a file may grow meanwhile, and some tell no size at all.
+        # Count the bytes, because a file can grow while it is read, and some report no size.
         chunks, room = [], most + 1
         while chunk := os.read(descriptor, min(max(status.st_size, 4096) + 1, room)):
             chunks.append(chunk)
-            if len(chunk) == status.st_size:  # one more was asked for, and was not there
+            if len(chunk) == status.st_size:  # one more was requested, and was not there
                 break
             room -= len(chunk)
             if not room:
@@ -158,23 +158,23 @@ def read_file(folder: int, name: str, most: int) -> tuple[bytes, os.stat_result]
 
 
 def new_temporary_name() -> str:
-    """A name for a file that is not finished, by which a sweep knows it."""
+    """Return a name for an unfinished file, which a sweep recognizes."""
     return f".statekeep-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
 
 
 class Written:
-    """A file with some content under another name, for it to be given its own.
+    """A new file under a temporary name, ready to be given its final one.
 
-    Use it as a context manager: if anything fails, no temporary file is left.
+    Use it as a context manager: if anything fails, no temporary file is left behind.
 
     Args:
         folder: The open folder.
-        data: Its content.
-        new: How.
+        data: The content.
+        new: How to write it.
 
     Raises:
-        FolderGoneError: There is no such folder any more, and nothing was written.
-        NoFlushError: It cannot be made to survive a power cut.
+        FolderGoneError: The folder no longer exists, and nothing was written.
+        NoFlushError: The filesystem cannot make it survive a power cut.
     """
 
     __slots__ = ("_data", "_folder", "_new", "_temporary")
@@ -200,7 +200,7 @@ class Written:
     def _write(self) -> None:
         new = self._new
         try:
-            # Never wider than the file that it replaces.
+            # Never more permissive than the file that it replaces.
             mode = _PRIVATE if new.replaced else new.mode
             descriptor = os.open(self._temporary, _NEW, mode, dir_fd=self._folder)
         except FileNotFoundError as error:
@@ -222,22 +222,22 @@ class Written:
 
 
 def replace(folder: int, temporary: str, name: str) -> None:
-    """Give a file its name, which whatever had it loses."""
+    """Give a file its final name, replacing what has that name."""
     os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def link(folder: int, name: str, to_folder: int, to: str) -> None:
-    """Give a file another name as well, if that is free.
+    """Give a file another name as well, if that name is free.
 
     Raises:
-        FileExistsError: It is not.
-        NoLinkError: The filesystem does not do that.
-        OSError: It does, but not now.
+        FileExistsError: The name is taken.
+        NoLinkError: The filesystem cannot do that.
+        OSError: The filesystem can, but not right now.
     """
     try:
         os.link(name, to, src_dir_fd=folder, dst_dir_fd=to_folder, follow_symlinks=False)
     except OSError as error:
-        # Over a network it may have been done, and the answer lost.
+        # Over a network, it may have been done although the answer was lost.
         if _are_one(folder, name, to_folder, to):
             return
         if isinstance(error, FileExistsError) or error.errno in TROUBLE:
@@ -254,18 +254,18 @@ def _are_one(folder: int, name: str, to_folder: int, to: str) -> bool:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a name is that of a file that was being written, by us or by the original."""
+    """Return whether a name is that of an unfinished file, ours or the original's."""
     return _LEFTOVER.fullmatch(name) is not None
 
 
 def is_older(status: os.stat_result, age: timedelta) -> bool:
-    """Whether a file was last written longer ago, by this machine's clock."""
+    """Return whether a file was last written longer ago than this, by this machine's clock."""
     return utc_now().timestamp() - status.st_mtime > age.total_seconds()
 
 
 def fingerprint(status: os.stat_result) -> str:
-    """A text that changes when a file does, unless it did so within one step of the clock."""
-    # Packed, because that takes a third of the time of writing out four numbers.
+    """Return text that changes when a file does, unless within a single step of the clock."""
+    # Packing takes a third of the time of formatting four numbers.
     return _pack(
         status.st_ino,
         status.st_size,
@@ -275,24 +275,24 @@ def fingerprint(status: os.stat_result) -> str:
 
 
 def fingerprint_if_settled(status: os.stat_result, now_ns: int) -> str | None:
-    """The fingerprint of a file if no later change can have the same; None if it is too young.
+    """Return a file's fingerprint if no later change can have the same; None if it is too young.
 
     Args:
-        status: Its status.
-        now_ns: The time just before the status was read; nanoseconds since 1970.
+        status: The file's status.
+        now_ns: The time just before the status was read, in nanoseconds since 1970.
     """
     return fingerprint(status) if is_settled(status, now_ns) else None
 
 
 def is_settled(status: os.stat_result, now_ns: int) -> bool:
-    """Whether a status was old enough for a later change to show in it.
+    """Return whether a status is old enough that a later change will show in it.
 
     Args:
         status: The status.
-        now_ns: The time just before it was read; nanoseconds since 1970.
+        now_ns: The time just before it was read, in nanoseconds since 1970.
     """
-    # What was changed in this very step of the clock may be changed again in it, with neither its
-    # times nor its size telling.
+    # A file that changed within the current step of the clock can change again in it, with neither
+    # its times nor its size showing that.
     return max(status.st_mtime_ns, status.st_ctime_ns) + _CLOCK_GRAIN_NS < now_ns
 
 
@@ -301,7 +301,7 @@ def _keep_mode(descriptor: int, replaced: os.stat_result) -> None:
     if mode == _PRIVATE:
         return
     if os.fstat(descriptor).st_gid != replaced.st_gid:
-        mode &= ~_GROUP  # they are others by now
-    # Some filesystems have no modes to give; what is kept then is what the file has: less.
+        mode &= ~_GROUP  # it would apply to a different group
+    # Some filesystems cannot set modes; the file then keeps its own, which is more restrictive.
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, mode)

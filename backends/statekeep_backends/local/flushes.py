@@ -1,4 +1,4 @@
-"""What survives a power cut: contents, names, and the names of the folders that lead there."""
+"""Surviving a power cut: contents, names, and the names of the folders that lead there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["Flushes", "NoFlushError", "flush"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# An inode's number is given away again, on ext4 at once; its generation tells the two apart.
+# Inode numbers are reused, on ext4 at once; the generation distinguishes the two.
 _GET_GENERATION = 0x8000_7601 | struct.calcsize("l") << 16
 
 
 class NoFlushError(OSError):
-    """The filesystem does not make this survive a power cut."""
+    """The filesystem cannot make this survive a power cut."""
 
 
 class _Identity(NamedTuple):
@@ -36,39 +36,39 @@ class _Identity(NamedTuple):
 class Flushes:
     """Knows which folders of a store have names that survive a power cut.
 
-    Who made a folder may have died before its own name was safe, or may have failed to make it so.
-    So a store relies on what it has flushed itself, and not on what was made anew since.
+    Whoever made a folder may have died before its name was flushed, or may have failed to flush it.
+    So a store relies only on what it has flushed itself, and not on what was recreated since.
 
     Attributes:
-        made_outside: The base, and the folders that hold it, if they were made for this store and
-            their names were not flushed yet.
+        made_outside: The base and the folders around it, if they were created for this store and
+            their names are not flushed yet.
     """
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
         self._durable: dict[str, _Identity] = {}
-        self._able: set[int] = set()  # devices on which the names in folders were flushed
+        self._able: set[int] = set()  # devices on which names in folders could be flushed
         self.made_outside: set[str] = set()
 
     def prepare(self, path: str, folder: int) -> None:
-        """Before anything changes in a folder, find out whether its names can be flushed.
+        """Find out whether names in a folder can be flushed, before anything changes there.
 
         Args:
-            path: Relative to the base.
-            folder: The folder, opened to be read.
+            path: The folder's path, relative to the base.
+            folder: The folder, opened for reading.
 
         Raises:
-            NoFlushError: They cannot, or those that lead there.
+            NoFlushError: They cannot, or the names that lead there cannot.
         """
         if path not in self._durable:
             self.flush_what_leads_to(path)
         self.probe(folder)
 
     def probe(self, folder: int) -> None:
-        """Find out whether the names in a folder can be flushed, unless others on its device were.
+        """Find out whether names in a folder can be flushed, unless its device is known to do it.
 
         Args:
-            folder: The folder, opened to be read.
+            folder: The folder, opened for reading.
 
         Raises:
             NoFlushError: They cannot.
@@ -77,18 +77,18 @@ class Flushes:
             self._flush_names(folder)
 
     def flush(self, path: str, folder: int) -> None:
-        """Flush the names in a folder, and those that lead there unless that was done before.
+        """Flush the names in a folder, and those that lead there if that was not done before.
 
         Args:
-            path: Relative to the base.
-            folder: The folder, opened to be read.
+            path: The folder's path, relative to the base.
+            folder: The folder, opened for reading.
         """
         try:
             self._flush_names(folder)
             if self._durable.get(path) != _identify(folder):
                 self.flush_what_leads_to(path)
         except OSError:
-            # What worked before does so no more, which the next write is to find out in time.
+            # What used to work no longer does, so the next write must find out in advance.
             self._able.clear()
             self._durable.clear()
             raise
@@ -102,10 +102,10 @@ class Flushes:
             raise
 
     def flush_what_leads_to(self, path: str) -> None:
-        """Flush the names that lead to a folder, unless that was done before.
+        """Flush the names that lead to a folder, if that was not done before.
 
         Args:
-            path: Relative to the base.
+            path: The folder's path, relative to the base.
         """
         durable = {}
         outer = self._folders.open("", _FOLDER)
@@ -128,7 +128,7 @@ class Flushes:
                     os.close(done)
         finally:
             os.close(outer)
-        # Not before all of it has succeeded: others rely on it at once.
+        # Not before everything has succeeded: others rely on it at once.
         self._durable.update(durable)
 
     def _flush_outside(self) -> None:
@@ -144,9 +144,9 @@ class Flushes:
             except FileNotFoundError:
                 if each == self._folders.base:
                     raise
-                continue  # taken back
+                continue  # removed again
             except NoFlushError:
-                # A folder that may be entered but not read, for one. Once in a process will do.
+                # For example, a folder that can be entered but not read. Once per process will do.
                 os.sync()
         self.made_outside -= made
 
@@ -171,12 +171,12 @@ def flush(descriptor: int) -> None:
     """Make a file, or the names in a folder, survive a power cut.
 
     Raises:
-        NoFlushError: The filesystem does not do that.
+        NoFlushError: The filesystem cannot do that.
     """
     with _refusing():
-        # On macOS fsync() leaves the data in the drive's own cache.
+        # On macOS, fsync() leaves the data in the drive's cache.
         if full_sync := getattr(fcntl, "F_FULLFSYNC", None):
-            # Where there is no drive of this machine, fsync() is all there is.
+            # Without a local drive, fsync() is all there is.
             with contextlib.suppress(OSError):
                 fcntl.fcntl(descriptor, full_sync)
                 return
@@ -186,6 +186,6 @@ def flush(descriptor: int) -> None:
 def _identify(folder: int) -> _Identity:
     status = os.fstat(folder)
     generation: bytes | float = getattr(status, "st_birthtime", 0.0)
-    with contextlib.suppress(OSError):  # not every filesystem has it
+    with contextlib.suppress(OSError):  # not every filesystem has generations
         generation = fcntl.ioctl(folder, _GET_GENERATION, bytes(struct.calcsize("l")))
     return _Identity(status.st_dev, status.st_ino, generation)

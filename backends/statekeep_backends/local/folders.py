@@ -1,9 +1,9 @@
-"""The folders of a store: opened one step at a time, made, taken back, flushed.
+"""The folders of a store: opened one step at a time, created, removed again, flushed.
 
-Who may write in a store can put a link in the place of a folder at any moment, also between a
-check and its use. So below the base no path of more than one step is given to the system: each
-folder is opened in the one before it, and not if it is a link; what is in it is reached from its
-descriptor. The base itself is trusted, and may be a link.
+Anyone who can write to a store can replace a folder by a link at any moment, even between a check
+and its use. So below the base, the system never gets a path of more than one step: each folder is
+opened in its parent, unless it is a link, and its contents are reached through its descriptor. The
+base itself is trusted, and can be a link.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ __all__ = [
 ]
 
 ATTEMPTS = 100
-"""How often to make a folder anew that others take back."""
+"""How often to recreate a folder that others remove."""
 
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 TO_READ = _FOLDER | os.O_RDONLY
-"""Opens a folder to list or to flush it."""
+"""Opens a folder in order to list or flush it."""
 
 TO_PASS = _FOLDER | getattr(os, "O_PATH", os.O_RDONLY)
-"""Opens a folder that perhaps may be entered, but not read."""
+"""Opens a folder that may be accessible but not readable."""
 
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 _TRAIL = 16
 
 
 class NotAFolderError(NotADirectoryError):
-    """A link, or something else, is in the place of a folder, which is its `filename`."""
+    """A link or something else is in the place of a folder, given by `filename`."""
 
 
 class NoFolderError(Exception):
-    """There is no such folder."""
+    """The folder does not exist."""
 
 
 class NothingNewError(OSError):
-    """No file or folder can be made: whatever was tried, what should hold it seems to be gone."""
+    """No file or folder can be created: each time, its parent seems to be gone."""
 
 
 class Folders:
-    """The folders of one store. Those it gives are open descriptors, for the caller to close.
+    """The folders of one store. It returns open descriptors, for the caller to close.
 
     Args:
         base: The store's folder.
-        modes: Those of what is made.
-        sync: Whether what is written shall survive a power cut.
+        modes: The modes of new files and folders.
+        sync: Whether what is written must survive a power cut.
     """
 
     def __init__(self, base: str, modes: Modes, *, sync: bool) -> None:
@@ -75,13 +75,13 @@ class Folders:
         """Open a folder.
 
         Args:
-            path: Relative to the base; empty for the base itself.
-            flags: What for: `TO_PASS` or `TO_READ`.
+            path: The folder's path, relative to the base; empty for the base itself.
+            flags: How to open it: `TO_PASS` or `TO_READ`.
 
         Raises:
-            FileNotFoundError: There is nothing.
-            NotAFolderError: There, or on the way, is something else.
-            NotADirectoryError: The base is something else.
+            FileNotFoundError: It does not exist.
+            NotAFolderError: It, or something on the way to it, is not a folder.
+            NotADirectoryError: The base is not a folder.
         """
         if not path:
             return os.open(self.base, flags & ~os.O_NOFOLLOW)
@@ -97,20 +97,20 @@ class Folders:
         return descriptor
 
     def open_in(self, outer: int, path: str) -> int:
-        """Open a folder to read it, in the open one that holds it.
+        """Open a folder for reading, in its open parent.
 
         Args:
-            outer: The one that holds it.
-            path: Relative to the base.
+            outer: The parent.
+            path: The folder's path, relative to the base.
         """
         steps = path.split("/")
         return self._enter(steps, len(steps) - 1, TO_READ, outer)
 
     def find(self, path: str, flags: int = TO_PASS) -> int | None:
-        """Open a folder; None if there is nothing.
+        """Open a folder; None if it does not exist.
 
         Raises:
-            NotAFolderError: There, or on the way, is something else.
+            NotAFolderError: It, or something on the way to it, is not a folder.
         """
         try:
             return self.open(path, flags)
@@ -118,36 +118,36 @@ class Folders:
             return None
 
     def make(self, path: str, made: list[str], flags: int = TO_PASS) -> int:
-        """Open a folder, and make it first if need be, with all that leads to it.
+        """Open a folder; create it first if necessary, with all its parents.
 
         Args:
-            path: Relative to the base.
-            made: Gets those that were made, the outermost first, also if all fails then.
-            flags: What for.
+            path: The folder's path, relative to the base.
+            made: Receives the folders that were created, outermost first, even if this then fails.
+            flags: How to open it.
         """
         for _ in range(ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
                 return self.open(path, flags)
-            # Another writer that failed may take back what leads there.
+            # Another writer that failed may be removing a parent.
             with contextlib.suppress(FileNotFoundError):
                 self._make(path, made)
         raise NothingNewError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def writing(self, path: str, *, make: bool) -> Writing:
-        """Open a folder to write in it; if that fails, what had to be made is taken back.
+        """Open a folder to write in it; if that fails, folders created for it are removed again.
 
         Args:
-            path: Relative to the base.
-            make: Whether to make it if need be.
+            path: The folder's path, relative to the base.
+            make: Whether to create it if necessary.
 
         Raises:
-            NoFolderError: It is not there, and was not to be made.
+            NoFolderError: It does not exist, and was not to be created.
             NoFlushError: What would be written there would not survive a power cut.
         """
         return Writing(self, path, make=make)
 
     def take_back(self, made: list[str]) -> None:
-        """Remove folders that were made for nothing, unless someone has written there meanwhile."""
+        """Remove folders that were created in vain, unless someone has written there since."""
         for each in reversed(made):
             with contextlib.suppress(OSError):
                 if os.path.isabs(each):  # noqa: PTH117
@@ -164,38 +164,38 @@ class Folders:
         """Make the names in a folder survive a power cut, and those that lead there.
 
         Args:
-            path: Relative to the base.
-            folder: The folder, opened to be read.
+            path: The folder's path, relative to the base.
+            folder: The folder, opened for reading.
         """
         if self.sync:
             self._flushes.flush(path, folder)
 
     def prepare(self, folder: int) -> None:
-        """Before something is deleted in a folder, find out whether it would stay so.
+        """Before deleting in a folder, find out whether the deletion would be durable.
 
         Args:
-            folder: The folder, opened to be read.
+            folder: The folder, opened for reading.
 
         Raises:
-            NoFlushError: It could come back after a power cut.
+            NoFlushError: What is deleted could come back after a power cut.
         """
         if self.sync:
             self._flushes.probe(folder)
 
     def flush_names(self, folder: int) -> None:
-        """Make what was deleted in a folder stay so.
+        """Make deletions in a folder durable.
 
         Args:
-            folder: The folder, opened to be read.
+            folder: The folder, opened for reading.
         """
         if self.sync:
             self._flushes.flush_names(folder)
 
     def flush_what_leads_to(self, path: str) -> None:
-        """Make the name of a folder survive a power cut, but not what is in it.
+        """Make the name of a folder survive a power cut, but not its contents.
 
         Args:
-            path: Relative to the base.
+            path: The folder's path, relative to the base.
         """
         if self.sync:
             self._flushes.flush_what_leads_to(path)
@@ -203,7 +203,7 @@ class Folders:
     def _enter(self, steps: list[str], n: int, flags: int, outer: int | None) -> int:
         try:
             if outer is None:
-                # The base and one step: it is of the last step of a path that the flags speak.
+                # The base and one step: the flags apply to the last step of a path.
                 return os.open(f"{self.base}/{steps[n]}", flags)
             return os.open(steps[n], flags, dir_fd=outer)
         except OSError as error:
@@ -244,7 +244,7 @@ class Folders:
 
 
 class Writing:
-    """See `Folders.writing`; a context manager, to be used once."""
+    """See `Folders.writing`; a context manager, for one use."""
 
     __slots__ = ("_folder", "_folders", "_made", "_make", "_path")
 
@@ -284,14 +284,14 @@ class Writing:
 
 
 class Trail:
-    """Opens folders in the order of a walk, each in its parent. Few of them stay open."""
+    """Opens folders in the order of a walk, each in its parent. Only a few stay open."""
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
         self._opened: list[tuple[str, int]] = []
 
     def enter(self, path: str) -> int:
-        """Open a folder to read it, until another one is asked for that is not below it."""
+        """Open a folder for reading; it stays open until one outside it is entered."""
         outer = path.rpartition("/")[0]
         if not path:
             self.close()
@@ -308,6 +308,6 @@ class Trail:
         return descriptor
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all open folders."""
         while self._opened:
             os.close(self._opened.pop()[1])

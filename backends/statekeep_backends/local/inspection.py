@@ -1,4 +1,4 @@
-"""What lies in a folder and is no document."""
+"""Finds what is in a folder and is not a document."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ _KINDS = {
 
 
 class FileIdentity(NamedTuple):
-    """By what something is known again before it is moved or removed.
+    """How something is recognized before it is moved or removed.
 
     Attributes:
-        path: Where it is, relative to the base.
-        inode: Its number.
-        mode: Its mode, and with that what it is.
+        path: Its path, relative to the base.
+        inode: Its inode number.
+        mode: Its mode, which includes its type.
     """
 
     path: str
@@ -68,20 +68,20 @@ class FileIdentity(NamedTuple):
 
 
 def inspect_folder(folders: Folders, older_than: timedelta) -> Iterator[Anomaly]:
-    """Find what is no document, except among the locks; in quarantine, leftovers only.
+    """Find what is not a document, except among the locks; in quarantine, only leftovers.
 
-    Outside the folders that are ours there may be anything, a whole project for one: what is no
-    document there is only a remark, but for leftovers, whose names say what they are.
+    Outside of our own folders there can be anything, even a whole project: there, what is not a
+    document is only a remark, except leftovers, whose names say what they are.
 
     Args:
-        folders: Those of the store.
-        older_than: Only leftovers that were last written longer ago.
+        folders: The store's folders.
+        older_than: Minimum age of leftovers since the last write.
     """
     for contents in walk(folders):
-        # `lost+found` is fsck's, on any volume, and closed to everybody else.
+        # Every volume has a `lost+found` for fsck, closed to everyone else.
         if contents.closed and os.path.basename(contents.path) != "lost+found":  # noqa: PTH119
             reason = (
-                f"it may not be entered ({contents.closed.strerror}); what it holds is not known"
+                f"it cannot be entered ({contents.closed.strerror}); what it holds is not known"
             )
             harmless = not _is_ours(contents.path)
             yield Anomaly("closed folder", _printable(contents.path), reason, None, harmless)
@@ -101,16 +101,16 @@ def inspect_folder(folders: Folders, older_than: timedelta) -> Iterator[Anomaly]
 
 
 def inspect_locks(folders: Folders, patience: float) -> Iterator[Anomaly]:
-    """Find what is no lock among the locks, and locks that somebody does not give back.
+    """Find what is not a lock among the locks, and locks that someone does not release.
 
     Args:
-        folders: Those of the store.
+        folders: The store's folders.
         patience: Seconds after which a writer would have given up.
     """
     try:
         folder = folders.find(LOCKS, TO_READ)
     except NotAFolderError:
-        return  # which `inspect_folder` has told
+        return  # `inspect_folder` reports this
     if folder is None:
         return
     try:
@@ -120,11 +120,11 @@ def inspect_locks(folders: Folders, patience: float) -> Iterator[Anomaly]:
 
 
 def identify(folder: int, path: str) -> FileIdentity | None:
-    """Tell by what something is known again; None if it is gone.
+    """Return how to recognize something; None if it is gone.
 
     Args:
         folder: The open folder that holds it.
-        path: Where it is, relative to the base.
+        path: Its path, relative to the base.
     """
     status = look_at(folder, path.rpartition("/")[2])
     return status and FileIdentity(path, status.st_ino, status.st_mode)
@@ -143,7 +143,9 @@ def _inspect_locks(folder: int, patience: float) -> Iterator[Anomaly]:
         if is_lock_name(entry.name) and entry.is_file(follow_symlinks=False):
             held.append(entry)
         else:
-            yield _anomaly("lock", entry, contents, "no lock file, and in the way of one", "move")
+            yield _anomaly(
+                "lock", entry, contents, "not a lock file, and in the way of one", "move"
+            )
     deadline = time.monotonic() + patience
     while held:
         for entry in list(held):
@@ -154,14 +156,14 @@ def _inspect_locks(folder: int, patience: float) -> Iterator[Anomaly]:
                 held.remove(entry)
             except OSError as error:
                 held.remove(entry)
-                reason = f"it cannot be taken ({error.strerror}), so writers fail"
+                reason = f"it cannot be locked ({error.strerror}), so writers fail"
                 yield _anomaly("lock", entry, contents, reason, None)
         if time.monotonic() >= deadline:
             break
         time.sleep(_PAUSE if held else 0)
     for entry in held:
         reason = (
-            f"for {patience} seconds it was held whenever it was tried, and then writers give up; "
+            f"it was held on every attempt for {patience} seconds, after which writers give up; "
             "end or wake the process that holds it, and leave the file alone"
         )
         yield _anomaly("lock", entry, contents, reason, None)
@@ -179,8 +181,8 @@ def _inspect_subfolder(entry: Found, contents: Contents) -> Anomaly | None:
     if _is_empty(contents.folder, entry.name):
         reason = "an empty folder named like a document"
         return _anomaly("no document", entry, contents, reason, "remove")
-    reason = "a folder named like a document, with something in it"
-    # Among the sessions there are no categories.
+    reason = "a folder named like a document, and not empty"
+    # Sessions have no categories.
     harmless = contents.path != SESSIONS and not contents.path.startswith(f"{SESSIONS}/")
     return _anomaly("no document", entry, contents, reason, None, harmless=harmless)
 
@@ -203,11 +205,11 @@ def _inspect_file(entry: Found, contents: Contents, older_than: timedelta) -> An
     status = entry.stat(follow_symlinks=False)
     key = contents.path_of(entry.name)
     if key in _OUR_FOLDERS:
-        reason = "no folder, and in the way of one of ours, so that writing fails"
+        reason = "not a folder, and in the way of one of statekeep's, so writing fails"
         return _anomaly("no document", entry, contents, reason, "move" if key == LOCKS else None)
     if stat.S_ISLNK(status.st_mode):
         target = _printable(os.readlink(entry.name, dir_fd=contents.folder))
-        reason = f"a link to {target!r}; no link is followed"
+        reason = f"a link to {target!r}; links are not followed"
         return _anomaly("no document", entry, contents, reason, "move")
     if not stat.S_ISREG(status.st_mode):
         if not _is_named_like_a_document(entry.name):
@@ -217,7 +219,7 @@ def _inspect_file(entry: Found, contents: Contents, older_than: timedelta) -> An
     if is_leftover(entry.name):
         if not is_older(status, older_than):
             return None
-        return _anomaly("leftover", entry, contents, "of a write that was never finished", "remove")
+        return _anomaly("leftover", entry, contents, "from a write that never finished", "remove")
     if is_key(key):
         return None
     if _is_named_like_a_document(entry.name):
@@ -245,7 +247,7 @@ def _is_named_like_a_document(name: str) -> bool:
 
 def _broken_rule(key: str) -> str:
     if key.endswith(TEMPORARY_SUFFIX):
-        return f"no document ends with {TEMPORARY_SUFFIX!r}, and it is none of our leftovers"
+        return f"no document ends with {TEMPORARY_SUFFIX!r}, and it is not one of our leftovers"
     if _printable(key) != key:
         return "its name is not UTF-8"
     try:

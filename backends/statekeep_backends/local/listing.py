@@ -1,4 +1,4 @@
-"""What is in one folder, and also what others replace while it is read."""
+"""Lists one folder, including files that others replace while it is read."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _ROOM_FOR_OTHERS = 65536
 
 
 class Found(Protocol):
-    """What was met in a folder: an `os.DirEntry`, or what is asked of one here."""
+    """An entry of a folder: an `os.DirEntry`, or something with the part of it used here."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The entry's name."""
         ...
 
     def is_file(self, *, follow_symlinks: bool) -> bool:
-        """Whether it is a regular file."""
+        """Return whether it is a regular file."""
         ...
 
     def is_dir(self, *, follow_symlinks: bool) -> bool:
-        """Whether it is a folder."""
+        """Return whether it is a folder."""
         ...
 
     def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        """What it is now."""
+        """Return its current status."""
         ...
 
 
 def list_folder(folder: int) -> list[Found]:
-    """What is in an open folder.
+    """Return the entries of an open folder.
 
-    On some filesystems (btrfs, tmpfs) a file that is replaced changes its place among the others,
-    perhaps to one that was passed already, or that this reader will never reach. So a folder that
-    has changed a moment ago is read again, and a few times while it goes on changing: on Linux
-    each time in one call, in which nobody can change it. What was met in any look counts; that it
-    is gone by now is found out when its status is asked for.
+    On some filesystems (btrfs, tmpfs), a file that is replaced changes its position in the folder,
+    perhaps to one that was already passed, or that this reader will never reach. So a folder that
+    changed a moment ago is read again, and a few more times while it keeps changing: on Linux, each
+    time in a single call, during which nobody can change it. An entry seen in any of these reads
+    counts; whether it is gone by now shows when its status is read.
     """
     found: list[Found] = []
     for look in range(_LOOKS):
@@ -60,14 +60,14 @@ def list_folder(folder: int) -> list[Found]:
             found = _united(_read(folder), found)
         else:
             found += _look_at(folder, names.difference([entry.name for entry in found]))
-        # A change in the same step of the clock as the one before it does not show.
+        # A change within the same step of the clock as the previous one does not show.
         if _times(before) == _times(os.fstat(folder)) and (look or is_settled(before, now)):
             break
     return found
 
 
 def _read(folder: int) -> list[Found]:
-    # From the beginning, and with what was added since it was opened.
+    # From the start, including what was added since it was opened.
     os.lseek(folder, 0, os.SEEK_SET)
     with os.scandir(folder) as entries:
         return list(entries)
@@ -85,10 +85,10 @@ def _times(status: os.stat_result) -> tuple[int, int]:
 
 
 def _read_at_once(folder: int, seen: list[Found]) -> set[str] | None:
-    """All names of one moment; None if this system cannot tell them."""
+    """Return all names at one moment; None if this system cannot do that."""
     if (read := _reader()) is None:
         return None
-    # Os.scandir() asks for 32 KiB at a time, and others come in between.
+    # os.scandir() reads 32 KiB at a time, and others can change the folder in between.
     room = _ROOM_FOR_OTHERS + sum(_NAME_AT + 9 + 4 * len(entry.name) for entry in seen)
     buffer = bytearray(room)
     os.lseek(folder, 0, os.SEEK_SET)
@@ -96,14 +96,14 @@ def _read_at_once(folder: int, seen: list[Found]) -> set[str] | None:
     if length <= 0:
         return None
     data = bytes(memoryview(buffer)[:length])
-    if read(folder, buffer) != 0:  # there was more
+    if read(folder, buffer) != 0:  # there were more
         return None
     shorts = memoryview(data).cast("H")
     names = []
     at = 0
     while at < length:
         end = at + shorts[(at + _LENGTH_AT) // 2]
-        # The buffer was zero, so what follows the name in it is, too.
+        # The buffer was zeroed, so a name is followed by zeros.
         names.append(data[at + _NAME_AT : end].rstrip(b"\0"))
         at = end
     return {*os.fsdecode(b"\0".join(names)).split("\0")} - {".", ".."}
@@ -135,7 +135,7 @@ def _look_at(folder: int, names: set[str]) -> Iterator[Found]:
 
 
 class _Late:
-    """What only the look at all names at once has shown."""
+    """An entry that only the read of all names at once has shown."""
 
     __slots__ = ("_folder", "_mode", "name")
 

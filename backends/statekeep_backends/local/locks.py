@@ -1,7 +1,7 @@
 """Advisory locks that all statekeep writers of a folder agree on.
 
-Opening one takes a walk through folders, so who gives it back leaves the file open. That it still
-is what the others lock is found out with the lock at hand.
+Opening a lock file takes a walk through folders, so releasing it leaves the file open. Whether it
+still is the file that others lock is checked once the lock is held.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["STRIPES", "Lock", "NoLockError", "close_kept", "is_free", "is_lock_name", "lock_of"]
 
 STRIPES = 64
-"""How many lock files there are; part of the format, because all writers must agree on it."""
+"""The number of lock files; part of the format, because all writers must agree on it."""
 
 _NAMES = frozenset(f"{n:02x}" for n in range(STRIPES))
 _BUSY = {errno.EACCES, errno.EAGAIN}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-# NFS locks only what is open for writing.
+# NFS can only lock files that are open for writing.
 _WRITE = _READ | os.O_RDWR | os.O_CREAT
 _MOST_KEPT = 64
 _ours: set[int] = set()
@@ -43,21 +43,21 @@ _kept: dict[tuple[str, str], _Opened] = {}
 
 
 class NoLockError(OSError):
-    """The filesystem has no locks."""
+    """The filesystem does not support locks."""
 
 
 class Lock:
     """Holds the lock of a key; use it as a context manager, once.
 
     Args:
-        folders: Those of the store; that of the locks is made, unless there is no room.
-        key: Whose lock; several keys share one.
+        folders: The store's folders; the folder of the locks is created unless the disk is full.
+        key: The key to lock; several keys share a lock.
         timeout: Seconds to wait for another writer.
 
     Raises:
-        TimeoutError: It was in vain.
-        NoLockError: The filesystem has no locks; what was made for this one is taken back.
-        OSError: The lock cannot be opened.
+        TimeoutError: Another writer held the lock for too long.
+        NoLockError: The filesystem does not support locks; what was created is removed again.
+        OSError: The lock file cannot be opened.
     """
 
     __slots__ = ("_folders", "_name", "_opened", "_timeout")
@@ -79,7 +79,7 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         try:
-            # Not left to close(): a child forked meanwhile has the same lock open.
+            # Not left to close(): a child that was forked since has the same lock open.
             fcntl.flock(self._opened.descriptor, fcntl.LOCK_UN)
         except BaseException:
             _close(self._opened.descriptor)
@@ -98,7 +98,7 @@ class Lock:
             raise
 
     def _take(self, opened: _Opened, deadline: float, is_sound: Callable[[_Opened], bool]) -> bool:
-        """Lock it, unless it is no longer what the others lock."""
+        """Lock the file, unless it is no longer the one that others lock."""
         try:
             granted = _lock(self._folders, opened.descriptor, deadline)
             if not granted:
@@ -118,9 +118,9 @@ class Lock:
         return False
 
     def _is_there(self, opened: _Opened) -> bool:
-        """Whether one that was left open is what would be opened now."""
+        """Return whether a file that was left open is the one that would be opened now."""
         try:
-            # Whoever made it reach another file by a link has not made it another file.
+            # A link on the way does not matter: what counts is the file that it reaches.
             status = os.stat(f"{self._folders.base}/{LOCKS}/{self._name}")  # noqa: PTH116
         except OSError:
             return False
@@ -128,12 +128,12 @@ class Lock:
 
 
 class _Opened(NamedTuple):
-    """A lock file that is open.
+    """An open lock file.
 
     Attributes:
-        descriptor: Of it.
+        descriptor: Its descriptor.
         identity: Its device and inode.
-        made: The folders that were made for it.
+        made: The folders that were created for it.
     """
 
     descriptor: int
@@ -142,24 +142,24 @@ class _Opened(NamedTuple):
 
 
 def _is_somewhere(opened: _Opened) -> bool:
-    """Whether one that was opened just now was not removed meanwhile."""
-    # Its number would not do: not every filesystem gives a file the same one each time.
+    """Return whether a file that was just opened still exists."""
+    # Not by inode number: not every filesystem keeps the number of a file.
     return os.fstat(opened.descriptor).st_nlink > 0
 
 
 def _keep(place: tuple[str, str], opened: _Opened) -> None:
-    """Leave a lock file open for the next who needs it; few of all stores stay so."""
+    """Leave a lock file open for the next lock; only a few stay open across all stores."""
     opened.made.clear()
     if _kept.setdefault(place, opened) is not opened:
         _close(opened.descriptor)
     if len(_kept) > _MOST_KEPT:
-        # Other threads do the same meanwhile.
+        # Other threads do this at the same time.
         with contextlib.suppress(KeyError, RuntimeError, StopIteration):
             _close(_kept.pop(next(iter(_kept))).descriptor)
 
 
 def close_kept(base: str) -> None:
-    """Close the lock files of a store that were left open."""
+    """Close a store's lock files that were left open."""
     for name in _NAMES:
         if opened := _kept.pop((base, name), None):
             _close(opened.descriptor)
@@ -167,30 +167,30 @@ def close_kept(base: str) -> None:
 
 def _close(descriptor: int) -> None:
     _ours.discard(descriptor)
-    # Nothing was written there, and who has written elsewhere shall not hear of it.
+    # Nothing was written to it, and a caller that wrote elsewhere must not get this error.
     with contextlib.suppress(OSError):
         os.close(descriptor)
 
 
 def lock_of(key: str) -> str:
-    """The name of the lock of a key; several keys share one."""
+    """Return the name of a key's lock; several keys share one."""
     if not key.isascii():
         key = unicodedata.normalize("NFC", key)
-    # Folded, because on some volumes two keys are one file.
+    # Case-folded, because on some volumes two keys are one file.
     return f"{zlib.crc32(key.casefold().encode()) % STRIPES:02x}"
 
 
 def is_lock_name(name: str) -> bool:
-    """Whether a lock file is called so."""
+    """Return whether this is the name of a lock file."""
     return name in _NAMES
 
 
 def is_free(folder: int, name: str) -> bool:
-    """Whether nobody holds a lock file in this moment.
+    """Return whether nobody holds a lock at this moment.
 
     Args:
         folder: The open folder of the locks.
-        name: Its name.
+        name: The lock file's name.
 
     Raises:
         OSError: It cannot be opened or locked.
@@ -198,7 +198,7 @@ def is_free(folder: int, name: str) -> bool:
     descriptor = os.open(name, _READ, dir_fd=folder)
     _ours.add(descriptor)
     try:
-        # Shared, so that two who ask do not hold each other up.
+        # A shared lock, so that two checks do not block each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     except OSError as error:
@@ -215,7 +215,7 @@ def _open(folders: Folders, name: str, made: list[str]) -> int:
         for _ in range(ATTEMPTS):
             folder = folders.make(LOCKS, made)
             try:
-                # Another writer that failed may have taken back the folder meanwhile.
+                # Another writer that failed may have removed the folder.
                 with contextlib.suppress(FileNotFoundError):
                     return _open_in(folder, name, folders, made)
             finally:
@@ -232,7 +232,7 @@ def _open_in(folder: int, name: str, folders: Folders, made: list[str]) -> int:
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
-        # Another user's, perhaps; on a disk of this machine it can be locked all the same.
+        # Perhaps another user's; on a local disk it can be locked nevertheless.
         try:
             descriptor = os.open(name, _READ, dir_fd=folder)
         except OSError:
@@ -257,7 +257,7 @@ def _lock(folders: Folders, descriptor: int, deadline: float) -> bool:
                 if error.errno in TROUBLE:
                     raise
                 raise NoLockError(error.errno, error.strerror) from error
-            # Some say so of a lock that another has, and some of any lock.
+            # Some systems report this for a lock that another process holds, some for any lock.
             if error.errno == errno.EACCES and not probed:
                 _lock_a_file_of_ones_own(folders)
                 probed = True
@@ -297,8 +297,8 @@ def _remove(folders: Folders, name: str) -> None:
 
 
 def _close_inherited() -> None:
-    # A child has the same locks open: with one that the parent holds when it dies it would keep it,
-    # and one that both left open would not exclude them.
+    # A child has the same locks open: it would keep a lock that the parent holds when it dies, and
+    # a lock file that both left open would not exclude them from each other.
     for descriptor in _ours:
         with contextlib.suppress(OSError):
             os.close(descriptor)

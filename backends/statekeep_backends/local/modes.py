@@ -1,4 +1,4 @@
-"""Who may read what a store writes."""
+"""Who can read what a store writes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _OWNER = 0o600
 
 
 class Modes(NamedTuple):
-    """The modes of new files and folders, before the umask takes its part.
+    """The modes of new files and folders, before the umask is applied.
 
     Attributes:
-        file: Of documents, and of what is beside them: temporary files and locks.
-        folder: Of folders.
+        file: The mode of documents, and of temporary files and locks.
+        folder: The mode of folders.
     """
 
     file: int
@@ -26,21 +26,23 @@ class Modes(NamedTuple):
 
     @classmethod
     def parse(cls, text: object) -> Modes:
-        """Read ``private``, or the octal mode of files.
+        """Parse ``private``, or the octal mode of files.
 
         Raises:
-            ConfigError: It is neither, makes files executable, or shuts out their owner.
+            ConfigError: It is neither, makes files executable, or denies access to their owner.
         """
         if text == "private":
             return cls(0o600, 0o700)
-        # A number is refused: 0o640 says 416.
+        # Numbers are refused: 0o640 would be reported as 416.
         if not isinstance(text, str) or not _is_octal(text):
-            raise ConfigError(f"mode is 'private' or an octal text such as '0640', not {text!r}")
+            raise ConfigError(
+                f"mode must be 'private' or an octal mode as text, such as '0640', not {text!r}"
+            )
         file = int(text, 8)
         if file & _OWNER != _OWNER or file & 0o111:
             raise ConfigError(
-                f"mode is for files, which their owner reads and writes and nobody executes: "
-                f"'0640', say, not {text!r}"
+                "mode must let the owner of files read and write them, and nobody execute them, "
+                f"such as '0640', not {text!r}"
             )
-        # Who may read files may enter the folders.
+        # Whoever can read files can enter the folders.
         return cls(file, file | (file & 0o444) >> 2)

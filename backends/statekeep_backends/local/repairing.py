@@ -1,4 +1,4 @@
-"""How to get out of the way what lies in a folder and is no document."""
+"""Gets out of the way what is in a folder and is not a document."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["ChangedError", "repair"]
 
 
 class ChangedError(Exception):
-    """What lies there is not what was seen.
+    """What is there is not what was seen.
 
     Attributes:
-        landed: What that says of what was asked for.
+        landed: Whether the repair may have landed.
     """
 
     def __init__(self, landed: Landed = "no") -> None:
@@ -39,9 +39,9 @@ def repair(folders: Folders, anomaly: Anomaly, quarantine: str) -> str | None:
     """Move something to quarantine or remove it, if it is still what was seen.
 
     Args:
-        folders: Those of the store.
+        folders: The store's folders.
         anomaly: What was seen.
-        quarantine: Below which prefix it goes.
+        quarantine: The prefix to move it below.
 
     Returns:
         Where it went, relative to the base; None if it was removed.
@@ -79,7 +79,7 @@ def _remove(folder: int, identity: FileIdentity) -> None:
     name = identity.path.rpartition("/")[2]
     try:
         if stat.S_ISDIR(identity.mode):
-            # Fails if there is something in it by now.
+            # Fails if it is no longer empty.
             os.rmdir(name, dir_fd=folder)
         else:
             os.unlink(name, dir_fd=folder)
@@ -100,7 +100,7 @@ def _move(folders: Folders, folder: int, identity: FileIdentity, to: str) -> Non
         except FileNotFoundError:
             raise ChangedError from None
         if identify(to_folder, to) != identity._replace(path=to):
-            # Someone has put a document there in this very moment: give it its name back.
+            # Someone put a document there at this very moment: give it its name back.
             with contextlib.suppress(OSError):
                 link(to_folder, to_name, folder, name)
                 os.unlink(to_name, dir_fd=to_folder)
@@ -110,7 +110,7 @@ def _move(folders: Folders, folder: int, identity: FileIdentity, to: str) -> Non
 
 
 def _as_key(path: str) -> str:
-    """The same path, with what no key may contain encoded."""
+    """Return the path with everything encoded that a key cannot contain."""
     return "/".join(
         segment if is_key(segment) else _encoded(os.fsencode(segment))
         for segment in path.split("/")

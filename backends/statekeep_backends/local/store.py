@@ -1,10 +1,10 @@
 """A store in a folder of plain files.
 
-Writes go to a temporary file in the same folder and are renamed, so readers never lock and never
-see half a document. Every write and delete holds an advisory lock. What creates links the temporary
-file to its name, so that it replaces nothing that a program without locks has put there. Below the
-base no symbolic link is followed, nor one that takes the place of a folder meanwhile, and only
-regular files are documents.
+Writes go to a temporary file in the same folder, which is then renamed, so readers never lock and
+never see half a document. Every write and delete holds an advisory lock. Creating links the
+temporary file to its name instead, so that it cannot replace what a program without locks has put
+there. Below the base no symbolic link is followed, not even one that replaces a folder during an
+operation, and only regular files are documents.
 """
 
 from __future__ import annotations
@@ -101,13 +101,13 @@ __all__ = ["Durability", "LocalDiskStore"]
 
 _logger = logging.getLogger(__name__)
 _IN_ONE_GO = 32
-"""Documents that are deleted under a lock before others get a chance."""
+"""How many documents to delete under one lock before other writers get a chance."""
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX") - 1
 
 Durability = Literal["fsync", "rename"]
 _REMAINS = (
-    "a folder of documents that is empty now keeps its name: remove it yourself if the "
-    "name tells something"
+    "a folder of documents that is now empty keeps its name: remove it yourself if the name "
+    "reveals something"
 )
 
 
@@ -115,23 +115,23 @@ class LocalDiskStore(StateStore):
     """A store in a folder.
 
     All statekeep writers of a folder, in any process, are safe from each other. Against a writer
-    that does not lock (the original, an editor) a moment between check and rename remains.
+    that does not lock (the original, an editor), a short window between check and rename remains.
 
     Args:
-        path: The folder; it is made by the first write, and nothing is touched before.
+        path: The folder; the first write creates it, and nothing is touched before.
         durability: ``"fsync"``: what a call has acknowledged survives a power cut. ``"rename"``:
             it survives the death of the process, not of the machine; much faster.
         lock_timeout: Seconds to wait for another writer.
-        mode: Of new files, before the umask takes its part: ``"private"`` (0600), or an octal text
-            such as ``"0640"``; folders can be entered by who may read the files. What is replaced
-            keeps its mode.
-        max_document_bytes: A larger document is not read, but a `CorruptDataError`, and not
-            written. What statekeep makes anew at any time (its index) is not bound by it.
+        mode: The mode of new files, before the umask is applied: ``"private"`` (0600), or an octal
+            mode as text, such as ``"0640"``; whoever can read the files can enter the folders. A
+            replaced file keeps its mode.
+        max_document_bytes: Maximum size of a document. A larger one is not written, and reading it
+            raises `CorruptDataError`. It does not limit what statekeep can rebuild (its index).
 
     Raises:
-        ConfigError: The path is something else than a folder, an option is wrong, or Python does
-            not write file names in UTF-8 here.
-        TypeError: The path is none, or a number is something else.
+        ConfigError: The path is not a folder, an option is wrong, or Python does not encode file
+            names in UTF-8 here.
+        TypeError: `path` is not a path, or a number is not a number.
     """
 
     def __init__(
@@ -155,26 +155,26 @@ class LocalDiskStore(StateStore):
         if sys.getfilesystemencoding() != "utf-8":
             raise ConfigError(
                 f"file names are {sys.getfilesystemencoding()} here, and a store needs UTF-8, "
-                "because others read it, too; set PYTHONUTF8=1"
+                "because other programs read it, too; set PYTHONUTF8=1"
             )
-        # Not abspath(), which takes `link/..` for the folder that the link is in.
+        # Not abspath(), which takes `link/..` for the folder that contains the link.
         self._base = str(Path(path).absolute())
         self._folders = Folders(self._base, Modes.parse(mode), sync=durability == "fsync")
-        # Longer paths could be written, step by step, but no other program could name them.
+        # Longer paths could be written step by step, but no other program could use them.
         self._room = _LONGEST_PATH - len(os.fsencode(self._base)) - 1
         self._lock_timeout = lock_timeout
         self._most = max_document_bytes
         self._warned_of: set[str] = set()
         self._ends = Ends()
         if os.path.lexists(self._base) and not os.path.isdir(self._base):  # noqa: PTH112
-            raise ConfigError(f"{self._base} is no folder; a store is one")
+            raise ConfigError(f"{self._base} is not a folder, and a store must be one")
 
     def __repr__(self) -> str:
         return self._base
 
     @property
     def capabilities(self) -> Capabilities:
-        """All."""
+        """All of them."""
         return Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 
     def get(self, key: str) -> Blob | None:
@@ -194,7 +194,7 @@ class LocalDiskStore(StateStore):
             self._fail(error, key)
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
-        """See `SupportsGetMany`: a folder is opened once for those in it that follow each other."""
+        """See `SupportsGetMany`; consecutive keys in one folder share an open descriptor."""
         at, folder = "", None
         try:
             for key in keys:
@@ -209,7 +209,7 @@ class LocalDiskStore(StateStore):
                         at, folder = path, self._folders.find(path)
                     if folder is not None:
                         blob = read_document(folder, name, limit_of(key, self._most))
-                # Nothing is there, or something is wrong; the folder may be another one by now.
+                # Nothing is there, or something is wrong; the folder may have been replaced.
                 yield key, blob or self._get_or_error(key)
         finally:
             if folder is not None:
@@ -231,7 +231,7 @@ class LocalDiskStore(StateStore):
             if len(key) * 4 > self._room < len(key.encode()):
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
             for _ in range(ATTEMPTS):
-                # Another writer that failed may take back a folder that we rely on.
+                # Another writer that failed may remove a folder that this one relies on.
                 with contextlib.suppress(FolderGoneError):
                     self._put(key, data, expect, effect)
                     return version
@@ -250,7 +250,7 @@ class LocalDiskStore(StateStore):
         data: bytes,
         *,
         expect: Version,
-        record: Record | None = None,  # noqa: ARG002 - it keeps none
+        record: Record | None = None,  # noqa: ARG002 - this store keeps no records
     ) -> Version:
         """See `SupportsAppend.append`: one write at the end of the file, and one flush."""
         check_key(key)
@@ -276,13 +276,13 @@ class LocalDiskStore(StateStore):
         try:
             if not self._delete(key, expect, effect):
                 compare(None, expect, key=key, store=self)
-        except NotAFolderError as error:  # in the place of the locks
+        except NotAFolderError as error:  # in the place of the locks' folder
             self._refuse_obstacle(str(error.filename))
         except OSError as error:
             self._fail(error, key, effect.landed)
 
     def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
-        """See `SupportsDeleteSeen`: a lock is taken for several, and few are read."""
+        """See `SupportsDeleteSeen`; takes a lock for several documents, and reads few of them."""
         of_locks: dict[str, list[Seen]] = {}
         for each in seen:
             check_key(each.key)
@@ -297,14 +297,14 @@ class LocalDiskStore(StateStore):
         return self._scan(prefix)
 
     def survey(self, prefix: str, known: Survey | None = None) -> Survey:
-        """See `SupportsSurvey.survey`; names stay known of a folder that has no other in it."""
+        """See `SupportsSurvey.survey`; names stay known if a folder has no subfolders."""
         check_prefix(prefix)
         try:
             if known is not None and known.names and (again := self._look_again(prefix, known)):
                 return again
             return self._survey(prefix)
         except NotAFolderError:
-            self._warn_of(prefix, "is no folder")
+            self._warn_of(prefix, "is not a folder")
             return of_entries((), None)
         except OSError as error:
             self._fail(error, prefix or None)
@@ -314,13 +314,13 @@ class LocalDiskStore(StateStore):
         return [_REMAINS]
 
     def close(self) -> None:
-        """See `StateStore.close`. Nothing stays open but a scan that is not read to its end."""
+        """See `StateStore.close`. Only a scan that was not read to its end stays open."""
         close_kept(self._base)
 
     def sweep(self, *, older_than: timedelta) -> int:
-        """See `SupportsSweep.sweep`; by age alone, because a pid means nothing elsewhere.
+        """See `SupportsSweep.sweep`; by age alone, because a pid means nothing on other machines.
 
-        Empty folders of what comes and goes by itself are removed, too, and not counted.
+        It also removes empty folders that come and go with documents, without counting them.
         """
         swept, folders = 0, list[str]()
         try:
@@ -401,7 +401,7 @@ class LocalDiskStore(StateStore):
         known = self._ends.take(key)
         end, is_known = find_end(descriptor, known, most)
         if end.version != expect:
-            self._ends.keep(key, end)  # who lost will be back
+            self._ends.keep(key, end)  # whoever lost will try again
             compare(end.version, expect, key=key, store=self)
         if end.size + len(data) > most:
             raise InvalidDocumentError(
@@ -410,7 +410,7 @@ class LocalDiskStore(StateStore):
         end = add(descriptor, end, data, effect)
         if self._folders.sync:
             flush(descriptor)
-            if not is_known:  # who made the file may have died before its name was safe
+            if not is_known:  # whoever made the file may have died before its name was flushed
                 self._folders.flush(path, folder)
         if not is_of(look_at(folder, name), end):
             effect.landed = "no"
@@ -422,8 +422,8 @@ class LocalDiskStore(StateStore):
 
     def _create(self, key: str, folder: int, data: bytes, effect: Effect) -> None:
         name = key.rpartition("/")[2]
-        # What links and what renames have to exclude each other: where one process makes links,
-        # another may be denied them.
+        # Linking and renaming must exclude each other: where one process can link, another may
+        # not be allowed to.
         with Written(folder, data, self._new()) as temporary, self._locked(key):
             try:
                 with effect:
@@ -447,13 +447,13 @@ class LocalDiskStore(StateStore):
         mark: str | None = None,
         held: bool = False,
     ) -> bool:
-        """Tell whether there was something.
+        """Return whether there was something to delete.
 
         Args:
-            key: Where.
+            key: The key to delete.
             expect: What may be deleted.
-            effect: Around the delete.
-            mark: A fingerprint that only what is expected can have; with the lock held.
+            effect: Surrounds the delete.
+            mark: A fingerprint that only the expected document can have, while the lock is held.
             held: Whether the lock is held.
         """
         path, _, name = key.rpartition("/")
@@ -479,17 +479,17 @@ class LocalDiskStore(StateStore):
         return True
 
     def _delete_seen(self, victims: list[Seen]) -> dict[str, StateStoreError | None]:
-        """Delete what shares a lock; who wants it waits no longer than for a few deletes."""
+        """Delete documents that share a lock; others wait no longer than for a few deletes."""
         done: dict[str, StateStoreError | None] = {}
         try:
             with self._locked(victims[0].key):
                 done = {victim.key: self._error_in_deleting(victim) for victim in victims}
-        except OSError as error:  # of the lock
+        except OSError as error:  # from the lock
             return done or {each.key: self._error_of(error, each.key, "no") for each in victims}
         return done
 
     def _error_in_deleting(self, victim: Seen) -> StateStoreError | None:
-        """Delete with the lock held."""
+        """Delete one document while the lock is held; return the error, if any."""
         key, effect = victim.key, Effect()
         try:
             if not self._delete(key, victim.version, effect, mark=victim.fingerprint, held=True):
@@ -502,7 +502,7 @@ class LocalDiskStore(StateStore):
 
     def _error_of(self, error: OSError, key: str, landed: Landed) -> StateStoreError:
         try:
-            if isinstance(error, NotAFolderError):  # in the place of the locks
+            if isinstance(error, NotAFolderError):  # in the place of the locks' folder
                 self._refuse_obstacle(str(error.filename))
             self._fail(error, key, landed)
         except StateStoreError as known:
@@ -513,7 +513,7 @@ class LocalDiskStore(StateStore):
             for contents in self._walk(prefix):
                 yield from self._entries(contents)
         except NotAFolderError:
-            self._warn_of(prefix, "is no folder")
+            self._warn_of(prefix, "is not a folder")
         except OSError as error:
             self._fail(error, prefix or None)
 
@@ -532,7 +532,7 @@ class LocalDiskStore(StateStore):
         for contents in self._walk(prefix):
             entries += self._entries(contents)
             marks.append(None if contents.closed else mark_of(contents.folder, now))
-        # What comes and goes in a folder below does not show in the times of this one.
+        # Changes in a subfolder do not show in the times of this folder.
         return of_entries(entries, marks[0] if len(marks) == 1 else None)
 
     def _entries(self, contents: Contents) -> list[Entry]:
@@ -546,20 +546,20 @@ class LocalDiskStore(StateStore):
                 except FileNotFoundError:
                     continue
             elif not key.endswith(TEMPORARY_SUFFIX):
-                self._warn_of(key, "is no legal key")
+                self._warn_of(key, "is not a legal key")
         return entries
 
     def _walk(self, prefix: str = "") -> Iterator[Contents]:
         for contents in walk(self._folders, prefix):
             if contents.closed:
-                # Somebody else's, a `lost+found` for one.
+                # Someone else's, such as `lost+found`.
                 self._warn_of(contents.path, f"is closed ({contents.closed.strerror})")
             yield contents
 
     def _warn_of(self, key: str, why: str) -> None:
         if key not in self._warned_of:
             self._warned_of.add(key)
-            _logger.warning("%r in %s %s, so not listed", key, self, why)
+            _logger.warning("%r in %s %s, so it is not listed", key, self, why)
 
     def _new(self, replaced: os.stat_result | None = None) -> New:
         return New(self._folders.modes.file, self._folders.sync, replaced)
@@ -573,7 +573,7 @@ class LocalDiskStore(StateStore):
         )
 
     def _refuse_existing(self, key: str, status: os.stat_result | None, effect: Effect) -> NoReturn:
-        # Nothing is there any more if it was deleted meanwhile: a conflict like any other.
+        # If it was deleted since, nothing is there anymore: a conflict like any other.
         if status and not is_document(status):
             self._refuse_obstacle(key, effect.landed)
         raise ConflictError(
@@ -589,7 +589,7 @@ class LocalDiskStore(StateStore):
         ) from None
 
     def _compare(self, key: str, folder: int, expect: Expect) -> os.stat_result | None:
-        """Give the status of the document that is there."""
+        """Check a document against an expectation, and return its status."""
         name = key.rpartition("/")[2]
         if expect is ANY:
             status = look_at(folder, name)
@@ -610,8 +610,8 @@ class LocalDiskStore(StateStore):
         kind, advice = _meaning(error)
         if landed == "unknown":
             if isinstance(error, NoFlushError):
-                kind, advice = UnavailableError, "it may be undone by a power cut"
-            advice = f"what was asked for may have landed; {advice}"
+                kind, advice = UnavailableError, "a power cut may undo it"
+            advice = f"the write or delete may have landed; {advice}"
         raise kind(f"{reason}; {advice}", key=key, store=self, landed=landed) from error
 
 
@@ -619,30 +619,30 @@ def _meaning(error: OSError) -> tuple[type[StateStoreError], str]:
     match error:
         case NoFlushError():
             return UnsupportedError, (
-                "this filesystem makes nothing survive a power cut; open the store with "
-                "durability=rename to do without"
+                "this filesystem cannot make anything survive a power cut; open the store with "
+                "durability=rename to accept that"
             )
         case TooLargeError():
-            return CorruptDataError, "open the store with more of them to read it"
+            return CorruptDataError, "open the store with a larger limit to read it"
         case NoLockError():
             return UnsupportedError, (
-                "this filesystem gives no locks, without which writers overwrite each other; "
-                "mount it with locks, or choose another folder"
+                "this filesystem does not support locks, without which writers overwrite each "
+                "other; mount it with locks, or choose another folder"
             )
         case NothingNewError():
             return UnsupportedError, (
-                "nothing can be made in this folder, or something removes it again and again; "
-                "choose another"
+                "nothing can be created in this folder, or something keeps removing it; choose "
+                "another one"
             )
     match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
-            return AccessDeniedError, "see to whom the folder belongs, or choose another"
+            return AccessDeniedError, "check who owns the folder, or choose another one"
         case errno.ENAMETOOLONG:
             return InvalidKeyError, "it is too long for this filesystem"
         case errno.ENOTDIR | errno.EISDIR | errno.ELOOP:
-            return CorruptDataError, "something that is no document is in the way"
+            return CorruptDataError, "something that is not a document is in the way"
         case errno.ENOSPC | errno.EDQUOT:
-            return UnavailableError, "free some room and retry"
+            return UnavailableError, "free some space and retry"
         case errno.EINVAL | errno.ENOSYS | errno.EOPNOTSUPP | errno.EXDEV | errno.EMLINK:
             return UnsupportedError, "this filesystem cannot do that; choose another folder"
         case _:

@@ -1,8 +1,8 @@
-"""Surveys: what is in one folder, without reading the folder while its own times stand still.
+"""Surveys: list one folder without reading its names, as long as its own times do not change.
 
-A file that comes, goes or takes the place of another moves the times of its folder; one that is
-written in place does not. So names are known as long as these times are, and each file is looked
-at all the same.
+Creating, removing or replacing a file changes the times of its folder; writing to a file in place
+does not. So names stay known as long as these times do not change, while every file is checked
+nevertheless.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["look_again", "mark_of", "of_entries"]
 
 _AT_ONCE = 4096
-"""Files that are looked at before the marks are written out, so that few numbers are in memory."""
+"""How many files to check before formatting the marks, so that few numbers are in memory."""
 
 _look_at = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")  # as in a fingerprint
 _NUMBERS = 4
@@ -44,17 +44,17 @@ class _Seen(NamedTuple):
 
 
 def mark_of(folder: int, now_ns: int) -> str | None:
-    """What changes when a file comes to an open folder or goes; None if one may just have.
+    """Return a mark that changes when an open folder gains or loses files; None if too recent.
 
     Args:
-        folder: The folder, which was read by now.
-        now_ns: The time before that; nanoseconds since 1970.
+        folder: The folder, which has been read.
+        now_ns: The time before that, in nanoseconds since 1970.
     """
     return fingerprint_if_settled(os.fstat(folder), now_ns)
 
 
 def of_entries(entries: Iterable[Entry], names: str | None) -> Survey:
-    """A survey of what a scan has found."""
+    """Make a survey from the entries of a scan."""
     found = [*entries]
     return Survey(
         [entry.key for entry in found],
@@ -65,7 +65,7 @@ def of_entries(entries: Iterable[Entry], names: str | None) -> Survey:
 
 
 def look_again(folder: int, prefix: str, known: Survey) -> Survey | None:
-    """Look at the files of a known survey; None if these are not the files that are there.
+    """Check the files of a known survey; None if the folder's files are not the same anymore.
 
     Args:
         folder: The open folder.
@@ -83,7 +83,7 @@ def look_again(folder: int, prefix: str, known: Survey) -> Survey | None:
             return None
         modified += seen.modified_ns
         end = at + len(seen.fingerprints)
-        # The known text is given back if nothing has changed, as mostly nothing has.
+        # The known text is reused if nothing has changed, which is the usual case.
         before = known.fingerprints[at:end]
         if before != seen.fingerprints:
             if not _are_documents(folder, names, before, seen.fingerprints):
@@ -111,6 +111,6 @@ def _look(folder: int, names: list[str]) -> _Seen | None:
 
 
 def _are_documents(folder: int, names: list[str], before: str, now: str) -> bool:
-    """Whether what has changed is a file still; what has not is what it was."""
+    """Return whether all files that changed are still files; the others are what they were."""
     marks = zip(names, before.split("\n"), now.split("\n"), strict=False)
     return all(is_document(look_at(folder, name)) for name, old, new in marks if old != new)

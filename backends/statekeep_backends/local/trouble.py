@@ -1,4 +1,4 @@
-"""What fails at times, told from what a filesystem does not do."""
+"""Distinguishes temporary failures from what a filesystem cannot do."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ TROUBLE = frozenset(
         errno.ETIMEDOUT,
     }
 )
-"""What is wrong with a machine, a disk or a server and may pass; anything else is a lack."""
+"""Problems of a machine, disk or server that can pass; all others mean a missing feature."""

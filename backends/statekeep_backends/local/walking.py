@@ -1,4 +1,4 @@
-"""One way through the folders of a store, for what lists, sweeps and inspects them."""
+"""The one walk through the folders of a store, for listing, sweeping and inspecting them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["EMPTIED", "Contents", "walk"]
 EMPTIED: Final = tuple(
     [f"{each}/" for each in (JOURNALS, BLOBS, TRASH, QUARANTINE, SEGMENTS, ATTACHMENTS)]
 )
-"""Below which documents have folders of their own, which are left when they go."""
+"""Where documents have folders of their own, which stay behind when the documents go."""
 
 
 class Contents(NamedTuple):
-    """What a walk met in one folder, to be used before it goes on.
+    """What a walk found in one folder; use it before the walk goes on.
 
     Attributes:
-        path: The folder, relative to the base; empty for the base itself.
+        path: The folder's path, relative to the base; empty for the base itself.
         folder: Its descriptor.
         files: Its regular files.
-        folders: Its subfolders; the walk enters them next, but not that of the locks.
-        others: Links, FIFOs and the like. A link is never followed.
-        closed: Why it could not be read; it then seems to hold nothing.
+        folders: Its subfolders; the walk enters them next, except that of the locks.
+        others: Links, FIFOs and the like. Links are never followed.
+        closed: Why it could not be read, in which case it seems to be empty.
     """
 
     path: str
@@ -43,23 +43,23 @@ class Contents(NamedTuple):
     closed: OSError | None = None
 
     def path_of(self, name: str) -> str:
-        """The path of what lies in it, relative to the base."""
+        """Return the path of an entry, relative to the base."""
         return f"{self.path}/{name}" if self.path else name
 
 
 def walk(folders: Folders, prefix: str = "") -> Iterator[Contents]:
-    """Go through a store's folder, or through what lies below a prefix.
+    """Walk through a store's folder, or through what is below a prefix.
 
-    What vanishes meanwhile is passed over. A closed folder must not hide the rest, so it is met
-    like any other and says so.
+    What disappears during the walk is skipped. A folder that cannot be read must not hide the
+    others, so it is yielded like them, with the reason.
 
     Args:
-        folders: Those of the store.
-        prefix: Where to begin.
+        folders: The store's folders.
+        prefix: Where to start.
 
     Raises:
-        NotAFolderError: Something else is in the place of the first folder.
-        OSError: It cannot be read, or the store is no folder any more.
+        NotAFolderError: Something that is not a folder is in the place of the first one.
+        OSError: It cannot be read, or the store is not a folder anymore.
     """
     trail = Trail(folders)
     # A stack, because folders can be nested deeper than Python recurses.
@@ -77,7 +77,7 @@ def walk(folders: Folders, prefix: str = "") -> Iterator[Contents]:
                     raise
                 continue
             except OSError as error:
-                # It must not pass for an empty store.
+                # An unreadable store must not seem empty.
                 if path == prefix or isinstance(error, NotADirectoryError):
                     raise
                 yield Contents(path, -1, [], [], [], error)

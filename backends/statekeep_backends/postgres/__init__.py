@@ -1,4 +1,4 @@
-"""PostgreSQL: several machines share the state, and pages of a listing cost the page.
+"""PostgreSQL: for state that several machines share; a page of a listing costs only that page.
 
 Needs the extra ``postgres``.
 """
@@ -22,7 +22,7 @@ def _open(url: StoreURL, config: PostgresConfig) -> PostgresStore:
     try:
         from statekeep_backends.postgres.store import PostgresStore  # noqa: PLC0415 - an extra
     except ImportError as error:
-        # psycopg also says so where it finds no libpq.
+        # psycopg also raises this if it finds no libpq.
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"{url.scheme}: needs psycopg and its pool ({what}): pip install 'statekeep[postgres]'"
@@ -32,7 +32,7 @@ def _open(url: StoreURL, config: PostgresConfig) -> PostgresStore:
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``postgresql:`` and ``postgres:``."""
+    """Provide ``postgresql:`` and ``postgres:``."""
     summary = "a PostgreSQL database"
     return [
         BackendSpec(name, summary, PostgresConfig, _open) for name in ("postgres", "postgresql")

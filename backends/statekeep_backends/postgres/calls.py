@@ -1,6 +1,6 @@
-"""Calls of a store: with tables or without, and with answers that are lost.
+"""The calls of a store: with or without tables, and with answers that are lost.
 
-A write names the version of what it writes, so it can be recognised where its answer was lost.
+A write chooses the version of what it writes, so it can be recognized if its answer was lost.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _ANY_FAILURE = (*FAILURES, StateStoreError)
 
 
 class There(NamedTuple):
-    """What is there.
+    """A document that is there.
 
     Attributes:
         version: Its version.
-        size: Its bytes.
+        size: Its size in bytes.
     """
 
     version: Version
@@ -41,12 +41,12 @@ class There(NamedTuple):
 
 
 class Calls:
-    """What the calls of one store have in common; their errors are statekeep's.
+    """What the calls of one store share; they raise statekeep's errors.
 
     Args:
-        connections: Where its statements go.
-        schema: Its tables.
-        store: Whose errors they are.
+        connections: Where statements are sent.
+        schema: The store's tables.
+        store: The store to name in errors.
     """
 
     def __init__(self, connections: Connections, schema: Schema, store: object) -> None:
@@ -56,7 +56,7 @@ class Calls:
         self._is_made = False
 
     def read(self, key: str | None, work: Callable[[Connection], T]) -> T | None:
-        """Do what changes nothing, again if its answer was lost; None if there are no tables."""
+        """Run a read, again if its answer was lost; return None if there are no tables."""
         try:
             try:
                 return self._where_made(work)
@@ -66,7 +66,7 @@ class Calls:
             raise self._failed(error, key, None) from error
 
     def change(self, key: str | None, work: Callable[[Connection], T]) -> T | None:
-        """Do what changes nothing where there are no tables; None if so."""
+        """Run a change that does nothing if there are no tables; return None in that case."""
         try:
             return self._where_made(work)
         except _ANY_FAILURE as error:
@@ -82,16 +82,16 @@ class Calls:
         *,
         again: bool = True,
     ) -> Version:
-        """Send a write, and look for it where its answer was lost.
+        """Send a write, and look for it if its answer was lost.
 
         Args:
-            key: What it writes.
-            version: What it makes it.
-            statement: What is sent; it gives a row if it has written.
-            values: Of its parameters.
-            refuse: Raises what is wrong with what is there, if something is.
-            again: Whether it expects a version, so that it can be sent twice. What creates cannot:
-                somebody may have deleted by now what it made.
+            key: The key to write.
+            version: The version that the write creates.
+            statement: The statement; it returns a row if it has written.
+            values: The values of its parameters.
+            refuse: Raises if what is there does not allow the write.
+            again: Whether it expects a version, so that it can be sent twice. A creation cannot:
+                someone may already have deleted what it created.
         """
 
         def work(db: Connection) -> object:
@@ -106,15 +106,15 @@ class Calls:
                 raise self._failed(error, key, "no") from error
             if is_written:
                 return version
-            # Nothing was written; perhaps what was in the way has gone.
+            # Nothing was written; perhaps the obstacle is gone by now.
             refuse(self.look(key, landed="no"))
 
     def look(self, key: str, *, landed: Landed | None = None) -> There | None:
-        """What is there.
+        """Look up the document at a key.
 
         Args:
-            key: Where.
-            landed: What is known of a write that wants to know.
+            key: The key.
+            landed: What is known of the write that needs to know.
         """
         try:
             row = self.read(key, lambda db: db.execute(self._schema.version, (key,)).fetchone())
@@ -124,7 +124,7 @@ class Calls:
         return There(*row) if row else None
 
     def make(self) -> None:
-        """Make the tables, if they are not there."""
+        """Create the tables if they do not exist."""
         try:
             self._making(lambda _: None)
         except _ANY_FAILURE as error:
@@ -144,8 +144,8 @@ class Calls:
         """Find out what became of a write.
 
         Raises:
-            ConflictError: It did not land, or somebody has replaced it.
-            UnavailableError: Nobody can tell.
+            ConflictError: It did not land, or someone has replaced it.
+            UnavailableError: It cannot be determined.
         """
 
         def has_landed() -> bool:
@@ -155,7 +155,7 @@ class Calls:
         try:
             if has_landed():
                 return version
-            # The first one may be under way yet; then the second waits for it, and writes nothing.
+            # The first one may still be running; then the second waits for it, and writes nothing.
             if work is not None and (self._making(work) or has_landed()):
                 return version
         except _ANY_FAILURE as error:
@@ -163,8 +163,8 @@ class Calls:
         if work is None:
             raise translated(lost, key=key, store=self._store, landed="unknown") from lost
         raise ConflictError(
-            "its answer was lost, and now something else is there; reload it, and see whether this "
-            "was written",
+            "its answer was lost, and now something else is there; reload it, and check whether "
+            "this was written",
             key=key,
             store=self._store,
             landed="unknown",
@@ -194,7 +194,7 @@ class Calls:
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             if not was_made:
                 raise
-            self._is_made = False  # somebody has dropped them
+            self._is_made = False  # someone has dropped them
         return self._connections.run(attempt)
 
     def _failed(self, error: Exception, key: str | None, landed: Landed | None) -> StateStoreError:

@@ -1,4 +1,4 @@
-"""What a database's URL may say."""
+"""The options of a PostgreSQL store, and its URL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from statekeep.store import MAX_DOCUMENT_BYTES
 __all__ = ["LARGEST", "PostgresConfig", "conninfo", "describe"]
 
 LARGEST: Final = 256 * 2**20
-"""Bytes that a document may have at most. A row of PostgreSQL ends at 1 GiB, and a server needs
-several times the room of what it is sent."""
+"""Maximum size of a document, in bytes. PostgreSQL limits a row to 1 GiB, and a server needs
+several times the size of what it is sent."""
 
 _NAME: Final = r"^[a-z_][a-z0-9_]{0,39}$"
 _OF_LIBPQ: Final = (
@@ -38,39 +38,39 @@ _ALIVE: Final = {
 
 
 class PostgresConfig(BaseModel):
-    """Options of a database. Those that say nothing here are libpq's, and mean what they do there.
+    """Options of a database. Those without a description are libpq's, with the same meaning.
 
-    A password comes by ``PGPASSWORD``, ``~/.pgpass``, a service file, or the settings.
+    A password comes from ``PGPASSWORD``, ``~/.pgpass``, a service file, or the settings.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     store: str = Field(default="statekeep", pattern=_NAME)
-    """The name of this store among those in the same schema: its tables begin so."""
+    """The name of this store among those in the same schema: its tables start with it."""
 
     schema_: str | None = Field(default=None, alias="schema", pattern=_NAME)
-    """The schema of its tables; by default the first of the ``search_path``."""
+    """The schema of its tables; by default the first one in the ``search_path``."""
 
     password: SecretStr | None = None
-    """For the settings only; a URL that holds one is refused."""
+    """Only in settings; a URL with a password is refused."""
 
     timeout: PositiveFloat = 30.0
-    """Seconds to wait for the answer to a statement, or for a connection that is free."""
+    """Seconds to wait for the answer to a statement, or for a free connection."""
 
     max_connections: PositiveInt = 16
-    """Connections that this store has open at once, at most."""
+    """Maximum number of connections that this store opens at once."""
 
     max_document_bytes: PositiveInt = Field(default=MAX_DOCUMENT_BYTES, le=LARGEST)
-    """A larger document is not read, but reported, and not written."""
+    """Maximum size of a document; a larger one is not written, and reading it is an error."""
 
     connect_timeout: PositiveInt = 10
-    """Seconds to wait for a connection that is made."""
+    """Seconds to wait for a new connection."""
 
     application_name: str = "statekeep"
     channel_binding: Literal["disable", "prefer", "require"] | None = None
     gssencmode: Literal["disable", "prefer", "require"] | None = None
     host: str | None = None
-    """For the folder of a socket: ``postgresql:///agents?host=/run/postgresql``."""
+    """Use this for the folder of a socket: ``postgresql:///agents?host=/run/postgresql``."""
     passfile: str | None = None
     service: str | None = None
     sslcert: str | None = None
@@ -85,7 +85,7 @@ class PostgresConfig(BaseModel):
 
 
 def conninfo(location: str, config: PostgresConfig) -> tuple[str, dict[str, str]]:
-    """What libpq takes: a URL, and what goes before it."""
+    """Return what libpq takes: a URL, and options that override it."""
     options = {name: str(given) for name in _OF_LIBPQ if (given := getattr(config, name))}
     if config.password is not None:
         options["password"] = config.password.get_secret_value()
@@ -93,7 +93,7 @@ def conninfo(location: str, config: PostgresConfig) -> tuple[str, dict[str, str]
 
 
 def describe(location: str, config: PostgresConfig) -> str:
-    """The URL of a store, as it may be printed."""
+    """Return the URL of a store in a form that can be printed."""
     own = {
         "schema": config.schema_,
         "store": config.store if "store" in config.model_fields_set else None,
@@ -104,7 +104,7 @@ def describe(location: str, config: PostgresConfig) -> str:
 
 
 def _quoted(location: str) -> str:
-    """A location, which comes decoded, as a part of a URL again."""
+    """Encode a decoded location as part of a URL again."""
     start, slashes, rest = location.partition("//")
     if not slashes or start:
         return "//" if not location else quote(location)

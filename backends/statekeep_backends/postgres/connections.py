@@ -1,4 +1,4 @@
-"""Connections to a server: each serves one statement at a time, and none is carried over a fork."""
+"""Connections to a server: each runs one statement at a time, and none is used across a fork."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _NAME: Final = "statekeep"
 _IDLE: Final = 5.0
-"""Seconds after which a connection that nobody used is asked whether it still is one."""
+"""Seconds of disuse after which a connection is checked before it is used again."""
 
 _SLICE: Final = 0.05
 _SHORTEST_PAUSE, _ATTEMPTS = 0.01, 8
@@ -36,18 +36,18 @@ class UnsentError(Exception):
 
 
 class LostError(Exception):
-    """The connection broke, or nothing came in time, after a statement was sent."""
+    """The connection broke, or no answer came in time, after a statement was sent."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection on which no statement waits for ever."""
+    """A connection on which no statement waits forever."""
 
     limit: float = 30.0
     used: float = 0.0
 
     @contextmanager
     def unlimited(self) -> Iterator[None]:
-        """Wait as long as it takes, for what goes over whole tables."""
+        """Wait as long as necessary, for statements that process whole tables."""
         limit, self.limit = self.limit, inf
         try:
             yield
@@ -55,7 +55,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             self.limit = limit
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401
-        """Wait for the server, for a bounded time."""
+        """Wait for the server, but not longer than the limit."""
         count_request()
         return super().wait(self._bounded(gen), *args, **kwargs)
 
@@ -74,7 +74,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 class _Quiet(logging.Filter):
-    """Leaves out what the pool says of its connections, because whoever asks for one is told."""
+    """Hides the pool's messages about its connections, since whoever asks for one gets an error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         about = record.args[0] if isinstance(record.args, tuple) and record.args else None
@@ -89,9 +89,9 @@ class Connections:
 
     Args:
         conninfo: A URL for libpq.
-        options: What goes before it.
+        options: Options that override it.
         timeout: Seconds to wait for a statement's answer, or for a free connection.
-        most: How many are open at once, at most.
+        most: Maximum number of connections open at once.
     """
 
     def __init__(
@@ -101,24 +101,24 @@ class Connections:
         self._options = options
         self._timeout = timeout
         self._most = most
-        # By process, so that those that a child inherits stay, unused: to close one would end the
-        # session of the parent.
+        # By process, so that connections that a child inherits stay unused: closing one would end
+        # the parent's session.
         self._pools: dict[int, ConnectionPool[Connection]] = {}
         self._failure: tuple[float, Exception | None] = (-inf, None)
         self._loss = -inf
         self._is_closed = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Do some work on a connection.
+        """Run some work on a connection.
 
         Args:
-            work: Sends statements. What the server refused for the sake of others, because of a
-                deadlock, say, is done again.
+            work: Sends statements. It is called again if the server refused because of others,
+                for example after a deadlock.
 
         Raises:
             psycopg.Error: The server refused, and nothing was done.
             UnsentError: Nothing was sent.
-            LostError: What was sent may have been done, or may still be.
+            LostError: What was sent may have been done, or may still be done.
         """
         attempts = 0
         while True:
@@ -129,7 +129,7 @@ class Connections:
                 if attempts == _ATTEMPTS:
                     raise
             pause = _SHORTEST_PAUSE * 2**attempts
-            time.sleep(random.uniform(0, pause))  # noqa: S311 - to part those who met
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - to separate those that collided
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         pool = self._pool()
@@ -152,11 +152,11 @@ class Connections:
         pid = os.getpid()
         pool = self._pools.get(pid)
         if pool is None:
-            # Without a lock, which another thread may have held at a fork. One that loses a race
-            # was never opened.
+            # Without a lock, which another thread may have held during a fork. A pool that loses
+            # the race was never opened.
             pool = self._pools.setdefault(pid, self._make())
             pool.open()
-            if self._is_closed:  # meanwhile
+            if self._is_closed:  # in the meantime
                 pool.close()
         return pool
 
@@ -192,18 +192,18 @@ class Connections:
         )
 
     def _check(self, connection: Connection) -> None:
-        # Where one is lost, those that were idle then may be, too.
+        # If one connection is lost, those that were idle at that time may be, too.
         if connection.used <= self._loss or time.monotonic() - connection.used > _IDLE:
             ConnectionPool.check_connection(connection)
 
     def _take(self, pool: ConnectionPool[Connection]) -> Connection:
         began = time.monotonic()
-        # A pool goes on trying in silence. Whoever waits is told at once why he waits in vain.
+        # A pool keeps trying silently. A caller that waits in vain should learn why at once.
         while True:
             try:
                 return pool.getconn(_SLICE)
             except PoolTimeout as error:
-                # As long as others use some, one may be given back.
+                # As long as others use connections, one may be returned.
                 failed_at, failure = self._failure
                 is_vain = failed_at >= began and not pool.get_stats()["pool_size"]
                 if is_vain or time.monotonic() - began >= self._timeout:
@@ -212,21 +212,21 @@ class Connections:
                 raise _closed() from error
 
     def close(self) -> None:
-        """Close all connections; those in use once they are given back."""
+        """Close all connections; those in use once they are returned."""
         self._is_closed = True
         if pool := self._pools.pop(os.getpid(), None):
             pool.close()
 
 
 def _closed() -> ClosedError:
-    return ClosedError("the store was closed meanwhile; open it again", landed="no")
+    return ClosedError("the store was closed during the call; open it again", landed="no")
 
 
 def _prepare(connection: Connection) -> None:
-    """Let the server plan a statement once, unless a pooler stands before it.
+    """Let the server plan each statement once, unless there is a pooler in between.
 
-    What is prepared belongs to a session, and a pooler changes that at any time; the process that
-    it names is not the one that answers.
+    Prepared statements belong to a session, and a pooler can switch sessions at any time; the
+    process id that it reports differs from that of the process that answers.
     """
     row = connection.execute(b"SELECT pg_backend_pid()").fetchone()
     if row and row[0] == connection.info.backend_pid:
@@ -234,7 +234,7 @@ def _prepare(connection: Connection) -> None:
 
 
 def _is_lost(error: psycopg.Error, connection: Connection) -> bool:
-    """Whether nobody knows what became of a statement."""
+    """Whether it is unknown what became of a statement."""
     if connection.closed or connection.broken:
         return True
     state = error.sqlstate

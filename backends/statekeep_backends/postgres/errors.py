@@ -1,4 +1,4 @@
-"""What the server refused, and what went wrong on the way, as statekeep's errors."""
+"""Translates what the server refuses, and failures on the way to it, to statekeep's errors."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["FAILURES", "translated"]
 
 FAILURES: Final = (psycopg.Error, LostError, UnsentError)
-"""What the connections to a server raise besides errors of statekeep."""
+"""What connections to a server raise, apart from statekeep's errors."""
 
 _SIGN_IN: Final = (
-    "is the user right, and the password, which comes by PGPASSWORD, ~/.pgpass, a service file or "
-    "the settings?"
+    "check the user and the password, which comes from PGPASSWORD, ~/.pgpass, a service file or "
+    "the settings"
 )
-# By SQLSTATE, or by its class.
+# By SQLSTATE, or by its class, the first two characters.
 _KINDS: Final[dict[str, tuple[type[StateStoreError], str]]] = {
     "22": (InvalidDocumentError, "the server cannot store it"),
-    "25006": (AccessDeniedError, "the server takes no writes; name the primary"),
+    "25006": (AccessDeniedError, "the server is read-only; connect to the primary"),
     "28": (AccessDeniedError, _SIGN_IN),
-    "3D000": (ConfigError, "create it, or mend the URL"),
-    "3F000": (ConfigError, "create it, or mend the option schema"),
-    "42501": (AccessDeniedError, "may this user do that? See `statekeep init`"),
+    "3D000": (ConfigError, "create it, or correct the URL"),
+    "3F000": (ConfigError, "create it, or correct the option schema"),
+    "42501": (AccessDeniedError, "check this user's rights; see `statekeep init`"),
     "42": (CorruptDataError, "its tables are not what they were; restore them from a backup"),
-    "53100": (UnavailableError, "make room"),
+    "53100": (UnavailableError, "free some space"),
     "53300": (UnavailableError, "lower max_connections, or raise that of the server"),
     "54": (InvalidDocumentError, "split it"),
     "57014": (UnavailableError, "it took longer than the server allows; retry later"),
@@ -50,13 +50,13 @@ _OTHERWISE: Final[tuple[type[StateStoreError], str]] = (UnavailableError, "retry
 def translated(
     error: Exception, *, key: str | None, store: object, landed: Landed | None = None
 ) -> StateStoreError:
-    """Say what failed.
+    """Return the error that says what failed.
 
     Args:
         error: One of `FAILURES`.
-        key: Of what was read or written; None if that was more than one document.
-        store: On which store.
-        landed: Of a write, "no"; where nobody can tell, that is said instead.
+        key: The key that was read or written; None for more than one document.
+        store: The store.
+        landed: "no" for a write; if it cannot be determined, the error says so instead.
     """
     if isinstance(error, LostError):
         if landed is not None:
@@ -78,7 +78,7 @@ def _kind_of(state: str | None) -> tuple[type[StateStoreError], str]:
 
 
 def _state_of_refusal(error: psycopg.Error) -> str | None:
-    """The SQLSTATE of a connection that was refused; libpq gives the words alone."""
+    """Return the SQLSTATE of a refused connection; libpq only gives a message."""
     said = str(error)
     for words, state in (
         ("authentication failed", "28P01"),
@@ -95,7 +95,7 @@ def _state_of_refusal(error: psycopg.Error) -> str | None:
 
 
 def _said(error: BaseException | None) -> str:
-    """The first line of what was said, without what libpq says before it."""
+    """Return the first line of a message, without libpq's prefix."""
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return error.diag.message_primary
     lines = str(error or "").splitlines()

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["count", "find", "set_records", "values_of"]
 
-# Text of PostgreSQL has no NUL. So that it sorts as before, what follows moves up.
+# Text in PostgreSQL cannot contain NUL. To preserve the sort order, the next character is escaped.
 _ESCAPES = {0: "\1\1", 1: "\1\2"}
 
 
 def values_of(key: str, record: Record | None) -> tuple[Any, ...]:
-    """The values of the columns `schema.RECORD` for a record."""
+    """Return a record's values for the columns `schema.RECORD`."""
     if record is None:
         return (place_of(key), 0, None, *(None for _ in COLUMNS))
     get = record.get
@@ -39,7 +39,7 @@ def values_of(key: str, record: Record | None) -> tuple[Any, ...]:
 def set_records(
     db: Connection, schema: Schema, given: Iterable[tuple[str, Version, Record]]
 ) -> None:
-    """Give documents records, each if it is of that version."""
+    """Set the records of documents, each only if it has that version."""
     columns = ("place", "v", "record", *COLUMNS)
     objects = [
         {"key": key, "version": version, **dict(zip(columns, values_of(key, record), strict=True))}
@@ -59,7 +59,7 @@ def find(
     after: Position | None,
     limit: int | None,
 ) -> Found:
-    """See `SupportsQuery.query`; in one statement, so that all is of one moment."""
+    """See `SupportsQuery.query`; a single statement, so that everything is of one moment."""
     there = below(prefix, "%s")
     rest, by = page(order, after, "%s")
     listed = there & fits(wanted, known, "%s") & rest
@@ -67,7 +67,7 @@ def find(
     found = db.execute(
         schema.listing(there.sql, listed.sql, by), [*map(_plain, parameters)], binary=True
     ).fetchall()
-    # They come so, but nothing says that they must.
+    # They come in this order, but nothing guarantees that.
     paged = sorted((row for row in found if row[0] > 0), key=itemgetter(0))
     return Found(
         rows(row[1:] for row in paged),

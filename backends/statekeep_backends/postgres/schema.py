@@ -1,4 +1,4 @@
-"""The tables of a store, and the SQL of everything that is done with them."""
+"""The tables of a store, and the SQL of all operations on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["RECORD", "Schema"]
 _VERSION: Final = 1
 _MARK: Final = "statekeep "
 _LOCK: Final = int.from_bytes(b"stkpmake")
-"""What those hold who make tables."""
+"""The advisory lock to hold while creating tables."""
 
 RECORD: Final = ("place", "v", "record", *COLUMNS)
 """The columns that a record fills."""
@@ -28,8 +28,8 @@ _TYPES: Final = {
 }
 _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 _TEXT: Final = 'text COLLATE "C"'
-# What was appended since the last put lies beside the document, in pieces. They count only as long
-# as `base` stands, which each put moves.
+# What was appended since the last put is stored beside the document, in pieces. They count only
+# with the current `base`, which every put increases.
 _DATA: Final = """
     CASE WHEN bytes <= %s THEN CASE WHEN pieces = 0 THEN data ELSE data || (
         SELECT string_agg(piece.data, ''::bytea ORDER BY piece.number) FROM {appended} AS piece
@@ -42,8 +42,8 @@ class Schema:
     """The SQL of one store.
 
     Args:
-        schema: Where its tables are; None for the first of the ``search_path``.
-        store: How their names begin.
+        schema: Where its tables are; None for the first schema in the ``search_path``.
+        store: How the names of its tables start.
     """
 
     def __init__(self, schema: str | None, store: str) -> None:
@@ -117,15 +117,15 @@ class Schema:
         self.vacuum = self._sql("VACUUM (ANALYZE) {documents}, {appended}")
 
     def listing(self, there: str, page: str, order: str) -> bytes:
-        """A query for a page, for what cannot be read, and for what has no record.
+        """Return a query for a page, for what cannot be read, and for what has no record.
 
         Args:
-            there: Conditions of all three.
-            page: Those of the page.
-            order: Of the page.
+            there: The conditions for all three.
+            page: The conditions for the page.
+            order: How the page is ordered.
         """
-        # The sign keeps the second one from the index of `v`, which most documents have in common:
-        # without statistics PostgreSQL would take it rather than that of problems.
+        # The sign keeps the second query off the index on `v`, whose value most documents share:
+        # without statistics, PostgreSQL would prefer it to the index of problems.
         return self._sql(
             "SELECT row_number() OVER () AS n, key, version, modified, record FROM ("
             f"SELECT key, version, modified, record FROM {{documents}} WHERE {page} "
@@ -137,24 +137,24 @@ class Schema:
         )
 
     def count(self, where: str) -> bytes:
-        """A query for a number."""
+        """Return a query that counts documents."""
         return self._sql(f"SELECT count(*) FROM {{documents}} WHERE {where}")
 
     def look(self, connection: Connection) -> bool:
-        """Whether the tables are there.
+        """Return whether the tables exist.
 
         Raises:
-            CorruptDataError: Another program's are.
-            UnsupportedError: A newer version of statekeep made them, or the database has another
-                encoding than UTF-8.
+            CorruptDataError: They belong to another program.
+            UnsupportedError: A newer version of statekeep created them, or the database has an
+                encoding other than UTF-8.
         """
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise UnsupportedError(
-                f"the database is encoded in {encoding}; make one with ENCODING 'UTF8'",
+                f"the database is encoded in {encoding}; create one with ENCODING 'UTF8'",
                 landed="no",
             )
-        # By a table, because to_regclass() alone may remember what was there before.
+        # Query a table, because to_regclass() alone may remember what was there before.
         row = connection.execute(
             b"SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)",
             (self._documents,),
@@ -165,23 +165,24 @@ class Schema:
         version = said.removeprefix(_MARK)
         if not said.startswith(_MARK) or not version.isdecimal():
             raise CorruptDataError(
-                f"the table {self._documents} is another program's; name another store or schema",
+                f"the table {self._documents} belongs to another program; choose another store or "
+                "schema",
                 landed="no",
             )
         if int(version) > _VERSION:
             raise UnsupportedError(
-                f"its tables are those of a newer version of statekeep ({version}, and known is "
+                f"a newer version of statekeep created its tables (version {version}, known is "
                 f"{_VERSION}); upgrade statekeep",
                 landed="no",
             )
         return True
 
     def make(self, connection: Connection) -> None:
-        """Make the tables, if they are not there."""
+        """Create the tables if they do not exist."""
         with connection.transaction():
-            # Where others isolate more, this would not see what was made while it waited.
+            # With a stricter default, this would not see what was created while it waited.
             connection.execute(b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            # Two who make them at once would disturb each other, IF NOT EXISTS or not.
+            # Two that create them at the same time would clash, even with IF NOT EXISTS.
             connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             if self.look(connection):
                 return
@@ -220,7 +221,7 @@ class Schema:
                 PRIMARY KEY (n, base, number)
             )
             """,
-            # To compress them takes longer than it saves.
+            # Compression takes more time than it saves.
             "ALTER TABLE {documents} ALTER data SET STORAGE EXTERNAL",
             self._index("by_update", "place, updated_at", "updated_at"),
             self._index("by_user", "place, user_id, updated_at", "updated_at"),
@@ -237,7 +238,7 @@ class Schema:
         )
 
     def _putting(self, write: str) -> bytes:
-        """A write of a whole document, with what that makes of pieces; gives how many it wrote."""
+        """Return a write of a whole document that removes its pieces; it counts what it wrote."""
         return self._sql(
             f"WITH written AS ({write} RETURNING n, base), gone AS ("
             "DELETE FROM {appended} AS piece USING written "
@@ -250,5 +251,5 @@ class Schema:
         return table if self._schema is None else f'"{self._schema}".{table}'
 
     def _sql(self, text: str) -> bytes:
-        # The names were checked: none needs more than quotation marks.
+        # The names were validated: quotation marks are all that they need.
         return text.format(documents=self._documents, appended=self._named("appended")).encode()

@@ -1,6 +1,6 @@
 """A store in a PostgreSQL database.
 
-What a call writes is there whole or not at all: each is one statement.
+Each call is one statement, so it writes everything or nothing.
 """
 
 from __future__ import annotations
@@ -59,21 +59,21 @@ _MANY, _LARGE, _FEW = 5000, 500, 32
 _FINDINGS: Final = 20
 _TORN: Final = "it is not whole; restore it from a backup"
 _REMAINS = (
-    "the bytes of what was deleted stay in the files of the tables till others take their "
-    "room (VACUUM FULL writes the tables anew), and in the write-ahead log, its archive "
-    "and replicas for as long as the server keeps these"
+    "the bytes of deleted documents stay in the files of the tables until others take their "
+    "place (VACUUM FULL rewrites the tables), and in the write-ahead log, its archive and "
+    "replicas for as long as the server keeps these"
 )
 
 
 class PostgresStore(StateStore):
-    """A store in a PostgreSQL database; the first write makes its tables, or `initialize`.
+    """A store in a PostgreSQL database; the first write, or `initialize`, creates its tables.
 
     Args:
         location: What follows the scheme of its URL: ``//user@host:port/database``.
         config: Its options.
 
     Raises:
-        ConfigError: libpq does not understand that.
+        ConfigError: libpq does not understand them.
     """
 
     def __init__(self, location: str, config: PostgresConfig) -> None:
@@ -86,7 +86,7 @@ class PostgresStore(StateStore):
         except psycopg.ProgrammingError as error:
             raise ConfigError(f"{self._name}: {error}".strip()) from None
         if not all(port.isdecimal() for port in ports.split(",") if port):
-            raise ConfigError(f"{self._name}: a port is a number, not {ports!r}")
+            raise ConfigError(f"{self._name}: a port must be a number, not {ports!r}")
         connections = Connections(
             address, options, timeout=config.timeout, most=config.max_connections
         )
@@ -97,7 +97,7 @@ class PostgresStore(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All."""
+        """All of them."""
         return Capabilities(conditional_put=True, conditional_delete=True, shared=True, remote=True)
 
     def get(self, key: str) -> Blob | None:
@@ -120,7 +120,7 @@ class PostgresStore(StateStore):
     def append(
         self, key: str, data: bytes, *, expect: Version, record: Record | None = None
     ) -> Version:
-        """See `SupportsAppend.append`; it writes what is added, and nothing else anew."""
+        """See `SupportsAppend.append`; it writes only what is appended."""
         check_key(key)
         version, most = _new_version(), self._limit_of(key)
         values = (
@@ -148,7 +148,7 @@ class PostgresStore(StateStore):
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`."""
         check_prefix(prefix)
-        # "0" follows "/"; and no key is as long as this one.
+        # "0" follows "/"; and no key is as long as this bound.
         after, end = (f"{prefix}/", f"{prefix}0") if prefix else ("", "\U0010ffff" * 256)
         while True:
             values = (after, end, _MANY)
@@ -168,11 +168,11 @@ class PostgresStore(StateStore):
         self._calls.close()
 
     def initialize(self) -> None:
-        """See `SupportsInitialize.initialize`: it makes the tables, and the schema."""
+        """See `SupportsInitialize.initialize`; creates the tables, and the schema."""
         self._calls.make()
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
-        """See `SupportsGetMany`; a few with each statement."""
+        """See `SupportsGetMany`; reads a few with each statement."""
         for batch in batches(keys, _FEW):
             for key in batch:
                 check_key(key)
@@ -181,7 +181,7 @@ class PostgresStore(StateStore):
                 yield key, self._blob(key, found[key]) if key in found else None
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """See `SupportsDeleteMany`; some hundred with each statement."""
+        """See `SupportsDeleteMany`; deletes some hundreds with each statement."""
         for batch in batches(keys, _LARGE):
             for key in batch:
                 check_key(key)
@@ -191,14 +191,14 @@ class PostgresStore(StateStore):
             )
 
     def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
-        """See `SupportsDeleteSeen`; some hundred with each statement."""
+        """See `SupportsDeleteSeen`; deletes some hundreds with each statement."""
         for batch in batches(seen, _LARGE):
             for each in batch:
                 check_key(each.key)
             yield self._delete_seen(batch)
 
     def set_records(self, records_: Iterable[tuple[str, Version, Record]]) -> None:
-        """See `SupportsQuery.set_records`; some hundred with each statement."""
+        """See `SupportsQuery.set_records`; sets some hundreds with each statement."""
         for batch in batches(records_, _LARGE):
             for key, _, _ in batch:
                 check_key(key)
@@ -236,7 +236,7 @@ class PostgresStore(StateStore):
         return number or 0
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:  # noqa: ARG002
-        """See `SupportsInspect.inspect`: documents of which a part is missing."""
+        """See `SupportsInspect.inspect`; finds documents with a missing part."""
 
         def work(db: Connection) -> list[tuple[Any, ...]]:
             with db.unlimited():
@@ -247,7 +247,7 @@ class PostgresStore(StateStore):
             yield Anomaly("damage", key, _TORN, None)
 
     def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
-        """See `SupportsInspect.repair`; of what is found here, nothing has a repair.
+        """See `SupportsInspect.repair`; nothing found here can be repaired.
 
         Raises:
             CorruptDataError: Always.
@@ -259,7 +259,7 @@ class PostgresStore(StateStore):
         return [_REMAINS]
 
     def vacuum(self) -> None:
-        """See `SupportsVacuum`; everybody can write meanwhile."""
+        """See `SupportsVacuum`; others can write while it runs."""
 
         def work(db: Connection) -> None:
             with db.unlimited():
@@ -336,5 +336,5 @@ class PostgresStore(StateStore):
 
 
 def _new_version() -> Version:
-    # Random, because a counter comes back with the backup that it is in.
+    # Random, because a counter would come back with a restored backup.
     return Version(secrets.token_hex(12))

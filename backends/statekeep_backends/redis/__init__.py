@@ -1,6 +1,6 @@
-"""Valkey and Redis: several machines share it, and a page of a listing costs the page.
+"""Valkey and Redis: several machines can share a store, and a page of a listing costs only itself.
 
-It can be imported without the extra ``redis``; a store cannot be opened then.
+It can be imported without the extra ``redis``, but a store cannot be opened then.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _open(url: StoreURL, config: RedisConfig) -> RedisStore:
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``redis:``, ``rediss:``, ``valkey:`` and ``unix:``."""
+    """Provide ``redis:``, ``rediss:``, ``valkey:`` and ``unix:``."""
     of_server = partial(BackendSpec, config=RedisConfig, factory=_open, nests=True)
     return [
         of_server("redis", "a Redis or Valkey server"),

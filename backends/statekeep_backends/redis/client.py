@@ -1,7 +1,8 @@
-"""Connections to a server, on which scripts are run: once, and never again by themselves.
+"""Connections to a server on which scripts run: once, and never again automatically.
 
-redis-py would send again what was not answered, and a script that landed then meets itself. So each
-call is sent here, on a connection of its pool, and whoever sent it is told whether it may have run.
+redis-py would re-send what was not answered, and a script that has landed would then meet itself.
+So this module sends each call itself, on a connection from redis-py's pool, and tells the caller
+whether it may have run.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class Client:
     """Runs scripts on the keys of one place.
 
     Args:
-        place: Where.
-        config: How it is reached.
-        warn: Called with each thing about the server that may lose state.
+        place: The place.
+        config: How to connect to it.
+        warn: Called with each thing about the server that can lose state.
     """
 
     def __init__(self, place: Place, config: RedisConfig, warn: Callable[[str], None]) -> None:
@@ -49,11 +50,11 @@ class Client:
         self._renew()
 
     def run(self, script: Script, *arguments: str | bytes | int) -> Any:
-        """Run a script, and give what it gives.
+        """Run a script, and return its result.
 
         Raises:
             LostAnswerError: It may have run.
-            RedisError, RedisClusterException, OSError: It has not, or says so itself.
+            RedisError, RedisClusterException, OSError: It has not run, or its own error says so.
         """
         if self._pid != os.getpid():
             self._renew()
@@ -65,7 +66,7 @@ class Client:
                 try:
                     return self._run(route, script, arguments)
                 except MovedError:
-                    route.forget()  # a cluster has taken the slot elsewhere; nothing was run
+                    route.forget()  # a cluster has moved the slot; nothing was run
             return self._run(route, script, arguments)
         finally:
             free.release()
@@ -73,7 +74,7 @@ class Client:
     def _look(self, connection: Connection) -> None:
         if self._has_looked:
             return
-        self._has_looked = True  # so that of several threads one warns
+        self._has_looked = True  # so that only one of several threads warns
         try:
             look(connection, self._warn)
         except BaseException:
@@ -81,15 +82,15 @@ class Client:
             raise
 
     def close(self) -> None:
-        """Close all connections; those in use when they are given back."""
+        """Close all connections; those in use when they are returned."""
         self._is_closed = True
         if self._pid == os.getpid():
             self._route.close()
 
     def _renew(self) -> None:
-        """Begin without connections; a forked child drops those of its parent, and shuts none."""
+        """Start without connections; a forked child drops its parent's without closing them."""
         self._route = make_route(self._place, self._config)
-        # Not left to the pools, of which some do not wait.
+        # Not left to the pools, some of which do not wait.
         self._free = threading.BoundedSemaphore(self._config.max_connections)
         self._pid = os.getpid()
 
@@ -124,6 +125,6 @@ def _ask(connection: Connection, *command: str | bytes | int) -> Any:
     except ANSWERS:
         raise
     except (RedisError, OSError, UnicodeError) as error:
-        # What is half read or sent must not be taken for part of the next answer.
+        # What is half read or sent must not be mistaken for part of the next answer.
         connection.disconnect()
         raise LostAnswerError from error

@@ -1,4 +1,4 @@
-"""What the URL of a server may say."""
+"""The options of a server, and its URL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST", "Place", "RedisConfig"]
 
 LARGEST: Final = 500 * 2**20
-"""Bytes that a document may have at most; servers take 512 MiB, by default, in one piece."""
+"""Maximum size of a document, in bytes; by default, servers accept 512 MiB in one piece."""
 
 DEFAULT_PREFIX: Final = "statekeep"
 DEFAULT_PORT: Final = 6379
@@ -43,43 +43,43 @@ class RedisConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     username: str | None = None
-    """Who signs in; by default the server's own default user."""
+    """The user to sign in as; by default the server's own default user."""
 
     password: SecretStr | None = None
-    """By default what the variable ``REDISCLI_AUTH`` or ``VALKEYCLI_AUTH`` says."""
+    """By default the value of the variable ``REDISCLI_AUTH`` or ``VALKEYCLI_AUTH``."""
 
     timeout: PositiveFloat = Field(default=15.0, allow_inf_nan=False)
-    """Seconds to wait for an answer, or for a connection that another thread uses."""
+    """Seconds to wait for an answer, or for a connection that another thread is using."""
 
     connect_timeout: PositiveFloat = Field(default=5.0, allow_inf_nan=False)
-    """Seconds."""
+    """Seconds to wait for a new connection."""
 
     max_connections: PositiveInt = 50
-    """At once; each call uses one."""
+    """Maximum number of connections at once; each call uses one."""
 
     max_document_bytes: PositiveInt = Field(default=MAX_DOCUMENT_BYTES, le=LARGEST)
-    """A larger document is not read, but reported, and not written."""
+    """Maximum size of a document; a larger one is not written, and reading it is an error."""
 
     cluster: bool = False
-    """The server is a part of a cluster."""
+    """Whether the server is part of a cluster."""
 
     sentinel: str | None = Field(default=None, min_length=1)
-    """The name of a primary; the hosts of the URL are the sentinels that know where it is."""
+    """The name of a primary; the hosts in the URL are the sentinels that know where it is."""
 
     ssl_ca_certs: str | None = None
-    """A file of certificates to trust instead of those of the system; for ``rediss:``."""
+    """A file of certificates to trust instead of the system's; for ``rediss:``."""
 
     ssl_certfile: str | None = None
     """A file with the client's certificate; for ``rediss:``."""
 
     ssl_keyfile: str | None = None
-    """A file with the private key for it; for ``rediss:``."""
+    """A file with its private key; for ``rediss:``."""
 
     db: NonNegativeInt | None = None
-    """The number of the database; for ``unix:``, elsewhere it is in the path."""
+    """The number of the database; only for ``unix:``, otherwise it is in the path."""
 
     prefix: str | None = Field(default=None, min_length=1)
-    """What the store's keys begin with; for ``unix:``, elsewhere it is in the path."""
+    """What the store's keys start with; only for ``unix:``, otherwise it is in the path."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
@@ -88,14 +88,14 @@ class RedisConfig(BaseModel):
         return self
 
     def sign_in(self) -> dict[str, str | None]:
-        """The user and the password, from the options or the environment."""
+        """Return user and password, from the options or the environment."""
         if self.password is not None:
             return {"username": self.username, "password": self.password.get_secret_value()}
         said = [password for name in _PASSWORDS if (password := os.environ.get(name))]
         return {"username": self.username, "password": said[0] if said else None}
 
     def files_of_tls(self) -> dict[str, str]:
-        """The options for TLS that are given, as redis-py names them, too."""
+        """Return the TLS options that are set, under the names that redis-py also uses."""
         names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
         return {name: file for name in names if (file := getattr(self, name)) is not None}
 
@@ -105,11 +105,11 @@ class Place:
     """Where a store is.
 
     Attributes:
-        hosts: Names and ports of servers; none for a socket.
+        hosts: Names and ports of servers; empty for a socket.
         socket: The path of a socket.
         db: The number of the database.
-        prefix: What the store's keys begin with.
-        tls: Whether what is sent is encrypted.
+        prefix: What the store's keys start with.
+        tls: Whether the connection is encrypted.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -120,7 +120,7 @@ class Place:
 
     @property
     def base(self) -> str:
-        """What all keys of the store begin with: a hash tag, so that they are in one slot.
+        """What all keys of the store start with: a hash tag, so that they are in one slot.
 
         >>> Place((), "/s", 0, "acme/{prod}").base
         '{acme/%7Bprod%7D}:'
@@ -129,7 +129,7 @@ class Place:
         return f"{{{prefix}}}:"
 
     def named(self, scheme: str) -> str:
-        """The URL of the store, without what else was said.
+        """Return the URL of the store, without further options.
 
         >>> Place((("db", 6379),), None, 0, "statekeep").named("redis")
         'redis://db:6379/0/statekeep'
@@ -143,20 +143,20 @@ class Place:
 
     @classmethod
     def read(cls, url: StoreURL, config: RedisConfig) -> Place:
-        """Read a URL.
+        """Parse a URL.
 
         Raises:
-            ConfigError: It names no such place, or an option is for another kind.
+            ConfigError: It does not name such a place, or an option does not apply to it.
         """
         if config.files_of_tls() and url.scheme != "rediss":
-            raise ConfigError(f"{url.scheme}: sends in the clear; with TLS it is rediss:")
+            raise ConfigError(f"{url.scheme}: is not encrypted; for TLS, use rediss:")
         if url.scheme == "unix":
             if config.cluster or config.sentinel:
-                raise ConfigError("unix: a socket leads to one server; leave cluster and sentinel")
+                raise ConfigError("unix: a socket leads to one server; omit cluster and sentinel")
             return cls((), str(url.path), config.db or 0, config.prefix or DEFAULT_PREFIX)
         if config.db is not None or config.prefix is not None:
             raise ConfigError(
-                f"{url.scheme}: database and prefix stand in the path: "
+                f"{url.scheme}: database and prefix belong in the path: "
                 f"{url.scheme}://host:port/database/prefix"
             )
         return cls._of_servers(url, config)
@@ -165,11 +165,13 @@ class Place:
     def _of_servers(cls, url: StoreURL, config: RedisConfig) -> Place:
         scheme = url.scheme
         if not url.location.startswith("//"):
-            raise ConfigError(f"{scheme}: names a server: {scheme}://host:port/database/prefix")
+            raise ConfigError(
+                f"{scheme}: the URL must name a server: {scheme}://host:port/database/prefix"
+            )
         authority, _, rest = url.location[2:].partition("/")
         if "@" in authority:
             raise ConfigError(
-                f"{scheme}: give the user by the option username, and the password by the "
+                f"{scheme}: pass the user as the option username, and the password through the "
                 "environment, not in the URL"
             )
         port = DEFAULT_SENTINEL_PORT if config.sentinel else DEFAULT_PORT
@@ -180,7 +182,7 @@ class Place:
         if not re.fullmatch(r"\d{1,9}", first):
             first, prefix = "0", rest.strip("/")
         if config.cluster and int(first):
-            raise ConfigError(f"{scheme}: a cluster has the database 0 only, not {first}")
+            raise ConfigError(f"{scheme}: a cluster has only database 0, not {first}")
         prefix = prefix.strip("/") or DEFAULT_PREFIX
         return cls(hosts, None, int(first), prefix, tls=scheme == "rediss")
 
@@ -188,5 +190,5 @@ class Place:
 def _host(scheme: str, text: str, port: int) -> tuple[str, int]:
     match = _HOST.fullmatch(text)
     if match is None or not 0 < int(match["port"] or port) < 2**16:
-        raise ConfigError(f"{scheme}: {text!r} is no host and port")
+        raise ConfigError(f"{scheme}: {text!r} is not a host and port")
     return match["name"].strip("[]"), int(match["port"] or port)

@@ -1,4 +1,4 @@
-"""What a server or the way to it says, as statekeep's errors."""
+"""Translates what a server says, or the way to it, to statekeep's errors."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ __all__ = ["ANSWERS", "FAILURES", "LostAnswerError", "translated"]
 
 
 class LostAnswerError(Exception):
-    """A call was sent, and no answer came; its cause is why."""
+    """A call was sent, and no answer came; the exception's cause says why."""
 
 
 ANSWERS = (ResponseError, AuthenticationError, AuthorizationError, BusyLoadingError)
-"""What redis-py raises for an answer of the server, though some are of its ConnectionError."""
+"""What redis-py raises for an answer of the server, even if some are ConnectionErrors."""
 
 FAILURES = (RedisError, RedisClusterException, LostAnswerError, OSError, UnicodeError)
-"""What a client raises."""
+"""What the client raises."""
 
 _SIGN_IN: Final = (
-    "see the options username and password, the variable REDISCLI_AUTH, and what the user may do"
+    "check the options username and password, the variable REDISCLI_AUTH, and the user's rights"
 )
-_IN_TRANSIT: Final = "the slot of this store is on its way to another node; retry later"
+_IN_TRANSIT: Final = "the slot of this store is moving to another node; retry later"
 
-# By the word with which the server begins.
+# By the first word of the server's answer.
 _MEANING: Final[dict[str, tuple[type[StateStoreError], str]]] = {
     "ASK": (UnavailableError, _IN_TRANSIT),
-    "BUSY": (UnavailableError, "a script runs for too long; retry later"),
+    "BUSY": (UnavailableError, "a script has been running for too long; retry later"),
     "CLUSTERDOWN": (UnavailableError, "the cluster is down; retry later"),
-    "LOADING": (UnavailableError, "it has been started and loads what it kept; retry later"),
+    "LOADING": (UnavailableError, "it was just started and is loading its data; retry later"),
     "MASTERDOWN": (UnavailableError, "its primary is down; retry later"),
-    "MISCONF": (UnavailableError, "it cannot persist, and takes no writes; see its log"),
-    "MOVED": (UnavailableError, "it is a part of a cluster; set the option cluster"),
-    "NOREPLICAS": (UnavailableError, "too few replicas are there; retry later"),
-    "OOM": (UnavailableError, "the server is full; make room or raise its maxmemory"),
+    "MISCONF": (UnavailableError, "it cannot persist, and accepts no writes; see its log"),
+    "MOVED": (UnavailableError, "it is part of a cluster; set the option cluster"),
+    "NOREPLICAS": (UnavailableError, "too few replicas are connected; retry later"),
+    "OOM": (UnavailableError, "the server is full; free some memory or raise its maxmemory"),
     "READONLY": (
         UnavailableError,
-        "it is a replica, which takes no writes; name the primary, or see the option sentinel",
+        "it is a replica, which accepts no writes; name the primary, or see the option sentinel",
     ),
     "TRYAGAIN": (UnavailableError, _IN_TRANSIT),
     "NOAUTH": (AccessDeniedError, _SIGN_IN),
@@ -76,7 +76,7 @@ _MEANING: Final[dict[str, tuple[type[StateStoreError], str]]] = {
         "another program has keys under this store's prefix; choose another prefix",
     ),
 }
-# redis-py takes the word off where it has a class for it.
+# redis-py removes the word if it has a class for it.
 _WORDS: Final[dict[type[Exception], str]] = {
     MovedError: "MOVED",
     AskError: "ASK",
@@ -92,19 +92,19 @@ _WORDS: Final[dict[type[Exception], str]] = {
 }
 _WORD = re.compile(rf"\b({'|'.join(_MEANING)})\b")
 _FORMAT = re.compile(r"STATEKEEP (\S+)")
-# Said of a whole script, before its first write.
+# Refused for a whole script, before its first write.
 _BEFORE_ALL: Final = _MEANING.keys() - {"NOPERM", "WRONGTYPE"}
 
 
 def translated(
     error: Exception, *, key: str | None, store: object, writes: bool = False
 ) -> StateStoreError:
-    """Say what failed.
+    """Return the error that says what failed.
 
     Args:
         error: One of `FAILURES`.
-        key: Of what was read or written; None if that was more than one document.
-        store: On which store.
+        key: The key that was read or written; None for more than one document.
+        store: The store.
         writes: Whether something may have landed.
     """
     kind, said, certain = _meaning(error)
@@ -115,7 +115,7 @@ def translated(
 
 
 def _meaning(error: Exception) -> tuple[type[StateStoreError], str, bool]:
-    """What it is, what to say, and whether nothing was written."""
+    """Return the error's class, its message, and whether certainly nothing was written."""
     if isinstance(error, LostAnswerError):
         return UnavailableError, f"no answer ({error.__cause__}); retry later", False
     said = str(error)
@@ -137,7 +137,7 @@ def _meaning(error: Exception) -> tuple[type[StateStoreError], str, bool]:
     if "DB index" in said:
         return ConfigError, f"the server has no such database ({said})", True
     if "unknown command" in said:
-        return UnsupportedError, f"the server lacks what is needed ({said})", False
+        return UnsupportedError, f"the server lacks a required command ({said})", False
     if "ACL failure" in said or "run this command" in said:  # in a script
         return AccessDeniedError, f"the server refuses ({said}); {_SIGN_IN}", False
     return UnavailableError, f"the server failed ({said}); retry later", False
@@ -152,7 +152,7 @@ def _of_the_way(said: str) -> tuple[type[StateStoreError], str]:
 def _of_the_format(found: str) -> tuple[type[StateStoreError], str]:
     if found.isdecimal():
         return UnsupportedError, (
-            f"what lies there has the format {found} of a newer statekeep; upgrade to open it"
+            f"what is stored there has the format {found} of a newer statekeep; upgrade to open it"
         )
     return CorruptDataError, (
         "another program has a key under this store's prefix; choose another prefix"

@@ -1,4 +1,4 @@
-"""A look at how a server is set up: whether it may lose what it has acknowledged."""
+"""Checks how a server is set up: whether it can lose what it has acknowledged."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _QUESTIONS = (
 
 
 def look(connection: Connection, warn: Callable[[str], None]) -> None:
-    """Warn of each thing that may lose state; of what the server does not tell, say nothing.
+    """Warn of each setting that can lose state; ignore what the server does not disclose.
 
     Raises:
-        RedisError, OSError: It did not answer.
+        RedisError, OSError: The server did not answer.
     """
     count_request()
     connection.send_packed_command(connection.pack_commands(_QUESTIONS))
     known: dict[str, str] = {}
     for _ in _QUESTIONS:
-        with suppress(ResponseError):  # a managed server does not tell everything
+        with suppress(ResponseError):  # a managed server does not disclose everything
             known |= _read(connection.read_response(disconnect_on_error=True))
     for each in _dangers(known):
         warn(each)
 
 
 def _read(answer: Any) -> Mapping[str, str]:
-    """What the server says, by name."""
+    """Return the server's settings, by name."""
     if isinstance(answer, list):
         names = (each.decode() for each in answer[::2])
         return dict(zip(names, (each.decode() for each in answer[1::2]), strict=True))
@@ -60,7 +60,7 @@ def _dangers(known: Mapping[str, str]) -> Iterator[str]:
         if known.get("save") == "":
             yield (
                 "the server keeps nothing over a restart (no appendonly, no save); set appendonly "
-                "to yes, and see what a restart keeps by appendfsync"
+                "to yes, and choose with appendfsync what survives"
             )
         elif known.get("save"):
             yield (
@@ -69,6 +69,6 @@ def _dangers(known: Mapping[str, str]) -> Iterator[str]:
             )
     elif known.get("aof_enabled") == "1" and known.get("appendfsync") == "no":
         yield (
-            "a power cut loses what the system has not written yet, some 30 seconds (appendfsync "
+            "a power cut loses what the system has not written yet, about 30 seconds (appendfsync "
             "no); set it to everysec or always"
         )

@@ -1,6 +1,6 @@
 """Scripts that list documents by their records.
 
-They walk over an order in pieces, and look at the descriptions of documents only where they must.
+They walk through an order in pieces, and read the descriptions of documents only where necessary.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ for _, place in ipairs(places) do
 end
 return {{rows, problems, missing}}
 """)
-"""Takes what is asked for, and the bounds of members. Gives rows, problems and what says too
-little; of each row and problem what it is sorted by, key, version, time and record. Of several
-places, so many rows of each as were asked for of all."""
+"""Takes the query, and the bounds of members. Returns rows, problems and incomplete records; for
+each row and problem, what it is sorted by, its key, version, time and record. With several places,
+it returns up to the limit for each of them."""
 
 COUNT: Final = Script(f"""{COMMON}{_LISTING}
 local number = 0
@@ -126,4 +126,4 @@ for _, place in ipairs(places) do
 end
 return number
 """)
-"""Takes what `QUERY` does."""
+"""Takes the same as `QUERY`."""

@@ -1,4 +1,4 @@
-"""Records as the scripts keep them, and queries as the scripts are asked."""
+"""Records in the form in which the scripts keep them, and queries in the form that they take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPPOSITE: Final = {"<": ">", ">": "<"}
 
 
 def place(key: str) -> str:
-    """With what a document is listed; empty for what is in no listing.
+    """Return the listing that a document belongs to; empty if it is not in any.
 
     >>> place("sessions/ada.json"), place("notes/plan.md")
     ('sessions', '')
@@ -30,7 +30,7 @@ def place(key: str) -> str:
 
 
 def encode(key: str, record: Record | None) -> tuple[str, bytes, bytes]:
-    """The place of a document, what its record is found by, and the record itself."""
+    """Return a document's place, what its record is found by, and the record itself."""
     if record is None:
         return place(key), b"", b""
     listed: dict[str, Any] = {"v": record["v"], "tail": _tail(str(record.get("id", "")), key)}
@@ -52,7 +52,7 @@ def question(
     after: Position | None = None,
     limit: int | None = None,
 ) -> tuple[bytes, bytes, bytes]:
-    """What a query asks of a script: its conditions, and two bounds of members."""
+    """Return a query in the form that a script takes: its conditions, and two bounds of members."""
     field = ORDERS[order]
     low, high = b"", b"+"
     if after is not None:
@@ -69,7 +69,7 @@ def question(
         elif comparison == ">":
             high = b"(" + digits.encode()
         else:
-            # No text begins with such a byte, so it comes after all members of this number.
+            # No text starts with this byte, so it sorts after all members with this number.
             low = max(low, b"(" + digits.encode() + b"\xff")
     by_user = equal.pop("user_id") if order == "updated" and "user_id" in equal else None
     asked = {
@@ -79,11 +79,11 @@ def question(
         "order": field,
         "by_user": by_user,
         "limit": limit,
-        # As `encode` writes it.
+        # In the form in which `encode` writes it.
         "equal": [orjson.dumps({name: text})[1:-1].decode() for name, text in equal.items()],
         "bounds": bounds,
     }
-    # What is null is left out, because it is something in the scripts' language.
+    # Null values are left out, because they are not nil in Lua.
     return (
         orjson.dumps({name: each for name, each in asked.items() if each is not None}),
         low or b"-",
@@ -92,9 +92,9 @@ def question(
 
 
 def _descending(number: int) -> str:
-    """Digits that are in the opposite order; as many of each number.
+    """Return digits that sort in descending order of numbers; always the same count of them.
 
-    A score would do for numbers below 2**53 only, which times reach in the year 2255.
+    A score would only work for numbers below 2**53, which times reach in the year 2255.
 
     >>> _descending(2) < _descending(1) < _descending(0) < _descending(-1)
     True
@@ -103,9 +103,9 @@ def _descending(number: int) -> str:
 
 
 def _tail(id_: str, key: str) -> str:
-    r"""An id and a key, in the order of the id, then of the key.
+    r"""Join an id and a key so that they sort by the id, then by the key.
 
-    An id may have a NUL, after which comes what no key of a listing begins with.
+    An id can contain NUL, which is then followed by what no key of a listing starts with.
 
     >>> _tail("a", "sessions/b") < _tail("a\0", "sessions/a") < _tail("ab", "sessions/a")
     True

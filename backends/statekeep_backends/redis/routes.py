@@ -1,4 +1,4 @@
-"""Ways to the server that has the keys of a store."""
+"""Routes to the server that has the keys of a store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Route", "make_route"]
 
 
 class Route:
-    """The way to a server, or to a primary that sentinels know.
+    """The route to a server, or to a primary that sentinels know.
 
     Args:
         pool: The connections to it.
@@ -34,7 +34,7 @@ class Route:
         self._pool = pool
 
     def pool(self) -> ConnectionPool:
-        """The connections to it.
+        """Return the connections to it.
 
         Raises:
             RedisError, RedisClusterException: It cannot be found.
@@ -42,16 +42,16 @@ class Route:
         return self._pool
 
     def forget(self) -> None:
-        """Find it anew, the next time: one connection has failed, and others may be as bad."""
+        """Find it again next time: one connection has failed, and others may be as bad."""
         self.close()
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that are not in use."""
         self._pool.disconnect(inuse_connections=False)
 
 
 class _ToCluster(Route):
-    """The way to the node of a cluster that has the slot."""
+    """The route to the cluster node that has the slot."""
 
     def __init__(self, place: Place, options: dict[str, Any]) -> None:
         self._place = place
@@ -61,9 +61,9 @@ class _ToCluster(Route):
         self._looking = threading.Lock()
 
     def pool(self) -> ConnectionPool:
-        # Whoever looks asks each server in turn, and others shall not wait for all of that.
+        # The search asks each server in turn, and other threads must not wait for all of that.
         if not self._looking.acquire(timeout=self._options["socket_timeout"]):
-            raise NotConnectedError("another thread still looks for the cluster's nodes")
+            raise NotConnectedError("another thread is still looking for the cluster's nodes")
         try:
             if self._cluster is None:
                 nodes = [ClusterNode(*each) for each in self._place.hosts]
@@ -89,13 +89,13 @@ class _ToCluster(Route):
 
 
 def make_route(place: Place, config: RedisConfig) -> Route:
-    """Make the way to a place; nothing is connected yet."""
+    """Create the route to a place, without connecting."""
     options: dict[str, Any] = {
         **config.sign_in(),
         "socket_timeout": config.timeout,
         "socket_connect_timeout": config.connect_timeout,
         "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),  # the library sends nothing twice
+        "retry": Retry(NoBackoff(), 0),  # the library must not send anything twice
     }
     if place.tls:
         options |= config.files_of_tls()

@@ -1,20 +1,20 @@
-"""What is asked of the server: scripts, each of which is one step for everybody else.
+"""What the server is asked to do: scripts, each of which is atomic for everyone else.
 
-All keys of a store begin with its base, which has a hash tag, so they lie in one slot and a script
-may touch any of them. ``d:KEY`` is a hash that describes a document and ``b:KEY`` holds its bytes;
-``keys`` lists all documents. Beside that, per place (what is listed together):
+All keys of a store start with its base, which has a hash tag, so they are in one slot and a script
+can touch any of them. ``d:KEY`` is a hash that describes a document and ``b:KEY`` holds its bytes;
+``keys`` lists all documents. In addition, for each place (what is listed together):
 
 - ``v:PLACE``: all its documents, by the ``v`` of their records, 0 without one;
 - ``updated_at:PLACE``, ``created_at:PLACE``, ``size:PLACE``: those with a record, in this order;
-- ``user:PLACE NUL USER``: a user's, in the order of ``updated_at``;
+- ``user:PLACE NUL USER``: those of a user, in the order of ``updated_at``;
 - ``problem:PLACE``: those that cannot be read;
-- ``listed:PLACE``: a hash of what each record is found by, so that a filter asks for many at once.
+- ``listed:PLACE``: a hash of what each record is found by, so that a filter can read many at once.
 
-A member of an order begins with what it is sorted by and ends with a NUL and the document's key.
-The scores there are all 0, and so members are in the order of their bytes.
+A member of an order starts with what it is sorted by and ends with a NUL and the document's key.
+All scores there are 0, so members are in the order of their bytes.
 
-A server that is full, a replica, or cannot persist refuses the first write of a script, and nothing
-is done. The first is always one that may take room, or else frees it.
+A server that is full, is a replica, or cannot persist refuses the first write of a script, and
+nothing is done. So the first write is always one that needs memory, or else frees it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 FORMAT: Final = "1"
-"""Of what lies under a base; a server's keys with another one are not touched."""
+"""The format of what is below a base; a server's keys with another format are not touched."""
 
 COMMON = f"""
 local base, call = KEYS[1], redis.call
@@ -46,7 +46,7 @@ local format = redis.pcall('GET', base .. 'format')
 if type(format) == 'table' then return redis.error_reply('STATEKEEP foreign') end
 if format and format ~= '{FORMAT}' then return redis.error_reply('STATEKEEP ' .. format) end
 """
-"""With what each begins."""
+"""The start of every script."""
 
 _WRITING = f"""
 local function refuses(now, expect)
@@ -130,11 +130,11 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What the server runs.
+    """A script that the server runs.
 
     Attributes:
         source: In Lua; its one key is the base of a store.
-        digest: By which a server knows what it has run before.
+        digest: How a server recognizes a script that it has run before.
     """
 
     source: str
@@ -155,9 +155,9 @@ for n = 2, #ARGV, 2 do
 end
 return found
 """)
-"""Takes how many bytes are enough, and of each document its key and how many bytes it may have.
-Gives of each version, time, size and bytes, or nothing, in this order; of the last ones not, when
-there are bytes enough."""
+"""Takes how many bytes are enough, and for each document its key and maximum size. Returns for each
+document its version, time, size and bytes, or nothing, in this order; stops when there are enough
+bytes."""
 
 SCAN: Final = Script(f"""{COMMON}
 local found = call('ZRANGEBYLEX', base .. 'keys', ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
@@ -168,14 +168,14 @@ for n, key in ipairs(found) do
 end
 return rows
 """)
-"""Takes the bounds of keys, and how many at most. Gives of each its key, size, time and version."""
+"""Takes the bounds of keys, and a maximum number. Returns key, size, time and version of each."""
 
 VERSIONS: Final = Script(f"""{COMMON}
 local found = {{}}
 for n, key in ipairs(ARGV) do found[n] = call('HGET', base .. 'd:' .. key, 'version') end
 return found
 """)
-"""Takes keys; gives the version of each document, or nothing."""
+"""Takes keys; returns the version of each document, or nothing."""
 
 PUT: Final = Script(f"""{COMMON}{_WRITING}
 local key, data, expect, version, place, listed, record = unpack(ARGV)
@@ -185,7 +185,7 @@ call('SET', base .. 'b:' .. key, data)
 describe(key, version, #data, place, now, listed, record)
 return {{1}}
 """)
-"""Takes a key, bytes, what is expected, the new version, and place and record. Gives 1; or 0 and
+"""Takes a key, bytes, what is expected, the new version, and place and record. Returns 1; or 0 and
 the version that is there, or nothing if nothing is."""
 
 APPEND: Final = Script(f"""{COMMON}{_WRITING}
@@ -199,8 +199,8 @@ call('APPEND', base .. 'b:' .. key, data)
 describe(key, version, whole, place, now, listed, record)
 return {{1}}
 """)
-"""As `PUT`, and takes how many bytes there may be. Gives 2 and how many there would be, if they are
-more; 3 if what is there is not whole."""
+"""Like `PUT`, and takes the maximum size. Returns 2 and the size it would have, if it is larger; 3
+if what is there is not whole."""
 
 DELETE: Final = Script(f"""{COMMON}{_WRITING}
 local done = {{}}
@@ -226,8 +226,8 @@ for n = 1, #ARGV, 3 do
 end
 return done
 """)
-"""Takes of each document its key, what is expected, and its place. Gives for each what `PUT`
-does."""
+"""Takes for each document its key, what is expected, and its place. Returns for each the same as
+`PUT`."""
 
 INSPECT: Final = Script(f"""{COMMON}
 local found = call('ZRANGEBYLEX', base .. 'keys', ARGV[1], '+', 'LIMIT', 0, ARGV[2])
@@ -240,7 +240,7 @@ for _, key in ipairs(found) do
 end
 return {{found[#found] or false, torn}}
 """)
-"""Takes a bound of keys, and how many at most. Gives the last, and those that are not whole."""
+"""Takes a bound of keys, and a maximum number. Returns the last key, and those not whole."""
 
 SET_RECORDS: Final = Script(f"""{COMMON}{_WRITING}
 for n = 1, #ARGV, 5 do
@@ -253,4 +253,4 @@ for n = 1, #ARGV, 5 do
 end
 return 1
 """)
-"""Takes of each document its key, the version that the record is about, place and record."""
+"""Takes for each document its key, the version that the record describes, place and record."""

@@ -1,7 +1,7 @@
 """A store on a Valkey or Redis server.
 
-Each call is a script: for everybody else one step, and there whole or not at all. A write whose
-answer is lost is looked up, not guessed: its version is one that only it has.
+Each call is a script: atomic for everyone else, and done completely or not at all. A write whose
+answer is lost is looked up instead of guessed: no other write has its version.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _REMAINS: Final = (
-    "the server's append-only file and snapshots hold what was deleted until BGREWRITEAOF and "
-    "BGSAVE have written them anew; so do their backups"
+    "the server's append-only file and snapshots hold deleted documents until BGREWRITEAOF and "
+    "BGSAVE have rewritten them; so do their backups"
 )
 
 _PAGE, _LARGE, _FEW = 1000, 100, 50
 _ENOUGH: Final = 16 * 2**20
-"""Bytes of documents after which an answer with many ends."""
+"""Bytes of documents after which a reply with several documents ends."""
 
 
 class RedisStore(StateStore):
@@ -66,7 +66,7 @@ class RedisStore(StateStore):
     Args:
         name: Its URL, without secrets.
         place: Where it is.
-        config: How it is reached.
+        config: How to connect to it.
     """
 
     def __init__(self, name: str, place: Place, config: RedisConfig) -> None:
@@ -80,7 +80,7 @@ class RedisStore(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All."""
+        """All of them."""
         return Capabilities(conditional_put=True, conditional_delete=True, shared=True, remote=True)
 
     def get(self, key: str) -> Blob | None:
@@ -100,7 +100,7 @@ class RedisStore(StateStore):
     def append(
         self, key: str, data: bytes, *, expect: Version, record: Record | None = None
     ) -> Version:
-        """See `SupportsAppend.append`; it sends what is added, and nothing else."""
+        """See `SupportsAppend.append`; it sends only what is appended."""
         check_key(key)
         version = _new_version()
         most = self._limit_of(key)
@@ -116,7 +116,7 @@ class RedisStore(StateStore):
             raise error
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
-        """See `StateStore.scan`; a page is of one moment."""
+        """See `StateStore.scan`; each page is of one moment."""
         check_prefix(prefix)
         # "0" follows "/".
         low, high = (f"({prefix}/", f"({prefix}0") if prefix else ("-", "+")
@@ -134,7 +134,7 @@ class RedisStore(StateStore):
         self._client.close()
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
-        """See `SupportsGetMany`; some of them, or some MiB, in each request."""
+        """See `SupportsGetMany`; reads several documents, or some MiB, with each request."""
         for batch in batches(keys, _FEW):
             for key in batch:
                 check_key(key)
@@ -150,7 +150,7 @@ class RedisStore(StateStore):
                 rest = rest[len(found) :]
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """See `SupportsDeleteMany`; a hundred in each request."""
+        """See `SupportsDeleteMany`; deletes a hundred with each request."""
         for batch in batches(keys, _LARGE):
             for key in batch:
                 check_key(key)
@@ -159,20 +159,20 @@ class RedisStore(StateStore):
                     raise error
 
     def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
-        """See `SupportsDeleteSeen`; a hundred in each request."""
+        """See `SupportsDeleteSeen`; deletes a hundred with each request."""
         for batch in batches(seen, _LARGE):
             for each in batch:
                 check_key(each.key)
             yield self._writes.delete([(each.key, each.version) for each in batch])
 
     def set_records(self, records: Iterable[tuple[str, Version, Record]]) -> None:
-        """See `SupportsQuery.set_records`; a hundred in each request."""
+        """See `SupportsQuery.set_records`; sets a hundred with each request."""
         for batch in batches(records, _LARGE):
             asked: list[str | bytes] = []
             for key, version, record in batch:
                 check_key(key)
                 asked += [key, version, *encode(key, record)]
-            # Twice is as well as once.
+            # Doing this twice is the same as once.
             self._read(None, scripts.SET_RECORDS, *asked, writes=True)
 
     def query(
@@ -189,7 +189,7 @@ class RedisStore(StateStore):
         check_prefix(prefix)
         asked = question(prefix, wanted, known=known, order=order, after=after, limit=limit)
         found, problems, missing = self._read(None, queries.QUERY, *asked)
-        found.sort()  # of several places, each is in order
+        found.sort()  # with several places, only each of them is in order
         return Found(
             [_row(each) for each in found[:limit]],
             [_row(each) for each in problems],
@@ -203,7 +203,7 @@ class RedisStore(StateStore):
         return number
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:  # noqa: ARG002
-        """See `SupportsInspect.inspect`: what is listed, and not whole."""
+        """See `SupportsInspect.inspect`; finds documents that are listed but not whole."""
         low = "-"
         while True:
             last, torn = self._read(None, scripts.INSPECT, low, _PAGE)
@@ -218,7 +218,7 @@ class RedisStore(StateStore):
         return [_REMAINS]
 
     def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
-        """See `SupportsInspect.repair`; of what is found here, nothing has a repair.
+        """See `SupportsInspect.repair`; nothing found here can be repaired.
 
         Raises:
             CorruptDataError: Always.
@@ -256,24 +256,24 @@ class RedisStore(StateStore):
         *arguments: str | bytes | int,
         writes: bool = False,
     ) -> Any:
-        """Run what may be run twice; once more, if its answer is lost."""
+        """Run a script that can be run twice; run it once more if its answer is lost."""
         lost: LostAnswerError | None = None
         for _ in range(2):
             try:
                 return self._client.run(script, *arguments)
             except LostAnswerError as error:
-                # A connection may have been idle while the server was started anew.
+                # A connection may have been idle while the server was restarted.
                 lost = lost or error
             except FAILURES as error:
-                # What was lost first may have landed.
+                # The first attempt may have landed.
                 told = lost if lost and writes else error
                 raise translated(told, key=key, store=self, writes=writes) from error
-        assert lost  # noqa: S101 - else it has returned
+        assert lost  # noqa: S101 - otherwise it has returned
         raise translated(lost, key=key, store=self, writes=writes) from lost
 
 
 def _new_version() -> Version:
-    # Random, so that it never comes back, and shows whose write is there.
+    # Random, so that it never recurs, and shows whose write is there.
     return Version(secrets.token_hex(12))
 
 

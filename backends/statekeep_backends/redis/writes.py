@@ -1,6 +1,6 @@
 """What became of a write: it landed, it did not, or nobody knows.
 
-A write whose answer is lost is looked up by its version, which only it has.
+A write whose answer is lost is looked up by its version, which no other write has.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TORN", "Writes"]
 
 TORN = (
-    "it is not whole; did the server delete a part, because its memory was full? See its "
+    "it is not whole; the server may have deleted a part because its memory was full: see its "
     "maxmemory-policy, and restore from a backup"
 )
 _REFUSED, _DONE, _LARGER = range(3)
@@ -59,13 +59,13 @@ class Writes:
         """Run `PUT` or `APPEND`, and find out whether it landed.
 
         Args:
-            script: Which.
-            key: Where.
-            data: What it writes or adds.
-            expect: What is there.
-            version: What is there then.
+            script: The script.
+            key: The key to write.
+            data: The bytes to write or append.
+            expect: What is expected there.
+            version: The version that this creates.
             others: The script's other arguments.
-            most: How many bytes there may be.
+            most: The maximum size in bytes.
 
         Raises:
             StateStoreError: It did not land, or nobody knows.
@@ -78,10 +78,10 @@ class Writes:
             lost = error
             try:
                 if expect is ANY or expect is ABSENT:
-                    # Sent again, it could undo what others did meanwhile.
+                    # Sending it again could undo what others did in the meantime.
                     state, said = _REFUSED, self._client.run(scripts.VERSIONS, key)
                 else:
-                    # At most one of the two lands: no version comes back.
+                    # At most one of the two lands: no version recurs.
                     state, *said = self._client.run(script, *asked)
             except FAILURES:
                 raise translated(lost, key=key, store=self._store, writes=True) from lost
@@ -100,10 +100,10 @@ class Writes:
     def delete(
         self, victims: Sequence[tuple[str, ExpectSeen]]
     ) -> dict[str, StateStoreError | None]:
-        """Delete documents in one step, and give what is wrong with each.
+        """Delete documents in one step, and return the error of each.
 
         Args:
-            victims: The key of each, and what is there; of all a version, or of none.
+            victims: The key of each, and what is expected: a version for all of them, or for none.
         """
         try:
             done, lost = self._delete(victims)
@@ -115,7 +115,7 @@ class Writes:
         found: dict[str, StateStoreError | None] = {}
         for (key, expect), (state, *said) in zip(victims, done, strict=True):
             found[key] = None
-            # Whoever deletes anything wants it gone.
+            # A delete without an expectation only needs the document gone.
             if state == _DONE or (expect is ANY and said[0] is None):
                 continue
             try:
@@ -134,7 +134,7 @@ class Writes:
             try:
                 if all(isinstance(expect, str) for _, expect in victims):
                     return self._client.run(scripts.DELETE, *asked), error
-                # Sent again, it could delete what others put there meanwhile.
+                # Sending it again could delete what others put there in the meantime.
                 keys = [key for key, _ in victims]
                 there = self._client.run(scripts.VERSIONS, *keys)
             except FAILURES:
@@ -144,7 +144,7 @@ class Writes:
     def _refuse(
         self, key: str, expect: Expect, now: Version | None, lost: LostAnswerError | None
     ) -> NoReturn:
-        """Say that something else is there than expected, or that nobody knows who put it there."""
+        """Raise because something else is there than expected, or nobody knows who put it there."""
         if lost is None:
             compare(now, expect, key=key, store=self._store)
         elif expect is not ANY and now not in {None, expect}:
@@ -160,7 +160,7 @@ class Writes:
 
 
 def _expected(expect: Expect) -> str:
-    """What a script takes it by."""
+    """Encode an expectation for a script."""
     if isinstance(expect, str):
         return f"={expect}"
     return "*" if expect is ANY else "-"

@@ -1,4 +1,4 @@
-"""S3 and what speaks its protocol. Needs the extra ``s3``, the extra ``obstore``, or both."""
+"""S3 and compatible servers. Needs the extra ``s3``, the extra ``obstore``, or both."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def _open(url: StoreURL, config: S3Config) -> S3Store:
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``s3:``."""
-    summary = "a bucket on S3 or a server that speaks its protocol"
+    """Provide ``s3:``."""
+    summary = "a bucket on S3 or on a compatible server"
     return [BackendSpec("s3", summary, S3Config, _open, nests=True)]

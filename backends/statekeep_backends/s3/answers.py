@@ -1,4 +1,4 @@
-"""Reading what S3 answers, and telling it from what something in between does."""
+"""Parses S3's answers, and distinguishes them from those of something in between."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 __all__ = ["not_s3", "read_deletion", "read_listing"]
 
 _SHOWN = 60
-# The names that S3 gives them are not what its answers call the bucket.
+# An answer does not call the bucket by one of these names that S3 gives it.
 _ALIAS = re.compile(r"^arn:|-s3alias$|--ol-s3$")
 
 
 def read_listing(body: bytes, bucket: str, start: str) -> Page:
-    """Read the answer to a LIST.
+    """Parse the answer to a LIST.
 
     Args:
-        body: What was answered.
+        body: The body of the answer.
         bucket: The bucket that was listed.
-        start: How the names begin that were asked for.
+        start: The prefix of the names that were requested.
 
     Raises:
-        Failure: It is an error, or no listing, or one of something else.
+        Failure: It is an error, not a listing, or the listing of something else.
     """
-    what = "the answer to LIST is no listing"
+    what = "the answer to LIST is not a listing"
     root = _parse(body, "ListBucketResult", what)
     told: dict[str, str] = {}
     found = []
@@ -53,17 +53,17 @@ def read_listing(body: bytes, bucket: str, start: str) -> Page:
     except (KeyError, ValueError) as error:
         raise not_s3(what, body) from error
     if not all(each.name.startswith(start) for each in objects):
-        raise not_s3("it lists what was not asked for", body)
+        raise not_s3("it lists something that was not requested", body)
     return Page(objects, _more(told, len(objects), body))
 
 
 def read_deletion(body: bytes) -> list[Refusal]:
-    """Read the answer to a bulk delete: what it left.
+    """Parse the answer to a bulk delete, and return what it left.
 
     Raises:
         Failure: It is an error, or does not say that anything was deleted.
     """
-    root = _parse(body, "DeleteResult", "the answer to a bulk delete does not say what is deleted")
+    root = _parse(body, "DeleteResult", "the answer to a bulk delete does not say what was deleted")
     refused = []
     for child in root:
         if _local(child) == "Error":
@@ -75,11 +75,11 @@ def read_deletion(body: bytes) -> list[Refusal]:
 
 
 def not_s3(what: str, body: bytes = b"") -> Failure:
-    """The failure that an answer is which is not S3's.
+    """Return the failure for an answer that does not come from S3.
 
     Args:
         what: What is wrong with it.
-        body: What was answered.
+        body: The body of the answer.
     """
     if not body.strip():
         return Failure(NOT_S3, f"{what}; it is empty")
@@ -88,8 +88,7 @@ def not_s3(what: str, body: bytes = b"") -> Failure:
 
 
 def _parse(body: bytes, name: str, otherwise: str) -> ET.Element:
-    # S3's answers have none; a document type is what pages of HTML and bombs of entities begin
-    # with.
+    # S3's answers have no document type; HTML pages and entity bombs begin with one.
     if b"<!DOCTYPE" in body or b"\0" in body:  # or in UTF-16
         raise not_s3(otherwise, body)
     try:
@@ -108,7 +107,7 @@ def _more(told: dict[str, str], number: int, body: bytes) -> str | None:
     truncated, token = told.get("IsTruncated", "").lower(), told.get("NextContinuationToken")
     if truncated == "true" and token:
         return token
-    # Some servers leave the word out; then a page that is not full has to be the last.
+    # Some servers omit the word; then a page that is not full must be the last.
     if truncated == "false" or (not truncated and not token and number < PAGE):
         return None
     raise not_s3("the answer to LIST does not say whether there is more", body)
@@ -132,5 +131,5 @@ def _fields(element: Iterable[ET.Element]) -> dict[str, str]:
 
 
 def _local(element: ET.Element) -> str:
-    # Servers do not agree about the namespace.
+    # Servers do not agree on the namespace.
     return element.tag.rpartition("}")[2]

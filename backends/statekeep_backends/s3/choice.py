@@ -1,4 +1,4 @@
-"""Which of the two clients sends the requests."""
+"""Chooses which of the two clients sends the requests."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _ONLY_BOTOCORE_KNOWS = ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT")
 def choose(bucket: str, config: S3Config) -> Kind:
     """Choose a client for a bucket and a configuration.
 
-    ``auto`` is obstore where nothing is lost by it, else s3fs: obstore can neither list nor delete
-    on a condition, so it needs s3fs beside it.
+    ``auto`` is obstore if nothing is lost by that, otherwise s3fs: obstore can neither list nor
+    delete on a condition, so it also needs s3fs.
 
     Raises:
-        ConfigError: The one that is asked for is not installed, or cannot do what else is; or
-            threads are not Python's own here.
+        ConfigError: The requested client is not installed, or cannot do what else is configured; or
+            this process does not have Python's own threads.
     """
     if library := replaced_by():
-        # obstore does its part there, but has s3fs list and delete.
+        # obstore itself works there, but leaves listing and deleting to s3fs.
         raise ConfigError(
-            f"s3: {library} has replaced Python's threads or waits (monkey patching), in which "
-            f"s3fs cannot work; use a process that {library} does not patch, with threads for "
+            f"s3: {library} has replaced Python's threads or waits (monkey patching), and s3fs "
+            f"cannot work with that; use a process that {library} does not patch, with threads as "
             "workers, or another backend"
         )
     if config.client == "obstore":
@@ -44,8 +44,8 @@ def choose(bucket: str, config: S3Config) -> Kind:
         return "obstore"
     if not is_installed("s3fs"):
         alone = (
-            "; obstore alone can neither list nor delete on a condition, and is used with "
-            "client=obstore"
+            "; obstore alone can neither list nor delete on a condition; to use it nevertheless, "
+            "set client=obstore"
         )
         raise ConfigError(
             f"s3: needs packages that are not installed (s3fs): {GET_S3FS}"
@@ -57,12 +57,12 @@ def choose(bucket: str, config: S3Config) -> Kind:
 
 
 def make(kind: Kind, bucket: str, config: S3Config) -> Client:
-    """Make a client of that kind, or the other where that one cannot work.
+    """Create a client of that kind, or the other one if that cannot work here.
 
     Raises:
         Failure: The configuration is wrong, or neither can work.
     """
-    # Each needs packages of its own.
+    # Each needs its own packages.
     if kind == "obstore":
         from statekeep_backends.s3.with_obstore import ObstoreClient  # noqa: PLC0415
 
@@ -71,8 +71,8 @@ def make(kind: Kind, bucket: str, config: S3Config) -> Client:
         if not is_installed("s3fs"):
             raise Failure(
                 NOT_SUPPORTED,
-                "obstore cannot be used in a child that was forked after it was; start processes "
-                f"by spawn, or use s3fs in them: {GET_S3FS}",
+                "obstore cannot be used in a child that was forked after its first use; start "
+                f"processes with spawn, or use s3fs in them: {GET_S3FS}",
                 unsent=True,
             )
     from statekeep_backends.s3.with_s3fs import S3fsClient  # noqa: PLC0415
@@ -84,11 +84,11 @@ def _why_not_obstore(bucket: str, config: S3Config) -> str | None:
     if not is_installed("obstore"):
         return f"it is not installed; {GET_OBSTORE}"
     if bucket.startswith("arn:"):
-        return "it takes no access points; use client=s3fs"
+        return "it does not support access points; use client=s3fs"
     profile = config.profile or os.environ.get("AWS_PROFILE")
     if profile and not is_installed("botocore"):
         return f"a profile needs botocore, which is not installed; {GET_S3FS}"
     for name in _ONLY_BOTOCORE_KNOWS:
         if os.environ.get(name, "").lower() == "true":
-            return f"it does not know {name}; use client=s3fs"
+            return f"it does not support {name}; use client=s3fs"
     return None

@@ -1,4 +1,4 @@
-"""One request to a bucket, whoever sends it: what it takes, what it gives, how it fails."""
+"""One request to a bucket, whoever sends it: its arguments, its results, and its failures."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 PAGE = 1000
-"""Objects of one LIST and of one bulk delete: the most that S3 allows."""
+"""Maximum number of objects in one LIST and in one bulk delete, as S3 defines it."""
 
 SEND_BEFORE: ContextVar[float] = ContextVar("SEND_BEFORE", default=math.inf)
-"""The moment, by `time.monotonic`, after which no client may send what the call wants sent."""
+"""The time, by `time.monotonic`, after which no client may send anything for the current call."""
 
 
 class Content(NamedTuple):
-    """What a GET brings."""
+    """The result of a GET."""
 
     data: bytes
     version: Version
@@ -45,7 +45,7 @@ class Content(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What a HEAD tells."""
+    """The result of a HEAD."""
 
     version: Version
     metadata: Mapping[str, str]
@@ -64,8 +64,8 @@ class Page(NamedTuple):
     """The answer to one LIST.
 
     Attributes:
-        objects: What it lists.
-        more: What to give for the next page, None if there is none.
+        objects: The objects it lists.
+        more: The token for the next page, None if there is none.
     """
 
     objects: list[Object]
@@ -73,7 +73,7 @@ class Page(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """One object that a bulk delete left."""
+    """One object that a bulk delete did not delete."""
 
     name: str
     code: str
@@ -81,58 +81,58 @@ class Refusal(NamedTuple):
 
 
 class Client(Protocol):
-    """Sends each request once, counts it, and raises `Failure` and nothing else.
+    """Sends each request once, counts it, and raises only `Failure`.
 
-    The coroutines are for its own `run` alone: some wait on a loop, others never wait. Names are
-    those of whole objects, the prefix included.
+    Its coroutines must run in its own `run`: some wait on a loop, others never wait. Names are
+    those of whole objects, including the prefix.
     """
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine that calls this client, and wait for it."""
+        """Run a coroutine that calls this client, and wait for its result."""
         ...
 
     async def pause(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for some seconds."""
         ...
 
     async def map(
         self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A]
     ) -> list[T]:
-        """Run a coroutine for each item, `max_concurrency` at once; the first error ends it."""
+        """Run a coroutine per item, `max_concurrency` at a time; the first error stops them all."""
         ...
 
     async def on_aws(self) -> bool:
-        """Whether it talks to Amazon itself."""
+        """Return whether it talks to Amazon itself."""
         ...
 
     async def get(self, name: str, most: int) -> Content:
-        """GET of an object that has no more bytes than these."""
+        """Send a GET; refuse an object of more than `most` bytes."""
         ...
 
     async def head(self, name: str) -> Head:
-        """HEAD."""
+        """Send a HEAD."""
         ...
 
     async def put(
         self, name: str, data: bytes, expect: Expect, kind: str, metadata: Mapping[str, str]
     ) -> Version:
-        """PUT, with ``If-None-Match`` or ``If-Match`` if something is expected."""
+        """Send a PUT, with ``If-None-Match`` or ``If-Match`` if something is expected."""
         ...
 
     async def delete(self, name: str, expect: ExpectSeen) -> None:
-        """DELETE, with ``If-Match`` if something is expected."""
+        """Send a DELETE, with ``If-Match`` if something is expected."""
         ...
 
     async def delete_many(self, names: Sequence[str]) -> list[Refusal]:
-        """POST of a bulk delete; at most `PAGE` names."""
+        """Send the POST of a bulk delete; at most `PAGE` names."""
         ...
 
     async def page(self, start: str, more: str | None) -> Page:
-        """LIST of the names that begin so."""
+        """Send a LIST of names with a prefix."""
         ...
 
     async def renew(self) -> None:
-        """Look for credentials anew, because those at hand have expired."""
+        """Look for new credentials, because the current ones have expired."""
         ...
 
     def close(self) -> None:
@@ -141,6 +141,6 @@ class Client(Protocol):
 
 
 def is_aws(endpoint_url: str) -> bool:
-    """Whether an endpoint is Amazon's own."""
+    """Return whether an endpoint is Amazon's own."""
     host = urlsplit(endpoint_url).hostname or ""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))

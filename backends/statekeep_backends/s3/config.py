@@ -1,4 +1,4 @@
-"""What a bucket's URL may say."""
+"""The options of a bucket."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["S3Config"]
 
 
 class S3Config(BaseModel):
-    """Options of a bucket; credentials come by the usual AWS ways only."""
+    """Options of a bucket; credentials only come from the usual AWS sources."""
 
     model_config = ConfigDict(extra="forbid")
 
     client: Literal["auto", "s3fs", "obstore"] = "auto"
-    """Which library sends the requests; ``auto`` is obstore where that loses nothing."""
+    """The library that sends requests; ``auto`` is obstore if nothing is lost by that."""
 
     endpoint_url: str | None = None
-    """Another server than AWS."""
+    """The URL of a server other than AWS."""
 
     region: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
-    """The bucket's region; by default what the AWS configuration says."""
+    """The bucket's region; by default that of the AWS configuration."""
 
     profile: str | None = None
     """A profile of the AWS configuration."""
@@ -41,54 +41,54 @@ class S3Config(BaseModel):
     """Do not sign requests."""
 
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
-    """Where the bucket's name stands in the URL of a request."""
+    """Where a request's URL contains the name of the bucket."""
 
     conditional: Literal["auto", "yes", "no"] = "auto"
-    """Whether the server honours conditions; ``auto`` trusts AWS and asks any other once."""
+    """Whether the server honors conditions; ``auto`` trusts AWS and probes other servers once."""
 
     sse: Literal["AES256", "aws:kms"] | None = None
-    """How the server encrypts what is written; by default as the bucket says."""
+    """How the server encrypts what is written; by default the bucket's setting."""
 
     sse_kms_key_id: str | None = None
     """The key for ``aws:kms``: an id, an ARN or an alias."""
 
     storage_class: str | None = Field(default=None, pattern=r"^[A-Z0-9_]+$")
-    """The storage class of what is written; by default as the server says."""
+    """The storage class of what is written; by default the server's."""
 
     checksum: bool = True
-    """Send a checksum (a CRC) with each write; buckets with object lock refuse those without."""
+    """Send a checksum (a CRC) with each write; buckets with object lock require one."""
 
     connect_timeout: PositiveFloat = 5.0
-    """Seconds."""
+    """Seconds to wait for a connection."""
 
     read_timeout: PositiveFloat = 15.0
-    """Seconds."""
+    """Seconds to wait for data."""
 
     retries: int = Field(default=4, ge=0)
-    """How often a request is sent again after throttling, server errors and lost answers."""
+    """How often to retry a request after throttling, server errors and lost answers."""
 
     max_document_bytes: PositiveInt = MAX_DOCUMENT_BYTES
-    """A larger document is not read, but reported, and not written."""
+    """Maximum size of a document; a larger one is not written, and reading it is an error."""
 
     max_concurrency: int = Field(default=32, ge=1)
-    """How many requests one call may have under way."""
+    """Maximum number of concurrent requests of one call."""
 
     @field_validator("endpoint_url")
     @classmethod
     def _is_a_url(cls, given: str | None) -> str | None:
         if given is not None:
             if given != given.strip() or not given.isprintable():
-                raise ValueError(f"there is a character in it that cannot be seen: {given!a}")
+                raise ValueError(f"it contains a character that cannot be seen: {given!a}")
             url = urlsplit(given)
             if url.scheme not in {"http", "https"} or not url.hostname:
-                raise ValueError("an endpoint begins with http:// or https://, and a host")
+                raise ValueError("an endpoint starts with http:// or https://, and has a host")
         return given
 
     @field_validator("storage_class")
     @classmethod
     def _can_be_read(cls, given: str | None) -> str | None:
         if given in {"GLACIER", "DEEP_ARCHIVE"}:
-            raise ValueError("what is archived cannot be read; GLACIER_IR can")
+            raise ValueError("archived objects cannot be read; use GLACIER_IR")
         return given
 
     @model_validator(mode="after")

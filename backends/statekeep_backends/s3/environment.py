@@ -1,6 +1,6 @@
-"""What the usual AWS places say, for a client that does not look into all of them itself.
+"""The settings from the usual AWS places, for a client that does not read all of them itself.
 
-botocore is asked, if it is installed and the environment's variables do not say everything.
+It asks botocore if that is installed and the environment variables do not say everything.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Environment"]
 
-# Longer than the five minutes before the end in which obstore asks anew, and shorter than the
-# ten minutes for which what botocore gives is good at least.
+# Longer than the five minutes before expiry in which obstore asks again, and shorter than the ten
+# minutes for which botocore's credentials are valid at least.
 _GOOD_FOR = timedelta(minutes=9)
 
 
@@ -32,8 +32,8 @@ class Environment:
     Attributes:
         endpoint_url: The server.
         region: The bucket's region.
-        ca_bundle: A file of certificates to trust besides those of the system, or None.
-        credentials: Gives the credentials of the moment; None to leave them to the client.
+        ca_bundle: A file of certificates to trust besides the system's, or None.
+        credentials: Returns the current credentials; None to leave them to the client.
     """
 
     endpoint_url: str
@@ -43,10 +43,10 @@ class Environment:
 
     @classmethod
     def read(cls, config: S3Config) -> Environment:
-        """Look into the options, the environment and, through botocore, the shared files.
+        """Read the options, the environment and, through botocore, the shared files.
 
         Raises:
-            BotoCoreError: A shared file is broken, or has no such profile.
+            BotoCoreError: A shared file is broken, or does not have the profile.
         """
         known = os.environ.get
         region = config.region or known("AWS_DEFAULT_REGION")

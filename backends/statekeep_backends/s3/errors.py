@@ -1,4 +1,4 @@
-"""What a failure is for the caller: one of our errors, and advice only where it is true."""
+"""Translates failures to statekeep's errors, with advice only where it is true."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ _MEANING: dict[Kind, tuple[type[StateStoreError], str]] = {
     Kind.NOT_S3: (
         UnavailableError,
         (
-            "this is not what S3 answers ({said}): a proxy or a page to sign in to the network "
-            "may be in between, or endpoint_url is wrong"
+            "this is not an answer from S3 ({said}): there may be a proxy or a network sign-in "
+            "page in between, or endpoint_url is wrong"
         ),
     ),
-    # Waiting makes no room, so nobody is told to wait.
-    Kind.FULL: (UnavailableError, "the store is full ({said}); make room or raise the quota"),
+    # Waiting does not free space, so the advice is not to wait.
+    Kind.FULL: (UnavailableError, "the store is full ({said}); free some space or raise the quota"),
     Kind.SIGN_IN: (AccessDeniedError, "S3 refuses ({said}); " + _SIGN_IN),
     Kind.NO_CREDENTIALS: (AccessDeniedError, "no credentials ({said}); " + _SIGN_IN),
     Kind.EXPIRED: (
         AccessDeniedError,
-        (
-            "the credentials have expired ({said}), and a look for new ones found none that are "
-            "good; renew them"
-        ),
+        ("the credentials have expired ({said}), and no valid new ones were found; renew them"),
     ),
     Kind.DENIED: (AccessDeniedError, "S3 refuses ({said})"),
     Kind.ARCHIVED: (
         AccessDeniedError,
-        "the object is archived ({said}) and has to be restored in S3 before it can be read",
+        "the object is archived ({said}), and must be restored in S3 before it can be read",
     ),
-    # Not a matter of rights: every request fails until the machine is mended.
+    # Not a matter of rights: every request fails until the machine is fixed.
     Kind.CLOCK: (ConfigError, "S3 refuses ({said}): this machine's clock is wrong; set it"),
     Kind.ELSEWHERE: (ConfigError, "the bucket is elsewhere ({said}); set the option region"),
     Kind.REDIRECTED: (
         ConfigError,
         (
-            "the request was redirected ({said}), which is not followed; set the options "
-            "endpoint_url and region so that they name the server itself"
+            "the request was redirected ({said}), which statekeep does not follow; set the options "
+            "endpoint_url and region to those of the server itself"
         ),
     ),
-    Kind.BAD_BUCKET: (ConfigError, "{bucket!r} is no name of a bucket ({said}); mend the URL"),
-    Kind.NO_BUCKET: (ConfigError, "there is no bucket {bucket!r}; create it, or mend the URL"),
+    Kind.BAD_BUCKET: (
+        ConfigError,
+        "{bucket!r} is not the name of a bucket ({said}); correct the URL",
+    ),
+    Kind.NO_BUCKET: (ConfigError, "there is no bucket {bucket!r}; create it, or correct the URL"),
     Kind.ENCRYPTION: (
         ConfigError,
         (
@@ -75,7 +75,7 @@ _MEANING: dict[Kind, tuple[type[StateStoreError], str]] = {
     Kind.MISCONFIGURED: (ConfigError, "S3 is configured wrongly: {said}"),
     Kind.KEY_TOO_LONG: (InvalidKeyError, "too long for this server"),
     Kind.TOO_LARGE: (InvalidDocumentError, "too large for this server ({said})"),
-    Kind.LARGE: (CorruptDataError, "{said}; open the store with more of them to read it"),
+    Kind.LARGE: (CorruptDataError, "{said}; open the store with a larger limit to read it"),
     Kind.NOT_SUPPORTED: (UnsupportedError, "{said}"),
 }
 _OTHERWISE = (UnsupportedError, "the server refuses ({said})")
@@ -90,16 +90,16 @@ _OF_THE_BUCKET = {
 
 
 def to_error(failure: Failure, *, key: str | None, bucket: str, store: object) -> StateStoreError:
-    """The error that a failure is for the caller.
+    """Return the error for a failure.
 
     Args:
         failure: What happened.
-        key: The document concerned.
-        bucket: The bucket concerned.
-        store: Who sent the request.
+        key: The document in question.
+        bucket: The bucket in question.
+        store: The store that sent the request.
     """
     kind, words = _MEANING.get(failure.kind, _OTHERWISE)
     said = words.format(said=failure, bucket=bucket)
     if failure.code == "AccessDenied":
-        said += "; see who is signed in, and what a policy lets them do"
+        said += "; check who is signed in, and what a policy lets them do"
     return kind(said, key=None if failure.kind in _OF_THE_BUCKET else key, store=store)

@@ -1,4 +1,4 @@
-"""Which packages of other people are there, and how to get them."""
+"""Whether third-party packages are installed, and how to install them."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ GET_OBSTORE = "pip install 'statekeep[obstore]'"
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package could be imported, without importing it."""
+    """Return whether a package can be imported, without importing it."""
     return find_spec(package) is not None

@@ -1,4 +1,4 @@
-"""What an answer that is no success means: which kind, whether to ask again, what was done."""
+"""The meaning of an unsuccessful answer: its kind, whether to retry, and what was done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Kind(Enum):
-    """What a failure is, by what has to be done next."""
+    """The kind of a failure, by what to do next."""
 
     MISSING = auto()
     PRECONDITION_FAILED = auto()
@@ -55,7 +55,7 @@ class Kind(Enum):
 
     @property
     def passes(self) -> bool:
-        """Whether it may pass by waiting, so that the request is sent again."""
+        """Whether it may pass after waiting, so that the request is retried."""
         return self in {Kind.BUSY, Kind.FAILED, Kind.NO_ANSWER, Kind.NOT_S3}
 
 
@@ -72,7 +72,7 @@ _KINDS = {
     Kind.PRECONDITION_FAILED: "PreconditionFailed",
     Kind.BUSY: "BandwidthLimitExceeded ConditionalRequestConflict OperationAborted "
     "RequestLimitExceeded SlowDown TooManyRequests",
-    # Of the last three it is the network that altered the body, or cut it.
+    # With the last three, the network altered or truncated the body.
     Kind.FAILED: "InternalError RequestTimeout ServiceUnavailable "
     "BadDigest IncompleteBody XAmzContentChecksumMismatch",
     Kind.FULL: "InsufficientStorage QuotaExceeded StorageFull XMinioStorageFull",
@@ -103,7 +103,7 @@ _OURS = {
 }
 _BY_CODE = _OURS | {code: kind for kind, codes in _KINDS.items() for code in codes.split()}
 _BY_STATUS = {
-    "304": Kind.NOT_S3,  # nothing was asked for on this condition
+    "304": Kind.NOT_S3,  # no request had such a condition
     "401": Kind.DENIED,
     "403": Kind.DENIED,
     "408": Kind.FAILED,
@@ -113,12 +113,12 @@ _BY_STATUS = {
     "501": Kind.NOT_IMPLEMENTED,
     "507": Kind.FULL,
 }
-# What means this only if S3 gives no code of its own: with one, it is about something else.
+# These mean this only without a code from S3: with one, they are about something else.
 _BARE = {"404": Kind.MISSING, "409": Kind.BUSY}
 
-# A server that throttles, or lacks a feature or room, says so before it does anything.
+# A server that throttles, or lacks a feature or space, says so before it does anything.
 _BEFORE_THE_EFFECT = {Kind.FULL, Kind.NOT_IMPLEMENTED}
-# Clients' errors by their status, but the server cannot know how far the request came.
+# By their status these are client errors, but the server cannot know how far the request got.
 _TIMED_OUT = {"RequestTimeout", "408"}
 
 
@@ -126,16 +126,16 @@ class Failure(Exception):  # noqa: N818 - it never leaves this backend
     """A request that did not do what it was sent for.
 
     Args:
-        code: S3's code for it, or one of those that this module names.
+        code: S3's code, or one of those that this module defines.
         message: What the server or the library says.
         status: The status of the answer.
-        unsent: Whether it is certain that nothing was sent.
+        unsent: Whether certainly nothing was sent.
 
     Attributes:
-        kind: What it is.
+        kind: The kind of failure.
         message: What was said, on one line.
-        refused: Whether it is certain that nothing was done: the answer says so, or nothing was
-            sent. Any other failure may have come after the effect.
+        refused: Whether certainly nothing was done: the answer says so, or nothing was sent. Any
+            other failure may have come after the effect.
     """
 
     def __init__(
@@ -153,37 +153,37 @@ class Failure(Exception):  # noqa: N818 - it never leaves this backend
             return False
         if status[:1] == "5":
             return self.kind in _BEFORE_THE_EFFECT or _throttles(self.code)
-        # A code alone may be one object's in a bulk delete, of which others are gone.
+        # A code alone may belong to one object of a bulk delete, while others are gone.
         return status[:1] in {"3", "4"}
 
 
 def no_answer(url: str, what: str, why: str = "", *, unsent: bool = False) -> Failure:
-    """The failure that no answer is.
+    """Return the failure for a missing answer.
 
     Args:
         url: Where the request was to go; only its host is shown.
         what: What happened.
-        why: What the system or the library says of it.
-        unsent: Whether it is certain that nothing was sent.
+        why: What the system or the library says about it.
+        unsent: Whether certainly nothing was sent.
     """
     return Failure(NO_ANSWER, _at(url, f"{what}: {why}" if why else what), unsent=unsent)
 
 
 def no_tls(url: str, why: str, *, unsent: bool) -> Failure:
-    """The failure that it is if no safe connection comes about; see `no_answer`."""
-    what = f"no TLS, or no certificate that is trusted ({why})"
+    """Return the failure for a secure connection that cannot be established; see `no_answer`."""
+    what = f"no TLS, or no trusted certificate ({why})"
     return Failure(MISCONFIGURED, _at(url, what), unsent=unsent)
 
 
 def refuse_large(size: int | None, most: int) -> None:
-    """Refuse to read what is larger than it may be.
+    """Refuse to read an object that is too large.
 
     Args:
-        size: Its bytes; None if it is known only that they are too many.
-        most: How many it may have.
+        size: Its size in bytes; None if only known to be too large.
+        most: The maximum size in bytes.
 
     Raises:
-        Failure: It is.
+        Failure: It is too large.
     """
     if size is None or size > most:
         raise Failure(LARGE, too_large(size, most), unsent=True)
@@ -213,5 +213,5 @@ def _kind_of(code: str, status: str) -> Kind:
         return Kind.REFUSED
     if status[:1] == "3":
         return Kind.REDIRECTED
-    # Whatever else: what nobody has listed may have had its effect, and may pass.
+    # Anything else: an unlisted status may have come after the effect, and may pass.
     return Kind.NOT_S3 if status[:1] in {"1", "2"} else Kind.FAILED

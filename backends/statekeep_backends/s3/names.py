@@ -1,4 +1,4 @@
-"""Names of buckets, and where in a URL they end."""
+"""Names of buckets, and where they end in a URL."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _SHORTEST, _LONGEST = 3, 63
 
 
 def split(location: str) -> tuple[str, str]:
-    """Part what follows ``s3:`` into a bucket, or the ARN of an access point, and a prefix.
+    """Split what follows ``s3:`` into a bucket, or the ARN of an access point, and a prefix.
 
     Raises:
-        ConfigError: It names no bucket, or holds what no name may.
+        ConfigError: It does not name a bucket, or contains something that no name can.
     """
     if not location.startswith("//"):
         raise ConfigError("write s3://bucket or s3://bucket/prefix")
     if not location.isprintable():
-        raise ConfigError(f"the URL holds a character that cannot be seen: {location!r}")
+        raise ConfigError(f"the URL contains a character that cannot be seen: {location!r}")
     rest = location[2:]
     if arn := _ARN.match(rest):
         bucket, after = arn[0], rest[arn.end() :]
         if after[:1] not in {"", "/"}:
-            raise ConfigError(f"{after[0]!r} stands in the name of the access point: {rest!r}")
+            raise ConfigError(f"{after[0]!r} cannot be in the name of an access point: {rest!r}")
     else:
         bucket, _, after = rest.partition("/")
     if not bucket:
@@ -38,10 +38,10 @@ def split(location: str) -> tuple[str, str]:
 
 
 def check_bucket(bucket: str) -> None:
-    """Refuse what can be no bucket's name and no access point's ARN.
+    """Refuse what can be neither a bucket's name nor an access point's ARN.
 
     Raises:
-        ConfigError: It names what is odd.
+        ConfigError: Something is odd; the message says what.
     """
     if _ARN.fullmatch(bucket):
         return
@@ -52,25 +52,25 @@ def check_bucket(bucket: str) -> None:
         )
     if "@" in bucket:
         raise ConfigError(
-            f"the bucket is named {bucket!r}, with a user before '@'; credentials come by the "
-            "environment, never in a URL"
+            f"the bucket is named {bucket!r}, with a user before '@'; credentials come from the "
+            "environment, never from a URL"
         )
     if ":" in bucket:
         raise ConfigError(
-            f"the bucket is named {bucket!r}, with a port; a server is named by the option "
+            f"the bucket is named {bucket!r}, with a port; give the server as the option "
             "endpoint_url"
         )
     if odd := re.search(r"[^a-z0-9.-]", bucket):
         raise ConfigError(
-            f"the bucket is named {bucket!r}, with {odd[0]!r} in it; a name has lower-case "
+            f"the bucket is named {bucket!r}, with {odd[0]!r} in it; names consist of lower-case "
             "letters, digits, hyphens and dots"
         )
     if bucket[0] in ".-" or bucket[-1] in ".-" or ".." in bucket:
         raise ConfigError(
-            f"the bucket is named {bucket!r}; a name begins and ends with a letter or a digit, "
-            "and has no two dots together"
+            f"the bucket is named {bucket!r}; names start and end with a letter or a digit, and "
+            "have no two consecutive dots"
         )
     if not _SHORTEST <= len(bucket) <= _LONGEST:
         raise ConfigError(
-            f"the bucket is named {bucket!r}; a name has {_SHORTEST} to {_LONGEST} characters"
+            f"the bucket is named {bucket!r}; names have {_SHORTEST} to {_LONGEST} characters"
         )

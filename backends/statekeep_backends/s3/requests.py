@@ -1,4 +1,4 @@
-"""Requests to a bucket: sent again where that is right, with errors in our words."""
+"""Requests to a bucket: retried where that is right, with statekeep's errors."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Landed = Literal["no", "unknown"]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 _LAST_SENT = 540.0
-"""Seconds after the beginning of a call in which its writes and deletes may be sent.
+"""Seconds after the start of a call within which its writes and deletes may be sent.
 
-Moves rely on it that none is sent ten minutes after it; a connection may take a while, too.
+Moves rely on none being sent ten minutes after the start; a connection can also take a while.
 """
 
 
@@ -41,12 +41,12 @@ class Call:
     """One call of a store, and what its requests may have done so far.
 
     Args:
-        retries: How often each may be sent again.
+        retries: How often each request can be retried.
         landed: ``"no"`` for a write, None for a read.
 
     Attributes:
         client: Sends the requests.
-        landed: What an error of this call says in `StateStoreError.landed`.
+        landed: The `StateStoreError.landed` of an error of this call.
     """
 
     client: Client
@@ -56,10 +56,10 @@ class Call:
         self.landed = landed
 
     async def send_with_retry(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Send a request that changes nothing, again and again until it is answered for good.
+        """Send a request that changes nothing, and retry it until it has a final answer.
 
         Raises:
-            Failure: The last one, or the first that does not pass by waiting.
+            Failure: The last one, or the first that waiting does not help.
         """
         tries, renewed = 0, False
         while True:
@@ -79,17 +79,17 @@ class Call:
             await self.client.pause(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
 
     async def write_with_retry(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Send a request that changes something, and keep account of what may have landed.
+        """Send a request that changes something, and keep track of what may have landed.
 
         Raises:
-            Failure: As `send_with_retry`.
+            Failure: As in `send_with_retry`.
         """
 
         async def attempt() -> T:
             before, self.landed = self.landed, "unknown"
             try:
                 if time.monotonic() >= SEND_BEFORE.get():
-                    raise Failure(NO_ANSWER, "getting ready took too long", unsent=True)
+                    raise Failure(NO_ANSWER, "preparing the request took too long", unsent=True)
                 return await request()
             except Failure as failure:
                 if failure.refused:
@@ -100,24 +100,24 @@ class Call:
 
 
 def begin_anew() -> None:
-    """Give the requests that follow as much time as if their call began now."""
+    """Give later requests as much time as if their call started now."""
     SEND_BEFORE.set(time.monotonic() + _LAST_SENT)
 
 
 class Requests:
-    """The client of a bucket, made when first needed and again in a forked child.
+    """The client of a bucket, created when first needed and again in a forked child.
 
     Args:
         bucket: The bucket.
         config: Options.
-        store: Who sends, for error messages.
+        store: The store, for error messages.
 
     Attributes:
-        kind: Which client it is.
-        once: To be held while a request is sent that need not be sent by several threads.
+        kind: The kind of client.
+        once: Held while sending a request that only one of several threads needs to send.
 
     Raises:
-        ConfigError: The client that is asked for is not installed, or cannot do what else is.
+        ConfigError: The requested client is not installed, or cannot do what else is configured.
     """
 
     def __init__(self, bucket: str, config: S3Config, store: object) -> None:
@@ -137,7 +137,7 @@ class Requests:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run an operation that changes nothing and wait for it; only our own errors come out."""
+        """Run an operation that changes nothing and wait for it; raises only statekeep's errors."""
         return self._run(key, Call(self._config.retries, None), operation, *args, **kwargs)
 
     def write(
@@ -151,11 +151,11 @@ class Requests:
         """Run an operation that changes something; its errors say what may have landed.
 
         Args:
-            key: The document concerned.
-            begun: When the caller asked for it, by `time.monotonic`.
-            operation: What to run.
-            args: For the operation.
-            kwargs: For the operation.
+            key: The document in question.
+            begun: When the caller requested it, by `time.monotonic`.
+            operation: The operation.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
         """
         token = SEND_BEFORE.set(begun + _LAST_SENT)
         try:
@@ -173,7 +173,7 @@ class Requests:
     def translate(
         self, failure: Failure, key: str | None, landed: Landed | None = None
     ) -> StateStoreError:
-        """The error that a failure is for the caller."""
+        """Return the error for a failure."""
         error = to_error(failure, key=key, bucket=self._bucket, store=self._store)
         error.landed = landed
         return error
@@ -208,7 +208,7 @@ class Requests:
             return self._client
 
     def reset_after_fork(self) -> Client | None:
-        """Begin anew in a forked child; give the client of the parent."""
+        """Start over in a forked child; return the parent's client."""
         self._lock, self.once = threading.Lock(), threading.Lock()
         client, self._client = self._client, None
         return client
@@ -219,8 +219,8 @@ _of_parents: list[Client | None] = []
 
 
 def _forget_parents() -> None:
-    # Kept, because a client that is closed or collected in a child takes its connections out of
-    # the event loop, which at that depth is still the parent's: that would wait in vain.
+    # Kept, because closing or collecting a client in a child removes its connections from the event
+    # loop, which at this point is still the parent's: that would wait in vain.
     _of_parents.extend([requests.reset_after_fork() for requests in _living])
 
 

@@ -54,18 +54,18 @@ if TYPE_CHECKING:
 __all__ = ["S3Store"]
 
 _MAX_KEY = 1024
-# Objects by which a server is asked whether it honours conditions.
+# Objects used to find out whether a server honors conditions.
 _PROBES = ".statekeep/probe-"
 _NONCE = "statekeep-nonce"
 _IMPOSSIBLE = Version('"00000000000000000000000000000000"')
 _ANY_BYTES = "application/octet-stream"
 
 
-# The endings of nearly all documents: their types are looked up once.
+# The suffixes of nearly all documents: their types are looked up once.
 _USUAL = frozenset({"json", "jsonl", "md"})
 _REMAINS = (
-    "a bucket with versioning, or that had it once, keeps the old versions of what was "
-    "deleted, and so do replicas of it: delete the versions, or let a lifecycle rule"
+    "a bucket that has or ever had versioning keeps old versions of what was deleted, and so do "
+    "its replicas: delete the versions, or set up a lifecycle rule that does"
 )
 
 
@@ -77,7 +77,7 @@ def _type_of(key: str) -> str:
 class S3Store(StateStore):
     """A store in a bucket, or below a prefix of one.
 
-    Nothing is sent before the first operation.
+    It sends nothing before the first operation.
 
     Args:
         bucket: The bucket, which must exist, or the ARN of an access point.
@@ -86,8 +86,8 @@ class S3Store(StateStore):
 
     Raises:
         InvalidKeyError: The prefix could not be part of a key.
-        ConfigError: No bucket can have that name; or the client that is asked for is not
-            installed, or cannot do what else is.
+        ConfigError: No bucket can have that name; or the requested client is not installed, or
+            cannot do what else is configured.
     """
 
     def __init__(self, bucket: str, prefix: str = "", config: S3Config | None = None) -> None:
@@ -100,7 +100,7 @@ class S3Store(StateStore):
         self._prefix = f"{prefix}/" if prefix else ""
         self._config = config or S3Config()
         self._requests = Requests(bucket, self._config, self)
-        # Of puts and of deletes, as far as it is known.
+        # For puts and for deletes, as far as known.
         self._honours_conditions: dict[str, bool] = {}
         if self._config.conditional != "auto":
             trusted = self._config.conditional == "yes"
@@ -115,7 +115,7 @@ class S3Store(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All, unless the server or the client is known not to honour conditions."""
+        """All of them, unless the server or the client is known not to honor conditions."""
         return Capabilities(
             conditional_put=self._honours_conditions.get("put", True),
             conditional_delete=self._honours_conditions.get("delete", True),
@@ -124,20 +124,20 @@ class S3Store(StateStore):
         )
 
     def get(self, key: str) -> Blob | None:
-        """See `StateStore.get`. One request."""
+        """See `StateStore.get`; one request."""
         return self._requests.read(key, self._get, key, self._name(key))
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
-        """See `SupportsGetMany`. One request each, many at once."""
+        """See `SupportsGetMany`; one request each, many at once."""
         wanted = [(key, self._name(key)) for key in keys]
-        # In batches, so that no more than these are in memory at a time.
+        # In batches, so that only one of them is in memory at a time.
         batch = 8 * self._config.max_concurrency
         for start in range(0, len(wanted), batch):
             part = wanted[start : start + batch]
             yield from self._requests.read(None, self._get_all, part)
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
-        """See `StateStore.put`. One request, and after a conflict one more."""
+        """See `StateStore.put`; one request, and one more after a conflict."""
         name, begun = self._name(key), time.monotonic()
         refuse_too_large(data, self._limit_of(key), key=key, store=self)
         if expect is not ANY:
@@ -146,7 +146,7 @@ class S3Store(StateStore):
         return self._requests.write(key, begun, self._put, key, name, data, expect)
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
-        """See `StateStore.delete`. One request, and after a lost answer one more."""
+        """See `StateStore.delete`; one request, and one more after a lost answer."""
         name, begun = self._name(key), time.monotonic()
         if expect is not ANY:
             check_expectation(expect)
@@ -154,38 +154,38 @@ class S3Store(StateStore):
         self._requests.write(key, begun, self._delete, key, name, expect)
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """See `SupportsDeleteMany`. One request for each 1000."""
+        """See `SupportsDeleteMany`; one request per 1000 documents."""
         named = {self._name(key): key for key in keys}
         self._requests.write(None, time.monotonic(), self._delete_many, named)
 
     def scan(self, prefix: str = "") -> Iterator[Entry]:
-        """See `StateStore.scan`. One request for each 1000 documents."""
+        """See `StateStore.scan`; one request per 1000 documents."""
         check_prefix(prefix)
         return self._scan(f"{self._prefix}{prefix}/" if prefix else self._prefix)
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
-        """See `SupportsInspect.inspect`. One request."""
+        """See `SupportsInspect.inspect`; one request."""
         before = utc_now() - older_than
         for found in self._list(self._prefix + _PROBES):
             if found.modified < before:
                 yield Anomaly(
                     "leftover",
                     found.name[len(self._prefix) :],
-                    "it asked the server whether it honours conditions, and who asked was killed",
+                    "a probe of whether the server honors conditions, by a process that was killed",
                     "remove",
                     identity=found.etag,
                 )
 
     def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
-        """See `SupportsInspect.repair`. Only a leftover that is still what was seen is removed."""
-        # Where no conditions are honoured, a look before is the best there is.
+        """See `SupportsInspect.repair`; removes a leftover only if it is still what was seen."""
+        # If the server honors no conditions, reading before writing is the best there is.
         Transfer(self, "last-writer-wins").delete_seen(
             anomaly.place, Version(str(anomaly.identity))
         )
         return None
 
     def remains(self) -> Sequence[str]:
-        """See `SupportsRemains`. Sends no request."""
+        """See `SupportsRemains`; sends no request."""
         return [_REMAINS]
 
     def close(self) -> None:
@@ -197,7 +197,7 @@ class S3Store(StateStore):
         name = self._prefix + key
         if len(name.encode()) > _MAX_KEY:
             raise InvalidKeyError(
-                f"with the prefix, S3 takes at most {_MAX_KEY} bytes", key=key, store=self
+                f"with the prefix, S3 accepts at most {_MAX_KEY} bytes", key=key, store=self
             )
         return name
 
@@ -245,10 +245,10 @@ class S3Store(StateStore):
             raise
 
     async def _read_back(self, call: Call, key: str, name: str, nonce: str) -> Version:
-        """The version of one's own write, if that is what is there."""
+        """Return the version of our own write, if that is what is there."""
         # A write whose answer was lost is sent again, and then fails because of itself. Only the
-        # nonce tells whose it is: another writer may have written equal bytes. Another's nonce
-        # tells nothing: after a lost answer, that writer may have replaced what had landed.
+        # nonce tells whose it is: another writer may have written the same bytes. A different
+        # nonce proves nothing: after a lost answer, that writer may have replaced what had landed.
         found = await self._head(call, name)
         if found is not None and found.metadata.get(_NONCE) == nonce:
             return found.version
@@ -265,7 +265,7 @@ class S3Store(StateStore):
             if failure.kind not in {Kind.MISSING, Kind.PRECONDITION_FAILED}:
                 raise
             if call.landed == "unknown" and await self._head(call, name) is None:
-                return  # as asked, and most likely by the request whose answer was lost
+                return  # as requested, and most likely by the request whose answer was lost
             raise ConflictError(
                 "it has changed or is gone; reload and retry", key=key, store=self
             ) from failure
@@ -274,7 +274,7 @@ class S3Store(StateStore):
         names = list(keys)
         for start in range(0, len(names), PAGE):
             request = partial(call.client.delete_many, names[start : start + PAGE])
-            begin_anew()  # nothing waits for the end of all of them
+            begin_anew()  # nothing waits for all of them to end
             for refusal in await call.write_with_retry(request):
                 failure = Failure(refusal.code, refusal.message)
                 raise self._requests.translate(failure, keys.get(refusal.name))
@@ -307,7 +307,7 @@ class S3Store(StateStore):
         return await call.send_with_retry(lambda: call.client.page(start, more))
 
     def _refuse_condition(self, what: Literal["put", "delete"], key: str, begun: float) -> None:
-        """Refuse a condition that would not be honoured; find out, if need be."""
+        """Refuse a condition that would not be honored; find out first if necessary."""
         if what not in self._honours_conditions:
             if self._requests.once.acquire(blocking=False):
                 try:
@@ -317,14 +317,14 @@ class S3Store(StateStore):
             else:
                 with self._requests.once:
                     pass  # another thread is asking
-                # If it got no answer, those who waited ask all at once, not one by one.
+                # If it got no answer, the waiting threads ask all at once, not one after another.
                 self._find_out(what, key, begun)
         if not self._honours_conditions[what]:
             who, instead = "this server", "use another server"
             if what == "delete" and self._lacks_s3fs:
                 who, instead = "obstore without s3fs", GET_S3FS
             raise UnsupportedError(
-                f"{who} does not honour the condition of a {what}; {instead}, or last-writer-wins",
+                f"{who} does not honor the condition of a {what}; {instead}, or last-writer-wins",
                 key=key,
                 store=self,
                 landed="no",
@@ -339,11 +339,11 @@ class S3Store(StateStore):
                 key, begun, self._ask, what, probe
             )
         except StateStoreError as error:
-            error.landed = "no"  # what was to be written has not been sent
+            error.landed = "no"  # the actual write was not sent
             raise
 
     async def _ask(self, call: Call, what: Literal["put", "delete"], probe: str) -> bool:
-        """Make a conditional request that must fail, and see whether it does."""
+        """Send a conditional request that must fail, and see whether it does."""
         client, send = call.client, call.write_with_retry
         if await client.on_aws():
             return True
@@ -360,7 +360,7 @@ class S3Store(StateStore):
                 raise
         else:
             honours = False
-        # One that honours conditions has not made what it was asked to replace.
+        # A server that honors conditions has not created the object that the probe named.
         if not (honours and what == "put"):
             await send(lambda: client.delete(probe, ANY))
         return honours

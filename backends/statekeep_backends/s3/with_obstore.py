@@ -1,4 +1,4 @@
-"""Requests through obstore. Needs the extra ``obstore``, and ``s3`` for what obstore cannot do."""
+"""Requests through obstore. Needs the extra ``obstore``, and ``s3`` for what obstore lacks."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ T = TypeVar("T")
 
 
 class ObstoreClient(Client):
-    """Calls obstore's synchronous functions, which are faster from threads than its others.
+    """Calls obstore's synchronous functions, which are faster from threads than its async ones.
 
-    So its coroutines never wait, and each runs to its end in the thread that calls `run`.
+    So its coroutines never wait, and each runs to completion in the thread that calls `run`.
     """
 
     process: ClassVar[int | None] = None
-    """Where obstore's own threads run. In a child that is forked afterwards it hangs for ever."""
+    """The process with obstore's own threads. In a child forked afterwards, it hangs forever."""
 
     def __init__(self, bucket: str, config: S3Config) -> None:
         if ObstoreClient.process is None:
@@ -97,7 +97,7 @@ class ObstoreClient(Client):
     async def map(
         self, function: Callable[[A], Coroutine[Any, Any, T]], items: Sequence[A]
     ) -> list[T]:
-        # With the caller's context variables, so that requests count for its operation.
+        # With the caller's context variables, so that requests count toward its operation.
         context = copy_context()
 
         def call(item: A) -> T:
@@ -107,7 +107,7 @@ class ObstoreClient(Client):
         with _threads(self._config.max_concurrency) as threads:
             try:
                 for item in items:
-                    calls.append(threads.submit(call, item))  # noqa: PERF401 - it may fail half-way
+                    calls.append(threads.submit(call, item))  # noqa: PERF401 - it may fail halfway
                 return [each.result() for each in calls]
             finally:
                 _abandon(calls)
@@ -118,7 +118,7 @@ class ObstoreClient(Client):
     async def get(self, name: str, most: int) -> Content:
         with self._request:
             answer = obstore.get(self._bucket, name)
-            meta = answer.meta  # made anew whenever it is asked for
+            meta = answer.meta  # created on every access
             refuse_large(meta["size"], most)
             data = bytes(answer.bytes())
         modified = meta["last_modified"]
@@ -149,7 +149,7 @@ class ObstoreClient(Client):
         return _version(answer["e_tag"], "PUT")
 
     async def delete(self, name: str, expect: ExpectSeen) -> None:
-        # obstore takes any answer to a DELETE for one. To a bulk delete it does not.
+        # obstore accepts any answer to a DELETE, but not to a bulk delete.
         if expect is not ANY or is_installed("s3fs"):
             s3fs = self._instead("delete on a condition")
             s3fs.run(s3fs.delete(name, expect))
@@ -166,7 +166,7 @@ class ObstoreClient(Client):
         except Failure as failure:
             said = str(failure.__cause__)
             if failure.code == "" and _IN_A_KEY.search(said):
-                return []  # obstore takes a key with "SlowDown" in it for an error of that name
+                return []  # obstore mistakes a key with "SlowDown" in it for an error of that name
             refused = [name for name in names if f"request failed for key {name}: " in said]
             if not refused:
                 raise
@@ -174,14 +174,14 @@ class ObstoreClient(Client):
         return []
 
     async def page(self, start: str, more: str | None) -> Page:
-        # obstore finds an empty listing in any document, and does not say where a page ends.
+        # obstore sees an empty listing in any document, and does not say where a page ends.
         s3fs = self._instead("list")
         return s3fs.run(s3fs.page(start, more))
 
     async def renew(self) -> None:
         with self._lock:
             begun = time.monotonic()
-            if begun - self._renewed >= _RENEWED_FOR:  # else another thread did, just now
+            if begun - self._renewed >= _RENEWED_FOR:  # otherwise another thread just did
                 self._open()
                 self._renewed = begun
             s3fs = self._s3fs
@@ -189,7 +189,7 @@ class ObstoreClient(Client):
             s3fs.run(s3fs.renew())
 
     def close(self) -> None:
-        # Connections end with these; the client itself may live on in some traceback.
+        # Connections end with this; the client itself may live on in some traceback.
         del self._bucket
         if self._s3fs is not None:
             self._s3fs.close()
@@ -236,10 +236,10 @@ _idle: dict[int, ThreadPoolExecutor] = {}
 
 @contextmanager
 def _threads(at_once: int) -> Iterator[ThreadPoolExecutor]:
-    """So many threads for one call: those of an earlier one, unless another call has them.
+    """Yield threads for one call: those of an earlier call, unless another one is using them.
 
-    Starting them takes a quarter of the time of a batch. They are the process's and not a
-    store's, so that a thousand open stores do not keep a thousand times as many.
+    Starting them takes a quarter of the time of a batch. They belong to the process and not to a
+    store, so that a thousand open stores do not keep a thousand times as many.
     """
     threads = _idle.pop(at_once, None) or ThreadPoolExecutor(at_once, "statekeep-s3")
     try:
@@ -250,15 +250,15 @@ def _threads(at_once: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _abandon(calls: list[Future[T]]) -> None:
-    """End what would be under way for nobody after an error, and keep none of the results."""
+    """Stop what would run on for nobody after an error, and keep none of the results."""
     for call in calls:
         call.cancel()
     wait(calls)
     calls.clear()
 
 
-# What obstore shows of an error is Rust's own rendering of it, one field a line. Names of objects
-# and answers of servers are escaped and quoted there, so that none can be taken for a field.
+# obstore shows an error in Rust's own rendering, one field per line. Names of objects and answers
+# of servers are escaped and quoted there, so none can be mistaken for a field.
 _STATUS = re.compile(r"^ +status: (\d+),$", re.MULTILINE)
 _BODY = re.compile(r'^ +(?:body: )?"(.*)",$', re.MULTILINE)
 _URL = re.compile(r"^ +(\w+://\S+),$", re.MULTILINE)
@@ -275,16 +275,16 @@ _TLS = re.compile(r"^ +error: Invalid(Certificate|Message)\((\w*)", re.MULTILINE
 _STRANGE = re.compile(r"^    source: (?:Invalid\w+Response|Metadata|Header) \{$", re.MULTILINE)
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>")
-# An answer of status 200 that has something of an error, but is the result of a bulk delete.
+# An answer with status 200 that looks like an error, but is the result of a bulk delete.
 _IN_A_KEY = re.compile(
     r'^ +status: 200,\n +body: "(?:<\?xml[^>]*>)?(?:\\n|\s)*<(?:\w+:)?DeleteResult', re.MULTILINE
 )
 
 _NEVER = datetime.fromtimestamp(0, UTC)
-"""What obstore makes of an answer that says not when it was written."""
+"""What obstore returns if an answer does not say when an object was written."""
 
 _RENEWED_FOR = 30.0
-"""Seconds in which credentials are looked for once."""
+"""Seconds within which credentials are looked for only once."""
 
 
 def _translate(error: Exception, bucket: str) -> Failure:
@@ -307,7 +307,7 @@ def _translate(error: Exception, bucket: str) -> Failure:
     if "source: TooManyRedirects" in source:
         return Failure(REDIRECTED, f"from {url[1] if url else 'there'}, on and on", "300")
     if broken := _TLS.search(source):
-        # A certificate is looked at before anything is sent; a broken message may come later.
+        # A certificate is checked before anything is sent; a broken message may come later.
         unsent = broken[1] == "Certificate"
         return no_tls(url[1] if url else "", broken[2] or broken[1], unsent=unsent)
     if lost := _LOST.search(source):
@@ -317,7 +317,7 @@ def _translate(error: Exception, bucket: str) -> Failure:
     if isinstance(error, TypeError | ValueError):
         return Failure(
             NOT_SUPPORTED,
-            "obstore takes no control characters in a key; use client=s3fs",
+            "obstore does not accept control characters in a key; use client=s3fs",
             unsent=True,
         )
     return Failure(NOT_SUPPORTED, said)
@@ -352,19 +352,19 @@ def _open(bucket: str, config: S3Config, environment: Environment) -> Bucket:
     virtual = config.addressing_style == "virtual" or (
         config.addressing_style == "auto"
         and is_aws(environment.endpoint_url)
-        and "." not in bucket  # which its certificate would not cover
+        and "." not in bucket  # its certificate would not cover that
     )
     options: ClientConfig = {
         "allow_http": server.scheme == "http",
         "connect_timeout": timedelta(seconds=config.connect_timeout),
         "read_timeout": timedelta(seconds=config.read_timeout),
-        "timeout": timedelta(days=1),  # obstore has one for the whole request too
+        "timeout": timedelta(days=1),  # obstore also has one for the whole request
         "user_agent": f"statekeep/{__version__} (obstore)",
     }
     if environment.ca_bundle:
         options["root_certificate"] = Path(environment.ca_bundle).read_bytes()
     endpoint = server._replace(netloc=f"{bucket}.{server.netloc}") if virtual else server
-    # All that an environment variable could say otherwise.
+    # Everything that an environment variable could set differently.
     said: Options = {
         "aws_endpoint_url_s3": endpoint.geturl().rstrip("/"),
         "conditional_put": "etag",
@@ -384,6 +384,6 @@ def _open(bucket: str, config: S3Config, environment: Environment) -> Bucket:
         config=said,
         client_options=options,
         credential_provider=environment.credentials,
-        # Sending again is decided elsewhere: it must be known that an answer was lost.
+        # Retries are decided elsewhere: it must be known that an answer was lost.
         retry_config={"max_retries": 0},
     )

@@ -79,7 +79,7 @@ _TIMED_OUT = (
     botocore.exceptions.ReadTimeoutError,
     TimeoutError,
 )
-# Not `EndpointConnectionError`, which is also what becomes of a connection that broke.
+# Not `EndpointConnectionError`, which also stands for a connection that broke.
 _UNCONNECTED = (
     aiohttp.ClientConnectorError,
     botocore.exceptions.ConnectTimeoutError,
@@ -108,13 +108,13 @@ _NO_CONTENT = 204
 _NO_SUCCESS = 300
 
 _RENEWED_FOR = 30.0
-"""Seconds in which credentials are looked for once."""
+"""Seconds within which credentials are looked for only once."""
 
 
 class S3fsClient(Client):
-    """s3fs makes the client and fsspec runs the loop.
+    """A client that s3fs creates, on a loop that fsspec runs.
 
-    The file operations of s3fs are not used: they cache, probe, and drop conditions.
+    It does not use the file operations of s3fs: they cache, probe, and drop conditions.
     """
 
     def __init__(self, bucket: str, config: S3Config) -> None:
@@ -145,7 +145,7 @@ class S3fsClient(Client):
         try:
             return await asyncio.gather(*calls)
         except BaseException:
-            # gather() would leave the others under way, for nobody.
+            # gather() would let the others run on, for nobody.
             for each in calls:
                 each.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
@@ -204,8 +204,8 @@ class S3fsClient(Client):
     async def renew(self) -> None:
         now = time.monotonic()
         if now - self._renewed < _RENEWED_FOR:
-            return  # by another thread, just now
-        # Requests that are under way keep theirs until the next time.
+            return  # another thread just did
+        # Running requests keep theirs until the next renewal.
         ended, self._previous = self._previous, self._filesystem
         self._filesystem, self._renewed = _make_filesystem(self._config), now
         if ended is not None:
@@ -227,10 +227,10 @@ class S3fsClient(Client):
 
 
 class _SendOnce(AIOHTTPSession):  # type: ignore[misc]
-    """Sends each request once, and to the server that it is for.
+    """Sends each request once, and only to the server that it is for.
 
-    The HTTP library would send it again, unasked, when a kept connection breaks before the
-    answer; then it could not be known that an answer was lost. And it would follow redirects.
+    The HTTP library would silently re-send it if a kept connection breaks before the answer; then
+    nobody could know that an answer was lost. It would also follow redirects.
     """
 
     async def _get_session(self, proxy_url: str | None) -> Any:
@@ -247,7 +247,7 @@ async def _read(body: Any, length: int | None, most: int) -> bytes:
         refuse_large(length, most)
         data: bytes = await body.read()
         return data
-    # Some answer in chunks, and say not how many.
+    # Some servers answer in chunks, and do not say how many.
     chunks, room = [], most + 1
     while chunk := await body.read(room):
         chunks.append(chunk)
@@ -258,7 +258,7 @@ async def _read(body: Any, length: int | None, most: int) -> bytes:
 
 
 async def _close(filesystem: S3FileSystem) -> None:
-    if filesystem._s3 is not None:  # noqa: SLF001 - its own close() waits 0.1 s only
+    if filesystem._s3 is not None:  # noqa: SLF001 - its own close() only waits 0.1 s
         await filesystem._s3creator.__aexit__(None, None, None)  # noqa: SLF001
 
 
@@ -278,13 +278,13 @@ def _version(answer: Mapping[str, Any], method: str, body: bytes = b"") -> Versi
 
 
 def _refuse_late(**_: object) -> None:
-    # Between the beginning of a call and this, credentials may have been waited for.
+    # Between the start of the call and now, it may have waited for credentials.
     if time.monotonic() >= SEND_BEFORE.get():
-        raise Failure(NO_ANSWER, "getting ready took too long", unsent=True)
+        raise Failure(NO_ANSWER, "preparing the request took too long", unsent=True)
 
 
 def _follow_no_further(params: Mapping[str, Any], **_: object) -> None:
-    # botocore asks by HEAD where a bucket is, and asks the same if that is redirected, for ever.
+    # botocore asks by HEAD where a bucket is, and if that is redirected, asks again, forever.
     params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
@@ -294,7 +294,7 @@ def _keep_answer(
     customized_response_dict: dict[str, Any],
     **_: object,
 ) -> None:
-    """Give the answer back as it came: botocore finds an empty listing in any document."""
+    """Return the answer unparsed: botocore sees an empty listing in any document."""
     body = response_dict["body"]
     if isinstance(body, bytes):
         customized_response_dict[_RAW] = body
@@ -310,18 +310,18 @@ def _make_filesystem(config: S3Config) -> S3FileSystem:
         "max_pool_connections": max(64, config.max_concurrency),
         "s3": {"addressing_style": config.addressing_style},
         "http_session_cls": _SendOnce,
-        # Short, because botocore composes its own anew for each request.
+        # Short, because botocore builds its own for each request.
         "user_agent": f"statekeep/{__version__} (s3fs)",
     }
-    # That of a write is given with it, in a header; botocore's own comes behind the body, in a
+    # The checksum of a write is passed with it, in a header; botocore's own follows the body, in a
     # form that many other servers do not know.
     options["request_checksum_calculation"] = "when_required"
     if config.endpoint_url is not None:
         options["response_checksum_validation"] = "when_required"
     session = AioSession(profile=config.profile)
-    # It makes status 500 of 200 where the body is no XML. What S3 did not answer is told here.
+    # It turns status 200 into 500 if the body is not XML. This module handles that itself.
     session.unregister("before-parse.s3.*", _handle_200_error)
-    # The HTTP library waits for ever for the leave to send the body.
+    # The HTTP library waits forever for permission to send the body.
     session.unregister("before-call.s3", add_expect_header)
     session.register("before-call.s3.HeadBucket", _follow_no_further)
     session.register("before-parse.s3", _keep_answer)
@@ -341,7 +341,7 @@ def _make_filesystem(config: S3Config) -> S3FileSystem:
 
 
 def _parse_timestamp(value: object) -> datetime:
-    """Read a time of an answer; botocore's own parser takes most of the time of a LIST."""
+    """Parse a time in an answer; botocore's parser takes most of the time of a LIST."""
     if isinstance(value, str):
         with suppress(ValueError):
             in_body = value.endswith("Z")
@@ -357,7 +357,7 @@ def _failures(*, unsent: bool = False) -> Iterator[None]:
     """Translate the exceptions of the libraries.
 
     Args:
-        unsent: Whether nothing is sent yet.
+        unsent: Whether nothing has been sent yet.
     """
     try:
         yield
@@ -367,7 +367,7 @@ def _failures(*, unsent: bool = False) -> Iterator[None]:
         raise Failure(NOT_S3, str(error)) from error
     except _NO_CREDENTIALS as error:
         raise Failure(NO_CREDENTIALS, str(error), unsent=True) from error
-    except botocore.exceptions.SSLError as error:  # of the handshake
+    except botocore.exceptions.SSLError as error:  # from the handshake
         raise _not_encrypted(error) from error
     except _LOST as error:
         raise _not_answered(error, unsent=unsent) from error
@@ -392,7 +392,7 @@ def _failure_of(answer: Mapping[str, Any]) -> Failure:
 
 
 def _not_answered(error: BaseException, *, unsent: bool) -> Failure:
-    """Say what the system said, which the libraries wrap; what they know alone, by its name."""
+    """Return a failure with the system's message, which the libraries wrap, or their own name."""
     told = getattr(error, "kwargs", {})
     url, inner = told.get("endpoint_url") or "", told.get("error") or error
     unconnected = isinstance(error, _UNCONNECTED) or isinstance(inner, _UNCONNECTED)
@@ -401,7 +401,7 @@ def _not_answered(error: BaseException, *, unsent: bool) -> Failure:
         return no_answer(url, "timed out", unsent=unsent)
     said = getattr(inner, "os_error", None) or inner
     number, text = getattr(said, "errno", None) or 0, getattr(said, "strerror", None)
-    # asyncio puts words of its own there, but not where a name is not found.
+    # asyncio puts its own words there, except where a name is not found.
     why = os.strerror(number) if number > 0 else str(text or said)
     what = type(error).__name__
     if unconnected:

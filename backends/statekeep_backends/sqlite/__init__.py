@@ -1,4 +1,4 @@
-"""SQLite: everything in one file, and pages of a listing that cost the page."""
+"""SQLite: everything in one file; a page of a listing costs only that page."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ class SqliteConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     durability: Durability = "full"
-    """``full`` survives a power cut, ``normal`` only the death of the process; as SQLite's own
+    """``full`` survives a power cut, ``normal`` only the death of the process; like SQLite's own
     ``synchronous``."""
 
     busy_timeout: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     """Seconds to wait for another writer."""
 
     max_document_bytes: PositiveInt = Field(default=MAX_DOCUMENT_BYTES, le=SqliteStore.LARGEST)
-    """A larger document is not read, but reported, and not written."""
+    """Maximum size of a document; a larger one is not written, and reading it is an error."""
 
 
 def _open(url: StoreURL, config: SqliteConfig) -> SqliteStore:
     if url.location.startswith(":"):
         raise ConfigError(
-            "sqlite: keeps a file; for a store in memory write memory:, and for a file of such a "
-            "name ./ before it"
+            "sqlite: needs a file; for a store in memory write memory:, and for a file with such "
+            "a name put ./ before it"
         )
     return SqliteStore(url.path, **config.model_dump())
 
 
 @hookimpl
 def statekeep_backends() -> list[BackendSpec]:
-    """Offer ``sqlite:``."""
+    """Provide ``sqlite:``."""
     return [BackendSpec("sqlite", "one SQLite file on this machine", SqliteConfig, _open)]

@@ -1,8 +1,8 @@
-"""Connections to a database: each serves one call at a time, and none is carried over a fork.
+"""Connections to a database: each serves one call at a time, and none is used across a fork.
 
-SQLite keeps its locks per process. A child that inherits a connection, or only what the library
-knows of one, takes locks for its own that it does not have. So all are closed before a fork, which
-waits for the calls that are being served.
+SQLite keeps its locks per process. A child that inherits a connection, or only the library's
+knowledge of one, believes that it holds locks that it does not hold. So all connections are closed
+before a fork, which waits for running calls.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ T = TypeVar("T")
 Durability = Literal["full", "normal"]
 
 _IDLE: Final = 16
-"""Connections that are kept for calls to come."""
+"""How many connections are kept for later calls."""
 
 _WAIT, _LONGEST_WAIT = 0.0005, 0.005
 _LOG_BYTES: Final = 64 * 2**20
-"""To which the log of changes is cut when it has grown beyond it and all of it is in the file."""
+"""The size to which the log of changes is cut when it is larger and fully in the database file."""
 
 
 class UncertainError(Exception):
-    """A transaction failed while it was committed, so it may have landed."""
+    """A transaction failed while committing, so it may have landed."""
 
 
 class _Frozen(sqlite3.Connection):
-    """Sees nothing of what is written after it was opened, so it serves one call."""
+    """Sees nothing that is written after it was opened, so it serves a single call."""
 
 
 class _Gate:
-    """Lets calls in while nobody forks, and a fork while no call is inside."""
+    """Lets calls in while nobody forks, and forks while no call is inside."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -69,9 +69,9 @@ class _Gate:
                 self._changed.notify_all()
 
     def before_fork(self) -> None:
-        """Wait until only the thread that forks can be inside, and close what is open."""
+        """Wait until only the forking thread can be inside, and close what is open."""
         own = threading.get_ident()
-        # Held over the fork: in the child, nobody would release what another thread holds.
+        # Held across the fork: in the child, nobody would release what another thread holds.
         self._changed.acquire()
         self._forks += 1
         while any(each != own for each in self._inside):
@@ -80,18 +80,18 @@ class _Gate:
             connections.close_idle()
 
     def after_fork(self) -> None:
-        """Let calls in again, once nobody else forks."""
+        """Let calls in again, once nobody is forking."""
         self._forks -= 1
         self._changed.notify_all()
         self._changed.release()
 
     def after_fork_in_child(self) -> None:
-        """Let calls in again, of which none is waiting for a thread of the parent."""
+        """Let calls in again, none of which waits for a thread of the parent."""
         global _making  # noqa: PLW0603
         _making = threading.Lock()
         for connections in _all:
             connections.renew_locks()
-        self._forks = 1  # what other threads began ends in the parent
+        self._forks = 1  # forks by other threads end in the parent
         self.after_fork()
 
 
@@ -111,7 +111,7 @@ class Connections:
     """The connections of one store.
 
     Args:
-        path: The database.
+        path: The database file.
         durability: What a commit waits for.
         busy_timeout: Seconds to wait for others.
     """
@@ -128,12 +128,12 @@ class Connections:
             _all.add(self)
 
     def renew_locks(self) -> None:
-        """Take other locks than those that a thread of the parent may have held."""
+        """Replace locks that a thread of the parent may have held."""
         self._lock = threading.Lock()
         self._writing = threading.Lock()
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Do some work on the database, again if it was busy; None if there is no database.
+        """Run some work on the database, again if it was busy; None if there is no database.
 
         Raises:
             sqlite3.Error, OSError, StateStoreError: It failed.
@@ -141,13 +141,13 @@ class Connections:
         return self._patiently(lambda: self._read(work))
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work in a transaction; the first makes the database.
+        """Run some work in a transaction; the first one creates the database.
 
         Raises:
             sqlite3.Error, OSError, StateStoreError: It failed, and nothing was written.
-            UncertainError: Or it was.
+            UncertainError: It failed, and may have been written.
         """
-        # The writers of one process stand in line, instead of all asking again and again.
+        # The writers of one process queue, instead of all trying again and again.
         if not self._writing.acquire(timeout=self._busy_timeout):
             raise sqlite3.OperationalError("another thread is writing for too long")
         try:
@@ -156,13 +156,13 @@ class Connections:
             self._writing.release()
 
     def close(self) -> None:
-        """Close all connections; those in use once they are given back."""
+        """Close all connections; those in use once they are returned."""
         self._is_closed = True
         with _gate:
             self.close_idle()
 
     def close_idle(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that are not in use."""
         with self._lock:
             idle, self._idle = self._idle, []
         for db in idle:
@@ -176,7 +176,7 @@ class Connections:
             except sqlite3.OperationalError as error:
                 if not _is_busy(error) or time.monotonic() >= deadline:
                     raise
-            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - to part those who wait
+            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - to separate those that wait
             wait = min(2 * wait, _LONGEST_WAIT)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
@@ -191,7 +191,7 @@ class Connections:
             if not _is_ours(db):
                 _create(db)
             elif not isinstance(db, _Frozen) and _mode(db) != "wal":
-                _keep_log(db)  # as of a copy that `VACUUM INTO` made
+                _keep_log(db)  # for example, a copy that `VACUUM INTO` made
             with transaction(db):
                 return work(db)
 
@@ -205,7 +205,7 @@ class Connections:
                 db = self._open(reading=reading)
             yield db
         except (sqlite3.Error, UncertainError) as error:
-            # It may be of a file that is gone, or not know what became of its last statement.
+            # It may belong to a file that is gone, or not know what became of its last statement.
             if _is_busy(error):
                 self._give_back(db, found)
             elif db is not None:
@@ -218,26 +218,26 @@ class Connections:
             self._give_back(db, found)
 
     def find(self) -> tuple[int, int] | None:
-        """The file that is there; None if none is.
+        """Return the identity of the file; None if there is none.
 
         Raises:
-            CorruptDataError: It is a folder, or something else that holds no bytes.
-            OSError: It cannot be looked at.
+            CorruptDataError: It is a folder, or something else that is not a file.
+            OSError: It cannot be accessed.
         """
         try:
             found = self._path.stat()
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(found.st_mode):
-            raise CorruptDataError("it is no file; name another", landed="no")
+            raise CorruptDataError("it is not a file; name another one", landed="no")
         return found.st_dev, found.st_ino
 
     def _make(self) -> tuple[int, int]:
-        """Make an empty file that only its owner may read, where there is none."""
+        """Create an empty file that only its owner can read, if there is none."""
         _make_folder(self._path.parent)
         filesystems.refuse_network(self._path.parent)
-        # Whoever closes a file lets go of all locks that this process has on it, SQLite's among
-        # them; so nobody connects before this one is closed.
+        # Closing a file releases all locks that this process has on it, including SQLite's; so
+        # nobody may connect before this one is closed.
         with _making, suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         filesystems.flush_folder(self._path.parent)
@@ -246,11 +246,11 @@ class Connections:
 
     def _take(self, found: tuple[int, int]) -> sqlite3.Connection | None:
         if self._is_closed:
-            raise ClosedError("the store was closed meanwhile; open it again", landed="no")
+            raise ClosedError("the store was closed during the call; open it again", landed="no")
         stale: list[sqlite3.Connection] = []
         with self._lock:
             if self._file != found:
-                # SQLite goes on with a file that was deleted or replaced, and loses what it writes.
+                # SQLite continues with a deleted or replaced file, and loses what it writes.
                 stale, self._idle, self._file = self._idle, [], found
             db = self._idle.pop() if self._idle else None
         for each in stale:
@@ -263,7 +263,7 @@ class Connections:
         with self._lock:
             if (
                 not self._is_closed
-                and self._file == found  # and not replaced meanwhile
+                and self._file == found  # and not replaced since
                 and not isinstance(db, _Frozen)
                 and not db.in_transaction
                 and len(self._idle) < _IDLE
@@ -283,8 +283,8 @@ class Connections:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if not reading or code not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
                 raise
-            # Where nothing may be written beside it, SQLite reads only what nobody writes. A link
-            # lies elsewhere than the log.
+            # Where nothing can be written beside it, SQLite can only read a file that nobody
+            # writes. The log is beside the file, not beside a link to it.
             if Path(f"{os.path.realpath(self._path)}-wal").exists():
                 raise
         return self._set_up(self._connect("mode=ro&immutable=1", _Frozen))
@@ -320,10 +320,10 @@ class Connections:
 
 @contextmanager
 def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """All of it or nothing.
+    """Run everything in a transaction, or nothing.
 
     Raises:
-        UncertainError: It failed while it was committed.
+        UncertainError: It failed while committing.
     """
     db.execute(f"BEGIN {kind}")
     try:
@@ -349,17 +349,17 @@ def _is_busy(error: Exception) -> bool:
 
 
 def _is_ours(db: sqlite3.Connection) -> bool:
-    """Whether it has our tables; not yet if it is empty.
+    """Whether it has our tables; false if it is still empty.
 
     Raises:
-        CorruptDataError: It is another program's.
-        UnsupportedError: A newer version of statekeep made it.
+        CorruptDataError: It belongs to another program.
+        UnsupportedError: A newer version of statekeep created it.
     """
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if (application, version) == (APPLICATION_ID, VERSION):
         return True
-    # Again, all at one moment: another process may be making the tables.
+    # Once more, all at one moment: another process may be creating the tables.
     application, version, tables = db.execute(
         "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
         "FROM pragma_application_id, pragma_user_version"
@@ -368,19 +368,19 @@ def _is_ours(db: sqlite3.Connection) -> bool:
         return True
     if application == APPLICATION_ID:
         raise UnsupportedError(
-            f"its tables are those of a newer version of statekeep ({version}, and known is "
+            f"a newer version of statekeep created its tables (version {version}, known is "
             f"{VERSION}); upgrade statekeep",
             landed="no",
         )
     if application or version or tables:
         raise CorruptDataError(
-            "it is the database of another program; name another file", landed="no"
+            "it is the database of another program; choose another file", landed="no"
         )
     return False
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, that only their owner may enter."""
+    """Create a folder and its parents, accessible only to their owner."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -397,7 +397,7 @@ def _keep_log(db: sqlite3.Connection) -> None:
     (mode,) = db.execute("PRAGMA journal_mode = wal").fetchone()
     if mode != "wal":
         raise UnsupportedError(
-            f"SQLite cannot keep a log of changes here, and says {mode!r}; name a file on a "
+            f"SQLite cannot use a write-ahead log here, and reports {mode!r}; choose a file on a "
             "local disk",
             landed="no",
         )
@@ -406,6 +406,6 @@ def _keep_log(db: sqlite3.Connection) -> None:
 def _create(db: sqlite3.Connection) -> None:
     _keep_log(db)
     with transaction(db):
-        if not _is_ours(db):  # another process was first
+        if not _is_ours(db):  # another process may have been first
             for statement in CREATE:
                 db.execute(statement)

@@ -1,4 +1,4 @@
-"""SQLite's errors, and those of the machine, as statekeep's."""
+"""Translates SQLite's errors, and those of the machine, to statekeep's."""
 
 from __future__ import annotations
 
@@ -22,41 +22,44 @@ if TYPE_CHECKING:
 __all__ = ["FAILURES", "translated"]
 
 FAILURES = (sqlite3.Error, OSError, UncertainError, UnicodeDecodeError)
-"""What the connections to a database raise besides errors of statekeep."""
+"""What connections to a database raise, apart from statekeep's errors."""
 
 _KINDS: dict[int, tuple[type[StateStoreError], str]] = {
-    sqlite3.SQLITE_AUTH: (AccessDeniedError, "may this user read and write it?"),
+    sqlite3.SQLITE_AUTH: (AccessDeniedError, "check that this user can read and write it"),
     sqlite3.SQLITE_CANTOPEN: (
         AccessDeniedError,
-        "is it a file, and may this user read and write it and make files beside it?",
+        (
+            "check that it is a file, and that this user can read and write it and create files "
+            "beside it"
+        ),
     ),
-    sqlite3.SQLITE_PERM: (AccessDeniedError, "may this user read and write it?"),
+    sqlite3.SQLITE_PERM: (AccessDeniedError, "check that this user can read and write it"),
     sqlite3.SQLITE_READONLY: (
         AccessDeniedError,
-        "may this user write it and make files beside it?",
+        "check that this user can write it and create files beside it",
     ),
     sqlite3.SQLITE_CORRUPT: (CorruptDataError, "restore it from a backup"),
     sqlite3.SQLITE_ERROR: (CorruptDataError, "restore it from a backup"),
-    sqlite3.SQLITE_NOTADB: (CorruptDataError, "it is no SQLite database; name another file"),
+    sqlite3.SQLITE_NOTADB: (CorruptDataError, "it is not a SQLite database; choose another file"),
     sqlite3.SQLITE_TOOBIG: (InvalidDocumentError, "split it"),
     sqlite3.SQLITE_BUSY: (
         UnavailableError,
         "another process kept it locked for the whole busy_timeout; retry later",
     ),
-    sqlite3.SQLITE_FULL: (UnavailableError, "make room"),
+    sqlite3.SQLITE_FULL: (UnavailableError, "free some space"),
 }
 
 
 def translated(
     error: Exception, *, key: str | None, store: object, landed: Landed | None = None
 ) -> StateStoreError:
-    """Say what failed.
+    """Return the error that says what failed.
 
     Args:
         error: One of `FAILURES`.
-        key: Of what was read or written; None if that was more than one document.
-        store: On which store.
-        landed: Of a write, "no"; who cannot tell says so.
+        key: The key that was read or written; None for more than one document.
+        store: The store.
+        landed: "no" for a write; if it cannot be determined, the error says so instead.
     """
     if isinstance(error, UncertainError):
         landed, error = "unknown", next(_causes(error))
@@ -65,7 +68,7 @@ def translated(
         kind: type[StateStoreError] = AccessDeniedError if denied else UnavailableError
         return kind(f"{error.strerror or error}", key=key, store=store, landed=landed)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    # Says Python, not SQLite, of text that is damaged; of a message that quotes it, too.
+    # Python, not SQLite, reports damaged text; also in a message that quotes it.
     if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode"):
         code = sqlite3.SQLITE_CORRUPT
     kind, advice = _KINDS.get(code, (UnavailableError, "retry later"))

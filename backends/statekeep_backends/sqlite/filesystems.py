@@ -1,4 +1,4 @@
-"""What lies below a database: SQLite needs memory that its processes share, and locks that hold."""
+"""The filesystem of a database: SQLite needs memory that processes share, and locks that hold."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _is_network = re.compile(
 
 
 def refuse_network(folder: Path) -> None:
-    """Refuse a folder that other machines may share, where that can be told.
+    """Refuse a folder that other machines may share, where that can be determined.
 
     Raises:
-        UnsupportedError: It lies on a network's filesystem.
-        OSError: It cannot be looked at.
+        UnsupportedError: It is on a network filesystem.
+        OSError: It cannot be accessed.
     """
     kind = kind_of(folder.stat().st_dev)
     if kind is not None and _is_network(kind):
         raise UnsupportedError(
-            f"the file would lie on {kind}, and SQLite loses data where machines share a file; "
-            "name one on a local disk, or use another store",
+            f"the file would be on {kind}, and SQLite loses data if machines share a file; choose "
+            "one on a local disk, or another store",
             landed="no",
         )
 
 
 @lru_cache(maxsize=64)
 def kind_of(device: int) -> str | None:
-    """The kind of the filesystem that is mounted as a device; None if nothing says so."""
+    """Return the type of the filesystem on a device; None if unknown."""
     if not sys.platform.startswith("linux"):
         return None
     with suppress(OSError):
@@ -52,7 +52,7 @@ def kind_of(device: int) -> str | None:
 
 
 def _find(device: int, mounts: Iterable[str]) -> str | None:
-    """Look it up in lines like ``36 35 98:0 /a /b rw master:1 - ext4 /dev/sda rw``."""
+    """Find it in lines like ``36 35 98:0 /a /b rw master:1 - ext4 /dev/sda rw``."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in mounts:
         before, _, after = line.partition(" - ")
@@ -62,7 +62,7 @@ def _find(device: int, mounts: Iterable[str]) -> str | None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Let a new name survive a power cut, where a folder can be flushed."""
+    """Make a new name survive a power cut, where folders can be flushed."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Records in the columns of a database, and queries by them."""
+"""Records in the columns of a database, and queries on them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["INDEXED", "columns", "count", "encode", "find", "set_record"]
 
 INDEXED: Final = ("place", "v", "user_id", "created_at", "problem")
-"""The columns of indexes that seldom change. A save that changes none of them leaves them out of
-what it sets, because SQLite writes the indexes of whatever is named there."""
+"""Indexed columns that rarely change. A save that changes none of them does not set them, because
+SQLite updates the indexes of every column that a statement names."""
 
 _OTHERS: Final = tuple([name for name in COLUMNS if name not in INDEXED])
 _NAMES: Final = ("record", *_OTHERS)
@@ -30,7 +30,7 @@ _SET: Final = f"""
 
 
 def encode(key: str, record: Record | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The values of the columns for a record: those of `INDEXED`, and the others."""
+    """Return a record's values for the columns: those of `INDEXED`, and the others."""
     if record is None:
         return (place_of(key), 0, None, None, None), (None,) * len(_NAMES)
     get = record.get
@@ -41,12 +41,12 @@ def encode(key: str, record: Record | None) -> tuple[tuple[Any, ...], tuple[Any,
 
 
 def columns(*, indexed: bool) -> tuple[str, ...]:
-    """The columns of what `encode` gives, with those of `INDEXED` or without."""
+    """Return the columns for the values of `encode`, with or without those of `INDEXED`."""
     return (*INDEXED, *_NAMES) if indexed else _NAMES
 
 
 def set_record(db: sqlite3.Connection, key: str, version: Version, record: Record) -> None:
-    """Give a document a record, if it is of that version."""
+    """Set the record of a document, if it has that version."""
     indexed, others = encode(key, record)
     db.execute(_SET, (*indexed, *others, key, version))
 
@@ -66,7 +66,7 @@ def find(
     rest, by = page(order, after, "?")
     listed = there & fits(wanted, known, "?") & rest
     select = "SELECT key, version, modified, record FROM documents WHERE"
-    with transaction(db, "DEFERRED"):  # so that all is of one moment
+    with transaction(db, "DEFERRED"):  # so that everything is of one moment
         found = db.execute(
             f"{select} {listed.sql} ORDER BY {by} LIMIT ?",
             (*listed.values, -1 if limit is None else limit),

@@ -1,4 +1,4 @@
-"""The tables of a database, and the SQL of everything that is done with them."""
+"""The tables of a database."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 __all__ = ["APPLICATION_ID", "CREATE", "VERSION"]
 
 APPLICATION_ID: Final = 0x5374_6B70
-"""``Stkp``: what the header of our databases says, so that nobody takes another program's."""
+"""``Stkp``: marks our databases in their header, so that nobody mistakes another program's."""
 
 VERSION: Final = 1
-"""Of the tables; SQLite's ``user_version``."""
+"""The version of the tables; SQLite's ``user_version``."""
 
-# What is long lies in a table of its own, so that whoever looks at many documents walks over none.
-# `place` is what is listed together: the sessions, the journals of a collection. No index has a
-# column that a save changes but `updated_at`: each costs two pages more that are written.
+# Long data is in a table of its own, so that reading many documents does not pass over it. `place`
+# is what is listed together: the sessions, or the journals of a collection. Except `updated_at`, no
+# index has a column that a save changes: each would cost two more pages to write.
 CREATE: Final = (
     """
     CREATE TABLE documents (
@@ -38,7 +38,7 @@ CREATE: Final = (
         problem TEXT
     ) STRICT
     """,
-    # Perhaps with room behind the document, for what is appended.
+    # There may be spare room after the document, for appends.
     "CREATE TABLE contents (n INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT",
     """
     CREATE INDEX by_update ON documents (place, updated_at)

@@ -1,7 +1,7 @@
 """A store in one SQLite file.
 
-What a call writes is there whole or not at all: each is a transaction. Readers wait for nobody;
-writers wait for each other, for a bounded time.
+Each call is a transaction, so it writes everything or nothing. Readers wait for nobody; writers
+wait for each other, for a bounded time.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ __all__ = ["Durability", "SqliteStore"]
 
 T = TypeVar("T")
 
-# Milliseconds, by SQLite's own clock.
+# In milliseconds, by SQLite's own clock.
 _NOW: Final = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000"
-# What was appended may have room behind it.
+# After an append, there may be spare room at the end.
 _DATA: Final = "CASE WHEN length(data) = bytes THEN data ELSE substr(data, 1, bytes) END"
 _GET: Final = f"""
     SELECT bytes, version, modified, CASE WHEN bytes <= ? THEN {_DATA} END
@@ -99,28 +99,28 @@ _MANY, _LARGE, _FEW = 5000, 500, 32
 _MOST_ROOM: Final = 2**16
 _FINDINGS: Final = 20
 _OLDEST: Final = (3, 37)
-"""The first SQLite that knows strict tables."""
+"""The first SQLite version with strict tables."""
 
 
 class SqliteStore(StateStore):
-    """A store in one SQLite file; the first write makes it, and the folders above.
+    """A store in one SQLite file; the first write creates it, and its parent folders.
 
     Args:
-        path: The file. Beside it lie ``-wal`` and ``-shm``, which belong to it.
+        path: The file. The files ``-wal`` and ``-shm`` beside it belong to it.
         durability: ``"full"``: what a call has acknowledged survives a power cut. ``"normal"``: it
-            survives the death of the process; of the machine, all but the last moments.
+            survives the death of the process; a crash of the machine loses the last moments.
         busy_timeout: Seconds to wait for another writer.
-        max_document_bytes: A larger document is not read, but a `CorruptDataError`, and not
-            written.
+        max_document_bytes: Maximum size of a document. A larger one is not written, and reading it
+            raises `CorruptDataError`.
 
     Raises:
         ConfigError: An option is wrong.
-        TypeError: A number is something else.
-        UnsupportedError: This Python comes with a SQLite older than 3.37.
+        TypeError: A number is not a number.
+        UnsupportedError: This Python has a SQLite older than 3.37.
     """
 
     LARGEST: ClassVar[int] = 900 * 2**20
-    """Bytes that a document may have at most; SQLite itself gives up a little later."""
+    """Maximum size of a document, in bytes; SQLite's own limit is a little higher."""
 
     def __init__(
         self,
@@ -135,10 +135,10 @@ class SqliteStore(StateStore):
         if isinstance(busy_timeout, bool) or not isinstance(busy_timeout, int | float):
             refuse_type("busy_timeout", "a number of seconds", busy_timeout)
         if not 0 <= busy_timeout < inf:
-            raise ConfigError(f"busy_timeout is a number of seconds, not {busy_timeout!r}")
+            raise ConfigError(f"busy_timeout must be a number of seconds, not {busy_timeout!r}")
         check_limit(max_document_bytes)
         if max_document_bytes > self.LARGEST:
-            raise ConfigError(f"max_document_bytes is at most {self.LARGEST} here")
+            raise ConfigError(f"max_document_bytes can be at most {self.LARGEST} here")
         if sqlite3.sqlite_version_info < _OLDEST:
             raise UnsupportedError(
                 f"this Python comes with SQLite {sqlite3.sqlite_version}; 3.37 is needed"
@@ -152,7 +152,7 @@ class SqliteStore(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All."""
+        """All of them."""
         return Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 
     def get(self, key: str) -> Blob | None:
@@ -171,7 +171,7 @@ class SqliteStore(StateStore):
     def append(
         self, key: str, data: bytes, *, expect: Version, record: Record | None = None
     ) -> Version:
-        """See `SupportsAppend.append`; it writes what is added, and nothing else anew."""
+        """See `SupportsAppend.append`; it writes only what is appended."""
         check_key(key)
 
         def work(db: sqlite3.Connection) -> Version:
@@ -212,7 +212,7 @@ class SqliteStore(StateStore):
     def scan(self, prefix: str = "") -> Iterator[Entry]:
         """See `StateStore.scan`."""
         check_prefix(prefix)
-        # "0" follows "/"; and no key is as long as this one.
+        # "0" follows "/"; and no key is as long as this bound.
         after, end = (f"{prefix}/", f"{prefix}0") if prefix else ("", "\U0010ffff" * 256)
         while True:
             rows = self._read(None, partial(_page, after=after, end=end))
@@ -226,7 +226,7 @@ class SqliteStore(StateStore):
         self._connections.close()
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
-        """See `SupportsGetMany`; a few on each loan of a connection."""
+        """See `SupportsGetMany`; reads a few each time it borrows a connection."""
         for batch in batches(keys, _FEW):
 
             def work(db: sqlite3.Connection, batch: list[str] = batch) -> list[Any]:
@@ -248,7 +248,7 @@ class SqliteStore(StateStore):
             yield from self._read(None, work) or [(key, None) for key in batch]
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """See `SupportsDeleteMany`; some hundred in each transaction."""
+        """See `SupportsDeleteMany`; deletes some hundreds with each transaction."""
         for batch in batches(keys, _LARGE):
 
             def work(db: sqlite3.Connection, batch: list[str] = batch) -> None:
@@ -302,7 +302,7 @@ class SqliteStore(StateStore):
         return self._read(None, lambda db: records.count(db, prefix, wanted, known=known)) or 0
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:  # noqa: ARG002
-        """See `SupportsInspect.inspect`: SQLite's own check of the file."""
+        """See `SupportsInspect.inspect`; runs SQLite's own check of the file."""
 
         def work(db: sqlite3.Connection) -> list[str]:
             wrong: list[str] = []
@@ -322,7 +322,7 @@ class SqliteStore(StateStore):
             yield Anomaly("damage", self._path.name, reason, None)
 
     def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:  # noqa: ARG002
-        """See `SupportsInspect.repair`; of what is found here, nothing has a repair.
+        """See `SupportsInspect.repair`; nothing found here can be repaired.
 
         Raises:
             CorruptDataError: Always.
@@ -332,16 +332,16 @@ class SqliteStore(StateStore):
         )
 
     def initialize(self) -> None:
-        """See `SupportsInitialize`: it makes the file."""
+        """See `SupportsInitialize`; creates the file."""
         self._write(None, lambda _: None)
 
     def vacuum(self) -> None:
-        """See `SupportsVacuum`: it writes the file anew."""
+        """See `SupportsVacuum`; rewrites the file."""
         self._read(None, _vacuum)
         self._read(None, _empty_log)
 
     def _is_there(self, key: str | None) -> bool:
-        """Whether there is a file, so that what deletes makes none."""
+        """Return whether the file exists, so that deleting does not create it."""
         try:
             return self._connections.find() is not None
         except OSError as error:
@@ -388,15 +388,15 @@ class SqliteStore(StateStore):
     def _look(
         self, db: sqlite3.Connection, key: str, expect: ExpectSeen
     ) -> tuple[int, int, tuple[Any, ...]]:
-        """Which row a document has, its size, and the columns of its indexes.
+        """Return the row of a document, its size, and the columns of its indexes.
 
         Raises:
-            ConflictError: Something else is there than expected, or nothing.
+            ConflictError: What is there is not what was expected.
         """
         row = db.execute(_LOOK, (key,)).fetchone()
         compare(row[1] if row else None, expect, key=key, store=self)
         if row is None:
-            return 0, 0, ()  # nothing was to be there
+            return 0, 0, ()  # none was expected
         return row[0], row[2], row[3:]
 
     def _blob(self, db: sqlite3.Connection, key: str) -> Blob | None:
@@ -439,7 +439,7 @@ class SqliteStore(StateStore):
 
 
 def _new_version() -> Version:
-    # Random, because a counter comes back with the backup that it is in.
+    # Random, because a counter would come back with a restored backup.
     return Version(secrets.token_hex(12))
 
 
@@ -453,7 +453,7 @@ def _page(db: sqlite3.Connection, *, after: str, end: str) -> list[Any]:
 
 
 def _vacuum(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA temp_store = file")  # it holds all of it
+    db.execute("PRAGMA temp_store = file")  # it holds the whole database
     try:
         db.execute("VACUUM")
     finally:
@@ -461,13 +461,13 @@ def _vacuum(db: sqlite3.Connection) -> None:
 
 
 def _empty_log(db: sqlite3.Connection) -> None:
-    """Empty the write-ahead log, which has the bytes of what was deleted.
+    """Empty the write-ahead log, which holds the bytes of deleted documents.
 
     Raises:
-        sqlite3.OperationalError: Somebody reads an older state.
+        sqlite3.OperationalError: Someone is reading an older state.
     """
     (is_busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if is_busy:  # it says so, and does not raise
+    if is_busy:  # it returns this instead of raising
         error = sqlite3.OperationalError("the write-ahead log is being read")
         error.sqlite_errorcode = sqlite3.SQLITE_BUSY
         raise error

@@ -1,10 +1,11 @@
 """Sessions, journals, documents and blobs for programs with an event loop.
 
-The stores are synchronous. Here each operation is handed over whole to a thread: one hop, not one
-for each file or request that it needs. The threads belong to no loop, so asyncio and trio can wait
-for them, with or without anyio, and several loops at once.
+The stores are synchronous. Here each operation runs as a whole in a thread: one hop, not one for
+each file or request it needs. The threads belong to no loop, so asyncio and trio can wait for them,
+with or without anyio, even several loops at once.
 
-`Threads` is that hop by itself, for adapters and whoever else needs several operations in one.
+`Threads` is that hop by itself, for adapters and for anything else that needs several operations in
+one hop.
 """
 
 from statekeep.aio.documents import AsyncBlobs, AsyncDocuments

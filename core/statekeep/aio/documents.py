@@ -24,15 +24,15 @@ T = TypeVar("T")
 class AsyncDocuments(Twin[Documents]):
     """`Documents` for programs with an event loop: the same methods, to be awaited.
 
-    Threads, cancelling and closing are as with `AsyncSessions`.
+    Threads, cancellation and closing work as in `AsyncSessions`.
 
     Args:
-        store: As for `Documents`.
-        observers: As for `Documents`.
-        workers: How many operations run at once; others wait for their turn.
+        store: As in `Documents`.
+        observers: As in `Documents`.
+        workers: How many operations run at once; further ones wait.
 
     Raises:
-        ValueError: There are no workers.
+        ValueError: `workers` is less than 1.
     """
 
     @checked
@@ -47,7 +47,7 @@ class AsyncDocuments(Twin[Documents]):
 
     save_json = hop(Documents.save_json)
 
-    # A decorator cannot carry the overloads over.
+    # A decorator cannot preserve the overloads.
     @overload
     async def load_json(
         self, category: str, name: str, *, repair_text: RepairText = ...
@@ -88,17 +88,17 @@ class AsyncDocuments(Twin[Documents]):
 class AsyncBlobs(Twin[Blobs]):
     """`Blobs` for programs with an event loop: the same methods, to be awaited.
 
-    Threads, cancelling and closing are as with `AsyncSessions`.
+    Threads, cancellation and closing work as in `AsyncSessions`.
 
     Args:
-        store: As for `Blobs`.
-        collection: As for `Blobs`.
-        observers: As for `Blobs`.
-        workers: How many operations run at once; others wait for their turn.
+        store: As in `Blobs`.
+        collection: As in `Blobs`.
+        observers: As in `Blobs`.
+        workers: How many operations run at once; further ones wait.
 
     Raises:
-        InvalidKeyError: As for `Blobs`.
-        ValueError: There are no workers.
+        InvalidKeyError: As in `Blobs`.
+        ValueError: `workers` is less than 1.
     """
 
     @checked

@@ -34,8 +34,8 @@ _TIMEOUT = timedelta(seconds=30)
 class AsyncJournal(Hopping[Journal]):
     """`Journal` for programs with an event loop: the same methods, to be awaited.
 
-    `AsyncJournals.open` gives one. Calls on it run one after the other, in the order in which they
-    were made, however many tasks make them.
+    `AsyncJournals.open` returns one. Calls on it run one after the other, in the order in which
+    they were made, no matter how many tasks make them.
     """
 
     def __init__(self, sync: Journal, threads: Pool, store: StateStore, owner: str) -> None:
@@ -44,7 +44,7 @@ class AsyncJournal(Hopping[Journal]):
 
     def _start(self) -> None:
         self._turns = Turns(1)
-        # Held by what goes on after its task was cancelled, too, and by other loops.
+        # Also held by calls that go on after their task was cancelled, and by other loops.
         self._at_work = Lock()
         self._pid = os.getpid()
 
@@ -53,18 +53,18 @@ class AsyncJournal(Hopping[Journal]):
 
     @property
     def name(self) -> tuple[str, ...]:
-        """Its name in the collection."""
+        """The journal's name in the collection."""
         return self._sync.name
 
     async def _run(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._pid != os.getpid():
-            self._start()  # who held the lock is not in this process
+            self._start()  # whatever held the lock is not in this process
 
         def call() -> T:
             with self._at_work:
                 return method(*args, **kwargs)
 
-        self._sync._refuse_nested()  # noqa: SLF001 - it would wait for itself
+        self._sync._refuse_nested()  # noqa: SLF001 - it would deadlock
         async with self._turns.take():
             return await self._threads.run(self._refusal(method.__name__), call)
 
@@ -81,15 +81,15 @@ class AsyncJournal(Hopping[Journal]):
     expire = hop(Journal.expire)
     delete = hop(Journal.delete)
 
-    # A decorator cannot carry the type variable over.
+    # A decorator cannot preserve the type variable.
     async def change(
         self,
         fn: Callable[[Draft], T],
         *,
         create: bool = True,
-        timeout: timedelta = _TIMEOUT,  # noqa: ASYNC109 - how long to go on after conflicts
+        timeout: timedelta = _TIMEOUT,  # noqa: ASYNC109 - how long to keep retrying
     ) -> T:
-        """See `Journal.change`; the function is called in a thread."""
+        """See `Journal.change`; the function runs in a thread."""
         return await self._run(self._sync.change, fn, create=create, timeout=timeout)
 
     async def fork(self, *name: str, upto: int | None = None) -> AsyncJournal:
@@ -101,20 +101,20 @@ class AsyncJournal(Hopping[Journal]):
 class AsyncJournals(ClosingTwin[Journals]):
     """`Journals` for programs with an event loop: the same methods, to be awaited.
 
-    Threads, cancelling and closing are as with `AsyncSessions`.
+    Threads, cancellation and closing work as in `AsyncSessions`.
 
     Args:
-        store: As for `Journals`.
-        collection: As for `Journals`.
-        conflicts: As for `Journals`.
-        observers: As for `Journals`.
-        retention: As for `Journals`.
-        journal_retention: As for `Journals`.
-        workers: How many operations run at once; others wait for their turn.
+        store: As in `Journals`.
+        collection: As in `Journals`.
+        conflicts: As in `Journals`.
+        observers: As in `Journals`.
+        retention: As in `Journals`.
+        journal_retention: As in `Journals`.
+        workers: How many operations run at once; further ones wait.
 
     Raises:
-        UnsupportedError, InvalidKeyError: As for `Journals`.
-        ValueError: There are no workers.
+        UnsupportedError, InvalidKeyError: As in `Journals`.
+        ValueError: `workers` is less than 1.
 
     Examples:
         >>> import asyncio
@@ -159,9 +159,9 @@ class AsyncJournals(ClosingTwin[Journals]):
         return self._sync.collection
 
     def open(self, *name: str, user_id: str | None = None) -> AsyncJournal:
-        """Give the journal of a name, which need not be there; see `Journals.open`.
+        """Return a handle to the journal of that name, which need not exist; see `Journals.open`.
 
-        A plain call, because it makes no request.
+        Not a coroutine, because it sends no request.
         """
         journal = self._sync.open(*name, user_id=user_id)
         return AsyncJournal(journal, self._threads, self._store, self._owner)

@@ -1,4 +1,4 @@
-"""What asyncio and trio do each in their own way: turns of tasks, and waiting for threads."""
+"""What asyncio and trio each do in their own way: taking turns, and waiting for threads."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ L = TypeVar("L")
 
 
 class Call(Generic[T]):
-    """A call that a thread is to make, for a task that waits.
+    """A call for a thread to make, on behalf of a waiting task.
 
     Args:
-        function: What to call.
+        function: The function to call.
         ended: What the task awaits.
-        tell: Is told of the end, in the thread.
+        tell: Called in the thread when the call has ended.
     """
 
     _value: T
@@ -40,7 +40,7 @@ class Call(Generic[T]):
         ended: Any,  # noqa: ANN401
         tell: Callable[[Call[Any]], None],
     ) -> None:
-        # Of a thread that begins and a task that withdraws, one gets it.
+        # If a thread starts the call while its task withdraws it, only one of them gets it.
         self._to_do = [function]
         self._tell = tell
         self._error: BaseException | None = None
@@ -52,46 +52,46 @@ class Call(Generic[T]):
             function = self._to_do.pop()
             try:
                 self._value = function()
-            except BaseException as error:  # noqa: BLE001 - for the task, whatever it is
+            except BaseException as error:  # noqa: BLE001 - passed to the task, whatever it is
                 self._error = error
-            del function  # with what it holds, before the task goes on
+            del function  # and what it holds, before the task goes on
         self._tell(self)
 
     def refuse(self, error: BaseException) -> None:
-        """End without a thread."""
+        """End the call without a thread."""
         self._to_do.clear()
         self._error = error
         self._tell(self)
 
     @property
     def is_withdrawn(self) -> bool:
-        """Of what was not handed over: whether nobody waits for it any more."""
+        """Whether nobody waits for the call anymore; only before it is handed over."""
         return not self._to_do
 
     def withdraw(self) -> bool:
-        """See to it that the call is never made; False if it was begun."""
+        """Make sure that the call is never made; return false if it has already begun."""
         with suppress(IndexError):
             self._to_do.pop()
             return True
         return False
 
     def result(self) -> T:
-        """What it gave, once; or raise what it raised."""
+        """Return the call's result, or raise its error; works once."""
         error, self._error = self._error, None
         if error is None:
             return self._value
         try:
             raise error
         finally:
-            del error  # whose traceback holds this frame
+            del error  # its traceback refers to this frame
 
 
 class Loop(ABC):
-    """A running loop, for tasks that wait for threads.
+    """A running event loop, for tasks that wait for threads.
 
     Args:
-        at_once: How many calls are handed over to threads at once.
-        call_soon: Has the loop call something; for any thread.
+        at_once: How many calls to hand over to threads at once.
+        call_soon: Schedules a callback in the loop, from any thread.
     """
 
     def __init__(self, at_once: int, call_soon: Callable[[Callable[[], object]], object]) -> None:
@@ -102,13 +102,14 @@ class Loop(ABC):
         self._is_told = False
 
     def hand_over(self, call: Call[Any], to: Callable[[Call[Any]], object]) -> None:
-        """Hand a call over as soon as there is room.
+        """Hand a call over to a thread as soon as there is room.
 
-        Not at once: all tasks that begin in this turn of the loop do so before a thread does.
+        Not immediately: all tasks that start in this iteration of the loop do so before a thread
+        does.
 
         Args:
             call: The call.
-            to: Takes it, or raises what the task is to get.
+            to: Accepts the call, or raises the error that the task will get.
         """
         self._waiting.append((call, to))
         if self._free and len(self._waiting) == 1:
@@ -116,24 +117,24 @@ class Loop(ABC):
 
     @abstractmethod
     def _in_next_turn(self, function: Callable[[], object], /) -> None:
-        """Have the loop call something, from the loop."""
+        """Schedule a callback in the loop, from the loop."""
 
     @abstractmethod
     def call(self, function: Callable[[], T]) -> Call[T]:
-        """A call for a thread, to be waited for here."""
+        """Create a call for a thread, to wait for in this loop."""
 
     @staticmethod
     @abstractmethod
     def _wake(ended: Any) -> None:  # noqa: ANN401
-        """Wake the task of a call."""
+        """Wake the task that waits for a call."""
 
     @abstractmethod
     async def wait(self, call: Call[T]) -> T:
-        """Wait for a call; if this is cancelled before a thread begins it, it is never made."""
+        """Wait for a call; if cancelled before a thread starts it, it is never made."""
 
     @abstractmethod
     async def wait_to_the_end(self, call: Call[T]) -> T:
-        """As `wait`; but if this is cancelled while the call is made, wait nevertheless."""
+        """Like `wait`, but if cancelled while the call is running, wait for its end anyway."""
 
     @abstractmethod
     async def wait_for_what_must_be(self, call: Call[T]) -> T:
@@ -142,16 +143,16 @@ class Loop(ABC):
     def _tell(self, call: Call[Any]) -> None:
         """Tell the loop, from any thread, that a call has ended.
 
-        To call a loop costs more than to wake a task, so it is not called again before it came.
+        Scheduling a callback costs more than waking a task, so there is at most one pending.
         """
         self._ended.append(call)
         if not self._is_told:
             self._is_told = True
-            with suppress(RuntimeError):  # the loop is gone, and who waited with it
+            with suppress(RuntimeError):  # the loop is gone, and everything that waited in it
                 self._call_soon(self._collect)
 
     def _collect(self) -> None:
-        self._is_told = False  # first, so that none comes unseen
+        self._is_told = False  # first, so that no call goes unnoticed
         while self._ended:
             self._wake(self._ended.popleft().ended)
             self._free += 1
@@ -165,13 +166,13 @@ class Loop(ABC):
             self._free -= 1
             try:
                 to(call)
-            except Exception as error:  # noqa: BLE001 - for the task, whatever it is
+            except Exception as error:  # noqa: BLE001 - passed to the task, whatever it is
                 call.refuse(error)
 
 
 class _Asyncio(Loop):
     def __init__(self, at_once: int) -> None:
-        import asyncio  # noqa: PLC0415 - costs more than all of statekeep, and here it is loaded
+        import asyncio  # noqa: PLC0415 - costs more than all of statekeep, but is loaded here
 
         self._asyncio = asyncio
         self._loop = asyncio.get_running_loop()
@@ -185,7 +186,7 @@ class _Asyncio(Loop):
 
     @staticmethod
     def _wake(ended: asyncio.Future[None]) -> None:
-        if not ended.done():  # or the task was cancelled
+        if not ended.done():  # otherwise the task was cancelled
             ended.set_result(None)
 
     async def wait(self, call: Call[T]) -> T:
@@ -200,7 +201,7 @@ class _Asyncio(Loop):
         cancelled = None
         anyio: Any = sys.modules.get("anyio")
         while not call.ended.done():
-            # anyio cancels again at each turn of the loop, until it is told to wait.
+            # anyio cancels again in every iteration of the loop, until it is told to wait.
             shield = anyio.CancelScope(shield=True) if cancelled and anyio else nullcontext()
             try:
                 with shield:
@@ -220,7 +221,7 @@ class _Asyncio(Loop):
 
 class _Trio(Loop):
     def __init__(self, at_once: int) -> None:
-        import trio  # noqa: PLC0415 - whose loop this is
+        import trio  # noqa: PLC0415 - this is trio's loop
 
         self._trio = trio
         token = trio.lowlevel.current_trio_token()
@@ -261,10 +262,10 @@ class _Trio(Loop):
 
 
 class PerLoop(Generic[L]):
-    """Something for each loop, kept by those alone who use it: most keep their loop.
+    """One object per loop, kept alive only by its users, most of which keep their loop.
 
     Args:
-        make: Makes it in the loop that runs.
+        make: Creates the object for the running loop.
     """
 
     def __init__(self, make: Callable[[], L]) -> None:
@@ -273,7 +274,7 @@ class PerLoop(Generic[L]):
         self._looking = Lock()
 
     def get(self) -> L:
-        """That of the running loop."""
+        """Return the object for the running loop."""
         loop = _running()
         with self._looking:
             made = self._made.get(loop)
@@ -283,10 +284,10 @@ class PerLoop(Generic[L]):
 
 
 class Loops(PerLoop[Loop]):
-    """What tasks wait by, for each loop.
+    """How tasks wait, for each loop.
 
     Args:
-        at_once: How many calls of each loop are handed over at once.
+        at_once: How many calls of each loop to hand over at once.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -294,23 +295,23 @@ class Loops(PerLoop[Loop]):
 
 
 class Turns(PerLoop["AbstractAsyncContextManager[object]"]):
-    """Lets so many tasks of each loop go on at once; the others wait, in order.
+    """Lets `size` tasks of each loop run at once; the others wait, in order.
 
     Args:
-        size: How many.
+        size: The number of tasks.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__(lambda: _semaphore(size))
 
     def take(self) -> AbstractAsyncContextManager[object]:
-        """What a task of the running loop holds while it goes on."""
+        """Return the context manager that a task of the running loop holds while it runs."""
         return self.get()
 
 
 def _semaphore(size: int) -> AbstractAsyncContextManager[object]:
     if _in_trio():
-        import trio  # noqa: PLC0415 - whose loop this is
+        import trio  # noqa: PLC0415 - this is trio's loop
 
         return trio.Semaphore(size)
     import asyncio  # noqa: PLC0415
@@ -319,9 +320,9 @@ def _semaphore(size: int) -> AbstractAsyncContextManager[object]:
 
 
 def _running() -> object:
-    """What stands for the loop that runs."""
+    """Return an object that stands for the running loop."""
     if _in_trio():
-        import trio  # noqa: PLC0415 - whose loop this is
+        import trio  # noqa: PLC0415 - this is trio's loop
 
         return trio.lowlevel.current_trio_token()
     import asyncio  # noqa: PLC0415
@@ -330,6 +331,6 @@ def _running() -> object:
 
 
 def _in_trio() -> bool:
-    # Asked first: trio can be a guest in a thread that also has a loop of asyncio.
+    # Check trio first: it can be a guest in a thread that also has an asyncio loop.
     trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_task())

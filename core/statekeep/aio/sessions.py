@@ -26,29 +26,30 @@ __all__ = ["AsyncSessions"]
 class AsyncSessions(ClosingTwin[Sessions]):
     """`Sessions` for programs with an event loop: the same methods, to be awaited.
 
-    Each call runs whole in one of its own threads, with the caller's context variables; so do the
-    functions given to it (the `change` of `update`, the `progress` of `prune`) and the observers.
-    They are plain functions and must not touch the loop.
+    Each call runs as a whole in one of the object's own threads, with the caller's context
+    variables. So do the functions passed to it (the `change` of `update`, the `progress` of
+    `prune`) and the observers. They are plain functions and must not touch the loop.
 
-    A call that is cancelled ends at once for the caller. If it still waited for a thread, it never
+    A cancelled call ends at once for the caller. If it was still waiting for a thread, it never
     runs. If it was running, it goes on and may still be stored: load the session again before
     changing it further. `close` waits for such calls, and refuses those that wait for a thread.
 
-    It may be used from several event loops. `close` it, or use it as an asynchronous context
-    manager. A store that it is given it does not close; `open` opens one that it does.
+    It can be used from several event loops. `close` it, or use it as an asynchronous context
+    manager. Closing it does not close a store that was passed to it; only `open` opens a store that
+    it also closes.
 
     Args:
-        store: As for `Sessions`.
-        form: As for `Sessions`.
-        conflicts: As for `Sessions`.
-        observers: As for `Sessions`.
-        retention: As for `Sessions`.
-        journal_retention: As for `Sessions`.
-        workers: How many operations run at once; others wait for their turn.
+        store: As in `Sessions`.
+        form: As in `Sessions`.
+        conflicts: As in `Sessions`.
+        observers: As in `Sessions`.
+        retention: As in `Sessions`.
+        journal_retention: As in `Sessions`.
+        workers: How many operations run at once; further ones wait.
 
     Raises:
-        UnsupportedError: As for `Sessions`.
-        ValueError: There are no workers.
+        UnsupportedError: As in `Sessions`.
+        ValueError: `workers` is less than 1.
 
     Examples:
         >>> import asyncio
@@ -88,16 +89,16 @@ class AsyncSessions(ClosingTwin[Sessions]):
 
     @classmethod
     def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
-        """Open what a deployment configured; use it as a context manager, or close it.
+        """Open what the deployment configured; use it as a context manager, or close it.
 
-        What `Sessions.open` does. It reads the configuration and imports the backend, so call it
-        where a program starts. No connection is made before the first use.
+        It works like `Sessions.open`. It reads the configuration and imports the backend, so call
+        it when the program starts. It makes no connection before the first use.
 
         Args:
-            config: As for `Sessions.open`.
+            config: As in `Sessions.open`.
 
         Raises:
-            ConfigError, PluginError, UnsupportedError: As `Sessions.open`.
+            ConfigError, PluginError, UnsupportedError: As in `Sessions.open`.
 
         Examples:
             >>> import asyncio

@@ -1,4 +1,4 @@
-"""Threads whose results tasks of any event loop can wait for."""
+"""Threads whose results tasks of any event loop can await."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 
 class Pool:
-    """A bounded number of threads whose results tasks of any event loop can wait for.
+    """A bounded number of threads whose results tasks of any event loop can await.
 
-    However many tasks call at once, only so many calls are handed over as keep the threads busy:
-    handing over thousands in one turn of a loop would hold it up, since the threads that work
-    already take their share of the interpreter.
+    However many tasks call at once, only enough calls to keep the threads busy are handed over:
+    handing over thousands in one iteration of a loop would block it, because threads that are
+    already working take their share of the interpreter.
     """
 
     def __init__(self, size: int) -> None:
@@ -57,15 +57,15 @@ class Pool:
         *,
         to_the_end: bool = False,
     ) -> T:
-        """Run a call in a thread; if this is cancelled before the call is, it never runs.
+        """Run a call in a thread; if this is cancelled before the call starts, it never runs.
 
         Args:
-            refusal: What to raise after `shutdown`.
+            refusal: Returns the error to raise after `shutdown`.
             function: The call.
-            to_the_end: If this is cancelled while the call runs, wait for it first.
+            to_the_end: If this is cancelled while the call is running, wait for the call first.
         """
         if self._pid != os.getpid():
-            self._start()  # a fork takes no threads along
+            self._start()  # threads do not survive a fork
         self.refuse_closed(refusal)
         loop = self._loops.get()
         call = loop.call(partial(copy_context().run, function))
@@ -73,12 +73,12 @@ class Pool:
         return await (loop.wait_to_the_end if to_the_end else loop.wait)(call)
 
     def refuse_closed(self, refusal: Callable[[], Exception]) -> None:
-        """Raise what is given after `shutdown`."""
+        """Raise the given error after `shutdown`."""
         if self._closed:
             raise refusal()
 
     def shutdown(self) -> None:
-        """Hand over nothing more, and wait for what was: threads end also without the loop."""
+        """Stop handing over calls, and wait for running ones; threads end even without the loop."""
         if self._pid != os.getpid():
             self._start()
         with self._handing_over:
@@ -88,15 +88,15 @@ class Pool:
     def _hand_over(self, refusal: Callable[[], Exception], call: Call[Any]) -> None:
         with self._handing_over:
             self.refuse_closed(refusal)
-            # A thread that works takes this call, too, which costs less than what an executor
-            # does for each. It cannot end meanwhile.
+            # A working thread takes this call, too, which costs less than what an executor does
+            # for each call. It cannot end while the lock is held.
             if self._working < self._size:
                 self._executor.submit(self._work)
                 self._working += 1
             self._calls.append(call)
 
     def _work(self) -> None:
-        """Make calls until there are none."""
+        """Make calls until there are none left."""
         while True:
             try:
                 call = self._calls.popleft()
@@ -107,25 +107,25 @@ class Pool:
                         return
             else:
                 call.make()
-                del call  # with what it gave, while this waits for another
+                del call  # and its result, before waiting for another
 
 
 class Threads:
-    """A bounded number of threads whose results tasks of any event loop can wait for.
+    """A bounded number of threads whose results tasks of any event loop can await.
 
-    `AsyncSessions` and the others have some of their own. These are for what they do not do in one
-    operation: several calls of synchronous objects in one hop.
+    `AsyncSessions` and the like have threads of their own. Use this class for what they do not do
+    in one operation: several calls of synchronous objects in one hop.
 
-    They work under asyncio and trio, with anyio or without it, for several loops at once, and in a
-    forked child. Each call has the caller's context variables. A call that is cancelled ends at
-    once for the caller: if it still waited for a thread, it never runs; if it was running, it goes
-    on, and may still have its effect. Close them, or use them as an asynchronous context manager.
+    It works under asyncio and trio, with or without anyio, for several loops at once, and in a
+    forked child. Each call has the caller's context variables. A cancelled call ends at once for
+    the caller: if it was still waiting for a thread, it never runs; if it was running, it goes on
+    and may still take effect. Close it, or use it as an asynchronous context manager.
 
     Args:
-        size: How many calls run at once; others wait for their turn.
+        size: How many calls run at once; further ones wait.
 
     Raises:
-        ValueError: There are no threads.
+        ValueError: `size` is less than 1.
 
     Examples:
         >>> import asyncio
@@ -154,16 +154,16 @@ class Threads:
         return f"{type(self).__name__}({self._size})"
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function in a thread and give what it returns.
+        """Call a function in a thread and return its result.
 
         Args:
             function: A plain function, which must not touch the loop.
-            args: Its arguments.
-            kwargs: Its arguments by name.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
 
         Raises:
-            ClosedError: After `close`; it did not run.
-            TypeError: The function is asynchronous; it did not run.
+            ClosedError: It was closed; the function was not called.
+            TypeError: The function is asynchronous; it was not called.
         """
         call = self._checked(function, *args, **kwargs)
         return await self._pool.run(self._refusal("run"), call)
@@ -171,21 +171,21 @@ class Threads:
     async def run_to_the_end(
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `run`; but who is cancelled while the call runs waits for it, and is cancelled then.
+        """Like `run`, but if cancelled while the call is running, first wait for its end.
 
-        So whoever goes on after a cancelled write finds it done, and not still to come.
+        So after a cancelled write, the write is done and not still to come.
 
         Raises:
-            ClosedError, TypeError: As `run`.
+            ClosedError, TypeError: As in `run`.
         """
         call = self._checked(function, *args, **kwargs)
         return await self._pool.run(self._refusal("run_to_the_end"), call, to_the_end=True)
 
     async def close(self) -> None:
-        """Wait for the calls that threads have, and give those back.
+        """Wait for the running calls, and release the threads.
 
-        What still waits for a thread raises `ClosedError`, and so does whatever else is called
-        afterwards. Closing twice is fine.
+        Calls that still wait for a thread raise `ClosedError`, and so does every later call.
+        Closing twice is fine.
         """
         await run_to_the_end(self._pool.shutdown)
 
@@ -207,7 +207,7 @@ class Threads:
         if not callable(function):
             refuse_type("function", "a function", function)
         if iscoroutinefunction(function):
-            raise TypeError("function: it is called in a thread; give one that is not async")
+            raise TypeError("function: it runs in a thread; give one that is not async")
         return partial(function, *args, **kwargs)
 
     def _refusal(self, operation: str) -> Callable[[], ClosedError]:
@@ -215,7 +215,7 @@ class Threads:
 
 
 async def run_to_the_end(function: Callable[[], None]) -> None:
-    """Run in a thread of its own what must be run, and wait for it."""
+    """Run a function in its own thread, whatever happens, and wait for it."""
     loop = Loops(1).get()
     call = loop.call(function)
     Thread(target=call.make, name="statekeep-close").start()

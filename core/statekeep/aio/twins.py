@@ -1,4 +1,4 @@
-"""What the asynchronous twins have in common."""
+"""What the asynchronous twins share."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from statekeep.store.protocol import StateStore
 
     class Synchronous(Protocol):
-        """What has a twin."""
+        """A class that has a twin."""
 
         @property
         def store(self) -> StateStore:
-            """The store below."""
+            """The underlying store."""
             ...
 
     class Closable(Synchronous, Protocol):
-        """What prunes in the background, until it is closed."""
+        """A class that prunes in the background until it is closed."""
 
         def close(self, timeout: timedelta = ...) -> None:
-            """End that."""
+            """Stop pruning."""
             ...
 
 
@@ -62,7 +62,7 @@ class Hopping(Generic[S]):
 def hop(
     method: Callable[Concatenate[S, P], T],
 ) -> Callable[Concatenate[Hopping[S], P], Coroutine[Any, Any, T]]:
-    """The same method with the same signature, run in a thread."""
+    """Wrap a method as a coroutine function with the same signature that runs in a thread."""
 
     @wraps(method)
     async def run(self: Hopping[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,7 +72,7 @@ def hop(
 
 
 class Twin(Hopping[W]):
-    """The twin of a synchronous object, with threads of its own."""
+    """The twin of a synchronous object, with its own threads."""
 
     def __init__(self, sync: W, workers: int) -> None:
         if workers < 1:
@@ -84,14 +84,14 @@ class Twin(Hopping[W]):
 
     @property
     def store(self) -> StateStore:
-        """The store below."""
+        """The underlying store."""
         return self._store
 
     async def close(self) -> None:
-        """Wait for the operations that threads have, and give those back; the store stays open.
+        """Wait for the running operations, and release the threads; the store stays open.
 
-        What still waits for a thread raises `ClosedError`, and so does whatever else is called
-        afterwards. Closing twice is fine.
+        Operations that still wait for a thread raise `ClosedError`, and so does every later call.
+        Closing twice is fine.
         """
         await run_to_the_end(self._threads.shutdown)
 
@@ -109,16 +109,16 @@ class Twin(Hopping[W]):
 
 
 class ClosingTwin(Twin[C]):
-    """The twin of what is closed itself."""
+    """The twin of an object that must itself be closed."""
 
     async def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:  # noqa: ASYNC109
-        """Wait for the operations that threads have, and close the synchronous object.
+        """Wait for the running operations, and close the synchronous object.
 
-        That goes on in a thread if the wait is cancelled. What still waits for a thread raises
-        `ClosedError`, and so does whatever else is called afterwards. Closing twice is fine.
+        This goes on in a thread if it is cancelled. Operations that still wait for a thread raise
+        `ClosedError`, and so does every later call. Closing twice is fine.
 
         Args:
-            timeout: How long to wait for a prune that runs in the background.
+            timeout: How long to wait for a running background prune.
         """
         await run_to_the_end(self._closing(timeout))
 

@@ -1,6 +1,6 @@
 """Configuration: what a deployment chose, and opening it.
 
-Where a store is or what it can do is not decided here; that is the backend's affair.
+Where a store is and what it can do is not decided here; that is up to the backend.
 """
 
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(settings, name)
     if name in {"PrunedCollection", "prune_configured"}:
-        from statekeep.config import pruning  # noqa: PLC0415 - with journals, seldom needed
+        from statekeep.config import pruning  # noqa: PLC0415 - imports journals; rarely needed
 
         return getattr(pruning, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

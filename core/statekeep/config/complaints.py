@@ -1,6 +1,7 @@
-"""What is wrong with options and settings, for people: which key, what it takes, what came.
+"""Errors in options and settings, explained to people: which key, what it takes, what it got.
 
-No value is shown: it may be a secret. pydantic's own words are for those who know the models.
+Values are not shown: they may be secret. pydantic's own messages are for people who know the
+models.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Place", "complain"]
 
 Place = tuple[int | str, ...]
-"""Where a value stands: the keys that lead to it."""
+"""Where a value is: the keys that lead to it."""
 
 _MOST = 3
 
-# By the beginning of the name that pydantic has for what is wrong.
+# By the start of pydantic's name for the error.
 _TAKES = {
     "string_pattern": "text of the form {pattern}",
     "string_too_short": "text of at least {min_length} characters",
@@ -73,13 +74,13 @@ def complain(
     noun: str,
     origin: Callable[[Place], str | None],
 ) -> str:
-    """Say what a validation found, one complaint for each mistake, and which keys are known.
+    """Describe what a validation found, one complaint for each mistake, and list the known keys.
 
     Args:
-        model: What was validated.
-        error: What it found.
+        model: The model that was validated.
+        error: The validation error.
         noun: What its fields are called: ``"option"``, ``"setting"``.
-        origin: Says where the value at a place, or of the table around it, comes from, if that is
+        origin: Says where the value at a place, or in the table around it, comes from, if that is
             known.
     """
     details = error.errors(include_url=False)
@@ -88,7 +89,7 @@ def complain(
     for detail in details:
         place = detail["loc"]
         if detail["type"] == "extra_forbidden":
-            # What a misspelt key was to be is not missing besides.
+            # The key that was misspelled is not also reported as missing.
             lacking = [str(each[-1]) for each in missing if each[:-1] == place[:-1]]
             known = _names(_model_at(model, place[:-1]))
             near = _nearest(place[-1], lacking) or _nearest(place[-1], known)
@@ -133,7 +134,7 @@ def _is_number(value: object) -> bool:
 
 
 def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel] | None:
-    """The model of the table at a place, if there is one."""
+    """Return the model of the table at a place, if there is one."""
     found: type[BaseModel] | None = model
     is_named = False
     for step in place:

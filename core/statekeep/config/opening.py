@@ -1,4 +1,4 @@
-"""Opening what a deployment chose: stores by URL, sessions and strategies by configuration."""
+"""Opens what a deployment chose: stores by URL, sessions and strategies by configuration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Origin = Callable[[Place], str | None]
 """Says where the value at a place was configured, if it was."""
 
 _USER_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
-_FALLBACK = "fsspec"  # opens the schemes that no backend is named after
+_FALLBACK = "fsspec"  # opens the schemes that have no backend of their own
 
 __all__ = [
     "configured_journal_retention",
@@ -54,14 +54,14 @@ __all__ = [
 
 
 def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Settings
-    """Read the configuration; see `statekeep.config.Settings` for where it comes from.
+    """Load the configuration; see `statekeep.config.Settings` for its sources.
 
     Args:
-        values: Settings that override those found.
+        values: Settings that override the configured ones.
 
     Raises:
-        ConfigError: A setting is wrong or unknown, or a file is not TOML. It names the file, the
-            variable or the argument, and the setting, and shows no value.
+        ConfigError: A setting is wrong or unknown, or a file is not TOML. The message names the
+            file, variable or argument, and the setting, and shows no value.
     """
     from pydantic_settings import SettingsError  # noqa: PLC0415 - costly, and not always needed
 
@@ -81,25 +81,25 @@ def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - any field of Set
 
 def open_store(
     url_or_config: str | os.PathLike[str] | Settings | None = None,
-    **options: Any,  # noqa: ANN401 - the backend's config model says which
+    **options: Any,  # noqa: ANN401 - defined by the backend's config model
 ) -> StateStore:
     """Open a store; use it as a context manager, or close it.
 
-    Nothing is created, and no connection is made, before the first use.
+    It creates nothing, and makes no connection, before the first use.
 
     Args:
         url_or_config: A folder, a URL (``memory:``, ``file:…``, ``s3://…``, ``scheme://…`` of any
-            installed backend, ``dist+scheme://…`` of one distribution's, and what fsspec reaches:
-            ``fsspec+scheme://…`` forces it), or settings. Without it: what the environment and
-            the files configure, else ``./statekeep-data``.
-        options: Options of the backend, besides those in the URL's query.
+            installed backend, ``dist+scheme://…`` of a specific distribution's, or anything that
+            fsspec can reach: ``fsspec+scheme://…`` forces it), or settings. By default, what the
+            environment and the configuration files say, or else ``./statekeep-data``.
+        options: Options of the backend, in addition to those in the URL's query.
 
     Raises:
         TypeError: `url_or_config` is none of these.
         ConfigError: The URL or an option is wrong, or the URL holds a secret. If it was configured,
-            the error says where.
+            the message says where.
         PluginNotFoundError: No such backend is installed.
-        PluginConflictError: Several distributions offer it.
+        PluginConflictError: Several distributions provide it.
         PluginLoadError: It is broken.
 
     Examples:
@@ -138,9 +138,9 @@ def _open_store(url: StoreURL, options: Mapping[str, Any], origin: Origin) -> St
     """Open a store.
 
     Args:
-        url: Where it is.
-        options: What came besides the URL's query.
-        origin: Says where an option, or the URL (at no place), was configured.
+        url: The store's URL.
+        options: Options in addition to the URL's query.
+        origin: Says where an option, or the URL (at the empty place), was configured.
     """
     with _naming(origin, ConfigError):
         if both := sorted(url.options.keys() & options.keys()):
@@ -160,7 +160,7 @@ def _open_store(url: StoreURL, options: Mapping[str, Any], origin: Origin) -> St
 
 
 def _refuse_unknown_scheme(spec: BackendSpec, url: StoreURL, missing: PluginNotFoundError) -> None:
-    # That nothing opens such a URL matters more than what is wrong with its options.
+    # That nothing opens such a URL matters more than mistakes in its options.
     with suppress(ConfigError):
         try:
             _make_store(spec, url, {}, _nowhere).close()
@@ -169,16 +169,16 @@ def _refuse_unknown_scheme(spec: BackendSpec, url: StoreURL, missing: PluginNotF
 
 
 def find_backend(url: StoreURL) -> BackendSpec:
-    """The backend that opens a URL.
+    """Return the backend that opens a URL.
 
     Raises:
-        PluginNotFoundError, PluginConflictError, PluginLoadError: As `open_store`.
+        PluginNotFoundError, PluginConflictError, PluginLoadError: As in `open_store`.
     """
     return _find_backend(url)[0]
 
 
 def _find_backend(url: StoreURL) -> tuple[BackendSpec, PluginNotFoundError | None]:
-    """The backend of a scheme; else the one that may know it, and what to say if it does not."""
+    """Return a scheme's backend, or the fallback with the error to raise if it cannot help."""
     plugins = installed_plugins()
     if url.distribution == _FALLBACK:
         return plugins.backend(_FALLBACK), None
@@ -191,19 +191,19 @@ def _find_backend(url: StoreURL) -> tuple[BackendSpec, PluginNotFoundError | Non
 
 
 def load_importer(name: str) -> ImporterSpec:
-    """Find an importer of conversations by name, for `statekeep.transport.import_conversations`.
+    """Find a conversation importer by name, for `statekeep.transport.import_conversations`.
 
     Args:
-        name: Which: ``claude-code``, ``codex``, ``langgraph``, ``openai-agents``, or that of any
-            installed plugin; ``dist:name`` chooses between distributions.
+        name: The importer's name: ``claude-code``, ``codex``, ``langgraph``, ``openai-agents``, or
+            that of any installed plugin; ``dist:name`` chooses between distributions.
 
     Raises:
-        TypeError: The name is no text.
+        TypeError: The name is not text.
         PluginNotFoundError: No such importer is installed.
-        PluginConflictError: Several distributions offer it.
+        PluginConflictError: Several distributions provide it.
         PluginLoadError: It is broken.
 
-    Example:
+    Examples:
         >>> importer = load_importer("codex")
     """
     if not isinstance(name, str):
@@ -212,19 +212,19 @@ def load_importer(name: str) -> ImporterSpec:
 
 
 def load_pruner(name: str, **options: Any) -> PruningStrategy:  # noqa: ANN401
-    """Make a pruning strategy by name.
+    """Create a pruning strategy by name.
 
     Args:
-        name: Which: ``ttl``, ``max-sessions``, ``max-per-user``, ``keep-last-per-phase``,
-            ``total-bytes``, ``ttl+count``, ``any-of``, or that of any installed plugin;
-            ``dist:name`` chooses between distributions.
+        name: The strategy's name: ``ttl``, ``max-sessions``, ``max-per-user``,
+            ``keep-last-per-phase``, ``total-bytes``, ``ttl+count``, ``any-of``, or that of any
+            installed plugin; ``dist:name`` chooses between distributions.
         options: Its options; see ``statekeep plugins``.
 
     Raises:
-        TypeError: The name is no text.
+        TypeError: The name is not text.
         ConfigError: An option is wrong or unknown.
         PluginNotFoundError: No such strategy is installed.
-        PluginConflictError: Several distributions offer it.
+        PluginConflictError: Several distributions provide it.
         PluginLoadError: It is broken.
 
     Examples:
@@ -241,20 +241,21 @@ def _load_pruner(name: str, options: Mapping[str, Any], origin: Origin) -> Pruni
 
 
 def open_sessions(config: str | os.PathLike[str] | Settings | None = None) -> Sessions:
-    """Open the sessions that a deployment configured; see `Sessions.open`.
+    """Open the sessions that the deployment configured; see `Sessions.open`.
 
     Args:
-        config: Settings, or another store than the configured one: a folder or a URL. Without it:
-            what the environment and the files configure.
+        config: Settings, or a store to use instead of the configured one: a folder or a URL. By
+            default, what the environment and the configuration files say.
 
     Returns:
-        The sessions, to be used at once, in a ``with`` or until `Sessions.close`, which closes the
-        store as well.
+        The sessions. Use them at once, in a ``with`` statement or until `Sessions.close`, which
+        also closes the store.
 
     Raises:
         TypeError: `config` is none of these.
-        ConfigError, PluginError: As `open_store`.
-        UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
+        ConfigError, PluginError: As in `open_store`.
+        UnsupportedError: The store cannot detect conflicts, and the configuration does not choose
+            ``last-writer-wins``.
 
     Examples:
         >>> with open_sessions("memory:") as sessions:
@@ -264,11 +265,11 @@ def open_sessions(config: str | os.PathLike[str] | Settings | None = None) -> Se
 
 
 def open_configured(settings: Settings) -> tuple[StateStore, dict[str, Any]]:
-    """The store that a deployment configured, and what else `Sessions` takes."""
+    """Open the configured store; return it and further arguments for `Sessions`."""
     names = settings.observers
 
     def origin(_: Place) -> str | None:
-        place = ("observers",)  # with commas in the environment, a list elsewhere
+        place = ("observers",)  # separated by commas in the environment, otherwise a list
         return _origin_of(place, names) or _origin_of(place, ",".join(names))
 
     with _naming(origin, PluginError):
@@ -287,7 +288,7 @@ def open_configured(settings: Settings) -> tuple[StateStore, dict[str, Any]]:
 
 
 def configured_journal_retention(settings: Settings) -> dict[str, Retention | None]:
-    """What a deployment configured as `journal_retention` of `Sessions` and `Journals`."""
+    """Create the configured `journal_retention` of `Sessions` and `Journals`."""
     return {
         name: _background_retention(each, name) for name, each in settings.journal_retention.items()
     }
@@ -309,12 +310,12 @@ def configured_strategy(
     *,
     collection: str | None = None,
 ) -> PruningStrategy:
-    """The strategy that a deployment configured.
+    """Create the strategy that the deployment configured.
 
     Args:
-        settings: How it prunes.
-        options: Other options of the strategy, which go before those configured.
-        collection: Whose journals it prunes; None for sessions.
+        settings: The retention settings.
+        options: Options of the strategy that override the configured ones.
+        collection: The collection whose journals it prunes; None for sessions.
     """
     given = options or {}
     at: Place = ("retention",) if collection is None else ("journal_retention", collection)
@@ -334,14 +335,14 @@ def configured_strategy(
 def settings_for(
     config: str | os.PathLike[str] | Settings | None, name: str = "config"
 ) -> Settings:
-    """The settings given, or the configured ones, perhaps with another store.
+    """Return the given settings, or the configured ones, perhaps with another store.
 
     Args:
-        config: What was given.
-        name: What the parameter is called.
+        config: The argument.
+        name: The parameter's name.
 
     Raises:
-        TypeError: It is none of these.
+        TypeError: It is none of the accepted types.
     """
     if config is None:
         return load_settings()
@@ -357,7 +358,7 @@ def settings_for(
 
 
 def _url_of(path: os.PathLike[str]) -> StoreURL:
-    # Absolute, so that a leading ~ is a folder of that name.
+    # Absolute, so that a leading ~ is a folder with that name.
     return StoreURL.of_path(str(Path(path).absolute()))
 
 
@@ -368,7 +369,7 @@ def _find_origin(place: Place, *value: object) -> str | None:
 
 
 def _origin_of(place: Place, *value: object) -> str | None:
-    """Where a setting comes from, and its name."""
+    """Return where a setting comes from, and its name."""
     found = _find_origin(place, *value)
     return None if found is None else f"{found}: {'.'.join(map(str, place))}"
 
@@ -379,11 +380,11 @@ def _nowhere(_: Place) -> None:
 
 @contextmanager
 def _naming(origin: Origin, *kinds: type[StateStoreError]) -> Iterator[None]:
-    """Say of an error which setting it comes from: that at no place.
+    """Prefix errors with the setting that they come from: the one at the empty place.
 
     Args:
         origin: Says where that was configured.
-        kinds: Of which errors.
+        kinds: The classes of errors to prefix.
     """
     try:
         yield
@@ -407,13 +408,13 @@ def _make_store(
 
 
 def _refuse_secrets(options: Mapping[str, Any], whose: str, origin: Origin) -> None:
-    # A store names itself by its options in errors and logs.
+    # A store shows its options in errors and logs.
     for name, value in options.items():
         if isinstance(value, str) and _USER_IN_URL.match(value):
             where = ": ".join(filter(None, [origin((name,)), name]))
             raise ConfigError(
                 f"wrong options for {whose}: {where} holds a user or a password; give credentials "
-                "by the environment, never in a URL"
+                "through the environment, never in a URL"
             )
 
 
@@ -426,13 +427,13 @@ def _configure(
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        # Not chained: the original error would show values, and one may be a secret.
+        # Not chained: the original error would show values, which may be secret.
         said = complain(model, error, noun="option", origin=origin)
         raise ConfigError(f"wrong options for {whose}: {said}") from None
 
 
 def installed_plugins() -> Plugins:
-    """The plugins of this environment, as far as the allow-list ``STATEKEEP_PLUGINS`` goes."""
+    """Return the plugins of this environment that the allow-list ``STATEKEEP_PLUGINS`` allows."""
     from statekeep.plugins.allow_list import allowed_distributions  # noqa: PLC0415 - with pluggy
 
     return _plugins(allowed_distributions())
@@ -440,6 +441,6 @@ def installed_plugins() -> Plugins:
 
 @lru_cache(maxsize=8)
 def _plugins(allowed: frozenset[str] | None) -> Plugins:
-    from statekeep.plugins.loader import Plugins  # noqa: PLC0415 - reads the installed distributions
+    from statekeep.plugins.loader import Plugins  # noqa: PLC0415 - reads installed distributions
 
     return Plugins(allowed)

@@ -1,4 +1,4 @@
-"""Pruning all that a deployment configured: sessions, and the journals of collections."""
+"""Prunes everything the deployment configured: sessions, and the journals of collections."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MIN_IDLE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class PrunedCollection:
-    """What `prune_configured` did, or would do, with the sessions or the journals of a collection.
+    """What `prune_configured` did, or would do, to the sessions or to a collection's journals.
 
     Attributes:
         collection: The name of the collection; None for the sessions.
-        plan: What it planned.
-        report: What became of that; None if it was only planned.
+        plan: The plan.
+        report: The result of carrying it out; None in a dry run.
     """
 
     collection: str | None
@@ -44,27 +44,26 @@ def prune_configured(
     dry_run: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> list[PrunedCollection]:
-    """Prune what a deployment configured: its sessions, and the journals of each collection.
+    """Prune what the deployment configured: sessions, and the journals of each collection.
 
-    Each goes by the strategy, the trash and the idle time of its own table, ``[retention]`` or
-    ``[journal_retention.NAME]``; what changed within a minute is spared if that says nothing. All
-    strategies are made before anything is deleted. A collection that is not there has nothing to
-    prune.
+    Each uses the strategy, trash and idle time of its own table, ``[retention]`` or
+    ``[journal_retention.NAME]``; by default, what changed in the last minute is kept. All
+    strategies are created before anything is deleted. A missing collection has nothing to prune.
 
     Args:
-        config: As for `open_sessions`.
-        dry_run: Only plan.
-        progress: Told after each victim how many are done.
+        config: As in `open_sessions`.
+        dry_run: Plan, but delete nothing.
+        progress: Called after each victim with the number done so far.
 
     Returns:
-        The sessions first, if they are configured, then the collections by name.
+        The sessions first, if configured, then the collections by name.
 
     Raises:
-        ConfigError: Nothing is configured, or something is wrong.
-        PluginError: A strategy is not there, or failed; collections before it are pruned.
-        UnavailableError, AccessDeniedError: The store did not answer, or refused.
+        ConfigError: No pruning is configured, or a setting is wrong.
+        PluginError: A strategy is missing or failed; the collections before it have been pruned.
+        UnavailableError, AccessDeniedError: The store did not answer, or denied access.
 
-    Example:
+    Examples:
         >>> from statekeep.config import load_settings
         >>> tables = {"support": {"strategy": "ttl"}}
         >>> settings = load_settings(url="memory:", journal_retention=tables)
@@ -83,7 +82,7 @@ def prune_configured(
     strategies = {name: configured_strategy(each, collection=name) for name, each in tables.items()}
     asked = settings.model_copy(deep=True)
     for each in filter(None, [asked.retention, *asked.journal_retention.values()]):
-        each.every = None  # nothing besides in the background
+        each.every = None  # no background pruning at the same time
     store, chosen = open_configured(asked)
     done = 0
     pruned: list[PrunedCollection] = []

@@ -1,6 +1,6 @@
-"""What a deployment chose, from the environment and from files.
+"""The settings of a deployment, from the environment and from files.
 
-Kept apart because pydantic-settings costs more to import than all of statekeep.
+In a separate module because pydantic-settings costs more to import than all of statekeep.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _logger = logging.getLogger(__name__)
 
 
 def _with_a_unit(value: object) -> object:
-    # A bare number is days to one reader and seconds to another, and what is deleted is gone.
+    # A bare number may mean days or seconds to a reader, and what is deleted is gone.
     return value if isinstance(value, timedelta) else parse_duration(str(value))
 
 
@@ -50,7 +50,7 @@ Duration = Annotated[timedelta, Field(ge=timedelta(0)), BeforeValidator(_with_a_
 
 
 class RetentionSettings(BaseModel):
-    """How a deployment prunes, when it asks for pruning.
+    """How a deployment prunes, if pruning is configured.
 
     Durations have a unit (``5m``, ``7d``, ``PT5M``), or are 0.
     """
@@ -58,26 +58,26 @@ class RetentionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     strategy: str
-    """Its name, or ``dist:name``."""
+    """The strategy's name, or ``dist:name``."""
 
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """What its config model takes; those that stand beside a strategy of less weight are not
-    used."""
+    """Options of the strategy's config model. Those that accompany a strategy of lower precedence
+    are ignored."""
 
     every: Duration | None = None
-    """If set, saves prune in the background, at most once in this time in all processes."""
+    """If set, saves prune in the background, at most once per this time across all processes."""
 
     trash: Duration | None = None
-    """How long what was pruned stays in the trash; by default it is deleted at once."""
+    """How long pruned data stays in the trash; by default it is deleted at once."""
 
     min_idle: Duration | None = None
-    """What changed within this time is not pruned; by default that of the last hour in the
-    background, of the last minute by ``statekeep prune`` and ``statekeep sessions prune``, and
-    nothing by a program."""
+    """Nothing that changed less than this long ago is pruned. By default this is an hour in the
+    background, a minute for ``statekeep prune`` and ``statekeep sessions prune``, and zero in a
+    program."""
 
 
 class Settings(BaseSettings):
-    """The configuration, each value from the first of these that has it.
+    """The configuration; each value comes from the first of these sources that has it.
 
     1. Arguments.
     2. The environment: ``STATEKEEP_URL``, ``STATEKEEP_RETENTION__STRATEGY``, …
@@ -99,8 +99,8 @@ class Settings(BaseSettings):
     """A folder, or the URL of a store."""
 
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """What the backend's config model takes, besides the URL's query; those that stand beside a
-    URL of less weight are not used."""
+    """Options of the backend's config model, in addition to the URL's query. Those that accompany a
+    URL of lower precedence are ignored."""
 
     form: Literal["document", "journal"] = "document"
     """How `Sessions` stores new sessions: whole, or as journals."""
@@ -109,15 +109,15 @@ class Settings(BaseSettings):
     """What `Sessions` does about concurrent saves."""
 
     retention: RetentionSettings | None = None
-    """How sessions are pruned: in the background if it has ``every``, else when a program or
+    """How sessions are pruned: in the background if ``every`` is set, otherwise when a program or
     ``statekeep sessions prune`` asks for it."""
 
     journal_retention: dict[str, RetentionSettings] = Field(default_factory=dict)
-    """How the journals of collections are pruned, by the name of the collection; what is not said
-    here of one is not taken from ``retention``."""
+    """How the journals of each collection are pruned, by the collection's name. Nothing is
+    inherited from ``retention``."""
 
     observers: Annotated[list[str], NoDecode] = Field(default_factory=list)
-    """Names of the observers that are told of events; in the environment, with commas."""
+    """Names of observers that receive events; in the environment, separated by commas."""
 
     async_workers: PositiveInt = 16
     """How many operations of `AsyncSessions` run at once."""
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources as the class says."""
+        """Order the sources as the class documents."""
         _warn_of_unknown(cls)
         return (
             init_settings,
@@ -200,12 +200,12 @@ class _Pyproject(PyprojectTomlConfigSettingsSource, _Toml):
         values = super()._read_file(file_path)
         tools = values.get("tool", {})
         if not isinstance(tools, dict) or not isinstance(tools.get("statekeep", {}), dict):
-            raise ValueError(f"{file_path}: [tool.statekeep] is no table")  # noqa: TRY004
+            raise ValueError(f"{file_path}: [tool.statekeep] is not a table")  # noqa: TRY004
         return values
 
 
 def _without_foreign_options(values: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
-    """Drop the options of what a source of more weight has chosen otherwise."""
+    """Drop options that belong to something a source of higher precedence has replaced."""
     if "url" in chosen:
         values.pop("options", None)
     _drop_options(values.get("retention"), chosen.get("retention"))
@@ -227,15 +227,15 @@ _NOTHING = object()
 def find_origin(
     place: Place, value: object = _NOTHING, *, given: Mapping[str, Any] | None = None
 ) -> str | None:
-    """Where a setting comes from: an argument, a variable of the environment, a file.
+    """Return where a setting comes from: an argument, an environment variable or a file.
 
     Args:
-        place: The setting's; or one that its table lacks.
-        value: What it is; what has another value there is not where it comes from.
+        place: The setting's place; or one that is missing from its table.
+        value: Its value; a source with another value there is not its origin.
         given: The arguments.
 
     Returns:
-        How to name it, or None if it is none of these.
+        A name for the source, or None if it is none of these.
     """
 
     def has(values: object) -> bool:
@@ -257,7 +257,7 @@ def find_origin(
 
 
 def _variable(place: Place) -> str:
-    """The variable that holds a setting: its own, or one with the table that it is in."""
+    """Return the variable that holds a setting, by itself or in its table."""
     there = {name.upper(): name for name in os.environ}
     names = [_PREFIX + "__".join(map(str, place[:n])).upper() for n in range(len(place), 0, -1)]
     return next((there[name] for name in names if name in there), f"{names[-1]}__…")
@@ -270,7 +270,7 @@ def _warn_of_unknown(settings: type[Settings]) -> None:
         if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).split("__")[0] not in known:
             near = get_close_matches(name.removeprefix(_PREFIX), known, 1)
             _logger.warning(
-                "the environment variable %s is no setting of statekeep and has no effect%s",
+                "the environment variable %s is not a setting of statekeep and has no effect%s",
                 variable,
                 f"; did you mean {_PREFIX}{near[0]}?" if near else "",
             )

@@ -11,10 +11,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kKmMgGtT])(?:i?[bB])?|[bB])?", re.AS
 
 
 def parse_size(text: str) -> int:
-    """Read a number of bytes; a unit is 1024 of the one below.
+    """Parse a size in bytes; each unit is 1024 times the previous one.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a size.
 
     >>> parse_size("1.5k")
     1536

@@ -1,4 +1,4 @@
-"""Times as people write them: ``7d``, ``2h``, ``yesterday``, ``2026-01-31``, and as machines do."""
+"""Times as people write them (``7d``, ``2h``, ``yesterday``, ``2026-01-31``) and as machines do."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a length of time: ``30s``, ``5m``, ``2h``, ``7d``, ``1d 12h``, ``2 weeks``, ``PT5M``, 0.
+    """Parse a duration: ``30s``, ``5m``, ``2h``, ``7d``, ``1d 12h``, ``2 weeks``, ``PT5M``, 0.
 
     Raises:
-        ValueError: It is none, has no unit, is negative or too long.
+        ValueError: It is not a duration, has no unit, is negative or too long.
 
     >>> parse_duration("1d12h")
     datetime.timedelta(days=1, seconds=43200)
@@ -65,22 +65,22 @@ def _not_a_duration() -> str:
 def parse_moment(
     text: str, *, now: datetime | None = None, durations: Literal["past", "future"] = "past"
 ) -> datetime:
-    """Read a point in time.
+    """Parse a point in time.
 
-    A day (``2026-01-31``, ``today``, ``yesterday``, ``tomorrow``) is its first moment. Days, and
-    times without an offset, are of this machine's time zone. A length of time counts from now:
-    ``7d``, ``7d ago``, ``in 7d``.
+    A day (``2026-01-31``, ``today``, ``yesterday``, ``tomorrow``) means its first moment. Days, and
+    times without an offset, are in this machine's time zone. A duration counts from now: ``7d``,
+    ``7d ago``, ``in 7d``.
 
     Args:
         text: What someone wrote.
-        now: The present, aware; by default this machine's.
-        durations: Whether a length of time alone counts back from now or on.
+        now: The current time, aware; by default this machine's.
+        durations: Whether a bare duration lies in the past or in the future.
 
     Returns:
         An aware datetime in UTC.
 
     Raises:
-        ValueError: It is none, or in UTC its year is not within 1 to 9999.
+        ValueError: It is not a time, or its year in UTC is not between 1 and 9999.
     """
     present = (now or datetime.now(UTC)).astimezone()
     words = text.strip().lower()
@@ -97,7 +97,7 @@ def parse_moment(
         if _PART.match(words) or words.startswith("p"):
             length = parse_duration(words)
             return (present + (length if durations == "future" else -length)).astimezone(UTC)
-        # A naive one is of this machine's zone.
+        # A naive time is in this machine's zone.
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (OverflowError, ValueError):
         raise ValueError(

@@ -1,7 +1,7 @@
-"""The doctor: says what is wrong in a store, and moves it out of the way.
+"""The doctor: finds what is wrong in a store, and moves it out of the way.
 
-What a backend alone can see (leftovers of killed writers, links, locks) it finds through the power
-`statekeep.store.SupportsInspect`; nothing here knows a backend.
+What only a backend can see (leftovers of killed writers, links, locks) it learns through the power
+`statekeep.store.SupportsInspect`; nothing here knows any backend.
 """
 
 from statekeep.doctor.diagnosis import diagnose

@@ -1,4 +1,4 @@
-"""Finding what is wrong in a store. Reads everything and changes nothing."""
+"""Finds what is wrong in a store. Reads everything and changes nothing."""
 
 from __future__ import annotations
 
@@ -78,20 +78,20 @@ def diagnose(
     documents: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Diagnosis:
-    """Read everything in a store and say what is wrong. Changes nothing.
+    """Read everything in a store and report what is wrong. Changes nothing.
 
     Args:
-        store: Any store; one that can only be read will do.
-        documents: Take documents that cannot be read for damage that `repair` moves. Otherwise
-            they are only remarked on: in a folder that others use too, most are not statekeep's.
-        progress: Called after each document with how many are read, and of how many.
+        store: Any store, even a read-only one.
+        documents: Treat unreadable documents as damage that `repair` moves. By default they are
+            only remarks: in a folder that others use too, most documents are not statekeep's.
+        progress: Called after each document with the number read so far, and the total.
 
     Returns:
-        What was found; `repair` takes it.
+        What was found; pass it to `repair`.
 
     Raises:
         UnavailableError: The store did not answer.
-        AccessDeniedError: The store does not let itself be listed.
+        AccessDeniedError: The store refuses to be listed.
 
     Examples:
         >>> from statekeep import open_store
@@ -111,7 +111,7 @@ def diagnose(
         damage = tuple([each for each in anomalies if each.kind == "damage"])
         if not damage:
             raise
-        # What is wrong with the whole of it is all that can be said.
+        # All that can be said is what is wrong with the store as a whole.
         return Diagnosis(str(store), True, 0, 0, damage)
 
 
@@ -122,7 +122,7 @@ def _diagnose(
     documents: bool,
     progress: Callable[[int, int], object] | None,
 ) -> Diagnosis:
-    # By key, because a folder that is written while it is scanned may name a file twice.
+    # By key, because scanning a folder while it is written to can list a file twice.
     sizes = {entry.key: entry.size for entry in store.scan()}
     keys = [*sizes]
     examined = [key for key in keys if parse_document_key(key) or key.split("/")[0] in WRITTEN_BY]
@@ -132,7 +132,7 @@ def _diagnose(
         if _is_stamp(key) or key == CANDIDATES or _is_index(key) or _is_below(key, TRASH)
     ]
     findings = [*collisions(examined)]
-    # A session that cannot be read is nobody's proof, if most of what lies there is another's.
+    # An unreadable session proves nothing if most of what is there belongs to something else.
     is_store = len(examined) + len(own) == len(keys) or any(
         key.split("/")[0] == RESERVED for key in keys
     )
@@ -151,7 +151,7 @@ def _diagnose(
         elif blob is not None:
             found, head = _examine(key, blob, documents=documents)
             if unused and not found and _is_index(key):
-                reason = "this store lists by records of its own, and nobody reads it"
+                reason = "this store lists by its own records, so nothing reads this index"
                 remark = Finding("summary index", key, reason, "remove", harmless=True)
                 found = [replace(remark, version=blob.version)]
             findings += found
@@ -178,9 +178,9 @@ def _diagnose(
 
 
 def _examine(key: str, blob: Blob, *, documents: bool) -> tuple[list[Finding], SoundHead | None]:
-    """What is wrong with a document, and the head that it is if it is a sound one of a journal."""
+    """Return what is wrong with a document, and its head if it is a sound one of a journal."""
     if blob_name(key) is not None:
-        return [], None  # whatever is in it
+        return [], None  # whatever its content
     try:
         if _is_below(key, TRASH) or key.split("/", maxsplit=1)[0] in WRITTEN_BY:
             refuse_newer(blob.data)
@@ -241,7 +241,7 @@ def _unless_sound(
     try:
         decode(blob.data)
     except HalfCharacterError as error:
-        # Other programs read it, and so can we when asked to; moving it would lose it.
+        # Other programs can read it, and so can we when asked to; moving it would lose it.
         return Finding(kind, key, error.message, version=blob.version)
     except CorruptDataError as error:
         return Finding(kind, key, error.message, action, version=blob.version)
@@ -259,7 +259,7 @@ def _examine_session(key: str, blob: Blob) -> list[Finding]:
 
 
 def _explain(key: str, blob: Blob, reason: str) -> Finding:
-    """What is to be done with a session that cannot be read."""
+    """Return the finding for a session that cannot be read."""
     try:
         inner = Session.from_json(blob.data).id
     except CorruptDataError:
@@ -272,7 +272,7 @@ def _explain(key: str, blob: Blob, reason: str) -> Finding:
     except ValueError:
         misspelt = False
     if misspelt:
-        # Perhaps the volume itself spells names so; then moving it would lose a sound session.
+        # Perhaps the volume itself respells names; then moving it would lose a sound session.
         reason += "; but for its spelling it does, so rename it yourself"
     return Finding(
         "misplaced session", key, reason, None if misspelt else "move", version=blob.version
@@ -280,7 +280,7 @@ def _explain(key: str, blob: Blob, reason: str) -> Finding:
 
 
 def _is_sound_but_for_times(data: bytes) -> bool:
-    """Whether it is a session with times in it that no datetime holds."""
+    """Whether it is a session whose only fault is times that no datetime can hold."""
     try:
         fields = decode_json(data)
         messages = [*fields.get("user_messages", ()), *fields.get("agent_responses", ())]
@@ -306,14 +306,14 @@ def _is_unholdable(moment: object) -> bool:
 
 
 def _examine_stamp(key: str, blob: Blob) -> Finding | None:
-    # Moving it costs one prune too many, and never a wrong delete.
+    # Moving the stamp costs one extra prune, and never a wrong delete.
     if finding := _unless_sound("retention stamp", key, blob, decode_json):
         return finding
     age = timedelta(0) if blob.modified is None else utc_now() - blob.modified
     if age < -_STALE:
         reason = f"it is {-age} ahead of this machine: one of the clocks is wrong"
     elif age > _LONG:
-        reason = f"no prune has begun for {age.days} days; is there still someone to do it?"
+        reason = f"no prune has begun for {age.days} days; is anything still running them?"
     else:
         return None
     return Finding("retention stamp", key, reason, harmless=True)

@@ -1,4 +1,4 @@
-"""What the doctor finds, and what became of it."""
+"""What the doctor finds, and what a repair does about it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FindingKind = Literal[
     "trash",
     "unreadable",
 ]
-"""What a finding is about; the guide "The doctor" describes each."""
+"""The kinds of findings; the guide "The doctor" describes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class Finding:
 
     Attributes:
         kind: What it is about.
-        place: Its key; for what is no document, where it lies.
-        reason: What is wrong, for a person.
+        place: Its key; for something that is not a document, where it is.
+        reason: What is wrong, for a person to read.
         action: What `repair` would do: ``"move"`` it to quarantine, or ``"remove"`` it because it
-            holds nothing; None for what only a person can decide.
-        harmless: Whether it is only worth knowing.
-        version: The document that was seen; None for what is no document or cannot be read.
-        anomaly: For what is no document, what the backend said of it.
+            holds nothing; None if only a person can decide.
+        harmless: Whether it is merely worth knowing.
+        version: The version that was seen; None if it is not a document or cannot be read.
+        anomaly: What the backend said, for something that is not a document.
     """
 
     kind: FindingKind
@@ -78,9 +78,9 @@ class Diagnosis:
 
     Attributes:
         store: The store, as it names itself.
-        is_store: Whether there is anything of statekeep's. What is no store is not repaired.
+        is_store: Whether it holds anything of statekeep's. If not, it is not repaired.
         examined: How many sessions, journals and documents were read.
-        quarantined: How many documents lie in quarantine since earlier repairs.
+        quarantined: How many documents are in quarantine from earlier repairs.
         findings: Everything that was found, by place.
     """
 
@@ -92,12 +92,12 @@ class Diagnosis:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """What is wrong."""
+        """The findings that are wrong."""
         return tuple(each for each in self.findings if not each.harmless)
 
     @property
     def remarks(self) -> tuple[Finding, ...]:
-        """What is only worth knowing."""
+        """The findings that are merely worth knowing."""
         return tuple(each for each in self.findings if each.harmless)
 
     @property
@@ -108,7 +108,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """A finding that was dealt with, and where it is now; None if it was removed."""
+    """A finding that was dealt with, and where it went; None if it was removed."""
 
     finding: Finding
     to: str | None
@@ -116,7 +116,7 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True)
 class RepairFailure:
-    """A finding that could not be dealt with, and the error that was met."""
+    """A finding that could not be dealt with, and the error."""
 
     finding: Finding
     error: StateStoreError
@@ -128,11 +128,11 @@ class RepairReport:
 
     Attributes:
         repaired: Moved to quarantine or removed.
-        skipped: Changed by someone since it was seen, so left alone.
+        skipped: Changed by someone else since it was seen, so left alone.
         failed: The store refused or did not answer; what was to be moved may be in both places.
-        left: Findings that have no action.
-        swept: How many segments and attachments that no journal names were deleted: what was
-            found already a day ago.
+        left: Findings without an action.
+        swept: How many segments and attachments that no journal refers to were deleted: those that
+            a sweep had already found a day ago.
     """
 
     repaired: tuple[Repaired, ...]
@@ -143,5 +143,5 @@ class RepairReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing that is wrong is left."""
+        """Whether nothing wrong is left."""
         return not (self.skipped or self.failed or any(not each.harmless for each in self.left))

@@ -1,4 +1,4 @@
-"""What is wrong with journals: their heads, what these name, and what nobody names."""
+"""Finds what is wrong with journals: their heads, what these name, and what nothing names."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = [
 
 
 class SoundHead(NamedTuple):
-    """A head that is as it should be, but perhaps for what it names."""
+    """A head that is in order, except perhaps for what it refers to."""
 
     key: str
     version: Version
@@ -56,7 +56,7 @@ class SoundHead(NamedTuple):
 
 
 def is_place_of_journal(key: str) -> bool:
-    """Whether a journal may lie there; below a folder that is no collection none does."""
+    """Return whether this can be a journal's key, whose collection must be legal."""
     try:
         return is_journal_key(key) and bool(journal_prefix(key.split("/")[1]))
     except InvalidKeyError:
@@ -64,7 +64,7 @@ def is_place_of_journal(key: str) -> bool:
 
 
 def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | None]:
-    """Look at the head of a journal.
+    """Examine the head of a journal.
 
     Returns:
         What was found, and the head if it is sound.
@@ -88,8 +88,8 @@ def examine_journal(key: str, blob: Blob) -> tuple[list[Finding], SoundHead | No
     found = [*examine_marks(key, contents.metadata, blob.version)]
     if cut := len(blob.data) - lines.sound:
         reason = (
-            f"the last {cut} bytes are no whole change: a write that was cut off, or a line that "
-            "was added by hand; readers pass them over"
+            f"the last {cut} bytes are not a whole change: an interrupted write, or a line "
+            "that was added by hand; readers ignore them"
         )
         found.append(Finding("torn end", key, reason, harmless=True, version=blob.version))
     return found, SoundHead(key, blob.version, lines.header.uid, lines.header.segments)
@@ -100,7 +100,7 @@ def _corrupt(key: str) -> FindingKind:
 
 
 def _sound_beginning(data: bytes) -> str:
-    """What a person can save from a damaged head, as the end of a sentence."""
+    """Return what a person can save from a damaged head, as the end of a sentence."""
     lines = data.splitlines(keepends=True)
 
     def is_damaged(count: int) -> bool:
@@ -129,20 +129,20 @@ def _misplaced(key: str, blob: Blob, contents: Contents, reason: str) -> Finding
         return Finding(_corrupt(key), key, reason, "move", version=blob.version)
     kind: FindingKind = "misplaced session" if is_session_key(key) else "misplaced journal"
     if is_misspelt(key, meant):
-        # Perhaps the volume itself spells names so; then moving it would lose a sound journal.
+        # Perhaps the volume itself respells names; then moving it would lose a sound journal.
         reason += "; but for its spelling it does, so rename it yourself"
         return Finding(kind, key, reason, version=blob.version)
     return Finding(kind, key, reason, "move", version=blob.version)
 
 
 def examine_marks(key: str, metadata: Mapping[str, object], version: Version) -> Iterator[Finding]:
-    """Look at the pin and the end in the metadata of a session or journal."""
+    """Check the pin and the expiry time in the metadata of a session or journal."""
     pin, end = metadata.get(PIN), metadata.get(EXPIRES)
     if pin is not None and not isinstance(pin, bool) and not _is_time(pin):
-        reason = f"its pin is no time, so it is never pruned: {pin!r:.60}"
+        reason = f"its pin is not a time, so it is never pruned: {pin!r:.60}"
         yield Finding("pin", key, reason, harmless=True, version=version)
     if end is not None and expires_at(metadata) is None:
-        reason = f"its end is no time, so it has none: {end!r:.60}"
+        reason = f"its expiry is not a time, so it has none: {end!r:.60}"
         yield Finding("expiry", key, reason, harmless=True, version=version)
 
 
@@ -156,12 +156,12 @@ def _is_time(value: object) -> bool:
 def examine_segments(
     store: StateStore, heads: Iterable[SoundHead], read: Callable[[], object]
 ) -> Iterator[Finding]:
-    """Read the segments that heads name.
+    """Read the segments that heads refer to.
 
     Args:
-        store: Where they lie.
-        heads: Which name them.
-        read: Called after each.
+        store: The store that holds them.
+        heads: The heads.
+        read: Called after each segment.
     """
     named: dict[str, tuple[SoundHead, SegmentName]] = {
         segment_key(head.uid, segment.name): (head, segment)
@@ -176,25 +176,27 @@ def examine_segments(
         elif isinstance(blob, StateStoreError):
             yield Finding("unreadable", key, blob.message)
         elif not is_segment(blob.data, segment):
-            reason = f"it is not what {head.key!r} wrote there; the rest of that can be read"
+            reason = (
+                f"it is not what {head.key!r} wrote there; the rest of that journal is readable"
+            )
             yield Finding("corrupt segment", key, reason, version=blob.version)
         read()
     for head, names in gone.items():
         now = store.get(head.key)
-        if now is not None and now.version == head.version:  # else it may name others by now
+        if now is not None and now.version == head.version:  # otherwise it may name others now
             of = len(head.segments)
-            reason = f"{len(names)} of the {of} segments that it names are gone, as {names[0]!r}"
+            reason = f"{len(names)} of its {of} segments are missing, for example {names[0]!r}"
             yield Finding("missing segment", head.key, reason, "move", version=head.version)
 
 
 def find_orphans(
     store: StateStore, unnamed: Unnamed, sizes: Mapping[str, int]
 ) -> Iterator[Finding]:
-    """Say what nobody names.
+    """Report what nothing refers to.
 
     Args:
-        store: Where to look in quarantine.
-        unnamed: What nobody has named who lives or is in the trash.
+        store: The store, to look into its quarantine.
+        unnamed: What no head refers to, whether live or in the trash.
         sizes: The size of each document.
     """
     if unnamed:

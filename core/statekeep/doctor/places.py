@@ -1,4 +1,4 @@
-"""Where things lie: what would be one file elsewhere, and what is spelt another way."""
+"""Keys that would collide elsewhere, or differ only in spelling."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["collisions", "is_misspelt"]
 
 
 def collisions(keys: Iterable[str]) -> Iterator[Finding]:
-    """Documents that not every store can hold side by side."""
+    """Yield documents that not every store can hold side by side."""
     keys = sorted(keys)
     folders: set[str] = set()
     for key in keys:
@@ -28,18 +28,18 @@ def collisions(keys: Iterable[str]) -> Iterator[Finding]:
     for key in keys:
         first = spelled.setdefault(_folded(key), key)
         if first != key:
-            reason = f"on a volume that folds case it would be the same file as {first!r}"
+            reason = f"on a volume that ignores case it would be the same file as {first!r}"
         elif key in folders:
-            reason = "it is a category as well, which no folder on a disk could hold"
+            reason = "it is also a category, which no folder on a disk could hold"
         elif key.endswith(".md") and key.startswith(f"{SESSIONS}/") and f"{key[:-3]}.json" in known:
-            reason = "beside the session of that name; the original lists that session twice"
+            reason = "it is beside the session of that name; the original lists that session twice"
         else:
             continue
         yield Finding("collision", key, reason, harmless=True)
 
 
 def is_misspelt(key: str, meant: str) -> bool:
-    """Whether two keys would be one on a volume that folds case and normalises names."""
+    """Return whether two keys would be one on a volume that ignores case or normalizes names."""
     return _folded(key) == _folded(meant)
 
 

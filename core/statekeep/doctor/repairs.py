@@ -1,4 +1,4 @@
-"""Moving what cannot be read to quarantine. What is sound is never touched."""
+"""Moves what cannot be read to quarantine. What is sound is never touched."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ def repair(
 ) -> RepairReport:
     """Move what a diagnosis found to quarantine, if it is still what was seen.
 
-    Where no journal names some segments or attachments, the sweep is run as well, which deletes
-    those of them that it found a day ago already.
+    If there are segments or attachments that no journal refers to, it also runs the sweep, which
+    deletes those that it already found a day ago.
 
-    What is moved goes below ``.statekeep/quarantine``, under its old name and in a new place for
-    each repair. A document is first copied and then deleted, so a crash leaves it in one place or
-    in both.
+    What is moved goes below ``.statekeep/quarantine``, under its old name in a new place for each
+    repair. A document is first copied and then deleted, so a crash leaves it in one place or in
+    both.
 
     Args:
         store: The store that was diagnosed.
-        diagnosis: What to deal with.
-        progress: Called after each finding with how many are done.
+        diagnosis: The findings to deal with.
+        progress: Called after each finding with the number done so far.
 
     Returns:
-        What became of each finding. What could not be dealt with is in it and raises nothing.
+        What became of each finding. One that could not be dealt with is reported there and does
+        not raise.
 
     Raises:
         ValueError: The diagnosis was made for another store.
@@ -69,7 +70,7 @@ def repair(
         raise ValueError(f"the diagnosis was made for {diagnosis.store}, not for {store}")
     moment = format_timestamp(utc_now().replace(microsecond=0)).replace(":", "")
     quarantine = f"{QUARANTINE}/{moment}-{secrets.token_hex(4)}"
-    # Where the store honours no conditions, a look before is the best there is.
+    # Where the store has no conditions, reading before writing is the best there is.
     transfer = Transfer(store, "last-writer-wins")
     quarantined = _Quarantined(transfer)
     repaired: list[Repaired] = []
@@ -103,12 +104,12 @@ def repair(
 
 
 def _is_left_alone(error: StateStoreError) -> bool:
-    # A conflict that answers a second request may be one's own doing.
+    # A conflict in the answer to a second request may be our own doing.
     return isinstance(error, ConflictError) and error.landed == "no"
 
 
 class _Quarantined:
-    """What came into quarantine within a day by the store's clock; listed when first asked."""
+    """What was quarantined within a day, by the store's clock; listed when first needed."""
 
     def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
@@ -117,7 +118,7 @@ class _Quarantined:
         self._now: datetime | None = None
 
     def holds(self, key: str, blob: Blob) -> bool:
-        """Whether an earlier attempt to move this very document may still be under way."""
+        """Return whether an earlier attempt to move this same document may still be under way."""
         return any(
             entry.size == len(blob.data)
             and entry.key.split("/", _DEPTH)[-1] == key
@@ -153,9 +154,9 @@ def _repair_one(
         transfer.delete_seen(finding.place, blob.version)
         return None
     if quarantined.holds(finding.place, blob):
-        # Another copy for each attempt would pile up while the delete is refused or unanswered.
+        # Every attempt would add another copy while the delete is refused or unanswered.
         raise UnavailableError(
-            "a copy of it came into quarantine less than a day ago; it is tried again after that",
+            "a copy of it was put into quarantine less than a day ago; retry after a day",
             key=finding.place,
             store=store,
             landed="unknown",

@@ -1,6 +1,6 @@
 """Documents: JSON and Markdown by category and name, and files by collection and name.
 
-Sessions, and whatever else has a format of its own, live elsewhere.
+Sessions, and everything else that has its own format, are elsewhere.
 """
 
 from statekeep.documents.blobs import BlobInfo, Blobs, LoadedBlob

@@ -36,13 +36,13 @@ _UNKNOWN: Final = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class LoadedBlob:
-    """A blob as one atomic read found it.
+    """A blob, from one atomic read.
 
     Attributes:
         data: Its bytes.
-        media_type: What its file name says that it is: ``image/png``.
-        version: What to expect when replacing it.
-        modified: When the store says it was last written (UTC), or None where it cannot say.
+        media_type: Its media type, guessed from the file name: ``image/png``.
+        version: Pass this as `expect` when replacing it.
+        modified: When the store says it was last written (UTC), or None if it cannot say.
     """
 
     data: bytes
@@ -56,10 +56,10 @@ class BlobInfo:
     """A blob as a listing sees it, without reading it.
 
     Attributes:
-        name: Its name in the collection. Of a part that was too long for a store, what is stored.
-        media_type: What its file name says that it is: ``image/png``.
-        size: Its length in bytes.
-        modified: When the store says it was last written (UTC), or None where it cannot say.
+        name: Its name in the collection. A part that was too long for a store is as stored.
+        media_type: Its media type, guessed from the file name: ``image/png``.
+        size: Its size in bytes.
+        modified: When the store says it was last written (UTC), or None if it cannot say.
     """
 
     name: tuple[str, ...]
@@ -71,19 +71,21 @@ class BlobInfo:
 class Blobs:
     """The blobs of a collection: pictures, recordings, archives.
 
-    A name is one to six texts, of which the last is a file name: ``("ada", "2026", "plot.png")``.
-    Like a document, a blob that is put without an expectation replaces what is there. Safe under
-    threads. It does not close the store.
+    A name consists of one to six texts, the last of which is a file name: ``("ada", "2026",
+    "plot.png")``. As with documents, putting a blob without an expectation replaces what is there.
+    Safe to use from several threads. It does not close the store.
 
-    What belongs to one journal, and shall go with it, is better kept by `Journal.attach`.
+    Files that belong to one journal, and should be deleted with it, are better stored with
+    `Journal.attach`.
 
     Args:
-        store: Where they lie.
-        collection: Which: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and underscores.
-        observers: Told of what happens, after the fact.
+        store: The store that holds them.
+        collection: The collection's name: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and
+            underscores.
+        observers: Functions called with each event, after the fact.
 
     Raises:
-        InvalidKeyError: The collection is not legal.
+        InvalidKeyError: The collection's name is not legal.
 
     Examples:
         >>> from statekeep import Blobs, open_store
@@ -109,7 +111,7 @@ class Blobs:
 
     @property
     def store(self) -> StateStore:
-        """The store below."""
+        """The underlying store."""
         return self._store
 
     @property
@@ -123,14 +125,14 @@ class Blobs:
 
         Args:
             data: Its bytes.
-            name: Its name, the file name last, which takes at most 200 bytes.
+            name: Its name, ending with a file name of at most 200 bytes.
             expect: `ANY`, `ABSENT` (create only) or the version to replace.
 
         Returns:
             The new version.
 
         Raises:
-            ConflictError: Something else is there than expected; nothing was changed.
+            ConflictError: What is there is not what was expected; nothing was changed.
             InvalidKeyError: The name is not legal.
         """
         with self._emitter.operation("put", self._subject(name)):
@@ -145,7 +147,7 @@ class Blobs:
 
     @checked
     def get(self, *name: str) -> LoadedBlob | None:
-        """Read a blob; None if there is none.
+        """Read a blob; None if it does not exist.
 
         Args:
             name: Its name.
@@ -164,10 +166,10 @@ class Blobs:
         """List blobs without reading them.
 
         Args:
-            prefix: Only those whose names go on after these parts.
+            prefix: Only blobs whose names start with these parts.
 
         Returns:
-            Sorted by name.
+            The blobs, sorted by name.
 
         Raises:
             InvalidKeyError: The prefix is not legal.
@@ -189,10 +191,10 @@ class Blobs:
             expect: `ANY` or the version that may be deleted.
 
         Returns:
-            Whether there was one, and this call deleted it.
+            Whether it existed, and this call deleted it.
 
         Raises:
-            ConflictError: Something else is there than expected; nothing was changed.
+            ConflictError: What is there is not what was expected; nothing was changed.
             InvalidKeyError: The name is not legal.
         """
         key = blob_key(self._collection, name)
@@ -219,10 +221,10 @@ class Blobs:
 
     @checked
     def delete_below(self, *prefix: str) -> int:
-        """Delete blobs, as they then are.
+        """Delete blobs, whatever their content by then.
 
         Args:
-            prefix: Those whose names go on after these parts; without it, all of the collection.
+            prefix: Only blobs whose names start with these parts; without it, the whole collection.
 
         Returns:
             How many were deleted.
@@ -248,16 +250,16 @@ class Blobs:
 
 def _media_type(file_name: str) -> str:
     media_type, encoding = _media_types().guess_type(f"./{file_name.lower()}", strict=False)
-    if encoding is not None:  # of what is compressed, the type is that of what is inside
+    if encoding is not None:  # the guessed type is that of the compressed content
         media_type = "application/gzip" if encoding == "gzip" else None
     return media_type or _UNKNOWN
 
 
 @cache
 def _media_types() -> MimeTypes:
-    """What Python itself knows, and not what is installed: the same on every machine."""
+    """Return Python's own media types, not installed ones: the same on every machine."""
     import mimetypes  # noqa: PLC0415 - not always needed
 
     known = mimetypes.MimeTypes()
-    known.add_type("text/markdown", ".md")  # since 3.13 it knows that, too
+    known.add_type("text/markdown", ".md")  # Python itself knows it since 3.13
     return known

@@ -72,12 +72,12 @@ _KINDS: tuple[Kind, ...] = ("json", "md")
 
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
-    """A document as one atomic read found it.
+    """A document, from one atomic read.
 
     Attributes:
-        value: What it holds.
-        version: What to expect when saving a changed value.
-        modified: When the store says it was last written (UTC), or None where it cannot say.
+        value: Its value.
+        version: Pass this as `expect` when saving a changed value.
+        modified: When the store says it was last written (UTC), or None if it cannot say.
     """
 
     value: T
@@ -91,10 +91,10 @@ class DocumentInfo:
 
     Attributes:
         category: Its category; ``.`` for the root.
-        name: Its name without the ending.
+        name: Its name without the suffix.
         kind: ``"json"`` or ``"md"``.
-        size: Its length in bytes.
-        modified: When the store says it was last written (UTC), or None where it cannot say.
+        size: Its size in bytes.
+        modified: When the store says it was last written (UTC), or None if it cannot say.
     """
 
     category: str
@@ -108,12 +108,13 @@ class Documents:
     """The documents of a store, by category and name.
 
     A category is one or more segments (``specs/v1``), or ``.`` for the root. ``plan.json`` and
-    ``plan.md`` are two documents of one name. The categories ``sessions``, ``journals`` and
-    ``blobs`` can be read here, but not written. Safe under threads. It does not close the store.
+    ``plan.md`` are two documents with the same name. Documents in the categories ``sessions``,
+    ``journals`` and ``blobs`` can be read here, but not written. Safe to use from several threads.
+    It does not close the store.
 
     Args:
-        store: Where they lie.
-        observers: Told of what happens, after the fact.
+        store: The store that holds them.
+        observers: Functions called with each event, after the fact.
 
     Examples:
         >>> from statekeep import Documents, open_store
@@ -135,7 +136,7 @@ class Documents:
 
     @property
     def store(self) -> StateStore:
-        """The store below."""
+        """The underlying store."""
         return self._store
 
     @checked
@@ -145,18 +146,17 @@ class Documents:
         name: str,
         value: object,
         *,
-        type: Any = None,  # noqa: A002, ANN401 - pydantic's own word; any annotation is one
+        type: Any = None,  # noqa: A002, ANN401 - pydantic's term; any annotation will do
         expect: Expect = ANY,
     ) -> Version:
         """Store a JSON document.
 
         Args:
-            category: Where.
-            name: Under which name.
-            value: Made of dicts, lists, text, integers of 64 bits, finite floats, booleans and
-                None, or of their subclasses, which become plain; or an instance of a pydantic
-                model.
-            type: Write it as this type; anything that pydantic takes (a model, a dataclass,
+            category: The document's category.
+            name: The document's name.
+            value: Dicts, lists, text, 64-bit integers, finite floats, booleans and None, or
+                instances of their subclasses, which become plain; or a pydantic model instance.
+            type: Write it as this type: anything that pydantic accepts (a model, a dataclass,
                 ``list[Model]``).
             expect: `ANY`, `ABSENT` (create only) or the version to replace.
 
@@ -164,7 +164,7 @@ class Documents:
             The new version.
 
         Raises:
-            ConflictError: Something else is there than expected; nothing was changed.
+            ConflictError: What is there is not what was expected; nothing was changed.
             InvalidDocumentError: JSON cannot hold the value; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
@@ -203,14 +203,14 @@ class Documents:
         """Read a JSON document.
 
         Args:
-            category: Where.
-            name: Under which name.
-            type: Read it as this type; anything that pydantic takes.
-            repair_text: ``"replace"`` to read U+FFFD where another program wrote text that UTF-8
-                cannot hold.
+            category: The document's category.
+            name: The document's name.
+            type: Read it as this type: anything that pydantic accepts.
+            repair_text: ``"replace"`` to read U+FFFD in place of text that another program wrote
+                and UTF-8 cannot hold.
 
         Returns:
-            The document, or None if there is none.
+            The document, or None if it does not exist.
 
         Raises:
             CorruptDataError: It is not JSON, or not of that type.
@@ -229,11 +229,11 @@ class Documents:
     def save_markdown(
         self, category: str, name: str, text: str, *, expect: Expect = ANY
     ) -> Version:
-        """Store a Markdown document; the text is kept to the letter.
+        """Store a Markdown document; the text is stored exactly as given.
 
         Args:
-            category: Where.
-            name: Under which name.
+            category: The document's category.
+            name: The document's name.
             text: The text.
             expect: `ANY`, `ABSENT` (create only) or the version to replace.
 
@@ -241,8 +241,8 @@ class Documents:
             The new version.
 
         Raises:
-            ConflictError: Something else is there than expected; nothing was changed.
-            InvalidDocumentError: It is no text that UTF-8 can hold; nothing was changed.
+            ConflictError: What is there is not what was expected; nothing was changed.
+            InvalidDocumentError: UTF-8 cannot hold the text; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
         with self._emitter.operation("save_markdown", f"{category}/{name}"):
@@ -257,12 +257,12 @@ class Documents:
         """Read a Markdown document.
 
         Args:
-            category: Where.
-            name: Under which name.
+            category: The document's category.
+            name: The document's name.
             repair_text: ``"replace"`` to read U+FFFD in place of bytes that are not UTF-8.
 
         Returns:
-            The document, or None if there is none.
+            The document, or None if it does not exist.
 
         Raises:
             CorruptDataError: It is not UTF-8.
@@ -286,26 +286,26 @@ class Documents:
         type: Any = None,  # noqa: A002, ANN401
         timeout: timedelta = _TIMEOUT,
     ) -> Document[Any]:
-        """Load, change and save, again and again until nobody came between.
+        """Load, change and save a document, retrying as long as others write in between.
 
-        Unlike that of `Sessions.update`, the function returns the new value: a value may be a
-        number or a text, which cannot be changed in place.
+        Unlike with `Sessions.update`, the function returns the new value: a value can be a number
+        or text, which cannot be changed in place.
 
         Args:
-            category: Where.
-            name: Under which name.
-            change: Takes the value, or None where there is no document yet, and returns the new
-                one, which is not None; it may be called several times.
+            category: The document's category.
+            name: The document's name.
+            change: Takes the value, or None if there is no document yet, and returns the new
+                value, which must not be None; it may be called several times.
             kind: ``"json"`` or ``"md"``.
             type: For JSON, read and write it as this type.
-            timeout: How long to go on after conflicts.
+            timeout: How long to keep retrying after conflicts.
 
         Returns:
             The document as stored; its `modified` is None.
 
         Raises:
-            ConflictError: Someone came between until the timeout; this change was not stored.
-            CorruptDataError, InvalidDocumentError, InvalidKeyError: As loading and saving.
+            ConflictError: Others kept writing until the timeout; this change was not stored.
+            CorruptDataError, InvalidDocumentError, InvalidKeyError: As when loading and saving.
             UnsupportedError: The store cannot compare and swap.
         """
         key = document_key(category, name, kind)
@@ -338,11 +338,11 @@ class Documents:
         """List documents without reading them.
 
         Args:
-            category: Only those directly in this category; None for all that can be written
+            category: Only documents directly in this category; None for all that can be written
                 here.
 
         Returns:
-            Sorted by category, name and kind.
+            The documents, sorted by category, name and kind.
 
         Raises:
             InvalidKeyError: The category is not legal.
@@ -369,24 +369,24 @@ class Documents:
         """Delete a document.
 
         Args:
-            category: Where.
-            name: Under which name.
-            kind: ``"json"`` or ``"md"``; may be left out where only one of them exists.
+            category: The document's category.
+            name: The document's name.
+            kind: ``"json"`` or ``"md"``; can be omitted if only one of them exists.
             expect: `ANY` or the version that may be deleted.
 
         Returns:
-            Whether there was one, and this call deleted it.
+            Whether it existed, and this call deleted it.
 
         Raises:
-            ConflictError: Something else is there than expected; nothing was changed.
-            InvalidKeyError: The name or the category is not legal, or both kinds exist and none
-                was named; nothing was changed.
+            ConflictError: What is there is not what was expected; nothing was changed.
+            InvalidKeyError: The name or the category is not legal, or both kinds exist and
+                `kind` was not given; nothing was changed.
         """
         with self._emitter.operation("delete", f"{category}/{name}"):
             self._refuse_others(category)
             stem = document_key(category, name, kind or "md").rpartition(".")[0]
             kinds = _KINDS if kind is None else (kind,)
-            # The longest Markdown names are too long for a JSON document, which then is not there.
+            # The longest Markdown names are too long for JSON, so there is no such JSON document.
             keys = {each: f"{stem}.{each}" for each in kinds if is_key(f"{stem}.{each}")}
 
             def attempt() -> Kind | None:
@@ -515,8 +515,8 @@ def _encode_as(value: object, type: Any) -> bytes:  # noqa: A002, ANN401
     except ValidationError as error:
         raise InvalidDocumentError(f"not of its type: {explain(error)}") from None
     except (PydanticSerializationError, ValueError):
-        raise InvalidDocumentError("a field is not of its type, or JSON cannot hold it") from None
-    # Secrets, for one, are written as stars.
+        raise InvalidDocumentError("a field has the wrong type, or JSON cannot hold it") from None
+    # Pydantic secrets, for example, are written as asterisks.
     if adapter.dump_python(back, round_trip=True) != adapter.dump_python(value, round_trip=True):
-        raise InvalidDocumentError("written as JSON it would not read back the same")
+        raise InvalidDocumentError("written as JSON, it would not read back the same")
     return data

@@ -1,5 +1,5 @@
-"""Bytes and values: how sessions, summaries and JSON lie in a document, and how they are read.
+"""Bytes and values: the layout of sessions, summaries and JSON in documents, and how to read them.
 
-What is here knows no store: it takes bytes and gives values, and the other way round. Internal,
-but for the models that `statekeep` shows.
+Nothing here knows about stores: it turns bytes into values, and values into bytes. Internal, except
+for the models that `statekeep` exports.
 """

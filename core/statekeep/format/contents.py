@@ -1,6 +1,7 @@
-"""What the head of a journal says once its changes are applied, and the head that follows.
+"""The contents of a journal's head once its changes are applied, and the next head.
 
-Pure: what must lie in a segment before a head is written is said, and left to who writes.
+Pure functions: they say what must be stored in a segment before a head is written, and leave
+storing it to the caller.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ __all__ = ["BOUNDS", "About", "Bounds", "Contents", "Fitted", "about_at", "fit",
 
 @dataclass(slots=True)
 class Bounds:
-    """What lies in the head of a journal, and what in how many segments.
+    """How much the head of a journal holds, and how large segments become.
 
-    Readers know nothing of it. Tests lower it, so that a few items have all that many would.
+    Readers do not depend on it. Tests lower it, so that a few items behave as many would.
 
     Attributes:
-        lines: Bytes that the lines after the header take at most.
+        lines: Maximum size of the lines after the header, in bytes.
         kept: Bytes of the newest lines that stay when the others leave.
-        merged: Bytes up to which segments become one.
+        merged: Maximum size of a segment that is merged from others, in bytes.
     """
 
     lines: int = 64 * 1024
@@ -44,15 +45,15 @@ BOUNDS: Final = Bounds()
 
 @dataclass(slots=True)
 class Contents:
-    """The state of a journal, but for the items in its segments.
+    """The state of a journal, except for the items in its segments.
 
     Attributes:
-        n: The last change.
-        about: As `Header.about`, with all changes.
-        metadata: The caller's, with all changes.
-        tail: The items that lie in the lines.
-        keys: The hashed keys of callers, the oldest first.
-        ids: The changes that are remembered, each with its number, the oldest first.
+        n: The number of the last change.
+        about: As in `Header.about`, with all changes applied.
+        metadata: The caller's metadata, with all changes applied.
+        tail: The items in the lines.
+        keys: The callers' keys, hashed, oldest first.
+        ids: The remembered changes, each with its number, oldest first.
     """
 
     n: int
@@ -66,7 +67,7 @@ class Contents:
         """Apply one more change.
 
         Raises:
-            CorruptDataError: It drops more items than lie in the lines.
+            CorruptDataError: It drops more items than there are in the lines.
         """
         if change.drop > len(self.tail):
             raise CorruptDataError(f"change {change.n} of the journal drops what is not there")
@@ -86,10 +87,10 @@ class Contents:
         self.ids[change.id] = self.n = change.n
 
     def after(self, changes: Iterable[Change]) -> Contents:
-        """What is said once more changes are applied; this stays as it is.
+        """Return the contents with more changes applied; the original stays unchanged.
 
         Raises:
-            CorruptDataError: One of them cannot be applied.
+            CorruptDataError: A change cannot be applied.
         """
         contents = Contents(
             self.n,
@@ -105,10 +106,10 @@ class Contents:
 
 
 def fold(header: Header, changes: Iterable[Change] = ()) -> Contents:
-    """Apply changes to what a header says.
+    """Apply changes to the contents of a header.
 
     Raises:
-        CorruptDataError: One of them cannot be applied.
+        CorruptDataError: A change cannot be applied.
     """
     begun = Contents(
         header.n,
@@ -123,14 +124,14 @@ def fold(header: Header, changes: Iterable[Change] = ()) -> Contents:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a head says of the whole, as far as all journals say it.
+    """What every head says about the journal as a whole.
 
     Attributes:
         name: A journal's name in its collection; empty for a session.
         id: A session's id; None for a journal.
-        user_id: The user it belongs to.
-        created_at: Aware, UTC.
-        updated_at: Aware, UTC.
+        user_id: The user who owns it.
+        created_at: When it was created; time-zone aware, UTC.
+        updated_at: When it was last changed; time-zone aware, UTC.
     """
 
     name: tuple[str, ...]
@@ -141,14 +142,14 @@ class About:
 
 
 def about_at(key: str, contents: Contents) -> About:
-    """Read what a head says of the whole.
+    """Read what a head says about the journal as a whole.
 
     Args:
-        key: Where it lies.
-        contents: What it says.
+        key: The key of the head.
+        contents: Its contents.
 
     Raises:
-        CorruptDataError: It does not say it, or says that it belongs elsewhere.
+        CorruptDataError: Something is missing, or it belongs elsewhere.
     """
     about = contents.about
     name, session_id, user_id = about.get("name", []), about.get("id"), about.get("user_id")
@@ -159,7 +160,7 @@ def about_at(key: str, contents: Contents) -> About:
             and isinstance(session_id, str | None)
             and isinstance(user_id, str | None)
         ):
-            raise TypeError("name, id and user are texts")
+            raise TypeError("name, id and user must be text")
         created_at = parse_timestamp(about["created_at"])
         updated_at = parse_timestamp(about["updated_at"])
     except (KeyError, TypeError, ValueError) as error:
@@ -180,10 +181,10 @@ def about_at(key: str, contents: Contents) -> About:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A head whose lines are within their bound.
+    """A head whose lines are within their limit.
 
     Attributes:
-        header: Its first line, but for the segment of what leaves.
+        header: Its first line, without the segment of the items that leave.
         changes: The lines that stay.
         leaving: The items that leave for a segment.
     """
@@ -194,14 +195,14 @@ class Fitted:
 
 
 def fit(header: Header, changes: Sequence[Change]) -> Fitted:
-    """Fold the oldest changes into the header, if the lines would take more than they may.
+    """Fold the oldest changes into the header if the lines would exceed their limit.
 
     Args:
-        header: The header so far.
-        changes: All changes since, with the one that is to be written.
+        header: The current header.
+        changes: All changes since, including the one to be written.
 
     Raises:
-        CorruptDataError: One of them cannot be applied.
+        CorruptDataError: A change cannot be applied.
     """
     # The length of a line does not depend on its seal.
     sizes = [len(encode_line(change.fields(), "")[0]) for change in changes]
@@ -211,7 +212,7 @@ def fit(header: Header, changes: Sequence[Change]) -> Fitted:
     while stay and sizes[stay - 1] <= room:
         stay -= 1
         room -= sizes[stay]
-    # A line that drops items must not stay without them.
+    # A line that drops items must not stay if they do not.
     for place in range(stay, len(changes)):
         if changes[place].drop:
             stay = place + 1

@@ -1,8 +1,8 @@
-"""Format 2, the head of a journal: a header and a line for each change since, each sealed.
+"""Format 2, the head of a journal: a header, then one line per change, each with a seal.
 
-A seal is a hash over the seal of the line before and the line itself. So the last line that is
-whole says how far the journal goes, and nothing before it can be missing, foreign or damaged
-without being seen.
+A seal is a hash over the seal of the previous line and the line itself. So the last whole line
+tells how far the journal goes, and nothing before it can be missing, foreign or damaged without
+being noticed.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_KEYS: Final = 1024
-"""The keys of callers that a header remembers."""
+"""How many of the callers' keys a header remembers."""
 
 MAX_IDS: Final = 256
-"""The changes whose lines are gone that a header remembers."""
+"""How many changes a header remembers whose lines are gone."""
 
 _SEAL: Final = 32
 _SEALED: Final = len(',"~":""}') + _SEAL
@@ -50,9 +50,9 @@ class SegmentName(NamedTuple):
     """What a header says of a segment.
 
     Attributes:
-        name: Its name in the folder of the journal.
+        name: Its name in the journal's folder.
         items: How many of its lines count; later ones do not.
-        size: Its bytes.
+        size: Its size in bytes.
         hash: The hash of the whole file.
         first: The position of its first item.
     """
@@ -66,16 +66,16 @@ class SegmentName(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The first line of a head: all that was before the changes that follow.
+    """The first line of a head: everything before the changes that follow.
 
     Attributes:
-        uid: Made when the journal was, and anew by a fork.
-        n: The last change that is folded in.
-        about: Name or id, user, times, and what else is said of the whole.
-        metadata: The caller's.
-        segments: Where the older items lie, in order.
+        uid: Set when the journal is created; a fork gets a new one.
+        n: The number of the last change that is folded in.
+        about: Name or id, user, times, and other facts about the journal as a whole.
+        metadata: The caller's metadata.
+        segments: Where the older items are, in order.
         before: The summary of what the segments hold.
-        keys: The latest hashed keys of callers.
+        keys: The latest of the callers' keys, hashed.
         ids: The latest changes whose lines are gone, each with its number.
         attached: Whether the journal has attachments.
         more: Fields that this version does not know.
@@ -93,7 +93,7 @@ class Header:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
-        """The fields of the line, in their order."""
+        """Return the fields of the line, in order."""
         return {
             "statekeep": 2,
             "uid": self.uid,
@@ -114,16 +114,16 @@ class Change:
     """A line after the header: one change, applied in the order of these fields.
 
     Attributes:
-        n: Its number, one more than that of the change before.
-        id: Made once for all tries to write it.
-        at: When, as text; None for a change that leaves `updated_at` as it was.
-        drop: How many items it takes from the end of those in the lines.
-        items: What it appends.
-        keys: The hashed keys of its caller.
-        unset: Top-level keys that leave the metadata.
-        set: Top-level keys of the metadata that change.
-        about: What changes in `Header.about`; None removes.
-        more: Fields that this version does not know; they stay as long as the line.
+        n: Its number, one more than that of the previous change.
+        id: Its id, the same for all attempts to write it.
+        at: When it was made, as text; None for a change that leaves `updated_at` as it was.
+        drop: How many items to remove from the end of those in the lines.
+        items: The items to append.
+        keys: Its caller's keys, hashed.
+        unset: Top-level metadata keys to remove.
+        set: Top-level metadata keys to set.
+        about: Changes to `Header.about`; None removes a key.
+        more: Fields that this version does not know; they last as long as the line.
     """
 
     n: int
@@ -138,7 +138,7 @@ class Change:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
-        """The fields of the line, in their order, those without a need left out."""
+        """Return the fields of the line, in order, without the empty ones."""
         optional = {
             "at": self.at,
             "drop": self.drop,
@@ -154,14 +154,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The head of a journal as some bytes have it.
+    """The head of a journal, as decoded from bytes.
 
     Attributes:
         header: Its first line.
         changes: The lines that follow, as far as they are sound.
-        sizes: The bytes of each of these lines.
+        sizes: The sizes of these lines in bytes.
         seal: The last sound seal.
-        sound: How many bytes are sound; what follows is a torn end.
+        sound: How many bytes are sound; the rest is a torn end.
     """
 
     header: Header
@@ -177,16 +177,16 @@ class Lines:
 
 
 def hashed_key(key: str) -> str:
-    """A caller's key as it is stored."""
+    """Hash a caller's key, as it is stored."""
     return blake3(key.encode()).hexdigest(length=12)
 
 
 def encode_line(fields: Mapping[str, Any], seal: str) -> tuple[bytes, str]:
-    """Write one line.
+    """Encode one line.
 
     Args:
-        fields: What it says, plain values.
-        seal: That of the line before; empty for a header.
+        fields: Its fields, plain values.
+        seal: The seal of the previous line; empty for a header.
 
     Returns:
         The line with its line feed, and its seal.
@@ -200,7 +200,7 @@ def encode_line(fields: Mapping[str, Any], seal: str) -> tuple[bytes, str]:
 
 
 def encode_head(header: Header, changes: Iterable[Change] = ()) -> bytes:
-    """Write a head, sealed from its header."""
+    """Encode a head, with its seals."""
     line, seal = encode_line(header.fields(), "")
     lines = [line]
     for change in changes:
@@ -210,12 +210,12 @@ def encode_head(header: Header, changes: Iterable[Change] = ()) -> bytes:
 
 
 def decode_head(data: bytes, *, known: tuple[Lines, bytes] | None = None) -> Lines:
-    """Read a head.
+    """Decode a head.
 
     Args:
         data: The document.
-        known: What was read before, and the sound bytes that it was read from, to go on from if
-            this begins so.
+        known: An earlier result, and the sound bytes it came from, to continue from if `data`
+            begins with them.
 
     Raises:
         CorruptDataError: There is damage before the last sound line.
@@ -233,7 +233,7 @@ def decode_head(data: bytes, *, known: tuple[Lines, bytes] | None = None) -> Lin
 
 
 def _follow(known: Lines, data: bytes) -> Lines:
-    """Read the lines after those that are known."""
+    """Decode the lines after those that are known."""
     *lines, cut = data[known.sound :].split(b"\n")
     claims = [known.seal, *map(_claimed, lines)]
     fitting = [
@@ -242,7 +242,7 @@ def _follow(known: Lines, data: bytes) -> Lines:
         if before is not None and _fits(line, before)
     ]
     last = fitting[-1] if fitting else 0
-    # What a write that was cut off leaves is one line at most.
+    # An interrupted write leaves at most one unsound line.
     if len(fitting) < last or len(lines) - last + bool(cut) > 1:
         broken = next((place for place, found in enumerate(fitting, 1) if place != found), last + 1)
         line = len(known.changes) + broken + 1
@@ -272,7 +272,7 @@ def _seal(before: str, body: bytes) -> str:
 
 
 def _claimed(line: bytes) -> str | None:
-    """The seal that a line claims; None if it ends otherwise."""
+    """Return the seal that a line claims; None if it does not end with one."""
     end = line[-_SEALED:]
     seal = end[6:-2]
     if end[:6] == b',"~":"' and end[-2:] == b'"}' and len(seal) == _SEAL and _HEX.issuperset(seal):
@@ -297,7 +297,7 @@ def _decode_header(fields: dict[str, Any]) -> Header:
     take = fields.pop
     del fields["~"]
     if take("statekeep") != 2:
-        raise ValueError("no header")
+        raise ValueError("not a header")
     return Header(
         uid=_shaped(_is_uid, take("uid")),
         n=_a(int, take("n")),
@@ -336,7 +336,7 @@ def _decode_change(fields: dict[str, Any]) -> Change:
 def _segment(fields: list[Any]) -> SegmentName:
     name, items, size, digest, first = fields
     if min(_a(int, items), _a(int, size), _a(int, first)) < 0:
-        raise ValueError(f"the segment {name!r:.40} has less than nothing")
+        raise ValueError(f"the segment {name!r:.40} has a negative number")
     # They are parts of keys.
     return SegmentName(_shaped(_is_name, name), items, size, _a(str, digest), first)
 
@@ -344,7 +344,7 @@ def _segment(fields: list[Any]) -> SegmentName:
 def _shaped(is_right: Callable[[str], object], value: object) -> str:
     text = _a(str, value)
     if not is_right(text):
-        raise ValueError(f"{text!r:.40} has not the shape of a name")
+        raise ValueError(f"{text!r:.40} is not a valid name")
     return text
 
 
@@ -354,5 +354,5 @@ def _texts(values: list[Any]) -> tuple[str, ...]:
 
 def _a(kind: type[T], value: object) -> T:
     if type(value) is not kind:
-        raise TypeError(f"{value!r:.40} is no {kind.__name__}")
+        raise TypeError(f"{value!r:.40} is not of type {kind.__name__}")
     return value

@@ -1,4 +1,4 @@
-"""JSON as the format has it: two spaces, raw UTF-8, nothing that does not read back the same."""
+"""JSON in the file format: two spaces, raw UTF-8, nothing that does not read back the same."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = [
 
 
 class HalfCharacterError(CorruptDataError):
-    """Nothing is wrong with it but its text, and that can be repaired."""
+    """Only the text of the document is wrong, and it can be repaired."""
 
 
 RepairText = Literal["refuse", "replace"]
-"""What to do with text that UTF-8 cannot hold: not to read it, or to read U+FFFD in its place."""
+"""What to do with text that UTF-8 cannot hold: refuse to read it, or read U+FFFD in its place."""
 
 _ADVICE = "read it with repair_text='replace'"
 
@@ -43,23 +43,23 @@ _OPTIONS = (
     | orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-# A newline inside a string is escaped, so a real one followed by this much indent is a line of the
-# 127th container; there only scalars may stand.
+# A newline inside a string is escaped, so a real one followed by this much indentation is a line of
+# the 127th container, which can hold only scalars.
 _DEEPEST_INDENT = b"\n" + b"  " * MAX_DEPTH
 _TOO_DEEP = _DEEPEST_INDENT + rb'(?:  |(?:"(?:[^"\\\n]|\\.)*": )?[\[{])'
 
-# Every escape, so that a backslash that was escaped itself begins none.
+# Matches every escape, so that an escaped backslash does not begin another one.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL
 )
 
 
 def encode_json(value: object) -> bytes:
-    """Write a plain value, or datetimes in UTC among such.
+    """Encode a plain value, which can contain UTC datetimes.
 
     Raises:
-        InvalidDocumentError: An integer is beyond 64 bits, a string has a lone surrogate, or there
-            are more than 127 nested containers.
+        InvalidDocumentError: An integer exceeds 64 bits, a string has a lone surrogate, or more
+            than 127 containers are nested.
     """
     try:
         data = orjson.dumps(value, option=_OPTIONS)
@@ -71,17 +71,16 @@ def encode_json(value: object) -> bytes:
 
 
 def encode_parts(fields: Mapping[str, Any], parts: Mapping[str, Sequence[list[Any]]]) -> bytes:
-    """Write a plain dict as `encode_json` does, some of its lists a part at a time.
+    """Encode a plain dict as `encode_json` does, some of its lists in parts.
 
-    The encoder lets no other thread go on before it has done all that it was given.
+    The encoder blocks all other threads until it has encoded what it was given.
 
     Args:
         fields: The dict.
-        parts: By the names of fields, the lists that these are, in several lists that are not
-            empty.
+        parts: For some fields, by name, their list split into several lists, none of them empty.
 
     Raises:
-        InvalidDocumentError: As `encode_json`.
+        InvalidDocumentError: As in `encode_json`.
     """
     try:
         members = [
@@ -89,13 +88,13 @@ def encode_parts(fields: Mapping[str, Any], parts: Mapping[str, Sequence[list[An
             for name, value in fields.items()
         ]
     except InvalidDocumentError:
-        encode_json(fields)  # says better where it is
+        encode_json(fields)  # its error says better where the problem is
         raise
     return b"{\n  " + b",\n  ".join(members) + b"\n}"
 
 
 def _joined(name: str, texts: list[bytes]) -> bytes:
-    """A member of a dict, of dicts that have a part of it each."""
+    """Join dicts that each hold one part of a member into that member's text."""
     if len(texts) == 1:
         return texts[0][len(b"{\n  ") : -len(b"\n}")]
     end = b"\n  ]\n}"
@@ -105,12 +104,12 @@ def _joined(name: str, texts: list[bytes]) -> bytes:
 
 
 def decode_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value
-    """Read JSON strictly: no NaN, no byte order mark, no half character, no trailing text.
+    """Decode JSON strictly: no NaN, no byte order mark, no lone surrogate, no trailing text.
 
-    Of a duplicate key the last one wins; integers beyond 64 bits become floats.
+    With duplicate keys the last one wins; integers beyond 64 bits become floats.
 
     Raises:
-        HalfCharacterError: It is not JSON, but would be with its text repaired.
+        HalfCharacterError: It would be JSON if its text were repaired.
         CorruptDataError: It is not JSON.
     """
     try:
@@ -126,7 +125,7 @@ def decode_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value
 
 
 def decode_text(data: bytes) -> str:
-    """Read text.
+    """Decode text.
 
     Raises:
         CorruptDataError: It is not UTF-8.
@@ -140,7 +139,7 @@ def decode_text(data: bytes) -> str:
 
 
 def repair_json(data: bytes) -> bytes:
-    """Give JSON with U+FFFD in place of half characters and of bytes that are not UTF-8."""
+    """Replace lone surrogates, and bytes that are not UTF-8, in JSON by U+FFFD."""
     try:
         text = repair_text(data.decode(errors="surrogatepass"))
     except UnicodeDecodeError:
@@ -153,14 +152,14 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 
 
 def explain(error: ValidationError) -> str:
-    """Say what a validation found, without the values: they may be secret or large."""
+    """Describe what a validation found, without the values: they may be secret or large."""
     parts = []
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        # Keys come from outside, too, and must not forge a line of a log.
+        # Keys are untrusted, too, and must not forge a line of a log.
         steps = [step if str(step).isprintable() else repr(step) for step in detail["loc"]]
         where = ".".join(map(str, steps))
         what = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
-            what = "nothing of this name belongs there"
+            what = "there is no such field"
         parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts[:3]) + (f"; and {len(parts) - 3} more" if len(parts) > 3 else "")

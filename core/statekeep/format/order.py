@@ -1,7 +1,8 @@
 """The order of a conversation, whose questions and answers are stored in two lists.
 
-The times tell it, unless a clock stepped back or gave two messages the same. Then it is kept in the
-metadata: a ``u`` or an ``a`` for each of the first messages. Those that follow are told by time.
+The times show it, unless a clock went backwards or gave two messages the same time. Then the order
+is stored in the metadata: a ``u`` or an ``a`` for each of the first messages. Later ones are sorted
+by time.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ A = TypeVar("A", bound=_Message)
 
 
 def in_order(asked: Sequence[U], answered: Sequence[A], metadata: Mapping[str, Any]) -> list[U | A]:
-    """All messages of a session in the order in which they were added.
+    """Return all messages of a session in the order in which they were added.
 
-    An order in the metadata that names more than there are is one of another state, and ignored.
+    An order in the metadata that covers more messages than exist is outdated, and ignored.
     """
     order = _kept(metadata, len(asked), len(answered))
     users: Iterator[U | A] = iter(asked)
@@ -47,22 +48,22 @@ def in_order(asked: Sequence[U], answered: Sequence[A], metadata: Mapping[str, A
 
 
 def order_of(messages: Iterable[_Message]) -> str:
-    """The order of some messages as the metadata has it."""
+    """Return the order of messages in the form in which the metadata stores it."""
     return "".join([message.role[0] for message in messages])
 
 
 def rearranged(
     before: Sequence[_Message], asked: Sequence[U], answered: Sequence[A]
 ) -> list[U | A]:
-    """All messages in order after somebody changed the two lists.
+    """Return all messages in order after someone changed the two lists.
 
-    What stayed keeps its place, what stands in the place of another in its list takes that of the
-    other, and what was put before others in its list comes before them. The rest is told by time.
+    A message that stayed keeps its place, one that replaced another in its list takes that one's
+    place, and one inserted before others in its list comes before them. The rest is sorted by time.
 
     Args:
         before: The messages as they were.
-        asked: The user's now.
-        answered: The agent's now.
+        asked: The user's messages now.
+        answered: The agent's messages now.
     """
     places = {id(message): place for place, message in enumerate(before)}
     there = {*map(id, asked), *map(id, answered)}
@@ -88,11 +89,11 @@ def rearranged(
 
 
 class Conversation:
-    """The messages of a session in their order, while the session is at hand.
+    """The messages of a session in order, while the session is in memory.
 
     Args:
-        messages: In order.
-        is_disordered: Whether their times did not always tell it.
+        messages: The messages, in order.
+        is_disordered: Whether their times have ever failed to show it.
     """
 
     __slots__ = ("_covered", "is_disordered", "messages")
@@ -104,11 +105,11 @@ class Conversation:
 
     @classmethod
     def of(cls, messages: list[Any]) -> Conversation:
-        """The conversation that messages in their order are."""
+        """Create the conversation that consists of messages in order."""
         return cls(messages, is_disordered=not _is_told(messages))
 
     def settle(self, metadata: dict[str, Any]) -> None:
-        """Keep the order in the metadata if the times do not tell it, and only then."""
+        """Store the order in the metadata if, and only if, the times do not show it."""
         self.is_disordered = not _is_told(self.messages)
         self._covered = 0
         metadata.pop(ORDER, None)
@@ -116,7 +117,7 @@ class Conversation:
             self._keep(metadata)
 
     def add(self, message: _Message, metadata: dict[str, Any]) -> None:
-        """Add a message at the end; all before it are settled."""
+        """Append a message; all before it are settled."""
         self.messages.append(message)
         if self._covered < len(self.messages) - 1 and not _is_told(self.messages[-2:]):
             self.is_disordered = True
@@ -131,8 +132,8 @@ class Conversation:
 
 
 def _is_told(messages: Sequence[_Message]) -> bool:
-    """Whether the times of some messages, one after the other, tell their order surely."""
-    # Of two of the same time the user's comes first.
+    """Whether the times of consecutive messages determine their order."""
+    # Of two messages with the same time, the user's comes first.
     return all(
         before.timestamp < after.timestamp
         or (before.timestamp == after.timestamp and before.role in {after.role, "user"})

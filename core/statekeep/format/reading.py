@@ -1,7 +1,7 @@
-"""Ordinary sessions, read through typed structs: half of a load would else be the model's checks.
+"""Reads ordinary sessions through typed structs; otherwise, the model's checks take half of a load.
 
-Everything that the model would look at is looked at. Whatever is not as both programs write it is
-left to the model, which reads more, keeps what it does not know, and says what is wrong.
+Everything that the model checks is checked. Whatever is not in the form that both programs write is
+left to the model, which accepts more, keeps what it does not know, and says what is wrong.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["Answered", "Asked", "Unread", "read_ordinary", "unread_of"]
 
 
 class Asked(Struct, forbid_unknown_fields=True, gc=False):
-    """What a `UserMessage` holds."""
+    """The fields of a `UserMessage`."""
 
     content: str
     timestamp: str
 
 
 class Answered(Struct, forbid_unknown_fields=True, gc=False):
-    """What an `AgentResponse` holds."""
+    """The fields of an `AgentResponse`."""
 
     content: str
     session_id: str | None
@@ -46,19 +46,19 @@ class _Stored(Struct, forbid_unknown_fields=True, gc=False):
     created_at: str
     updated_at: str
     metadata: msgspec.Raw
-    # Absent, or text: null is odd.
+    # Either absent or text: null is unusual.
     active_seed_id: str = None  # type: ignore[assignment]
     active_persona_id: str = None  # type: ignore[assignment]
 
 
 class Unread(NamedTuple):
-    """A session's messages of which nobody has looked at any yet.
+    """A session's messages, before any of them was accessed.
 
     Attributes:
-        asked: Oldest first.
-        answered: Oldest first.
-        times: Of those that were asked, then of those that were answered.
-        made: Where the first of several threads puts what it has made of them.
+        asked: The user's messages, oldest first.
+        answered: The agent's messages, oldest first.
+        times: The times of `asked`, then those of `answered`.
+        made: Where the first of several threads puts the messages it created.
     """
 
     asked: list[Asked]
@@ -71,11 +71,11 @@ _decode: Final = msgspec.json.Decoder(_Stored).decode
 
 
 def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
-    """Read a stored session.
+    """Decode a stored session.
 
     Returns:
-        Its fields but for the messages, with None for one that it does not have, and its
-        messages; None if the model has to look.
+        Its fields except the messages, with None for an absent one, and its messages; None if the
+        model must decode it.
     """
     try:
         stored = _decode(data)
@@ -102,7 +102,7 @@ def read_ordinary(data: bytes) -> tuple[dict[str, Any], Unread] | None:
 
 
 def unread_of(asked: list[Any], answered: list[Any]) -> Unread | None:
-    """Take plain values for messages; None if the model has to look."""
+    """Convert plain values to messages; None if the model must do it."""
     try:
         users = msgspec.convert(asked, list[Asked])
         agents = msgspec.convert(answered, list[Answered])

@@ -1,4 +1,4 @@
-"""What is known of a session or journal without reading it: one record of an index."""
+"""What an index records of a session or journal, so that it need not be read."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ __all__ = [
 ]
 
 RECORD_VERSION: Final = 1
-"""How much the records say that this version of statekeep writes: their field ``v``."""
+"""How complete the records are that this version of statekeep writes: their field ``v``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A document that is there but cannot be read.
+    """A document that exists but cannot be read.
 
     Attributes:
-        key: Where it lies.
-        version: What lies there; None if this process may not read it.
+        key: Its key.
+        version: Its version; None if this process is not allowed to read it.
         reason: Why it cannot be read.
     """
 
@@ -69,16 +69,16 @@ class Problem:
 
 
 class HeadRecord(NamedTuple):
-    """One head as a listing needs it: flat, so that thousands are loaded and sorted at once.
+    """One head as a listing needs it: flat, so that thousands can be loaded and sorted at once.
 
-    Times are microseconds since 1970. What is not said here is a field of the summary.
+    Times are in microseconds since 1970. Attributes not listed here are fields of the summary.
 
     Attributes:
-        key: Where it lies.
+        key: The key of the head.
         fingerprint: The `Blob.fingerprint` of what was read.
         version: The version of what was read.
-        length: Of a session's user messages, or a journal's items.
-        name: A journal's name as a JSON array; None of a session.
+        length: The number of a session's user messages, or of a journal's items.
+        name: A journal's name as a JSON array; None for a session.
     """
 
     key: str
@@ -100,7 +100,7 @@ class HeadRecord(NamedTuple):
     name: str | None = None
 
     def summary(self) -> SessionSummary | JournalSummary:
-        """The summary that it holds."""
+        """Return the summary."""
         pin, end = self.pinned_until, self.expires_at
         created_at = from_microseconds(self.created_at)
         updated_at = from_microseconds(self.updated_at)
@@ -158,7 +158,7 @@ TYPES: Final[dict[str, set[Any]]] = {
     "last_evaluation": {bool} | _NOTHING,
     "name": _TEXT | _NOTHING,
 }
-"""Of each field of a `HeadRecord` the types that its value may have."""
+"""For each field of a `HeadRecord`, the types its value can have."""
 
 _OF_THE_STORE: Final = ("key", "fingerprint", "version")
 _FIELDS: Final = HeadRecord._fields[len(_OF_THE_STORE) :]
@@ -173,9 +173,9 @@ class IndexSnapshot:
 
     Attributes:
         records: Newest `updated_at` first, ties by id.
-        problems: By key.
-        modified: When the store says that each document was last written, by key; nanoseconds
-            since 1970. Empty unless asked for.
+        problems: Sorted by key.
+        modified: When the store says each document was last written, by key, in nanoseconds since
+            1970. Empty unless requested.
     """
 
     records: Iterable[HeadRecord]
@@ -184,10 +184,10 @@ class IndexSnapshot:
 
 
 def decode_session(key: str, blob: Blob) -> Session:
-    """Read the session that lies at a key.
+    """Decode the session at a key.
 
     Raises:
-        CorruptDataError: It is no session, or one whose id belongs in another place.
+        CorruptDataError: It is not a session, or one whose id belongs elsewhere.
     """
     session = read_session(blob.data)
     _check_place(key, session.id)
@@ -196,10 +196,10 @@ def decode_session(key: str, blob: Blob) -> Session:
 
 
 def read_record(key: str, blob: Blob) -> HeadRecord:
-    """Read of the session that lies at a key what a listing needs.
+    """Read what a listing needs of the session at a key.
 
     Raises:
-        CorruptDataError: As `decode_session`.
+        CorruptDataError: As in `decode_session`.
     """
     if is_head(blob.data):
         return _read_head(key, blob)
@@ -213,7 +213,7 @@ def read_record(key: str, blob: Blob) -> HeadRecord:
 def record_of(
     key: str, version: Version, summary: SessionSummary, *, fingerprint: str | None = None
 ) -> HeadRecord:
-    """What a listing needs of a session, of its summary."""
+    """Return what a listing needs of a session, from its summary."""
     pin, end = summary.pinned_until, summary.expires_at
     return HeadRecord(
         key,
@@ -236,7 +236,7 @@ def record_of(
 
 
 def _read_head(key: str, blob: Blob) -> HeadRecord:
-    """Read of a session that is stored as a journal what a listing needs: the head alone."""
+    """Read what a listing needs of a session stored as a journal, from its head alone."""
     from statekeep.format.contents import fold  # noqa: PLC0415 - not always needed
     from statekeep.format.journal import decode_head  # noqa: PLC0415
 
@@ -248,17 +248,17 @@ def _read_head(key: str, blob: Blob) -> HeadRecord:
 def record_of_head(
     key: str, version: Version, lines: Lines, contents: Contents, *, fingerprint: str | None = None
 ) -> HeadRecord:
-    """What a listing needs of a session whose head was read.
+    """Return what a listing needs of a session whose head was read.
 
     Raises:
-        CorruptDataError: It is the head of no session, or of another.
+        CorruptDataError: It is not the head of a session, or that of another session.
     """
     from statekeep.format.contents import about_at  # noqa: PLC0415 - not always needed
     from statekeep.format.turns import tally  # noqa: PLC0415
 
     about, metadata = about_at(key, contents), contents.metadata
     if about.user_id is None:
-        raise CorruptDataError("a session belongs to a user, and this one to nobody")
+        raise CorruptDataError("a session must belong to a user, and this one does not")
     counts = tally(lines.header.before, contents.tail)
     seed, project = contents.about.get("active_seed_id"), metadata.get(PROJECT)
     pin, end = pinned_until(metadata), expires_at(metadata)
@@ -292,7 +292,7 @@ def _check_place(key: str, session_id: str) -> None:
 
 
 def encode_record(record: HeadRecord) -> Record:
-    """What a store keeps beside a head, if it keeps records."""
+    """Return the record to keep beside a head, for stores that keep records."""
     fields = record._asdict()
     for name in _OF_THE_STORE:
         del fields[name]
@@ -300,11 +300,11 @@ def encode_record(record: HeadRecord) -> Record:
 
 
 def decode_record(row: Row) -> HeadRecord | None:
-    """Read what `encode_record` gave; None if it is something else.
+    """Decode what `encode_record` returned; None if it is something else.
 
-    One that says more, as that of a newer version of statekeep does, is read as well.
+    It also decodes records with more fields, as newer versions of statekeep write them.
     """
-    # For each line of a page, so it says the usual case first.
+    # Called for every line of a page, so the usual case comes first.
     try:
         values = _values(row.record)
     except KeyError:
@@ -324,7 +324,7 @@ def decode_record(row: Row) -> HeadRecord | None:
 
 @cache
 def _fit(types: tuple[type, ...]) -> bool:
-    """Whether values of these types may be the fields; most records have the same ones."""
+    """Whether values of these types can be the fields; most records have the same types."""
     return all(kind in TYPES[field] for field, kind in zip(_FIELDS, types, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Sessions and their messages, as the original has them."""
+"""Sessions and their messages, in the original's format."""
 
 from __future__ import annotations
 
@@ -84,43 +84,43 @@ def _timestamp(value: object) -> datetime:
 
 
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
-"""An aware datetime in UTC; reads text as the format has it, refuses naive datetimes."""
+"""An aware datetime in UTC; parses text in the file format, refuses naive datetimes."""
 
-Text = Annotated[str, Field(min_length=0)]  # a limit makes pydantic refuse half characters
+Text = Annotated[str, Field(min_length=0)]  # a limit makes pydantic refuse lone surrogates
 
 
 class _Model(BaseModel):
-    """Strict on types, and what it does not know it keeps."""
+    """Strict about types; keeps fields that it does not know."""
 
     model_config = ConfigDict(
         extra="allow",
         strict=True,
         validate_assignment=True,
         hide_input_in_errors=True,
-        defer_build=True,  # when first used; importing alone shall stay cheap
+        defer_build=True,  # until first use, so that importing stays cheap
     )
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
-        # Unknown fields are kept, not made: a misspelt attribute would be stored for ever.
+        # Unknown fields are kept, never created: a misspelled attribute would be stored forever.
         if name not in self.__dict__ and not hasattr(self, name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         super().__setattr__(name, value)
 
 
 class UserMessage(_Model):
-    """What the user said."""
+    """A message from the user."""
 
     content: Text
     timestamp: Timestamp
 
     @property
     def role(self) -> Literal["user"]:
-        """Who said it."""
+        """The author of the message."""
         return "user"
 
 
 class AgentResponse(_Model):
-    """What the agent answered, and how far it had come by then."""
+    """A message from the agent, and how far it had come by then."""
 
     content: Text
     session_id: Text | None = None
@@ -131,12 +131,12 @@ class AgentResponse(_Model):
 
     @property
     def role(self) -> Literal["agent"]:
-        """Who said it."""
+        """The author of the message."""
         return "agent"
 
 
 _PART: Final = 2**18
-"""Characters of content that are encoded at once."""
+"""Maximum number of characters of content to encode at once."""
 
 _content_of: Final = itemgetter("content")
 
@@ -157,29 +157,29 @@ _MESSAGE_TYPES: Final[dict[type, dict[str, set[type]]]] = {
 class Session(_Model):
     """One conversation and its state.
 
-    Make a new one with `Session.new`, get a stored one from `Sessions`. It is mutable; each of
-    its methods that changes something moves `updated_at` to now. Fields that statekeep does not
-    know survive a load and a save.
+    Create a new one with `Session.new`; get a stored one from `Sessions`. It is mutable, and every
+    method that changes it sets `updated_at` to now. Fields that statekeep does not know survive a
+    load and a save.
 
     Attributes:
-        id: Any non-empty text up to 512 characters; cannot be changed.
-        user_id: Whom it belongs to.
-        user_messages: Oldest first.
-        agent_responses: Oldest first.
-        active_seed_id: The seed in work, if any.
-        active_persona_id: The persona in use, if any.
-        created_at: Aware, UTC, microseconds.
-        updated_at: Aware, UTC, microseconds.
-        metadata: Text to any JSON value.
+        id: Any non-empty text of up to 512 characters; cannot be changed.
+        user_id: The user who owns it.
+        user_messages: The user's messages, oldest first.
+        agent_responses: The agent's messages, oldest first.
+        active_seed_id: The active seed, if any.
+        active_persona_id: The active persona, if any.
+        created_at: When it was created; time-zone aware, UTC, to the microsecond.
+        updated_at: When it was last changed; time-zone aware, UTC, to the microsecond.
+        metadata: Any JSON values, by key.
     """
 
-    # The conversation as it was last seen, what `Sessions` knows of what is stored, and messages
-    # that nobody has looked at yet: beside the fields, because nobody compares them.
+    # The conversation as last seen, what `Sessions` knows of the stored session, and messages that
+    # were not accessed yet: not fields, because they are not part of comparisons.
     __slots__ = ("_said", "_stored", "_unread")
 
     id: Text = Field(frozen=True)
     user_id: Text
-    # Of a million wrong messages the first says enough.
+    # With a million invalid messages, the first one says enough.
     user_messages: Annotated[list[UserMessage], FailFast()] = Field(default_factory=list)
     agent_responses: Annotated[list[AgentResponse], FailFast()] = Field(default_factory=list)
     active_seed_id: Text | None = None
@@ -191,7 +191,7 @@ class Session(_Model):
     _version: Version | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:
-        # All that pydantic does with a model, it does with this, and its messages are there then.
+        # Whatever pydantic does with a model goes through this, so the messages are there by then.
         @property
         def __dict__(self) -> dict[str, Any]:
             own = _own_fields(self)
@@ -216,33 +216,33 @@ class Session(_Model):
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
         if name == "metadata" and ORDER in self.metadata:
-            self._conversation()  # the order is not the caller's, and stays
+            self._conversation()  # the order is not part of the caller's metadata, and stays
         super().__setattr__(name, value)
 
     @classmethod
     @checked
     def new(cls, user_id: str, session_id: str | None = None) -> Self:
-        """Make an empty session; it is stored by `Sessions.save`.
+        """Create an empty session; `Sessions.save` stores it.
 
         Args:
-            user_id: Whom it belongs to.
-            session_id: Its id; without one, a random UUID.
+            user_id: The user who owns it.
+            session_id: Its id; by default a random UUID.
 
         Raises:
-            InvalidKeyError: One of them is empty, or cannot be stored.
+            InvalidKeyError: An id is empty or cannot be stored.
         """
         now = utc_now()
         if session_id is None:
             session_id = str(uuid.uuid4())
-        session_stem(session_id)  # refuses what is no id
+        session_stem(session_id)  # refuses what is not a legal id
         return cls(id=session_id, user_id=user_id, created_at=now, updated_at=now)
 
     @property
     def version(self) -> Version | None:
-        """What `Sessions.save` expects to find stored; None for a session never stored.
+        """The version that `Sessions.save` expects in the store; None if it was never stored.
 
-        `Sessions` sets it. Set it yourself for a session that was carried elsewhere and came back:
-        send the version along, and set it again before saving.
+        `Sessions` sets it. Set it yourself for a session that was serialized and came back: send
+        the version along, and set it again before saving.
         """
         # Not self._version: pydantic takes twenty times as long to find that.
         version: Version | None = (self.__pydantic_private__ or {}).get("_version")
@@ -250,24 +250,25 @@ class Session(_Model):
 
     @version.setter
     def version(self, version: Version | None) -> None:
-        remember_stored(self, None)  # of which version, only the store knows
+        remember_stored(self, None)  # only the store knows which form this version has
         remember_version(self, version)
 
     @property
     def exchange_count(self) -> int:
-        """How many questions have their answer."""
+        """How many questions have been answered."""
         return min(len(self.user_messages), len(self.agent_responses))
 
     @property
     def is_empty(self) -> bool:
-        """Whether the user has said nothing yet."""
+        """Whether the user has not said anything yet."""
         return not self.user_messages
 
     @property
     def messages(self) -> list[UserMessage | AgentResponse]:
-        """All messages in the order in which they were added; a new list, of the messages stored.
+        """All messages in the order in which they were added, in a new list.
 
-        What a message holds can be changed. Add one by the methods; take one out of its list.
+        The messages are the session's own, so changing one changes the session. To add one, use the
+        methods; to remove one, remove it from its list.
 
         Examples:
             >>> session = Session.new("ada")
@@ -286,16 +287,16 @@ class Session(_Model):
         timestamp: datetime | None = None,
         **extra: Any,  # noqa: ANN401
     ) -> UserMessage:
-        """Append what the user said.
+        """Append a message from the user.
 
         Args:
             content: The text.
-            timestamp: When, aware; by default now.
-            extra: More fields to be stored with it, any JSON values.
+            timestamp: When it was said, time-zone aware; by default now.
+            extra: More fields to store with it; any JSON values.
 
         Raises:
             InvalidDocumentError: Something in it cannot be stored.
-            TypeError, ValueError: The content is no text, or the time is naive.
+            TypeError, ValueError: The content is not text, or the time is naive.
         """
         message = UserMessage(
             content=content, timestamp=timestamp or utc_now(), **_plain_extra(extra)
@@ -315,20 +316,20 @@ class Session(_Model):
         timestamp: datetime | None = None,
         **extra: Any,  # noqa: ANN401
     ) -> AgentResponse:
-        """Append what the agent answered.
+        """Append a message from the agent.
 
         Args:
-            content: The answer.
+            content: The text.
             session_id: The session of another system that produced it, if any.
             seed_id: The seed it worked on, if any.
             phase_reached: The phase it reached, if any.
             evaluation_passed: Whether an evaluation passed; None if there was none.
-            timestamp: When, aware; by default now.
-            extra: More fields to be stored with it, any JSON values.
+            timestamp: When it was said, time-zone aware; by default now.
+            extra: More fields to store with it; any JSON values.
 
         Raises:
             InvalidDocumentError: Something in it cannot be stored.
-            TypeError, ValueError: An argument is not of its type, or the time is naive.
+            TypeError, ValueError: An argument has the wrong type, or the time is naive.
         """
         response = AgentResponse(
             content=content,
@@ -362,7 +363,7 @@ class Session(_Model):
         return said
 
     def _conversation(self) -> Conversation:
-        """The messages in their order, also after the lists were changed."""
+        """Return the messages in order, even after the lists were changed."""
         asked, answered = self.user_messages, self.agent_responses
         said = self._said_before
         if said is None:
@@ -387,23 +388,23 @@ class Session(_Model):
 
     @checked_content
     def set_active_seed(self, seed_id: str) -> None:
-        """Say which seed is in work."""
+        """Set the active seed."""
         self.active_seed_id = seed_id
         self._touch()
 
     def clear_active_seed(self) -> None:
-        """Say that no seed is in work."""
+        """Clear the active seed."""
         self.active_seed_id = None
         self._touch()
 
     @checked_content
     def set_active_persona(self, persona_id: str) -> None:
-        """Say which persona is in use."""
+        """Set the active persona."""
         self.active_persona_id = persona_id
         self._touch()
 
     def clear_active_persona(self) -> None:
-        """Say that no persona is in use."""
+        """Clear the active persona."""
         self.active_persona_id = None
         self._touch()
 
@@ -412,9 +413,9 @@ class Session(_Model):
         """Set one metadata value.
 
         Args:
-            key: Which.
-            value: Made of dicts, lists, text, integers of 64 bits, finite floats, booleans and
-                None, or of their subclasses, which become plain.
+            key: The key.
+            value: Dicts, lists, text, 64-bit integers, finite floats, booleans and None, or
+                instances of their subclasses, which become plain.
 
         Raises:
             InvalidDocumentError: The value cannot be stored.
@@ -426,18 +427,18 @@ class Session(_Model):
 
     @checked_content
     def get_metadata(self, key: str) -> Any | None:  # noqa: ANN401 - any JSON value
-        """Read one metadata value; None if there is none."""
+        """Return a metadata value; None if the key is not set."""
         return self.metadata.get(key)
 
     @checked
     def fork(self, new_id: str, *, upto: int | None = None) -> Self:
-        """Make a session of its own from this one: it shares nothing, and expects nothing stored.
+        """Create a separate session as a copy of this one: it shares nothing and is not stored.
 
-        Its times are now. A pin, and an end of its own, stay with this one.
+        Its times are now. A pin and an expiry time are not copied.
 
         Args:
-            new_id: Its id.
-            upto: With so many of `messages` only, the first; by default with all.
+            new_id: The new session's id.
+            upto: How many of `messages` to keep, from the start; by default all.
 
         Raises:
             InvalidKeyError: The id is not legal.
@@ -470,10 +471,10 @@ class Session(_Model):
         """Copy it as pydantic does: the copy stands for the same stored session.
 
         Raises:
-            ValueError: The copy would have another id; see `fork`.
+            ValueError: The copy would have a different id; see `fork`.
         """
         if update and update.get("id", self.id) != self.id:
-            raise ValueError("a copy keeps the id; fork(new_id) makes a session of its own")
+            raise ValueError("a copy keeps the id; fork(new_id) makes a separate session")
         self._settle_order()
         return super().model_copy(update=update, deep=deep)
 
@@ -481,19 +482,19 @@ class Session(_Model):
         self.updated_at = utc_now()
 
     def summary(self, *, size: int = 0) -> SessionSummary:
-        """What a listing says of it.
+        """Return the summary that a listing shows.
 
         Args:
-            size: Bytes that it takes in the store.
+            size: Its size in the store, in bytes.
         """
         responses = [response.__dict__ for response in self.agent_responses]
         return summarize(self.__dict__, responses, size=size)
 
     def to_json(self) -> bytes:
-        """Write it as the format has it.
+        """Encode it in the file format.
 
         Raises:
-            InvalidDocumentError: Something in it is no JSON, or not of its field's type.
+            InvalidDocumentError: Something in it is not JSON, or does not have its field's type.
         """
         try:
             self._settle_order()
@@ -511,14 +512,14 @@ class Session(_Model):
         return encode_parts(fields, {name: each for name, each in parts.items() if each})
 
     def _to_plain(self) -> dict[str, Any]:
-        """The fields as they are, after a look at each.
+        """Return the fields as they are, after checking each.
 
-        `model_dump` would convert each, and a save of a long session take a third longer.
+        `model_dump` would convert every field, and make saving a long session a third slower.
 
         Raises:
-            PydanticSerializationError, ValueError, TypeError, AttributeError, KeyError: One is
-                missing or not of its type.
-            InvalidDocumentError: Free-form data is no JSON.
+            PydanticSerializationError, ValueError, TypeError, AttributeError, KeyError: A field is
+                missing or has the wrong type.
+            InvalidDocumentError: Free-form data is not JSON.
         """
         own = self.__dict__
         types_met = {
@@ -527,7 +528,7 @@ class Session(_Model):
             *map(type, own["agent_responses"]),
         }
         if not types_met <= {Session, UserMessage, AgentResponse}:
-            # Somebody's subclasses, with rules of their own.
+            # Someone's subclasses, with rules of their own.
             plain_value({"metadata": own["metadata"], **(self.__pydantic_extra__ or {})})
             for message in (*own["user_messages"], *own["agent_responses"]):
                 plain_value(message.__pydantic_extra__ or {}, around=2)
@@ -547,15 +548,15 @@ class Session(_Model):
             return explain(error)
         except (PydanticSerializationError, ValueError, TypeError, AttributeError):
             pass
-        return "a field is missing or not of its type"
+        return "a field is missing or has the wrong type"
 
     @classmethod
     @checked_content
     def from_json(cls, data: bytes) -> Self:
-        """Read what `to_json`, or the original, wrote.
+        """Decode what `to_json` or the original wrote.
 
         Raises:
-            CorruptDataError: It is not a session; the message says where it fails.
+            CorruptDataError: It is not a session; the message says what is wrong.
             UnsupportedError: It is stored as a journal, or a newer version of statekeep wrote it.
         """
         return cls._from_json(data)
@@ -565,7 +566,7 @@ class Session(_Model):
         if has_format(data):
             refuse_newer(data)
             refuse_head(data)
-        # A subclass has rules of its own.
+        # A subclass can have rules of its own.
         if cls is Session and (ordinary := read_ordinary(data)) is not None:
             session = _unread_session(cls, *ordinary)
         else:
@@ -574,12 +575,12 @@ class Session(_Model):
             except ValidationError as error:
                 raise CorruptDataError(f"not a session: {explain(error)}") from None
         if ORDER in session.metadata:
-            session._conversation()  # noqa: SLF001 - while the order fits
+            session._conversation()  # noqa: SLF001 - as long as the order fits
         return session
 
 
-# Objects are made past the validator where it would only find again what was found. What that
-# relies on of pydantic is held by tests.
+# Objects are created bypassing validation where it would only confirm what was already checked.
+# Tests make sure that pydantic still works the way this relies on.
 _OWN_FIELDS: Final[Any] = BaseModel.__dict__["__dict__"]
 _own_fields: Final = _OWN_FIELDS.__get__
 _set_fields: Final = _OWN_FIELDS.__set__
@@ -591,7 +592,7 @@ _remember_unread: Final = vars(Session)["_unread"].__set__
 
 
 def _made(kind: type[M], fields: dict[str, Any], private: dict[str, Any] | None = None) -> M:
-    """A model with these fields; they are known to be sound."""
+    """Create a model with these fields, which are known to be sound."""
     made = object.__new__(kind)
     _set_fields(made, fields)
     _set_names(made, {*fields})
@@ -609,14 +610,14 @@ def _unread_session(kind: type[S], fields: dict[str, Any], unread: Unread) -> S:
 
 
 def _make_messages(session: Session, own: dict[str, Any]) -> None:
-    """Make the messages that nobody has looked at, each as the model would have made it."""
+    """Create the messages that were not accessed yet, each as the model would have created it."""
     unread = _unread_of(session)
     if unread is None:
         return
     asked, answered = _messages_of(unread)
     made = {"user_messages": asked, "agent_responses": answered}
     whole = {name: made[name] if name in made else own[name] for name in _TYPES}
-    # Without a lock, which a forked child might find held: all who look at once get the same lists.
+    # No lock, because a forked child could inherit it locked: all threads get the same lists.
     _set_fields(session, unread.made.setdefault("fields", whole))
     _remember_unread(session, None)
 
@@ -653,15 +654,15 @@ def _messages_of(unread: Unread) -> tuple[list[UserMessage], list[AgentResponse]
 
 
 def make_session(fields: Mapping[str, Any], asked: list[Any], answered: list[Any]) -> Session:
-    """Make a session of plain values.
+    """Create a session from plain values.
 
     Args:
-        fields: Those of the session but for its messages.
+        fields: The session's fields except its messages.
         asked: The user's messages.
-        answered: The agent's.
+        answered: The agent's messages.
 
     Raises:
-        ValidationError: They are no session's.
+        ValidationError: They are not a session's.
     """
     lists = {"user_messages": asked, "agent_responses": answered}
     if (unread := unread_of(asked, answered)) is None:
@@ -672,27 +673,27 @@ def make_session(fields: Mapping[str, Any], asked: list[Any], answered: list[Any
 
 
 def read_session(data: bytes) -> Session:
-    """`Session.from_json` of bytes that a store gave."""
+    """Decode a session from bytes that came from a store, like `Session.from_json`."""
     return Session._from_json(data)  # noqa: SLF001 - of the same module
 
 
 def remember_version(session: Session, version: Version | None) -> None:
-    """Set `Session.version`, past the checks of an assignment: each load and each save does so."""
+    """Set `Session.version` without validation, which is too slow for every load and save."""
     (session.__pydantic_private__ or {})["_version"] = version
 
 
 def remember_order(session: Session, messages: list[UserMessage | AgentResponse]) -> None:
-    """Set the order of `Session.messages`, which the times may not tell."""
+    """Set the order of `Session.messages`, which the times may not show."""
     object.__setattr__(session, "_said", Conversation.of(messages))
 
 
 def remember_stored(session: Session, stored: object) -> None:
-    """Keep what is known of how a session is stored, for who saves it; copies know nothing."""
+    """Attach to a session what is known of how it is stored, for saving; copies lose it."""
     object.__setattr__(session, "_stored", stored)
 
 
 def stored_of(session: Session) -> object:
-    """What `remember_stored` was given last; None if nothing."""
+    """Return what `remember_stored` was last given; None if nothing."""
     try:
         return object.__getattribute__(session, "_stored")
     except AttributeError:
@@ -702,11 +703,11 @@ def stored_of(session: Session) -> object:
 def plain_parts(
     session: Session, messages: Sequence[UserMessage | AgentResponse]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The fields of a session but its lists of messages, and some messages; with datetimes.
+    """Return a session's fields except its lists of messages, and some messages; with datetimes.
 
     Raises:
-        TypeError, ValueError, AttributeError, KeyError: `Session.to_json` knows better.
-        InvalidDocumentError: Free-form data is no JSON.
+        TypeError, ValueError, AttributeError, KeyError: Use `Session.to_json` for a better error.
+        InvalidDocumentError: Free-form data is not JSON.
     """
     if type(session) is not Session:
         raise TypeError
@@ -716,11 +717,11 @@ def plain_parts(
 
 
 def plain_messages(messages: Iterable[UserMessage | AgentResponse]) -> list[dict[str, Any]]:
-    """Messages of both kinds as dicts, with datetimes.
+    """Return messages of both kinds as dicts, with datetimes.
 
     Raises:
-        TypeError, ValueError, AttributeError, KeyError: One is of no kind, or has a wrong field.
-        InvalidDocumentError: Free-form data is no JSON.
+        TypeError, ValueError, AttributeError, KeyError: One is not a message, or has a wrong field.
+        InvalidDocumentError: Free-form data is not JSON.
     """
     are_users = [(isinstance(message, UserMessage), message) for message in messages]
     users = iter(_plain_messages([each for is_user, each in are_users if is_user], UserMessage))
@@ -730,7 +731,7 @@ def plain_messages(messages: Iterable[UserMessage | AgentResponse]) -> list[dict
 
 
 def add_message(session: Session, message: UserMessage | AgentResponse) -> None:
-    """Add a message at the end of a session."""
+    """Append a message to a session."""
     if isinstance(message, UserMessage):
         session._append(message, session.user_messages)  # noqa: SLF001 - of the same module
     else:
@@ -738,7 +739,7 @@ def add_message(session: Session, message: UserMessage | AgentResponse) -> None:
 
 
 def keep_messages(session: Session, count: int) -> None:
-    """Keep so many of the messages of a session, the first."""
+    """Keep only the first `count` messages of a session."""
     said = session.messages
     if len(said) <= count:
         return
@@ -771,7 +772,7 @@ def _plain_extra(extra: dict[str, Any]) -> dict[str, Any]:
 def _plain_messages(
     messages: Iterable[_Model], kind: type[UserMessage | AgentResponse]
 ) -> list[dict[str, Any]]:
-    # Column by column, because a long session has thousands.
+    # Column by column, because a long session has thousands of messages.
     messages = [*messages]
     if not {*map(type, messages)} <= {kind}:
         raise TypeError
@@ -790,7 +791,7 @@ def _plain_messages(
 
 
 def _in_parts(said: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Messages in parts that are encoded in a millisecond or so; an only one is one."""
+    """Split messages into parts that encode in about a millisecond; a long message stays whole."""
     if sum(map(len, map(_content_of, said))) <= _PART:
         return [said] if said else []
     parts: list[list[dict[str, Any]]] = [[]]
@@ -806,6 +807,6 @@ def _in_parts(said: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _refuse_wrong(said: Iterable[dict[str, Any]], name: str, types: set[type]) -> None:
-    """Refuse what is of another type, but for subclasses, about which the encoder decides."""
+    """Refuse values of the wrong type; subclasses are left to the encoder."""
     if name == "timestamp" or not all(isinstance(each[name], tuple(types)) for each in said):
         raise TypeError

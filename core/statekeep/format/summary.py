@@ -1,4 +1,4 @@
-"""What a listing says of a session, of one at hand or of stored bytes."""
+"""What a listing shows of a session, from the session itself or its stored bytes."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
-"""`Summary.pinned_until` of what is pinned without an end."""
+"""The `Summary.pinned_until` of what is pinned indefinitely."""
 
 PIN: Final = "statekeep.pin"
-"""The metadata key of a pin: a time as text, or true for ever."""
+"""The metadata key of a pin: a time as text, or true for no end."""
 
 EXPIRES: Final = "statekeep.expires"
-"""The metadata key of the end that a session or journal carries: a time as text."""
+"""The metadata key of the expiry time of a session or journal: a time as text."""
 
 RESTORED: Final = "statekeep.restored"
-"""The metadata key that says that something came out of the trash, and by which restore."""
+"""The metadata key that records that something came out of the trash, and by which restore."""
 
 TITLE: Final = "title"
 """The metadata key of a title."""
@@ -57,18 +57,18 @@ OPTIONAL_BOOLEAN: Final = (bool, type(None))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a listing says of a session or journal; a pruning strategy goes by this.
+    """What a listing shows of a session or journal; pruning strategies work with this.
 
     Attributes:
-        id: The session's id; of a journal what no other of its collection has.
-        user_id: The user it belongs to; None for a journal of no user.
-        created_at: UTC.
-        updated_at: UTC.
-        size: Bytes that it takes in the store.
-        pinned_until: Until when it is protected from pruning; `FOREVER` if without end.
-        expires_at: When it may go, if it says so itself; see the strategy ``expired``.
+        id: The session's id; for a journal, unique in its collection.
+        user_id: The user who owns it; None for a journal without an owner.
+        created_at: When it was created (UTC).
+        updated_at: When it was last changed (UTC).
+        size: Its size in the store, in bytes.
+        pinned_until: Until when it is protected from pruning; `FOREVER` if indefinitely.
+        expires_at: Its own expiry time, if any; see the strategy ``expired``.
         title: The metadata value ``title``, if that is text.
-        last_phase: The last phase that a response reached; of a session.
+        last_phase: The last phase that a response of a session reached.
         last_evaluation: Whether the last evaluation passed; None if there was none.
     """
 
@@ -86,12 +86,12 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSummary(Summary):
-    """What a listing says of a session without its messages.
+    """What a listing shows of a session without its messages.
 
     Attributes:
-        user_id: The user it belongs to.
+        user_id: The user who owns it.
         message_count: How many user messages it has.
-        active_seed_id: The seed in work, if any.
+        active_seed_id: The active seed, if any.
         project_id: The metadata value ``project_ids``, if that is text.
     """
 
@@ -101,7 +101,7 @@ class SessionSummary(Summary):
     project_id: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The original's JSON form: its fields only, absent ones left out."""
+        """Return the original's JSON form: only its fields, without absent ones."""
         optional = {"active_seed_id": self.active_seed_id, "project_id": self.project_id}
         return {
             "id": self.id,
@@ -115,11 +115,11 @@ class SessionSummary(Summary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalSummary(Summary):
-    """What a listing says of a journal without its items.
+    """What a listing shows of a journal without its items.
 
     Attributes:
-        collection: The collection that it is in.
-        name: Its name there.
+        collection: The collection it is in.
+        name: Its name in the collection.
         length: How many items it has.
     """
 
@@ -131,12 +131,12 @@ class JournalSummary(Summary):
 def summarize(
     fields: Mapping[str, Any], responses: Sequence[Mapping[str, Any]], *, size: int
 ) -> SessionSummary:
-    """Sum up a session.
+    """Summarize a session.
 
     Args:
-        fields: The session's, the times as datetimes.
+        fields: The session's fields, with times as datetimes.
         responses: The fields of its responses.
-        size: Bytes that it takes in the store.
+        size: Its size in the store, in bytes.
     """
     phases = (r.get("phase_reached") for r in reversed(responses))
     verdicts = (r.get("evaluation_passed") for r in reversed(responses))
@@ -159,13 +159,13 @@ def summarize(
 
 
 def read_summary(data: bytes) -> SessionSummary | None:
-    """Sum up a stored session without making it; whatever the model checks is looked at.
+    """Summarize a stored session without creating it, checking all that the model checks.
 
-    That takes half of the time, and a first listing reads every session.
+    This takes half the time, and a first listing reads every session.
 
     Returns:
-        The summary, or None if it takes more than this look to say whether these bytes are a
-        session; then ask `Session.from_json`.
+        The summary, or None if this check cannot tell whether the bytes are a session; then use
+        `Session.from_json`.
 
     Raises:
         CorruptDataError: They are not JSON.
@@ -186,8 +186,8 @@ def read_summary(data: bytes) -> SessionSummary | None:
             and isinstance(fields.get("active_persona_id"), OPTIONAL_TEXT)
         ):
             return None
-        # One kind of field after the other, because that takes half of the time of one message
-        # after the other.
+        # One kind of field after the other, which takes half the time of one message after the
+        # other.
         messages = asked + answered
         if not (
             {type(each["content"]) for each in messages} <= _TEXT
@@ -204,18 +204,18 @@ def read_summary(data: bytes) -> SessionSummary | None:
 
 
 def pinned_until(metadata: Mapping[str, Any]) -> datetime | None:
-    """Until when a pin in some metadata protects; None if there is none."""
+    """Return until when a pin in some metadata protects; None if there is no pin."""
     pin = metadata.get(PIN)
     if pin is None or pin is False:
         return None
     try:
         return parse_timestamp(pin) if isinstance(pin, str) else FOREVER
     except ValueError:
-        return FOREVER  # a pin that cannot be read protects: the other mistake deletes
+        return FOREVER  # an unreadable pin protects: the opposite mistake would delete
 
 
 def expires_at(metadata: Mapping[str, Any]) -> datetime | None:
-    """The end that some metadata says; None if there is none that can be read."""
+    """Return the expiry time in some metadata; None if there is none that can be read."""
     end = metadata.get(EXPIRES)
     try:
         return parse_timestamp(end) if isinstance(end, str) else None
@@ -224,6 +224,6 @@ def expires_at(metadata: Mapping[str, Any]) -> datetime | None:
 
 
 def title_of(metadata: Mapping[str, Any]) -> str | None:
-    """The title in some metadata, if that is text."""
+    """Return the title in some metadata, if that is text."""
     title = metadata.get(TITLE)
     return title if isinstance(title, str) else None

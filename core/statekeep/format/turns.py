@@ -1,7 +1,7 @@
-"""Sessions in format 2: the messages are items, the rest lies in the head.
+"""Sessions in format 2: messages are items, and everything else is in the head.
 
-An item is ``{"user": {…}}`` or ``{"agent": {…}}``, in the order in which they were said; so the
-order is not written anywhere else.
+An item is ``{"user": {…}}`` or ``{"agent": {…}}``, in the order in which they were said, so the
+order need not be stored separately.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _ABOUT: Final = ("id", "user_id", "created_at", "updated_at")
 
 
 class Parts(NamedTuple):
-    """A session as format 2 has it.
+    """A session in the parts that format 2 stores.
 
     Attributes:
-        about: What the head says of the whole.
-        metadata: The caller's.
-        turns: Items.
+        about: What the head says about the session as a whole.
+        metadata: The caller's metadata.
+        turns: The items.
     """
 
     about: dict[str, Any]
@@ -52,7 +52,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(session: Session, start: int = 0) -> Parts:
-    """Take a session apart, its messages from some position on; plain values.
+    """Split a session into plain values, with its messages from some position on.
 
     Raises:
         InvalidDocumentError: Something in it cannot be stored.
@@ -63,7 +63,7 @@ def parts_of(session: Session, start: int = 0) -> Parts:
     except InvalidDocumentError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError):
-        # A subclass of somebody's, or something wrong; then this says what.
+        # Someone's subclass, or something wrong; this says what.
         fields = orjson.loads(session.to_json())
         messages = session.messages[start:]
         lists = {"user": fields.pop("user_messages"), "agent": fields.pop("agent_responses")}
@@ -82,10 +82,10 @@ def parts_of(session: Session, start: int = 0) -> Parts:
 
 
 def turns_of(messages: Iterable[UserMessage | AgentResponse]) -> list[dict[str, Any]]:
-    """Messages as items; plain values.
+    """Convert messages to items, as plain values.
 
     Raises:
-        InvalidDocumentError: One cannot be stored.
+        InvalidDocumentError: A message cannot be stored.
     """
     said = [*messages]
     try:
@@ -98,19 +98,21 @@ def turns_of(messages: Iterable[UserMessage | AgentResponse]) -> list[dict[str, 
 
 
 def session_of(contents: Contents, items: Iterable[Any]) -> Session:
-    """Make the session that a head and its items are.
+    """Create the session that a head and its items describe.
 
     Raises:
-        CorruptDataError: They are no session's.
+        CorruptDataError: They do not describe a session.
     """
     said: dict[str, list[Any]] = {"user": [], "agent": []}
     order: list[str] = []
     for item in items:
         if not (isinstance(item, dict) and len(item) == 1):
-            raise CorruptDataError(f"item {len(order)} is no message")
+            raise CorruptDataError(f"item {len(order)} is not a message")
         ((role, message),) = item.items()
         if role not in said:
-            raise CorruptDataError(f"item {len(order)} is of a {role[:40]!r}, whom no session has")
+            raise CorruptDataError(
+                f"item {len(order)} has the role {role[:40]!r}, which no session has"
+            )
         said[role].append(message)
         order.append(role)
     try:
@@ -135,10 +137,10 @@ def session_of(contents: Contents, items: Iterable[Any]) -> Session:
 
 
 def tally(before: Mapping[str, Any], items: Iterable[Any]) -> dict[str, Any]:
-    """The summary of some turns, added to that of those before them.
+    """Summarize turns, and add that to the summary of the turns before them.
 
     Raises:
-        CorruptDataError: They are no messages, or it is no summary.
+        CorruptDataError: They are not messages, or `before` is not a summary.
     """
     found = {"user": 0, "agent": 0, "last_phase": None, "last_evaluation": None, **before}
     try:
@@ -150,12 +152,12 @@ def tally(before: Mapping[str, Any], items: Iterable[Any]) -> dict[str, Any]:
                     if message.get(field) is not None:
                         found[name] = message[field]
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise CorruptDataError("an item of the session is no message") from None
+        raise CorruptDataError("an item of the session is not a message") from None
     is_sound = all(type(found[role]) is int and found[role] >= 0 for role in ("user", "agent"))
     if not (
         is_sound
         and isinstance(found["last_phase"], OPTIONAL_TEXT)
         and isinstance(found["last_evaluation"], OPTIONAL_BOOLEAN)
     ):
-        raise CorruptDataError("what the head says of older messages is no summary")
+        raise CorruptDataError("what the head says about older messages is not a summary")
     return found

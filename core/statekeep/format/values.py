@@ -1,7 +1,7 @@
-"""The one rule for values: what every door takes, and as what it is stored.
+"""The one rule for values: what can be stored, and in which form.
 
-A value is made of dicts with text for keys, lists, text, integers of 64 bits, finite floats,
-booleans and None. Subclasses of these are taken for what they hold.
+A value consists of dicts with text keys, lists, text, 64-bit integers, finite floats, booleans and
+None. Instances of subclasses of these are stored as what they hold.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 __all__ = ["MAX_DEPTH", "check_shape", "plain_value", "refusal"]
 
 MAX_DEPTH: Final = 127
-"""Nested containers that the original still reads."""
+"""Maximum number of nested containers; the original reads no more."""
 
 _LEAVES: Final = frozenset({str, int, bool, NoneType})
 _CONTAINERS: Final = frozenset({dict, list})
 _KEYS: Final = frozenset({str})
 
 _AROUND: Final = 2
-"""Bytes at least of what stands around a value besides its indentation: a comma, a line feed."""
+"""Minimum size of what surrounds a value besides indentation, in bytes: a comma, a line feed."""
 
 _TOO_DEEP: Final = f"more than {MAX_DEPTH} nested lists and dicts"
 
 
 def plain_value(value: object, *, around: int = 0, times: bool = False) -> Any:  # noqa: ANN401 - JSON is any value
-    """Give a value as it is stored; the same one, if it is made of plain types.
+    """Convert a value to the form in which it is stored; returns it as is if its types are plain.
 
-    Takes time linear in the value, also where a list is in several places of it, or in itself.
-    What only the encoder can see, large integers and half characters, is left to it.
+    Takes time linear in the size of the value, even if a list occurs in it several times, or in
+    itself. What only the encoder can see, large integers and lone surrogates, is left to it.
 
     Args:
         value: Any value.
-        around: How many lists and dicts it will be stored within.
+        around: How many lists and dicts it will be stored in.
         times: Let datetimes pass, for the encoder.
 
     Raises:
@@ -56,12 +56,12 @@ def plain_value(value: object, *, around: int = 0, times: bool = False) -> Any: 
 
 
 def check_shape(value: object) -> None:
-    """Refuse lists and dicts that are too deep, too large or in themselves, whatever they hold.
+    """Refuse lists and dicts that are nested too deep, too large, or contain themselves.
 
-    For values that something else turns into plain ones, which might follow them for ever.
+    For values that something else will make plain, and might otherwise follow endlessly.
 
     Raises:
-        InvalidDocumentError: They are.
+        InvalidDocumentError: The value is one of these.
     """
     try:
         _Walk(times=True, strangers=True).plain(value, 1)
@@ -70,7 +70,7 @@ def check_shape(value: object) -> None:
 
 
 def refusal(value: object) -> InvalidDocumentError:
-    """Say what in a value that the encoder refused it cannot hold, and where."""
+    """Return the error that says what in a value the encoder cannot hold, and where."""
     try:
         _Walk(times=True, thorough=True).plain(value, 1)
     except _RefusedError as refused:
@@ -79,10 +79,10 @@ def refusal(value: object) -> InvalidDocumentError:
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Whether a value is certainly stored as it is; most are, and this is the quick look.
+    """Whether a value is certainly stored as it is; most are, and this check is fast.
 
-    Level by level, so that the depth is known, and that what stands twice in one is seen before it
-    is followed twice.
+    It goes level by level, so that the depth is known, and anything that occurs twice on a level is
+    noticed before it is followed twice.
     """
     level: list[Any] = [[value]]
     depth -= 1  # the list around it
@@ -118,14 +118,14 @@ def _is_plain(value: object, depth: int) -> bool:
 
 
 class _Written(NamedTuple):
-    """What a value is as JSON.
+    """A value as JSON.
 
     Attributes:
         plain: The value as it is stored.
-        height: How many containers lie in each other.
-        values: How many values are written, it and those in it.
-        levels: How many levels below it these lie, all together.
-        text: Characters of text and keys.
+        height: How many containers are nested in it, itself included.
+        values: How many values are written, itself included.
+        levels: The sum of their levels below it.
+        text: How many characters its texts and keys have.
     """
 
     plain: Any
@@ -135,7 +135,7 @@ class _Written(NamedTuple):
     text: int = 0
 
     def size(self, depth: int) -> int:
-        """How many bytes that takes at least, at a depth."""
+        """Return how many bytes it takes at a depth, at least."""
         return self.text + self.values * (2 * depth + _AROUND) + 2 * self.levels
 
 
@@ -146,7 +146,7 @@ class _RefusedError(Exception):
         self.path: list[object] = []  # from the inside out
 
     def explain(self) -> InvalidDocumentError:
-        # Keys come from outside, too, and must not forge a line of a log.
+        # Keys are untrusted, too, and must not forge a line of a log.
         steps = [
             step if isinstance(step, str) and step.isprintable() else repr(step)
             for step in reversed(self.path)
@@ -161,9 +161,9 @@ class _Walk:
     """One walk through a value.
 
     Args:
-        times: Whether datetimes may be in it.
-        thorough: Look at each integer and text as well.
-        strangers: Let everything pass that is no list or dict.
+        times: Whether datetimes are allowed.
+        thorough: Also check every integer and text.
+        strangers: Let everything pass that is not a list or dict.
     """
 
     def __init__(self, *, times: bool, thorough: bool = False, strangers: bool = False) -> None:
@@ -174,11 +174,11 @@ class _Walk:
         self._open: set[int] = set()
 
     def plain(self, value: object, depth: int) -> _Written:
-        """Give a value as it is stored, and what that takes.
+        """Return a value as it is stored, and what that takes.
 
         Args:
             value: Any value.
-            depth: How deep it would lie itself, were it a container.
+            depth: Its depth, if it is a container.
         """
         match value:
             case dict() | list():
@@ -225,7 +225,7 @@ class _Walk:
         return written
 
     def _members(self, value: dict[Any, Any] | list[Any], depth: int) -> _Written:
-        # By the methods of the plain types, because those of a subclass may show something else.
+        # Use the methods of the plain types, because those of a subclass can show something else.
         steps: Iterable[tuple[Any, Any]]
         steps = dict.items(value) if isinstance(value, dict) else enumerate(list.__iter__(value))
         height, values, levels, text = 0, 1, 0, 0
@@ -252,5 +252,5 @@ class _Walk:
         if not isinstance(key, str):
             if self._strangers:
                 return ""
-            raise _RefusedError(f"the key {key!r}, which is no text")
+            raise _RefusedError(f"the key {key!r}, which is not text")
         return self._text(key)

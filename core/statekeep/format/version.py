@@ -1,4 +1,4 @@
-"""Which format a document is in. What is newer than this version knows is refused by name."""
+"""The format of a document. Formats newer than this version knows are refused by number."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ KNOWN_FORMAT: Final = 2
 """The newest format that this version reads and writes."""
 
 _HEAD: Final = b'{"statekeep":2,'
-"""What the head of a journal, and so of a session in format 2, begins with."""
+"""The start of the head of a journal, and so of a session in format 2."""
 
 _BEGINNING: Final = b'{"statekeep":'
-# So many digits say enough, however many follow.
+# This many digits are enough, however many follow.
 _is_marked = re.compile(rb'\{"statekeep":([0-9]{1,18})').match
 
 
 def newer_format(data: bytes) -> int | None:
-    """The format of a document that a newer version of statekeep wrote; None for any other."""
+    """Return a document's format if a newer version of statekeep wrote it; otherwise None."""
     if data.startswith(_BEGINNING) and (match := _is_marked(data)):
         number = int(match[1])
         return number if number > KNOWN_FORMAT else None
@@ -36,12 +36,12 @@ def newer_format(data: bytes) -> int | None:
 
 
 def has_format(data: bytes) -> bool:
-    """Whether it says which format it is in, as all but the first do."""
+    """Return whether a document states its format, as all but the first format do."""
     return _is_marked(data) is not None
 
 
 def is_head(data: bytes) -> bool:
-    """Whether it is the head of a journal, or what is left of one."""
+    """Return whether this is the head of a journal, or what is left of one."""
     return data.startswith(_HEAD)
 
 
@@ -49,12 +49,12 @@ def refuse_newer(data: bytes, *, key: str | None = None, store: object = None) -
     """Refuse to read, replace or delete what a newer version of statekeep wrote.
 
     Args:
-        data: What is stored.
-        key: Where it lies.
-        store: In which store.
+        data: The stored document.
+        key: Its key.
+        store: Its store.
 
     Raises:
-        UnsupportedError: It is in a newer format; the message says which.
+        UnsupportedError: It has a newer format; the message says which.
     """
     if number := newer_format(data):
         raise UnsupportedError(
@@ -66,12 +66,12 @@ def refuse_newer(data: bytes, *, key: str | None = None, store: object = None) -
 
 
 def refuse_head(data: bytes, *, key: str | None = None, store: object = None) -> None:
-    """Refuse to read the head of a journal where a whole document is wanted.
+    """Refuse to read the head of a journal where a whole document is expected.
 
     Raises:
-        UnsupportedError: It is one.
+        UnsupportedError: It is a journal's head.
     """
     if is_head(data):
         raise UnsupportedError(
-            "it is stored as a journal; read it by Sessions or Journals", key=key, store=store
+            "it is stored as a journal; read it with Sessions or Journals", key=key, store=store
         )

@@ -1,5 +1,5 @@
 """What is known of the heads of a collection without reading them: the index, and pages of it.
 
-A head is the one document that a listing shows: a session's today. Nothing here knows how a head
-is made or saved, nor does anything here delete. Internal.
+A head is the one document that a listing shows of a session or journal. Nothing here knows how a
+head is made or saved, and nothing here deletes. Internal.
 """

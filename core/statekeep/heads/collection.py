@@ -1,4 +1,4 @@
-"""Collections: where heads lie that are listed together, and how one is read."""
+"""Collections: where the heads of one listing are stored, and how to read one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Collection:
     """Heads that are listed together.
 
     Attributes:
-        prefix: Below which they lie.
-        index: The key of their persisted index. The number in it is that of its format, so that
-            older and newer versions of statekeep can share a store.
-        holds: Whether the head of something lies at a key.
-        read: Reads from the document at a key what a listing needs. Raises `CorruptDataError`
-            for what is no head, `UnsupportedError` for one in a newer format.
+        prefix: The prefix of their keys.
+        index: The key of their persisted index. The number in it is the format's, so that older
+            and newer versions of statekeep can share a store.
+        holds: Returns whether a key is that of a head.
+        read: Reads what a listing needs from the document at a key. Raises `CorruptDataError` if
+            it is not a head, `UnsupportedError` if it has a newer format.
     """
 
     prefix: str
@@ -37,7 +37,7 @@ class Collection:
 
     @property
     def changes(self) -> str:
-        """The key of what has changed since the index was persisted."""
+        """The key of the changes since the index was persisted."""
         return f"{self.index.removesuffix('.jsonl')}-changes.jsonl"
 
 

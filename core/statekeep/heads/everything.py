@@ -23,7 +23,7 @@ __all__ = ["journal_collections", "list_together"]
 
 
 def journal_collections(store: StateStore) -> list[str]:
-    """The collections of journals that a store has, sorted; one scan of all journals."""
+    """Return the collections of journals in a store, sorted; one scan of all journals."""
     keys = (entry.key for entry in store.scan(JOURNALS) if is_journal_key(entry.key))
     return [name for name in sorted({key.split("/", 2)[1] for key in keys}) if _is_legal(name)]
 
@@ -38,19 +38,19 @@ def list_together(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Listing[Summary]:
-    """List what lies in several collections as one.
+    """List several collections as one.
 
     Args:
-        store: Where they lie.
-        collections: Of journals.
-        wanted: Which of them; journals have no project and no seed.
-        sessions: Whether the sessions are in the list, too.
+        store: The store that holds them.
+        collections: Names of collections of journals.
+        wanted: Which heads; journals have no project and no seed.
+        sessions: Whether to include the sessions.
         order: What they are sorted by.
-        limit: At most so many; None for all.
-        cursor: Where the last page ended.
+        limit: Maximum number of heads; None for all.
+        cursor: The `Listing.cursor` of the previous page.
 
     Raises:
-        InvalidKeyError: A collection or the cursor is not legal.
+        InvalidKeyError: The name of a collection, or the cursor, is not legal.
         ValueError: The limit is not positive.
     """
     emitter = Emitter(store, (), "Sessions")

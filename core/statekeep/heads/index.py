@@ -1,7 +1,7 @@
 """The summary index: lists sessions without reading those that were read before.
 
-It is a cache. What it holds of a document is used only while a scan of the store gives the
-fingerprint under which the document was read; it can be deleted at any time.
+It is a cache. What it holds of a document is used only as long as a scan of the store gives the
+fingerprint that the document was read with. It can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
-# So many documents are read about as fast as the index.
+# Reading this many documents is about as fast as reading the index.
 _FEW = 16
-# Changes are written beside an index until they are more than one of so many records.
+# Changes are written beside an index until they exceed one record in this many.
 _PART = 10
-# Of fewer documents the names are read about as fast as the time of their folder is written down.
+# With fewer documents, reading the names is about as fast as recording the time of their folder.
 _MANY = 1000
 
 
@@ -48,12 +48,12 @@ class _Found:
     """What the store says is there.
 
     Attributes:
-        count: How many heads.
-        missing: The keys of those that have to be read.
+        count: How many heads there are.
+        missing: The keys of those that must be read.
         known: What is known of the others.
-        lost: How much is known no longer.
+        lost: How many entries are no longer valid.
         names: The `Survey.names`, if the store gave any.
-        stored: The persisted ones, if the index was read for this.
+        stored: The persisted `Survey.names`, if the index was read.
     """
 
     count: int
@@ -65,14 +65,14 @@ class _Found:
 
 
 class SummaryIndex:
-    """What the heads of a collection say of themselves, in memory and persisted in the store.
+    """Summaries of the heads of a collection, in memory and persisted in the store.
 
-    Safe under threads, in several processes, and beside writers that know nothing of it.
+    Thread-safe, and safe among several processes and beside writers that do not know of it.
 
     Args:
-        store: Where they lie.
+        store: The store that holds the heads.
         collection: Which heads.
-        emitter: Tells observers of each problem once, and anew when the document changes.
+        emitter: Tells observers of each problem once, and again when the document changes.
     """
 
     def __init__(self, store: StateStore, collection: Collection, emitter: Emitter) -> None:
@@ -84,15 +84,15 @@ class SummaryIndex:
         self._reports = ProblemReports(store, emitter)
 
     def read(self, below: str | None = None, *, times: bool = False) -> IndexSnapshot:
-        """Give the heads as they are now: one scan, and reads of what changed.
+        """Return the heads as they are now: one scan, and reads of what changed.
 
         Args:
-            below: Only those below this prefix, and the journal that is named like it.
-            times: Whether `IndexSnapshot.modified` is needed; for very many it takes much memory.
+            below: Only those below this prefix, and the journal of that name itself.
+            times: Whether `IndexSnapshot.modified` is needed; it takes much memory for many heads.
 
         Raises:
-            UnavailableError, AccessDeniedError: As `StateStore.scan`. An index that cannot be
-                read or written is no error.
+            UnavailableError, AccessDeniedError: As in `StateStore.scan`. An index that cannot be
+                read or written is not an error.
         """
 
         def read() -> IndexSnapshot:
@@ -132,7 +132,7 @@ class SummaryIndex:
         return self._undamaged(count)
 
     def _undamaged(self, work: Callable[[], T]) -> T:
-        """Do work; once more if a block of the index that it came to is damaged."""
+        """Run some work; run it once more if it comes upon a damaged block of the index."""
         try:
             return work()
         except DamagedIndexError as error:
@@ -143,7 +143,7 @@ class SummaryIndex:
     def _read(
         self, below: str | None, modified: dict[str, int | None] | None = None
     ) -> tuple[Known, tuple[Problem, ...]]:
-        # Read once and set once: other threads do the same meanwhile.
+        # Read once and set once: other threads do the same at the same time.
         before = self._cached
         able = power(self._store, SupportsSurvey) if below is None else None
         if able is not None:
@@ -159,7 +159,7 @@ class SummaryIndex:
         if reusable:
             cached = known.plus(reusable.records, reusable.problems)
         if below is None:
-            # Who knows less than there is would be told that nothing else is there.
+            # With an incomplete list, the store would say that nothing else is there.
             is_complete = len(cached) == found.count
             cached = replace(cached, names=found.names if is_complete else None)
             self._unsaved += found.lost + len(reusable)
@@ -207,7 +207,7 @@ class SummaryIndex:
     ) -> _Found:
         holds = self._collection.holds
         fingerprints: dict[str, str | None] = {}
-        # By key, because a folder that is written while it is scanned may name a file twice.
+        # By key, because scanning a folder while it is written to can list a file twice.
         for entry in self._store.scan(self._collection.prefix if below is None else below):
             if holds(entry.key):
                 fingerprints[entry.key] = entry.fingerprint
@@ -222,7 +222,7 @@ class SummaryIndex:
         below: str | None,
         stored: Known | None = None,
     ) -> _Found:
-        """Compare what is known with what is there; also what is persisted, if that is worth it."""
+        """Compare what is known with what is there; read the persisted index if worthwhile."""
         concerned = None if below is None else _is_below(below)
 
         def compared(known: Known) -> tuple[Known, list[str]]:
@@ -259,7 +259,7 @@ class SummaryIndex:
         return Known()
 
     def _load_changes(self, known: Known) -> Known:
-        """What is known, and what was persisted beside it."""
+        """Add the changes that were persisted beside the index."""
         if known.base is None:
             return known
         key = self._collection.changes
@@ -273,7 +273,7 @@ class SummaryIndex:
         return known
 
     def _save(self, known: Known) -> Known:
-        """Write what is known, and give it as it was written."""
+        """Write what is known, and return it as written."""
         self._unsaved = 0
         collection = self._collection
         problems, names, base = known.problems, known.names, known.base
@@ -298,7 +298,7 @@ class SummaryIndex:
         return saved
 
     def _warn(self, key: str, error: DamagedIndexError) -> None:
-        _logger.warning("%s on %s is made anew: %s", key, self._store, error.message)
+        _logger.warning("%s on %s is rebuilt: %s", key, self._store, error.message)
 
 
 def _missing(known: Known, found: Mapping[str, str | None]) -> list[str]:
@@ -313,6 +313,6 @@ def _are_many(count: int, found: int) -> bool:
 
 
 def _is_below(prefix: str) -> Callable[[str], bool]:
-    """Whether a key is below a prefix, or is that of the journal that is named like it."""
+    """Return a function that tells whether a key is below a prefix, or is that journal's own."""
     inside, itself = f"{prefix}/", f"{prefix}.jsonl"
     return lambda key: key == itself or key.startswith(inside)

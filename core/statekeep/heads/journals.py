@@ -28,10 +28,10 @@ __all__ = ["journal_heads", "journal_indexes", "record_of_journal"]
 
 
 def journal_heads(collection: str) -> Collection:
-    """The journals of a collection.
+    """Return the journals of a collection.
 
     Raises:
-        InvalidKeyError: It is no collection's name.
+        InvalidKeyError: It is not a legal name of a collection.
     """
     prefix = journal_prefix(collection)
     index = f"{CACHE}/journals/{collection}-2.jsonl"
@@ -39,12 +39,12 @@ def journal_heads(collection: str) -> Collection:
 
 
 def journal_indexes(store: StateStore, collections: Iterable[str], emitter: Emitter) -> list[Heads]:
-    """What knows the journals of several collections."""
+    """Return the heads of several collections of journals."""
     return [heads_of(store, journal_heads(name), emitter) for name in sorted(collections)]
 
 
 def _read_record(key: str, blob: Blob) -> HeadRecord:
-    """Read of the journal whose head lies at a key what a listing needs.
+    """Read what a listing needs of the journal whose head is at a key.
 
     Raises:
         CorruptDataError: It is damaged, or another journal's.
@@ -66,7 +66,7 @@ def record_of_journal(
     *,
     fingerprint: str | None = None,
 ) -> HeadRecord:
-    """What a listing needs of a journal whose head was read."""
+    """Return what a listing needs of a journal whose head was read."""
     segments = lines.header.segments
     pin, end = pinned_until(contents.metadata), expires_at(contents.metadata)
     return HeadRecord(

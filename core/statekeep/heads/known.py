@@ -1,4 +1,4 @@
-"""What is known of some heads, in memory: rows of the persisted index, and what was read since."""
+"""What is known of some heads, in memory: rows of the persisted index, and later reads."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["Known"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was read of some documents. Never changed, only replaced, so threads may share it.
+    """What was read of some documents. Immutable, so threads can share it.
 
     Attributes:
-        rows: Of the persisted index.
-        gone: The places of those rows that are not so any more.
+        rows: Rows of the persisted index.
+        gone: The positions of those rows that are no longer valid.
         read: What was read since, newest first.
         problems: What could not be read.
-        names: The `Survey.names` under which there are no other documents; None if nobody knows.
+        names: The `Survey.names` under which there are no other documents; None if unknown.
         base: The version of the persisted index.
     """
 
@@ -43,19 +43,19 @@ class Known:
 
     @classmethod
     def of(cls, stored: StoredIndex, version: Version) -> Known:
-        """What an index tells that is persisted in this version."""
+        """Return what an index with this version knows."""
         return cls(stored.rows, problems=stored.problems, names=stored.names, base=version)
 
     def changed(self, stored: StoredIndex) -> Known:
-        """What it is with the changes that were persisted since.
+        """Apply the changes that were persisted after the index.
 
         Raises:
-            DamagedIndexError: They are damaged.
+            DamagedIndexError: The changes are damaged.
         """
         read, problems = [*stored.rows.records()], stored.problems
         if stored.base != self.base:
             keys = {*stored.rows.keys, *(problem.key for _, problem in problems)}
-            # Of another index; but what it knows of a document, it has read.
+            # They belong to another index; but what they say of a document was read from it.
             return self.only(lambda key: key not in keys).plus(read, problems)
         return replace(self, gone=stored.gone, read=read, problems=problems, names=stored.names)
 
@@ -63,10 +63,10 @@ class Known:
         return len(self.rows) - len(self.gone) + len(self.read) + len(self.problems)
 
     def records(self) -> Iterable[HeadRecord]:
-        """The records, newest first; of rows, each is made when it is come to.
+        """Return the records, newest first; those of rows are made only when needed.
 
         Raises:
-            DamagedIndexError: The persisted index is damaged there; when it is come to.
+            DamagedIndexError: The persisted index is damaged; raised when that part is reached.
         """
         if not len(self.rows):
             return self.read
@@ -74,7 +74,7 @@ class Known:
         return merge(rows, self.read, key=_newest_first) if self.read else rows
 
     def survey(self) -> Survey:
-        """The documents, for a store to look at again."""
+        """Return the documents as a survey, for a store to check again."""
         if not (self.gone or self.read or self.problems):
             return Survey(self.rows.keys, self.rows.fingerprints, (), self.names)
         found = [*self._found()]
@@ -82,7 +82,7 @@ class Known:
         return Survey([key for key, _ in found], marks, (), self.names)
 
     def fingerprints(self) -> dict[str, str | None]:
-        """Of which documents, each with the fingerprint under which it was read."""
+        """Return the known documents, each with the fingerprint it was read with."""
         return dict(self._found())
 
     def retain(
@@ -90,11 +90,11 @@ class Known:
         fingerprints: Mapping[str, str | None],
         concerned: Callable[[str], bool] | None = None,
     ) -> Known:
-        """What is still so, as the fingerprints of a scan say.
+        """Keep what is still valid according to the fingerprints of a scan.
 
         Args:
-            fingerprints: What the scan says.
-            concerned: Of which keys it would have told; None for all. The others stay.
+            fingerprints: The fingerprints.
+            concerned: Tells which keys the scan covers; None for all. Other keys are kept.
         """
 
         def is_so(key: str, mark: str | None) -> bool:
@@ -113,11 +113,11 @@ class Known:
         )
 
     def only(self, concerned: Callable[[str], bool]) -> Known:
-        """What is known of some keys."""
+        """Keep only what is known of some keys."""
         return self.retain({}, lambda key: not concerned(key))
 
     def plus(self, read: Iterable[HeadRecord], problems: Iterable[KnownProblem]) -> Known:
-        """What it is with more, of which nothing was known."""
+        """Add documents of which nothing was known."""
         records = [*self.read, *read]
         sort_newest_first(records)
         return replace(self, read=records, problems=[*self.problems, *problems], names=None)

@@ -1,4 +1,4 @@
-"""Listings: pages of what is known of the heads of one collection, or of several."""
+"""Listings: pages of what is known of the heads of one or more collections."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["Heads", "Listing", "merged", "page", "selected"]
 
 
 class Heads(Protocol):
-    """What knows the heads of a collection."""
+    """Knows the heads of a collection."""
 
     def read(self, *, times: bool = False) -> IndexSnapshot:
-        """Give all as they are now.
+        """Return all heads as they are now.
 
         Args:
-            times: Whether `IndexSnapshot.modified` is needed; for very many it takes much memory.
+            times: Whether `IndexSnapshot.modified` is needed; it takes much memory for many heads.
         """
         ...
 
@@ -44,19 +44,19 @@ class Heads(Protocol):
         limit: int | None,
         below: str | None,
     ) -> IndexSnapshot:
-        """Give a part of them as they are now, and all that cannot be read.
+        """Return some heads as they are now, and all that cannot be read.
 
         Args:
-            wanted: Which ones.
+            wanted: Which heads.
             order: What they are sorted by.
-            after: Only those that come after.
-            limit: So many are enough; None if all are wanted.
-            below: Only those below this prefix, and the journal that is named like it.
+            after: Return only those after this position.
+            limit: How many are enough; None if all are wanted.
+            below: Only those below this prefix, and the journal of that name itself.
         """
         ...
 
     def count(self, wanted: Filter, below: str | None) -> int:
-        """Count those that `select` would give."""
+        """Count what `select` would return."""
         ...
 
 
@@ -68,10 +68,10 @@ class Listing(Generic[S]):
     """One page of sessions or journals; iterating yields its summaries.
 
     Attributes:
-        summaries: In the order that was asked for, ties by id.
+        summaries: The summaries in the requested order, ties by id.
         problems: Every document that should be one of them and cannot be read, whatever the
             filters and the page.
-        cursor: What to hand to the next call for the next page; None if this was the last.
+        cursor: Pass this to the next call for the next page; None if this was the last.
     """
 
     summaries: tuple[S, ...]
@@ -95,19 +95,19 @@ def page(
     cursor: str | None = None,
     below: str | None = None,
 ) -> Listing[S]:
-    """List what lies in one or more collections as one, a page at a time.
+    """List one or more collections as one, a page at a time.
 
     Args:
-        heads: Each knows a collection.
-        wanted: Which ones.
-        kind: What the collections hold.
+        heads: The heads of each collection.
+        wanted: Which heads.
+        kind: The type of the summaries.
         order: What they are sorted by.
-        limit: At most so many; None for all.
-        cursor: Where the last page ended.
-        below: Only those below this prefix, and the journal that is named like it.
+        limit: Maximum number of heads; None for all.
+        cursor: The `Listing.cursor` of the previous page.
+        below: Only those below this prefix, and the journal of that name itself.
 
     Raises:
-        InvalidKeyError: The cursor is not one of a listing in this order.
+        InvalidKeyError: The cursor does not come from a listing in this order.
         ValueError: The limit is not positive.
     """
     if limit is not None and limit < 1:
@@ -131,15 +131,15 @@ def page(
 def selected(
     records: Iterable[HeadRecord], wanted: Filter, order: Order, after: Position | None
 ) -> Iterator[HeadRecord]:
-    """Those of some records that are asked for, in order.
+    """Return the records that match a filter, in order.
 
     Args:
-        records: The newest first.
-        wanted: Which ones.
-        order: What they are sorted by then.
-        after: Only those that come after.
+        records: The records, newest first.
+        wanted: Which records.
+        order: What to sort them by.
+        after: Return only those after this position.
     """
-    # Made once, because a listing asks thousands of times.
+    # Built once, because a listing tests thousands of records.
     tests = [
         (attrgetter(condition.field), condition.holds_for) for condition in wanted.conditions()
     ]
@@ -156,12 +156,12 @@ def selected(
 
 
 def merged(parts: Iterable[Iterable[HeadRecord]], order: Order) -> Iterator[HeadRecord]:
-    """The records of several lists in an order as one."""
+    """Merge several sorted lists of records into one."""
     return merge(*parts, key=partial(_in_order, _position_in(order)))
 
 
 def _position_in(order: Order) -> Callable[[HeadRecord], Position]:
-    """Gives the place of a record in an order."""
+    """Return a function that gives a record's position in an order."""
     value = attrgetter(ORDERS[order])
     return lambda record: Position(value(record), record.id, record.key)
 
@@ -173,7 +173,7 @@ def _in_order(
 
 
 def _sortable(position: Position) -> tuple[int, str, str]:
-    # Of several collections in one list, two may have the same id.
+    # In a list of several collections, two can have the same id.
     return -position.value, position.id, position.key
 
 

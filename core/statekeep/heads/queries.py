@@ -1,4 +1,4 @@
-"""Heads of a store that keeps records: it is asked, and no head is read that has one."""
+"""Heads in a store that keeps records: it is queried, and only heads without a record are read."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _logger = logging.getLogger(__name__)
 
 
 def heads_of(store: StateStore, collection: Collection, emitter: Emitter) -> Heads:
-    """What knows the heads of a collection: the store itself, or an index.
+    """Return the heads of a collection: by queries if the store keeps records, else by an index.
 
     Args:
-        store: Where they lie.
+        store: The store that holds the heads.
         collection: Which heads.
-        emitter: Tells observers of each problem once, and anew when the document changes.
+        emitter: Tells observers of each problem once, and again when the document changes.
     """
     able = power(store, SupportsQuery)
     if able is None:
@@ -49,10 +49,10 @@ def heads_of(store: StateStore, collection: Collection, emitter: Emitter) -> Hea
 
 
 class QueriedHeads:
-    """The heads of a collection, as the records of a store have them.
+    """The heads of a collection, from the records that a store keeps.
 
-    Of a head that has none, because whoever wrote it knows of no records, it is read here, and the
-    store is given it.
+    A head without a record, written by something that does not know of records, is read here, and
+    its record is given to the store.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class QueriedHeads:
         prefix = self._collection.prefix if below is None else below
         found = self._able.query(prefix, wanted, known=RECORD_VERSION, limit=1)
         if any(map(self._collection.holds, found.missing)):
-            # What is read for want of a record is in no count of the store's.
+            # The store's count leaves out heads without a record.
             return sum(1 for _ in self.select(wanted, "updated", None, None, below).records)
         number = self._able.count(prefix, wanted, known=RECORD_VERSION)
         if below is not None:
@@ -124,7 +124,7 @@ class QueriedHeads:
         problems = [problem for row in found.problems if (problem := _problem(row))]
         fresh = read_heads(self._store, self._collection, missing, modified)
         self._keep(fresh)
-        if below is not None:  # no query below it finds the one that is named like it
+        if below is not None:  # no query below the prefix finds the journal of that name itself
             fresh += read_heads(self._store, self._collection, [f"{below}.jsonl"])
         problems += [problem for _, problem in fresh.problems]
         problems.sort(key=attrgetter("key"))
@@ -133,7 +133,7 @@ class QueriedHeads:
         return IndexSnapshot(merged(parts, order), tuple(problems), modified or {})
 
     def _keep(self, fresh: FreshHeads) -> None:
-        """Give the store what was read, so that it is not read again."""
+        """Give the store the records of what was read, so that it is not read again."""
         records = [(each.key, each.version, encode_record(each)) for each in fresh.records]
         records += [
             (each.key, each.version, _problem_record(each.reason))

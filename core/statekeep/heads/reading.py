@@ -1,4 +1,4 @@
-"""Reading what a listing needs of heads, and telling of those that cannot be read."""
+"""Reads what a listing needs of heads, and reports those that cannot be read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FreshHeads:
     """What was read.
 
     Attributes:
-        records: Newest first.
+        records: The records, newest first.
         problems: What could not be read.
     """
 
@@ -48,7 +48,7 @@ class FreshHeads:
         return FreshHeads(records, self.problems + other.problems)
 
     def cacheable(self) -> FreshHeads:
-        """What may be used again: the store gave a fingerprint with it, and that is one line."""
+        """Return what can be used again: what has a fingerprint, and one of a single line."""
         if all(_is_line(each.fingerprint) for each in self.records) and not self.problems:
             return self
         return FreshHeads(
@@ -65,17 +65,17 @@ def read_heads(
     *,
     is_second: bool = False,
 ) -> FreshHeads:
-    """Read the documents at some keys; what is gone by now is left out.
+    """Read the documents at some keys, leaving out those that are gone by now.
 
     Args:
-        store: Where they lie.
-        collection: Whose heads they are.
-        keys: Which.
-        modified: Where to say when each was last written.
-        is_second: Whether what is damaged is not looked at once more.
+        store: The store to read from.
+        collection: The collection that the heads belong to.
+        keys: The keys to read.
+        modified: Receives when each was last written.
+        is_second: Whether this is the second look, so that damaged heads are not read once more.
 
     Raises:
-        UnavailableError, ClosedError: As `StateStore.get`.
+        UnavailableError, ClosedError: As in `StateStore.get`.
     """
     damaged: list[str] = []
     records: list[HeadRecord] = []
@@ -92,7 +92,7 @@ def read_heads(
             records.append(collection.read(key, blob))
         except (CorruptDataError, UnsupportedError) as error:
             if isinstance(error, CorruptDataError) and not is_second:
-                damaged.append(key)  # or read in the middle of a copy: look once more
+                damaged.append(key)  # perhaps read while being copied: read it once more
                 continue
             problems.append((blob.fingerprint, Problem(key, blob.version, error.message)))
     sort_newest_first(records)
@@ -107,10 +107,10 @@ def _is_line(fingerprint: str | None) -> bool:
 
 
 class ProblemReports:
-    """Tells of each problem once, and anew when the document changes.
+    """Reports each problem once, and again when the document changes.
 
     Args:
-        store: Where they lie.
+        store: The store that holds the heads.
         emitter: Tells observers.
     """
 
@@ -120,11 +120,11 @@ class ProblemReports:
         self._reported: dict[str, Version | None] = {}
 
     def tell(self, problems: tuple[Problem, ...], below: str | None) -> None:
-        """Tell of problems.
+        """Report problems.
 
         Args:
-            problems: All that there are.
-            below: Or of what lies below this prefix.
+            problems: All problems there are.
+            below: If given, `problems` covers only what is below this prefix.
         """
         reported = self._reported
         self._reported = {problem.key: problem.version for problem in problems}

@@ -1,9 +1,9 @@
-"""What is known of heads, as the persisted index has it.
+"""What is known of heads, in the form of the persisted index.
 
-A document of the index is lines of JSON: a checksum, what it is, the keys, their fingerprints, and
-the records in blocks, each by columns. The first four say which documents are known and under which
-fingerprint, and all of them are read; a block is, and its checksum is looked at, when a record in
-it is asked for. What does not look like that in every value is damage, and made anew.
+A document of the index is lines of JSON: a checksum, a description, the keys, their fingerprints,
+and the records in blocks, each by columns. The first four say which documents are known under which
+fingerprints, and are always read; a block is read, and its checksum verified, only when one of its
+records is needed. Anything that does not have this form in every value is damage, and rebuilt.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ __all__ = [
 
 _FORMAT = "statekeep summaries 5"
 _ROWS = 256
-"""Records in a block: a page mostly needs one."""
+"""Records in a block: most pages need only one block."""
 _HEAD = 4
-"""Lines before the blocks."""
+"""Number of lines before the blocks."""
 _OF_THE_HEAD = 2
-"""Fields of a record that are no columns of a block: its key and its fingerprint."""
+"""Fields of a record that are not columns of a block: its key and its fingerprint."""
 _FIELDS = HeadRecord._fields[_OF_THE_HEAD:]
 _TYPES = [*TYPES.values()][_OF_THE_HEAD:]
 _VERSION, _ID, _USER, _UPDATED, _NAME = map(
@@ -53,21 +53,21 @@ _TIMES = [*map(_FIELDS.index, ("created_at", "updated_at", "pinned_until", "expi
 _ENDING = ".json"
 
 KnownProblem = tuple[str | None, Problem]
-"""A problem, and the fingerprint under which it was found."""
+"""A problem, and the fingerprint it was found under."""
 
 
 class DamagedIndexError(CorruptDataError):
-    """An index is damaged; it is made anew."""
+    """An index is damaged; it is rebuilt."""
 
 
 class Rows:
-    """Records as they are persisted, newest first. Blocks are read when they are come to.
+    """Records as they are persisted, newest first. Blocks are read only when needed.
 
     Args:
-        keys: Of all.
-        fingerprints: Of all, in lines.
-        blocks: Their lines, each with how many records it has, the length of their fingerprints
-            in characters, and its checksum.
+        keys: The keys of all records.
+        fingerprints: The fingerprints of all records, one per line.
+        blocks: The lines of the blocks, each with its number of records, the length of their
+            fingerprints in characters, and its checksum.
     """
 
     __slots__ = ("_blocks", "fingerprints", "keys")
@@ -86,19 +86,19 @@ class Rows:
         return len(self.keys)
 
     def marks(self) -> list[str]:
-        """The fingerprints."""
+        """Return the fingerprints."""
         return self.fingerprints.split("\n") if self.keys else []
 
     def records(self, gone: Collection[int] = ()) -> Iterator[HeadRecord]:
         """Read the records.
 
         Args:
-            gone: The places of those that are left out.
+            gone: The positions of records to leave out.
 
         Raises:
             DamagedIndexError: A block is damaged.
         """
-        # Thousands of sessions have few users, projects and phases.
+        # Thousands of sessions share few users, projects and phases.
         shared: dict[Any, Any] = {}
         last: tuple[int, str] | None = None
         end, place = -1, 0
@@ -110,7 +110,7 @@ class Rows:
             last = _check_order(columns, last)
             for repeated in _REPEATED:
                 columns[repeated] = [*map(shared.setdefault, columns[repeated], columns[repeated])]
-            # As `HeadRecord._make` does it, but without a call of Python's for each of thousands.
+            # As `HeadRecord._make` does it, but without a Python call for each of thousands.
             found: Iterator[HeadRecord]
             found = map(partial(tuple.__new__, HeadRecord), zip(keys, marks, *columns, strict=True))
             if gone:
@@ -122,7 +122,7 @@ class Rows:
         """Read all blocks.
 
         Raises:
-            DamagedIndexError: One is damaged, or a document is there twice.
+            DamagedIndexError: One is damaged, or a document occurs twice.
         """
         if len({*self.keys}) != len(self.keys):
             _refuse()
@@ -137,9 +137,9 @@ class StoredIndex:
     Attributes:
         rows: The records.
         problems: What could not be read.
-        names: The `Survey.names` under which no other documents are there.
-        base: Of changes the version of the index that they belong to; None of an index itself.
-        gone: Of changes the places of those rows of the index that are not so any more.
+        names: The `Survey.names` under which no other documents exist.
+        base: In changes, the version of the index they belong to; None in the index itself.
+        gone: In changes, the positions of rows of the index that are no longer valid.
     """
 
     rows: Rows
@@ -157,14 +157,14 @@ def encode_index(
     base: Version | None = None,
     gone: Iterable[int] = (),
 ) -> bytes:
-    """Write a document of an index.
+    """Encode a document of an index.
 
     Args:
         records: Newest first; each has a fingerprint of one line.
         problems: What could not be read.
-        names: See `StoredIndex`, as for the others.
-        base: See there.
-        gone: See there.
+        names: As in `StoredIndex`.
+        base: As in `StoredIndex`.
+        gone: As in `StoredIndex`.
     """
     keys: list[str] = []
     texts: list[str] = []
@@ -197,7 +197,7 @@ def encode_index(
 
 
 def decode_index(data: bytes) -> StoredIndex:
-    """Read what `encode_index` wrote, and all of it.
+    """Decode what `encode_index` returned, completely.
 
     Raises:
         DamagedIndexError: It is damaged, or something else.
@@ -208,7 +208,7 @@ def decode_index(data: bytes) -> StoredIndex:
 
 
 def open_index(data: bytes) -> StoredIndex:
-    """Read what `encode_index` wrote, but its blocks only when they are come to.
+    """Decode what `encode_index` returned, but its blocks only when needed.
 
     Raises:
         DamagedIndexError: What is read now is damaged, or something else.
@@ -234,7 +234,7 @@ def open_index(data: bytes) -> StoredIndex:
 
 
 def _refuse() -> NoReturn:
-    raise DamagedIndexError("damaged, or no index") from None
+    raise DamagedIndexError("damaged, or not an index") from None
 
 
 def _problem(fingerprint: str, key: str, version: str | None, reason: str) -> KnownProblem:
@@ -248,7 +248,7 @@ def _problem(fingerprint: str, key: str, version: str | None, reason: str) -> Kn
 def _check_head(
     known: dict[str, Any], keys: list[str], fingerprints: str, problems: list[KnownProblem]
 ) -> None:
-    """Each document has a fingerprint, and the blocks have as many."""
+    """Check that each document has a fingerprint, and that the blocks have as many."""
     if not (
         isinstance(known["names"], str | None)
         and isinstance(known["base"], str | None)
@@ -274,7 +274,7 @@ def _check_head(
 def _read_block(
     line: memoryview, crc: int, keys: Sequence[str], marks: Sequence[str]
 ) -> list[list[Any]]:
-    """The columns of a block, without the two that are not in it."""
+    """Return the columns of a block, without the two that are not in it."""
     try:
         if zlib.crc32(line) != crc or len(marks) != len(keys):
             _refuse()
@@ -291,13 +291,13 @@ def _read_block(
 
 
 def _stem(key: str) -> str | None:
-    """The id that a key tells; most sessions have one that does."""
+    """Return the id that a key implies, which is right for most sessions."""
     name = key.rpartition("/")[2]
     return name.removesuffix(_ENDING) if name.endswith(_ENDING) else None
 
 
 def _check_columns(columns: Any, count: int) -> None:  # noqa: ANN401 - any JSON value
-    # By columns and in C: each listing in a new process waits for this.
+    # By columns and in C: every listing in a new process waits for this.
     if len(columns) != len(_TYPES) or {*map(len, columns)} != {count}:
         _refuse()
     for column, types in zip(columns, _TYPES, strict=True):
@@ -310,7 +310,7 @@ def _check_columns(columns: Any, count: int) -> None:  # noqa: ANN401 - any JSON
             if type(parts) is not list or {*map(type, parts)} != {str}:
                 _refuse()
     elif named > {type(None)} or None in columns[_USER]:
-        _refuse()  # only journals have a name, and only they may have no user
+        _refuse()  # only journals have a name, and only they can be without a user
     for place in _TIMES:
         if moments := [moment for moment in columns[place] if moment is not None]:
             from_microseconds(min(moments))
@@ -318,7 +318,7 @@ def _check_columns(columns: Any, count: int) -> None:  # noqa: ANN401 - any JSON
 
 
 def _check_order(columns: list[list[Any]], last: tuple[int, str] | None) -> tuple[int, str]:
-    """The newest come first, ties by id; give the last one's place in this order."""
+    """Check that the newest come first, ties by id; return the last one's place in this order."""
     updated, ids = columns[_UPDATED], columns[_ID]
     first, end = (-updated[0], ids[0]), (-updated[-1], ids[-1])
     if updated != sorted(updated, reverse=True) or (last is not None and last > first):

@@ -1,7 +1,7 @@
 """Journals: ordered items with one small document about them, changed by one write at a time.
 
-How a journal lies in a store is `format.journal`'s and `format.contents`'; what is listed, pruned
-and moved is a head, as with sessions.
+`format.journal` and `format.contents` define how a journal is laid out in a store. Journals are
+listed, pruned and moved by their heads, like sessions.
 """
 
 from statekeep.journals.draft import Draft

@@ -1,7 +1,7 @@
 """Attachments: files that belong to one journal, each named by its content.
 
-They lie below the uid of their journal. So nothing is shared or counted, and those of a journal
-that is gone are told by that.
+They are stored below the uid of their journal, so nothing is shared or counted, and it shows which
+ones belong to a journal that is gone.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Attachments:
     """The attachments of one journal.
 
     Args:
-        store: Where they lie.
-        uid: The journal's.
+        store: The store that holds them.
+        uid: The journal's uid.
     """
 
     def __init__(self, store: StateStore, uid: str) -> None:
@@ -41,7 +41,7 @@ class Attachments:
         self._prefix = f"{ATTACHMENTS}/{uid}"
 
     def put(self, data: bytes, file_name: str) -> str:
-        """Write a file, see that it is there, and give its ref; again it changes nothing."""
+        """Write a file, make sure it is there, and return its ref; repeating it changes nothing."""
         suffix = PurePosixPath(file_name).suffix.lower()
         ref = _hash(data) + (suffix if _is_suffix(suffix) else "")
         key = f"{self._prefix}/{ref}"
@@ -54,11 +54,11 @@ class Attachments:
         return ref
 
     def get(self, refs: Iterable[str]) -> dict[str, bytes | None]:
-        """Read files; None for one that is not there.
+        """Read files; None for a missing one.
 
         Raises:
-            CorruptDataError: One is not what was attached.
-            InvalidKeyError: One is no ref.
+            CorruptDataError: A file is not what was attached.
+            InvalidKeyError: Something in `refs` is not a ref.
         """
         keys = self._keys(refs)
         found: dict[str, bytes | None] = dict.fromkeys(keys.values())
@@ -73,17 +73,17 @@ class Attachments:
         return found
 
     def need(self, refs: Iterable[str]) -> dict[str, bytes]:
-        """Read files that items of a head name.
+        """Read files that items of a head refer to.
 
         Raises:
-            MissingSegmentError: One is not there.
-            CorruptDataError, InvalidKeyError: As `get`.
+            MissingSegmentError: A file is missing.
+            CorruptDataError, InvalidKeyError: As in `get`.
         """
         files = {}
         for ref, data in self.get(refs).items():
             if data is None:
                 raise MissingSegmentError(
-                    "an item of the journal names it, and it is not there",
+                    "an item of the journal refers to this attachment, and it is not there",
                     key=f"{self._prefix}/{ref}",
                     store=self._store,
                 )
@@ -91,18 +91,18 @@ class Attachments:
         return files
 
     def delete(self, refs: Iterable[str]) -> None:
-        """Delete files; one that is not there is no error.
+        """Delete files; missing ones are not an error.
 
         Raises:
-            InvalidKeyError: One is no ref.
+            InvalidKeyError: Something in `refs` is not a ref.
         """
         delete_many(self._store, self._keys(refs))
 
     def copy(self, uid: str) -> None:
-        """Copy all files to another journal, one at a time."""
+        """Copy all files to another journal, one by one."""
         for entry in self._store.scan(self._prefix):
             blob = self._store.get(entry.key)
-            if blob is not None:  # else detached since
+            if blob is not None:  # otherwise it was just detached
                 ref = entry.key.rpartition("/")[2]
                 self._store.put(f"{ATTACHMENTS}/{uid}/{ref}", blob.data)
 
@@ -116,7 +116,7 @@ class Attachments:
 
 
 def is_attachment(data: bytes, ref: str) -> bool:
-    """Whether some bytes are what is named so; of what is no ref, nobody can tell."""
+    """Whether bytes are what a ref names; true if it is not a ref, since nobody can tell."""
     return _is_ref(ref) is None or _hash(data) == ref[:32]
 
 

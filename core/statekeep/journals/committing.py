@@ -1,7 +1,7 @@
-"""The head of one journal: read whole, and swapped for the one that follows, exactly once.
+"""The head of one journal: read whole, and replaced by the next one exactly once.
 
-A change has an id that is kept over all tries to write it. After an answer that was lost, the head
-is looked at for that id, and nothing is ever written twice.
+A change keeps its id over all attempts to write it. After a lost answer, the head is searched for
+that id, so nothing is ever written twice.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 __all__ = ["HeadFile", "Seen", "decode_seen", "in_time", "refuse_late"]
 
 _SENT_AGAIN: Final = 3
-"""How often a head is sent again that is still to be written after an answer was lost."""
+"""How often a head is re-sent if it is still unwritten after a lost answer."""
 
 _SOON: Final = 3600.0
-"""Seconds within which a head is written after the segments that it is the first to name."""
+"""Seconds within which a head must be written after the segments that it refers to first."""
 
 
 class _RefusedError(Exception):
-    """What makes the next head refused, perhaps by a conflict of its own that is no retry's."""
+    """Wraps an error of the code that makes the next head, so that no conflict is retried."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -61,13 +61,12 @@ class _RefusedError(Exception):
 class Seen:
     """A head as it was read or written.
 
-    Attributes:
-        version: Of the document, a torn end included.
-        data: Its sound bytes.
-        lines: What they hold.
-        contents: What that says.
-        about: What that says of the whole.
-        is_torn: Whether more bytes are there than the sound ones.
+    version: The version of the document, including a torn end.
+    data: Its sound bytes.
+    lines: The lines in those bytes.
+    contents: The contents that the lines amount to.
+    about: The contents' facts about the journal as a whole.
+    is_torn: Whether there are more bytes than the sound ones.
     """
 
     version: Version
@@ -79,12 +78,12 @@ class Seen:
 
     @property
     def uid(self) -> str:
-        """The journal's."""
+        """The journal's uid."""
         return self.lines.header.uid
 
     @property
     def before(self) -> int:
-        """How many items lie in segments."""
+        """How many items are in segments."""
         return sum(segment.items for segment in self.lines.header.segments)
 
     @property
@@ -94,17 +93,17 @@ class Seen:
 
     @property
     def size(self) -> int:
-        """Bytes of head and segments."""
+        """The size of head and segments in bytes."""
         return len(self.data) + sum(segment.size for segment in self.lines.header.segments)
 
 
 class HeadFile:
-    """Reads and swaps the head at a key.
+    """Reads and replaces the head at a key.
 
     Args:
-        transfer: Writes it.
-        key: Where it lies.
-        documents: Whether a document may lie there as well, which counts as no head.
+        transfer: Performs the writes.
+        key: The head's key.
+        documents: Whether there can be a document instead, which does not count as a head.
     """
 
     def __init__(self, transfer: Transfer, key: str, *, documents: bool = False) -> None:
@@ -113,10 +112,10 @@ class HeadFile:
         self._store = transfer.store
         self.key = key
         self.seen: Seen | None = None
-        """What was last read or written; None if that was nothing, or not yet looked at."""
+        """What was last read or written; None if there was nothing, or nothing was read yet."""
 
     def read(self) -> Seen | None:
-        """Read the head; None if there is none.
+        """Read the head; None if it does not exist.
 
         Raises:
             CorruptDataError: It is damaged.
@@ -134,12 +133,12 @@ class HeadFile:
             try:
                 self.seen = decode_seen(self.key, blob.data, blob.version, known)
             except (CorruptDataError, UnsupportedError) as error:
-                # What is no head once may be a proxy's page, or a file in the middle of a copy.
+                # Read once, it may be a proxy's error page, or a file that is being copied.
                 if is_second or isinstance(error, UnsupportedError):
                     raise type(error)(error.message, key=self.key, store=self._store) from None
             else:
                 return self.seen
-        raise AssertionError  # pragma: no cover - the second is the last
+        raise AssertionError  # pragma: no cover - the second round is the last
 
     def swap(
         self,
@@ -147,21 +146,21 @@ class HeadFile:
         timeout: timedelta,
         again: Callable[[ConflictError, int], object],
     ) -> Seen | None:
-        """Write the head that follows, again and again until nobody came between.
+        """Write the next head, retrying as long as others write in between.
 
         Args:
-            follow: Gives it for the head that is there and the id of the change; None to write
-                nothing. If it gives None, or raises, for a head that was not read in this call,
-                the head is read and it is asked once more.
-            timeout: How long to go on after conflicts.
-            again: Told of each conflict before the next attempt.
+            follow: Returns the next head, given the current head and the id of the change; None
+                to write nothing. If it returns None or raises for a head that was not read in
+                this call, the head is read and `follow` is called again.
+            timeout: How long to keep retrying after conflicts.
+            again: Called with each conflict before the next attempt.
 
         Returns:
-            The head as it then is; None if there is none.
+            The resulting head; None if there is none.
 
         Raises:
-            ConflictError: Others came between until the timeout; nothing was written.
-            StateStoreError: As `landed` says, it was not written, or that is not known.
+            ConflictError: Others kept writing until the timeout; nothing was written.
+            StateStoreError: `landed` says whether it certainly was not written, or may have been.
         """
         change = secrets.token_hex(12)
         was_read = False
@@ -178,7 +177,7 @@ class HeadFile:
                     if data is not None or was_read:
                         break
                 except MissingSegmentError as error:
-                    # A newer head names others. One that still names it is damaged.
+                    # A newer head names other segments. One that still names this one is damaged.
                     missed = base and base.version
                     base, was_read = self.read(), True
                     if base is not None and base.version == missed:
@@ -187,11 +186,11 @@ class HeadFile:
                 except Exception as error:  # noqa: BLE001 - the caller's function may raise anything
                     if was_read:
                         raise _RefusedError(error) from None
-                # Nobody shall hear of what is no longer so, nor leave anything undone for it.
+                # Never report, or leave undone, anything because of an outdated head.
                 base, was_read = self.read(), True
             if data is None:
                 return base
-            was_read = True  # by whatever meets an error
+            was_read = True  # by whatever handles an error
             return self._send(base, data, begun, change)
 
         with _telling_the_caller():
@@ -200,11 +199,11 @@ class HeadFile:
     def _send(
         self, base: Seen | None, data: bytes, begun: tuple[float, float], change: str
     ) -> Seen:
-        """Write a head, again after an answer was lost, while it is still to be written.
+        """Write a head, re-sending it after a lost answer while it is still unwritten.
 
         Raises:
-            ConflictError: Another is there by now, and was read.
-            StateStoreError: As `landed` says, it was not written, or that is not known.
+            ConflictError: Another head is there by now, and was read.
+            StateStoreError: `landed` says whether it certainly was not written, or may have been.
         """
         in_doubt = False
         for sent_again in count():
@@ -228,19 +227,19 @@ class HeadFile:
         timeout: timedelta,
         again: Callable[[ConflictError, int], object],
     ) -> bool:
-        """Delete the head, again and again until nobody came between.
+        """Delete the head, retrying as long as others write in between.
 
         Args:
-            check: Raises if what is there must not be deleted.
-            timeout: How long to go on after conflicts.
-            again: Told of each conflict before the next attempt.
+            check: Raises if the current head must not be deleted.
+            timeout: How long to keep retrying after conflicts.
+            again: Called with each conflict before the next attempt.
 
         Returns:
-            Whether there was one.
+            Whether it existed.
 
         Raises:
-            ConflictError: Others came between until the timeout; nothing was deleted.
-            StateStoreError: As `landed` says, it was not deleted, or that is not known.
+            ConflictError: Others kept writing until the timeout; nothing was deleted.
+            StateStoreError: `landed` says whether it certainly was not deleted, or may have been.
         """
 
         def attempt() -> bool:
@@ -249,7 +248,7 @@ class HeadFile:
                 return False
             try:
                 check(seen)
-            except Exception as error:  # noqa: BLE001 - no conflict of its is a retry's
+            except Exception as error:  # noqa: BLE001 - its conflicts must not be retried
                 raise _RefusedError(error) from None
             try:
                 self._transfer.delete_seen(self.key, seen.version)
@@ -265,11 +264,11 @@ class HeadFile:
         return deleted
 
     def _look_for(self, change: str, base: Seen | None, error: StateStoreError) -> Seen | None:
-        """Look whether a change has landed after all; None if it is to be sent again.
+        """Check whether a change has landed after all; None if it must be sent again.
 
         Raises:
-            ConflictError: Another was made instead.
-            UnavailableError: Nobody can tell.
+            ConflictError: Another change was made instead.
+            UnavailableError: It cannot be determined.
         """
         try:
             now = self.read()
@@ -279,20 +278,20 @@ class HeadFile:
             return now
         if base is not None and now is not None and _went_on_without(base, now):
             raise ConflictError(
-                "the journal was changed meanwhile",
+                "someone else changed the journal",
                 key=self.key,
                 store=self._store,
                 landed="no",
             ) from error
-        # What makes the journal is sent once: another on its way could bring back what was deleted.
+        # Creation is sent only once: a second request could bring back what was deleted.
         if base is None or now is None or base.version != now.version:
             raise self._unknown(error) from error
         return None
 
     def _unknown(self, error: StateStoreError) -> UnavailableError:
-        """What is raised when nobody can tell whether a write landed."""
+        """Return the error for a write of which nobody can tell whether it landed."""
         return UnavailableError(
-            f"what was asked for may have landed: {error.message}",
+            f"the write or delete may have landed: {error.message}",
             key=self.key,
             store=self._store,
             landed="unknown",
@@ -315,7 +314,7 @@ class HeadFile:
 
 
 def _describe(key: str, seen: Seen) -> Record:
-    """What a store keeps beside a head."""
+    """Return the record to keep beside a head."""
     if is_journal_key(key):
         record = record_of_journal(key, seen.version, seen.lines, seen.contents, seen.about)
     else:
@@ -324,13 +323,13 @@ def _describe(key: str, seen: Seen) -> Record:
 
 
 def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = None) -> Seen:
-    """Read a head.
+    """Decode a head.
 
     Args:
-        key: Where it lies.
+        key: The head's key.
         data: Its bytes, perhaps with a torn end.
-        version: Of these.
-        known: What was seen there before, to go on from.
+        version: The version of those bytes.
+        known: What was seen there before, to build on.
 
     Raises:
         CorruptDataError: It is damaged, or belongs elsewhere.
@@ -347,23 +346,23 @@ def decode_seen(key: str, data: bytes, version: Version, known: Seen | None = No
 
 
 def _clocks() -> tuple[float, float]:
-    # A machine that slept has one clock that did not, and one that was set has another.
+    # Sleep stops one of the clocks, and setting the time moves the other.
     return time.monotonic(), time.time()
 
 
 def in_time(
     make: Callable[[], bytes | None], base: Seen | None
 ) -> tuple[bytes | None, tuple[float, float]]:
-    """Make a head whose segments are young enough to be named.
+    """Make a head whose segments are young enough to be referred to.
 
     Args:
-        make: Writes the segments and gives the head; None to write nothing.
+        make: Writes the segments and returns the head; None to write nothing.
         base: The head that it follows.
 
     Returns:
-        The head, and when it was begun, for `refuse_late`.
+        The head, and the clocks when it was begun, for `refuse_late`.
     """
-    for _ in range(2):  # what was slow is written again, under other names
+    for _ in range(2):  # what was slow is written once more, under other names
         begun = _clocks()
         data = make()
         if data is None or not _is_late(begun, base, data):
@@ -374,14 +373,14 @@ def in_time(
 def refuse_late(
     begun: tuple[float, float], base: Seen | None, data: bytes, *, key: str, store: object
 ) -> None:
-    """Refuse to write a head that names what the sweep may take for left behind.
+    """Refuse to write a head that refers to what a sweep may take for garbage.
 
     Raises:
         UnavailableError: It was begun more than an hour ago.
     """
     if _is_late(begun, base, data):
         raise UnavailableError(
-            "writing what the journal is to name takes more than an hour",
+            "writing what the journal will refer to took more than an hour",
             key=key,
             store=store,
             landed="no",
@@ -389,14 +388,14 @@ def refuse_late(
 
 
 def _is_late(begun: tuple[float, float], base: Seen | None, data: bytes) -> bool:
-    """Whether a head may name for the first time what a sweep has taken for left behind.
+    """Whether a head may be the first to refer to what a sweep takes for garbage.
 
-    A sweep deletes what nobody named for a day.
+    A sweep deletes what nothing referred to for a day.
 
     Args:
-        begun: What `_clocks` gave before the first of that was put.
-        base: The head before.
-        data: The head.
+        begun: What `_clocks` returned before the first of that was written.
+        base: The previous head.
+        data: The new head.
     """
     if max(map(sub, _clocks(), begun)) <= _SOON:
         return False
@@ -409,7 +408,7 @@ def _is_late(begun: tuple[float, float], base: Seen | None, data: bytes) -> bool
 
 @contextmanager
 def _telling_the_caller() -> Iterator[None]:
-    """Raise what refused a write, and say that what failed on the way to it wrote nothing."""
+    """Raise the error that refused a write, and mark other failures as having written nothing."""
     try:
         yield
     except _RefusedError as refused:
@@ -423,7 +422,7 @@ def _telling_the_caller() -> Iterator[None]:
 
 
 def _went_on_without(base: Seen, now: Seen) -> bool:
-    """Whether the change that followed a head is there, and is another's."""
+    """Whether someone else's change followed a head, instead of ours."""
     return (
         base.uid == now.uid
         and base.contents.metadata.get(RESTORED) == now.contents.metadata.get(RESTORED)

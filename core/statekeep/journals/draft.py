@@ -1,4 +1,4 @@
-"""A draft: a journal as a change of several steps sees it, before one write commits them."""
+"""Drafts: a journal as a change in several steps sees it, before one write commits them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = ["Draft"]
 
 
 class Draft:
-    """What `Journal.change` gives to its function, which may read and change it.
+    """Passed by `Journal.change` to its function, which can read and change it.
 
     Attributes:
-        exists: Whether there is a journal; otherwise the change makes one.
-        metadata: Its metadata; to be changed in place.
-        forget: Set it to have what went deleted at once, in the trash as well, and not only some
-            days later. Whoever reads an older version meanwhile reads it again.
+        exists: Whether the journal exists; otherwise the change creates it.
+        metadata: Its metadata; change it in place.
+        forget: Set this to delete removed items at once, also from the trash, instead of some days
+            later. Anyone who is reading an older version then reads again.
     """
 
     def __init__(self, seen: Seen | None, transfer: Transfer) -> None:
@@ -56,7 +56,7 @@ class Draft:
 
     @property
     def length(self) -> int:
-        """How many items there are."""
+        """The number of items."""
         return self._before + len(self._tail)
 
     @property
@@ -65,7 +65,7 @@ class Draft:
 
     @checked
     def items(self, start: int = 0, stop: int | None = None) -> list[Any]:
-        """Read items by their positions; copies."""
+        """Read items by position; returns copies."""
         start, stop, _ = slice(start, stop).indices(self.length)
         found: list[Any] = []
         position = 0
@@ -79,10 +79,13 @@ class Draft:
 
     @checked
     def last(self, n: int) -> list[Any]:
-        """Read the last items, at most so many.
+        """Read the last items.
+
+        Args:
+            n: The maximum number of items.
 
         Raises:
-            ValueError: The number is negative.
+            ValueError: `n` is negative.
         """
         if n < 0:
             raise ValueError(f"n must not be negative, and it is {n}")
@@ -90,7 +93,7 @@ class Draft:
 
     @checked
     def has(self, key: str) -> bool:
-        """Whether an item, or a change, was appended under that key."""
+        """Return whether an item or a change was appended under that key."""
         return hashed_key(key) in self._known
 
     @checked
@@ -98,16 +101,17 @@ class Draft:
         """Append items.
 
         Args:
-            items: Any values that JSON holds.
-            keys: One for each item, or None; what was appended under a known key is left out.
+            items: Any values that JSON can hold.
+            keys: An idempotency key for each item, or None; items whose key is already known are
+                left out.
 
         Returns:
             For each item, whether it is new.
 
         Raises:
             InvalidDocumentError: An item cannot be stored.
-            ValueError: There are not as many keys as items, or more of them in one change than a
-                journal remembers, 1,024.
+            ValueError: The number of keys differs from the number of items, or one change has more
+                keys than a journal remembers, 1,024.
         """
         new = []
         items = [plain_item(item) for item in items]
@@ -122,10 +126,10 @@ class Draft:
         return new
 
     def pop(self) -> Any:  # noqa: ANN401
-        """Take the last item away and give it.
+        """Remove and return the last item.
 
         Raises:
-            IndexError: There is none.
+            IndexError: There are no items.
         """
         if self._tail:
             item = self._tail.pop()
@@ -138,7 +142,7 @@ class Draft:
             if items:
                 item = items[-1]
                 if len(items) > 1:
-                    # A file stays, and has a line more than counts.
+                    # The file stays, with one more line than counts.
                     rest = items[:-1]
                     self._older.append(
                         rest if isinstance(part, list) else part._replace(items=len(rest))
@@ -148,10 +152,14 @@ class Draft:
 
     @checked
     def replace(self, position: int, item: Any) -> None:  # noqa: ANN401
-        """Put another item in the place of one.
+        """Replace an item.
+
+        Args:
+            position: Its position; a negative one counts from the end.
+            item: The new item: any value that JSON can hold.
 
         Raises:
-            IndexError: There is none.
+            IndexError: There is no item at that position.
             InvalidDocumentError: The item cannot be stored.
         """
         if not -self.length <= position < self.length:
@@ -172,7 +180,7 @@ class Draft:
 
     @checked
     def truncate(self, n: int) -> None:
-        """Keep the first items only, at most so many."""
+        """Keep at most the first `n` items."""
         if n >= self.length:
             return
         if n < 0:
@@ -189,22 +197,22 @@ class Draft:
                 break
 
     def clear(self) -> None:
-        """Take all items away; the metadata stays."""
+        """Remove all items; the metadata stays."""
         self.truncate(0)
 
     @checked
     def attach(self, data: bytes, file_name: str) -> str:
-        """Keep a file with the journal, for an item to name; as `Journal.attach`, in this change.
+        """Store a file for an item to refer to, like `Journal.attach`, as part of this change.
 
-        The file is written at once: one request, and none for the head. If the change comes to
-        nothing, it stays until the journal is gone.
+        The file is written at once, with one request, and none for the head. If the change is not
+        written, the file stays until the journal is gone.
 
         Args:
-            data: What is in it.
-            file_name: Its name, of which only a short ending (``.png``) is kept.
+            data: The file's content.
+            file_name: Its name, of which only a short suffix (``.png``) is kept.
 
         Returns:
-            The ref under which `Journal.attachments` gives it.
+            The file's ref, for `Journal.attachments`.
 
         Raises:
             UnavailableError: The store did not answer.
@@ -213,7 +221,7 @@ class Draft:
         try:
             return Attachments(self._transfer.store, self._uid).put(data, file_name)
         except StateStoreError as error:
-            error.landed = "no"  # of the change, which was not written
+            error.landed = "no"  # the change was not written
             raise
 
     def _finish(
@@ -222,10 +230,10 @@ class Draft:
         id: str,  # noqa: A002 - the field's name
         at: str,
     ) -> tuple[Change, list[SegmentName | list[Any]] | None]:
-        """Return the change that the draft is.
+        """Return the draft as a change.
 
         Returns:
-            The line and, if the head is to be written anew, what lies before it; else None.
+            The line and, if the head must be rewritten, what comes before it; otherwise None.
         """
         if not isinstance(self.metadata, dict):
             refuse_type("draft.metadata", "a dict", self.metadata)
@@ -233,11 +241,11 @@ class Draft:
         if self.forget:
             self._is_rewritten = True
             for place, part in enumerate(self._older):
-                # Popped now, or by an earlier change.
+                # Items were popped from it, by this change or an earlier one.
                 if not isinstance(part, list) and self._source.has_more(part):
                     self._older[place] = self._read(part)
         keys = tuple(self._keys)
-        if self._is_rewritten:  # with a header that holds no metadata
+        if self._is_rewritten:  # the new header holds no metadata
             items = tuple(self._tail)
             return Change(n=n, id=id, at=at, items=items, keys=keys, set=metadata), self._older
         line = Change(
@@ -251,7 +259,7 @@ class Draft:
             set={
                 name: value
                 for name, value in metadata.items()
-                # Python takes 1 for True, and 1.0 for 1.
+                # Python equates 1, True and 1.0.
                 if name not in self._metadata or encoded(self._metadata[name]) != encoded(value)
             },
         )

@@ -1,7 +1,7 @@
-"""Deleting at once what went from a journal, where its bytes must not stay for the sweep.
+"""Deletes at once what was removed from a journal, if its bytes must not wait for the sweep.
 
-What is listed before a head is written, and not named by it then, was put by who had read an older
-one; so nobody will ever name it, and it can go without waiting.
+A segment that is listed before a head is written, and that this head does not refer to, was put
+there by someone who had read an older head. Nothing will ever refer to it, so it can go at once.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = ["delete_unnamed", "segments_of"]
 
 
 def segments_of(store: StateStore, uid: str) -> frozenset[str]:
-    """The keys of all segments of a journal, whoever names them."""
+    """Return the keys of all segments of a journal, whether or not anything refers to them."""
     return frozenset(entry.key for entry in store.scan(segment_prefix(uid)))
 
 
 def delete_unnamed(store: StateStore, key: str, seen: Seen, listed: Collection[str]) -> None:
-    """Delete what a head names no more, and the copies of the journal in the trash.
+    """Delete segments that a head no longer refers to, and the journal's copies in the trash.
 
     Args:
-        store: Where.
-        key: Of the head.
-        seen: The head, as it has certainly been written.
-        listed: What `segments_of` gave before.
+        store: The store to delete from.
+        key: The head's key.
+        seen: The head, which has certainly been written.
+        listed: What `segments_of` returned before.
     """
     named = {segment_key(seen.uid, each.name) for each in seen.lines.header.segments}
     copies = [copy.key for copy in list_copies(store) if copy.source == key]
@@ -53,4 +53,4 @@ def _uid_of(data: bytes) -> str | None:
     try:
         return decode_head(header + b"\n").header.uid
     except (CorruptDataError, UnsupportedError):
-        return None  # what cannot be read is for the doctor
+        return None  # unreadable copies are left to the doctor

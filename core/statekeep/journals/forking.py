@@ -1,4 +1,4 @@
-"""A fork: a journal of its own that begins as a copy of another."""
+"""Forks: new journals that begin as a copy of another."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["forked"]
 
 _NOT_COPIED: Final = frozenset({PIN, EXPIRES, RESTORED})
-"""What metadata says of the one journal alone."""
+"""Metadata keys that concern only the one journal."""
 
 
 def forked(
     transfer: Transfer, source: Seen, key: str, name: tuple[str, ...], change: str, upto: int | None
 ) -> bytes:
-    """Copy what a journal names, a segment and a file at a time, and give the head of the copy.
+    """Copy what a journal refers to, one segment or file at a time; return the copy's head.
 
     Args:
-        transfer: Writes.
-        source: What is copied.
-        key: Where the head of the copy is to lie.
-        name: Its name.
-        change: The id of the change that makes it.
-        upto: With so many items only, the first.
+        transfer: Performs the writes.
+        source: The journal to copy.
+        key: The key of the copy's head.
+        name: The copy's name.
+        change: The id of the change that creates it.
+        upto: How many items to copy, from the start; None for all.
 
     Raises:
-        MissingSegmentError: A segment is not there.
+        MissingSegmentError: A segment is missing.
     """
     header, contents, uid = source.lines.header, source.contents, new_uid()
     stop = source.length if upto is None else min(upto, source.length)

@@ -1,4 +1,4 @@
-"""The head of a journal, as callers get it: everything but the items."""
+"""The head of a journal as callers see it: everything but the items."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Head:
 
     Attributes:
         name: The journal's name in the collection.
-        uid: Random, and made when the journal is created; a later journal of the same name has
-            another.
-        user_id: The user it belongs to, if any.
-        created_at: When it was created; aware, UTC.
-        updated_at: When it was last changed; aware, UTC.
-        expires_at: When it expires, if it does; aware, UTC.
+        uid: Random, set when the journal is created; a later journal of the same name has a
+            different one.
+        user_id: The user who owns it, if any.
+        created_at: When it was created; time-zone aware, UTC.
+        updated_at: When it was last changed; time-zone aware, UTC.
+        expires_at: When it expires, if it does; time-zone aware, UTC.
         metadata: The caller's metadata; a copy.
         length: The number of items.
-        size: The bytes of the head and the segments.
-        version: The version of the head, to expect when writing.
+        size: The size of the head and the segments in bytes.
+        version: The version of the head; pass it as `expect` when writing.
     """
 
     name: tuple[str, ...]
@@ -65,7 +65,7 @@ class Loaded:
 
 
 def head_of(seen: Seen) -> Head:
-    """The head as callers get it, of one that was read."""
+    """Convert a head that was read into what callers see."""
     about = seen.about
     return Head(
         name=about.name,

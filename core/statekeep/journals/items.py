@@ -1,4 +1,4 @@
-"""Items as they are stored."""
+"""Items in the form in which they are stored."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ __all__ = [
 T = TypeVar("T")
 
 _MOST: Final = 16 * 2**20
-"""Bytes of an item as JSON."""
+"""Maximum size of an item as JSON, in bytes."""
 
 
 def plain_item(value: object) -> Any:  # noqa: ANN401 - JSON is any value
-    """An item as it is stored, which keeps nothing of the caller's.
+    """Convert a value to an item as stored, sharing nothing with the caller's value.
 
     Raises:
         InvalidDocumentError: It cannot be stored.
     """
     data = encoded(plain_value(value))
     _refuse_large(len(data))
-    return orjson.loads(data)  # a copy, for less than copying it
+    return orjson.loads(data)  # makes a copy, and cheaper than copying does
 
 
 def storable(value: Any) -> Any:  # noqa: ANN401
-    """A value as a journal holds it, in the way in which `json` writes it.
+    """Convert a value to what a journal can hold, the way `json` would write it.
 
-    What a journal does not hold goes in as JSON text: half a character, where a text was cut, an
-    integer of more than 64 bits, what is no number, or what lies too deep.
+    What a journal cannot hold is stored as JSON text: a lone surrogate where a text was cut, an
+    integer of more than 64 bits, a float that is not a number, or a value nested too deep.
 
     Raises:
-        InvalidDocumentError: It is nothing that JSON holds, or has more than 16 MiB.
+        InvalidDocumentError: JSON cannot hold it, or it is larger than 16 MiB.
     """
     if isinstance(value, str):
-        return _as_text(json.dumps(value))  # as a text of its own it would be read as JSON
+        return _as_text(json.dumps(value))  # stored as is, a text would be read as JSON
     try:
         return plain_item(value)
     except InvalidDocumentError as error:
@@ -64,35 +64,35 @@ def storable(value: Any) -> Any:  # noqa: ANN401
     except (RecursionError, TypeError, ValueError):
         raise refused from None
     with suppress(InvalidDocumentError):
-        return plain_item(read)  # tuples are lists now, and keys are texts
+        return plain_item(read)  # tuples are now lists, and keys are text
     return _as_text(text)
 
 
 def _as_text(text: str) -> str:
-    if len(text) > _MOST // 4:  # each character of it, all are ASCII, takes two bytes at the most
+    if len(text) > _MOST // 4:  # each character is ASCII and takes at most two bytes
         _refuse_large(size_of(text))
     return text
 
 
 def read_object(item: Any) -> Any:  # noqa: ANN401
-    """The value that is stored as this item.
+    """Return the value that an item stores.
 
     Raises:
-        CorruptDataError: The item is none that `storable` gave.
+        CorruptDataError: `storable` never returned this item.
     """
     if not isinstance(item, str):
         return item
     try:
         return json.loads(item)
     except ValueError as error:
-        raise CorruptDataError(f"an item is no JSON text: {error}") from None
+        raise CorruptDataError(f"an item is not JSON text: {error}") from None
 
 
 def check_sizes(items: Iterable[object]) -> None:
-    """Look whether plain values are small enough to be items.
+    """Check that plain values are small enough to be items.
 
     Raises:
-        InvalidDocumentError: One is not.
+        InvalidDocumentError: One is too large.
     """
     for item in items:
         _refuse_large(size_of(item))
@@ -104,10 +104,10 @@ def _refuse_large(size: int) -> None:
 
 
 def copied(items: T) -> T:
-    """Items of which nothing is shared; several times as fast as a deep copy.
+    """Copy items so that nothing is shared; several times as fast as a deep copy.
 
     Raises:
-        CorruptDataError: They are nested deeper than anything that is written.
+        CorruptDataError: They are nested deeper than anything statekeep writes.
     """
     try:
         copy: T = orjson.loads(orjson.dumps(items))
@@ -117,16 +117,16 @@ def copied(items: T) -> T:
 
 
 def hashed_keys(keys: Sequence[str | None] | None, count: int, before: int = 0) -> list[str | None]:
-    """The keys of items as they are stored.
+    """Return the keys of items as they are stored.
 
     Args:
-        keys: One for each item, or None.
-        count: How many items there are.
-        before: How many more keys the same change has.
+        keys: A key for each item, or None.
+        count: The number of items.
+        before: How many keys the same change already has.
 
     Raises:
-        ValueError: There are not as many keys as items, or more than are remembered: some would be
-            forgotten at once, and their items appended again.
+        ValueError: The number of keys differs from the number of items, or there are more than are
+            remembered: some would be forgotten at once, and their items appended again.
     """
     if keys is None:
         return [None] * count
@@ -140,7 +140,7 @@ def hashed_keys(keys: Sequence[str | None] | None, count: int, before: int = 0) 
 
 
 def size_of(value: object) -> int:
-    """How many bytes a plain value takes as JSON.
+    """Return how many bytes a plain value takes as JSON.
 
     Raises:
         InvalidDocumentError: It cannot be stored.
@@ -149,7 +149,7 @@ def size_of(value: object) -> int:
 
 
 def encoded(value: object) -> bytes:
-    """A plain value as JSON.
+    """Encode a plain value as JSON.
 
     Raises:
         InvalidDocumentError: It cannot be stored.

@@ -54,7 +54,7 @@ _TIMEOUT: Final = timedelta(seconds=30)
 _changing: ContextVar[frozenset[tuple[int, str]]] = ContextVar(
     "statekeep_changing", default=frozenset()
 )
-"""The journals of which a function of `Journal.change` is at work: by store and key."""
+"""The journals that a function passed to `Journal.change` is changing: by store and key."""
 
 
 class _Skip:
@@ -63,18 +63,18 @@ class _Skip:
 
 
 SKIP: Final = _Skip()
-"""What the function of `Journal.change` returns so that nothing is written."""
+"""Return this from the function passed to `Journal.change` to write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the journals of a collection have in common.
+    """What the journals of a collection share.
 
     Attributes:
-        collection: Its name.
-        transfer: Writes and deletes on conditions.
+        collection: The collection's name.
+        transfer: Performs conditional writes and deletes.
         emitter: Tells observers.
-        saved: Told of each change by the id of the journal, for retention.
+        saved: Called after each change with the journal's id, for retention.
     """
 
     collection: str
@@ -84,15 +84,15 @@ class Shared:
 
 
 class Journal:
-    """A journal of a collection; `Journals.open` gives one, without looking at the store.
+    """A journal of a collection; `Journals.open` returns one without reading the store.
 
-    It remembers the head that it saw, so that an append is one request. What it read or wrote last
-    is what it changes: if that was deleted or made anew since, it raises `ConflictError`, until it
-    has read what is there now. Not safe under threads: open one for each.
+    It remembers the head that it saw last, so an append is one request. It only changes the journal
+    that it last read or wrote: if that was deleted or recreated since, it raises `ConflictError`
+    until it has read what is there now. Not safe to share between threads: open one per thread.
 
     Raises:
-        OwnershipError: By every method of a handle that was opened for a user: the journal belongs
-            to another one.
+        OwnershipError: Raised by every method of a handle that was opened for a user, if the
+            journal belongs to another one.
     """
 
     def __init__(self, shared: Shared, name: tuple[str, ...], user_id: str | None = None) -> None:
@@ -110,11 +110,11 @@ class Journal:
 
     @property
     def name(self) -> tuple[str, ...]:
-        """Its name in the collection."""
+        """The journal's name in the collection."""
         return self._name
 
     def head(self) -> Head | None:
-        """Return the head, or None if there is no journal. One request."""
+        """Read the head, or None if there is no such journal. One request."""
         with self._emitter.operation("head", self._subject):
             seen = self._file.read()
             self._uid = None if seen is None else seen.uid
@@ -129,10 +129,15 @@ class Journal:
         user_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Head:
-        """Make the journal.
+        """Create the journal.
+
+        Args:
+            items: Its first items: any values that JSON can hold.
+            user_id: The user who owns it; by default the handle's.
+            metadata: Its metadata.
 
         Raises:
-            ConflictError: There is one.
+            ConflictError: It already exists.
             InvalidDocumentError: Something cannot be stored.
         """
         with self._emitter.operation("create", self._subject):
@@ -150,29 +155,30 @@ class Journal:
         expect: Expect = ANY,
         user_id: str | None = None,
     ) -> Head:
-        """Append items and change the metadata in one write; makes the journal if need be.
+        """Append items and change the metadata in one write; creates the journal if necessary.
 
         Args:
-            items: Any values that JSON holds.
-            set: Keys of the metadata with their new values.
-            unset: Keys that leave the metadata.
-            key: What was done under this key is not done again.
-            keys: One for each item, or None: an item whose key is known is left out.
-            expect: `ANY`, `ABSENT` (the journal must be new) or the version that it must have.
-            user_id: The user it belongs to; one without a user is given to this one. By default
-                the handle's.
+            items: Any values that JSON can hold.
+            set: Metadata keys to set, with their new values.
+            unset: Metadata keys to remove.
+            key: Idempotency key: what was done under a key is not done again.
+            keys: An idempotency key for each item, or None: an item whose key is already known is
+                left out.
+            expect: `ANY`, `ABSENT` (the journal must be new) or the version it must have.
+            user_id: The user who owns it; a journal without an owner is given to this user. By
+                default the handle's.
 
         Returns:
-            The head as it then is.
+            The new head.
 
         Raises:
-            ConflictError: It is not as expected; nothing was written.
+            ConflictError: The journal is not as expected; nothing was written.
             OwnershipError: It belongs to another user.
-            CorruptDataError: The journal is damaged; nothing was written.
+            CorruptDataError: It is damaged; nothing was written.
             InvalidDocumentError: Something cannot be stored; nothing was written.
-            ValueError: There are not as many keys as items, or more of them than a journal
-                remembers, 1,024.
-            UnavailableError: The store did not answer; `landed` says what may have happened.
+            ValueError: The number of keys differs from the number of items, or exceeds what a
+                journal remembers, 1,024.
+            UnavailableError: The store did not answer; `landed` says whether it may have written.
         """
         user_id = self._user_id if user_id is None else user_id
         added = [plain_item(item) for item in items]
@@ -196,7 +202,7 @@ class Journal:
                         used.append(name)
                         known.add(name)
             if seen is not None and added and not (fresh or new or gone or about):
-                return None  # all of it is known
+                return None  # everything is already known
             return self._writer.followed(
                 seen,
                 Change(
@@ -223,23 +229,23 @@ class Journal:
         stop: int | None = None,
         refs: Callable[[Loaded], Iterable[str]] | None = None,
     ) -> Loaded | None:
-        """Read items, and the head that they belong to; None if there is no journal.
+        """Read items, and the head that they belong to; None if there is no such journal.
 
-        One request if the head holds them; else those of the segments that hold them as well, and
-        one for each attachment.
+        One request if the head holds them; otherwise one more for each segment that holds them,
+        and one for each attachment.
 
         Args:
-            last: So many from the end.
-            start: From this position on; a negative one counts from the end. Or a function that
-                gives it for the head: where items are that the metadata tells of.
-            stop: Up to this position.
-            refs: Gives the refs of the attachments to read as well, for what was loaded. Like the
-                function for `start` it may be called several times.
+            last: How many items to read from the end.
+            start: The first position; a negative one counts from the end. Or a function that
+                returns it for a head, in case the metadata says where to start.
+            stop: The position to stop before.
+            refs: Returns the refs of the attachments to read as well, for what was loaded. Like
+                a function passed as `start`, it may be called several times.
 
         Raises:
-            CorruptDataError: The journal is damaged, or an attachment is not there.
-            InvalidKeyError: What `refs` gives is no ref.
-            ValueError: `last` comes with `start` or `stop`, or is negative.
+            CorruptDataError: The journal is damaged, or an attachment is missing.
+            InvalidKeyError: `refs` returned something that is not a ref.
+            ValueError: `last` is combined with `start` or `stop`, or is negative.
         """
         if last is not None and (start or stop is not None):
             raise ValueError("give last, or start and stop")
@@ -269,7 +275,7 @@ class Journal:
     def read(
         self, *, last: int | None = None, start: int = 0, stop: int | None = None
     ) -> list[Any] | None:
-        """Read items; as `load`, without the head."""
+        """Read items, like `load` but without the head."""
         with self._emitter.operation("read", self._subject):
             loaded = self.load(last=last, start=start, stop=stop)
             return None if loaded is None else loaded.items
@@ -281,22 +287,22 @@ class Journal:
         """Change the journal in several steps, all in one write.
 
         Args:
-            fn: Changes the draft that it is given; it may be called several times. If it returns
-                `SKIP`, nothing is written.
-            create: Make the journal if there is none.
-            timeout: How long to go on after conflicts.
+            fn: Changes the draft that is passed to it; it may be called several times. If it
+                returns `SKIP`, nothing is written.
+            create: Create the journal if it does not exist.
+            timeout: How long to keep retrying after conflicts.
 
         Returns:
             What the function returned.
 
         Raises:
-            NotFoundError: There is none, and it shall not be made.
-            ConflictError: Others came between until the timeout; nothing was written.
+            NotFoundError: The journal does not exist, and `create` is false.
+            ConflictError: Others kept writing until the timeout; nothing was written.
             CorruptDataError: The journal is damaged.
             InvalidDocumentError: Something cannot be stored; nothing was written.
-            UnavailableError: As `append`; or the change was written, and what it forgets was not
-                all deleted.
-            RuntimeError: The function changes this very journal by other means than the draft.
+            UnavailableError: As in `append`; or the change was written, but not everything that
+                it forgets was deleted.
+            RuntimeError: The function changes this same journal other than through the draft.
         """
         result: list[T] = []
         left: frozenset[str] | None = None
@@ -328,26 +334,26 @@ class Journal:
 
     @checked
     def fork(self, *name: str, upto: int | None = None) -> Journal:
-        """Make another journal of this one: a copy that shares nothing with it.
+        """Create a new journal as a copy of this one, sharing nothing with it.
 
-        It has the user, the metadata, the items and the attachments of this one, and its times
-        are now. The keys under which was appended are not copied; a pin and an end of its own
-        (`expire`) stay with this one. Items are copied a segment at a time, files one by one.
+        The copy has the user, metadata, items and attachments of this one; its times are now.
+        Idempotency keys are not copied, and neither are a pin and an expiry time (`expire`).
+        Items are copied a segment at a time, files one by one.
 
         Args:
-            name: Its name in the collection.
-            upto: With so many items only, the first; by default with all.
+            name: The new journal's name in the collection.
+            upto: How many items to copy, from the start; by default all.
 
         Returns:
             The new journal.
 
         Raises:
-            ConflictError: There is a journal of that name; nothing was changed.
-            NotFoundError: There is no such journal to copy.
-            CorruptDataError: This one is damaged.
+            ConflictError: A journal with that name exists; nothing was changed.
+            NotFoundError: There is no journal to copy.
+            CorruptDataError: This journal is damaged.
             InvalidKeyError: The name is not legal.
             ValueError: `upto` is negative.
-            UnavailableError: As `append`; also, copying took more than an hour.
+            UnavailableError: As in `append`; or copying took more than an hour.
 
         Examples:
             >>> from statekeep import Journals, open_store
@@ -381,30 +387,30 @@ class Journal:
 
     @checked
     def attach(self, data: bytes, file_name: str) -> str:
-        """Keep a file with the journal.
+        """Store a file with the journal.
 
-        It goes with the sweep after the journal is gone, and comes along with a fork. The same
-        file again is kept once.
+        A sweep deletes it after the journal is gone, and a fork copies it. Attaching the same file
+        twice stores it once.
 
         Args:
-            data: What is in it.
-            file_name: Its name, of which only a short ending (``.png``) is kept.
+            data: The file's content.
+            file_name: Its name, of which only a short suffix (``.png``) is kept.
 
         Returns:
-            The ref under which `attachments` gives it: text for an item to hold. A fork has the
-            file under the same ref.
+            The file's ref, for `attachments`: text that an item can hold. A fork has the file
+            under the same ref.
 
         Raises:
             NotFoundError: There is no such journal.
-            ConflictError: It was deleted or made anew since this handle saw it.
-            UnavailableError: The store did not answer; attaching it again does no harm.
+            ConflictError: It was deleted or recreated since this handle saw it.
+            UnavailableError: The store did not answer; attaching the file again does no harm.
         """
 
         def follow(seen: Seen | None, change: str) -> bytes | None:
             seen = self._there(seen)
             if seen.lines.header.attached:
                 return None
-            # Said before there is one, so that no fork leaves it behind.
+            # Recorded before the file is stored, so that no fork misses it.
             header = replace(seen.lines.header, attached=True)
             line = Change(n=seen.contents.n + 1, id=change)
             return self._writer.anew(header, (*seen.lines.changes, line))
@@ -415,18 +421,18 @@ class Journal:
 
     @checked
     def attachments(self, refs: Iterable[str]) -> dict[str, bytes | None]:
-        """Read files that were attached, all into memory.
+        """Read attached files, all into memory.
 
         Args:
-            refs: What `attach` gave.
+            refs: What `attach` returned.
 
         Returns:
-            Each file by its ref; None for one that is not there.
+            Each file by its ref; None if it is missing.
 
         Raises:
             NotFoundError: There is no such journal.
             CorruptDataError: A file is not what was attached.
-            InvalidKeyError: What is given is no ref.
+            InvalidKeyError: Something in `refs` is not a ref.
         """
         with self._emitter.operation("attachments", self._subject):
             seen = self._file.read()
@@ -437,15 +443,15 @@ class Journal:
 
     @checked
     def detach(self, refs: Iterable[str]) -> None:
-        """Delete files that were attached, at once; items that name them stay.
+        """Delete attached files at once; items that refer to them stay.
 
         Args:
-            refs: What `attach` gave; one that is not there is no error.
+            refs: What `attach` returned; missing files are not an error.
 
         Raises:
             NotFoundError: There is no such journal.
-            ConflictError: It was deleted or made anew since this handle saw it.
-            InvalidKeyError: What is given is no ref.
+            ConflictError: It was deleted or recreated since this handle saw it.
+            InvalidKeyError: Something in `refs` is not a ref.
         """
         self._refuse_nested()
         with self._emitter.operation("detach", self._subject), self._telling_of_conflicts():
@@ -454,10 +460,10 @@ class Journal:
 
     @checked
     def pin(self, until: datetime | None = None) -> Head:
-        """Protect it from pruning; `updated_at` stays.
+        """Protect the journal from pruning, without changing `updated_at`.
 
         Args:
-            until: When the protection ends, aware; None for never.
+            until: When the protection ends, time-zone aware; None for never.
 
         Raises:
             NotFoundError: There is no such journal.
@@ -465,7 +471,7 @@ class Journal:
         return self._mark("pin", PIN, True if until is None else format_timestamp(until))
 
     def unpin(self) -> Head:
-        """End the protection of `pin`; `updated_at` stays.
+        """End the protection of `pin`, without changing `updated_at`.
 
         Raises:
             NotFoundError: There is no such journal.
@@ -474,10 +480,10 @@ class Journal:
 
     @checked
     def expire(self, at: datetime | None) -> Head:
-        """Say when it may go, for the strategy ``expired``; `updated_at` stays.
+        """Set when the strategy ``expired`` may delete it, without changing `updated_at`.
 
         Args:
-            at: When, aware; None for never.
+            at: The time, time-zone aware; None for never.
 
         Raises:
             NotFoundError: There is no such journal.
@@ -486,16 +492,16 @@ class Journal:
 
     @checked
     def delete(self, *, expect: ExpectSeen = ANY) -> bool:
-        """Delete the journal; what lies in segments waits for the sweep.
+        """Delete the journal; its segments remain until a sweep.
 
         Args:
             expect: `ANY`, or the version that may be deleted.
 
         Returns:
-            Whether there was one.
+            Whether it existed.
 
         Raises:
-            ConflictError: It is not as expected; nothing was deleted.
+            ConflictError: The journal is not as expected; nothing was deleted.
         """
         self._refuse_nested()
         with self._emitter.operation("delete", self._subject), self._telling_of_conflicts():
@@ -513,14 +519,14 @@ class Journal:
             return deleted
 
     def _refuse_nested(self) -> None:
-        """Refuse to go on inside the function of `change` of this very journal.
+        """Refuse to be used inside a function that `change` of this same journal is running.
 
         Raises:
-            RuntimeError: It is at work here.
+            RuntimeError: Such a function is running here.
         """
         if self._identity in _changing.get():
             raise RuntimeError(
-                f"change() is at work on the journal {self._subject!r}; use the draft that it gives"
+                f"change() is running on the journal {self._subject!r}; use the draft it passes"
             )
 
     @property
@@ -528,13 +534,13 @@ class Journal:
         return id(self._transfer.store), self._file.key
 
     def _forget(self, seen: Seen, left: frozenset[str]) -> None:
-        """Delete what a change has left, once it has been written."""
+        """Delete what a change left behind, after it was written."""
         try:
             delete_unnamed(self._transfer.store, self._file.key, seen, left)
         except StateStoreError as error:
             raise type(error)(
-                "the change was written, but not all that it forgets was deleted; forget once "
-                f"more: {error.message}",
+                "the change was written, but not everything that it forgets was deleted; forget "
+                f"again: {error.message}",
                 key=error.key,
                 store=self._transfer.store,
                 landed="unknown",
@@ -547,7 +553,7 @@ class Journal:
     def _commit(
         self, name: str, follow: Callable[[Seen | None, str], bytes | None], timeout: timedelta
     ) -> Seen | None:
-        """Write the head that follows, as the operation of this name."""
+        """Write the next head, as the operation of this name."""
         self._refuse_nested()
         is_new = wrote = False
 
@@ -577,7 +583,7 @@ class Journal:
         self, name: str, follow: Callable[[Seen | None, str], bytes | None], timeout: timedelta
     ) -> Head:
         seen = self._commit(name, follow, timeout)
-        assert seen is not None  # noqa: S101 - nothing was left unwritten where there was none
+        assert seen is not None  # noqa: S101 - only an existing head can be left unwritten
         return head_of(seen)
 
     @contextmanager
@@ -610,14 +616,14 @@ class Journal:
     def _compare(self, seen: Seen | None, expect: Expect) -> None:
         self._refuse_foreign(seen)
         if self._uid is not None and (seen is None or seen.uid != self._uid):
-            raise self._conflict("it was deleted, or made anew, since this handle saw it")
+            raise self._conflict("it was deleted or recreated since this handle saw it")
         if expect is ABSENT and seen is not None:
-            raise self._conflict("there is a journal of this name")
+            raise self._conflict("a journal of this name already exists")
         if isinstance(expect, str) and (seen is None or seen.version != expect):
             raise self._conflict("it is not the version that was expected")
 
     def _there(self, seen: Seen | None) -> Seen:
-        """The head, of which it is known that it is this handle's."""
+        """Return the head, once it is known to be this handle's."""
         self._compare(seen, ANY)
         if seen is None:
             raise self._not_found()
@@ -627,7 +633,7 @@ class Journal:
         return ConflictError(what, key=self._file.key, store=self._transfer.store, landed="no")
 
     def _belonging(self, seen: Seen | None, user_id: str | None) -> dict[str, Any]:
-        """What a change says of the user."""
+        """Return what a change sets about the user."""
         owner = seen.about.user_id if seen else None
         if user_id is None or owner == user_id:
             return {}
@@ -641,10 +647,12 @@ class Journal:
         return {"user_id": user_id}
 
     def _read(self, read: Callable[[Seen], T]) -> T | None:
-        """Read what a head names, anew if a newer one names something else; None if none is there.
+        """Read what a head refers to, again if a newer head refers to something else.
+
+        Returns None if there is no head.
 
         Raises:
-            CorruptDataError: The head names a segment that is not there.
+            CorruptDataError: The head refers to a segment that is missing.
         """
         missed: Version | None = None
         while (seen := self._file.read()) is not None:

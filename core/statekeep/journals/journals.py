@@ -1,4 +1,4 @@
-"""Journals of a collection: opened, listed, pruned and deleted together."""
+"""The journals of a collection: opened, listed, pruned and deleted together."""
 
 from __future__ import annotations
 
@@ -58,24 +58,25 @@ class Journals:
     """The journals of a collection.
 
     A journal is an ordered list of JSON values, its items, with one small document about it, its
-    metadata. However long it is, an append writes what is appended on stores that can append (a
-    local disk, SQLite, memory), and elsewhere its head: at most 64 KiB of lines, the header and the
-    metadata.
+    metadata. However long it is, an append writes only what is appended on stores that can append
+    (a local disk, SQLite, memory), and elsewhere the head: at most 64 KiB of lines, plus the header
+    and the metadata.
 
-    Safe under threads; a `Journal` is not. Closing it leaves the store open.
+    Safe to use from several threads; a `Journal` is not. Closing it leaves the store open.
 
     Args:
-        store: Where the journals lie.
-        collection: Its name: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and underscores.
-        conflicts: As for `Sessions`.
-        observers: As for `Sessions`.
-        retention: As for `Sessions`; every change may trigger pruning.
-        journal_retention: As for `Sessions`; of these, changes trigger that of the collection.
+        store: The store that holds the journals.
+        collection: The collection's name: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and
+            underscores.
+        conflicts: As in `Sessions`.
+        observers: As in `Sessions`.
+        retention: As in `Sessions`; every change can trigger pruning.
+        journal_retention: As in `Sessions`; changes trigger the one of this collection.
 
     Raises:
-        UnsupportedError: Conflicts are to be detected on a store that cannot.
-        InvalidKeyError: The collection is not legal.
-        ClosedError: By every method, after `close`.
+        UnsupportedError: Conflicts are to be detected, and the store cannot detect them.
+        InvalidKeyError: The collection's name is not legal.
+        ClosedError: Raised by every method after `close`.
 
     Examples:
         >>> from statekeep import Journals, open_store
@@ -122,11 +123,11 @@ class Journals:
 
     @checked
     def close(self, timeout: timedelta = _TIMEOUT) -> None:
-        """End background pruning. Closing twice is fine.
+        """Stop background pruning. Closing twice is fine.
 
         Args:
-            timeout: How long to wait for a prune that is running; after that, it stops once it is
-                done with the current journal.
+            timeout: How long to wait for a running prune; after that, it stops once it has
+                finished the current journal.
         """
         if self._background and not self._background.close(timeout):
             _logger.warning("a prune of %s was cut short after %s", self._store, timeout)
@@ -149,7 +150,7 @@ class Journals:
 
     @property
     def store(self) -> StateStore:
-        """The store below."""
+        """The underlying store."""
         return self._store
 
     @property
@@ -159,13 +160,13 @@ class Journals:
 
     @checked
     def open(self, *name: str, user_id: str | None = None) -> Journal:
-        """Return a handle of the journal of that name, which need not exist. Sends no request.
+        """Return a handle to the journal of that name, which need not exist. Sends no request.
 
         Args:
-            name: One to six texts of any length. Listings go by the first ones.
-            user_id: The user for whom it is opened: what the handle makes belongs to this user, as
-                does what belongs to nobody once the handle changes it, and it refuses the journals
-                of others.
+            name: One to six texts of any length. Listings can select by the first ones.
+            user_id: The user to open it for. What the handle creates belongs to this user; so does
+                a journal without an owner once the handle changes it; and the handle refuses
+                journals of other users.
 
         Raises:
             InvalidKeyError: The name is not legal.
@@ -186,27 +187,26 @@ class Journals:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Listing[JournalSummary]:
-        """List journals, newest `updated_at` first unless asked otherwise.
+        """List journals, by default newest `updated_at` first.
 
-        A journal that changes between two pages moves to the front, so the second page may miss
-        it. What should be a journal and cannot be read is in `Listing.problems`, and is logged
-        once.
+        A journal that changes between two pages moves to the front, and the second page may miss
+        it. What should be a journal and cannot be read is in `Listing.problems`, and logged once.
 
         Args:
-            prefix: Only journals whose names begin with these parts, or consist of them.
+            prefix: Only journals whose names start with these parts, or equal them.
             user_id: Only journals of this user.
-            title: Only journals whose metadata value ``title`` is this.
-            updated_before: Only journals updated before this time; aware.
-            updated_after: Only journals updated after this time; aware.
-            created_before: Only journals created before this time; aware.
-            created_after: Only journals created after this time; aware.
-            order: ``"created"`` for the newest `created_at` first, ``"size"`` for the largest.
-            limit: The most to return; None for all.
-            cursor: Where the last page ended: its `Listing.cursor`.
+            title: Only journals with this title, the metadata value ``title``.
+            updated_before: Only journals updated before this time; time-zone aware.
+            updated_after: Only journals updated after this time; time-zone aware.
+            created_before: Only journals created before this time; time-zone aware.
+            created_after: Only journals created after this time; time-zone aware.
+            order: ``"created"`` for newest `created_at` first, ``"size"`` for largest first.
+            limit: Maximum number of journals; None for all.
+            cursor: The `Listing.cursor` of the previous page.
 
         Raises:
-            InvalidKeyError: The cursor is not from a listing in this order, or the prefix is
-                not legal.
+            InvalidKeyError: The cursor does not come from a listing in this order, or the prefix
+                is not legal.
             ValueError: A time is naive, or the limit is not positive.
         """
         wanted = Filter(
@@ -240,7 +240,7 @@ class Journals:
         created_before: datetime | None = None,
         created_after: datetime | None = None,
     ) -> int:
-        """Count the journals that `list` would show with these filters.
+        """Count the journals that `list` would return with these filters.
 
         Raises:
             InvalidKeyError: The prefix is not legal.
@@ -260,16 +260,16 @@ class Journals:
 
     @checked
     def heads(self, *prefix: str, parts: int | None = None) -> Iterator[Head]:
-        """Read the heads of journals, with their metadata, and return them in any order.
+        """Read the heads of journals, with their metadata, in any order.
 
-        Reads all heads before it returns. Unlike `list`, it raises if one of them is damaged.
+        It reads all heads before it returns. Unlike `list`, it raises if one is damaged.
 
         Args:
             prefix: As in `list`.
-            parts: Only journals whose names have so many parts; the heads of others are not read.
+            parts: Only journals whose names have this many parts; other heads are not read.
 
         Raises:
-            CorruptDataError: A head is damaged, also when read a second time.
+            CorruptDataError: A head is damaged, also on a second read.
             UnsupportedError: A newer version of statekeep wrote a head.
             InvalidKeyError: The prefix is not legal.
         """
@@ -278,22 +278,22 @@ class Journals:
 
     @checked
     def delete_below(self, *prefix: str, user_id: str | None = None) -> int:
-        """Delete journals, whatever they hold by then; their segments wait for the `sweep`.
+        """Delete journals, whatever they hold by then; their segments remain until a `sweep`.
 
-        Those with the longest names go first: where it is cut short, none is gone that another
-        one lies below.
+        Those with the longest names go first, so if it is interrupted, no journal is gone while
+        another one remains below it.
 
         Args:
-            prefix: Those whose names begin with these parts, or consist of them; without it, all
-                journals of the collection.
-            user_id: The user for whom it is done; it reads their heads first.
+            prefix: Only journals whose names start with these parts, or equal them; without it,
+                all journals of the collection.
+            user_id: The user to delete them for; this reads their heads first.
 
         Returns:
             How many were deleted.
 
         Raises:
             OwnershipError: One of them belongs to another user; nothing was deleted.
-            CorruptDataError: A head that is to be read is damaged; nothing was deleted.
+            CorruptDataError: A head that must be read is damaged; nothing was deleted.
             InvalidKeyError: The prefix is not legal.
         """
         with self._emitter.operation("delete_below"):
@@ -321,14 +321,13 @@ class Journals:
         protect: Iterable[str] = (),
         min_idle: timedelta = timedelta(0),
     ) -> PrunePlan:
-        """Plan what a prune would delete, and why, as `Sessions.plan_prune` does.
+        """Return what a prune would delete, and why, as `Sessions.plan_prune` does.
 
         Args:
-            strategy: Chooses the victims; see `statekeep.load_pruner`.
-            now: The time that the strategy takes for the present, aware; by default this
-                machine's.
+            strategy: Chooses the journals; see `statekeep.load_pruner`.
+            now: The current time for the strategy, time-zone aware; by default this machine's.
             protect: `Summary.id` of journals to hide from the strategy, besides pinned ones.
-            min_idle: Hide journals that changed within this time, too.
+            min_idle: Also hide journals that changed less than this long ago.
         """
         present = utc_now() if now is None else to_utc(now)
         request = PruneRequest(strategy, frozenset(protect), min_idle)
@@ -347,21 +346,21 @@ class Journals:
     ) -> PruneReport:
         """Delete the journals that a plan names, each only if it is still the one that was seen.
 
-        It goes by the store's clock, as `Sessions.prune` does.
+        The store's clock decides, as in `Sessions.prune`.
 
         Args:
-            plan: A plan, or a strategy to make one from.
-            protect: As in `plan_prune`; only together with a strategy.
-            min_idle: As in `plan_prune`; only together with a strategy.
-            trash: Move the victims to the trash, and delete for good what has been there for this
-                time and a day; None to delete the victims at once and leave the trash alone.
-            progress: Called after each victim with the number of those done.
+            plan: A plan, or a strategy to make one with.
+            protect: As in `plan_prune`; only with a strategy.
+            min_idle: As in `plan_prune`; only with a strategy.
+            trash: Move the victims to the trash, and permanently delete what has been there for
+                this long plus a day; None to delete the victims at once and leave the trash alone.
+            progress: Called after each victim with the number done so far.
 
         Returns:
-            What became of each victim; a victim that could not be deleted raises nothing.
+            What became of each victim; a victim that could not be deleted does not raise.
 
         Raises:
-            PluginError: The strategy failed, or chose what it was not shown.
+            PluginError: The strategy failed, or chose something it was not shown.
             ValueError: The plan was made for another store, or `trash` is negative.
         """
         ours = not isinstance(plan, PrunePlan)
@@ -378,23 +377,23 @@ class Journals:
     def restore(self, *name: str, copy: str | None = None) -> Head:
         """Restore the newest state of a journal from the trash.
 
-        That is the copy with the greatest `updated_at`; of several copies of the very same
-        journal, the one that was changed most. `updated_at` stays as it was, and the metadata key
-        ``statekeep.restored`` says that the journal was restored. The copy stays in the trash for
-        an hour, or until the trash is emptied.
+        The newest state is the copy with the greatest `updated_at`; among several copies of the
+        very same journal, the one with the most changes. `updated_at` stays as it was, and the
+        metadata key ``statekeep.restored`` records that the journal was restored. The copy stays
+        in the trash for an hour, or until the trash is emptied.
 
         Args:
             name: The journal's name.
-            copy: `Trashed.key` of the copy to restore instead.
+            copy: The `Trashed.key` of the copy to restore instead.
 
         Returns:
             The head of the restored journal.
 
         Raises:
-            NotFoundError: The trash has no copy.
-            ConflictError: A journal of this name exists; nothing was changed.
-            CorruptDataError: The copy is damaged, or names items that were deleted for good; it
-                stays in the trash.
+            NotFoundError: There is no copy in the trash.
+            ConflictError: A journal with this name exists; nothing was changed.
+            CorruptDataError: The copy is damaged, or refers to items that were permanently
+                deleted; it stays in the trash.
             InvalidKeyError: The name is not legal.
         """
         key = journal_key(self._collection, name)
@@ -411,7 +410,7 @@ class Journals:
         """List the journals of the collection in the trash, newest first; reads every copy.
 
         Args:
-            user_id: Only journals of this user; what cannot be read is nobody's.
+            user_id: Only journals of this user; copies that cannot be read belong to no user.
         """
         with self._emitter.operation("list_trash"):
             return list_trash(self._store, self._owns, user_id)
@@ -420,13 +419,13 @@ class Journals:
     def empty_trash(
         self, *, older_than: timedelta = timedelta(0), user_id: str | None = None
     ) -> int:
-        """Delete for good the journals of the collection in the trash.
+        """Delete the journals of the collection in the trash permanently.
 
-        Their segments wait for the `sweep`.
+        Their segments remain until a `sweep`.
 
         Args:
-            older_than: Only copies that have been there for this long, by the store's clock.
-            user_id: Only journals of this user; then the copies are read.
+            older_than: Only copies that have been there longer than this, by the store's clock.
+            user_id: Only journals of this user, for which every copy must be read.
 
         Returns:
             How many copies were deleted.
@@ -435,12 +434,13 @@ class Journals:
             return self._pruner.empty_trash(older_than, self._owns, user_id)
 
     def sweep(self) -> SweepReport:
-        """Delete segments and attachments that no journal of the store names, in any collection.
+        """Delete segments and attachments that no journal of the store refers to.
 
-        Deleted journals leave them behind, as do merging, truncating and interrupted writes. The
-        first run lists what it finds; a run at least a day later, by the store's clock, deletes
-        what nothing names then either, so that what is about to be named stays. Every prune
-        sweeps, and so does ``statekeep doctor --repair``; nothing sweeps by itself.
+        It covers all collections. Deleted journals leave such files behind, as do merging,
+        truncating and interrupted writes. The first run lists what it finds; a run at least a day
+        later, by the store's clock, deletes what is still unreferenced, so that a file about to be
+        referenced is safe. Every prune sweeps, and so does ``statekeep doctor --repair``; nothing
+        else does so automatically.
 
         Returns:
             What this run found and deleted.
@@ -452,7 +452,7 @@ class Journals:
         return copy.collection == self._collection
 
     def _keys(self, prefix: tuple[str, ...], parts: int | None = None) -> Iterator[str]:
-        """The keys of the journals whose names begin with these parts."""
+        """Yield the keys of the journals whose names start with these parts, or equal them."""
         below = journal_prefix(self._collection, prefix)
         if (
             prefix
@@ -460,7 +460,7 @@ class Journals:
             and self._store.get(f"{below}.jsonl") is not None
         ):
             yield f"{below}.jsonl"
-        # By key, because a folder that is written while it is scanned may name a file twice.
+        # By key, because scanning a folder while it is written to can list a file twice.
         keys = {e.key: None for e in self._store.scan(below) if is_journal_key(e.key)}
         yield from [key for key in keys if parts in {None, _depth(key)}]
 
@@ -473,7 +473,7 @@ class Journals:
             try:
                 yield head_of(decode_seen(key, blob.data, blob.version))
             except (CorruptDataError, UnsupportedError):
-                # Perhaps read in the middle of a copy; what still cannot be read raises.
+                # It may have been read while being copied; what still cannot be read raises.
                 seen = HeadFile(self._transfer, key).read()
                 if seen is not None:
                     yield head_of(seen)
@@ -494,5 +494,5 @@ class Journals:
 
 
 def _depth(key: str) -> int:
-    """How many parts the name of a journal has."""
+    """Return how many parts the name of a journal has."""
     return key.count("/") - 1

@@ -1,4 +1,4 @@
-"""A journal in the trash: how a copy of its head is read, and what is put back."""
+"""Journals in the trash: reading a copy of a head, and putting it back."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class JournalCopies:
     """A journal as `Restorable`.
 
     Args:
-        store: Where its segments lie.
-        key: Where its head belongs.
-        follow: Gives the head that follows one by a change of the metadata.
+        store: The store that holds its segments.
+        key: The key that its head belongs at.
+        follow: Returns the next head after a change to the metadata.
     """
 
     kind = "journal"
@@ -55,11 +55,11 @@ class JournalCopies:
             there = {entry.key for entry in self._store.scan(segment_prefix(value.uid))}
             gone = [each for each in segments if segment_key(value.uid, each.name) not in there]
             if gone:
-                # An older copy may have all: whether to go back to it is for the caller to say.
+                # An older copy may have all of them: going back to it is the caller's decision.
                 raise CorruptDataError(
                     f"{len(gone)} of its {len(segments)} segments are gone, as if it had been "
-                    "deleted for good; choose another copy, if there is one"
+                    "permanently deleted; choose another copy, if there is one"
                 )
-        # No time: it is not updated by coming back.
+        # It sets no time: coming back is not an update.
         change = Change(n=value.contents.n + 1, id=secrets.token_hex(12), set={RESTORED: nonce})
         return self._follow(value, change)

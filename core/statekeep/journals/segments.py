@@ -1,4 +1,4 @@
-"""Where the older items of a journal lie: immutable files that its head names."""
+"""The older items of a journal: immutable files that its head refers to."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _MERGED_AT_ONCE: Final = 4
 
 
 class MissingSegmentError(CorruptDataError):
-    """A segment or attachment that a head names is not there: perhaps there is a newer head."""
+    """A segment or attachment that a head refers to is missing: there may be a newer head."""
 
     def damage(self) -> CorruptDataError:
-        """The same, of a head that is the newest."""
+        """Return the error for the case that the head is the newest."""
         return CorruptDataError(self.message, key=self.key, store=self.store, landed=self.landed)
 
 
@@ -40,8 +40,8 @@ class Segments:
     """The segments of one journal.
 
     Args:
-        transfer: Writes them.
-        uid: The journal's.
+        transfer: Performs the writes.
+        uid: The journal's uid.
     """
 
     def __init__(self, transfer: Transfer, uid: str) -> None:
@@ -50,11 +50,11 @@ class Segments:
         self._uid = uid
 
     def write(self, items: Sequence[Any], first: int) -> SegmentName:
-        """Write a segment under a name of its own, and see that it is there.
+        """Write a segment under a fresh name, and make sure it is there.
 
         Args:
-            items: What it holds, plain values.
-            first: The position of the first of them.
+            items: Its items, plain values.
+            first: The position of the first item.
         """
         data = b"".join([orjson.dumps(item) + b"\n" for item in items])
         while True:
@@ -63,26 +63,26 @@ class Segments:
             try:
                 self._transfer.put_new(key, data)
             except StateStoreError as error:
-                # It is named only if it is seen to be there.
+                # Refer to it only if it is seen to be there.
                 blob = self._store.get(key)
                 if blob is None or blob.data != data:
                     if isinstance(error, ConflictError):
                         continue
-                    error.landed = "no"  # what was asked for is the head's to commit
+                    error.landed = "no"  # only writing the head commits what was asked for
                     raise
             return SegmentName(name, len(items), len(data), _hash(data), first)
 
     def add(
         self, segments: Sequence[SegmentName], items: Sequence[Any], first: int
     ) -> tuple[SegmentName, ...]:
-        """Write one more segment, together with the last ones while they are small.
+        """Write one more segment, merged with the last ones while those are small.
 
-        Each byte is written a few times so, and a journal has few segments.
+        This writes each byte a few times, and keeps the number of segments small.
 
         Args:
-            segments: Those of the journal so far.
-            items: What leaves its head.
-            first: The position of the first of them.
+            segments: The journal's segments so far.
+            items: The items that leave its head.
+            first: The position of the first item.
         """
         kept, added = [*segments], [*items]
         size = sum(len(orjson.dumps(item)) + 1 for item in added)
@@ -95,17 +95,17 @@ class Segments:
             try:
                 added = [*self.read(joined), *added]
             except CorruptDataError:
-                break  # what cannot be read must not keep others from appending
+                break  # an unreadable segment must not keep others from appending
             del kept[1 - _MERGED_AT_ONCE :]
             first, size = oldest.first, oldest.size + rest
         return (*kept, self.write(added, first))
 
     def read(self, segments: Sequence[SegmentName]) -> Iterator[Any]:
-        """Give the items of some segments, in order; a few segments are in memory at a time.
+        """Yield the items of some segments, in order; holds a few segments in memory at a time.
 
         Raises:
-            MissingSegmentError: One is not there.
-            CorruptDataError: One is not as the head says.
+            MissingSegmentError: A segment is missing.
+            CorruptDataError: A segment is not as the head says.
         """
         left = iter(segments)
         while part := [*islice(left, _MERGED_AT_ONCE)]:
@@ -115,16 +115,18 @@ class Segments:
                 yield from self._items(key, found.pop(key), segment)
 
     def has_more(self, segment: SegmentName) -> bool:
-        """Whether a file has more lines than count.
+        """Return whether a file has more lines than count.
 
         Raises:
-            MissingSegmentError: It is not there.
+            MissingSegmentError: It is missing.
         """
         key = self._key(segment.name)
         blob = self._store.get(key)
         if blob is None:
             raise MissingSegmentError(
-                "the journal names it, and it is not there", key=key, store=self._store
+                "the journal refers to this segment, and it is not there",
+                key=key,
+                store=self._store,
             )
         return blob.data.count(b"\n") > segment.items
 
@@ -135,7 +137,9 @@ class Segments:
             raise blob
         if blob is None:
             raise MissingSegmentError(
-                "the journal names it, and it is not there", key=key, store=self._store
+                "the journal refers to this segment, and it is not there",
+                key=key,
+                store=self._store,
             )
         if not is_segment(blob.data, segment):
             raise CorruptDataError(
@@ -148,15 +152,15 @@ class Segments:
 
 
 def is_segment(data: bytes, segment: SegmentName) -> bool:
-    """Whether some bytes are what a head says of a segment."""
+    """Whether some bytes match what a head says of a segment."""
     return _hash(data) == segment.hash and data.count(b"\n") >= segment.items
 
 
 def items_between(transfer: Transfer, seen: Seen, start: int, stop: int) -> list[Any]:
-    """Read items by their positions; only the segments that hold them.
+    """Read items by position, and only the segments that hold them.
 
     Raises:
-        MissingSegmentError, CorruptDataError: As `Segments.read`.
+        MissingSegmentError, CorruptDataError: As in `Segments.read`.
     """
     wanted = [
         segment

@@ -1,6 +1,6 @@
-"""The head that follows another: one line more, or all of it written anew.
+"""The next head: the current one with one more line, or written anew.
 
-What leaves a head lies in a segment before the head that names it is given.
+Items that leave a head are stored in a segment before the head that refers to it is returned.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 __all__ = ["HeadWriter", "new_uid", "with_segments"]
 
 MAX_METADATA: Final = 2**20
-"""Bytes of the metadata as JSON."""
+"""Maximum size of the metadata as JSON, in bytes."""
 
 
 class HeadWriter:
     """Makes the heads of one journal.
 
     Args:
-        transfer: Writes segments.
-        key: Where the head lies.
-        name: The journal's.
+        transfer: Writes the segments.
+        key: The head's key.
+        name: The journal's name.
     """
 
     def __init__(self, transfer: Transfer, key: str, name: tuple[str, ...]) -> None:
@@ -52,7 +52,7 @@ class HeadWriter:
         self._name = name
 
     def followed(self, seen: Seen | None, change: Change) -> bytes:
-        """The head with one more line, if the metadata may be so large.
+        """Return the head with one more line, if its metadata is not too large.
 
         Raises:
             InvalidDocumentError: The metadata would be too large.
@@ -61,7 +61,7 @@ class HeadWriter:
         return self.appended(seen, change)
 
     def appended(self, seen: Seen | None, change: Change) -> bytes:
-        """The head with one more line, however large the metadata."""
+        """Return the head with one more line, however large the metadata."""
         if seen is None:
             return self.anew(self._new_header(change, new_uid()), (change,))
         line, _ = encode_line(change.fields(), seen.lines.seal)
@@ -70,7 +70,7 @@ class HeadWriter:
         return self.anew(seen.lines.header, (*seen.lines.changes, change))
 
     def anew(self, header: Header, changes: Sequence[Change]) -> bytes:
-        """A head written anew, once what leaves it lies in a segment."""
+        """Return a head written anew, after storing the items that leave it in a segment."""
         fitted = fit(header, changes)
         header = fitted.header
         if fitted.leaving:
@@ -78,7 +78,7 @@ class HeadWriter:
             first = sum(segment.items for segment in header.segments)
             header = with_segments(header, segments.add(header.segments, fitted.leaving, first))
             if "id" in header.about:
-                from statekeep.format.turns import tally  # noqa: PLC0415 - of sessions only
+                from statekeep.format.turns import tally  # noqa: PLC0415 - for sessions only
 
                 header = replace(header, before=tally(header.before, fitted.leaving))
         return encode_head(header, fitted.changes)
@@ -86,15 +86,15 @@ class HeadWriter:
     def drafted(
         self, seen: Seen | None, draft: Draft, change: str, about: Mapping[str, Any]
     ) -> bytes:
-        """The head as a draft has it.
+        """Return the head that a draft describes.
 
         Args:
-            seen: What the draft was made of.
-            draft: What became of it.
+            seen: The head that the draft started from.
+            draft: The draft, as changed.
             change: The id of the change.
             about: What it changes about the journal.
         """
-        line, older = draft._finish(  # noqa: SLF001 - for this alone
+        line, older = draft._finish(  # noqa: SLF001 - made for this call alone
             n=seen.contents.n + 1 if seen else 1, id=change, at=format_timestamp(utc_now())
         )
         line = replace(line, about=about)
@@ -120,8 +120,8 @@ class HeadWriter:
         return self.anew(with_segments(header, segments), (line,))
 
     def _followed(self, seen: Seen | None, change: Change, draft: Draft) -> bytes:
-        """The head with one more line; what is attached first is said in the header."""
-        attached = draft._is_attached  # noqa: SLF001 - for this alone
+        """Return the head with one more line; the header records the first attachment."""
+        attached = draft._is_attached  # noqa: SLF001 - made for this call alone
         if not attached or (seen is not None and seen.lines.header.attached):
             return self.followed(seen, change)
         self._check_set(seen, change)
@@ -136,12 +136,12 @@ class HeadWriter:
             self.check_metadata(seen, kept | dict(change.set))
 
     def check_metadata(self, seen: Seen | None, metadata: Mapping[str, Any]) -> None:
-        """Look whether metadata may follow that of a head.
+        """Check that metadata may replace that of a head.
 
         Raises:
             InvalidDocumentError: It is too large.
         """
-        # What makes it smaller is never refused: a restored journal may be beyond the bound.
+        # Making it smaller is never refused: a restored journal may exceed the limit.
         size = size_of(metadata)
         if size > MAX_METADATA and (seen is None or size > size_of(seen.contents.metadata)):
             raise InvalidDocumentError(
@@ -161,12 +161,12 @@ class HeadWriter:
 
 
 def new_uid() -> str:
-    """What no other journal has."""
+    """Return a random uid, which no other journal has."""
     return secrets.token_hex(16)
 
 
 def with_segments(header: Header, segments: Sequence[SegmentName]) -> Header:
-    """The header with other segments, and the sum of what they hold."""
+    """Return the header with other segments, and the totals of what they hold."""
     before = {
         **header.before,
         "items": sum(segment.items for segment in segments),

@@ -1,4 +1,4 @@
-"""One emitter for everything that observers hear of: events, and how each operation ended."""
+"""The one emitter of everything that observers receive: events, and how each operation ended."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _READING = {
 
 
 class _Running:
-    """An operation that has not ended, and the requests sent for it."""
+    """A running operation, and the number of requests sent for it."""
 
     __slots__ = ("counting", "emitter", "requests")
 
@@ -66,9 +66,10 @@ class Emitter:
     """Tells observers what happens on a store. Without observers it costs next to nothing.
 
     Args:
-        store: Where it happens.
-        observers: Who is told, after the fact, in the thread in which it happens.
-        owner: Whose operations they are: ``"Sessions"``.
+        store: The store on which it happens.
+        observers: Functions called with each event, after the fact, in the thread in which it
+            happens.
+        owner: The class whose operations these are: ``"Sessions"``.
     """
 
     __slots__ = ("_closed", "_observers", "_owner", "_store")
@@ -84,17 +85,17 @@ class Emitter:
         self._closed = True
 
     def refuse_closed(self, name: str) -> None:
-        """Raise `ClosedError` for a method after `close`."""
+        """Raise `ClosedError` if `close` was called."""
         if self._closed:
             raise closed_error(self._owner, name, self._store)
 
     def emit(
         self, event: Callable[Concatenate[str, P], Event], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Tell of an event.
+        """Send an event to the observers.
 
         Args:
-            event: Its class.
+            event: The event's class.
             args: Its fields after `Event.store`.
             kwargs: Its fields by name.
         """
@@ -102,18 +103,18 @@ class Emitter:
             notify(self._observers, event(str(self._store), *args, **kwargs))
 
     def operation(self, name: str, subject: str | None = None) -> AbstractContextManager[None]:
-        """The block of an operation: when it ends, observers are told how, and what it cost.
+        """Return a context manager for an operation; at its end, it reports outcome and cost.
 
-        So is the log, at DEBUG.
+        The report goes to the observers, and to the log at level DEBUG.
 
-        An operation inside another of the same emitter is part of that one.
+        An operation inside another one of the same emitter counts as part of it.
 
         Args:
-            name: The method's.
-            subject: What it is about, if it is about one thing.
+            name: The method's name.
+            subject: What the operation is about, if it is about one thing.
 
         Raises:
-            ClosedError: Whose operation it is was closed.
+            ClosedError: The object that performs the operation was closed.
         """
         self.refuse_closed(name)
         if not self._observers and not _logger.isEnabledFor(logging.DEBUG):
@@ -158,21 +159,21 @@ class Emitter:
 
 
 def closed_error(owner: str, operation: str, store: object) -> ClosedError:
-    """What an operation on a closed object raises.
+    """Return the error that an operation on a closed object raises.
 
     Args:
         owner: The object's class.
         operation: The method's name.
-        store: The store below.
+        store: The underlying store.
     """
     landed: Landed | None = None if operation in _READING else "no"
     return ClosedError(f"this {owner} was closed; open it again", store=store, landed=landed)
 
 
 def count_request() -> None:
-    """Say that a store sends a request for the operation that runs; for backends.
+    """Count a request that a store sends for the running operation; for backends.
 
-    It may be called from a thread of the backend that has the caller's context variables.
+    A backend may call it from a thread of its own that has the caller's context variables.
     """
     if (running := _running.get()) is not None:
         with running.counting:

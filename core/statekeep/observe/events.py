@@ -1,4 +1,4 @@
-"""What observers are told, after the fact."""
+"""The events that observers receive, after the fact."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened in a store.
+    """Something that happened in a store.
 
     Attributes:
         store: The store, as it names itself.
@@ -51,7 +51,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class SessionSaved(Event):
-    """A session was stored; `created` says whether it was not there before."""
+    """A session was stored; `created` says whether it is new."""
 
     session_id: str
     user_id: str
@@ -73,7 +73,7 @@ class SessionDeleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionRestored(Event):
-    """A session was put back from the trash."""
+    """A session was restored from the trash."""
 
     session_id: str
     user_id: str
@@ -82,7 +82,7 @@ class SessionRestored(Event):
 
 @dataclass(frozen=True, slots=True)
 class JournalSaved(Event):
-    """A journal was changed; `created` says whether it was not there before."""
+    """A journal was changed; `created` says whether it is new."""
 
     collection: str
     name: tuple[str, ...]
@@ -106,7 +106,7 @@ class JournalDeleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class JournalRestored(Event):
-    """A journal was put back from the trash."""
+    """A journal was restored from the trash."""
 
     collection: str
     name: tuple[str, ...]
@@ -152,14 +152,14 @@ class BlobDeleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConflictDetected(Event):
-    """A write found something else than it expected and changed nothing."""
+    """A write found something other than it expected and changed nothing."""
 
     key: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictRetried(Event):
-    """An operation that met a conflict begins anew; `retry` counts from 1."""
+    """An operation that met a conflict starts again; `retry` counts from 1."""
 
     key: str | None
     retry: int
@@ -167,7 +167,7 @@ class ConflictRetried(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProblemFound(Event):
-    """A listing met a document that cannot be read."""
+    """A listing came upon a document that cannot be read."""
 
     key: str
     reason: str
@@ -175,7 +175,7 @@ class ProblemFound(Event):
 
 @dataclass(frozen=True, slots=True)
 class PruneFinished(Event):
-    """A prune came to its end; the numbers are those of `PruneReport`."""
+    """A prune finished; the numbers are those of `PruneReport`."""
 
     pruned: int
     skipped: int
@@ -187,7 +187,7 @@ class PruneFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class PruneFailed(Event):
-    """A background prune came to nothing; the next one tries again."""
+    """A background prune failed; the next one tries again."""
 
     error: Exception
 
@@ -196,19 +196,19 @@ class PruneFailed(Event):
 class OperationFinished(Event):
     """A method of `Sessions`, `Journals`, `Documents` or `Blobs` on the store has ended.
 
-    What it did by calling other methods of the same object is part of it and not told of again.
+    Other methods of the same object that it calls are part of it and not reported separately.
 
     Attributes:
         store: The store, as it names itself.
         operation: Class and method: ``"Sessions.save"``; ``"Sessions.prune_in_background"``.
         subject: The session's id, the journal's or blob's collection and name
             (``"openai-agents/ada/thread-17"``), or the document's category and name
-            (``"specs/v1/parser"``); None where it was about all, or about a new session.
+            (``"specs/v1/parser"``); None if it was about everything, or about a new session.
         outcome: ``"ok"``, or the name of the error's class.
         started_at: When it began (UTC).
         duration: How long it took.
-        requests: How many requests the store sent for it, repetitions included; 0 where the
-            store sends none, or does not count.
+        requests: How many requests the store sent for it, including retries; 0 if the store
+            sends none, or does not count them.
     """
 
     operation: str
@@ -220,11 +220,11 @@ class OperationFinished(Event):
 
 
 Observer = Callable[[Event], None]
-"""Takes events. What it raises is logged and stops neither the caller nor other observers."""
+"""Receives events. Its exceptions are logged and stop neither the caller nor other observers."""
 
 
 def notify(observers: Iterable[Observer], event: Event) -> None:
-    """Tell each observer by itself."""
+    """Call each observer separately."""
     for observer in observers:
         try:
             observer(event)

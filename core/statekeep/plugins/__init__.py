@@ -1,6 +1,7 @@
-"""Plugins: what a plugin implements, and how installed ones are found.
+"""Plugins: what they implement, and how installed ones are found.
 
-No backend, strategy, importer or layer lives here; they are in distributions, ours among them.
+No backends, strategies, importers or layers are here; distributions provide them, including our
+own.
 """
 
 from statekeep.plugins.allow_list import is_allowed

@@ -1,4 +1,4 @@
-"""Whose code may run: the allow-list ``STATEKEEP_PLUGINS``."""
+"""Whose code can run: the allow-list ``STATEKEEP_PLUGINS``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["allowed_distributions", "is_allowed", "normal_name"]
 
 
 def allowed_distributions() -> frozenset[str] | None:
-    """The distributions that may be loaded besides statekeep itself; None for all.
+    """Return the distributions that can be loaded besides statekeep itself; None for all.
 
-    ``STATEKEEP_PLUGINS`` names them, with commas; empty allows none.
+    ``STATEKEEP_PLUGINS`` lists them, separated by commas; if it is empty, none is allowed.
     """
     listed = os.environ.get("STATEKEEP_PLUGINS")
     if listed is None:
@@ -23,14 +23,14 @@ def allowed_distributions() -> frozenset[str] | None:
 
 @checked
 def is_allowed(distribution: str) -> bool:
-    """Whether the code of a distribution may be loaded.
+    """Return whether code of a distribution can be loaded.
 
-    For a backend that finds code of others by ways of its own, such as a library's entry points.
+    For backends that find other people's code in their own way, such as a library's entry points.
     """
     allowed = allowed_distributions()
     return allowed is None or normal_name(distribution) in {*allowed, "statekeep"}
 
 
 def normal_name(distribution: str) -> str:
-    """The name of a distribution as the packaging index compares it."""
+    """Normalize a distribution's name, as the package index does to compare names."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

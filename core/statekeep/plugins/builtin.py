@@ -1,6 +1,7 @@
-"""The entry points of statekeep's own distribution, for where its metadata is missing.
+"""The entry points of statekeep's own distribution, in case its metadata is missing.
 
-Frozen programs, vendored and slimmed copies have the code but not the metadata that lists it.
+Frozen programs, vendored copies and slimmed copies have the code, but not the metadata that lists
+it.
 """
 
 from __future__ import annotations
@@ -47,15 +48,15 @@ BUILTIN: Final = {
         "statekeep_plugins.pruners",
     ),
 }
-"""By group, each name and its module: what pyproject.toml says, too."""
+"""For each group, the names and their modules, as in pyproject.toml."""
 
 
 def missing_from(group: str, found: set[str]) -> list[EntryPoint]:
-    """The built-in entry points of a group that the metadata does not name, if their code is there.
+    """Return a group's built-in entry points that the metadata lacks, if their code is installed.
 
     Args:
-        group: ``statekeep.backends`` and the like.
-        found: The names that our own distribution gives.
+        group: The group, such as ``statekeep.backends``.
+        found: The names in our own distribution's metadata.
     """
     return [
         EntryPoint(name, module, group)

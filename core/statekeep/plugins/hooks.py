@@ -1,7 +1,7 @@
 """What a plugin implements.
 
-A plugin is a module named by an entry point. It marks functions of the names below with
-`hookimpl`; each is described in the guide "Write a plugin".
+A plugin is a module that an entry point names. It marks functions with the names below with
+`hookimpl`; the guide "Write a plugin" describes each.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ PROJECT = "statekeep"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
-"""Marks a function of a plugin as the implementation of the hook of its name."""
+"""Marks a function of a plugin as the implementation of the hook with its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """A backend that a plugin offers.
+    """A backend that a plugin provides.
 
     Attributes:
         name: The URL scheme; equal to the entry point's name.
-        summary: One line for people.
-        config: A pydantic model of its options (``extra="forbid"``); URL queries and keyword
-            arguments go through it.
-        factory: Makes the store. It opens no connection and touches nothing.
-        nests: Whether ``/x`` after a location names an empty place of its own below it; then
-            ``statekeep conformance`` can work in a scratch place below a URL.
+        summary: One line for people to read.
+        config: A pydantic model of its options (``extra="forbid"``), which validates URL queries
+            and keyword arguments.
+        factory: Creates the store, without opening a connection or touching anything.
+        nests: Whether appending ``/x`` to a location names a separate, empty location below it;
+            then ``statekeep conformance`` can work in a scratch location below a URL.
     """
 
     name: str
@@ -62,13 +62,13 @@ class BackendSpec:
 
 @dataclass(frozen=True, slots=True)
 class PrunerSpec:
-    """A pruning strategy that a plugin offers.
+    """A pruning strategy that a plugin provides.
 
     Attributes:
         name: Its name; equal to the entry point's name.
-        summary: One line for people.
+        summary: One line for people to read.
         config: A pydantic model of its options (``extra="forbid"``).
-        factory: Makes the strategy.
+        factory: Creates the strategy.
     """
 
     name: str
@@ -83,9 +83,9 @@ class CommandSpec:
 
     Attributes:
         name: What follows ``statekeep``; equal to the entry point's name.
-        summary: One sentence for people; the help of ``statekeep`` shows it.
-        factory: Gives a function whose annotated parameters typer reads. It is called when the
-            command is named, so it is the place to import what the command needs.
+        summary: A one-sentence description, for the help of ``statekeep``.
+        factory: Returns a function whose annotated parameters typer reads. Called only when the
+            command is used, so import what the command needs here.
     """
 
     name: str
@@ -95,16 +95,16 @@ class CommandSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImporterSpec:
-    """An importer of conversations that a plugin offers.
+    """A conversation importer that a plugin provides.
 
     Attributes:
         name: Its name; equal to the entry point's name.
         summary: One line for people.
-        find: Gives the files that may have conversations at or below a path, which is there. A
-            path that is a file is the only one.
-        sources: Gives the conversations in a file, from a stream if they may be many; raises
-            CorruptDataError if it is no file of this kind.
-        load: Imports one of them; if a part of it is there by now, only the rest.
+        find: Returns the files that may hold conversations at or below a path, which must exist. If
+            it is a file, it is the only one.
+        sources: Returns the conversations in a file, lazily if there may be many; raises
+            CorruptDataError if it is not a file of this kind.
+        load: Imports a conversation; if a part of it is already stored, only the rest.
     """
 
     name: str
@@ -119,11 +119,11 @@ class HookSpecs:
 
     @hookspec
     def statekeep_backends(self) -> Iterable[BackendSpec]:  # type: ignore[empty-body]
-        """Offer backends; entry-point group ``statekeep.backends``."""
+        """Provide backends; entry-point group ``statekeep.backends``."""
 
     @hookspec
     def statekeep_pruners(self) -> Iterable[PrunerSpec]:  # type: ignore[empty-body]
-        """Offer pruning strategies; entry-point group ``statekeep.pruners``."""
+        """Provide pruning strategies; entry-point group ``statekeep.pruners``."""
 
     @hookspec
     def statekeep_commands(self) -> Iterable[CommandSpec]:  # type: ignore[empty-body]
@@ -131,8 +131,8 @@ class HookSpecs:
 
     @hookspec
     def statekeep_importers(self) -> Iterable[ImporterSpec]:  # type: ignore[empty-body]
-        """Offer importers of conversations; entry-point group ``statekeep.importers``."""
+        """Provide conversation importers; entry-point group ``statekeep.importers``."""
 
     @hookspec
     def statekeep_event(self, event: Event) -> None:
-        """Be told what has happened; entry-point group ``statekeep.observers``."""
+        """Receive an event; entry-point group ``statekeep.observers``."""

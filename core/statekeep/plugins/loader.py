@@ -1,7 +1,7 @@
-"""Finding plugins through entry points and loading those that are asked for.
+"""Finds plugins through entry points and loads those that are asked for.
 
-Our own backends and strategies come in by the same entry points as anyone's. Nothing is imported
-before it is named, so a broken plugin breaks only those who ask for it.
+Our own backends and strategies use the same entry points as everyone else's. Nothing is imported
+before it is named, so a broken plugin breaks only programs that ask for it.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ _END = object()
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """One plugin that is installed, whether it works or not.
+    """An installed plugin, whether it works or not.
 
     Attributes:
         group: ``backends``, ``pruners``, ``importers``, ``observers`` or ``commands``.
-        name: What it is chosen by.
-        distribution: What was installed.
-        version: Of the distribution.
+        name: The name to choose it by.
+        distribution: The distribution that provides it.
+        version: The distribution's version.
         status: ``ok``; ``incomplete`` (it needs an extra); ``broken``; ``conflict``
-            (another distribution offers the name); ``shadowed`` (the name is a built-in's);
+            (another distribution offers the same name); ``shadowed`` (a built-in has the name);
             ``blocked`` (not on the allow-list).
-        summary: What it says of itself; empty if it was not loaded.
-        error: Why it is not ok, or how to choose it all the same; empty if it is ok.
+        summary: Its own description; empty if it was not loaded.
+        error: Why it is not ok, or how to choose it nevertheless; empty if it is ok.
         schema: The JSON schema of its options; empty if it was not loaded or has none.
     """
 
@@ -96,7 +96,7 @@ class Plugins:
     """The plugins of this environment.
 
     Args:
-        allowed: Names of the distributions that may be loaded besides statekeep itself; None for
+        allowed: Names of the distributions that can be loaded besides statekeep itself; None for
             all.
     """
 
@@ -105,7 +105,7 @@ class Plugins:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HookSpecs)
         self._registering = threading.Lock()
-        installed = entry_points()  # once, because it reads the metadata of every distribution
+        installed = entry_points()  # only once: it reads the metadata of every distribution
         self._found: dict[Group, list[EntryPoint]] = {}
         for group in _GROUPS:
             found = [*installed.select(group=f"{PROJECT}.{group}")]
@@ -114,68 +114,68 @@ class Plugins:
             self._found[group] = sorted(found, key=_place)
 
     def backend(self, name: str, distribution: str | None = None) -> BackendSpec:
-        """The backend of that URL scheme.
+        """Load the backend for a URL scheme.
 
         Args:
             name: The scheme.
-            distribution: Who must offer it; needed where several do.
+            distribution: The distribution that must provide it; needed if several do.
 
         Raises:
-            PluginNotFoundError: Nobody offers it.
-            PluginConflictError: Several do.
+            PluginNotFoundError: No distribution provides it.
+            PluginConflictError: Several distributions provide it.
             PluginLoadError: It is broken.
         """
         return self._spec(self._choose("backends", name, distribution), "backends", BackendSpec)
 
     def pruner(self, name: str) -> PrunerSpec:
-        """The pruning strategy of that name, or of ``dist:name``.
+        """Load the pruning strategy with this name, which can be ``dist:name``.
 
         Raises:
-            PluginNotFoundError: Nobody offers it.
-            PluginConflictError: Several do.
+            PluginNotFoundError: No distribution provides it.
+            PluginConflictError: Several distributions provide it.
             PluginLoadError: It is broken.
         """
         return self._spec(self._choose("pruners", *_split(name)), "pruners", PrunerSpec)
 
     def importer(self, name: str) -> ImporterSpec:
-        """The importer of that name, or of ``dist:name``.
+        """Return the importer called ``name`` or ``dist:name``.
 
         Raises:
-            PluginNotFoundError: Nobody offers it.
-            PluginConflictError: Several do.
+            PluginNotFoundError: No distribution provides it.
+            PluginConflictError: Several distributions provide it.
             PluginLoadError: It is broken.
         """
         return self._spec(self._choose("importers", *_split(name)), "importers", ImporterSpec)
 
     def observer(self, name: str) -> Observer:
-        """The observer of that name, or of ``dist:name``.
+        """Load the observer with this name, which can be ``dist:name``.
 
         Raises:
             ConfigError: It needs packages that are not installed.
-            PluginNotFoundError: Nobody offers it.
-            PluginConflictError: Several do.
+            PluginNotFoundError: No distribution provides it.
+            PluginConflictError: Several distributions provide it.
             PluginLoadError: It is broken.
         """
         return self._implementation(self._choose("observers", *_split(name)), "observers")
 
     def command(self, name: str) -> CommandSpec:
-        """The command of that name, or of ``dist:name``.
+        """Return the command called ``name`` or ``dist:name``.
 
         Raises:
-            PluginNotFoundError: Nobody offers it.
-            PluginConflictError: Several do.
+            PluginNotFoundError: No distribution provides it.
+            PluginConflictError: Several distributions provide it.
             PluginLoadError: It is broken.
         """
         return self._spec(self._choose("commands", *_split(name)), "commands", CommandSpec)
 
     def names(self, group: Group) -> list[str]:
-        """What is offered in a group and may be loaded, sorted; loads nothing."""
+        """Return the sorted names of the allowed plugins in a group; loads nothing."""
         return sorted({entry.name for entry in self._found[group] if self._may_load(entry)})
 
     def list(self) -> list[PluginInfo]:
-        """Say what is installed; loads everything that may be loaded.
+        """List what is installed; loads everything that is allowed.
 
-        A broken plugin is listed as such, and a warning is logged.
+        A broken plugin is listed as broken, and a warning is logged.
         """
         return [self._info(group, entry) for group in _GROUPS for entry in self._found[group]]
 
@@ -288,7 +288,8 @@ class Plugins:
         for spec in specs:
             if not isinstance(spec, kind):
                 raise self._broken(
-                    entry, f"its {_HOOKS[group]}() gave {spec!r}, which is no {kind.__name__}"
+                    entry,
+                    f"its {_HOOKS[group]}() gave {spec!r}, which is not of type {kind.__name__}",
                 )
             named[spec.name] = spec
         if spec := named.get(entry.name):
@@ -311,9 +312,9 @@ class Plugins:
 
     def _check_config(self, entry: EntryPoint, config: object) -> None:
         if not (isinstance(config, type) and issubclass(config, BaseModel)):
-            raise self._broken(entry, f"its config {config!r} is no pydantic model")
+            raise self._broken(entry, f"its config {config!r} is not a pydantic model")
         if config.model_config.get("extra") != "forbid":
-            raise self._broken(entry, "its config model takes options that it does not know")
+            raise self._broken(entry, "its config model accepts options that it does not know")
 
     def _implementation(self, entry: EntryPoint, group: Group) -> Callable[..., Any]:
         plugin = self._load(entry)
@@ -333,7 +334,7 @@ class Plugins:
         try:
             return entry.load()
         except ConfigError:
-            raise  # it says itself what to install
+            raise  # its message says what to install
         except (Exception, SystemExit) as error:
             raise self._broken(entry, f"importing it failed: {error!r}") from error
 
@@ -385,7 +386,7 @@ class Plugins:
     def _guarded_importer(self, entry: EntryPoint, spec: ImporterSpec) -> ImporterSpec:
         def stream(what: str, function: Callable[..., Iterable[Any]]) -> Callable[..., Any]:
             def give(path: Path) -> Iterator[Any]:
-                # It may fail as late as while it is gone through.
+                # It may only fail during iteration.
                 each = iter(self._guarded(entry, what, function)(path))
                 step = self._guarded(entry, what, next)
                 while (found := step(each, _END)) is not _END:
@@ -418,7 +419,7 @@ def _schema_of(spec: BackendSpec | PrunerSpec | ImporterSpec | CommandSpec) -> d
     try:
         return spec.config.model_json_schema()
     except PydanticUserError:
-        return {}  # an option that JSON schema cannot describe works all the same
+        return {}  # an option that JSON schema cannot describe works nevertheless
 
 
 def _full_name(group: Group, entry: EntryPoint) -> str:
@@ -433,11 +434,11 @@ def _version_of(entry: EntryPoint) -> str:
     return _name_and_version(entry.dist)[1]
 
 
-@cache  # a distribution parses all its metadata each time it is asked
+@cache  # a distribution parses all its metadata on every access
 def _name_and_version(distribution: Distribution | None) -> tuple[str, str]:
     if distribution is None:
-        return PROJECT, __version__  # a built-in that no metadata names
-    # What a failed uninstallation leaves has entry points, but neither name nor version.
+        return PROJECT, __version__  # a built-in that is missing from the metadata
+    # What a failed uninstallation leaves behind has entry points, but neither name nor version.
     about = distribution.metadata.json
     return str(about.get("name", "an unknown distribution")), str(about.get("version", ""))
 

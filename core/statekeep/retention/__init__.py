@@ -1,7 +1,7 @@
-"""Retention: what is deleted, when, and where it waits for a while.
+"""Retention: what is deleted, when, and where it is kept for a while.
 
-Here live the types that a pruning strategy works with, plans and their execution, the background,
-the trash and the sweep. The strategies themselves are plugins.
+This package holds the types that pruning strategies work with, plans and their execution,
+background pruning, the trash and the sweep. The strategies themselves are plugins.
 """
 
 from statekeep.format.summary import FOREVER

@@ -1,4 +1,4 @@
-"""Background retention: saves trigger a prune, at most one per period in a whole fleet."""
+"""Background retention: saves trigger a prune, at most one per period across all processes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _logger = logging.getLogger(__name__)
 
 
 class BackgroundPruner:
-    """Prunes in a thread of its own, when saves ask for it.
+    """Prunes in its own thread when saves trigger it.
 
     Args:
-        retention: What is pruned, and how often.
+        retention: What to prune, and how often.
         transfer: Writes the stamp.
-        pruner: Prunes.
+        pruner: Performs the prune.
         emitter: Tells observers.
-        collection: What is pruned by itself, whenever others are.
+        collection: The collection that is pruned separately from everything else, if any.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class BackgroundPruner:
         self._thread: threading.Thread | None = None
 
     def saved(self, saved_id: str) -> None:
-        """Start a prune that skips what was just saved, if one is due; returns at once."""
-        # Who does not get the lock is not needed: another thread is at this very point.
+        """Start a prune that skips what was just saved, if one is due; return at once."""
+        # If the lock is taken, another thread is doing exactly this.
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -68,22 +68,22 @@ class BackgroundPruner:
             )
             thread.start()
             self._thread = thread
-        except RuntimeError as error:  # no more threads
+        except RuntimeError as error:  # cannot start another thread
             _logger.warning("background pruning of %s cannot start: %s", self._store, error)
             self._emitter.emit(PruneFailed, error)
         finally:
             self._lock.release()
 
     def close(self, timeout: timedelta) -> bool:
-        """Start no more prunes, and wait for one that runs.
+        """Start no more prunes, and wait for a running one.
 
         Returns:
-            Whether it has ended within the timeout. If not, it ends after the session that it is
-            at.
+            Whether it ended within the timeout. If not, it stops once it has finished the current
+            session.
         """
         seconds = timeout.total_seconds()
         self._closed = True
-        # So that no thread is between having asked and having started.
+        # So that no thread is between the check and the start.
         if self._lock.acquire(timeout=seconds):
             self._lock.release()
         if self._thread is None:

@@ -1,10 +1,10 @@
-"""Names of copies in the trash: they say when, of what, and which is the newer state.
+"""Names of copies in the trash: they say when and of what each was made, and which one is newer.
 
-``{time}-{modified}-{digest}-{nonce}``: when the copy was put there, when what it is a copy of was
-last written by the store's clock, 16 digits of the hash of its bytes, and 16 that belong to one
-attempt alone. Of a session ``-{stem}.json`` follows, the name of its file; a stem that would be too
-long is cut and ends with a hash. Of a journal ``/{key}`` follows. Before 0.2 names of sessions were
-``{time}-{16 digits}-{stem}.json``.
+``{time}-{modified}-{digest}-{nonce}``: when the copy was put there, when its original was last
+written by the store's clock, 16 digits of the hash of its bytes, and 16 digits that belong to one
+attempt alone. For a session, ``-{stem}.json`` follows, the name of its file; a stem that would be
+too long is cut and ends with a hash. For a journal, ``/{key}`` follows. Before 0.2, the names of
+sessions were ``{time}-{16 digits}-{stem}.json``.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ _ROOM_BESIDE_MORE = _ROOM - len("20240131T120000.000000Z-0123456789abcdef-")
 
 
 class Copy(NamedTuple):
-    """A copy in the trash, as its name and a scan tell of it.
+    """A copy in the trash, as far as its name and a scan tell.
 
     Attributes:
-        key: Where it lies.
-        stem: The name of the session's file, cut where it was too long; a journal's id.
-        trashed_at: When it was put there: the store's time, else that of whoever put it there.
-        modified: When its original was last written, as the store said; None if it did not.
-        digest: What `digest_of` gives of its bytes; None in names from before 0.2.
-        size: Bytes.
-        source: Where the head of the journal lay; None for a session.
+        key: Its key.
+        stem: The name of the session's file, cut if it was too long; of a journal, its id.
+        trashed_at: When it was put there, by the store's clock if it has one, otherwise by the
+            clock of whoever put it there.
+        modified: When its original was last written, by the store's clock; None if unknown.
+        digest: The `digest_of` its bytes; None in names from before 0.2.
+        size: Its size in bytes.
+        source: The key of the journal's head; None for a session.
     """
 
     key: str
@@ -62,17 +63,17 @@ class Copy(NamedTuple):
 
     @property
     def collection(self) -> str | None:
-        """The journal's; None for a session."""
+        """The journal's collection; None for a session."""
         return self.source and self.source.split("/")[1]
 
 
 def copy_key(key: str, blob: Blob, now: datetime) -> str:
-    """Where one attempt puts its copy of a session or journal.
+    """Return the key for one attempt's copy of a session or journal.
 
     Args:
-        key: Its key.
-        blob: What it is.
-        now: When.
+        key: The key of the original.
+        blob: The original.
+        now: The current time.
     """
     modified = "unknown" if blob.modified is None else blob.modified.strftime(_TIME)
     parts = [now.strftime(_TIME), modified, digest_of(blob.data), secrets.token_hex(8)]
@@ -83,12 +84,12 @@ def copy_key(key: str, blob: Blob, now: datetime) -> str:
 
 
 def digest_of(data: bytes) -> str:
-    """What the name of a copy says of its bytes."""
+    """Return the digest of a copy's bytes that its name contains."""
     return content_version(data)[:16]
 
 
 def stems_of(session_id: str) -> set[str]:
-    """What the copies of a session are called, whichever version put them there.
+    """Return the stems of all copies of a session, whichever version put them there.
 
     Raises:
         InvalidKeyError: The id is not legal.
@@ -98,23 +99,23 @@ def stems_of(session_id: str) -> set[str]:
 
 
 def list_copies(store: StateStore) -> Iterator[Copy]:
-    """The copies in the trash, in any order; reads names only."""
+    """Yield the copies in the trash, in any order; reads only names."""
     for entry in store.scan(TRASH):
-        with suppress(ValueError):  # a time that is none, so no name of ours
+        with suppress(ValueError):  # an invalid time, so not one of our names
             if copy := copy_of(entry.key, entry.modified, entry.size):
                 yield copy
 
 
 def copy_of(key: str, written: datetime | None, size: int) -> Copy | None:
-    """What the name of a copy tells; None if it is none.
+    """Parse the name of a copy; return None if it is not one.
 
     Args:
-        key: Where it lies.
+        key: The key of the copy.
         written: When it was put there, if the store can tell.
-        size: Bytes.
+        size: Its size in bytes.
 
     Raises:
-        ValueError: A time in it is none.
+        ValueError: A time in the name is not valid.
     """
     match = _NAME.fullmatch(key)
     if match is None or not (match["stem"] or is_journal_key(match["source"])):

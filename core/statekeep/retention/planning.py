@@ -1,4 +1,4 @@
-"""Planning a prune: what is protected is kept from the strategy, which chooses among the rest."""
+"""Planning a prune: what is protected is hidden from the strategy, which chooses from the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_plan(
     """Ask a strategy about everything that is not protected.
 
     Raises:
-        PluginError: The strategy failed, or named a session that it was not shown.
+        PluginError: The strategy failed, or chose a session that it was not shown.
     """
     strategy, protect, min_idle = request.strategy, request.protect, request.min_idle
     offered: dict[str, tuple[HeadRecord, Summary]] = {}
@@ -62,7 +62,7 @@ def make_plan(
 
 
 def joined(plans: Sequence[PrunePlan]) -> PrunePlan:
-    """Make one plan of those of several collections, made for the same request and time."""
+    """Join the plans of several collections, made for the same request and time."""
     return replace(
         plans[0],
         victims=tuple([victim for plan in plans for victim in plan.victims]),
@@ -81,7 +81,9 @@ def _selected(
         raise PluginError(f"the strategy {strategy!r} failed: {error!r}") from error
     for victim in victims:
         if not isinstance(victim, Victim):
-            raise PluginError(f"the strategy {strategy!r} gave {victim!r}, which is no Victim")
+            raise PluginError(
+                f"the strategy {strategy!r} returned {victim!r}, which is not a Victim"
+            )
     return victims
 
 

@@ -1,4 +1,4 @@
-"""Pruning: a plan is made from an index, and carried out on the condition of each version seen."""
+"""Pruning: makes a plan from an index, and carries it out only on the versions that were seen."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from statekeep.store.transfer import Transfer
 
     class Index(Protocol):
-        """What knows the heads of a collection."""
+        """Knows the heads of a collection."""
 
         def read(self, *, times: bool = False) -> IndexSnapshot:
-            """Give the heads as they are now."""
+            """Return the heads as they are now."""
             ...
 
 
@@ -56,10 +56,10 @@ class Pruner:
     """Plans prunes and carries them out.
 
     Args:
-        indexes: Each knows the heads of a collection; a strategy is asked about one at a time.
-        transfer: Deletes and moves them.
+        indexes: The indexes, one per collection; a strategy is asked about one at a time.
+        transfer: Deletes and moves heads.
         emitter: Tells observers.
-        purges: Which copies in the trash a prune may delete for good.
+        purges: Whether a prune may permanently delete a copy in the trash.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Pruner:
         self._purges = purges
 
     def plan(self, request: PruneRequest, *, now: datetime) -> PrunePlan:
-        """Say what a prune would delete."""
+        """Return what a prune would delete."""
         store = str(self._store)
         return joined(
             [
@@ -99,11 +99,11 @@ class Pruner:
 
         Args:
             plan: The plan.
-            ours: Whether nobody has seen it, so that another may take its place. Otherwise it is
-                only narrowed.
-            trust_clock: Go by the time of the plan all the same.
+            ours: Whether nobody has seen the plan, so that another one can replace it. Otherwise
+                it can only shrink.
+            trust_clock: Use the plan's time nevertheless.
             trash: How long victims stay in the trash; None to delete them at once.
-            progress: Told after each victim how many are done.
+            progress: Called after each victim with the number done so far.
 
         Raises:
             ValueError: The plan was made for another store, or `trash` is negative.
@@ -137,16 +137,16 @@ class Pruner:
     ) -> PruneReport:
         """Delete what a plan names and report what became of each victim; then tidy the store.
 
-        Observers hear of the report even if the prune is interrupted.
+        Observers receive the report even if the prune is interrupted.
 
         Args:
             plan: The plan.
-            present: The present by the store's clock; None to ask for it where it is needed.
+            present: The current time by the store's clock; None to determine it when needed.
             trash: How long victims stay in the trash; None to delete them at once.
-            skip: Keys of victims that are left alone.
-            progress: Told after each victim how many are done.
-            stop: Asked before each victim whether to leave it and the rest alone; where several are
-                deleted at once, those are finished.
+            skip: Keys of victims to leave alone.
+            progress: Called after each victim with the number done so far.
+            stop: Called before each victim; if true, it and the rest are left alone. A batch that
+                is being deleted is finished first.
         """
         young: frozenset[str] = frozenset()
         if trash is not None:
@@ -154,7 +154,7 @@ class Pruner:
             if plan.victims:
                 young = young_copies(self._store, present)
 
-        why = "by the store's clock it is not chosen"
+        why = "by the store's clock, the strategy does not choose it"
         outcomes: dict[str, StateStoreError | None] = {
             key: self._conflict(key, why) for key in skip
         }
@@ -194,7 +194,7 @@ class Pruner:
         outcomes: dict[str, StateStoreError | None],
         stop: Callable[[], bool],
     ) -> Generator[int]:
-        """Move victims to the trash, or delete them; say after each how many are done."""
+        """Move victims to the trash or delete them; yield the number done after each."""
 
         def settle(victim: PlannedVictim, error: StateStoreError | None) -> None:
             outcomes[victim.key] = error
@@ -226,7 +226,7 @@ class Pruner:
         count = 0
         with closing(self._transfer.delete_all_seen(seen)) as deleted:
             for done in deleted:
-                # All of these first, because whoever is told of one may interrupt.
+                # Record all of them first, because a callback may interrupt.
                 for key, error in done.items():
                     settle(by_key[key], error)
                 for _ in done:
@@ -238,21 +238,21 @@ class Pruner:
     def empty_trash(
         self, older_than: timedelta, wanted: Callable[[Copy], bool], user_id: str | None
     ) -> int:
-        """Delete for good those copies that have been in the trash for so long.
+        """Permanently delete copies that have been in the trash at least this long.
 
-        By the store's clock.
+        Their age is by the store's clock.
         """
         if older_than < timedelta(0):
             raise ValueError("older_than must not be negative")
-        # What is older than no time at all is so by any clock.
+        # Every copy is older than zero, by any clock.
         present = self._stamp.write() if older_than else FOREVER
         return empty_trash(
             self._store, older_than=older_than, now=present, wanted=wanted, user_id=user_id
         )
 
     def _purge(self, trash: timedelta, present: datetime) -> int:
-        # A day later than asked for: a copy may be all there is of a victim whose delete is still
-        # on its way.
+        # A day later than asked for: a copy may be all there is of a victim while its delete is
+        # still on its way.
         return empty_trash(self._store, older_than=trash + _DAY, now=present, wanted=self._purges)
 
     def _sweep(self, present: datetime | None, stop: Callable[[], bool]) -> int:
@@ -277,12 +277,12 @@ class Pruner:
 
 
 def purging(collection: str | None, apart: Collection[str]) -> Callable[[Copy], bool]:
-    """Which copies in the trash those who prune a collection may delete for good.
+    """Return a function that says which trash copies a collection's prunes may permanently delete.
 
     Args:
-        collection: What they prune; None for the sessions.
-        apart: Collections that are pruned by themselves, each of which keeps its copies for as
-            long as it says.
+        collection: The collection that they prune; None for the sessions.
+        apart: Collections that are pruned separately, each of which decides how long its own copies
+            are kept.
     """
     if collection in apart:
         return lambda copy: copy.collection == collection
@@ -292,7 +292,7 @@ def purging(collection: str | None, apart: Collection[str]) -> Callable[[Copy], 
 def _do_all(
     work: Callable[[PlannedVictim], None], victims: Sequence[PlannedVictim], workers: int
 ) -> Generator[int]:
-    """Do work for each, and say after each how many are done."""
+    """Do the work for each victim, and yield the number done after each."""
     pool = None
     if workers > 1:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not always needed
@@ -300,7 +300,7 @@ def _do_all(
         pool = ThreadPoolExecutor(workers, "statekeep-prune")
     # So that observers in the threads of the pool see the caller's context variables.
     context = copy_context()
-    # In batches, because the interpreter does not end before all that was handed to a pool has.
+    # In batches, because the interpreter does not exit before everything given to a pool is done.
     batches = (
         victims[start : start + 4 * workers] for start in range(0, len(victims), 4 * workers)
     )
@@ -320,7 +320,7 @@ def _tidy(what: str, remove: Callable[[], int]) -> int:
     try:
         return remove()
     except StateStoreError as error:
-        # What was pruned must be reported, whatever becomes of the rest.
+        # What was pruned must be reported, whatever happens to the rest.
         _logger.warning("%s could not be removed: %s", what, error)
         return 0
 

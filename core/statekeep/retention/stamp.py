@@ -1,7 +1,7 @@
-"""The stamp: one document that says when the last prune began, and what time it is in the store.
+"""The stamp: one document that records when the last prune began and what the store's time is.
 
-Whoever prunes, or must know how old a copy in quarantine is, writes it. What the store then gives
-as its date is the present that counts, so that a worker whose clock is wrong deletes nothing that
+It is written by every prune, and to find out how old a copy in quarantine is. The date that the
+store then gives it counts as the current time, so a worker with a wrong clock deletes nothing that
 it should not.
 """
 
@@ -30,8 +30,8 @@ class Stamp:
     """The stamp of a store.
 
     Args:
-        transfer: Writes it.
-        collection: Of this collection alone, if it is pruned by itself.
+        transfer: Performs the writes.
+        collection: The collection whose prunes it is about; None for the whole store.
     """
 
     def __init__(self, transfer: Transfer, collection: str | None = None) -> None:
@@ -40,9 +40,9 @@ class Stamp:
         self._key = STAMP if collection is None else f"{STAMPS}/{collection}.json"
 
     def write(self) -> datetime:
-        """Write the stamp, and give the present as the store has it.
+        """Write the stamp, and return the current time by the store's clock.
 
-        Where the store does not date what is written, that is the machine's.
+        If the store does not date what is written, the machine's clock is used.
         """
         self._store.put(self._key, _new_stamp())
         return self._date()
@@ -50,10 +50,11 @@ class Stamp:
     def claim(self, every: timedelta) -> datetime | None:
         """Write the stamp if the last prune was long enough ago.
 
-        Nobody renews or releases it, so whoever dies holds nothing up for longer than a period.
+        Nobody renews or releases it, so a process that dies blocks nothing for longer than a
+        period.
 
         Returns:
-            The present as the store has it, or None if it is not this process's turn.
+            The current time by the store's clock, or None if it is not this process's turn.
         """
         blob = self._store.get(self._key)
         if blob is not None and not _is_due(blob, every):
@@ -73,7 +74,7 @@ class Stamp:
 
 
 def _new_stamp() -> bytes:
-    # The nonce, because equal bytes could be an equal version, and two could claim it.
+    # With a nonce, because equal bytes can have equal versions, and two processes could claim it.
     return encode_json(
         {
             "claimed_at": format_timestamp(utc_now()),
@@ -85,7 +86,7 @@ def _new_stamp() -> bytes:
 
 def _is_due(blob: Blob, every: timedelta) -> bool:
     last = blob.modified or _claimed_at(blob)
-    # A stamp of the far future is one of another clock; waiting for it might take years.
+    # A stamp from the far future is from another clock; waiting for it could take years.
     return last is None or abs(utc_now() - last) >= every
 
 

@@ -1,11 +1,11 @@
-"""The sweep: deletes segments and attachments that nobody names, in two phases, a day apart.
+"""The sweep: deletes unreferenced segments and attachments in two phases, a day apart.
 
-They are put before the head that names them, and stay when it names them no more. So what one run
-finds unnamed it only writes down as candidates, and a later run, at least a day on by the store's
-clock, deletes those that are still unnamed. Nobody names a segment for the first time more than an
-hour after it was put. Heads are read where they live, in the trash and where they live again, so
-that none is missed which is moved meanwhile; in quarantine, too, because what a person mends there
-needs its segments. One that cannot be read protects what it may name.
+They are written before the head that refers to them, and remain when it no longer does. So a run
+only records what it finds unreferenced as candidates, and a later run, at least a day later by the
+store's clock, deletes those that still are. Nothing refers to such a file for the first time more
+than an hour after it was written. Heads are read where they live, in the trash, and where they live
+once more, so that none is missed while it is moved; also in quarantine, because what a person
+repairs there needs its segments. A head that cannot be read protects whatever it may refer to.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ __all__ = [
 ]
 
 CANDIDATES: Final = f"{SEGMENTS}/candidates.json"
-"""The key of what the last run found, and the next one may delete."""
+"""The key of the candidates: what the last run found, and the next one may delete."""
 
 _DAY: Final = timedelta(days=1)
 _MOST: Final = 100_000
-"""Candidates of a run; what is beyond them waits for the next."""
+"""Maximum number of candidates of a run; the rest wait for the next one."""
 
 _LIVE: Final = (JOURNALS, SESSIONS)
 _ORDER: Final = (*_LIVE, TRASH, QUARANTINE, *_LIVE)
-"""Where heads are read, in this order."""
+"""Where heads are read, in order."""
 
 _UID: Final = r"[0-9a-f]{32}"
 _is_file = re.compile(
@@ -73,16 +73,16 @@ _SEAL: Final = b'"~":"'
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What a sweep found of what no journal names.
+    """What a sweep did with segments and attachments.
 
     Attributes:
-        candidates: How many segments and attachments a run that comes a day later, or more, will
-            delete if nobody names them then.
+        candidates: How many a run at least a day later will delete if still nothing refers to
+            them.
         deleted: How many were deleted.
-        kept: How many are named by a journal, in the trash and in quarantine as well; 0 if the
-            last run is less than a day ago, because then nothing is looked at.
-        held_by: The keys of heads that cannot be read, and do not say whose they are: because of
-            them nothing was deleted.
+        kept: How many a journal refers to, including those in the trash and in quarantine; 0 if
+            the last run was less than a day ago, since nothing is examined then.
+        held_by: The keys of heads that cannot be read and do not tell which journal they belong
+            to: because of them, nothing was deleted.
     """
 
     candidates: int = 0
@@ -97,18 +97,18 @@ def sweep_unnamed(
     present: datetime | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SweepReport:
-    """Find what no head names, and delete what a run of at least a day ago found.
+    """Find what no head refers to, and delete what a run at least a day ago already found.
 
-    It reads one small document, and lists segments and attachments if the last run is a day ago;
-    it reads heads, each once, if there are any.
+    It reads one small document, and lists segments and attachments if the last run was at least a
+    day ago; if there are any, it reads all heads, each once.
 
     Args:
         transfer: Writes the candidates, and the stamp if `present` is not given.
-        present: The present by the store's clock.
-        stop: Asked between heads whether to leave all as it is.
+        present: The current time by the store's clock.
+        stop: Called between heads; if true, everything is left alone.
 
     Raises:
-        UnavailableError, AccessDeniedError: The store did not answer, or refused.
+        UnavailableError, AccessDeniedError: The store did not answer, or refused access.
     """
     store = transfer.store
     blob = store.get(CANDIDATES)
@@ -117,7 +117,7 @@ def sweep_unnamed(
         age = (present or Stamp(transfer).write()) - last.written_at
         if abs(age) < _DAY:
             return SweepReport(candidates=len(last.keys))
-        if age > timedelta(0):  # else its date is of another clock, and the day begins anew
+        if age > timedelta(0):  # otherwise its date is from another clock, and the day starts over
             before = last.keys
     files = [*_files(store)]
     if not files:
@@ -129,13 +129,13 @@ def sweep_unnamed(
     doomed = [key for key in found if key in before]
     waiting = [key for key in found if key not in before][:_MOST]
     try:
-        # Written also if there are none: so heads are read once a day at most.
+        # Written even if there are none, so that heads are read at most once a day.
         if blob is None:
             transfer.put_new(CANDIDATES, _encode(waiting))
         else:
             transfer.put_seen(CANDIDATES, _encode(waiting), blob.version)
     except ConflictError:
-        return SweepReport()  # another sweep has come first
+        return SweepReport()  # another sweep was faster
     if doomed:
         delete_many(store, doomed)
     held_by = tuple(unnamed.held_by)
@@ -143,13 +143,13 @@ def sweep_unnamed(
 
 
 class Unnamed:
-    """Segments and attachments that no head has named so far; iterating gives their keys.
+    """Segments and attachments that no head has referred to so far; iterating yields their keys.
 
     Args:
-        keys: All that there are.
+        keys: The keys of all segments and attachments.
 
     Attributes:
-        held_by: The keys of heads that may name any of them.
+        held_by: The keys of heads that may refer to any of them.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
@@ -167,11 +167,11 @@ class Unnamed:
         return any(self._left.values())
 
     def spare(self, key: str, found: Blob | StateStoreError) -> None:
-        """Take out what a document names, if it is a head, or may have been one.
+        """Remove what a document refers to, if it is a head or may have been one.
 
         Args:
-            key: Where it lies.
-            found: The document, or why it cannot be read.
+            key: The document's key.
+            found: The document, or the error if it cannot be read.
         """
         if isinstance(found, StateStoreError):
             self.held_by.append(key)
@@ -179,7 +179,7 @@ class Unnamed:
             try:
                 header = decode_head(found.data).header
             except UnsupportedError:
-                self.held_by.append(key)  # who knows what it names, and how
+                self.held_by.append(key)  # no telling what it refers to, and how
             except CorruptDataError:
                 self._spare_damaged(key, found.data)
             else:
@@ -191,23 +191,23 @@ class Unnamed:
                 }
 
     def _spare_damaged(self, key: str, data: bytes) -> None:
-        """Take out all that belongs to the journal of a damaged head."""
+        """Remove everything that belongs to the journal of a damaged head."""
         header, _, _ = data.partition(b"\n")
         try:
             uid = decode_head(header + b"\n").header.uid
         except CorruptDataError:
             match = _find_uid(data)
             uid = match[1].decode() if match else ""
-            if uid not in self._uids:  # so it may be what is damaged
+            if uid not in self._uids:  # the uid itself may be damaged
                 self.held_by.append(key)
         self._left.pop(uid, None)
 
 
 def heads_below(store: StateStore, prefix: str) -> Iterator[Entry]:
-    """What may be the head of a journal, or a copy of one.
+    """Yield what may be the head of a journal, or a copy of one.
 
     Args:
-        store: Where.
+        store: The store to scan.
         prefix: `JOURNALS`, `SESSIONS`, `TRASH` or `QUARANTINE`.
     """
     for entry in store.scan(prefix):
@@ -219,17 +219,17 @@ def heads_below(store: StateStore, prefix: str) -> Iterator[Entry]:
 
 
 def may_hold_head(key: str) -> bool:
-    """Whether the head of a journal, or a copy of one, may lie there."""
+    """Return whether this can be the key of a journal's head, or of a copy of one."""
     return is_journal_key(key) or is_session_key(key) or key.startswith(f"{TRASH}/")
 
 
 def is_swept(key: str) -> bool:
-    """Whether it is the key of a segment or an attachment."""
+    """Return whether this is the key of a segment or an attachment."""
     return _is_file(key) is not None
 
 
 def decode_candidates(data: bytes) -> Candidates:
-    """Read what a run has written down.
+    """Decode the candidates that a run recorded.
 
     Raises:
         CorruptDataError: It is something else.
@@ -239,19 +239,19 @@ def decode_candidates(data: bytes) -> Candidates:
         keys = frozenset(fields["keys"])
         written_at = parse_timestamp(fields["written_at"])
     except (KeyError, TypeError, ValueError):
-        raise CorruptDataError("it does not name candidates of a sweep") from None
+        raise CorruptDataError("it does not list candidates of a sweep") from None
     return Candidates(written_at, keys)
 
 
 class Candidates(NamedTuple):
-    """What a run has found, and when."""
+    """What a run found, and when."""
 
     written_at: datetime
     keys: frozenset[str]
 
 
 def _encode(keys: list[str]) -> bytes:
-    # The nonce, because equal bytes could be an equal version, and two could write them.
+    # With a nonce, because equal bytes can have equal versions, and two runs could write them.
     return encode_json(
         {
             "written_at": format_timestamp(utc_now()),
@@ -265,21 +265,21 @@ def _read_candidates(blob: Blob) -> Candidates | None:
     try:
         last = decode_candidates(blob.data)
     except CorruptDataError:
-        return None  # a new day begins
+        return None  # the day starts over
     return last._replace(written_at=blob.modified or last.written_at)
 
 
 def _files(store: StateStore) -> Iterator[str]:
     for prefix in (SEGMENTS, ATTACHMENTS):
-        # By key, because a folder that is written while it is scanned may name a file twice.
+        # By key, because scanning a folder while it is written to can list a file twice.
         yield from {entry.key: None for entry in store.scan(prefix) if is_swept(entry.key)}
 
 
 def _spare_named(store: StateStore, unnamed: Unnamed, stop: Callable[[], bool]) -> bool:
-    """Take out what any head names; say whether it was not stopped."""
+    """Remove what any head refers to; return false if it was stopped."""
     seen: dict[str, str | None] = {}
     for prefix in _ORDER:
-        # What is still as it was read names what it named.
+        # What has not changed since it was read still refers to the same files.
         keys = [
             entry.key
             for entry in heads_below(store, prefix)
@@ -288,7 +288,7 @@ def _spare_named(store: StateStore, unnamed: Unnamed, stop: Callable[[], bool]) 
         for key, blob in get_many(store, keys):
             if stop():
                 return False
-            if blob is not None:  # else moved or deleted since the scan
+            if blob is not None:  # otherwise moved or deleted since the scan
                 unnamed.spare(key, blob)
                 if not isinstance(blob, StateStoreError):
                     seen[key] = blob.fingerprint
@@ -300,5 +300,5 @@ def _spare_named(store: StateStore, unnamed: Unnamed, stop: Callable[[], bool]) 
 def _may_be_head(key: str, data: bytes) -> bool:
     if data.startswith(_MARK) or _SEAL in data:
         return True
-    # What is no JSON any more may have been one; a session was in all likelihood a document.
+    # What is not JSON anymore may have been a head; a session was most likely a document.
     return key.endswith(".jsonl") and data[:1] not in {b"{", b"["}

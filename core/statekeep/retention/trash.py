@@ -1,7 +1,7 @@
-"""The trash: where sessions and journals wait that were pruned or deleted.
+"""The trash: where pruned or deleted sessions and journals are kept for a while.
 
-Each is moved there by the rule of `Transfer.move` and put back before its copy is deleted, so
-whoever dies in between leaves it in one place or in both, never in none.
+They are moved there by the rule of `Transfer.move`, and restored before the copy is deleted, so a
+process that dies in between leaves each of them in one place or in both, never in neither.
 """
 
 from __future__ import annotations
@@ -66,17 +66,18 @@ class Trashed:
     """A session or journal in the trash.
 
     Attributes:
-        key: Where the copy lies; `Sessions.restore` and `Journals.restore` take it as `copy`.
-        stem: The name of the session's file; the id, where that is a harmless file name. A
-            journal's `Summary.id`.
-        trashed_at: When it was put there: the store's time, else that of whoever put it there.
-        size: Bytes.
-        id: The session's or journal's id; None if the copy cannot be read, like the two below.
-        user_id: The user it belongs to, if any.
+        key: The key of the copy; `Sessions.restore` and `Journals.restore` accept it as `copy`.
+        stem: The name of the session's file, which is the id if that is a harmless file name. Of a
+            journal, its `Summary.id`.
+        trashed_at: When it was put there, by the store's clock if it has one, otherwise by the
+            clock of whoever put it there.
+        size: Its size in bytes.
+        id: The session's or journal's id; None if the copy cannot be read, like the next two.
+        user_id: The user who owns it, if any.
         updated_at: When it was last updated (UTC).
         collection: The journal's collection; None for a session.
-        name: The journal's name there, as far as its key tells if it cannot be read; empty for a
-            session.
+        name: The journal's name there, as far as its key tells if the copy cannot be read; empty
+            for a session.
     """
 
     key: str
@@ -92,13 +93,13 @@ class Trashed:
 
 @dataclass(frozen=True, slots=True)
 class State(Generic[T]):
-    """What a copy holds, as far as restoring goes by it.
+    """What matters about a copy when restoring.
 
     Attributes:
         value: The session or journal.
         updated_at: When it was last updated.
-        uid: The journal's; None for a session.
-        n: The journal's last change.
+        uid: The journal's uid; None for a session.
+        n: The number of the journal's last change.
     """
 
     value: T
@@ -108,31 +109,31 @@ class State(Generic[T]):
 
 
 class Restorable(Protocol[T]):
-    """The session or journal that is to come back.
+    """A session or journal to restore.
 
     Attributes:
         kind: What it is, in a word.
-        key: Where it belongs.
+        key: The key it belongs at.
     """
 
     kind: str
     key: str
 
     def owns(self, copy: Copy) -> bool:
-        """Whether a copy is one of it, as its name says."""
+        """Return whether a copy's name says that it is a copy of this."""
         ...
 
     def read(self, copy: Copy, blob: Blob) -> State[T]:
         """Read a copy.
 
         Raises:
-            CorruptDataError: It cannot be read, or is another's.
+            CorruptDataError: It cannot be read, or is a copy of something else.
             UnsupportedError: A newer version of statekeep wrote it.
         """
         ...
 
     def revive(self, value: T, nonce: str) -> bytes:
-        """What is to lie at `key` again: the state of a copy, with a nonce under `RESTORED`.
+        """Return the bytes to write at `key`: a copy's state, with a nonce under `RESTORED`.
 
         Raises:
             CorruptDataError: Part of it is gone.
@@ -141,12 +142,12 @@ class Restorable(Protocol[T]):
 
 
 def is_of_session(copy: Copy) -> bool:
-    """Whether it is the copy of a session."""
+    """Return whether this is a copy of a session."""
     return copy.source is None
 
 
 def young_copies(store: StateStore, now: datetime) -> frozenset[str]:
-    """The digests of what came into the trash within a day; for `move_to_trash`."""
+    """Return the digests of copies that are less than a day old; for `move_to_trash`."""
     return frozenset(
         copy.digest
         for copy in list_copies(store)
@@ -162,23 +163,23 @@ def move_to_trash(
     now: datetime,
     young: frozenset[str] = frozenset(),
 ) -> None:
-    """Move a session or journal into the trash.
+    """Move a session or journal to the trash.
 
     Args:
-        transfer: Moves it.
-        key: Its key.
-        blob: What it is.
-        now: The present.
-        young: What `young_copies` gave. While there is a young copy of the same bytes, an earlier
-            attempt may still be under way, and another would add a copy each time.
+        transfer: Performs the move.
+        key: The key to move from.
+        blob: The document as it was read.
+        now: The current time.
+        young: What `young_copies` returned. While there is a young copy of the same bytes, an
+            earlier attempt may still be under way, and every new one would add a copy.
 
     Raises:
-        ConflictError: It has changed, or is gone.
+        ConflictError: It has changed or is gone.
         UnavailableError: The store did not answer, or there is a young copy of it.
     """
     if digest_of(blob.data) in young:
         raise UnavailableError(
-            "a copy of it came into the trash less than a day ago; it is tried again after that",
+            "a copy of it was put into the trash less than a day ago; retry after a day",
             key=key,
             store=transfer.store,
             landed="unknown",
@@ -189,17 +190,17 @@ def move_to_trash(
 def list_trash(
     store: StateStore, wanted: Callable[[Copy], bool], user_id: str | None = None
 ) -> list[Trashed]:
-    """What is in the trash, the newest first; reads every copy.
+    """List what is in the trash, newest first; reads every copy.
 
     Args:
-        store: Where.
-        wanted: Which copies.
-        user_id: Only copies of what belongs to this user; those that cannot be read do not.
+        store: The store.
+        wanted: Tells which copies to list.
+        user_id: Only copies of what belongs to this user, which excludes those that cannot be read.
     """
     copies = {copy.key: copy for copy in list_copies(store) if wanted(copy)}
     found: list[Trashed] = []
     for key, blob in get_many(store, copies):
-        if blob is not None:  # else emptied since the scan
+        if blob is not None:  # otherwise emptied since the scan
             trashed = _trashed(store, copies[key], blob)
             if user_id is None or trashed.user_id == user_id:
                 found.append(trashed)
@@ -229,7 +230,7 @@ def _trashed(store: StateStore, copy: Copy, blob: Blob | StateStoreError) -> Tra
 
 
 def id_inside(store: StateStore, copy: Copy, blob: Blob) -> str:
-    """The id of the session, or `Summary.id` of the journal, that a copy is of.
+    """Return the id of the session, or the `Summary.id` of the journal, that a copy is of.
 
     Raises:
         CorruptDataError: It cannot be read.
@@ -242,7 +243,7 @@ def id_inside(store: StateStore, copy: Copy, blob: Blob) -> str:
 
 
 def _told(copy: Copy, data: bytes) -> tuple[str, str | None, datetime, tuple[str, ...]]:
-    """Id, user, time of the last update and name of what a copy holds."""
+    """Return id, user, time of the last update and name of what a copy holds."""
     if copy.source is None and not is_head(data):
         session = read_session(copy, data)
         return session.id, session.user_id, session.updated_at, ()
@@ -258,10 +259,10 @@ def _told(copy: Copy, data: bytes) -> tuple[str, str | None, datetime, tuple[str
 
 
 def read_session(copy: Copy, data: bytes) -> Session:
-    """Read the copy of a session that is stored whole.
+    """Read a copy of a session that is stored whole.
 
     Raises:
-        CorruptDataError: It is none, or not the one that its name says.
+        CorruptDataError: It is not a session, or not the one that its name says.
         UnsupportedError: A newer version of statekeep wrote it.
     """
     session = Session.from_json(data)
@@ -281,24 +282,24 @@ def _check_stem(copy: Copy, session_id: str) -> None:
 def restore(
     transfer: Transfer, wanted: Restorable[T], chosen: str | None = None
 ) -> tuple[T, bytes, Version]:
-    """Put the newest state of something back, if nothing lies in its place.
+    """Restore the newest state of something, if nothing is in its place.
 
     Args:
-        transfer: Puts it.
-        wanted: What.
-        chosen: The key of the copy to take instead of that of the newest state.
+        transfer: Performs the write.
+        wanted: What to restore.
+        chosen: The key of the copy to restore instead of the newest state.
 
     Returns:
-        The state that was chosen, what was written for it, and the version of that.
+        The chosen state, the bytes that were written, and their version.
 
     Raises:
         NotFoundError: There is no copy.
-        ConflictError: Something is there; nothing was changed.
-        CorruptDataError: No copy can be read, or the newest is in part gone; they stay.
+        ConflictError: Something is there already; nothing was changed.
+        CorruptDataError: No copy can be read, or part of the newest is gone; the copies stay.
         UnsupportedError: A newer version of statekeep wrote it; it stays where it is.
     """
     store, key = transfer.store, wanted.key
-    # Looked at before the copies are listed: what is pruned in between is among them.
+    # Checked before the copies are listed, so that they include what is pruned in between.
     if store.get(key) is not None:
         raise _live(store, wanted)
     copies = [
@@ -321,7 +322,7 @@ def _live(
     store: StateStore, wanted: Restorable[T], error: ConflictError | None = None
 ) -> ConflictError:
     return ConflictError(
-        f"there is a {wanted.kind} already; delete it first, or leave the copy in the trash",
+        f"the {wanted.kind} already exists; delete it first, or leave the copy in the trash",
         key=wanted.key,
         store=store,
         landed="no" if error is None else error.landed,
@@ -329,9 +330,9 @@ def _live(
 
 
 def _newest(store: StateStore, wanted: Restorable[T], copies: list[Copy]) -> tuple[Copy, T]:
-    """The newest state, whichever copy came into the trash last."""
+    """Return the newest state, whichever copy was put into the trash last."""
     by_key = {copy.key: copy for copy in copies}
-    # Of one journal the number of the last change says it; of others only the time.
+    # Copies of one journal compare by the number of the last change, all others only by time.
     newest: dict[str, tuple[Copy, State[T]]] = {}
     flaw: StateStoreError | None = None
     for place, blob in get_many(store, by_key):
@@ -376,8 +377,8 @@ def _staying(
 
 
 def _remove_if_old(store: StateStore, key: str, copy: Copy) -> None:
-    # A young copy may be all there is of what a delete is still on its way to: it goes with the
-    # trash. So does one that cannot be deleted now.
+    # A young copy may be the only one left if a delete is still on its way: it is deleted when
+    # the trash is emptied. So is a copy that cannot be deleted now.
     try:
         live = store.get(key)
         if live is not None and (live.modified or utc_now()) - copy.trashed_at >= _HOUR:
@@ -387,10 +388,10 @@ def _remove_if_old(store: StateStore, key: str, copy: Copy) -> None:
 
 
 def read_trashed(key: str, data: bytes) -> None:
-    """Read a copy in the trash, to see whether it can be.
+    """Check that a copy in the trash can be read.
 
     Raises:
-        CorruptDataError: It is no session or journal, or not the one that its name says.
+        CorruptDataError: It is not a session or journal, or not the one that its name says.
         UnsupportedError: A newer version of statekeep wrote it.
     """
     try:
@@ -410,14 +411,14 @@ def empty_trash(
     wanted: Callable[[Copy], bool] = lambda _: True,
     user_id: str | None = None,
 ) -> int:
-    """Delete for good what has been in the trash for so long; give how many.
+    """Permanently delete old copies in the trash; return how many.
 
     Args:
-        store: Where it lies.
-        older_than: How long.
-        now: The present, by the store's clock where it has one.
-        wanted: Which copies.
-        user_id: As for `list_trash`; then these copies are read.
+        store: The store.
+        older_than: Only copies that have been there at least this long.
+        now: The current time, by the store's clock if it has one.
+        wanted: Tells which copies to delete.
+        user_id: As in `list_trash`; these copies are read.
     """
 
     def goes(copy: Copy) -> bool:

@@ -1,4 +1,4 @@
-"""What decides which sessions to delete, and what a prune plans and reports."""
+"""Pruning strategies, and what a prune plans and reports."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A session or journal that a strategy wants deleted, and why, in words for a person."""
+    """A session or journal that a strategy wants deleted, and the reason, for a person to read."""
 
     summary: Summary
     reason: str
 
 
 class PruningStrategy(Protocol):
-    """Decides which sessions to delete. A pure function: it reads nothing and deletes nothing.
+    """Chooses which sessions to delete. A pure function: it reads nothing and deletes nothing.
 
-    It is asked in the same way about the journals of a collection.
+    It chooses among the journals of a collection in the same way.
     """
 
     def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:
         """Choose victims.
 
         Args:
-            summaries: All sessions that may be deleted, newest `updated_at` first: of each a
-                `SessionSummary`, or of journals a `JournalSummary`.
-            now: The present, aware, in UTC.
+            summaries: All sessions that may be deleted, newest `updated_at` first, each a
+                `SessionSummary`, or for journals a `JournalSummary`.
+            now: The current time, aware, in UTC.
 
         Returns:
-            Some of the summaries, each once, with the reason.
+            Some of the summaries, each at most once, with the reason.
         """
         ...
 
@@ -64,20 +64,20 @@ class PruningStrategy(Protocol):
 @checked
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How `Sessions` prunes by itself, in the background, when sessions are saved.
+    """How `Sessions` prunes automatically in the background when sessions are saved.
 
     Attributes:
-        strategy: Which sessions to delete.
-        every: The least time from one prune to the next, in all processes that share the store.
+        strategy: Chooses the sessions to delete.
+        every: Minimum time between two prunes, across all processes that share the store.
         trash: How long pruned sessions stay in the trash; None to delete them at once.
         protect: Ids that are never pruned.
-        min_idle: Sessions changed within this time are never pruned.
-        collections: Their journals are pruned as well, each collection by itself.
+        min_idle: Sessions that changed less than this long ago are never pruned.
+        collections: Collections of journals to prune as well, each one separately.
 
     Raises:
         ValueError: A time is negative.
         InvalidKeyError: A collection's name is not legal.
-        TypeError: An argument is not of its type.
+        TypeError: An argument has the wrong type.
     """
 
     strategy: PruningStrategy
@@ -99,10 +99,10 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class PlannedVictim:
-    """A session or journal that a plan would delete, if it is still of that version.
+    """A session or journal that a plan would delete, if it still has this version.
 
     Attributes:
-        fingerprint: The `Blob.fingerprint` that came with it, by which a store may know it again.
+        fingerprint: The `Blob.fingerprint` that came with it, by which a store may recognize it.
     """
 
     summary: Summary
@@ -114,7 +114,7 @@ class PlannedVictim:
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """A session or journal that no strategy gets to see, and why."""
+    """A session or journal that is hidden from every strategy, and the reason."""
 
     summary: Summary
     reason: str
@@ -126,11 +126,11 @@ class PruneRequest:
 
     Attributes:
         strategy: Chooses the victims.
-        protect: Ids that it does not see, besides the pinned ones.
-        min_idle: Sessions changed within this time it does not see either.
+        protect: Ids to hide from the strategy, besides those that are pinned.
+        min_idle: Also hide sessions that changed less than this long ago.
 
     Raises:
-        ValueError: The idle time is negative.
+        ValueError: `min_idle` is negative.
     """
 
     strategy: PruningStrategy
@@ -145,16 +145,16 @@ class PruneRequest:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a prune would do. It reads and changes nothing; `Sessions.prune` carries it out.
+    """What a prune would do. A plan changes nothing; `Sessions.prune` carries it out.
 
     Attributes:
         store: The store it was made for.
         now: The time it was made for.
         victims: What would be deleted.
-        protected: What was kept from the strategy.
+        protected: What was hidden from the strategy.
         kept: How many sessions the strategy saw and left alone.
         problems: What cannot be read, and so is never pruned.
-        request: What was asked for: it is asked again if the store's clock says another time.
+        request: What was asked for; it is asked again if the store's clock says another time.
     """
 
     store: str
@@ -168,7 +168,7 @@ class PrunePlan:
 
 @dataclass(frozen=True, slots=True)
 class PruneFailure:
-    """A victim of which a prune cannot say that it deleted it, and the error it met."""
+    """A victim that a prune cannot say it deleted, and the error."""
 
     victim: PlannedVictim
     error: StateStoreError
@@ -180,13 +180,13 @@ class PruneReport:
 
     Attributes:
         pruned: Deleted by this prune.
-        skipped: Saved or deleted by someone else since the plan, or not old enough by the store's
-            clock; left alone.
-        unknown: The store did not answer: deleted or not.
+        skipped: Saved or deleted by someone else since the plan was made, or not old enough by the
+            store's clock; left alone.
+        unknown: The store did not answer; they may or may not be deleted.
         failed: The store refused; not deleted.
-        swept: Leftovers of killed writers, and segments and attachments that no journal names,
-            that were removed.
-        purged: What was in the trash for long enough, and was deleted for good.
+        swept: How many leftovers of killed writers, and segments and attachments that no journal
+            refers to, were removed.
+        purged: How many copies had been in the trash long enough and were permanently deleted.
     """
 
     pruned: tuple[PlannedVictim, ...]
@@ -198,10 +198,10 @@ class PruneReport:
 
 
 class PruneThrottle:
-    """Says yes on the first call and then at most once per cool-down; safe under threads.
+    """Returns true on the first call and then at most once per cool-down; thread-safe.
 
     Args:
-        cooldown: The least time between two yeses.
+        cooldown: Minimum time between two calls that return true.
     """
 
     @checked
@@ -213,9 +213,9 @@ class PruneThrottle:
         self._lock = threading.Lock()
 
     def should_prune(self) -> bool:
-        """Take the turn if it is due."""
-        # Who does not get the lock meets another who takes the turn. So nobody ever waits, not
-        # even in a child that was forked while the lock was held.
+        """Return whether a prune is due, and if so, take the turn."""
+        # If the lock is taken, another thread is taking the turn. So nobody ever waits, not even
+        # in a child that was forked while the lock was held.
         if not self._lock.acquire(blocking=False):
             return False
         try:

@@ -1,7 +1,7 @@
-"""Sessions: what people call, and how a session lies in a store.
+"""Sessions: the class that people use, and how a session is laid out in a store.
 
-What is written here is about one session at a time. How many are listed, pruned, trashed or
-repaired lives in `heads`, `retention` and `doctor`.
+The code here handles one session at a time. Listing, pruning, trashing and repairing many of them
+is the work of `heads`, `retention` and `doctor`.
 """
 
 from statekeep.sessions.sessions import Sessions

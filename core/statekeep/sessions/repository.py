@@ -1,7 +1,7 @@
-"""How a session lies in a store: whole, as one document, or as a journal; at one key in any form.
+"""How a session is laid out in a store: as a whole document or as a journal, at one key either way.
 
-`Sessions` says what is to happen; only what is here, and `sessions.turns`, knows in which form it
-is stored.
+`Sessions` says what should happen; only this module and `sessions.turns` know in which form a
+session is stored.
 """
 
 from __future__ import annotations
@@ -50,19 +50,18 @@ if TYPE_CHECKING:
 __all__ = ["Added", "Form", "SessionRepository"]
 
 Form = Literal["document", "journal"]
-"""How a session is stored: whole, as the original does, or as a journal."""
+"""How a session is stored: whole, as the original stores it, or as a journal."""
 
 _WHOLE: Final = "whole"
-"""What a session remembers that was read from a document, or written to one."""
+"""Marks a session that was read from a document, or written to one."""
 
 
 class Added(NamedTuple):
-    """What became of a turn.
+    """The outcome of adding a turn.
 
     Attributes:
-        summary: What a listing then says of the session.
-        version: The new one; None if nothing was written.
-        created: Whether the session is new.
+        summary: The updated session's summary, as a listing shows it.
+        version: The new version; None if nothing was written.
     """
 
     summary: SessionSummary
@@ -74,7 +73,7 @@ class SessionRepository:
     """Reads, writes and deletes single sessions. Internal: errors name key and store.
 
     Args:
-        transfer: Writes and deletes on conditions.
+        transfer: Performs conditional writes and deletes.
         form: How new sessions are stored.
     """
 
@@ -102,7 +101,7 @@ class SessionRepository:
         """Store a session; see `Sessions.save` and `Sessions.append`.
 
         Returns:
-            Its version, and whether it was created.
+            The session's version, and whether it was created.
         """
         key = session_key(session.id)
         try:
@@ -138,7 +137,7 @@ class SessionRepository:
                 version = self._transfer.put_new(key, data, partial(_describe, key, session, data))
             else:
                 if (stored := stored_of(session)) is None:
-                    # It was carried elsewhere and came back; only the store knows its form.
+                    # The session was pickled, say, and came back; only the store knows its form.
                     blob = self._store.get(key)
                     stored = _WHOLE if blob is None or not is_head(blob.data) else None
                     if blob is not None and append and stored is None:
@@ -149,7 +148,7 @@ class SessionRepository:
                     self._refuse_changed(key, session)
                 if self._transfer.policy != "detect":
                     there = self._refuse_newer(key, landed="no")
-                    if there is not None and is_head(there.data):  # it was converted meanwhile
+                    if there is not None and is_head(there.data):  # someone converted it
                         return self._journals.save(session, append=append)
                 data = session.to_json()
                 describe = partial(_describe, key, session, data)
@@ -158,7 +157,7 @@ class SessionRepository:
             self._refuse_newer(key, landed=error.landed)
             what = "exists already" if seen is None else "was saved or deleted since it was loaded"
             raise ConflictError(
-                f"the session {what}; load it again, or let update() do so",
+                f"the session {what}; load it again, or use update()",
                 key=key,
                 store=self._store,
                 landed=error.landed,
@@ -167,14 +166,14 @@ class SessionRepository:
         return version
 
     def _refuse_changed(self, key: str, session: Session) -> None:
-        """Look whether a session still begins with what is stored, whole.
+        """Check that a session still begins with what is stored as a whole document.
 
         Raises:
             ValueError: An earlier message was changed.
         """
         blob = self._store.get(key)
         if blob is None or blob.version != session.version:
-            return  # which the write will find
+            return  # the write will find out
         if not begins_with(session, self._decode(key, blob, None)):
             raise ValueError(NOT_THE_BEGINNING)
 
@@ -190,10 +189,10 @@ class SessionRepository:
         *,
         repair_text: RepairText = "refuse",
     ) -> SessionPart | None:
-        """Read some messages of a session; of a journal not the others.
+        """Read some messages of a session; from a journal, it reads no others.
 
         Raises:
-            OwnershipError, CorruptDataError, UnsupportedError: As `Sessions.load`.
+            OwnershipError, CorruptDataError, UnsupportedError: As in `Sessions.load`.
         """
         key = session_key(session_id)
         blob = self._store.get(key)
@@ -218,7 +217,7 @@ class SessionRepository:
         """Add messages to a session; see `Sessions.add_turn`.
 
         Raises:
-            ConflictError: It was saved or deleted meanwhile.
+            ConflictError: Someone else saved or deleted it.
         """
         key = session_key(session_id)
         blob = self._store.get(key)
@@ -253,11 +252,11 @@ class SessionRepository:
         """Store a session in another form; see `Sessions.convert`.
 
         Returns:
-            The session as stored; None if it was in that form.
+            The session as stored; None if it already was in that form.
 
         Raises:
-            NotFoundError: There is none.
-            ConflictError: It was saved or deleted meanwhile.
+            NotFoundError: There is no such session.
+            ConflictError: Someone else saved or deleted it.
         """
         key = session_key(session_id)
         blob = self._store.get(key)
@@ -290,7 +289,7 @@ class SessionRepository:
         """Delete a session; see `Sessions.delete`.
 
         Raises:
-            ConflictError: It was saved or deleted meanwhile.
+            ConflictError: Someone else saved or deleted it.
         """
         key = session_key(session_id)
         blob = self._store.get(key)
@@ -307,7 +306,7 @@ class SessionRepository:
         return True
 
     def restore(self, session_id: str, copy: str | None) -> Session:
-        """Put a session back from the trash; see `Sessions.restore`."""
+        """Restore a session from the trash; see `Sessions.restore`."""
         inner, session, data, version = restore_session(self._transfer, session_id, copy)
         if session is not None:
             self._remember_whole(session, version)
@@ -316,7 +315,7 @@ class SessionRepository:
         restored = self._journals.read(key, Blob(data, version, None))
         if restored is None:
             raise NotFoundError(
-                "it was restored, and deleted again at once", key=key, store=self._store
+                "it was restored, and immediately deleted again", key=key, store=self._store
             )
         return restored
 
@@ -325,7 +324,7 @@ class SessionRepository:
             session = decode_session(key, blob)
         except (CorruptDataError, UnsupportedError) as error:
             raise type(error)(
-                f"{error.message}; it was left as it is", key=key, store=self._store
+                f"{error.message}; it was left unchanged", key=key, store=self._store
             ) from None
         if user_id is not None and session.user_id != user_id:
             raise OwnershipError(
@@ -335,11 +334,11 @@ class SessionRepository:
         return session
 
     def _refuse_newer(self, key: str, *, landed: Landed | None) -> Blob | None:
-        """Look at what lies where a write is to go, or did not.
+        """Read what is at a key that is about to be written, or could not be.
 
         Args:
-            key: Where.
-            landed: What is known of the write.
+            key: The key.
+            landed: Whether the write landed, as far as is known.
         """
         try:
             if blob := self._store.get(key):
@@ -350,10 +349,10 @@ class SessionRepository:
             raise
 
     def _there_for(self, session_id: str) -> bytes | None:
-        """What lies at the key of a session and may be overwritten; None if nothing does.
+        """Return what is at a session's key if it may be overwritten; None if nothing is there.
 
         Raises:
-            CorruptDataError: It is another session, on a volume that takes two ids for one.
+            CorruptDataError: It is another session, on a volume that does not distinguish two ids.
             UnsupportedError: A newer version of statekeep wrote it.
         """
         key = session_key(session_id)
@@ -367,7 +366,7 @@ class SessionRepository:
             else:
                 inner = Session.from_json(blob.data).id
         except CorruptDataError:
-            return b""  # garbage: replacing it is what overwriting is for
+            return b""  # corrupt: replacing it is what overwriting is for
         if inner != session_id:
             raise CorruptDataError(
                 f"it holds the session {inner[:80]!r}, which is not overwritten",
@@ -379,5 +378,5 @@ class SessionRepository:
 
 
 def _describe(key: str, session: Session, data: bytes) -> Record:
-    """What a store keeps beside a session that is stored whole."""
+    """Return the record to keep beside a session that is stored whole."""
     return encode_record(record_of(key, Version(""), session.summary(size=len(data))))

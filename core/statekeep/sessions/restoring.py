@@ -1,4 +1,4 @@
-"""A session in the trash: how a copy of it is read, in whichever form, and what is put back."""
+"""Sessions in the trash: reading a copy, whatever its form, and putting it back."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ __all__ = ["restore_session"]
 def restore_session(
     transfer: Transfer, name: str, chosen: str | None = None
 ) -> tuple[str, Session | None, bytes, Version]:
-    """Put a session back, as `restore` does.
+    """Restore a session, as `restore` does.
 
     Args:
-        transfer: Puts it.
-        name: Its id, or what `Trashed.stem` says.
-        chosen: The key of the copy to take instead of that of the newest state.
+        transfer: Writes the session.
+        name: The session's id, or `Trashed.stem`.
+        chosen: The key of the copy to restore instead of the newest state.
 
     Returns:
+        Its id, the session if it is stored whole, the bytes that were written, and its version.
         Its id, the session if it is stored whole, what was written for it, and its version.
     """
     wanted = _SessionCopies(transfer, name)
@@ -48,7 +49,7 @@ def restore_session(
 
 
 def _id_by_stem(transfer: Transfer, stem: str, chosen: str | None) -> str | None:
-    """The id of a session in the trash whose file was called so."""
+    """Return the id of a trashed session whose file had this stem."""
     store = transfer.store
     for copy in list_copies(store):
         is_meant = copy.stem == stem and is_of_session(copy) and chosen in {None, copy.key}
@@ -74,7 +75,7 @@ class _SessionCopies:
     def read(self, copy: Copy, blob: Blob) -> State[Session | Seen]:
         if not is_head(blob.data):
             session = read_session(copy, blob.data)
-            if session_key(session.id) != self.key:  # the copy is called as this one's would be
+            if session_key(session.id) != self.key:  # the copy has the name this session's would
                 raise CorruptDataError(f"it is a copy of {session.id[:80]!r}")
             return State(session, session.updated_at)
         state = self._copies.read(copy, blob)

@@ -1,4 +1,4 @@
-"""Sessions over any store: versions, conflicts, owners, listings, pruning."""
+"""Sessions over any store: versions, conflicts, owners, listings and pruning."""
 
 from __future__ import annotations
 
@@ -57,26 +57,28 @@ _TIMEOUT = timedelta(seconds=30)
 class Sessions:
     """The sessions of a store.
 
-    Safe under threads. A store that it is given it does not close; `open` opens one that it does.
+    Safe to use from several threads. Closing it does not close a store that was passed to it; only
+    `open` opens a store that it also closes.
 
     Args:
-        store: Where they lie.
+        store: The store that holds them.
         form: How new sessions are stored: ``"document"``, whole, as the original reads them; or
-            ``"journal"``, so that a turn costs the turn however long the session is. Stored ones
-            keep theirs; see `convert`.
-        conflicts: ``"detect"`` (nothing is ever overwritten unseen) or ``"last-writer-wins"``,
-            the only choice on a store without conditional writes.
-        observers: Told of what happens, after the fact, in the thread in which it happens.
-        retention: Lets saves trigger pruning in the background; without it nothing is ever pruned
-            unasked. Then close the sessions, or use them as a context manager.
-        journal_retention: How the journals of collections are pruned, by collection, each by
-            itself; saves of sessions trigger that as well. None for a collection that is pruned
-            only when somebody asks for it. No other prune deletes what such a collection has in
-            the trash.
+            ``"journal"``, so that adding a turn costs the same however long the session is.
+            Existing sessions keep their form; see `convert`.
+        conflicts: ``"detect"`` (never overwrite unseen changes) or ``"last-writer-wins"``, the
+            only choice on a store without conditional writes.
+        observers: Functions called with each event, after the fact, in the thread in which it
+            happens.
+        retention: Makes saves trigger pruning in the background; without it, nothing is pruned
+            unless asked. With it, close the sessions or use them as a context manager.
+        journal_retention: How the journals of each collection are pruned, by the collection's
+            name, independently of each other; saves of sessions trigger this too. None for a
+            collection that is pruned only on request. No other prune empties such a collection's
+            trash.
 
     Raises:
-        UnsupportedError: Conflicts are to be detected on a store that cannot.
-        ClosedError: By every method, after `close`.
+        UnsupportedError: Conflicts are to be detected, and the store cannot detect them.
+        ClosedError: Raised by every method after `close`.
 
     Examples:
         >>> from statekeep import Sessions, open_store
@@ -125,17 +127,18 @@ class Sessions:
 
     @classmethod
     def open(cls, config: str | os.PathLike[str] | Settings | None = None) -> Self:
-        """Open what a deployment configured; use it as a context manager, or close it.
+        """Open what the deployment configured; use it as a context manager, or close it.
 
-        No connection is made, and nothing is created, before the first use.
+        It makes no connection and creates nothing before the first use.
 
         Args:
-            config: Settings, or another store than the configured one: a folder or a URL. Without
-                it: what the environment and the files configure.
+            config: Settings, or a store to use instead of the configured one: a folder or a URL.
+                By default, what the environment and the configuration files say.
 
         Raises:
-            ConfigError, PluginError: As `statekeep.open_store`.
-            UnsupportedError: The store cannot detect conflicts, and nothing else was configured.
+            ConfigError, PluginError: As in `statekeep.open_store`.
+            UnsupportedError: The store cannot detect conflicts, and the configuration does not
+                choose ``last-writer-wins``.
 
         Examples:
             >>> sessions = Sessions.open("memory:")
@@ -143,7 +146,7 @@ class Sessions:
             'plan'
             >>> sessions.close()
         """
-        from statekeep.config import opening  # noqa: PLC0415 - it is above
+        from statekeep.config import opening  # noqa: PLC0415 - it is a higher layer
 
         settings = opening.settings_for(config)
         store, chosen = opening.open_configured(settings)
@@ -157,13 +160,13 @@ class Sessions:
 
     @checked
     def close(self, timeout: timedelta = _TIMEOUT) -> None:
-        """End background pruning, and close the store if `open` opened it.
+        """Stop background pruning, and close the store if `open` opened it.
 
-        Closing twice is fine. Whatever else is called afterwards raises `ClosedError`.
+        Closing twice is fine. After it, every other method raises `ClosedError`.
 
         Args:
-            timeout: How long to wait for a prune that runs; then it ends after the session that
-                it is at.
+            timeout: How long to wait for a running prune; after that, it stops once it has
+                finished the current session.
         """
         deadline = time.monotonic() + timeout.total_seconds()
         for each in filter(None, [self._background, *self._of_journals]):
@@ -191,7 +194,7 @@ class Sessions:
 
     @property
     def store(self) -> StateStore:
-        """The store below."""
+        """The underlying store."""
         return self._store
 
     @overload
@@ -224,19 +227,19 @@ class Sessions:
         """Read a session.
 
         Args:
-            session_id: Which.
-            user_id: If given, whom it must belong to.
-            required: Whether it is an error if there is none.
-            repair_text: ``"replace"`` to read U+FFFD where another program wrote text that UTF-8
-                cannot hold.
+            session_id: The session's id.
+            user_id: If given, the user who must own it.
+            required: Raise an error if there is no such session.
+            repair_text: ``"replace"`` to read U+FFFD in place of text that another program wrote
+                and UTF-8 cannot hold.
 
         Returns:
-            The session, or None if there is none. It remembers its version for `save`.
+            The session, or None if it does not exist. It remembers its version for `save`.
 
         Raises:
-            NotFoundError: There is none, and it is required.
+            NotFoundError: It does not exist, and `required` is true.
             OwnershipError: It belongs to another user.
-            CorruptDataError: What lies there is not this session.
+            CorruptDataError: What is stored there is not this session.
             UnsupportedError: A newer version of statekeep wrote it.
             InvalidKeyError: The id is not legal.
         """
@@ -250,20 +253,21 @@ class Sessions:
 
     @checked
     def save(self, session: Session, *, overwrite: bool = False) -> Version:
-        """Store a session, if it is still as it was loaded.
+        """Store a session if the stored one has not changed since it was loaded.
 
         Args:
-            session: A new one must not exist yet; a loaded one must not have changed since.
-            overwrite: Store it whatever is there, even a corrupt document; only another session
-                (on a volume that takes two ids for one) is skipped.
+            session: The session to store. A new one must not exist yet; a loaded one must not
+                have changed since.
+            overwrite: Replace whatever is there, even a corrupt document, but never a different
+                session (on a volume that does not distinguish two ids).
 
         Returns:
             The new version; the session remembers it.
 
         Raises:
-            ConflictError: It was saved or deleted by someone else meanwhile, or a new session's
-                id is taken; nothing was changed. See `update`.
-            UnsupportedError: A newer version of statekeep wrote what lies there.
+            ConflictError: Someone else saved or deleted it, or a new session's id is taken;
+                nothing was changed. See `update`.
+            UnsupportedError: A newer version of statekeep wrote what is there.
             InvalidDocumentError: It holds something that cannot be stored; nothing was changed.
             InvalidKeyError: The id is not legal.
         """
@@ -276,20 +280,20 @@ class Sessions:
 
     @checked
     def append(self, session: Session) -> Version:
-        """Store what was added to a session, and what was changed besides its messages.
+        """Store messages added to a session, and changes to anything but its messages.
 
-        As `save`, but it never changes a message that is stored. `save` does the same where it
-        can, and otherwise replaces all.
+        Like `save`, except that it never changes a stored message. `save` also writes only what
+        was added where it can, and otherwise replaces everything.
 
         Args:
-            session: A new one, or one that has not changed in the store since it was loaded.
+            session: A new session, or one that has not changed in the store since it was loaded.
 
         Returns:
             The new version; the session remembers it.
 
         Raises:
-            ValueError: A message that is stored was changed or taken out; nothing was changed.
-            ConflictError, UnsupportedError, InvalidDocumentError, InvalidKeyError: As `save`.
+            ValueError: A stored message was changed or removed; nothing was changed.
+            ConflictError, UnsupportedError, InvalidDocumentError, InvalidKeyError: As in `save`.
         """
         with self._emitter.operation("append", session.id):
             version, created = self._telling(
@@ -309,24 +313,24 @@ class Sessions:
         key: str | None = None,
         timeout: timedelta = _TIMEOUT,
     ) -> SessionSummary:
-        """Add what was said to a session, without loading it if it is stored as a journal.
+        """Add messages to a session, without loading it if it is stored as a journal.
 
         Args:
-            session_id: Which.
-            user: What the user said: texts, or messages.
-            agent: What the agent answered, after that.
-            user_id: Whom it must belong to; and for whom it is made if there is none.
-            key: What was added under this key is not added again; of journals only.
-            timeout: How long to go on after conflicts.
+            session_id: The session's id.
+            user: What the user said: texts or messages.
+            agent: What the agent then answered: texts or messages.
+            user_id: The user who must own it; a missing session is created for this user.
+            key: Idempotency key: what was added under a key is not added again. Journals only.
+            timeout: How long to keep retrying after conflicts.
 
         Returns:
-            What a listing says of the session then.
+            The updated session's summary, as a listing shows it.
 
         Raises:
-            NotFoundError: There is no such session, and no user is given to make it for.
+            NotFoundError: There is no such session, and no user to create it for.
             OwnershipError: It belongs to another user.
             UnsupportedError: A key is given, and the session is stored whole.
-            ConflictError: Others came between until the timeout; nothing was added.
+            ConflictError: Others kept writing until the timeout; nothing was added.
             InvalidDocumentError: Something cannot be stored.
 
         Examples:
@@ -359,18 +363,18 @@ class Sessions:
     def tail(
         self, session_id: str, *, last: int = 20, user_id: str | None = None
     ) -> Sequence[UserMessage | AgentResponse] | None:
-        """Read the last messages of a session; of a journal not the others.
+        """Read the last messages of a session; from a journal, it reads no others.
 
         Args:
-            session_id: Which.
-            last: So many.
-            user_id: If given, whom it must belong to.
+            session_id: The session's id.
+            last: How many messages to read.
+            user_id: If given, the user who must own it.
 
         Returns:
-            The messages in their order; None if there is no such session.
+            The messages, oldest first; None if there is no such session.
 
         Raises:
-            OwnershipError, CorruptDataError, UnsupportedError, InvalidKeyError: As `load`.
+            OwnershipError, CorruptDataError, UnsupportedError, InvalidKeyError: As in `load`.
             ValueError: `last` is negative.
         """
         if last < 0:
@@ -382,12 +386,12 @@ class Sessions:
 
     @checked
     def rewind(self, session_id: str, *, messages: int, user_id: str | None = None) -> Session:
-        """Take back what was said last.
+        """Remove messages from the end of a session.
 
         Args:
-            session_id: Which.
-            messages: How many to keep, the first.
-            user_id: If given, whom it must belong to.
+            session_id: The session's id.
+            messages: How many messages to keep, from the start.
+            user_id: If given, the user who must own it.
 
         Returns:
             The session as stored.
@@ -395,7 +399,7 @@ class Sessions:
         Raises:
             NotFoundError: There is no such session.
             ValueError: The number is negative.
-            OwnershipError, CorruptDataError, InvalidKeyError: As `load` and `save`.
+            OwnershipError, CorruptDataError, InvalidKeyError: As in `load` and `save`.
         """
         if messages < 0:
             raise ValueError(f"messages must not be negative, and it is {messages}")
@@ -407,23 +411,23 @@ class Sessions:
 
     @checked
     def convert(self, session_id: str, form: Form) -> bool:
-        """Store a session in another form; it stays the same session.
+        """Store a session in the other form; it remains the same session.
 
-        The original cannot read a session that is stored as a journal, and a save of the original
-        would destroy it.
+        The original cannot read a session that is stored as a journal, and would destroy it by
+        saving it.
 
         Args:
-            session_id: Which.
+            session_id: The session's id.
             form: ``"document"`` or ``"journal"``.
 
         Returns:
-            Whether it was in another form.
+            Whether its form changed.
 
         Raises:
             NotFoundError: There is no such session.
-            ConflictError: Others came between for half a minute; nothing was changed.
-            InvalidDocumentError: It holds something that cannot be stored so.
-            CorruptDataError, UnsupportedError, InvalidKeyError: As `load`.
+            ConflictError: Others kept writing for 30 seconds; nothing was changed.
+            InvalidDocumentError: It holds something that cannot be stored in that form.
+            CorruptDataError, UnsupportedError, InvalidKeyError: As in `load`.
         """
 
         def attempt() -> Session | None:
@@ -446,25 +450,25 @@ class Sessions:
         user_id: str | None = None,
         timeout: timedelta = _TIMEOUT,
     ) -> Session:
-        """Load, change and save, again and again until nobody came between.
+        """Load, change and save a session, retrying as long as others write in between.
 
-        Unlike that of `Documents.update`, the function changes what it is given: a session is an
-        object that remembers its version.
+        Unlike with `Documents.update`, the function changes its argument in place: a session is
+        an object that remembers its version.
 
         Args:
-            session_id: Which.
-            change: Changes the session in place; it may be called several times. What it returns
-                does not matter.
-            user_id: If given, whom it must belong to.
-            timeout: How long to go on after conflicts.
+            session_id: The session's id.
+            change: Changes the session in place. It may be called several times, and its return
+                value is ignored.
+            user_id: If given, the user who must own it.
+            timeout: How long to keep retrying after conflicts.
 
         Returns:
             The session as stored.
 
         Raises:
             NotFoundError: There is no such session.
-            ConflictError: Someone came between until the timeout; this change was not stored.
-            OwnershipError, CorruptDataError, InvalidDocumentError, InvalidKeyError: As `load`
+            ConflictError: Others kept writing until the timeout; this change was not stored.
+            OwnershipError, CorruptDataError, InvalidDocumentError, InvalidKeyError: As in `load`
                 and `save`.
         """
 
@@ -472,7 +476,9 @@ class Sessions:
             session = self.load(session_id, user_id=user_id, required=True)
             result = apply(change, session)
             if isinstance(result, Session) and result is not session:
-                raise TypeError("the change gave another session; change the given one in place")
+                raise TypeError(
+                    "the change returned another session; change the given one in place"
+                )
             self.save(session)
             return session
 
@@ -481,18 +487,18 @@ class Sessions:
 
     @checked
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
-        """Give the session of that id, made and stored if there was none.
+        """Load a session, or create and store it if it does not exist.
 
-        Of several that race one creates it, and all get the same; where conflicts are not
-        detected, only on a store that can create without replacing.
+        If several callers race, one creates it and all get the same session. With
+        last-writer-wins, this requires a store that can create without replacing.
 
         Args:
-            user_id: Whom it belongs to.
-            session_id: Which; without one, a new session with a random id.
+            user_id: The user who owns it.
+            session_id: The session's id; without one, a new session gets a random id.
 
         Raises:
             OwnershipError: The id belongs to another user.
-            CorruptDataError, InvalidKeyError: As `load`.
+            CorruptDataError, InvalidKeyError: As in `load`.
         """
 
         def attempt() -> Session:
@@ -512,16 +518,16 @@ class Sessions:
         """Delete a session.
 
         Args:
-            session_id: Which.
-            user_id: If given, whom it must belong to.
-            trash: Leave a copy in the trash; see `restore`.
+            session_id: The session's id.
+            user_id: If given, the user who must own it.
+            trash: Put a copy into the trash; see `restore`.
 
         Returns:
-            Whether there was one.
+            Whether it existed.
 
         Raises:
             OwnershipError: It belongs to another user.
-            CorruptDataError: What lies there is not this session; it is left alone.
+            CorruptDataError: What is stored there is not this session; it is left alone.
             InvalidKeyError: The id is not legal.
         """
 
@@ -536,23 +542,24 @@ class Sessions:
 
     @checked
     def restore(self, session_id: str, *, copy: str | None = None) -> Session:
-        """Put back the newest state of a session that is in the trash.
+        """Restore the newest state of a session from the trash.
 
-        That is the one with the greatest `updated_at`, whichever came into the trash last. The
-        session keeps its `updated_at`, so a strategy that went by that chooses it again; pin it,
-        or change it. Its metadata says that it was restored (``statekeep.restored``). The copy
-        stays in the trash for an hour, or until the trash is emptied.
+        The newest state is the one with the greatest `updated_at`, whatever came into the trash
+        last. The session keeps its `updated_at`, so a strategy that uses it chooses the session
+        again; pin it, or change it. Its metadata records that it was restored
+        (``statekeep.restored``). The copy stays in the trash for an hour, or until the trash is
+        emptied.
 
         Args:
-            session_id: Which; or what `Trashed.stem` says.
-            copy: The `Trashed.key` of the copy to take instead.
+            session_id: The session's id, or `Trashed.stem`.
+            copy: The `Trashed.key` of the copy to restore instead.
 
         Returns:
             The session as stored.
 
         Raises:
             NotFoundError: There is no copy.
-            ConflictError: There is a session of this id; nothing was changed.
+            ConflictError: A session with this id exists; nothing was changed.
             CorruptDataError: The copy is not this session; it stays in the trash.
             InvalidKeyError: The id is not legal.
         """
@@ -564,10 +571,10 @@ class Sessions:
 
     @checked
     def list_trash(self, *, user_id: str | None = None) -> Sequence[Trashed]:
-        """List the sessions in the trash, the newest first. Reads every copy.
+        """List the sessions in the trash, newest first. Reads every copy.
 
         Args:
-            user_id: Only those of this user; what cannot be read is nobody's.
+            user_id: Only those of this user; copies that cannot be read belong to no user.
         """
         with self._emitter.operation("list_trash"):
             return list_trash(self._store, is_of_session, user_id)
@@ -576,11 +583,11 @@ class Sessions:
     def empty_trash(
         self, *, older_than: timedelta = timedelta(0), user_id: str | None = None
     ) -> int:
-        """Delete for good the sessions in the trash.
+        """Delete the sessions in the trash permanently.
 
         Args:
-            older_than: Only what has been there for so long, by the store's clock.
-            user_id: Only what belongs to this user; then the copies are read.
+            older_than: Only what has been there longer than this, by the store's clock.
+            user_id: Only what belongs to this user, for which every copy must be read.
 
         Returns:
             How many copies were deleted.
@@ -605,31 +612,31 @@ class Sessions:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Listing[SessionSummary]:
-        """List sessions, newest `updated_at` first unless asked otherwise, ties by id.
+        """List sessions, by default newest `updated_at` first, ties by id.
 
-        A session that is updated between two pages moves to the front and may be missed by the
-        second. A document that should be a session and cannot be read is in `Listing.problems`,
+        A session that is updated between two pages moves to the front, and the second page may
+        miss it. A document that should be a session and cannot be read is in `Listing.problems`,
         and logged once.
 
         Args:
-            user_id: Only this user's.
-            project_id: Only this project's.
-            active_seed_id: Only those with this seed in work.
+            user_id: Only those of this user.
+            project_id: Only those of this project.
+            active_seed_id: Only those whose active seed is this one.
             last_phase: Only those whose last response reached this phase.
             title: Only those with this title, the metadata value ``title``.
-            updated_before: Only those updated before; aware.
-            updated_after: Only those updated after; aware.
-            created_before: Only those created before; aware.
-            created_after: Only those created after; aware.
-            order: ``"created"`` for the newest `created_at` first, ``"size"`` for the largest.
-            limit: At most so many; None for all.
-            cursor: Where the last page ended: its `Listing.cursor`.
+            updated_before: Only those updated before this time; time-zone aware.
+            updated_after: Only those updated after this time; time-zone aware.
+            created_before: Only those created before this time; time-zone aware.
+            created_after: Only those created after this time; time-zone aware.
+            order: ``"created"`` for newest `created_at` first, ``"size"`` for largest first.
+            limit: Maximum number of sessions; None for all.
+            cursor: The `Listing.cursor` of the previous page.
 
         Returns:
             The page, the problems and the cursor of the next page.
 
         Raises:
-            InvalidKeyError: The cursor is not one of a listing in this order.
+            InvalidKeyError: The cursor does not come from a listing in this order.
             ValueError: A time is naive, or the limit is not positive.
         """
         wanted = Filter(
@@ -662,7 +669,7 @@ class Sessions:
         created_before: datetime | None = None,
         created_after: datetime | None = None,
     ) -> int:
-        """Count the sessions that `list` would show with these filters.
+        """Count the sessions that `list` would return with these filters.
 
         Raises:
             ValueError: A time is naive.
@@ -683,11 +690,11 @@ class Sessions:
 
     @checked
     def pin(self, session_id: str, until: datetime | None = None) -> Session:
-        """Protect a session from pruning; `updated_at` stays.
+        """Protect a session from pruning, without changing `updated_at`.
 
         Args:
-            session_id: Which.
-            until: When the protection ends, aware; None for never.
+            session_id: The session's id.
+            until: When the protection ends, time-zone aware; None for never.
 
         Returns:
             The session as stored.
@@ -702,7 +709,7 @@ class Sessions:
 
     @checked
     def unpin(self, session_id: str) -> Session:
-        """End the protection of `pin`; `updated_at` stays.
+        """End the protection of `pin`, without changing `updated_at`.
 
         Returns:
             The session as stored.
@@ -715,11 +722,11 @@ class Sessions:
 
     @checked
     def expire(self, session_id: str, at: datetime | None) -> Session:
-        """Say when a session may go, for the strategy ``expired``; `updated_at` stays.
+        """Set when the strategy ``expired`` may delete a session, without changing `updated_at`.
 
         Args:
-            session_id: Which.
-            at: When, aware; None for never.
+            session_id: The session's id.
+            at: The time, time-zone aware; None for never.
 
         Returns:
             The session as stored.
@@ -747,17 +754,17 @@ class Sessions:
         protect: Iterable[str] = (),
         min_idle: timedelta = timedelta(0),
     ) -> PrunePlan:
-        """Say what a prune would delete, and why. Changes nothing.
+        """Return what a prune would delete, and why. Changes nothing.
 
         Args:
-            strategy: Decides; see `statekeep.load_pruner`.
-            now: The present as the strategy shall see it, aware; by default this machine's.
-            protect: Ids that it must not see, besides the pinned ones.
-            min_idle: Sessions changed within this time it must not see either.
+            strategy: Chooses the sessions; see `statekeep.load_pruner`.
+            now: The current time for the strategy, time-zone aware; by default this machine's.
+            protect: Ids to hide from the strategy, besides those of pinned sessions.
+            min_idle: Also hide sessions that changed less than this long ago.
 
         Raises:
-            PluginError: The strategy failed, or chose what it was not shown.
-            ValueError: The present is naive, or the idle time negative.
+            PluginError: The strategy failed, or chose something it was not shown.
+            ValueError: `now` is naive, or `min_idle` is negative.
         """
         present = utc_now() if now is None else to_utc(now)
         request = PruneRequest(strategy, frozenset(protect), min_idle)
@@ -778,35 +785,35 @@ class Sessions:
     ) -> PruneReport:
         """Delete what a plan names, each session only if it is still the one that was seen.
 
-        It goes by the store's clock: it writes a stamp, takes the date that the store gave it for
-        the present, and plans anew if the plan's time is more than a minute off. A plan that was
-        given is only narrowed: victims that are not chosen then are skipped. Where the store's
-        clock is the machine's (memory, a disk) or none (plain fsspec), that changes nothing.
+        The store's clock decides: a prune writes a stamp, takes the date that the store gave it as
+        the current time, and plans again if the plan's time is off by more than a minute. A plan
+        passed in can only shrink: victims that are not chosen again are skipped. This changes
+        nothing where the store has this machine's clock (memory, disk) or none (plain fsspec).
 
-        Leftovers of killed writers that are older than an hour are removed as well.
+        It also removes leftovers of killed writers that are older than an hour.
 
         Args:
-            plan: A plan, or a strategy to make one from.
-            now: As in `plan_prune`; only together with a strategy and `trust_clock`.
-            protect: As in `plan_prune`; only together with a strategy.
-            min_idle: As in `plan_prune`; only together with a strategy.
-            trash: Put the victims into the trash, and delete for good what has been there for so
-                long and a day; None to delete the victims at once and leave the trash alone.
-            trust_clock: Go by the time of the plan, whatever the store's clock says.
-            progress: Called after each victim with how many are done.
+            plan: A plan, or a strategy to make one with.
+            now: As in `plan_prune`; only with a strategy and `trust_clock`.
+            protect: As in `plan_prune`; only with a strategy.
+            min_idle: As in `plan_prune`; only with a strategy.
+            trash: Move the victims to the trash, and permanently delete what has been there for
+                this long plus a day; None to delete the victims at once and leave the trash alone.
+            trust_clock: Use the plan's time, whatever the store's clock says.
+            progress: Called after each victim with the number done so far.
 
         Returns:
             What became of each victim; see `PruneReport`. A victim that could not be deleted is
-            in it and raises nothing.
+            reported there and does not raise.
 
         Raises:
-            PluginError: As `plan_prune`.
+            PluginError: As in `plan_prune`.
             ValueError: The plan was made for another store, `trash` is negative, or `now` is given
                 without `trust_clock`.
         """
         if now is not None and not trust_clock:
             raise ValueError(
-                "a prune goes by the store's clock; now= is for plan_prune, or say trust_clock=True"
+                "a prune uses the store's clock; pass now= to plan_prune, or also trust_clock=True"
             )
         ours = not isinstance(plan, PrunePlan)
         with self._emitter.operation("prune"):
@@ -823,7 +830,7 @@ class Sessions:
     def _pruner_of(self, retention: Retention) -> Pruner:
         if not retention.collections:
             return self._pruner
-        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
+        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - rarely needed
 
         journals = journal_indexes(self._store, retention.collections, self._emitter)
         return Pruner([self._heads, *journals], self._transfer, self._emitter, self._purges)
@@ -831,14 +838,14 @@ class Sessions:
     def _background_of(
         self, collection: str, retention: Retention, purges: Callable[[Copy], bool]
     ) -> BackgroundPruner:
-        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - seldom needed
+        from statekeep.heads.journals import journal_indexes  # noqa: PLC0415 - rarely needed
 
         indexes = journal_indexes(self._store, {collection} | retention.collections, self._emitter)
         pruner = Pruner(indexes, self._transfer, self._emitter, purges)
         return BackgroundPruner(retention, self._transfer, pruner, self._emitter, collection)
 
     def _telling(self, work: Callable[[], T]) -> T:
-        """Do some work, and tell observers of a conflict that it meets."""
+        """Run some work, and tell observers if it meets a conflict."""
         try:
             return work()
         except ConflictError as error:

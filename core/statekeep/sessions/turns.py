@@ -1,4 +1,4 @@
-"""Sessions that are stored as journals: a turn costs the turn."""
+"""Sessions that are stored as journals, where adding a turn costs no more in a long session."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_THE_BEGINNING", "SessionJournals", "SessionPart", "begins_with"]
 
-NOT_THE_BEGINNING: Final = "a message that is stored was changed or taken out; save the session"
+NOT_THE_BEGINNING: Final = "a stored message was changed or removed; use save() instead"
 
 _AT_ONCE: Final = timedelta(0)
 
@@ -49,11 +49,11 @@ class SessionPart(NamedTuple):
     """Some messages of a session.
 
     Attributes:
-        session: The session; of its messages it may have these only.
-        messages: They.
-        start: The place of the first of them.
+        session: The session; it may hold only these of its messages.
+        messages: The messages.
+        start: The index of the first of them.
         length: How many messages the session has.
-        version: The document's, or the head's.
+        version: The version of the document or head.
     """
 
     session: Session
@@ -69,8 +69,8 @@ class _Stored:
 
     Attributes:
         seen: The head.
-        messages: Those that are stored, in their order, as objects of the session.
-        said: What each of them held.
+        messages: The stored messages, in order, as objects of the session.
+        said: The contents of each of them.
     """
 
     seen: Seen
@@ -78,7 +78,7 @@ class _Stored:
     said: list[tuple[dict[str, Any], str]]
 
     def is_beginning_of(self, session: Session) -> bool:
-        """Whether the session still begins with what is stored."""
+        """Return whether the session still begins with what is stored."""
         now = session.messages
         return (
             len(now) >= len(self.messages)
@@ -91,11 +91,11 @@ def _begins(stored: _Stored, session: Session) -> bool:
     try:
         return stored.is_beginning_of(session)
     except (AttributeError, TypeError):
-        return False  # something in it is no message; who encodes it says what
+        return False  # something in it is not a message; the encoder says what
 
 
 def begins_with(session: Session, stored: Session) -> bool:
-    """Whether a session holds, in their order, the messages that are stored."""
+    """Return whether a session begins with the stored messages, in order."""
     before = [_said(each) for each in stored.messages]
     return [_said(each) for each in session.messages[: len(before)]] == before
 
@@ -106,7 +106,7 @@ def _still_says(message: UserMessage | AgentResponse, said: tuple[dict[str, Any]
 
 
 def _said(message: UserMessage | AgentResponse) -> tuple[dict[str, Any], str]:
-    """What a message holds; its own fields as text, since Python takes 1 for True."""
+    """Return what a message holds; extra fields as text, since to Python 1 and True are equal."""
     extra = message.__pydantic_extra__
     return message.__dict__.copy(), repr(extra) if extra else ""
 
@@ -115,7 +115,7 @@ class SessionJournals:
     """Reads and writes single sessions as journals. Internal: errors name key and store.
 
     Args:
-        transfer: Writes and deletes on conditions.
+        transfer: Performs conditional writes and deletes.
     """
 
     def __init__(self, transfer: Transfer) -> None:
@@ -146,7 +146,7 @@ class SessionJournals:
         """Read some messages of the session whose head was read; None if it is gone by now.
 
         Raises:
-            OwnershipError, CorruptDataError, UnsupportedError: As `read`.
+            OwnershipError, CorruptDataError, UnsupportedError: As in `read`.
         """
         if (found := self._read(key, blob, user_id, wanted)) is None:
             return None
@@ -156,10 +156,10 @@ class SessionJournals:
         return SessionPart(session, session.messages, start, seen.length, seen.version)
 
     def owner(self, key: str, blob: Blob, user_id: str | None) -> None:
-        """Look whether the session whose head was read may be deleted.
+        """Check that the session whose head was read may be deleted.
 
         Raises:
-            OwnershipError, CorruptDataError, UnsupportedError: As `read`.
+            OwnershipError, CorruptDataError, UnsupportedError: As in `read`.
         """
         self._decode(key, blob, user_id)
 
@@ -174,7 +174,7 @@ class SessionJournals:
             try:
                 return seen, items_between(self._transfer, seen, start, stop)
             except MissingSegmentError as error:
-                # A newer head names others. One that still names it is damaged.
+                # A newer head names other segments. One that still names this one is damaged.
                 if missed == found.version:
                     raise CorruptDataError(
                         error.message, key=error.key, store=self._store
@@ -188,7 +188,7 @@ class SessionJournals:
             seen = decode_seen(key, blob.data, blob.version)
         except (CorruptDataError, UnsupportedError) as error:
             raise type(error)(
-                f"{error.message}; it was left as it is", key=key, store=self._store
+                f"{error.message}; it was left unchanged", key=key, store=self._store
             ) from None
         if user_id is not None and seen.about.user_id != user_id:
             raise OwnershipError(
@@ -200,7 +200,7 @@ class SessionJournals:
         """Store a new session.
 
         Raises:
-            ConflictError: Something lies there.
+            ConflictError: Something is already there.
             InvalidDocumentError: It holds something that cannot be stored.
         """
         key, data = session_key(session.id), self.whole(session)
@@ -209,14 +209,14 @@ class SessionJournals:
         return version
 
     def save(self, session: Session, *, append: bool = False) -> Version:
-        """Store a session over the journal that it was loaded from.
+        """Replace the journal that a session was loaded from.
 
         Args:
-            session: With the version that it must have.
-            append: Refuse to change what is stored already.
+            session: The session, with the version that the journal must have.
+            append: Refuse to change what is already stored.
 
         Raises:
-            ConflictError: It was saved or deleted meanwhile.
+            ConflictError: Someone else saved or deleted it.
             ValueError: An earlier message was changed.
         """
         key, stored = session_key(session.id), stored_of(session)
@@ -237,18 +237,18 @@ class SessionJournals:
             if there is None:
                 return self.whole(session)
             if not begins or there.version != session.version:
-                # The older messages may be gone from there.
+                # The stored older messages may be gone.
                 return self._rewritten(key, there, _parts_of(session), change)
             line = _change(there, parts, change)
             return None if line is None else self._writer(key).followed(there, line)
 
         known = stored.said if stored and begins else ()
-        # Where the last writer wins, it looks first at what it wins over.
+        # Under last-writer-wins, first read what is to be replaced.
         seen = stored.seen if stored and detects else None
         return self._swap(session, key, seen, follow, known)
 
     def recall(self, session: Session, key: str, blob: Blob) -> None:
-        """Keep with a session that was carried elsewhere what is stored of it, if it begins so."""
+        """Attach to a session that was carried elsewhere what is stored of it, if it begins so."""
         there = self.read(key, blob)
         if there is not None and there.version == session.version and begins_with(session, there):
             stored = stored_of(there)
@@ -257,7 +257,7 @@ class SessionJournals:
             remember_stored(session, replace(stored, messages=messages))
 
     def whole(self, session: Session) -> bytes:
-        """The head of a session as a journal of its own, once what it names is there.
+        """Return the head of a session as its own journal, after writing what the head refers to.
 
         Raises:
             InvalidDocumentError: It holds something that cannot be stored.
@@ -270,12 +270,12 @@ class SessionJournals:
         return data
 
     def describe(self, key: str, data: bytes) -> Record:
-        """What a store keeps beside a head that `whole` gave."""
+        """Return the record to keep beside a head that `whole` returned."""
         seen = decode_seen(key, data, Version(""))
         return encode_record(record_of_head(key, seen.version, seen.lines, seen.contents))
 
     def remember(self, session: Session, data: bytes, version: Version) -> None:
-        """Keep with a session what was written of it."""
+        """Attach to a session what was written of it."""
         self._remember(session, decode_seen(session_key(session.id), data, version))
 
     def add(
@@ -287,22 +287,23 @@ class SessionJournals:
         user_id: str | None,
         guard: str | None,
     ) -> tuple[SessionSummary, Version | None]:
-        """Append messages to the session whose head was read, or make one with them.
+        """Append messages to the session whose head was read, or create one with them.
 
         Args:
-            key: Where it lies.
-            session_id: Which.
+            key: The session's key.
+            session_id: The session's id.
             blob: The head; None if there was none.
             said: The messages.
-            user_id: Whose it must be; without one, it must be there.
-            guard: What was done under this key is not done again.
+            user_id: The user who must own it; without one, the session must exist.
+            guard: Idempotency key: what was done under a key is not done again.
 
         Returns:
-            What a listing says of it then, and the version; None if nothing was written.
+            The updated session's summary, as a listing shows it, and the version; None if nothing
+            was written.
 
         Raises:
-            ConflictError: It was saved or deleted meanwhile.
-            NotFoundError: There is none, and nobody is given to make it for.
+            ConflictError: Someone else saved or deleted it.
+            NotFoundError: There is no such session, and no user to create it for.
             OwnershipError: It belongs to another user.
             CorruptDataError: It is damaged.
         """
@@ -348,7 +349,7 @@ class SessionJournals:
         file = HeadFile(self._transfer, key, documents=True)
         file.seen = seen
         written = file.swap(follow, _AT_ONCE, lambda *_: None)
-        assert written is not None  # noqa: S101 - what is left as it is was there
+        assert written is not None  # noqa: S101 - only an existing head can be left unchanged
         self._remember(session, written, known)
         return written.version
 
@@ -358,7 +359,7 @@ class SessionJournals:
                 "exists already" if version is None else "was saved or deleted since it was loaded"
             )
             raise ConflictError(
-                f"the session {what}; load it again, or let update() do so",
+                f"the session {what}; load it again, or use update()",
                 key=key,
                 store=self._store,
                 landed="no",
@@ -402,12 +403,12 @@ class SessionJournals:
     def _remember(
         self, session: Session, seen: Seen, known: Sequence[tuple[dict[str, Any], str]] = ()
     ) -> None:
-        """Keep with a session what is stored of it.
+        """Attach to a session what is stored of it.
 
         Args:
             session: The session.
             seen: Its head.
-            known: What its first messages hold.
+            known: The contents of its first messages.
         """
         messages = session.messages
         said = [*known, *map(_said, messages[len(known) :])]
@@ -422,7 +423,7 @@ def _parts_of(session: Session, start: int = 0) -> Parts:
 
 
 def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
-    """The line that says what has changed in the head, and what was added; None for nothing."""
+    """Return the line that records what was changed and added; None if nothing was."""
     stored, metadata = seen.contents.about, seen.contents.metadata
     about = {
         name: value
@@ -448,4 +449,4 @@ def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
 
 
 def _is_equal(one: Any, other: Any) -> bool:  # noqa: ANN401 - plain values
-    return one == other and encoded(one) == encoded(other)  # Python takes 1 for True, and for 1.0
+    return one == other and encoded(one) == encoded(other)  # Python equates 1, True and 1.0

@@ -1,7 +1,8 @@
-"""What a backend fulfils, and what may be built on it.
+"""What a backend implements, and what can be built on it.
 
-Here live the protocol, the optional powers, keys and URLs, wrappers, and what is written once for
-stores that lack a condition. What a document means (a session, a listing, a trash) does not.
+This package holds the protocol, the optional powers, keys and URLs, wrappers, and the fallbacks for
+stores without conditions. What a document means (a session, a listing, the trash) is not its
+concern.
 
 The names below are public; modules that are not imported here are internal.
 """

@@ -1,4 +1,4 @@
-"""Arguments of a store, made plain."""
+"""Converts the arguments of a store to plain types."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ __all__ = ["plain_bytes", "plain_keys", "plain_text"]
 
 
 def plain_text(name: str, value: object) -> str:
-    """Text as a plain `str`.
+    """Return text as a plain `str`.
 
     Args:
-        name: The parameter.
-        value: What came.
+        name: The parameter's name.
+        value: The argument.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not text.
     """
     if not isinstance(value, str):
         refuse_type(name, "text", value)
-    # Subclasses have other words for themselves: some enums their names.
+    # Subclasses can print as something else: some enums print as their names.
     return str.__str__(value)
 
 
 def plain_bytes(name: str, value: object) -> bytes:
-    """Bytes that nobody else changes: a copy, if they could.
+    """Return bytes that nobody else can change, copied if necessary.
 
     Args:
-        name: The parameter.
-        value: What came.
+        name: The parameter's name.
+        value: The argument.
 
     Raises:
-        TypeError: They are none.
+        TypeError: It is not bytes.
     """
     if not isinstance(value, bytes | bytearray | memoryview):
         refuse_type(name, "bytes", value)
@@ -45,10 +45,10 @@ def plain_bytes(name: str, value: object) -> bytes:
 
 
 def plain_keys(keys: object) -> Iterator[str]:
-    """Keys, each as a plain `str`.
+    """Return keys, each as a plain `str`.
 
     Raises:
-        TypeError: It is one key, or nothing of the kind.
+        TypeError: It is a single key, or not an iterable of keys.
     """
     if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
         refuse_type("keys", "several keys", keys)

@@ -1,11 +1,11 @@
 """What every call of a store is held to, whoever wrote the backend.
 
-`StateStore` wraps the members of its subclasses in these. An argument of a wrong type is named, a
-closed store refuses, and an error of a write says what may have landed. What a backend is given is
-plain: text that is a `str`, and bytes that are nobody else's.
+`StateStore` wraps the members of its subclasses in these guards. They name an argument of the wrong
+type, refuse calls to a closed store, and make errors of writes say what may have landed. A backend
+only ever gets plain values: text as a `str`, and bytes that nobody else holds.
 """
 
-# ruff: noqa: ANN401 - a member may take more than the protocol says
+# ruff: noqa: ANN401 - a member can take more than the protocol says
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ __all__ = ["guard", "guarded_in", "refuse_closed"]
 
 _CLOSED = "_statekeep_closed"
 
-# Said of what was asked for, before anything was sent.
+# These refuse the request itself, before anything is sent.
 _REFUSALS = (ConfigError, InvalidDocumentError, InvalidKeyError, UnsupportedError)
 
 
 def refuse_closed(store: object, key: str | None = None, landed: Landed | None = None) -> NoReturn:
-    """Say that a store is closed.
+    """Refuse a call because the store is closed.
 
     Raises:
         ClosedError: Always.
@@ -52,11 +52,11 @@ def refuse_closed(store: object, key: str | None = None, landed: Landed | None =
 
 
 def guard(name: str, method: Member) -> Member:
-    """Hold a member of a store to what is promised of it.
+    """Hold a member of a store to what the protocol promises of it.
 
     Args:
-        name: Its name.
-        method: What the backend does, or what was made of that here.
+        name: The member's name.
+        method: The backend's implementation, or one that is already guarded.
     """
     if hasattr(method, "_statekeep_guarded"):
         return method
@@ -292,7 +292,7 @@ def _guard_close(method: Member) -> Member:
         try:
             return method(self, *args, **kwargs)
         finally:
-            # Only now: what a wrapper still has to write, it writes while it closes.
+            # Only now: a wrapper may still write while it closes.
             self.__dict__[_CLOSED] = True
 
     return close
@@ -325,9 +325,9 @@ _OF_QUERIES: Final[dict[str, Callable[[Member], Member]]] = {
 
 
 def guarded_in(kind: type) -> Iterator[str]:
-    """The names of the members of a store that are guarded, those of powers among them."""
+    """Yield the names of the members of a store that are guarded, including those of its powers."""
     yield from _GUARDS
-    # Names such as `count` may mean something else, where they are alone.
+    # On their own, names such as `count` may mean something else.
     if all(hasattr(kind, name) for name in _OF_QUERIES):
         yield from _OF_QUERIES
 

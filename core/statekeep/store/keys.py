@@ -1,7 +1,7 @@
 """How ids, categories and names become keys: the one place where keys are built and checked.
 
-A key is a path of segments joined by ``/``. Backends join keys to their location without a
-second thought, because `check_key` has refused everything that could lead elsewhere.
+A key is a path of segments joined by ``/``. Backends can join keys to their location without a
+second thought, because `check_key` refuses everything that could lead elsewhere.
 """
 
 from __future__ import annotations
@@ -58,67 +58,67 @@ __all__ = [
 ]
 
 Kind = Literal["json", "md"]
-"""What kind of document: JSON or Markdown, as the end of its key says."""
+"""The kind of a document: JSON or Markdown, as its key's suffix says."""
 
 SESSIONS = "sessions"
-"""The category of the sessions."""
+"""The category of sessions."""
 
 JOURNALS = "journals"
-"""The category of the journals."""
+"""The category of journals."""
 
 BLOBS = "blobs"
-"""The category of the blobs."""
+"""The category of blobs."""
 
 WRITTEN_BY = {SESSIONS: "Sessions", JOURNALS: "Journals", BLOBS: "Blobs"}
-"""Categories that hold no plain documents, each with what writes there."""
+"""Categories that do not hold plain documents, each with the class that writes there."""
 
 RESERVED = ".statekeep"
-"""The category of statekeep itself."""
+"""The category that statekeep keeps for itself."""
 
 CACHE = f"{RESERVED}/cache"
-"""What can be deleted at any time, because it is made anew."""
+"""What can be deleted at any time, because it is rebuilt."""
 
 STAMP = f"{RESERVED}/retention.json"
-"""Says when the last background prune began."""
+"""Records when the last background prune began."""
 
 STAMPS = f"{RESERVED}/retention"
-"""Where the same is said of collections that are pruned by themselves."""
+"""The folder of the stamps of collections that are pruned separately."""
 
 TRASH = f"{RESERVED}/trash"
 """Where pruned sessions wait."""
 
 QUARANTINE = f"{RESERVED}/quarantine"
-"""Where a repair puts what it moves."""
+"""Where a repair moves what it takes away."""
 
 SEGMENTS = f"{RESERVED}/segments"
-"""Where the older items of journals lie."""
+"""Where the older items of journals are kept."""
 
 ATTACHMENTS = f"{RESERVED}/attachments"
-"""Where the files of journals lie."""
+"""Where the files of journals are kept."""
 
 MAX_NAME = 6
-"""Parts that the name of a journal or of a blob may have."""
+"""Maximum number of parts in the name of a journal or blob."""
 
 MAX_SESSION_ID = 512
-"""Characters that a session id may have."""
+"""Maximum length of a session id, in characters."""
 
-# What no key is, so that a backend can keep it for itself.
+# No key is one of these, so a backend can use them for itself.
 _LOCKS = f"{RESERVED}/locks/"
 _UNFINISHED = ".tmp"
 
 _MAX_SEGMENT = 255
-"""Bytes of the longest name that common filesystems and object stores can hold."""
+"""Maximum length of a segment, in bytes, that common filesystems and object stores can hold."""
 
 _MAX_PART = 120
-"""Bytes of a part of a name, so that a whole key stays below what S3 takes."""
+"""Maximum length of one part of a name, in bytes, so that a whole key stays within S3's limit."""
 
 _MAX_FILE = 200
-"""Bytes of a blob's file name."""
+"""Maximum length of a blob's file name, in bytes."""
 
 _is_collection = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}").fullmatch
 
 _UNSAFE = re.compile("[\0\\\\\ud800-\udfff]")
-# Most keys; whether the others are legal takes longer to say.
+# Matches most keys; deciding whether the others are legal takes longer.
 _MAX_PLAIN_ID = 100
 _is_plain_id = re.compile(r"[\w%+=@-]+", re.ASCII).fullmatch
 _is_plain = re.compile(r"(?:\w[\w%+=@-]*/)*+\w[\w%+=@-]*\.(?:json|md)", re.ASCII).fullmatch
@@ -126,13 +126,13 @@ _CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that could lead out of a store, or that some store cannot hold.
+    """Refuse a key that could lead outside a store, or that some store cannot hold.
 
     Raises:
         InvalidKeyError: A segment is empty, ``.``, ``..`` or longer than 255 bytes of UTF-8;
-            there is a NUL, a backslash or a lone surrogate; the key ends with ``.tmp`` or lies
-            in ``.statekeep/locks``.
-        TypeError: It is no text.
+            there is a NUL, a backslash or a lone surrogate; the key ends with ``.tmp`` or is
+            below ``.statekeep/locks``.
+        TypeError: It is not text.
     """
     if type(key) is not str:
         key = plain_text("key", key)
@@ -149,8 +149,8 @@ def check_prefix(prefix: str) -> None:
     """Refuse a prefix that no key can have.
 
     Raises:
-        InvalidKeyError: As `check_key`; the empty prefix is legal.
-        TypeError: It is no text.
+        InvalidKeyError: As in `check_key`; the empty prefix is legal.
+        TypeError: It is not text.
     """
     prefix = plain_text("prefix", prefix)
     if prefix and (rule := _broken_rule(prefix)):
@@ -158,7 +158,7 @@ def check_prefix(prefix: str) -> None:
 
 
 def is_key(text: str) -> bool:
-    """Tell whether `check_key` accepts it."""
+    """Return whether `check_key` accepts this text."""
     if type(text) is not str:
         text = plain_text("text", text)
     if len(text) <= _MAX_SEGMENT and _is_plain(text):
@@ -180,7 +180,7 @@ def _broken_rule(key: str) -> str | None:
 
 
 def session_key(session_id: str) -> str:
-    """The key of a session.
+    """Return the key of a session.
 
     Raises:
         InvalidKeyError: The id is empty, longer than 512 characters or has a lone surrogate.
@@ -189,10 +189,10 @@ def session_key(session_id: str) -> str:
 
 
 def session_stem(session_id: str) -> str:
-    r"""Encode a session id injectively into a file's stem.
+    r"""Encode a session id injectively as the stem of a file name.
 
-    An id that is a harmless file name is its own stem, so that the original shares the file. Any
-    other begins with ``%..``, which the original neither makes nor opens.
+    An id that is a harmless file name is its own stem, so the original can share the file. Every
+    other stem begins with ``%..``, which the original neither creates nor opens.
 
     >>> session_stem("2024-01-01 planning"), session_stem("slack:C1/17.5")
     ('2024-01-01 planning', '%..slack%3AC1%2F17.5')
@@ -213,7 +213,7 @@ def session_stem(session_id: str) -> str:
 
 
 def _is_harmless(text: str, longest: int) -> bool:
-    """Whether a text may be the name of a file, and is one that the original makes, too."""
+    """Whether a text can be a file name, and one that the original would also create."""
     return (
         ".." not in text
         and "/" not in text
@@ -224,7 +224,7 @@ def _is_harmless(text: str, longest: int) -> bool:
 
 
 def _encoded(text: str, longest: int) -> str:
-    """A stem of at most so many bytes that no other text has, and that the original never makes."""
+    """Encode a text as a stem, at most `longest` bytes, unique and never made by the original."""
     stem = "%.." + quote(text, safe="").replace("~", "%7E")
     if len(stem) > longest:
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -233,12 +233,12 @@ def _encoded(text: str, longest: int) -> str:
 
 
 def journal_key(collection: str, name: Sequence[str]) -> str:
-    """The key of a journal's head.
+    """Return the key of a journal's head.
 
     Args:
-        collection: Its collection: ``a`` to ``z``, ``0`` to ``9``, dots, hyphens and underscores,
-            at most 64, no dot first.
-        name: One to six texts of any length, also empty.
+        collection: The journal's collection: up to 64 of ``a`` to ``z``, ``0`` to ``9``, dots,
+            hyphens and underscores, not starting with a dot.
+        name: One to six texts of any length; a text can be empty.
 
     Raises:
         InvalidKeyError: One of them is not legal.
@@ -249,12 +249,12 @@ def journal_key(collection: str, name: Sequence[str]) -> str:
 
 
 def journal_id(key: str) -> str:
-    """What no other journal of a collection has: the key of its head, without what is common."""
+    """Return what identifies a journal in its collection: its key without the common part."""
     return key.split("/", 2)[2].removesuffix(".jsonl")
 
 
 def journal_name(key: str) -> tuple[str, ...]:
-    """The name of a journal as far as its key tells: a part that was cut stays so."""
+    """Return a journal's name as far as its key tells: a part that was shortened stays short."""
     return tuple([_decoded(stem, _journal_stem) for stem in journal_id(key).split("/")])
 
 
@@ -264,10 +264,10 @@ def _decoded(stem: str, encode: Callable[[str], str]) -> str:
 
 
 def journal_prefix(collection: str, name: Sequence[str] = ()) -> str:
-    """The prefix of the journals whose names go on after these parts.
+    """Return the prefix of all journals whose names start with these parts.
 
     Raises:
-        InvalidKeyError: As `journal_key`.
+        InvalidKeyError: As in `journal_key`.
     """
     _check_name("journal", collection, name)
     return "/".join([JOURNALS, collection, *map(_journal_stem, name)])
@@ -287,32 +287,32 @@ def _check_name(what: str, collection: str, name: Sequence[str]) -> None:
 
 
 def _journal_stem(part: str) -> str:
-    # No journal shall be the folder of another.
+    # No journal may have the key of another's folder.
     is_plain = part not in {"", "."} and not part.casefold().endswith(".jsonl")
     return part if is_plain and _is_harmless(part, _MAX_PART) else _encoded(part, _MAX_PART)
 
 
 def segment_prefix(uid: str) -> str:
-    """Below which all segments of a journal lie."""
+    """Return the prefix of all segments of a journal."""
     return f"{SEGMENTS}/{uid}"
 
 
 def segment_key(uid: str, name: str) -> str:
-    """The key of a segment, by what the head of its journal says of it."""
+    """Return the key of a segment, given the name its journal's head has for it."""
     return f"{segment_prefix(uid)}/{name}.jsonl"
 
 
 def is_journal_key(key: str) -> bool:
-    """Tell whether the head of a journal may lie there."""
+    """Return whether this can be the key of a journal's head."""
     return key.endswith(".jsonl") and key.startswith(f"{JOURNALS}/") and key.count("/") > 1
 
 
 def blob_key(collection: str, name: Sequence[str]) -> str:
-    """The key of a blob.
+    """Return the key of a blob.
 
     Args:
-        collection: As for `journal_key`.
-        name: Up to five texts of any length, also empty, and a file name.
+        collection: As in `journal_key`.
+        name: Up to five texts of any length, which can be empty, and a file name.
 
     Raises:
         InvalidKeyError: One of them is not legal.
@@ -327,17 +327,20 @@ def blob_key(collection: str, name: Sequence[str]) -> str:
 
 
 def blob_prefix(collection: str, name: Sequence[str] = ()) -> str:
-    """The prefix of the blobs whose names go on after these parts.
+    """Return the prefix of all blobs whose names start with these parts.
 
     Raises:
-        InvalidKeyError: As `blob_key`.
+        InvalidKeyError: As in `blob_key`.
     """
     _check_name("blob", collection, name)
     return "/".join([BLOBS, collection, *map(_folder_segment, name)])
 
 
 def blob_name(key: str) -> tuple[str, ...] | None:
-    """The name of a blob as far as its key tells, a part that was cut as it is; None of no blob."""
+    """Return a blob's name as far as its key tells, or None if the key is not a blob's.
+
+    A part that was shortened stays short.
+    """
     category, _, rest = key.partition("/")
     collection, _, below = rest.partition("/")
     if category != BLOBS or not _is_collection(collection) or not below:
@@ -356,12 +359,12 @@ def blob_name(key: str) -> tuple[str, ...] | None:
 
 
 def _is_stem(stem: str, encoded: str) -> bool:
-    """Whether that is what a part becomes, as far as can be told of one that was cut."""
+    """Whether a part would become this stem, as far as a shortened one can tell."""
     return stem == encoded or (stem.startswith("%..") and "~" in stem and len(stem) == _MAX_PART)
 
 
-# No blob is the folder of another: a file has a dot in its name or begins with `%.` and no dot, and
-# a folder has none, or begins with `%..`.
+# No blob has the key of another's folder: a file has a dot in its name, or begins with `%.` and no
+# second dot; a folder has no dot, or begins with `%..`.
 
 
 def _folder_segment(part: str) -> str:
@@ -390,20 +393,20 @@ def _file_segment(name: str) -> str:
 
 
 def is_session_key(key: str) -> bool:
-    """Tell whether a session may lie there."""
+    """Return whether this can be the key of a session."""
     return key.endswith(".json") and key.rfind("/") == len(SESSIONS) and key.startswith(SESSIONS)
 
 
 def document_key(category: str, name: str, kind: Kind) -> str:
-    """The key of a document.
+    """Return the key of a document.
 
     Args:
         category: One or more segments (``specs/v1``), or ``.`` for the root.
-        name: The name without its ending.
+        name: The name without its suffix.
         kind: ``"json"`` or ``"md"``.
 
     Raises:
-        InvalidKeyError: The name or the category is not legal; the message says which rule.
+        InvalidKeyError: The name or the category is not legal; the message says why.
     """
     if kind not in {"json", "md"}:
         raise InvalidKeyError(f"a document's kind is 'json' or 'md', not {kind!r}")
@@ -421,10 +424,10 @@ def document_key(category: str, name: str, kind: Kind) -> str:
 
 
 def document_prefix(category: str) -> str:
-    """The prefix of a category's documents; empty for the root.
+    """Return the prefix of a category's documents; empty for the root.
 
     Raises:
-        InvalidKeyError: The category is not legal or is statekeep's own.
+        InvalidKeyError: The category is not legal, or is statekeep's own.
     """
     _refuse("category", category, ("..", "\\", "//"))
     if category.startswith("/") or category.endswith("/"):
@@ -437,7 +440,7 @@ def document_prefix(category: str) -> str:
 
 
 def is_below(prefix: str, category: str) -> bool:
-    """Whether a prefix lies in a category, on volumes that fold case as well."""
+    """Return whether a prefix is in a category, also on volumes that ignore case."""
     return unicodedata.normalize("NFC", prefix).casefold().split("/")[0] == category
 
 
@@ -454,7 +457,7 @@ def _refuse(what: str, value: str, parts: tuple[str, ...]) -> None:
 
 
 def parse_document_key(key: str) -> tuple[str, str, Kind] | None:
-    """Category, name and kind of a document's key, or None if it is no document."""
+    """Return the category, name and kind of a document's key, or None if it is not a document's."""
     folder, _, file = key.rpartition("/")
     name, _, kind = file.rpartition(".")
     if kind not in {"json", "md"} or not name or folder.split("/")[0] == RESERVED:

@@ -1,4 +1,4 @@
-"""How large a document may be, so that nobody reads what fits into no memory."""
+"""How large a document can be, so that nobody reads one that does not fit into memory."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from statekeep.store.keys import CACHE
 __all__ = ["MAX_DOCUMENT_BYTES", "check_limit", "limit_of", "refuse_too_large", "too_large"]
 
 MAX_DOCUMENT_BYTES: Final = 256 * 2**20
-"""What the option ``max_document_bytes`` of a backend is by default."""
+"""The default of a backend's option ``max_document_bytes``."""
 
 
 _MAX_CACHED: Final = 8 * 2**30
-"""What the index of some twenty million sessions takes."""
+"""The size of an index of about twenty million sessions."""
 
 
 def check_limit(max_document_bytes: object) -> None:
-    """Refuse what bounds nothing.
+    """Refuse a limit that limits nothing.
 
     Raises:
-        TypeError: It is no integer.
+        TypeError: It is not an integer.
         ConfigError: It is not positive.
     """
     if isinstance(max_document_bytes, bool) or not isinstance(max_document_bytes, int):
@@ -32,12 +32,12 @@ def check_limit(max_document_bytes: object) -> None:
 
 
 def limit_of(key: str, most: int) -> int:
-    """How many bytes one document may have.
+    """Return the maximum size of one document, in bytes.
 
     Args:
-        key: Its key.
-        most: What ``max_document_bytes`` says. What statekeep makes anew at any time may have
-            more: an index grows with the number of sessions, not with their size.
+        key: The document's key.
+        most: The ``max_document_bytes`` option. What statekeep can rebuild may be larger: an index
+            grows with the number of sessions, not with their size.
     """
     return max(most, _MAX_CACHED) if key.startswith(f"{CACHE}/") else most
 
@@ -46,8 +46,8 @@ def too_large(size: int | None, most: int) -> str:
     """Say that a document is too large.
 
     Args:
-        size: Bytes that it has; None if nobody has counted them.
-        most: Bytes that it may have.
+        size: Its size in bytes; None if unknown.
+        most: The maximum size in bytes.
 
     >>> too_large(300, 256)
     'it has 300 bytes, more than max_document_bytes (256)'
@@ -57,7 +57,7 @@ def too_large(size: int | None, most: int) -> str:
 
 
 def refuse_too_large(data: bytes, most: int, *, key: str, store: object) -> None:
-    """Refuse to write what would not be read.
+    """Refuse to write a document that could not be read again.
 
     Raises:
         InvalidDocumentError: It is too large; nothing was written.

@@ -1,7 +1,7 @@
-"""Optional powers of a store, each with what is done where a store lacks it.
+"""Optional powers of a store, each with a fallback for stores that lack it.
 
-A power is a small protocol. `power` says whether a store has it, and is the only place that asks:
-a wrapper answers for what it wraps.
+A power is a small protocol. `power` says whether a store has it, and is the only place that does:
+a wrapper answers for the store it wraps.
 """
 
 from __future__ import annotations
@@ -67,41 +67,42 @@ P = TypeVar("P")
 
 @runtime_checkable
 class SupportsAppend(Protocol):
-    """A store that adds to the end of a document for less than writing it anew."""
+    """A store that can append to a document for less than the cost of rewriting it."""
 
     def append(
         self, key: str, data: bytes, *, expect: Version, record: Record | None = None
     ) -> Version:
-        """Add bytes at the end of a document, if it is the one that was seen.
+        """Append bytes to a document if it is still the one that was seen.
 
-        Until it returns, and for ever if its process dies meanwhile, a reader may see a beginning
-        of what is added, and the version of just these bytes. So only what tells its own end may
-        be written so; who finds a torn end replaces the document by a `put` that expects it.
+        Until this returns, and forever if its process dies before that, a reader may see only the
+        first part of the appended bytes, with a version that covers just those. So append only
+        data that marks its own end; a reader that finds a torn end replaces the document with a
+        `put` that expects the version it read.
 
         Args:
-            key: Where the document lies.
-            data: What is added.
-            expect: The version of all bytes that are there.
-            record: What to keep beside the document; given only where the store has
-                `SupportsQuery` as well.
+            key: The key of the document.
+            data: The bytes to append.
+            expect: The version of all bytes that are there now.
+            record: What to keep beside the document; passed only if the store also has
+                `SupportsQuery`.
 
         Returns:
-            The version of all bytes that are then there.
+            The version of the whole document after the append.
 
         Raises:
-            ConflictError: Something else is there, or nothing.
+            ConflictError: The document has changed or is gone.
             InvalidKeyError: The key is not legal.
             InvalidDocumentError: The document would be too large.
-            UnavailableError: No room or no answer; what this call wrote itself is taken back, or
-                `landed` is ``"unknown"``.
-            AccessDeniedError: The store refused.
+            UnavailableError: The store is full or did not answer. What this call wrote is undone,
+                or `landed` is ``"unknown"``.
+            AccessDeniedError: The store refused access.
         """
         ...
 
 
 @runtime_checkable
 class SupportsGetMany(Protocol):
-    """A store that reads many documents faster than one after the other."""
+    """A store that reads many documents faster than one by one."""
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
         """See the function `get_many`."""
@@ -110,7 +111,7 @@ class SupportsGetMany(Protocol):
 
 @runtime_checkable
 class SupportsDeleteMany(Protocol):
-    """A store that deletes many documents faster than one after the other."""
+    """A store that deletes many documents faster than one by one."""
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See the function `delete_many`."""
@@ -118,10 +119,10 @@ class SupportsDeleteMany(Protocol):
 
 
 class Seen(NamedTuple):
-    """A document as it was seen.
+    """A document as it was when it was read.
 
     Attributes:
-        key: Where it lies.
+        key: Its key.
         version: Its `Blob.version`.
         fingerprint: The `Blob.fingerprint` that came with it.
     """
@@ -133,20 +134,20 @@ class Seen(NamedTuple):
 
 @runtime_checkable
 class SupportsDeleteSeen(Protocol):
-    """A store that deletes many documents, each on a condition, faster than one after the other."""
+    """A store that deletes many documents, each on a condition, faster than one by one."""
 
     def delete_seen(self, seen: Iterable[Seen]) -> Iterator[dict[str, StateStoreError | None]]:
-        """Delete documents, each if it is what was seen.
+        """Delete documents, each only if it is still the one that was seen.
 
         Args:
-            seen: Which; no key is there twice.
+            seen: The documents; no key occurs twice.
 
         Yields:
-            What was done in one go, before more is done: some of the keys, each with the error
-            that `delete` would have raised, or None. No key is left out, in the end.
+            The result of one step, before the next begins: some of the keys, each with the error
+            that `delete` would have raised, or None. By the end, every key has been yielded.
 
         Raises:
-            InvalidKeyError, ClosedError: As `StateStore.delete`; some may be deleted already.
+            InvalidKeyError, ClosedError: As in `StateStore.delete`; some may already be deleted.
         """
         ...
 
@@ -156,20 +157,20 @@ class SupportsSweep(Protocol):
     """A store in which a killed writer can leave something behind."""
 
     def sweep(self, *, older_than: timedelta) -> int:
-        """Remove leftovers of unfinished writes.
+        """Remove what unfinished writes left behind.
 
         Args:
-            older_than: Only what was last written longer ago; younger ones may be in use.
+            older_than: Minimum age since the last write; anything younger may be in use.
 
         Returns:
-            How many were removed. What this process may not see or remove stays.
+            How many were removed. What this process cannot see or remove stays.
         """
         ...
 
 
 @runtime_checkable
 class SupportsVacuum(Protocol):
-    """A store whose file keeps the room that deleted documents leave."""
+    """A store whose file does not shrink when documents are deleted."""
 
     def vacuum(self) -> None:
         """See the function `vacuum`."""
@@ -178,7 +179,7 @@ class SupportsVacuum(Protocol):
 
 @runtime_checkable
 class SupportsInitialize(Protocol):
-    """A store that keeps documents in something that must be made first, such as tables."""
+    """A store whose documents live in something that must be created first, such as tables."""
 
     def initialize(self) -> None:
         """See the function `initialize`."""
@@ -187,7 +188,7 @@ class SupportsInitialize(Protocol):
 
 @runtime_checkable
 class SupportsRemains(Protocol):
-    """A store that keeps, out of reach of what reads it, some of what was deleted."""
+    """A store that retains some deleted data where its readers cannot reach it."""
 
     def remains(self) -> Sequence[str]:
         """See the function `remains`."""
@@ -195,20 +196,20 @@ class SupportsRemains(Protocol):
 
 
 RepairAction = Literal["move", "remove"]
-"""What a repair does with what it finds: move it to quarantine, or remove what holds nothing."""
+"""What a repair does with a finding: move it to quarantine, or remove it because it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """Something in a store that is no document, as the backend found it.
+    """Something in a store that is not a document, as the backend found it.
 
     Attributes:
         kind: What it is, in a word.
-        place: Where, relative to the store, as printable text.
-        reason: What is wrong with it, for a person.
-        action: What `SupportsInspect.repair` would do; None if nothing would be safe.
-        harmless: Whether it is only worth knowing.
-        identity: How the backend knows it again; nobody else's business.
+        place: Where it is, relative to the store, as printable text.
+        reason: What is wrong with it, for a person to read.
+        action: What `SupportsInspect.repair` would do; None if no action is safe.
+        harmless: Whether it is merely worth knowing.
+        identity: How the backend recognizes it again; opaque to everyone else.
     """
 
     kind: Literal["closed folder", "damage", "leftover", "lock", "no document", "no key"]
@@ -221,49 +222,49 @@ class Anomaly:
 
 @runtime_checkable
 class SupportsInspect(Protocol):
-    """A store in which there can be what no scan shows, because it is no document."""
+    """A store that can hold things no scan shows, because they are not documents."""
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
-        """Look for what is no document. Changes nothing, and needs no right to write.
+        """Look for what is not a document. Changes nothing, and needs no write access.
 
         Args:
-            older_than: Leftovers of unfinished writes count only if they were last written longer
-                ago; younger ones may be in use.
+            older_than: Minimum age since the last write for leftovers of unfinished writes;
+                anything younger may be in use.
 
         Raises:
             UnavailableError: The store did not answer.
-            AccessDeniedError: The store refused.
+            AccessDeniedError: The store refused access.
         """
         ...
 
     def repair(self, anomaly: Anomaly, quarantine: str) -> str | None:
-        """Do what the action of an anomaly says, if it is still what was seen.
+        """Carry out the action of an anomaly if it is still what was seen.
 
         Args:
-            anomaly: What `inspect` of this store found; it has an action.
-            quarantine: A prefix under which there is nothing yet. What is moved goes below it.
+            anomaly: What `inspect` found in this store; it has an action.
+            quarantine: A prefix with nothing under it yet. What is moved goes below it.
 
         Returns:
             Where it went, or None if it was removed.
 
         Raises:
-            ConflictError: It has changed, or is gone.
-            CorruptDataError: Something that is no document is in the way.
-            UnavailableError: No room or no answer.
-            AccessDeniedError: The store refused.
+            ConflictError: It has changed or is gone.
+            CorruptDataError: Something that is not a document is in the way.
+            UnavailableError: The store is full or did not answer.
+            AccessDeniedError: The store refused access.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a scan tells, by columns: for very many documents that is less time and memory.
+    """What a scan tells, as columns: for a large number of documents this saves time and memory.
 
     Attributes:
-        keys: Of the documents, each once.
-        fingerprints: Each document's `Entry.fingerprint`, in lines, in the order of the keys.
-        modified_ns: Each document's `Entry.modified_ns`; empty in a survey that comes from a cache.
-        names: Lets the store see whether a document has come or gone since; None if it could not.
+        keys: The keys of the documents, each once.
+        fingerprints: Each document's `Entry.fingerprint`, one per line, in the order of the keys.
+        modified_ns: Each document's `Entry.modified_ns`; empty in a survey read from a cache.
+        names: Lets the store tell whether a document was added or removed since; None if it cannot.
     """
 
     keys: Sequence[str]
@@ -274,22 +275,22 @@ class Survey:
 
 @runtime_checkable
 class SupportsSurvey(Protocol):
-    """A store that knows when no document has come or gone, and then looks at those it is told."""
+    """A store that can tell when no document was added or removed, and then checks known ones."""
 
     def survey(self, prefix: str, known: Survey | None = None) -> Survey:
-        """Tell what a scan would.
+        """Return what a scan would tell.
 
         Args:
-            prefix: As for `StateStore.scan`.
-            known: An earlier survey of this prefix, by any store in the same place, or a part of
-                one, its documents in any order.
+            prefix: As in `StateStore.scan`.
+            known: An earlier survey of this prefix, made by any store at the same location, or a
+                part of one, with its documents in any order.
 
         Returns:
-            If none has come or gone since, the keys and `Survey.names` of the known one, with the
-            fingerprints of now. Otherwise all that there is.
+            If no document was added or removed since, the keys and `Survey.names` of the known
+            one, with current fingerprints. Otherwise, everything that is there.
 
         Raises:
-            InvalidKeyError, UnavailableError, AccessDeniedError: As `StateStore.scan`.
+            InvalidKeyError, UnavailableError, AccessDeniedError: As in `StateStore.scan`.
         """
         ...
 
@@ -308,17 +309,17 @@ FASTER: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     ),
     SupportsSurvey: (("survey", "scan"),),
 }
-"""Of a power its methods, each with a member of every store that it is a faster way of."""
+"""For each power, its methods, each with the `StateStore` member that it is a faster way to do."""
 
 
 def power(store: StateStore, protocol: type[P]) -> P | None:
-    """The store as one that has a power, or None if it lacks it.
+    """Return the store typed as having a power, or None if it lacks that power.
 
-    A store says so by having the protocol's methods. A subclass that overrides `get`, `put`,
-    `delete` or `scan` loses the faster ways to do the same that it inherits, `get_many`, `append`,
-    `delete_many`, `delete_seen`, `query` and `survey`, which would bypass the override; override
-    both to keep the power. A store whose powers are not told by its methods, such as a wrapper, has
-    a method ``power`` that takes the protocol and answers instead.
+    A store has a power if it has the methods of its protocol. A subclass that overrides `get`,
+    `put`, `delete` or `scan` loses the inherited faster ways to do the same (`get_many`, `append`,
+    `delete_many`, `delete_seen`, `query` and `survey`), since they would bypass the override;
+    override both to keep the power. A store whose methods do not tell which powers it has, such as
+    a wrapper, has a method ``power`` that takes the protocol and answers instead.
 
     Args:
         store: Any store.
@@ -327,7 +328,7 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
             `SupportsQuery`, `SupportsRemains` or `SupportsVacuum`.
 
     Raises:
-        TypeError: It is no store.
+        TypeError: `store` is not a store.
 
     Examples:
         >>> from statekeep import open_store
@@ -344,19 +345,19 @@ def power(store: StateStore, protocol: type[P]) -> P | None:
 
 
 def methods_of(protocol: type) -> tuple[str, ...]:
-    """The names of the methods of a power."""
+    """Return the names of the methods of a power."""
     return _methods_of(cast("Hashable", protocol))
 
 
 @cache
 def _methods_of(protocol: Hashable) -> tuple[str, ...]:
-    # Not isinstance(), which takes longer than some appends.
+    # Not isinstance(), which takes longer than some appends do.
     return tuple([name for name in vars(protocol) if not name.startswith("_")])
 
 
 @cache
 def _bypasses(kind: type, protocol: Hashable) -> bool:
-    """Whether a power would bypass what a subclass has made of a member it is faster than."""
+    """Whether a power would bypass a subclass's override of the slower member."""
     return any(
         _overrides(kind, member, method)
         for method, member in FASTER.get(cast("type", protocol), ())
@@ -370,7 +371,7 @@ def _overrides(kind: type, member: str, method: str) -> bool:
 
 
 def _owner(kind: type, name: str) -> type:
-    """The class that a method comes from."""
+    """Return the class that a method comes from."""
     method = getattr(kind, name)
     return [each for each in kind.__mro__ if getattr(each, name, None) is method][-1]
 
@@ -378,18 +379,18 @@ def _owner(kind: type, name: str) -> type:
 def get_many(
     store: StateStore, keys: Iterable[str]
 ) -> Iterator[tuple[str, Blob | StateStoreError | None]]:
-    """Read many documents, at once where the store can.
+    """Read many documents, all at once where the store can.
 
     Args:
-        store: Where they lie.
-        keys: Which.
+        store: The store to read from.
+        keys: The keys to read.
 
     Yields:
-        Each key with its document, None where there is none, or the error where this one cannot
-        be read (`AccessDeniedError`, `CorruptDataError`); in any order.
+        Each key with its document, None if it does not exist, or the error if this one cannot be
+        read (`AccessDeniedError`, `CorruptDataError`); in any order.
 
     Raises:
-        InvalidKeyError, UnavailableError, ClosedError: As `StateStore.get`.
+        InvalidKeyError, UnavailableError, ClosedError: As in `StateStore.get`.
     """
     if able := power(store, SupportsGetMany):
         yield from able.get_many(keys)
@@ -402,15 +403,15 @@ def get_many(
 
 
 def delete_many(store: StateStore, keys: Iterable[str]) -> None:
-    """Delete many documents, whatever they are by now, at once where the store can.
+    """Delete many documents, whatever their versions, all at once where the store can.
 
     Args:
-        store: Where they lie.
-        keys: Which.
+        store: The store to delete from.
+        keys: The keys to delete.
 
     Raises:
-        InvalidKeyError, UnavailableError, AccessDeniedError: As `StateStore.delete`; some may be
-            deleted already.
+        InvalidKeyError, UnavailableError, AccessDeniedError: As in `StateStore.delete`; some may
+            already be deleted.
     """
     if able := power(store, SupportsDeleteMany):
         able.delete_many(keys)
@@ -420,48 +421,48 @@ def delete_many(store: StateStore, keys: Iterable[str]) -> None:
 
 
 def sweep(store: StateStore, *, older_than: timedelta) -> int:
-    """Remove leftovers of unfinished writes and give how many; 0 where there can be none.
+    """Remove what unfinished writes left behind; return how many, 0 if the store never has any.
 
     Args:
-        store: Where they may lie.
-        older_than: As `SupportsSweep.sweep`.
+        store: The store to sweep.
+        older_than: As in `SupportsSweep.sweep`.
 
     Raises:
-        UnavailableError, AccessDeniedError: The store did not answer, or refused.
+        UnavailableError, AccessDeniedError: The store did not answer, or refused access.
     """
     able = power(store, SupportsSweep)
     return able.sweep(older_than=older_than) if able else 0
 
 
 def inspect(store: StateStore, *, older_than: timedelta) -> Iterator[Anomaly]:
-    """Look for what is no document; nothing where a store can hold nothing else.
+    """Look for what is not a document; yield nothing if the store can hold nothing else.
 
     Args:
-        store: Where to look.
-        older_than: As `SupportsInspect.inspect`.
+        store: The store to inspect.
+        older_than: As in `SupportsInspect.inspect`.
 
     Raises:
-        UnavailableError, AccessDeniedError: As `SupportsInspect.inspect`.
+        UnavailableError, AccessDeniedError: As in `SupportsInspect.inspect`.
     """
     if able := power(store, SupportsInspect):
         yield from able.inspect(older_than=older_than)
 
 
 def initialize(store: StateStore) -> bool:
-    """Make what a store keeps its documents in, if it is not there; what is there stays as it is.
+    """Create what a store keeps its documents in, if missing; leave what is there alone.
 
-    The first write does so as well. Whoever writes may lack the right to: then somebody who has it
-    calls this once, or ``statekeep init``.
+    The first write does this too, unless the writer lacks the rights. Then somebody who has them
+    calls this once, or runs ``statekeep init``.
 
     Args:
-        store: Whose.
+        store: The store to initialize.
 
     Returns:
-        Whether such stores need that; False where there is never anything to make.
+        Whether this kind of store needs it; False if there is never anything to create.
 
     Raises:
-        UnavailableError, AccessDeniedError: The store did not answer, or refused.
-        CorruptDataError: What is there is another program's.
+        UnavailableError, AccessDeniedError: The store did not answer, or refused access.
+        CorruptDataError: What is there belongs to another program.
     """
     able = power(store, SupportsInitialize)
     if able is None:
@@ -471,36 +472,36 @@ def initialize(store: StateStore) -> bool:
 
 
 def remains(store: StateStore) -> tuple[str, ...]:
-    """Say what a store may keep of what was deleted, where only its administrator can delete it.
+    """Describe deleted data that a store may retain and only its administrator can delete.
 
     Args:
-        store: Whose.
+        store: The store to ask.
 
     Returns:
-        Sentences for a person; none of a store that keeps nothing. Backups that others make of a
-        store it knows nothing of.
+        Sentences for a person to read; empty if the store retains nothing. It does not know of
+        backups that others make of it.
     """
     able = power(store, SupportsRemains)
     return tuple(able.remains()) if able else ()
 
 
 def vacuum(store: StateStore) -> None:
-    """Give back the room that deleted documents have left.
+    """Release the space that deleted documents leave behind.
 
-    Nobody can write meanwhile, and it takes as much room again as what is stored.
+    Nobody can write while this runs, and it needs as much free space as the data takes.
 
     Args:
-        store: Whose.
+        store: The store to compact.
 
     Raises:
-        UnsupportedError: This store keeps no such room.
-        UnavailableError: Another process is writing, or there is too little room.
-        AccessDeniedError: The store refused.
+        UnsupportedError: This store has no such space to release.
+        UnavailableError: Another process is writing, or there is too little space.
+        AccessDeniedError: The store refused access.
     """
     able = power(store, SupportsVacuum)
     if able is None:
         raise UnsupportedError(
-            "this store keeps no room of what was deleted, so there is none to give back",
+            "deleted documents leave no space behind in this store, so there is none to release",
             store=store,
         )
     able.vacuum()

@@ -1,6 +1,6 @@
-"""The protocol that every backend fulfils: versioned bytes under keys.
+"""The protocol that every backend implements: versioned bytes under keys.
 
-All cleverness (sessions, documents, retention) is written once, above it. A backend author
+Everything clever (sessions, documents, retention) is written once, on top of it. A backend author
 subclasses `StateStore`, writes six members and has a complete store.
 """
 
@@ -49,29 +49,29 @@ class StateStore(Protocol):
     """Versioned bytes under keys.
 
     Subclass it to write a backend: implement `capabilities`, `get`, `put`, `delete`, `scan` and
-    `close`, and the context manager comes along. Every method may be called from several threads
-    at once and, on a store opened before, in a forked child.
+    `close`, and the context manager comes for free. Every method can be called from several
+    threads at once and, on a store that was opened before the fork, in a forked child.
 
-    Keys are checked with `statekeep.store.check_key` before they are used. `repr` names the store
-    for error messages and never shows a secret. Only `StateStoreError` may escape.
+    Check keys with `statekeep.store.check_key` before using them. `repr` names the store in error
+    messages and never shows a secret. Only a `StateStoreError` may escape.
 
-    An error of `put`, `delete` or `delete_many` says in `StateStoreError.landed` what may have
-    landed. Give ``landed="no"`` where it certainly has not; otherwise it becomes ``"unknown"``.
+    Errors of `put`, `delete` and `delete_many` say in `StateStoreError.landed` whether the write
+    may have landed. Pass ``landed="no"`` if it certainly did not; otherwise it is ``"unknown"``.
 
-    A subclass need not look after the rest, which its members are held to here. An argument of a
-    wrong type is a `TypeError` that names it, so `key` is a plain `str`. `data` is plain `bytes`
-    that are nobody else's: a subclass of it, a `bytearray` or a `memoryview` is copied before.
-    Once `close` has returned, every call but another `close` raises `ClosedError`, and so does
-    what a scan or a get of many has not given yet.
+    The base class enforces the rest, so a subclass need not. An argument of the wrong type raises
+    a `TypeError` that names it, so `key` is a plain `str`. `data` is plain `bytes` that nobody else
+    holds: a subclass of `bytes`, a `bytearray` or a `memoryview` is copied first. Once `close` has
+    returned, every call except another `close` raises `ClosedError`, and so do iterators that an
+    earlier `scan` or `get_many` returned.
     """
 
-    if not TYPE_CHECKING:  # no part of the protocol
+    if not TYPE_CHECKING:  # not part of the protocol
         _statekeep_closed = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         for name in guarded_in(cls):
-            # Not only what the class says itself: a member may come with another base.
+            # Look beyond the class itself: a member can come from another base.
             method = getattr(cls, name, None)
             if method is not None and method is not getattr(StateStore, name, None):
                 setattr(cls, name, guard(name, method))
@@ -82,53 +82,53 @@ class StateStore(Protocol):
         ...
 
     def get(self, key: str) -> Blob | None:
-        """Read one document: data, version and time from one atomic read.
+        """Read one document: data, version and time, from one atomic read.
 
         Returns:
-            The document, or None if there is none.
+            The document, or None if it does not exist.
 
         Raises:
             InvalidKeyError: The key is not legal.
             UnavailableError: The store did not answer.
-            AccessDeniedError: The store refused.
+            AccessDeniedError: The store refused access.
         """
         ...
 
     def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
-        """Write one document whole; a reader sees the old bytes or the new ones.
+        """Write a whole document; readers see either the old bytes or the new ones.
 
         Args:
-            key: Where.
-            data: The bytes; they are not referred to after the call.
+            key: The key to write to.
+            data: The content; the store keeps no reference to it after the call.
             expect: `ANY`, `ABSENT` (create only) or the `Version` to replace.
 
         Returns:
-            The version of what was written.
+            The version of the bytes that were written.
 
         Raises:
-            ConflictError: Something else is there than expected; nothing was changed.
-            UnsupportedError: This store cannot keep that expectation.
+            ConflictError: What is there is not what was expected; nothing was changed.
+            UnsupportedError: This store cannot honor that expectation.
             InvalidKeyError: The key is not legal.
-            CorruptDataError: Something that is no document is in the way.
-            UnavailableError: No room or no answer.
-            AccessDeniedError: The store refused.
+            CorruptDataError: Something that is not a document is in the way.
+            UnavailableError: The store is full or did not answer.
+            AccessDeniedError: The store refused access.
         """
         ...
 
     def delete(self, key: str, *, expect: ExpectSeen = ANY) -> None:
-        """Delete one document; where there is none and `ANY` is expected, do nothing.
+        """Delete a document; do nothing if it does not exist and `expect` is `ANY`.
 
         Args:
-            key: Which.
-            expect: `ANY`, or the `Version` that may be deleted. A document that is no longer
-                there is not of that version.
+            key: The key to delete.
+            expect: `ANY`, or the `Version` that may be deleted. A document that no longer
+                exists does not match any version.
 
         Raises:
-            ConflictError: Something else is there than expected; nothing was changed.
-            UnsupportedError: This store cannot keep that expectation.
+            ConflictError: What is there is not what was expected; nothing was changed.
+            UnsupportedError: This store cannot honor that expectation.
             InvalidKeyError: The key is not legal.
             UnavailableError: The store did not answer.
-            AccessDeniedError: The store refused.
+            AccessDeniedError: The store refused access.
         """
         ...
 
@@ -136,20 +136,20 @@ class StateStore(Protocol):
         """List the documents below a prefix, in any order, never from a cache.
 
         Args:
-            prefix: Whole segments without a slash at the end; ``a`` means all keys that begin
-                with ``a/``. Empty means all keys.
+            prefix: Whole segments, without a trailing slash; ``a`` matches all keys that start
+                with ``a/``. Empty matches all keys.
 
         Raises:
             InvalidKeyError: The prefix is not legal.
             UnavailableError: The store did not answer.
-            AccessDeniedError: The store refused.
+            AccessDeniedError: The store refused access.
         """
         ...
 
     def close(self) -> None:
-        """Give back what this store opened, and only that. Closing twice is fine.
+        """Release what this store opened, and only that. Closing twice is fine.
 
-        Every other call after it raises `ClosedError`; `capabilities` can still be asked.
+        After it, every other call raises `ClosedError`; `capabilities` still works.
         """
         ...
 

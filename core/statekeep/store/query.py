@@ -1,7 +1,7 @@
-"""Records: what a store keeps beside a document, so that it is listed without being read.
+"""Records: what a store keeps beside a document so that listings need not read it.
 
-A record is a flat JSON object. The store understands only what it is asked to filter and to sort
-by; what a record says of a session or journal is written and read above.
+A record is a flat JSON object. The store understands only the fields it filters and sorts by; what
+a record says about a session or journal is written and read by the layers above.
 """
 
 from __future__ import annotations
@@ -32,27 +32,28 @@ __all__ = [
 ]
 
 Record = Mapping[str, str | int | bool | None]
-"""What is kept beside a document. ``v``, an integer from 1 on, says how much it says: fields are
-only ever added. ``problem`` says why the document cannot be read; there is no other field then."""
+"""What is kept beside a document. ``v``, an integer from 1, says how complete it is: fields are
+only ever added. ``problem`` says why the document cannot be read; it is then the only other field.
+"""
 
 Order = Literal["updated", "created", "size"]
-"""What a listing is sorted by: the newest first, or the largest."""
+"""What a listing is sorted by: newest first, or largest first."""
 
 ORDERS: Final[Mapping[Order, str]] = {
     "updated": "updated_at",
     "created": "created_at",
     "size": "size",
 }
-"""Of each order the field of a record, an integer."""
+"""For each order, the record field it sorts by, an integer."""
 
 
 class Condition(NamedTuple):
     """What a field of a record must be.
 
     Attributes:
-        field: Which.
-        operator: How it compares with the value.
-        value: What it compares with; never None.
+        field: The name of the field.
+        operator: How the field compares with the value.
+        value: The value to compare with; never None.
     """
 
     field: str
@@ -60,7 +61,7 @@ class Condition(NamedTuple):
     value: str | int
 
     def holds_for(self, found: object) -> bool:
-        """Whether a field that has this value meets the condition."""
+        """Return whether a field with this value meets the condition."""
         return found is not None and bool(_OPERATORS[self.operator](found, self.value))
 
 
@@ -74,21 +75,21 @@ _FIELDS: Final = ("user_id", "project_id", "active_seed_id", "last_phase", "titl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which sessions or journals a listing shows; None is any.
+    """Which sessions or journals a listing shows; None matches any.
 
     Attributes:
-        user_id: Only this user's.
-        project_id: Only this project's.
-        active_seed_id: Only those with this seed at work.
+        user_id: Only those of this user.
+        project_id: Only those of this project.
+        active_seed_id: Only those whose active seed is this one.
         last_phase: Only those whose last response reached this phase.
-        title: Only those of this title.
-        updated_before: Only those updated before; aware.
-        updated_after: Only those updated after; aware.
-        created_before: Only those created before; aware.
-        created_after: Only those created after; aware.
+        title: Only those with this title.
+        updated_before: Only those updated before this time; time-zone aware.
+        updated_after: Only those updated after this time; time-zone aware.
+        created_before: Only those created before this time; time-zone aware.
+        created_after: Only those created after this time; time-zone aware.
 
     Raises:
-        ValueError: By `conditions`, for a time that is naive.
+        ValueError: A time is naive; raised by `conditions`.
     """
 
     user_id: str | None = None
@@ -102,7 +103,7 @@ class Filter:
     created_after: datetime | None = None
 
     def conditions(self) -> Sequence[Condition]:
-        """What it asks of the fields of a record; times in microseconds since 1970."""
+        """Return the conditions on record fields, with times in microseconds since 1970."""
         values: list[tuple[str, Literal["=", "<", ">"], str | datetime | None]] = [
             (field, "=", getattr(self, field)) for field in _FIELDS
         ]
@@ -124,12 +125,12 @@ class Filter:
 
 
 class Position(NamedTuple):
-    """Where a page ends: the next begins with what comes after.
+    """Where a page ends; the next page begins after it.
 
     Attributes:
-        value: Of the field that is sorted by, of the last record.
-        id: Its field ``id``.
-        key: Where its document lies.
+        value: The last record's value of the field that is sorted by.
+        id: The last record's field ``id``.
+        key: The key of the last record's document.
     """
 
     value: int
@@ -138,11 +139,11 @@ class Position(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A document, as it is listed.
+    """A document as listed.
 
     Attributes:
-        key: Where it lies.
-        version: Of the bytes that the record is about.
+        key: Its key.
+        version: The version of the bytes that the record describes.
         modified_ns: When the store says it was last written, in nanoseconds since 1970.
         record: What is kept beside it.
     """
@@ -158,9 +159,9 @@ class Found:
     """What a query finds, all at one moment.
 
     Attributes:
-        rows: Those asked for, in order; to be iterated once.
+        rows: The matching documents, in order; iterate over them only once.
         problems: All documents that cannot be read, whatever the filter and the page.
-        missing: The keys of all documents without a record, or with one that says too little.
+        missing: The keys of all documents whose record is missing or incomplete.
     """
 
     rows: Iterable[Row]
@@ -170,25 +171,25 @@ class Found:
 
 @runtime_checkable
 class SupportsQuery(Protocol):
-    """A store that keeps records beside documents, and lists by them.
+    """A store that keeps records beside documents and lists documents by them.
 
-    A store that also appends takes a ``record`` there, too: ``append(key, data, expect=…,
+    A store that can also append accepts a ``record`` there: ``append(key, data, expect=…,
     record=…)``.
     """
 
     def put_record(self, key: str, data: bytes, record: Record, *, expect: Expect) -> Version:
-        """Write a document and its record; as `StateStore.put`, which leaves it without one."""
+        """Write a document with its record; like `StateStore.put`, which leaves it without one."""
         ...
 
     def set_records(self, records: Iterable[tuple[str, Version, Record]]) -> None:
-        """Give documents records; those whose version is another by now are left as they are.
+        """Set the records of documents; skip those whose version has changed.
 
         Args:
-            records: Of each the key, the version that it is about, and the record.
+            records: For each, the key, the version that the record describes, and the record.
 
         Raises:
-            UnavailableError, AccessDeniedError: The store did not answer, or refused; some may
-                have theirs.
+            UnavailableError, AccessDeniedError: The store did not answer, or refused access; some
+                records may be set.
         """
         ...
 
@@ -204,26 +205,26 @@ class SupportsQuery(Protocol):
     ) -> Found:
         """List the documents below a prefix by their records.
 
-        The greatest `Order` comes first, ties by id, then by key.
+        Sorted from the greatest value of `order` down, then by id, then by key.
 
         Args:
-            prefix: As of a scan.
-            wanted: Which ones: those whose records meet each of its conditions, on whatever field.
-            known: The least ``v`` of a record that says enough.
+            prefix: As in `StateStore.scan`.
+            wanted: Which documents: those whose records meet all of its conditions, on any field.
+            known: The smallest ``v`` of a record that is complete enough.
             order: What they are sorted by.
-            after: Only those that come after.
-            limit: At most so many; None for all.
+            after: Return only those after this position.
+            limit: Maximum number of rows; None for all.
 
         Raises:
             InvalidKeyError: The prefix is not legal.
-            UnavailableError, AccessDeniedError: The store did not answer, or refused.
+            UnavailableError, AccessDeniedError: The store did not answer, or refused access.
         """
         ...
 
     def count(self, prefix: str, wanted: Filter, *, known: int) -> int:
-        """Count the documents below a prefix that have a record that says enough, and fit.
+        """Count the matching documents below a prefix whose record is complete enough.
 
         Raises:
-            InvalidKeyError, UnavailableError, AccessDeniedError: As `query`.
+            InvalidKeyError, UnavailableError, AccessDeniedError: As in `query`.
         """
         ...

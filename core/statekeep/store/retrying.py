@@ -1,4 +1,4 @@
-"""Trying again after a conflict, with a jittered back-off."""
+"""Retrying after a conflict, with jittered back-off."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def retry_on_conflict(
     timeout: timedelta,
     again: Callable[[ConflictError, int], object],
 ) -> T:
-    """Call until it raises no `ConflictError`; after the timeout, let it through.
+    """Call until there is no `ConflictError`; after the timeout, let it propagate.
 
-    The pause before each further attempt is random, so that those who met once do not meet again.
+    The pause before each retry is random, so that callers that collided once do not collide again.
 
     Args:
-        attempt: What to call.
-        timeout: How long to go on after conflicts.
-        again: Told before each further attempt of the conflict and how many retries it makes.
+        attempt: The function to call.
+        timeout: How long to keep retrying after conflicts.
+        again: Called before each retry with the conflict and the number of the retry, from 1.
     """
     deadline = time.monotonic() + timeout.total_seconds()
     for retry in count(1):
@@ -51,10 +51,10 @@ def retry_on_conflict(
 
 
 def apply(change: Callable[[V], T], value: V) -> T:
-    """Call the function that a caller of `update` gave.
+    """Call the function that was passed to `update`.
 
     Raises:
-        TypeError: It is an asynchronous one, of which nothing would have run.
+        TypeError: It is an async function, so none of it would have run.
     """
     result = change(value)
     if inspect.iscoroutine(result):

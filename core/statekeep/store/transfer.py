@@ -1,7 +1,7 @@
-"""Writing and deleting on a condition, moving, and what is done where a store keeps none.
+"""Conditional writes, deletes and moves, with a fallback for stores that have no conditions.
 
 Sessions, the trash, the doctor and background retention all write through here, so what happens on
-a store without conditions is decided once.
+a store without conditions is decided in one place.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ __all__ = ["ConflictPolicy", "Transfer", "refuse_unconditional"]
 _logger = logging.getLogger(__name__)
 
 ConflictPolicy = Literal["detect", "last-writer-wins"]
-"""Whether a write that meets another's is refused, or replaces it."""
+"""Whether a write that conflicts with another is refused, or replaces it."""
 
 _SOON = 60.0
-"""Seconds after which a copy is too old to begin the delete of its source. A backend may send that
-again for up to nine minutes, and the copy is relied on for ten."""
+"""Seconds after which a copy is too old to start deleting its source. A backend may re-send that
+delete for up to nine minutes, and the copy is relied on for ten."""
 
 
 def refuse_unconditional(store: StateStore, policy: ConflictPolicy) -> None:
-    """Refuse a store on which conflicts are to be detected, and cannot be.
+    """Refuse a store that cannot detect conflicts, if the policy is to detect them.
 
     Raises:
-        UnsupportedError: It cannot compare and swap, or not delete on a condition.
+        UnsupportedError: It cannot compare and swap, or cannot delete on a condition.
     """
     claimed = store.capabilities
     if policy == "detect" and not (claimed.conditional_put and claimed.conditional_delete):
         raise UnsupportedError(
-            "this store cannot compare and swap, or not delete on a condition, so what others "
-            "write meanwhile would be lost; choose another store, or accept that with "
+            "this store cannot compare and swap, or cannot delete on a condition, so what others "
+            "write at the same time would be lost; choose another store, or accept that with "
             "conflicts='last-writer-wins'",
             store=store,
         )
@@ -53,15 +53,15 @@ def refuse_unconditional(store: StateStore, policy: ConflictPolicy) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Conditional writes to a store, under one policy for where it keeps no conditions.
+    """Conditional writes to a store, under one policy for stores without conditions.
 
-    With ``"detect"`` a condition that the store does not keep is an `UnsupportedError`. With
-    ``"last-writer-wins"`` the store is looked at before, and what happens between that look and
+    With ``"detect"``, a condition that the store cannot keep raises `UnsupportedError`. With
+    ``"last-writer-wins"``, the store is read first, and what others write between that read and
     the write is lost.
 
     Attributes:
-        store: Where everything lies.
-        policy: What to do where the store keeps no conditions.
+        store: The store to write to.
+        policy: What to do if the store has no conditions.
     """
 
     store: StateStore
@@ -70,22 +70,22 @@ class Transfer:
     def put_new(
         self, key: str, data: bytes, describe: Callable[[], Record] | None = None
     ) -> Version:
-        """Write a document where there is none.
+        """Write a document that must not exist yet.
 
         Args:
-            key: Where.
+            key: The key to write to.
             data: The document.
-            describe: Gives what to keep beside it, where the store does.
+            describe: Returns the record to keep beside it, if the store keeps records.
 
         Raises:
-            ConflictError: There is one; nothing was changed.
-            UnsupportedError: The store cannot create only, and the policy wants it to.
+            ConflictError: It already exists; nothing was changed.
+            UnsupportedError: The store has no create-only write, and the policy requires one.
         """
         if self.policy == "detect" or self.store.capabilities.conditional_put:
             try:
                 return self._put(key, data, ABSENT, describe)
             except UnsupportedError as error:
-                # Some find out at the first condition that they keep none.
+                # Some stores find out only at the first condition that they have none.
                 if not self._falls_back(error, claimed=self.store.capabilities.conditional_put):
                     raise
         there = self.store.get(key)
@@ -99,17 +99,17 @@ class Transfer:
         version: Version,
         describe: Callable[[], Record] | None = None,
     ) -> Version:
-        """Write a document over the one that was seen; the last writer's wins over any.
+        """Replace the document that was seen; under last-writer-wins, replace whatever is there.
 
         Args:
-            key: Where.
+            key: The key to write to.
             data: The document.
-            version: Of the one that was seen.
-            describe: Gives what to keep beside it, where the store does.
+            version: The version that was seen.
+            describe: Returns the record to keep beside it, if the store keeps records.
 
         Raises:
             ConflictError: Something else is there; nothing was changed.
-            UnsupportedError: The store cannot compare and swap, and the policy wants it to.
+            UnsupportedError: The store cannot compare and swap, and the policy requires it.
         """
         return self._put(key, data, version if self.policy == "detect" else ANY, describe)
 
@@ -121,17 +121,17 @@ class Transfer:
         version: Version,
         describe: Callable[[], Record] | None = None,
     ) -> Version:
-        """Write a document that begins with the one that was seen; for less where a store appends.
+        """Extend the document that was seen, which is cheaper where the store can append.
 
         Args:
-            key: Where it lies.
-            data: The document.
-            beginning: How many bytes of it are there already; no others are.
-            version: Of these.
-            describe: Gives what to keep beside it, where the store does.
+            key: The key of the document.
+            data: The whole document.
+            beginning: How many of its bytes are already stored; nothing else is.
+            version: The version of those bytes.
+            describe: Returns the record to keep beside it, if the store keeps records.
 
         Raises:
-            ConflictError, UnsupportedError: As `put_seen`.
+            ConflictError, UnsupportedError: As in `put_seen`.
         """
         if self.policy == "detect" and (able := power(self.store, SupportsAppend)):
             added = data[beginning:]
@@ -141,12 +141,12 @@ class Transfer:
         return self.put_seen(key, data, version, describe)
 
     def put_any(self, key: str, data: bytes, describe: Callable[[], Record]) -> Version:
-        """Write a document, whatever is there.
+        """Write a document, whatever is there now.
 
         Args:
-            key: Where.
+            key: The key to write to.
             data: The document.
-            describe: Gives what to keep beside it, where the store does.
+            describe: Returns the record to keep beside it, if the store keeps records.
         """
         return self._put(key, data, ANY, describe)
 
@@ -160,11 +160,11 @@ class Transfer:
         return self.store.put(key, data, expect=expect)
 
     def delete_seen(self, key: str, version: Version) -> None:
-        """Delete a document if it is the one that was seen.
+        """Delete a document if it is still the one that was seen.
 
         Raises:
-            ConflictError: It has changed, or is gone; nothing was changed.
-            UnsupportedError: The store cannot delete on a condition, and the policy wants it to.
+            ConflictError: It has changed or is gone; nothing was changed.
+            UnsupportedError: The store cannot delete on a condition, and the policy requires it.
         """
         if self.policy == "detect" or self.store.capabilities.conditional_delete:
             try:
@@ -179,13 +179,13 @@ class Transfer:
         self.store.delete(key)
 
     def delete_all_seen(self, seen: Iterable[Seen]) -> Generator[dict[str, StateStoreError | None]]:
-        """Delete documents, each if it is the one that was seen; several at once where that helps.
+        """Delete documents, each only if it is still the one that was seen; in bulk where possible.
 
         Args:
-            seen: Which.
+            seen: The documents to delete.
 
         Yields:
-            What was done in one go: some of the keys, each with the error of `delete_seen`, or
+            The result of one step: some of the keys, each with the error of `delete_seen`, or
             None.
         """
         if self.policy == "detect" and (able := power(self.store, SupportsDeleteSeen)):
@@ -200,19 +200,20 @@ class Transfer:
             yield {each.key: error}
 
     def move(self, key: str, blob: Blob, to: str) -> None:
-        """Put a copy of a document elsewhere, then delete it where it was.
+        """Put a copy of a document elsewhere, then delete the original.
 
-        Whoever dies in between leaves it in both places; it is never in none. The copy is taken
-        back only if the delete certainly did not land: after a lost answer it may be all there is.
+        A process that dies in between leaves it in both places, never in neither. The copy is
+        removed again only if the delete certainly did not land: after a lost answer, the copy may
+        be all there is.
 
         Args:
-            key: Where the document lies.
-            blob: What it is; only that is deleted.
+            key: The key of the document.
+            blob: The document as it was read; nothing else is deleted.
             to: A key that belongs to this attempt alone.
 
         Raises:
-            ConflictError: It has changed, or is gone.
-            UnavailableError: The store did not answer; it may be in both places.
+            ConflictError: It has changed or is gone.
+            UnavailableError: The store did not answer; the document may be in both places.
         """
         begun = time.monotonic()
         copy = self.put_new(to, blob.data)

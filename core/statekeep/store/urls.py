@@ -1,4 +1,4 @@
-"""Which store a text means: paths, URLs, and the distribution that shall open them."""
+"""Which store a text refers to: a path or URL, and which distribution opens it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from statekeep.errors import ConfigError
 
 __all__ = ["StoreURL"]
 
-# Two letters at least, so that C:\state is a path.
+# At least two letters, so that C:\state is a path.
 _SCHEME = re.compile(r"(?:(?P<dist>[A-Za-z0-9][\w.-]*)\+)?(?P<scheme>[A-Za-z][\w.-]+):")
 _SECRET = re.compile(r"secret|passw|pwd|token|credential|key$|^sig|^sas", re.IGNORECASE)
 _QUERY = re.compile(r"\?\w+=[^/]*$")
 _PASSWORD = re.compile(r":[^@]*@")
-# Of a host, a port is no password, nor is what an ARN or an IPv6 address has behind its first
-# colon. A password may hold slashes.
+# In a host, a port is not a password, nor is what follows the first colon of an ARN or an IPv6
+# address. A password can contain slashes.
 _PASSWORD_OF_HOST = re.compile(r"(?:^|:)//(?!arn:|\[)[^/?@:]*:(?!\d+(?:[/?]|$))[^@]*@")
-# Nobody sees it, so nobody means it: controls, what steers text or has no width, and halves of
-# characters; not the joiners, which many scripts need.
+# These are invisible, so nobody means them: control characters, characters that have no width or
+# change the direction of text, and half characters; not joiners, which many scripts need.
 _UNSEEN = re.compile(
     "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\ufffb\ud800-\udfff]"
 )
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^{}]*\}|\([^()]*\))|%[A-Za-z_]\w*%", re.ASCII)
-# Percent-encoded bytes stand side by side, too.
+# Percent-encoded bytes can stand side by side.
 _VARIABLE_IN_URL = re.compile(
     r"\$(?:[A-Za-z_]\w*|\{[^{}]*\}|\([^()]*\))|%(?![0-9A-Fa-f]{2})[A-Za-z_]\w*%", re.ASCII
 )
@@ -38,9 +38,9 @@ class StoreURL:
 
     Attributes:
         scheme: The name of the backend.
-        location: What follows the scheme, percent-decoded: a path, a bucket and a prefix, a name.
-        options: The query, to be read by the backend's config model.
-        distribution: The distribution that must offer the backend, or None.
+        location: What follows the scheme, percent-decoded: a path, a bucket and prefix, or a name.
+        options: The query, for the backend's config model to read.
+        distribution: The distribution that must provide the backend, or None.
     """
 
     scheme: str
@@ -50,12 +50,12 @@ class StoreURL:
 
     @classmethod
     def parse(cls, text: str) -> StoreURL:
-        """Read ``path``, ``scheme:location?option=value`` or ``dist+scheme:…``.
+        """Parse ``path``, ``scheme:location?option=value`` or ``dist+scheme:…``.
 
         Raises:
-            ConfigError: It is empty, names an option twice, or holds a secret, which is not in
-                the message; or it is not what somebody means: with blanks or quotation marks
-                around it, characters that cannot be seen, or an unexpanded variable.
+            ConfigError: It is empty, repeats an option, or holds a secret, which the message does
+                not show; or it looks like a slip: blanks or quotation marks around it, invisible
+                characters, or a variable that was not expanded.
         """
         if not text.strip():
             raise ConfigError("the store's URL is empty; a folder, 'memory:' or a URL is needed")
@@ -77,7 +77,7 @@ class StoreURL:
         _refuse_slips(text, decoded, location, is_url=is_url)
         if not match:
             if is_url:
-                raise ConfigError("what stands before :// is no scheme; for a folder, give a path")
+                raise ConfigError("what precedes :// is not a scheme; for a folder, give a path")
             if _QUERY.search(text):
                 raise ConfigError(
                     "a bare path takes no options; write file:PATH?option=value, or give a Path "
@@ -100,23 +100,23 @@ class StoreURL:
 
     @classmethod
     def of_path(cls, path: str) -> StoreURL:
-        """The address of a folder; only a leading ``~`` is not taken to the letter.
+        """Return the address of a folder; everything but a leading ``~`` is taken literally.
 
         Raises:
-            ConfigError: There is a character in it that nobody can see.
+            ConfigError: It contains an invisible character.
         """
         _refuse_unseen(path, path)
-        # Two slashes would begin the name of a machine.
+        # Two slashes would start a host name.
         return cls("file", "/" + path.lstrip("/") if path.startswith("//") else path)
 
     def __str__(self) -> str:
-        """The URL, to be parsed again."""
+        """The URL; `parse` reads it back."""
         distribution = f"{self.distribution}+" if self.distribution else ""
         query = f"?{urlencode(self.options)}" if self.options else ""
         return f"{distribution}{self.scheme}:{quote(self.location)}{query}"
 
     def below(self, name: str) -> StoreURL:
-        """The address of a place below this one, with the same options.
+        """Return the address of a place below this one, with the same options.
 
         Args:
             name: One or more segments.
@@ -126,7 +126,7 @@ class StoreURL:
 
     @property
     def path(self) -> Path:
-        """The location as an absolute path of this machine.
+        """The location as an absolute path on this machine.
 
         Raises:
             ConfigError: There is no path, or the URL names another machine.
@@ -147,22 +147,22 @@ class StoreURL:
         except (OSError, RuntimeError):
             user = location.partition("/")[0]
             raise ConfigError(
-                f"{user!r} is nobody's folder on this machine; for one that is named so, write "
+                f"{user!r} is not the folder of a user here; for a folder with that name, write "
                 f"'./{location}'"
             ) from None
 
 
 def _refuse_slips(text: str, decoded: str, location: str, *, is_url: bool) -> None:
-    """Refuse a text that would make a store nobody meant.
+    """Refuse a text that would create a store nobody meant.
 
     Args:
-        text: As it was given; it holds no secret.
-        decoded: What follows the scheme.
-        location: The same before the query, and before it is decoded.
-        is_url: Whether it is a URL; else it is a path.
+        text: The text as given; it holds no secret.
+        decoded: What follows the scheme, percent-decoded.
+        location: What follows the scheme, before the query and not decoded.
+        is_url: Whether it is a URL; otherwise it is a path.
 
     Raises:
-        ConfigError: It names what is odd.
+        ConfigError: Something is odd; the message says what.
     """
     _refuse_unseen(text, text)
     _refuse_unseen(decoded, text)

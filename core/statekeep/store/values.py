@@ -1,4 +1,4 @@
-"""What goes in and out of a store: documents, versions, expectations, what it promises."""
+"""What goes in and out of a store: documents, versions, expectations and capabilities."""
 
 from __future__ import annotations
 
@@ -31,45 +31,45 @@ __all__ = [
 ]
 
 Version = NewType("Version", str)
-"""Names the bytes of a document: two versions of one key are equal only if the bytes are.
+"""Identifies the bytes of a document: two versions of one key are equal only if the bytes are.
 
-Opaque: compare it for equality, hand it back as `expect`, and nothing else. Whether equal bytes
-have equal versions is the backend's affair. Where they do (on disk, in memory, mostly on S3), a
-document that went from A to B and back to A has its first version again.
+A version is opaque: compare it for equality or pass it back as `expect`, nothing else. Whether
+equal bytes have equal versions depends on the backend. Where they do (on disk, in memory, mostly on
+S3), a document that goes from A to B and back to A has its first version again.
 """
 
 
 class Expectation(Enum):
-    """What a write may expect besides a `Version`."""
+    """What a write can expect besides a `Version`."""
 
     ANY = "any"
     ABSENT = "absent"
 
 
 ANY: Final = Expectation.ANY
-"""Write whatever is there."""
+"""Write, whatever is there."""
 
 ABSENT: Final = Expectation.ABSENT
 """Write only if nothing is there."""
 
 Expect = Version | Literal[Expectation.ANY, Expectation.ABSENT]
-"""What a put may expect."""
+"""What a `put` can expect."""
 
 ExpectSeen = Version | Literal[Expectation.ANY]
-"""What a delete may expect."""
+"""What a `delete` can expect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One document as one atomic read found it.
+    """One document, from one atomic read.
 
     Attributes:
         data: Its bytes.
         version: The version of exactly these bytes.
-        modified: When the store says it was last written (UTC), or None where it cannot say.
-        fingerprint: The mark of exactly these bytes: as long as a scan gives the same one for
-            this key, these are the bytes. None where the store cannot vouch for that; then
-            every listing reads the document again.
+        modified: When the store says it was last written (UTC), or None if it cannot say.
+        fingerprint: The mark of exactly these bytes: as long as a scan gives the same fingerprint
+            for this key, the bytes are the same. None if the store cannot guarantee that; every
+            listing then reads the document again.
     """
 
     data: bytes
@@ -82,15 +82,15 @@ class Blob:
 class Entry:
     """One document as a scan sees it, without reading it.
 
-    Not frozen, and with a plain number for the time, because scans make very many.
+    It is not frozen and holds the time as a plain number, because scans create very many.
 
     Attributes:
         key: Its key.
-        size: Its length in bytes.
+        size: Its size in bytes.
         modified_ns: When the store says it was last written, in nanoseconds since 1970, or None
-            where it cannot say.
-        fingerprint: A cheap change mark, to be compared with that of a `Blob`: if it differs,
-            the bytes may differ. None where the store has nothing of the kind.
+            if it cannot say.
+        fingerprint: A cheap change mark, to compare with that of a `Blob`: if it differs, the
+            bytes may differ. None if the store has no such mark.
     """
 
     key: str
@@ -100,20 +100,19 @@ class Entry:
 
     @property
     def modified(self) -> datetime | None:
-        """When the store says it was last written (UTC), or None where it cannot say."""
+        """When the store says it was last written (UTC), or None if it cannot say."""
         return from_nanoseconds(self.modified_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a store promises. What it does not promise it refuses with `UnsupportedError`.
+    """What a store promises. It refuses what it does not promise with `UnsupportedError`.
 
     Attributes:
-        conditional_put: `put` keeps `ABSENT` and a `Version` atomically.
-        conditional_delete: `delete` keeps a `Version` atomically.
+        conditional_put: `put` honors `ABSENT` and a `Version` atomically.
+        conditional_delete: `delete` honors a `Version` atomically.
         shared: Other processes can open the same location and see the same documents.
-        remote: Each call takes a round trip over a network, so working on many documents at once
-            is worth threads.
+        remote: Each call is a network round trip, so threads are worth using for many documents.
     """
 
     conditional_put: bool
@@ -123,17 +122,17 @@ class Capabilities:
 
 
 def compare(current: Version | None, expect: Expect, *, key: str, store: object) -> None:
-    """Refuse a write that finds something else than it expects: the rule of every backend.
+    """Refuse a write that does not find what it expects: the rule of every backend.
 
     Args:
-        current: The version of what is there; None for nothing.
+        current: The version of what is there; None if nothing is.
         expect: What was expected.
-        key: Where.
-        store: On which store.
+        key: The key that is written.
+        store: The store that is written to.
 
     Raises:
         ConflictError: Something else is there.
-        TypeError: The expectation is none; for nothing there, say `ABSENT`.
+        TypeError: `expect` is not an expectation; to expect nothing there, pass `ABSENT`.
     """
     check_expectation(expect)
     if isinstance(expect, Expectation):
@@ -150,17 +149,17 @@ def compare(current: Version | None, expect: Expect, *, key: str, store: object)
 
 
 def check_expectation(expect: Expect) -> None:
-    """Refuse what is no expectation.
+    """Refuse a value that is not an expectation.
 
     Raises:
-        TypeError: It is none; for nothing there, say `ABSENT`.
+        TypeError: It is not one; to expect nothing there, pass `ABSENT`.
     """
     if not isinstance(expect, Expectation | str):
         refuse_type("expect", "ANY, ABSENT or a version", expect)
 
 
 def content_version(data: bytes) -> Version:
-    """Name bytes by their BLAKE3 hash: the version of stores that have none of their own."""
+    """Hash bytes with BLAKE3: the version used by stores that have none of their own."""
     try:
         return Version(blake3(data).hexdigest())
     except TypeError:

@@ -1,4 +1,4 @@
-"""Stores around a store: bases for those who observe, limit, route or transform."""
+"""Stores around a store: bases for wrappers that observe, limit, route or transform."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["StoreWrapper", "TransformingStore"]
 
 P = TypeVar("P")
 
-# Each power, with those of its methods that are a faster way of a member of every store.
+# Each power, with those of its methods that are a faster way to do what a `StateStore` member does.
 _POWERS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     SupportsInitialize: (),
     SupportsInspect: (),
@@ -53,17 +53,17 @@ _POWERS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
 class StoreWrapper(StateStore):
     """A store that forwards every member and every power to another; subclass it.
 
-    It has the powers of the store inside, with one exception that keeps an override from being
-    bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one; and
-    likewise `delete` and `delete_many` or `delete_seen`, `put` and `append`, and `scan` and
-    `survey`. Of `SupportsQuery`, `put_record` goes with `put`, and `query` and `count` go with
-    `get` and with `scan`. Override both to keep the power. A subclass that has a power of its own,
-    which the store inside lacks, overrides all methods of that power.
+    It has the powers of the inner store, with one exception, so that an override is never
+    bypassed: if a subclass overrides `get` but not `get_many`, documents are read one by one. The
+    same goes for `delete` with `delete_many` and `delete_seen`, `put` with `append`, and `scan`
+    with `survey`. Of `SupportsQuery`, `put_record` goes with `put`, and `query` and `count` go with
+    `get` and with `scan`. Override both to keep the power. A subclass that adds a power that the
+    inner store lacks overrides all methods of that power.
 
-    Closing it closes the store inside.
+    Closing it closes the inner store.
 
     Args:
-        inner: The store inside.
+        inner: The store to wrap.
 
     Examples:
         >>> from statekeep import Sessions, open_store
@@ -92,11 +92,11 @@ class StoreWrapper(StateStore):
 
     @property
     def inner(self) -> StateStore:
-        """The store inside."""
+        """The wrapped store."""
         return self._inner
 
     def power(self, protocol: type[P]) -> P | None:
-        """The store as one that has a power, or None; see `statekeep.store.power`."""
+        """Return the store typed as having a power, or None; see `statekeep.store.power`."""
         if not isinstance(self, protocol):
             return None
         pairs = _POWERS.get(protocol)
@@ -158,7 +158,7 @@ class StoreWrapper(StateStore):
         """See `SupportsDeleteSeen`."""
         able = power(self._inner, SupportsDeleteSeen)
         if able is None:
-            raise UnsupportedError("this store deletes one after the other", store=self)
+            raise UnsupportedError("this store deletes one by one", store=self)
         return able.delete_seen(seen)
 
     def put_record(self, key: str, data: bytes, record: Record, *, expect: Expect) -> Version:
@@ -229,15 +229,15 @@ class StoreWrapper(StateStore):
 
 
 class TransformingStore(StoreWrapper):
-    """A store that keeps other bytes than those it is given; subclass it.
+    """A store that keeps different bytes from those it is given; subclass it.
 
-    `encode` and `decode` are all that a subclass writes. Whatever carries bytes goes through them:
-    `get`, `put` and `get_many`. It does not append, because a document is encoded whole, and keeps
-    no records, which would say outside what is hidden inside. Versions, fingerprints, times and
-    `Entry.size` are those of the bytes inside.
+    A subclass writes only `encode` and `decode`. Everything that carries bytes goes through them:
+    `get`, `put` and `get_many`. It cannot append, because a document is encoded whole, and it
+    keeps no records, which would reveal outside what the encoding hides. Versions, fingerprints,
+    times and `Entry.size` are those of the encoded bytes.
 
     Args:
-        inner: The store inside.
+        inner: The store to wrap.
 
     Examples:
         >>> import zlib
@@ -256,10 +256,10 @@ class TransformingStore(StoreWrapper):
 
     @abstractmethod
     def encode(self, key: str, data: bytes) -> bytes:
-        """Turn a document into what is stored.
+        """Turn a document into the bytes to store.
 
         Args:
-            key: Where it is put.
+            key: The key it is put under.
             data: The document.
 
         Raises:
@@ -268,11 +268,11 @@ class TransformingStore(StoreWrapper):
 
     @abstractmethod
     def decode(self, key: str, data: bytes) -> bytes:
-        """Turn what is stored into the document; what `encode` made of it, it gives back.
+        """Turn stored bytes back into the document; the inverse of `encode`.
 
         Args:
-            key: Where it lies.
-            data: What is stored.
+            key: The key of the document.
+            data: The stored bytes.
 
         Raises:
             Exception: `encode` did not make this; `get` then raises `CorruptDataError`.

@@ -1,4 +1,4 @@
-"""What a store promises where answers are lost or none comes, as tests."""
+"""Tests of what a store promises when answers are lost or never come."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _MOST_REQUESTS = 50
 
 
 class LossyPlace(Protocol):
-    """A way to a location on which answers can be lost; a proxy before its server, say."""
+    """A route to a location on which answers can be lost, such as a proxy in front of a server."""
 
     @property
     def location(self) -> str:
-        """The URL of the location, by this way."""
+        """The URL of the location, by this route."""
         ...
 
     def drop(self, passed: int) -> None:
-        """Let so many answers through, then lose one: what was asked for is done all the same.
+        """Let `passed` answers through, then lose one; its request is carried out nevertheless.
 
-        What was asked for before is forgotten.
+        Replaces any earlier call.
         """
         ...
 
     @property
     def dropped(self) -> bool:
-        """Whether that answer has been lost by now."""
+        """Whether that answer has been lost yet."""
         ...
 
 
 class AnswersContract(StoreFixtures):
-    """The part of `StateStoreContract` that is about answers that do not come."""
+    """The part of `StateStoreContract` that is about answers that never come."""
 
     @pytest.fixture
     def unreachable(self) -> str:
@@ -63,12 +63,12 @@ class AnswersContract(StoreFixtures):
 
     @pytest.fixture
     def dropping(self) -> LossyPlace:
-        """A way to the location on which answers can be lost; optional.
+        """A route to the location on which answers can be lost; optional.
 
-        Override it if the store is reached over a network. Most client libraries send again by
-        themselves what was not answered, and then meet their own write.
+        Override it if the store is reached over a network. Most client libraries
+        silently resend unanswered requests, and then meet their own write.
         """
-        pytest.skip("not given: a way on which answers are lost (the fixture `dropping`)")
+        pytest.skip("not given: a route on which answers are lost (the fixture `dropping`)")
 
     @pytest.fixture
     def lossy(self, dropping: LossyPlace) -> Iterator[StateStore]:
@@ -125,15 +125,15 @@ class AnswersContract(StoreFixtures):
                 except ConflictError as error:
                     pytest.fail(
                         f"a put that {what}, whose answer was lost, met a conflict though nobody "
-                        "else wrote: it was sent again and met itself; mark each write to know it "
-                        f"again, or send nothing again ({error!r})"
+                        "else wrote: it was resent and met itself; mark each write to recognize "
+                        f"it, or do not resend ({error!r})"
                     )
                 except StateStoreError as error:
                     _may_say_no(error, f"a put that {what}", landed=_holds_now(store, key, data))
                 else:
                     holds(store, data, key)
                     assert read(store, key).version == version, (
-                        "a put whose answer was lost gave another version than is there"
+                        "a put whose answer was lost gave a version other than the stored one"
                     )
 
     @pytest.mark.usefixtures("_conditional_put")
@@ -144,7 +144,7 @@ class AnswersContract(StoreFixtures):
         for number in _each_answer(dropping, "a put that comes too late"):
             key = f"notes/{number}.json"
             version = store.put(key, b"old")
-            # Equal bytes: who compares those takes another's write for its own.
+            # Equal bytes: a store that compares bytes takes another's write for its own.
             store.put(key, b"equal", expect=version)
             error = refusal(lambda: lossy.put(key, b"equal", expect=version))  # noqa: B023
             assert error is not None, (
@@ -206,7 +206,7 @@ class AnswersContract(StoreFixtures):
         }
         silent = [name for name, each in operations.items() if not _requests(store, each)]
         assert not silent, (
-            f"observers hear of no request of {', '.join(silent)}; call "
+            f"observers are told of no request for {', '.join(silent)}; call "
             "statekeep.events.count_request() before each, with the caller's context variables"
         )
 

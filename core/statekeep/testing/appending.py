@@ -1,4 +1,4 @@
-"""What every store promises that appends, as tests."""
+"""Tests of what a store that appends promises."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AppendingContract(StoreFixtures):
 
     @pytest.fixture
     def appending(self, store: StateStore) -> SupportsAppend:
-        """The store, if it appends."""
+        """The store, if it can append; else the test is skipped."""
         return _appending(store)
 
     def test_an_append_adds_at_the_end(self, store: StateStore, appending: SupportsAppend) -> None:
@@ -65,7 +65,7 @@ class AppendingContract(StoreFixtures):
             )
             assert error.landed == "no", f"it says landed={error.landed!r}"
             is_gone(store, KEY)
-        # Another document of that name is not the one that was appended to.
+        # A new document under that key is not the one that was appended to.
         store.put(KEY, b"anew")
         self._refuses(store, KEY, b"anew", version)
 
@@ -122,7 +122,7 @@ class AppendingContract(StoreFixtures):
         wrong = Counter(lines) - Counter(
             b"%d-%d" % (name, n) for name in range(processes) for n in range(times)
         )
-        assert not wrong, f"{len(wrong)} lines are there twice, or torn: {[*wrong][:3]}"
+        assert not wrong, f"{len(wrong)} lines are duplicated or torn: {[*wrong][:3]}"
         assert len(lines) == processes * times, (
             f"{processes * times} appends were acknowledged, and {len(lines)} lines are there"
         )
@@ -154,7 +154,9 @@ class AppendingContract(StoreFixtures):
         finally:
             ended.set()
             reader.join()
-        assert not wrong, f"a reader saw {shown(wrong[0])}, no beginning of what was appended"
+        assert not wrong, (
+            f"a reader saw {shown(wrong[0])}, which is not a beginning of what was appended"
+        )
         holds(other, whole, KEY)
 
     def test_what_was_put_meanwhile_is_appended_to_whole(

@@ -1,4 +1,4 @@
-"""What a store promises of how it is called, and of its end, as tests."""
+"""Tests of what a store promises about wrong arguments and about closing."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _NO_KEYS: list[Any] = ["notes/plan.json", 5, None]
 
 
 class _Bytes(bytes):
-    """Bytes of a type of their own."""
+    """A subclass of bytes."""
 
 
 class _Key(StrEnum):
-    """Text of a type of its own."""
+    """A subclass of str."""
 
     PLAN = KEY
 
@@ -49,7 +49,7 @@ class CallsContract(StoreFixtures):
 
     def test_an_argument_of_a_wrong_type_is_named(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
-        # What is given is wrong for the type checker, too.
+        # The type checker rejects these arguments, too.
         wrong: Any = store
         calls: list[tuple[str, Callable[[], object]]] = [
             *(
@@ -91,7 +91,7 @@ class CallsContract(StoreFixtures):
             said = _type_error(call)
             assert said is not None, f"a wrong {parameter!r} is no TypeError: {call}"
             assert said.startswith(f"{parameter}: "), (
-                f"a TypeError begins with the parameter, here '{parameter}: ', and not so: {said}"
+                f"a TypeError must begin with the parameter, here '{parameter}: ': {said}"
             )
         lists(store, [KEY])
         holds(store, b"A", KEY)
@@ -112,7 +112,7 @@ class CallsContract(StoreFixtures):
         store.delete(_Key.PLAN)
         is_gone(store, KEY)
 
-    # ending
+    # closing
 
     def test_a_closed_store_refuses(self, store: StateStore, other: StateStore) -> None:
         age = timedelta(days=1)

@@ -1,4 +1,4 @@
-"""What the contracts look at, with assertions that say what is wrong."""
+"""Checks shared by the contracts, with assertions that say what is wrong."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(store: StateStore, key: str) -> Blob:
         AssertionError: There is nothing.
     """
     blob = store.get(key)
-    assert blob is not None, f"{key!r} was written, and a get says that it is not there"
+    assert blob is not None, f"{key!r} was written, but a get says that it is not there"
     return blob
 
 
@@ -50,7 +50,7 @@ def holds(store: StateStore, data: bytes, key: str) -> None:
         AssertionError: There is nothing, or something else.
     """
     found = read(store, key).data
-    # Compared before, because pytest takes a minute to explain how long bytes differ.
+    # Compare first, because pytest takes a minute to explain how long bytes differ.
     equal = found == data
     assert equal, f"{key!r} should hold {shown(data)} and holds {shown(found)}"
 
@@ -76,14 +76,14 @@ def lists(
     """A scan must list these keys, each once, and no other.
 
     Args:
-        store: What is scanned.
-        keys: What must be listed.
-        prefix: Below which prefix.
-        besides: What may be listed as well, and also twice, because it comes and goes meanwhile.
-        when: While what, for the message.
+        store: The store to scan.
+        keys: The keys that must be listed.
+        prefix: The prefix to scan.
+        besides: Keys that may be listed as well, even twice, because they come and go meanwhile.
+        when: What was going on, for the message.
 
     Raises:
-        AssertionError: It does not.
+        AssertionError: It lists others.
     """
     compare_keys((each.key for each in store.scan(prefix)), keys, prefix, besides, when)
 
@@ -95,7 +95,7 @@ def compare_keys(
     besides: Collection[str] = (),
     when: str = "",
 ) -> None:
-    """What a scan found, against what it must find; see `lists`."""
+    """Compare what a scan found with what it must find; see `lists`."""
     counts, wanted = Counter(found), set(keys)
     missing = sorted(wanted - counts.keys())
     twice = sorted(key for key in wanted if counts[key] > 1)
@@ -105,7 +105,7 @@ def compare_keys(
         for what, each in (
             ("misses", missing),
             ("repeats", twice),
-            ("lists, though it is not there or no document:", foreign),
+            ("lists, though not there or not a document:", foreign),
         )
         if each
     ]
@@ -114,14 +114,14 @@ def compare_keys(
 
 
 def shown(data: bytes) -> str:
-    """Bytes for a message: whole if they are few, else their number and a hash."""
+    """Bytes for a message: in full if short, else their length and a hash."""
     if len(data) <= _SHORT:
         return repr(data)
     return f"{len(data)} bytes (SHA-256 {hashlib.sha256(data).hexdigest()[:12]}…)"
 
 
 def refusal(operation: Callable[[], object]) -> StateStoreError | None:
-    """What the store has against it, if anything; no other exception is caught."""
+    """The store's error, if it raises one; no other exception is caught."""
     try:
         operation()
     except StateStoreError as error:
@@ -130,17 +130,17 @@ def refusal(operation: Callable[[], object]) -> StateStoreError | None:
 
 
 def names(error: StateStoreError, key: str) -> None:
-    """An error says of which key on which store; for a wrapping store, perhaps the one inside.
+    """An error must name its key and its store; a wrapping store may name the one inside.
 
     Raises:
-        AssertionError: It does not.
+        AssertionError: It does not name them.
     """
     assert error.key == key, f"the error is of {key!r} and names {error.key!r}: {error!r}"
     assert error.store, f"the error does not name the store: {error!r}"
 
 
 def race(attempts: Iterable[Callable[[], object]]) -> list[int]:
-    """Attempt all at once; tell the numbers of those that met no conflict."""
+    """Make all attempts at once; return the indices of those that met no conflict."""
     racers = list(attempts)
     gate = threading.Barrier(len(racers))
 
@@ -157,21 +157,19 @@ def race(attempts: Iterable[Callable[[], object]]) -> list[int]:
 
 
 def one_wins(attempts: Iterable[Callable[[], object]], what: str) -> int:
-    """Attempt all at once; exactly one must succeed.
+    """Make all attempts at once; exactly one must succeed.
 
     Args:
-        attempts: What races.
-        what: What they are, for the message.
+        attempts: The calls that race.
+        what: A name for them, for the message.
 
     Returns:
-        Its number.
+        The index of that one.
 
     Raises:
         AssertionError: None succeeds, or several do.
     """
     racers = list(attempts)
     wins = race(racers)
-    assert len(wins) == 1, (
-        f"{len(wins)} of {len(racers)} {what} were told that they had won, instead of one"
-    )
+    assert len(wins) == 1, f"{len(wins)} of {len(racers)} {what} won, instead of one"
     return wins[0]

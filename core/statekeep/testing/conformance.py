@@ -1,4 +1,4 @@
-"""The contract against a live store, in a scratch place that is tidied up afterwards."""
+"""Run the contract against a live store, in a scratch place that is cleaned up afterwards."""
 
 from __future__ import annotations
 
@@ -30,23 +30,25 @@ _logger = logging.getLogger(__name__)
 _SUITE = Path(__file__).with_name("suite.py")
 
 _RUN_IT = "not run here: subclass it in a test module and run pytest, see docs/conformance.md"
-# What it takes to know a store, and no URL gives.
+# Tests that need more knowledge of the store than a URL gives.
 _NOT_RUN = (
     Outcome("sessions keep their promises on it (`SessionsContract`)", "not tested", _RUN_IT),
     Outcome(
-        "it is a dict in more than five short runs (`StateStoreMachine`)", "not tested", _RUN_IT
+        "it behaves like a dict in more than five short runs (`StateStoreMachine`)",
+        "not tested",
+        _RUN_IT,
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Conformance:
-    """What came of the contract against a store.
+    """The results of running the contract against a store.
 
     Attributes:
         store: The store, as it names itself.
-        claims: What it claims.
-        outcomes: What came of each test, and what was not tested and why.
+        claims: Its capabilities, as it claims them.
+        outcomes: The result of each test, and what was not tested and why.
     """
 
     store: str
@@ -60,20 +62,20 @@ def check_store(
     """Run the contract against a store.
 
     Args:
-        url: The store's URL. The tests work in a new place below it, and remove that in the end.
-        in_place: Work in the place of the URL itself, which must be empty, and empty it again
-            after each test. For backends of which nothing is known below a URL.
-        progress: Told after each test how many are done, and of how many.
+        url: The store's URL. The tests work in a new place below it and remove it at the end.
+        in_place: Work at the URL itself, which must be an empty place, and empty it again after
+            each test. For backends whose URLs do not nest.
+        progress: Called after each test with the number done so far and the total.
 
     Raises:
-        ConfigError: The URL is wrong, nothing is known below it, or the place is not empty.
+        ConfigError: The URL is wrong, the backend's URLs do not nest, or the place is not empty.
         StateStoreError: The store cannot be used at all.
-        KeyboardInterrupt: Somebody pressed Ctrl-C; the place is tidied up all the same.
+        KeyboardInterrupt: The user pressed Ctrl-C; the place is cleaned up nevertheless.
     """
     place = _in_place(url) if in_place else _scratch(StoreURL.parse(url))
     with place as new_location, _hypothesis_elsewhere():
         with open_store(new_location()) as store:
-            # What is wrong with the place itself is no fault of the contract's.
+            # Fail here, outside the contract, if the place itself is unusable.
             store.put("asked.json", b"")
             store.delete("asked.json")
             for power in ("conditional_put", "conditional_delete"):
@@ -85,7 +87,7 @@ def check_store(
 
 
 class _Places:
-    """A plugin of pytest that tells the suite where to work."""
+    """A pytest plugin that tells the suite where to work."""
 
     def __init__(self, new_location: Callable[[], str]) -> None:
         self._new_location = new_location
@@ -100,7 +102,7 @@ def _in_place(url: str) -> Iterator[Callable[[], str]]:
     with open_store(url) as store:
         if found := next(iter(store.scan()), None):
             raise ConfigError(
-                f"the place is not empty: there is {found.key!r}; name one that is",
+                f"the place is not empty: it holds {found.key!r}; name an empty one",
                 store=store,
             )
 
@@ -119,8 +121,8 @@ def _scratch(address: StoreURL) -> Iterator[Callable[[], str]]:
     backend = find_backend(address)
     if not backend.nests:
         raise ConfigError(
-            f"the backend {backend.name!r} does not say what is below a URL of its; name an empty "
-            "place and say --in-place"
+            f"the backend {backend.name!r} has no places below its URLs; name an empty place "
+            "and use --in-place"
         )
     scratch = address.below(f"statekeep-conformance-{secrets.token_hex(4)}")
     places = (str(scratch.below(str(number))) for number in count(1))
@@ -129,7 +131,7 @@ def _scratch(address: StoreURL) -> Iterator[Callable[[], str]]:
         yield lambda: next(places)
     finally:
         _tidy_up(str(scratch))
-        # Filesystems keep the folders of what was deleted.
+        # Filesystems keep the folders of deleted documents.
         if backend.name == "file":
             shutil.rmtree(scratch.path, ignore_errors=True)
         elif backend.name == "fsspec":
@@ -148,18 +150,18 @@ def _tidy_up(url: str) -> None:
     try:
         _empty(url)
     except StateStoreError as error:
-        _logger.warning("%s could not be tidied up, do so yourself: %s", url, error)
+        _logger.warning("%s could not be cleaned up, so please do it by hand: %s", url, error)
 
 
 def _missing_folders(address: StoreURL) -> list[Path]:
-    """Those that the first write makes, the innermost first."""
+    """The folders that the first write will create, innermost first."""
     return [folder for folder in (address.path, *address.path.parents) if not folder.exists()]
 
 
 def _remove_folders(scratch: StoreURL) -> None:
     from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra, and here if the backend is
 
-    # Where there is no driver, the store could not be opened and nothing was made.
+    # Without a driver, the store could not be opened and nothing was created.
     with suppress(ImportError, OSError, ValueError):
         filesystem, path = url_to_fs(
             f"{scratch.scheme}:{scratch.location}", use_listings_cache=False
@@ -169,7 +171,7 @@ def _remove_folders(scratch: StoreURL) -> None:
 
 @contextmanager
 def _hypothesis_elsewhere() -> Iterator[None]:
-    """Keep Hypothesis from leaving a folder where this was called."""
+    """Keep Hypothesis from leaving a folder in the current directory."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as environment:
         environment.setenv("HYPOTHESIS_STORAGE_DIRECTORY", folder)
         yield

@@ -1,4 +1,4 @@
-"""What every store promises that deletes many documents on a condition each, as tests."""
+"""Tests of what a store promises that deletes many documents, each on a condition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DeletingContract(StoreFixtures):
 
     @pytest.fixture
     def deleting(self, store: StateStore) -> SupportsDeleteSeen:
-        """The store, if it deletes so."""
+        """The store, if it can; else the test is skipped."""
         able = power(store, SupportsDeleteSeen)
         if able is None:
             pytest.skip("not claimed: deletes of what was seen")
@@ -52,7 +52,7 @@ class DeletingContract(StoreFixtures):
         other.delete(gone)
         other.delete(again)
         other.put(again, b"again")
-        # What has the mark of another is not that.
+        # A document with another's version is not the one that was seen.
         seen[3] = Seen(swapped, seen[4].version, None)
         seen[4] = seen[4]._replace(fingerprint=None)
         never = Seen("nothing/here.json", Version("no such version"), None)
@@ -63,7 +63,7 @@ class DeletingContract(StoreFixtures):
         for key in refused:
             error = done[key]
             assert isinstance(error, ConflictError), f"{key!r} is refused by {error!r}"
-            assert error.landed == "no", "it deleted nothing, and does not say so"
+            assert error.landed == "no", "it deleted nothing, but the error does not say so"
             assert error.key == key, f"the error of {key!r} is about {error.key!r}"
         lists(other, [changed, again, swapped], when=" after the others were deleted")
         holds(other, b"changed", changed)
@@ -103,6 +103,6 @@ def _deleted(
 ) -> dict[str, StateStoreError | None]:
     done: dict[str, StateStoreError | None] = {}
     for some in deleting.delete_seen(seen):
-        assert not done.keys() & some.keys(), "a key is told of twice"
+        assert not done.keys() & some.keys(), "a key is reported twice"
         done |= some
     return done

@@ -1,4 +1,4 @@
-"""A store that fails, the same way each time."""
+"""A store that fails, the same way on each run."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ Operation = Literal["get", "put", "append", "delete", "scan"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What was done to one call.
+    """A fault that was injected into one call.
 
     Attributes:
-        kind: ``before`` or ``after`` its effect, ``slow``, ``throttled``.
+        kind: ``before`` or ``after`` the call took effect, ``slow`` or ``throttled``.
         operation: ``get``, ``put``, ``append``, ``delete`` or ``scan``.
-        key: Of which key; for a scan, the prefix.
+        key: The key; for a scan, the prefix.
     """
 
     kind: FaultKind
@@ -54,30 +54,30 @@ class Fault:
 
 
 class FaultyStore(StoreWrapper):
-    """A store around a store whose calls fail by a chance that is the same each time.
+    """A wrapper that makes a store's calls fail at random, but the same way on each run.
 
-    What happens to a call depends on the seed, the operation, the key and how often that was
-    called before: not on the clock, nor on what other threads do to other keys. (Which calls fall
-    into a burst of throttling does depend on the order.) Errors of the store inside come through
-    as they are; capabilities too. Closing it closes the store inside.
+    What happens to a call depends on the seed, the operation, the key and the number of such calls
+    before, not on the clock or on what other threads do to other keys. (Which calls fall into a
+    burst of throttling does depend on their order.) Errors and capabilities of the inner store are
+    passed on unchanged. Closing it closes the inner store.
 
     Args:
-        store: The store inside.
-        seed: Another seed, other faults.
-        before: How likely a call fails before it has any effect.
-        after: How likely it takes effect and fails then, as if the answer were lost; a scan fails
-            half-way.
-        slow: How likely it takes longer.
-        throttled: How likely it is refused, and others after it.
+        store: The inner store.
+        seed: The seed; each one gives a different series of faults.
+        before: The probability that a call fails before it takes effect.
+        after: The probability that a call takes effect and then fails, as if the answer were lost;
+            a scan fails half-way.
+        slow: The probability that a call takes longer.
+        throttled: The probability that a call is refused, and with it the calls that follow.
         delay: How much longer a slow call takes, in seconds.
-        burst: How many calls in a row are refused by throttling, the first one included.
-        operations: To which operations all this happens.
+        burst: The number of calls in a row that throttling refuses, including the first.
+        operations: The operations that can fail.
 
     Attributes:
-        faults: What has happened so far.
+        faults: The faults injected so far.
 
     Raises:
-        ValueError: The chances are negative, or together more than 1.
+        ValueError: A probability is negative, or their sum is more than 1.
 
     Examples:
         >>> from statekeep import Sessions, UnavailableError, open_store
@@ -111,7 +111,9 @@ class FaultyStore(StoreWrapper):
         }
         chances = self._chances.values()
         if min(chances) < 0 or sum(chances) > 1:
-            raise ValueError(f"chances are positive and at most 1 together, not {self._chances}")
+            raise ValueError(
+                f"probabilities must be 0 or more, and at most 1 together, not {self._chances}"
+            )
         self._seed = seed
         self._delay = delay
         self._burst = burst
@@ -137,7 +139,7 @@ class FaultyStore(StoreWrapper):
         return self._call("append", key, lambda: append(key, data, expect=expect, record=record))
 
     def put_record(self, key: str, data: bytes, record: Record, *, expect: Expect) -> Version:
-        """See `SupportsQuery.put_record`; a put as any other."""
+        """See `SupportsQuery.put_record`; it fails as a put does."""
         put = super().put_record
         return self._call("put", key, lambda: put(key, data, record, expect=expect))
 
@@ -165,7 +167,7 @@ class FaultyStore(StoreWrapper):
         return self._call("scan", prefix, lambda: count(prefix, wanted, known=known))
 
     def power(self, protocol: type[P]) -> P | None:
-        """See `StoreWrapper.power`; it appends and answers queries if the store inside does."""
+        """See `StoreWrapper.power`; it can append and query if the inner store can."""
         if protocol in {SupportsAppend, SupportsQuery} and power(self._inner, protocol) is None:
             return None
         return super().power(protocol)

@@ -1,4 +1,4 @@
-"""What the contracts need: a place, and clients on it."""
+"""Fixtures of the contracts: a place, and clients on it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["PolicyFixtures", "SessionFixtures", "StoreFixtures"]
 
 
 class _Fixtures:
-    """A place and a client on it; `location` is overridden."""
+    """A place and a client on it; override `location`."""
 
     @pytest.fixture
     def location(self) -> str:
-        """The URL of an empty place, a new one for each test."""
+        """The URL of an empty place, new for each test."""
         raise NotImplementedError("override the fixture `location` with the URL of an empty place")
 
     open: Callable[[str], StateStore] = staticmethod(open_store)
-    """Opens a client; a function of a module, for a store that no URL opens, such as a layer."""
+    """Opens a client; override it with a module-level function for a store without a URL."""
 
     @pytest.fixture
     def store(self, location: str) -> Iterator[StateStore]:
@@ -45,7 +45,7 @@ class StoreFixtures(_Fixtures):
     """A place and two clients on it."""
 
     def size_of(self, key: str, data: bytes) -> int:  # noqa: ARG002
-        """What a scan says of the size of a document; for a store that keeps other bytes."""
+        """The size a scan gives for a document; override it if the store changes the bytes."""
         return len(data)
 
     @pytest.fixture
@@ -66,11 +66,11 @@ class StoreFixtures(_Fixtures):
 
 
 class PolicyFixtures(_Fixtures):
-    """A place, and whether conflicts are detected there."""
+    """A place, and the way conflicts are handled there."""
 
     @pytest.fixture
     def conflicts(self, store: StateStore) -> ConflictPolicy:
-        """``"detect"`` if the store can, else ``"last-writer-wins"``."""
+        """``"detect"`` if the store can detect conflicts, else ``"last-writer-wins"``."""
         can = claims(store, "conditional_put") and claims(store, "conditional_delete")
         return "detect" if can else "last-writer-wins"
 
@@ -90,18 +90,18 @@ class SessionFixtures(PolicyFixtures):
 
     @pytest.fixture(params=["document", "journal"])
     def form(self, request: pytest.FixtureRequest) -> Form:
-        """How new sessions are stored; the same is promised of both forms."""
+        """How new sessions are stored; both forms promise the same."""
         form: Form = request.param
         return form
 
     @pytest.fixture
     def race(self) -> tuple[int, int]:
-        """How many processes race, and how many updates each makes; less for a slow store."""
+        """The number of racing processes and of updates by each; lower it for a slow store."""
         return 8, 50
 
     @pytest.fixture
     def sessions(self, store: StateStore, form: Form, conflicts: ConflictPolicy) -> Sessions:
-        """Its sessions."""
+        """The store's sessions."""
         return Sessions(store, form=form, conflicts=conflicts)
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""Ids and names that have broken programs before. All of them are legal."""
+"""Legal ids and names that have broken programs before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["hostile_ids", "hostile_names"]
 
 
 def hostile_ids() -> list[str]:
-    """Session ids that try to be paths, controls, encodings of others, or too long for a file."""
+    """Session ids that look like paths, control codes or encodings, or are too long for a file."""
     return [
         "../specs/secret",
         "../../outside",
@@ -31,7 +31,7 @@ def hostile_ids() -> list[str]:
 
 
 def hostile_names() -> list[str]:
-    """Names of documents that mean something to a shell, a filesystem, a URL or a terminal."""
+    """Document names with a meaning to a shell, a filesystem, a URL or a terminal."""
     return [
         " leading and trailing ",
         ".hidden",

@@ -1,4 +1,4 @@
-"""What the contract of journals looks at, with assertions that say what is wrong."""
+"""Checks shared by the journal contracts, with assertions that say what is wrong."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _FEW = 8
 
 @contextmanager
 def small_bounds(lines: int = 700, kept: int = 300, merged: int = 1500) -> Iterator[None]:
-    """Let journals in this process have segments after a few items, and merge them early.
+    """Make journals in this process write segments after a few items, and merge them early.
 
     Args:
-        lines: Bytes that the lines of a head take at most.
-        kept: Bytes of the newest lines that stay when the others leave.
-        merged: Bytes up to which segments become one.
+        lines: The maximum size of a head's lines, in bytes.
+        kept: The size of the newest lines that stay when the others move to a segment.
+        merged: The size up to which segments are merged.
     """
     before = astuple(BOUNDS)
     BOUNDS.lines, BOUNDS.kept, BOUNDS.merged = lines, kept, merged
@@ -67,7 +67,7 @@ def says(journals: Journals, expected: Sequence[Any], *, handle: Journal | None 
     """
     found = (handle or journals.open(*NAME)).read()
     assert found is not None, f"a journal of {len(expected)} items is not there"
-    equal = found == [*expected]  # compared before, because pytest explains long lists for long
+    equal = found == [*expected]  # compare first, because pytest explains long lists slowly
     assert equal, f"a journal of {_shown(expected)} is read as {_shown(found)}"
 
 
@@ -82,23 +82,23 @@ def is_gone(journals: Journals) -> None:
 
 
 def appended_once(journals: Journals, expected: Sequence[Any], when: str) -> None:
-    """As `says`, of items that were appended under keys that are known.
+    """As `says`, for items that were appended with known keys.
 
     Raises:
         AssertionError: It is not there, or has others.
     """
     found = journals.open(*NAME).read()
     assert found == [*expected], (
-        f"{when} keys that were used are to be known, and a journal of {_shown(expected)} is read "
+        f"{when} the keys used must be known, but a journal of {_shown(expected)} is read "
         f"as {_shown(found or [])}"
     )
 
 
 def in_order(journals: Journals, workers: int, times: int) -> None:
-    """Each worker must have appended each number once and in order, whoever came between.
+    """Each worker's numbers must be there once and in order, however the workers interleaved.
 
     Raises:
-        AssertionError: Something is lost, there twice, or in another order.
+        AssertionError: Something is lost, duplicated or out of order.
     """
     found = journals.open(*NAME).read() or []
     for worker in range(workers):
@@ -107,7 +107,7 @@ def in_order(journals: Journals, workers: int, times: int) -> None:
         assert not lost, f"of {times} appends of a worker that were acknowledged {lost} are lost"
         twice = len(numbers) - len(set(numbers))
         assert not twice, f"of {times} appends of a worker {twice} are there twice"
-        assert numbers == [*range(times)], f"a worker's appends are in another order: {numbers}"
+        assert numbers == [*range(times)], f"a worker's appends are out of order: {numbers}"
     assert len(found) == workers * times, f"there are {len(found)} items of {workers * times}"
 
 
@@ -115,17 +115,17 @@ def lists(listing: Iterable[JournalSummary], names: Iterable[tuple[str, ...]]) -
     """A listing must have these journals, in any order.
 
     Raises:
-        AssertionError: It has not.
+        AssertionError: It has others.
     """
     found = sorted(summary.name for summary in listing)
     assert found == sorted(names), f"the journals are listed as {found}, and are {sorted(names)}"
 
 
 def refuses(call: Callable[[], object], error: type[E] | tuple[type[E], ...], what: str) -> E:
-    """A call must be refused, by this error.
+    """A call must raise this error.
 
     Raises:
-        AssertionError: It is not.
+        AssertionError: It does not.
     """
     wanted = getattr(error, "__name__", error)
     try:
@@ -133,12 +133,14 @@ def refuses(call: Callable[[], object], error: type[E] | tuple[type[E], ...], wh
     except error as caught:
         return caught
     except Exception as caught:
-        raise AssertionError(f"{what}: {wanted} is expected, and raised is {caught!r}") from caught
-    raise AssertionError(f"{what} is to be refused ({wanted}), and gives {str(found)[:80]}")
+        raise AssertionError(
+            f"{what}: {wanted} was expected, but this was raised: {caught!r}"
+        ) from caught
+    raise AssertionError(f"{what} should be refused ({wanted}), but gives {str(found)[:80]}")
 
 
 class Meanwhile(StoreWrapper):
-    """Something happens right after the first read of a document."""
+    """A store that makes a call right after the first read of a document."""
 
     def __init__(self, inner: StateStore, key: str, happens: Callable[[], object]) -> None:
         super().__init__(inner)
@@ -154,16 +156,16 @@ class Meanwhile(StoreWrapper):
 
 
 class Watching:
-    """Reads all the time, in a thread; each time it sees what it saw before, and perhaps more.
+    """Reads continuously in a thread; each time it must see what it saw before, or more.
 
-    Use it as a context manager, which raises what it has found to be otherwise.
+    Use it as a context manager, which raises an error if it saw anything else.
 
     Args:
-        journals: Where.
-        name: Of which journal; that of the contract, if none is given.
+        journals: The journals to read from.
+        name: The journal to read; by default the one of the contract.
 
     Attributes:
-        looks: How often it has seen something.
+        looks: How often it has found the journal.
     """
 
     def __init__(self, journals: Journals, *name: str) -> None:

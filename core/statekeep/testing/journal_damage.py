@@ -1,4 +1,4 @@
-"""What journals promise of heads that are torn, damaged or foreign, as tests."""
+"""Tests of what journals promise about torn, damaged or foreign heads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["JournalDamage"]
 
 
 class JournalDamage:
-    """The part of `JournalsContract` that is about what a head must not be read as."""
+    """The part of `JournalsContract` that is about heads that must not be misread."""
 
     @pytest.fixture
     def head(self, store: StateStore, journals: Journals) -> bytes:
@@ -82,7 +82,7 @@ class JournalDamage:
         listing = journals.list()
         lists(listing, [NAME])
         assert [problem.key for problem in listing.problems] == [elsewhere], (
-            f"a head that lies elsewhere is listed with the problems {listing.problems}"
+            f"a head in the wrong place is listed with the problems {listing.problems}"
         )
 
     def test_a_torn_end_is_ignored_and_written_over(
@@ -114,7 +114,7 @@ class JournalDamage:
         store.delete(segment.key)
         refuses(journals.open(*NAME).read, CorruptDataError, "a segment that is gone")
         found = journals.open(*NAME).read(last=1)
-        assert found == [1], f"the last item lies in the head, and is read as {found}"
+        assert found == [1], f"the last item is in the head, and is read as {found}"
 
     def test_a_handle_goes_by_what_is_there(
         self, journals: Journals, others: Journals, head: bytes
@@ -125,7 +125,7 @@ class JournalDamage:
         others.open(*NAME).append(["anew", "x" * len(head)], set={"k": "x" * len(head)})
         found = handle.read()
         assert found == ["anew", "x" * len(head)], (
-            "a handle went on from what it had seen, and another journal of this name is there"
+            "a handle continued from what it had seen, though another journal has taken its name"
         )
 
     def _is_refused(self, journals: Journals, store: StateStore, data: bytes, what: str) -> None:
@@ -159,7 +159,7 @@ def _data(store: StateStore) -> bytes:
 
 
 def _last_number(head: bytes) -> int:
-    """Of the last line; of the header if it is the only one."""
+    """The number of the last line, or of the header if that is the only line."""
     found = re.search(rb'"n":(\d+)', head.splitlines()[-1])
     assert found is not None, f"a line without a number: {head.splitlines()[-1]!r:.80}"
     return int(found.group(1))

@@ -1,4 +1,4 @@
-"""What journals promise while their store fails, as tests: each call of each operation in turn."""
+"""Tests of what journals promise when any one call of an operation fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BEFORE = [[number, "x" * 30] for number in range(8)]
 
 
 class _Write(NamedTuple):
-    """What is done to a journal of eight items, or to none, and what there is then."""
+    """An operation on a journal of eight items, or on none, and its result."""
 
     do: Callable[[Journal], object]
     before: list[Any] | None
@@ -70,7 +70,7 @@ _READS: dict[str, Callable[[Journals], object]] = {
     "list": lambda journals: [*journals.list()],
 }
 
-# What another does after the call that failed, and what there is then without the append of 9.
+# What another worker does after the failed call, and the result without the append of 9.
 _OTHERS: dict[str, tuple[Callable[[Journals], object], list[Any] | None]] = {
     "nothing": (lambda _: None, _BEFORE),
     "append": (lambda journals: journals.open(*NAME).append(["theirs"]), [*_BEFORE, "theirs"]),
@@ -80,7 +80,7 @@ _OTHERS: dict[str, tuple[Callable[[Journals], object], list[Any] | None]] = {
     ),
     "clear": (lambda journals: journals.open(*NAME).change(lambda draft: draft.clear()), []),
     "delete": (lambda journals: journals.open(*NAME).delete(), None),
-    "make anew": (
+    "recreate": (
         lambda journals: (journals.open(*NAME).delete(), journals.open(*NAME).append(["theirs"])),
         ["theirs"],
     ),
@@ -150,21 +150,25 @@ class JournalFaults:
                 count = (found or []).count(9)
                 there = without if fails.happened else _BEFORE
                 assert count <= 1, f"{when}: it is there {count} times"
-                assert not (landed == "no" and count), f"{when}: it landed, and is said not to have"
-                if others in {"delete", "make anew"} and fails.happened:
-                    # Only before it is sent may it go to another journal, if none was seen before.
+                assert not (landed == "no" and count), (
+                    f"{when}: it landed, though the error says it did not"
+                )
+                if others in {"delete", "recreate"} and fails.happened:
+                    # Another journal may get it only if none was seen before and it was not sent.
                     assert not (count and (bound or fails.sent)), f"{when}: it was put elsewhere"
                     assert landed == "unknown" or not fails.sent, (
-                        f"{when}: nobody knows, but it is told {landed!r}"
+                        f"{when}: whether it landed is unknowable, but the error says {landed!r}"
                     )
                     rest = rest or there
                 else:
-                    assert landed != "unknown", f"{when}: it could be told, and is {landed!r}"
+                    assert landed != "unknown", (
+                        f"{when}: whether it landed was known, but the error says {landed!r}"
+                    )
                     if others == "clear" and fails.landed:
-                        assert not count, f"{when}: what was cleared is back"
+                        assert not count, f"{when}: cleared items are back"
                     else:
                         assert count or landed == "no", (
-                            f"{when}: it is told {landed!r}, and is not there"
+                            f"{when}: the error says {landed!r}, but it is not there"
                         )
                 assert rest == there, f"{when}: what others did is now {rest!r:.200}"
                 if not fails.happened:
@@ -215,12 +219,12 @@ class JournalFaults:
         assert len(found) == len({tuple(item) for item in found}), "something is there twice"
         for worker in range(3):
             numbers = [item[1] for item in found if item[0] == worker]
-            assert numbers == sorted(numbers), f"a worker's appends are in another order: {numbers}"
+            assert numbers == sorted(numbers), f"a worker's appends are out of order: {numbers}"
         assert faulty.faults, "no call failed"
 
 
 def _prepare(store: StateStore, items: list[Any] | None) -> None:
-    """Make the journal anew, in the course of several writes."""
+    """Recreate the journal, in several writes."""
     journal = Journals(store, COLLECTION).open(*NAME)
     journal.delete()
     for item in items or []:
@@ -231,11 +235,11 @@ def _what_is_there(store: StateStore, when: str) -> list[Any] | None:
     try:
         return Journals(store, COLLECTION).open(*NAME).read()
     except StateStoreError as error:
-        raise AssertionError(f"{when}: the journal cannot be read any more: {error}") from error
+        raise AssertionError(f"{when}: the journal can no longer be read: {error}") from error
 
 
 def _attempt(call: Callable[[], object], what: str) -> str:
-    """Whether it landed, as the caller is told: ``yes``, ``no`` or ``unknown``."""
+    """Make an attempt and return whether it landed, as the caller is told."""
     error = refusal(call)
     if error is None:
         return "yes"
@@ -252,13 +256,13 @@ def _read_or_error(call: Callable[[], object]) -> object:
 
 
 class _Fails(StoreWrapper):
-    """A store of which one call fails, before or after its effect.
+    """A store that fails one call, before or after it takes effect.
 
     Attributes:
-        at: How many calls pass before; None if none fails.
-        happened: Whether one did.
-        sent: Whether that was to write the head.
-        landed: Whether it did.
+        at: The number of calls that pass before it; None if none fails.
+        happened: Whether a call has failed.
+        sent: Whether that call would write the head.
+        landed: Whether it did write it.
     """
 
     def __init__(

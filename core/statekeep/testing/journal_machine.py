@@ -1,4 +1,4 @@
-"""Journals against lists, whatever is done in whatever order."""
+"""A state machine that compares journals with lists."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _places = st.integers(0, 40)
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """Two handles of one journal, on two clients, against a list: override `location`.
+    """Compares two handles of one journal, on two clients, with a list; override `location`.
 
-    The bounds of heads and segments are so small that a few items have all that many would: lines
-    that leave, segments, and their merging. Needs a store that can compare and swap.
+    The limits of heads and segments are so small that a few items cause what usually takes many:
+    lines that move to segments, and segments that are merged. Needs a store that detects conflicts.
 
     Examples:
         >>> from hypothesis import settings
@@ -46,7 +46,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._bounds.__enter__()
         self._clients = [self.open(self._where), self.open(self._where)]
         self._handles = [self._journal(0), self._journal(1)]
-        # Whether each knows the journal that there is, another one of before, or none.
+        # Whether each handle knows the current journal, an earlier one, or none.
         self._uids: list[str | None] = [None, None]
         self._uid: str | None = None
         self._items: list[Any] = []
@@ -56,11 +56,11 @@ class JournalMachine(RuleBasedStateMachine):
         self._count = 0
 
     def location(self) -> str:
-        """The URL of an empty place, a new one for each call."""
+        """The URL of an empty place, new for each call."""
         raise NotImplementedError("override location() with the URL of an empty place")
 
     def open(self, location: str) -> StateStore:
-        """Open a client; override it where `open_store` cannot."""
+        """Open a client; override it if `open_store` cannot."""
         return open_store(location)
 
     def teardown(self) -> None:
@@ -139,7 +139,7 @@ class JournalMachine(RuleBasedStateMachine):
         known: set[str] = set()
 
         def change(draft: Draft) -> None:
-            # It may be called twice, so it begins anew each time.
+            # It may be called twice, so it starts over each time.
             items[:] = self._items if draft.exists else []
             metadata.clear()
             metadata.update(self._metadata if draft.exists else {})
@@ -261,7 +261,7 @@ class JournalMachine(RuleBasedStateMachine):
                 f"its metadata is {head.metadata}, and should be {self._metadata}"
             )
             assert head.length == len(self._items), f"its length is said to be {head.length}"
-            assert head.uid == self._uid, "it has another uid, and nobody made it anew"
+            assert head.uid == self._uid, "its uid changed, though nobody recreated it"
             if head.version not in self._versions:
                 self._versions.append(head.version)
 
@@ -280,7 +280,7 @@ class JournalMachine(RuleBasedStateMachine):
         return self._uids[handle] not in {None, self._uid}
 
     def _is_refused(self, handle: int, write: Any) -> bool:  # noqa: ANN401 - it gives many things
-        """Write; it must be refused to a handle of a journal that is gone."""
+        """Write; must be refused if the handle's journal is gone."""
         if self._is_stale(handle):
             with pytest.raises(ConflictError) as caught:
                 write()
@@ -295,6 +295,6 @@ class JournalMachine(RuleBasedStateMachine):
         return False
 
     def _begin_anew(self, uid: str | None) -> None:
-        assert uid is None or uid != self._uid, "a journal made anew has the uid of one before"
+        assert uid is None or uid != self._uid, "a recreated journal has the uid of an earlier one"
         self._uid = uid
         self._items, self._metadata, self._known, self._versions = [], {}, set(), []

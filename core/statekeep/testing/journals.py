@@ -1,4 +1,4 @@
-"""What `Journals` promises over every store, as tests."""
+"""Tests of what `Journals` promises on every store."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ _ITEMS: list[Any] = [{"role": "user", "content": "Hi\n\u2028"}, 1, 1.5, "two", N
 
 
 class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
-    """What `Journals` promises over every store: subclass it and override `location`.
+    """What `Journals` promises on every store: subclass it and override `location`.
 
-    On a store that cannot detect conflicts the journals are opened as last writer wins, and the
-    tests of what needs more are skipped and say so: ``not claimed: …``.
+    On a store that cannot detect conflicts, journals are opened with ``"last-writer-wins"``, and
+    the tests that need more are skipped with the reason ``not claimed: …``.
 
     Examples:
         >>> class TestJournalsInMine(JournalsContract):
@@ -73,12 +73,12 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     @pytest.fixture
     def race(self) -> tuple[int, int]:
-        """How many processes race, and how often each appends; less for a slow store."""
+        """The number of racing processes and of appends by each; lower it for a slow store."""
         return 8, 50
 
     @pytest.fixture
     def journals(self, store: StateStore, conflicts: ConflictPolicy) -> Journals:
-        """Its journals."""
+        """The store's journals."""
         return Journals(store, COLLECTION, conflicts=conflicts)
 
     @pytest.fixture
@@ -89,7 +89,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     @pytest.fixture
     def _small(self) -> Iterator[None]:
-        """Segments after a few items, and merges after a few segments."""
+        """Make segments after a few items, and merge them after a few segments."""
         with small_bounds():
             yield
 
@@ -113,15 +113,15 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert found == head, f"the head is {found}, and the append gave {head}"
         assert (head.length, head.user_id) == (len(_ITEMS), "ada"), f"the head says {head}"
         assert head.metadata == {"k": [1], "j": {"é": None}}, f"the metadata is {head.metadata}"
-        assert head.created_at <= head.updated_at, f"it was updated before it was made: {head}"
+        assert head.created_at <= head.updated_at, f"it was updated before it was created: {head}"
 
     def test_what_is_not_there_is_none(self, journals: Journals, store: StateStore) -> None:
         is_gone(journals)
-        assert journals.open(*NAME).head() is None, "there is a head of a journal that was not made"
-        assert journals.open(*NAME).delete() is False, (
-            "a delete of nothing says there was a journal"
+        assert journals.open(*NAME).head() is None, (
+            "there is a head of a journal that was never created"
         )
-        assert [*store.scan()] == [], "reading a journal that is not there left something"
+        assert journals.open(*NAME).delete() is False, "deleting nothing says there was a journal"
+        assert [*store.scan()] == [], "reading a missing journal left something behind"
 
     def test_any_name_is_a_name_and_never_a_path(
         self, journals: Journals, others: Journals
@@ -142,7 +142,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             journal = journals.open(*NAME)
             for number in range(0, 30, 2):
                 journal.append(items[number : number + 2])
-        # Whatever its bounds were, it is read.
+        # It can be read, whatever its limits were.
         for start, stop in ((0, None), (0, 1), (3, 9), (-5, None), (-25, -20), (29, 99), (7, 7)):
             found = others.open(*NAME).read(start=start, stop=stop)
             assert found == items[start:stop], f"items {start} to {stop} are read as {found}"
@@ -152,7 +152,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
                 f"the last {last} items are read as {found}"
             )
             loaded = journal.load(last=last)
-            assert loaded is not None, "a journal that is there is loaded as None"
+            assert loaded is not None, "an existing journal is loaded as None"
             assert loaded.start == 30 - min(30, last), f"the last {last} begin at {loaded.start}"
             assert loaded.head.length == 30, f"of 30 items the head says {loaded.head.length}"
 
@@ -227,7 +227,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             journals.open(*NAME).append([number])
         journals.open(*NAME).change(lambda draft: draft.pop())
         says(journals, [0, 1])
-        assert journals.open(*NAME).delete(), "a delete of a journal says there was none"
+        assert journals.open(*NAME).delete(), "deleting a journal says there was none"
         is_gone(journals)
 
     # creating, and expecting a version
@@ -263,7 +263,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             refuses(partial(handle.append, [3], expect=old), ConflictError, "an old version")
             refuses(partial(handle.delete, expect=old), ConflictError, "a delete of an old version")
         says(others, [1, 2])
-        assert others.open(*NAME).delete(expect=new), "a delete of the version seen did nothing"
+        assert others.open(*NAME).delete(expect=new), "deleting the version seen did nothing"
         is_gone(journals)
 
     @pytest.mark.usefixtures("_detects")
@@ -352,7 +352,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
         busy = Journals(Meanwhile(store, KEY, more), COLLECTION)
         found = busy.open(*NAME).read()
-        assert found in (written[:9], written), f"a reader saw {found}, which never was"
+        assert found in (written[:9], written), f"a reader saw {found}, which never existed"
         says(journals, written)
 
     @pytest.mark.usefixtures("_small")
@@ -370,7 +370,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         journal.change(lambda draft: draft.clear())
         there = {entry.key for entry in store.scan(SEGMENTS)}
         assert len(there) > 3, f"20 items, and there are the segments {there}"
-        # As a copy in the trash, or a backup, would be put back.
+        # As if a copy were restored from the trash or a backup.
         for number, blob in enumerate(heads, start=1):
             assert blob is not None, "a head is not there right after an append"
             store.put(KEY, blob.data)
@@ -419,7 +419,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             journal.append([item])
 
         def change(draft: Draft) -> str:
-            assert draft.exists, "a draft of a journal says that there is none"
+            assert draft.exists, "a draft says that its journal does not exist"
             assert draft.items() == items, f"a draft of {items} gives {draft.items()}"
             assert draft.last(3) == items[-3:], f"its last three are {draft.last(3)}"
             draft.append(["a", "b"])
@@ -431,7 +431,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert draft.length == 31, f"a draft of 31 items has the length {draft.length}"
             return "result"
 
-        assert journal.change(change) == "result", "a change gives something else than its function"
+        assert journal.change(change) == "result", (
+            "a change does not return what its function returned"
+        )
         says(others, [[0], [1], "two", *items[3:], "last"])
         journal.change(lambda draft: draft.truncate(2))
         says(others, [[0], [1]])
@@ -472,7 +474,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert head.version == version, "a change that returned SKIP was written"
         others.open(*NAME).append(["theirs"])
         found = journal.change(look)
-        assert found == "theirs", f"a change went by what is no longer so, and gave {found!r}"
+        assert found == "theirs", f"a change used outdated items, and gave {found!r}"
 
     @pytest.mark.usefixtures("_detects")
     def test_a_change_is_not_told_of_what_is_no_longer_so(
@@ -484,7 +486,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         try:
             found = journal.change(lambda draft: draft.pop())
         except IndexError:
-            pytest.fail("a change was told of an empty journal, and there is an item")
+            pytest.fail("a change was given an empty journal, though there is an item")
         assert found == 1, f"the last item is 1, and a pop gave {found!r}"
 
     def test_what_a_change_raises_changes_nothing(self, journals: Journals) -> None:
@@ -502,7 +504,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             partial(journals.open("none").change, fail, create=False), NotFoundError, "no journal"
         )
 
-    # deleted, and made anew
+    # deleted and recreated
 
     @pytest.mark.usefixtures("_detects")
     @pytest.mark.parametrize("anew", [False, True])
@@ -514,7 +516,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         others.open(*NAME).delete()
         if anew:
             others.open(*NAME).append([3])
-        what = "made anew" if anew else "deleted"
+        what = "recreated" if anew else "deleted"
         calls: dict[str, Callable[[], object]] = {
             "append": partial(stale.append, [2]),
             "change": partial(stale.change, lambda draft: draft.append([2])),
@@ -530,10 +532,10 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
     def test_a_handle_that_deleted_begins_anew(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         old = journal.append([1]).uid
-        assert journal.delete(), "a delete of a journal says that there was none"
-        assert not journal.delete(), "a second delete says that there was a journal"
+        assert journal.delete(), "deleting a journal says that there was none"
+        assert not journal.delete(), "deleting it again says that there was a journal"
         head = journal.append([2])
-        assert head.uid != old, "a journal made anew has the uid of the one before"
+        assert head.uid != old, "a recreated journal has the uid of the one before"
         says(others, [2])
 
     # many together
@@ -579,8 +581,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             journals.open(*NAME).append([length])
             (summary,) = others.list()
             assert summary.length == length, (
-                f"a listing says {summary.length} items after {length} were appended: "
-                "what it knows of the journal is old"
+                f"a listing says {summary.length} items after {length} appends: it is outdated"
             )
         journals.open(*NAME).delete()
         lists(others.list(), [])
@@ -617,7 +618,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             JournalSaved(where, COLLECTION, NAME, "ada", versions[0], created=True),
             JournalSaved(where, COLLECTION, NAME, "ada", versions[1], created=False),
             JournalDeleted(where, COLLECTION, NAME, pruned=False, trashed=False),
-        ], f"of two appends and a delete observers are told {facts}"
+        ], f"for two appends and a delete, observers are told {facts}"
 
 
 def _pops(journal: Journal, items: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What is promised of listings, whoever wrote what is listed, as tests."""
+"""Tests of what listings promise, whoever wrote the sessions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class _Plain(TransformingStore):
-    """A client that knows of no records."""
+    """A client that does not use records."""
 
     def encode(self, key: str, data: bytes) -> bytes:  # noqa: ARG002
         return data
@@ -46,7 +46,7 @@ class _Plain(TransformingStore):
 
 
 class ListingContract(SessionFixtures):
-    """The part of `SessionsContract` that is about listings and those who write meanwhile."""
+    """The part of `SessionsContract` that is about listings and concurrent writers."""
 
     def test_a_listing_is_what_a_full_read_gives_whoever_wrote(
         self, store: StateStore, location: str, form: Form, conflicts: ConflictPolicy
@@ -105,7 +105,7 @@ def _in_order(summaries: list[Summary], order: str) -> list[Summary]:
 
 
 def _read_all(store: StateStore) -> tuple[list[Summary], list[str]]:
-    """What lies there, and the keys of what cannot be read."""
+    """The stored sessions, and the keys of those that cannot be read."""
     summaries: list[Summary] = []
     damaged: list[str] = []
     for key in sorted({entry.key for entry in store.scan("sessions")}):
@@ -120,7 +120,7 @@ def _read_all(store: StateStore) -> tuple[list[Summary], list[str]]:
 
 
 def _write(chance: random.Random, sessions: Sessions, plain: StateStore) -> str:
-    """Do something to one of a few sessions, and say what."""
+    """Do something to one of a few sessions, and return what was done."""
     session_id = f"s{chance.randrange(8)}"
 
     key = session_key(session_id)

@@ -1,4 +1,4 @@
-"""A store against a dict, whatever is done in whatever order."""
+"""A state machine that compares a store with a dict."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StateStoreMachine"]
 
-# Few keys, few prefixes and few values: so that steps often meet, and a document often becomes
-# again what it was.
+# Few keys, prefixes and values, so that steps often collide and documents often become equal to
+# what they were before.
 _KEYS = ["a.json", "a/b.json", "a/b/ünï c.md", "ab/%..x.json"]
 _PREFIXES = ["a", "a/b", "nothing"]
 _keys = st.sampled_from(_KEYS)
@@ -39,11 +39,11 @@ _data = st.sampled_from([b"", b"A", b"B", b"AA"]) | st.binary(max_size=32)
 
 
 class StateStoreMachine(RuleBasedStateMachine):
-    """Two clients on one location against a dict: subclass it and override `location`.
+    """Compares two clients on one location with a dict: subclass it and override `location`.
 
-    Hypothesis runs it again and again, each time with other steps and in an empty place, and
-    prints the shortest run that shows a difference. A step makes two requests or three; for a slow
-    store, let it run less often with `hypothesis.settings`.
+    Hypothesis runs it many times, each time with different steps and in an empty place, and prints
+    the shortest run that shows a difference. A step makes two or three requests; for a slow store,
+    reduce the number of runs with `hypothesis.settings`.
 
     Examples:
         >>> from hypothesis import settings
@@ -68,15 +68,15 @@ class StateStoreMachine(RuleBasedStateMachine):
         self._fingerprints: dict[tuple[str, str], bytes] = {}
 
     def location(self) -> str:
-        """The URL of an empty place, a new one for each call."""
+        """The URL of an empty place, new for each call."""
         raise NotImplementedError("override location() with the URL of an empty place")
 
     def open(self, location: str) -> StateStore:
-        """Open a client; override it where `open_store` cannot."""
+        """Open a client; override it if `open_store` cannot."""
         return open_store(location)
 
     def size_of(self, key: str, data: bytes) -> int:  # noqa: ARG002
-        """What a scan says of the size of a document; for a store that keeps other bytes."""
+        """The size a scan gives for a document; override it if the store changes the bytes."""
         return len(data)
 
     def teardown(self) -> None:
@@ -181,7 +181,7 @@ class StateStoreMachine(RuleBasedStateMachine):
             self._compare(key, store.get(key))
 
     def _is_done(self, write: Callable[[], object], key: str, expect: Expect, power: Power) -> bool:
-        """Write, and say whether it was done; it must be refused if it has to be."""
+        """Write and return whether it succeeded, which must be as `expect` demands."""
         if expect is not ANY and not self._claimed[power]:
             self._refused(write, UnsupportedError)
             return False
@@ -189,7 +189,7 @@ class StateStoreMachine(RuleBasedStateMachine):
             if not self._is_of_equal_bytes(key, expect):
                 self._refused(write, ConflictError)
                 return False
-            # The bytes came back: whether their version did is the backend's affair.
+            # The same bytes are back; whether their version is too is up to the backend.
             try:
                 write()
             except ConflictError:
@@ -225,7 +225,7 @@ class StateStoreMachine(RuleBasedStateMachine):
     def _learn(self, key: str, data: bytes, version: Version) -> None:
         assert self._versions[key].setdefault(version, data) == data, "one version, two contents"
         assert self._current.setdefault(key, version) == version, (
-            "the version changed, and nobody wrote"
+            "the version changed, though nobody wrote"
         )
 
     def _compare(self, key: str, blob: Blob | None) -> None:

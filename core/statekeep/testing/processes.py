@@ -1,4 +1,4 @@
-"""What the contracts run in processes of their own; it imports as little as it can."""
+"""What the contracts run in separate processes, with as few imports as possible."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _LONG = timedelta(minutes=5)
 
 
 def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]]) -> list[R]:
-    """Call a module-level function in processes of their own, all at once.
+    """Call a module-level function in several processes at once.
 
     Args:
-        function: What to call.
-        arguments: Those of each process.
+        function: The function to call.
+        arguments: The arguments for each process.
 
     Returns:
-        What each returned, in order.
+        What each call returned, in order.
     """
     calls = list(arguments)
     with ProcessPoolExecutor(len(calls), mp_context=_context()) as pool:
@@ -57,7 +57,7 @@ def _context() -> BaseContext:
 
 
 def increment(store: StateStore, key: str, times: int) -> None:
-    """Count up what is stored, by compare-and-swap.
+    """Increment a stored counter, by compare-and-swap.
 
     Raises:
         AssertionError: The document is gone, or every attempt met a conflict.
@@ -77,13 +77,13 @@ def increment(store: StateStore, key: str, times: int) -> None:
 
 
 def increment_at(open_client: Opener, location: str, key: str, times: int) -> None:
-    """Count up with a client of this process."""
+    """Increment a counter with a client of this process."""
     with open_client(location) as store:
         increment(store, key, times)
 
 
 def append_lines_at(open_client: Opener, location: str, key: str, worker: int, times: int) -> None:
-    """Append lines with a client of this process, each again until nobody came between.
+    """Append lines with a client of this process, retrying each until there is no conflict.
 
     Raises:
         AssertionError: The document is gone, or every attempt met a conflict.
@@ -106,7 +106,7 @@ def append_lines_at(open_client: Opener, location: str, key: str, worker: int, t
 
 
 def write_at(open_client: Opener, location: str, key: str, data: bytes) -> list[str]:
-    """Write with a client of this process, and tell which keys it sees."""
+    """Write with a client of this process, and return the keys it sees."""
     with open_client(location) as store:
         store.put(key, data)
         return [entry.key for entry in store.scan()]
@@ -119,7 +119,7 @@ def update_often(open_client: Opener, location: str, worker: int, times: int) ->
 
 
 def take_part(open_client: Opener, location: str, form: Form, worker: int, times: int) -> str:
-    """Get or create the session ``s`` and add messages to it; tell which session it was."""
+    """Get or create the session ``s`` and add messages to it; return the session's identity."""
     with open_client(location) as store:
         sessions = Sessions(store, form=form)
         session = sessions.get_or_create("ada", "s")
@@ -128,7 +128,7 @@ def take_part(open_client: Opener, location: str, form: Form, worker: int, times
 
 
 def add_turns_at(open_client: Opener, location: str, form: Form, worker: int, times: int) -> None:
-    """Add turns of a kilobyte to the session ``s``: the worker's number, and which of its turns."""
+    """Add turns of a kilobyte to the session ``s``, each with its worker's and its own number."""
     with open_client(location) as store:
         sessions = Sessions(store, form=form)
         for number in range(times):
@@ -145,7 +145,7 @@ def append_often(
     worker: int,
     times: int,
 ) -> None:
-    """Append items of a kilobyte to a journal: the worker's number, and which of its items."""
+    """Append items of a kilobyte to a journal, each with the worker's and the item's number."""
     with open_client(location) as store:
         journal = Journals(store, collection).open(*name)
         for number in range(times):

@@ -1,4 +1,4 @@
-"""What every pruning strategy promises, as tests."""
+"""Tests of what every pruning strategy promises."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _HOUR = timedelta(hours=1)
 class PrunerContract:
     """What every pruning strategy promises: subclass it and override `strategy`.
 
-    It shows the strategy listings of all kinds: empty, long, of equal times, of times to come.
+    It gives the strategy listings of all kinds: empty, long, with equal times, with future times.
 
     Attributes:
-        in_order: Set it if the strategy promises its victims in the order of the listing.
-        for_any_order: Set it if it promises the same choice from a listing in any order.
+        in_order: True if the strategy promises its victims in the order of the listing.
+        for_any_order: True if it promises the same choice whatever the order of the listing.
 
     Examples:
         >>> class TestMine(PrunerContract):
@@ -47,7 +47,7 @@ class PrunerContract:
         for listing in _listings():
             victims = list(strategy.select(listing, _NOW))
             for victim in victims:
-                assert isinstance(victim, Victim), f"it chooses {victim!r}, which is no Victim"
+                assert isinstance(victim, Victim), f"it chooses {victim!r}, which is not a Victim"
                 known = victim.summary in listing
                 assert known, f"it chooses {victim.summary!r}, which it was not shown"
 
@@ -120,7 +120,7 @@ def _chosen(strategy: PruningStrategy, listing: list[SessionSummary]) -> list[st
 
 
 def _listings() -> list[list[SessionSummary]]:
-    """What a strategy may be shown, the short ones first: newest first and ties by id."""
+    """Listings a strategy may be given, short ones first; each newest first, with ties by id."""
     chance = random.Random(0)  # the same each time
     ages = [-_HOUR, timedelta(0), _HOUR, 24 * _HOUR, 168 * _HOUR, 1000 * _HOUR]
     ends = [_NOW - datetime.max.replace(tzinfo=UTC), _NOW - datetime.min.replace(tzinfo=UTC)]

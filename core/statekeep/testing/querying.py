@@ -1,4 +1,4 @@
-"""What every store promises that keeps records beside documents, as tests."""
+"""Tests of what a store promises that keeps records with its documents."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class QueryContract(StoreFixtures):
 
     @pytest.fixture
     def querying(self, store: StateStore) -> SupportsQuery:
-        """The store, if it keeps records."""
+        """The store, if it keeps records; else the test is skipped."""
         return _querying(store)
 
     def test_a_record_is_found_with_its_document(
@@ -49,10 +49,10 @@ class QueryContract(StoreFixtures):
         for client in (querying, _querying(other)):
             (row,) = _rows(client.query("sessions", EVERYTHING, known=1))
             assert row.key == KEY
-            assert row.version == version, "a query gives another version than the put"
-            assert dict(row.record) == record, "a query gives another record than the put"
+            assert row.version == version, "a query and the put give different versions"
+            assert dict(row.record) == record, "a query and the put give different records"
             (entry,) = store.scan()
-            assert row.modified_ns == entry.modified_ns, "a query gives another time than a scan"
+            assert row.modified_ns == entry.modified_ns, "a query and a scan give different times"
 
     def test_what_is_written_without_a_record_has_none(
         self, store: StateStore, querying: SupportsQuery
@@ -65,8 +65,10 @@ class QueryContract(StoreFixtures):
             querying.put_record(KEY, b"A", _record("s"), expect=ANY)
             write()
             found = querying.query("sessions", EVERYTHING, known=1)
-            assert not _rows(found), "a record says of a document what is no longer so"
-            assert [*found.missing] == [KEY], "nobody learns that a document has no record"
+            assert not _rows(found), "a record is out of date"
+            assert [*found.missing] == [KEY], (
+                "a query does not report that a document has no record"
+            )
 
     def test_an_append_brings_a_record_along(
         self, store: StateStore, querying: SupportsQuery
@@ -109,7 +111,7 @@ class QueryContract(StoreFixtures):
         querying.set_records([(gone, new, _record("gone")), (KEY, new, _record("new"))])
         (row,) = _rows(querying.query("sessions", EVERYTHING, known=1))
         assert (row.record["id"], row.version) == ("new", new)
-        assert read(store, KEY).version == new, "a record makes another version"
+        assert read(store, KEY).version == new, "a record changes the version"
 
     def test_a_record_that_says_too_little_counts_for_nothing(
         self, querying: SupportsQuery
@@ -239,7 +241,7 @@ def _append(store: StateStore, record: Record | None) -> None:
 
 
 def _record(id_: str, **fields: str | int | None) -> Record:
-    """A record as one of a session looks, with other values in some of its fields."""
+    """A record like a session's, with other values in some of its fields."""
     moment = int(timedelta(days=20_000) / timedelta(microseconds=1))
     return {
         "v": 1,
@@ -261,7 +263,7 @@ def _rows(found: Found) -> Sequence[Row]:
 
 
 def _listed(records: dict[str, Record], wanted: Filter, order: Order) -> list[str]:
-    """The keys of what a listing shows, as anybody would make it of a list."""
+    """The keys that a listing must give, worked out in the plainest way."""
 
     def place(key: str) -> tuple[Any, ...]:
         found: Any = records[key]

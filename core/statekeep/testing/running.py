@@ -1,4 +1,4 @@
-"""Runs contracts in this process and says what came of each test."""
+"""Runs contracts in this process and reports the result of each test."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one test.
+    """The result of one test.
 
     Attributes:
         promise: The name of the test, as words.
-        verdict: ``holds``; ``not claimed``: the plugin does not say it can; ``not tested``:
-            something that the test needs was not given; ``broken``.
-        reason: Why, in a line; empty if it holds.
+        verdict: ``holds``; ``not claimed``, if the plugin does not claim the power; ``not tested``,
+            if something that the test needs was not given; ``broken``.
+        reason: Why, in one line; empty if it holds.
     """
 
     promise: str
@@ -40,22 +40,22 @@ class Outcome:
 def run(
     *arguments: str, plugin: object = None, progress: Callable[[int, int], object] | None = None
 ) -> list[Outcome]:
-    """Run tests with pytest, whatever the configuration of pytest is here.
+    """Run tests with pytest, ignoring the pytest configuration found here.
 
     Args:
-        arguments: Of pytest: which tests.
-        plugin: An object with fixtures that they need.
-        progress: Told after each test how many are done, and of how many.
+        arguments: Arguments for pytest that select the tests.
+        plugin: A pytest plugin with fixtures that they need.
+        progress: Called after each test with the number done so far and the total.
 
     Raises:
-        KeyboardInterrupt: Somebody pressed Ctrl-C.
+        KeyboardInterrupt: The user pressed Ctrl-C.
         RuntimeError: The tests could not be run.
     """
     recorder = _Recorder(progress)
     settings = [
         f"--config-file={os.devnull}",
         f"--rootdir={os.getcwd()}",  # noqa: PTH109
-        "--capture=sys",  # so that who runs this can still write to the terminal
+        "--capture=sys",  # so that the caller can still write to the terminal
         "--disable-plugin-autoload",
         "--import-mode=importlib",
         *("-p", "no:cacheprovider"),
@@ -74,7 +74,7 @@ def run(
 
 
 class _Recorder:
-    """A plugin of pytest that notes what comes of each test."""
+    """A pytest plugin that records the result of each test."""
 
     def __init__(self, progress: Callable[[int, int], object] | None) -> None:
         self.outcomes: dict[str, Outcome] = {}
@@ -96,7 +96,7 @@ class _Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         promise = report.location[2].rpartition(".")[2].removeprefix("test_").replace("_", " ")
         if report.failed:
-            # What fails while a test is tidied up is no news after what failed in it.
+            # A failure during teardown adds nothing to one in the test itself.
             if self.outcomes.get(report.nodeid, Outcome("", "holds")).verdict != "broken":
                 self.outcomes[report.nodeid] = Outcome(promise, "broken", _reason(report))
         elif report.skipped:

@@ -1,4 +1,4 @@
-"""What the scans of every store promise, as tests."""
+"""Tests of what the scans of every store promise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ScanningContract", "compare_fingerprints"]
 
 KEY = "notes/plan.json"
 _WORKERS = 16
-# How many documents come and how many go while many are scanned.
+# How many documents are added, and how many deleted, during a scan of many.
 _CHANGES = 40
 
 
@@ -29,7 +29,7 @@ class ScanningContract(StoreFixtures):
 
     @pytest.fixture
     def many(self) -> int:
-        """More documents than two pages of a listing hold; less for a slow store of small pages."""
+        """More documents than fit on two pages of a listing; lower it if pages are small."""
         return 2_100
 
     def test_a_scan_lists_every_document_once(self, store: StateStore) -> None:
@@ -45,7 +45,7 @@ class ScanningContract(StoreFixtures):
         self, store: StateStore, other: StateStore, many: int
     ) -> None:
         keys = [f"pages/{n % 3}/{n:05}.json" for n in range(many)]
-        # One after the other where that is quick: a database may have one writer at a time.
+        # One by one if that is fast: a database may allow only one writer at a time.
         with ThreadPoolExecutor(_WORKERS if store.capabilities.remote else 1) as pool:
             list(pool.map(lambda key: store.put(key, b"x"), keys))
         lists(store, keys)
@@ -55,7 +55,7 @@ class ScanningContract(StoreFixtures):
         found: list[str] = []
         changes = _changes(other, go, come)
         scan = store.scan("pages")
-        # First some go and then some come, so that who counts instead of naming keys goes wrong.
+        # First delete some and then add some, which breaks paging by offset instead of by key.
         while page := [entry.key for entry in islice(scan, max(1, many // len(go + come)))]:
             found += page
             next(changes, None)
@@ -119,8 +119,8 @@ class ScanningContract(StoreFixtures):
         self, store: StateStore, other: StateStore
     ) -> None:
         read_before: dict[str, bytes] = {}
-        # Of one length and in quick succession, because sizes and coarse clocks tell nothing then;
-        # A, B and A again, and every time something new.
+        # Equal lengths in quick succession, so that neither sizes nor coarse clocks differ: A, B,
+        # A again, and then something new.
         for n in range(10):
             for data in (b"AAAA", b"BBBB", b"AAAA", b"%04d" % n):
                 (store if n % 2 else other).put(KEY, data)
@@ -131,11 +131,11 @@ class ScanningContract(StoreFixtures):
     def test_an_entry_stays_while_nothing_is_written(self, store: StateStore) -> None:
         store.put(KEY, b"A")
         before, after = list(store.scan()), list(store.scan())
-        assert before == after, "nobody wrote between two scans, and they differ"
+        assert before == after, "two scans differ though nobody wrote in between"
 
 
 def compare_fingerprints(store: StateStore, data: bytes, read_before: dict[str, bytes]) -> None:
-    """Compare a listing with what was read under its fingerprint before, then read again."""
+    """Compare a listing with what was read before under its fingerprint, then read again."""
     (entry,) = store.scan()
     if entry.fingerprint is not None:
         known = read_before.get(entry.fingerprint, data)
@@ -151,7 +151,7 @@ def compare_fingerprints(store: StateStore, data: bytes, read_before: dict[str, 
 
 
 def _changes(store: StateStore, go: Sequence[str], come: Sequence[str]) -> Iterator[None]:
-    """Delete some documents and then write others, one each time that it is asked."""
+    """Delete some documents and then write others, one at each step."""
     for key in go:
         store.delete(key)
         yield

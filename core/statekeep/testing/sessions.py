@@ -1,4 +1,4 @@
-"""What `Sessions` promises over every store, as tests."""
+"""Tests of what `Sessions` promises on every store."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ _HOUR = timedelta(hours=1)
 
 
 class SessionsContract(ListingContract, TurnsContract):
-    """What `Sessions` promises over every store: subclass it and override `location`.
+    """What `Sessions` promises on every store: subclass it and override `location`.
 
-    On a store that cannot detect conflicts the sessions are opened as last writer wins, and the
-    tests of what needs more are skipped and say so: ``not claimed: …``.
+    On a store that cannot detect conflicts, sessions are opened with ``"last-writer-wins"``, and
+    the tests that need more are skipped with the reason ``not claimed: …``.
 
     Examples:
         >>> class TestSessionsInMine(SessionsContract):
@@ -103,7 +103,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     def test_what_is_no_id_is_refused_everywhere(self, sessions: Sessions) -> None:
         for session_id in ("", "x" * 513, "\ud83d"):
-            # Made past its checks, as a subclass might be.
+            # Created without its checks, as a subclass might be.
             session = Session.model_construct(
                 id=session_id, user_id="ada", created_at=_START, updated_at=_START
             )
@@ -366,8 +366,8 @@ class SessionsContract(ListingContract, TurnsContract):
 
     def test_a_delete_says_whether_there_was_one(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
-        assert sessions.delete("s") is True, "the delete of a session says there was none"
-        assert sessions.delete("s") is False, "the delete of nothing says there was a session"
+        assert sessions.delete("s") is True, "deleting a session says there was none"
+        assert sessions.delete("s") is False, "deleting nothing says there was a session"
         _is_gone(sessions, "s")
 
     def test_a_delete_leaves_documents_alone(self, sessions: Sessions, store: StateStore) -> None:
@@ -386,7 +386,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert Sessions(busy, conflicts=conflicts).delete("s") is True
         _is_gone(sessions, "s")
 
-    # files that are no sound sessions
+    # files that are not sound sessions
 
     def test_a_file_with_anothers_id_is_a_problem_and_is_left_alone(
         self, sessions: Sessions, store: StateStore
@@ -489,7 +489,7 @@ class SessionsContract(ListingContract, TurnsContract):
             (listed,) = sessions.list()
             assert listed.message_count == messages, (
                 f"a listing says {listed.message_count} messages after another worker stored "
-                f"{messages}: what it knows of the session is old"
+                f"{messages}: it is outdated"
             )
             others.update("s", _say("hello"))
         others.delete("s")
@@ -616,7 +616,7 @@ class SessionsContract(ListingContract, TurnsContract):
         before = sessions.get_or_create("ada", "s")
         after = sessions.pin("s")
         assert after.updated_at == before.updated_at, "a pin moved the time of the session"
-        assert after.version != before.version, "a pinned session has the version of before"
+        assert after.version != before.version, "a pinned session still has the old version"
         _is(sessions, "s", after)
         assert sessions.unpin("s").metadata == {}
 
@@ -668,11 +668,11 @@ class SessionsContract(ListingContract, TurnsContract):
         sessions.get_or_create("ada", "s")
         sessions.delete("s", trash=True)
         report = sessions.prune(_Everything(), trash=timedelta(0))
-        assert report.purged == 0, "a copy stays for a day at least"
+        assert report.purged == 0, "a copy must be kept for at least a day"
         young = sessions.empty_trash(older_than=timedelta(days=1))
-        assert young == 0, "a copy was deleted that is not a day old"
+        assert young == 0, "a copy less than a day old was deleted"
         assert sessions.empty_trash() == 1, "the one copy was not deleted"
-        assert sessions.list_trash() == [], "a copy is still there that was deleted"
+        assert sessions.list_trash() == [], "a deleted copy is still there"
 
     # events
 
@@ -735,12 +735,12 @@ class SessionsContract(ListingContract, TurnsContract):
 
 
 def _facts(events: list[Event]) -> list[Event]:
-    """What happened, without the events that measure operations."""
+    """The events, without those that measure operations."""
     return [event for event in events if not isinstance(event, OperationFinished)]
 
 
 class _BusyStore(StoreWrapper):
-    """Something happens right after the first read."""
+    """A store that makes a call right after the first read."""
 
     def __init__(self, inner: StateStore, happens: Callable[[], object]) -> None:
         super().__init__(inner)
@@ -761,7 +761,7 @@ class _Everything:
 
 
 def _keys(store: StateStore) -> list[str]:
-    """What there is but for statekeep's own."""
+    """The keys in the store, except statekeep's own."""
     found = sorted(entry.key for entry in store.scan())
     return [key for key in found if not key.startswith(f"{RESERVED}/")]
 
@@ -786,7 +786,7 @@ def _put_session(
 
 def _is(sessions: Sessions, session_id: str, expected: Session) -> None:
     found = _load(sessions, session_id)
-    assert found == expected, f"{session_id!r} is another state than the one that was stored"
+    assert found == expected, f"{session_id!r} is not the state that was stored"
 
 
 def _is_gone(sessions: Sessions, session_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What every store promises, as tests."""
+"""Tests of what every store promises."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ ILLEGAL = [
     ".statekeep/locks/07",
     ".StateKeep/LOCKS/07",
 ]
-# Clocks differ, but a time that was taken for another zone's is wrong by at least this much.
+# Clocks differ, but a time in the wrong time zone is off by at least this much.
 _SKEW = timedelta(minutes=15)
-# Of the clocks of stores in use the coarsest has steps of two seconds.
+# The coarsest clock among stores in use has steps of two seconds.
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
@@ -108,9 +108,9 @@ class StateStoreContract(
     """What every store promises: subclass it and override `location`.
 
     What a store claims in its `capabilities` must work, and what it does not claim must raise
-    `UnsupportedError` and change nothing. A test of what is not claimed is skipped, and says so:
-    ``not claimed: …``; so are those for which an optional fixture is needed, `raw`, `unreachable`
-    or `dropping`, and not given. No other is skipped.
+    `UnsupportedError` and change nothing. Tests of what is not claimed are skipped with the reason
+    ``not claimed: …``, and those that need an optional fixture, `raw`, `unreachable` or `dropping`,
+    are skipped if it is not given. No others are skipped.
 
     Examples:
         >>> class TestMine(StateStoreContract):
@@ -121,12 +121,12 @@ class StateStoreContract(
 
     @pytest.fixture
     def raw(self) -> MutableMapping[str, bytes]:
-        """The documents of the location by key, reached around the store; optional.
+        """The documents of the location by key, accessed without the store; optional.
 
-        Override it if something else than statekeep may read and write there, an editor or a
-        bucket's console. ``fsspec.get_mapper(url)`` gives such a mapping.
+        Override it if anything other than statekeep may read and write there, such as an editor or
+        a bucket's console. ``fsspec.get_mapper(url)`` gives such a mapping.
         """
-        pytest.skip("not given: a way around the store (the fixture `raw`)")
+        pytest.skip("not given: access without the store (the fixture `raw`)")
 
     # reading and writing
 
@@ -143,7 +143,7 @@ class StateStoreContract(
 
     def test_a_large_document_comes_back_whole_or_is_refused(self, store: StateStore) -> None:
         before = b"before"
-        # Just beyond the limits at which libraries and servers cut or part what they send.
+        # Just beyond the sizes at which libraries and servers truncate or split what they send.
         for size in (2**20 + 7, 5 * 2**20 + 1):
             data = random.Random(size).randbytes(size)
             version = store.put(KEY, before)
@@ -210,7 +210,7 @@ class StateStoreContract(
     ) -> None:
         store.put(KEY, b"0")
         first = last = _times(store)
-        # As often and as long as a coarse clock needs; with a fine one the first will do.
+        # As many times as a coarse clock needs; with a fine one, the first is enough.
         for n, pause in enumerate(_PAUSES):
             time.sleep(pause)
             store.put(KEY, b"%d" % (n + 1))
@@ -249,9 +249,9 @@ class StateStoreContract(
             seen = {}
             while not writing.done():
                 blob = read(store, KEY)
-                # Compared before, because pytest takes a minute to explain how they differ.
+                # Compare first, because pytest takes a minute to explain how they differ.
                 whole = blob.data in written
-                assert whole, "half of a write was read"
+                assert whole, "half a write was read"
                 seen[blob.version] = blob.data
             put = dict(writing.result())
             mixed = [each for each in seen.keys() & put.keys() if seen[each] != put[each]]
@@ -449,7 +449,7 @@ class StateStoreContract(
     ) -> None:
         if power(store, SupportsInitialize) is None:
             pytest.skip("not claimed: initialize")
-        assert initialize(store), "it is initialized, and says that it needs nothing of the kind"
+        assert initialize(store), "it was initialized, though it says it needs no such thing"
         lists(other, [], when=" after it was initialized")
         other.put(KEY, b"x")
         initialize(store)
@@ -460,16 +460,16 @@ class StateStoreContract(
         if able is None:
             pytest.skip("not claimed: remains")
         said = able.remains()
-        assert not isinstance(said, str), f"remains gives a text and not several: {said!r}"
+        assert not isinstance(said, str), f"remains gives one text, not several: {said!r}"
         for each in said:
-            assert isinstance(each, str), f"remains gives {each!r}, which is no sentence"
-            assert each.strip(), f"of what remains a sentence is empty: {said!r}"
-            assert each.isprintable(), f"of what remains a sentence is not one line: {each!r}"
+            assert isinstance(each, str), f"remains gives {each!r}, which is not a sentence"
+            assert each.strip(), f"remains gives an empty sentence: {said!r}"
+            assert each.isprintable(), f"remains gives a sentence of more than one line: {each!r}"
         other.put(KEY, b"x")
         other.delete(KEY)
         other.put(KEY, b"y")
         again = able.remains()
-        assert [*again] == [*said], f"what remains is said in turns as {said!r} and {again!r}"
+        assert [*again] == [*said], f"remains gives first {said!r} and then {again!r}"
         holds(other, b"y", KEY)
 
     # several clients, threads and processes
@@ -576,18 +576,18 @@ class StateStoreContract(
         child = os.fork()
         if child == 0:
             try:
-                signal.alarm(60)  # rather than wait for ever for a lock of the parent's
+                signal.alarm(60)  # rather than wait forever for a lock of the parent's
                 blob = read(store, KEY)
                 store.put(KEY, b"child", expect=blob.version if expect_seen else ANY)
                 os._exit(0)
             except BaseException:  # noqa: BLE001 - a child must not come back from here
                 os._exit(1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code != -signal.SIGALRM, "after a fork the child waits for ever"
+        assert code != -signal.SIGALRM, "after a fork the child waits forever"
         assert code == 0, "after a fork the child cannot use the store"
         holds(store, b"child" if store.capabilities.shared else b"parent", KEY)
 
-    # others than statekeep
+    # writers other than statekeep
 
     def test_what_others_write_is_seen_at_once(
         self, store: StateStore, raw: MutableMapping[str, bytes]
@@ -596,7 +596,7 @@ class StateStoreContract(
         raw[KEY] = b"theirs"
         holds(store, b"theirs", KEY)
         blob = read(store, KEY)
-        assert blob.version != version, "what others wrote has the version of what was there before"
+        assert blob.version != version, "a write by others left the version unchanged"
         (after,) = store.scan()
         assert after.size == len(b"theirs"), f"a scan says that 6 bytes are {after.size}"
         if claims(store, "conditional_put"):
@@ -647,7 +647,7 @@ class StateStoreContract(
     # errors
 
     def test_only_errors_of_statekeep_escape(self, store: StateStore) -> None:
-        # Some stores can hold these and some cannot; none may half do so.
+        # Some stores can hold these and some cannot, but none may do so halfway.
         store.put("a/b.md", b"x")
         for key in ("a", "a/b.md/c.md", "/".join(["d" * 100] * 12) + "/e.md", "f/" * 3000 + "g.md"):
             error = refusal(partial(store.put, key, b"y"))
@@ -668,7 +668,7 @@ def _is_whole(found: bytes, data: bytes, what: str) -> None:
 
 
 def _times(store: StateStore) -> dict[str, datetime]:
-    """What a get and a scan say of when a document was written, if they do."""
+    """The times at which a get and a scan say that a document was written, if they do."""
     (entry,) = store.scan()
     told = {"a get": read(store, KEY).modified, "a scan": entry.modified}
     return {what: modified for what, modified in told.items() if modified is not None}

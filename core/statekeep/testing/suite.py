@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TestStore(StateStoreContract):
-    """The contract, somewhere else for each test."""
+    """The contract, in a new place for each test."""
 
     @pytest.fixture
     def location(self, new_location: Callable[[], str]) -> str:
@@ -24,7 +24,7 @@ class TestStore(StateStoreContract):
 
 
 def test_it_is_a_dict_whatever_is_done(new_location: Callable[[], str]) -> None:
-    """A few runs, because a store may be far away."""
+    """Only a few runs, because the store may be far away."""
 
     class Machine(StateStoreMachine):
         def location(self) -> str:

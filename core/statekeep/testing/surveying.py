@@ -1,4 +1,4 @@
-"""What every store promises that makes surveys, as tests."""
+"""Tests of what a store that makes surveys promises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["SurveyContract"]
 
 _KEYS = [f"notes/{n}.json" for n in range(5)]
-# Some know names only when nothing has changed for two seconds.
+# Some stores trust names only after two seconds without a change.
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
@@ -27,7 +27,7 @@ class SurveyContract(StoreFixtures):
 
     @pytest.fixture
     def surveying(self, store: StateStore) -> SupportsSurvey:
-        """The store, if it makes surveys."""
+        """The store, if it makes surveys; else the test is skipped."""
         able = power(store, SupportsSurvey)
         if able is None:
             pytest.skip("not claimed: surveys")
@@ -35,7 +35,7 @@ class SurveyContract(StoreFixtures):
 
     @pytest.fixture
     def settled(self, surveying: SupportsSurvey) -> Callable[[], Survey]:
-        """Gives a survey with which names are known, as soon as there is one."""
+        """Returns the first survey in which names are known."""
 
         def settle() -> Survey:
             for pause in _PAUSES:
@@ -72,7 +72,9 @@ class SurveyContract(StoreFixtures):
         again = surveying.survey("notes", part)
         if known.names is not None and again.names == known.names:
             assert again.keys == part.keys, "it knows the names, and tells of others"
-            assert again.fingerprints == part.fingerprints, "nothing has changed, and it differs"
+            assert again.fingerprints == part.fingerprints, (
+                "nothing has changed, but the survey differs"
+            )
         changes: list[Callable[[], object]] = [
             lambda: other.put(_KEYS[1], b"y"),
             lambda: other.put(_KEYS[1], b"z"),
@@ -92,7 +94,7 @@ class SurveyContract(StoreFixtures):
 
 
 def _part(known: Survey) -> Survey:
-    """Every second document, the last one first."""
+    """Every second document, in reverse order."""
     marks = known.fingerprints.split("\n")
     return replace(
         known, keys=[*known.keys][::-2], fingerprints="\n".join(marks[::-2]), modified_ns=()

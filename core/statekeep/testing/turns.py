@@ -1,4 +1,4 @@
-"""What `Sessions` promises of turns and of forms, over every store, as tests."""
+"""Tests of what `Sessions` promises about turns and forms, on every store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["TurnsContract"]
 
 
 class TurnsContract(SessionFixtures):
-    """What `append`, `add_turn`, `tail`, `rewind` and `convert` promise, and what a form does."""
+    """What `append`, `add_turn`, `tail`, `rewind` and `convert` promise, and what the forms do."""
 
     # appending
 
@@ -96,7 +96,7 @@ class TurnsContract(SessionFixtures):
         sessions.save(session)
         assert _said_in(sessions) == ["a", "B", "c"]
         session.user_messages.reverse()
-        with pytest.raises(ValueError, match="was changed or taken out"):
+        with pytest.raises(ValueError, match="was changed or removed"):
             sessions.append(session)
         sessions.save(session)
         found = sessions.load("s", required=True)
@@ -143,7 +143,7 @@ class TurnsContract(SessionFixtures):
             session = sessions.load("s", required=True)
             change(session)
             session.add_user_message("d")
-            with pytest.raises(ValueError, match="was changed or taken out"):
+            with pytest.raises(ValueError, match="was changed or removed"):
                 sessions.append(session)
             assert _said_in(sessions) == ["a", "b", "c"], "an append that was refused changed it"
         sessions.save(session)
@@ -172,7 +172,7 @@ class TurnsContract(SessionFixtures):
         again = Session.from_json(back.to_json())
         again.version = back.version
         again.user_messages[0].content = "A"
-        with pytest.raises(ValueError, match="was changed or taken out"):
+        with pytest.raises(ValueError, match="was changed or removed"):
             sessions.append(again)
         assert _said_in(sessions) == ["a", "b", "c"]
 
@@ -199,7 +199,7 @@ class TurnsContract(SessionFixtures):
         ]
         assert session.user_messages[1].model_extra == {"mood": "glad"}
         (listed,) = sessions.list()
-        assert listed == second, "a turn gives another summary than a listing"
+        assert listed == second, "a turn and a listing give different summaries"
 
     def test_a_turn_needs_a_session_or_someone_to_make_it_for(self, sessions: Sessions) -> None:
         with pytest.raises(NotFoundError):
@@ -317,7 +317,7 @@ class TurnsContract(SessionFixtures):
         others.pin("s")
         others.save(others.load("s", required=True), overwrite=True)
         assert _said_in(sessions) == [*"abcde"]
-        assert _form_of(store) == form, "a session was stored in another form than before"
+        assert _form_of(store) == form, "a session changed its form when stored"
         assert others.delete("s", trash=True)
         others.restore("s")
         assert _form_of(store) == form, "a session came back in another form"
@@ -394,7 +394,7 @@ def _say_c(sessions: Sessions) -> None:
 
 
 class _DeafStore(StoreWrapper):
-    """Its first write lands, and the answer is lost."""
+    """A store whose first write lands, but whose answer is lost."""
 
     def __init__(self, inner: StateStore) -> None:
         super().__init__(inner)
@@ -409,7 +409,7 @@ class _DeafStore(StoreWrapper):
 
 
 def _talk(sessions: Sessions, *said: str) -> Session:
-    """Store the session ``s`` with messages of the user, one save for each."""
+    """Store the session ``s`` with user messages, each in a save of its own."""
     session = Session.new("ada", "s")
     sessions.save(session)
     for each in said:

@@ -54,25 +54,26 @@ _AT_ONCE: Final = 16
 
 
 class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
-    """The checkpoints of graphs, each thread in a journal of its own.
+    """The checkpoints of graphs, each thread in its own journal.
 
-    A thread's journal, of the collection ``langgraph``, has the thread's id for its name, and holds
-    all namespaces. Every call is atomic: what several workers put at once is all there.
+    A thread's journal in the collection ``langgraph`` is named after the thread's id and holds all
+    namespaces. Every call is atomic: if several workers put at once, everything is there.
 
     Args:
-        store: Where they are kept: a store, which stays open, or a URL, whose store is closed with
-            the saver.
-        user_id: Whom new threads belong to; those of another user are refused.
-        serde: As for the savers of LangGraph: what it does not allow is not made of what is kept.
+        store: The store for the checkpoints: a store, which stays open, or a URL, whose store is
+            closed with the saver.
+        user_id: The user who owns new threads; those of other users are refused.
+        serde: As in the savers of LangGraph: objects that it does not allow are not created from
+            what is stored.
         collection: The collection of journals.
-        retention: As for `statekeep.Journals`.
-        observers: As for `statekeep.Journals`.
+        retention: As in `statekeep.Journals`.
+        observers: As in `statekeep.Journals`.
 
     Raises:
-        OwnershipError: By every method that names a thread: it belongs to another user.
-        CorruptDataError: By every method that reads: what is kept is damaged.
-        UnavailableError: By every method: the store does not answer.
-        ClosedError: By every method, after `close`.
+        OwnershipError: Raised by every method that names a thread: it belongs to another user.
+        CorruptDataError: Raised by every method that reads: what is stored is damaged.
+        UnavailableError: Raised by every method: the store does not answer.
+        ClosedError: Raised by every method after `close`.
     """
 
     def __init__(
@@ -91,9 +92,9 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         )
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint, by default the latest: the one with the greatest id.
+        """Return a checkpoint, by default the latest one, with the greatest id.
 
-        The latest is one request, and one for each large value.
+        The latest takes one request, and one for each large value.
         """
         namespace, wanted = _namespace(config), get_checkpoint_id(config)
 
@@ -116,14 +117,14 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """List checkpoints, of each thread the greatest id first; reads whole threads.
+        """List checkpoints, for each thread greatest id first; reads whole threads.
 
         Args:
-            config: The thread, and perhaps the namespace and the checkpoint; None for all threads.
-                Without a namespace those of all.
-            filter: Only those whose metadata has these values.
-            before: Only those with lesser ids than this one's.
-            limit: How many at most.
+            config: The thread, and optionally the namespace and checkpoint; None for all threads.
+                Without a namespace, those of all namespaces.
+            filter: Only checkpoints whose metadata has these values.
+            before: Only checkpoints with smaller ids than this one.
+            limit: Maximum number of checkpoints.
         """
         configurable = config["configurable"] if config else {}
         wanted = {"checkpoint": configurable.get("checkpoint_id") or None}
@@ -150,7 +151,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
     def _tuples(
         self, name: tuple[str, ...], thread: str, found: Sequence[Found], wanted: Mapping[str, Any]
     ) -> Iterator[CheckpointTuple]:
-        """Read what some checkpoints need, a few of them at a time."""
+        """Yield checkpoints with what they need, read in batches."""
         for start in range(0, len(found), _AT_ONCE):
             some = found[start : start + _AT_ONCE]
             refs = {ref for each in some for ref in each.refs}
@@ -158,7 +159,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
             files = {ref: data for ref, data in there.items() if data is not None}
             for each in some:
                 if not each.refs <= files.keys():
-                    continue  # pruned meanwhile
+                    continue  # pruned in the meantime
                 metadata = self._unpack(each.item["metadata"], files)
                 if all(metadata.get(key) == value for key, value in wanted.items()):
                     yield self._tuple(thread, each, files)
@@ -166,7 +167,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
     def _attached(self, name: tuple[str, ...], refs: set[str]) -> Mapping[str, bytes | None]:
         try:
             return self._on(name, lambda journal: journal.attachments(refs))
-        except NotFoundError:  # deleted meanwhile
+        except NotFoundError:  # deleted in the meantime
             return {}
 
     def put(
@@ -176,9 +177,9 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Keep a checkpoint; one of the same id is replaced. One request, once the thread is known.
+        """Store a checkpoint, replacing one with the same id. One request for a known thread.
 
-        A large value of a channel is one more, when it is new.
+        Each large value of a channel takes one more, if it is new.
         """
         configurable, namespace = config["configurable"], _namespace(config)
         parent = get_checkpoint_id(config)
@@ -194,7 +195,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
             for name, value in values.items():
                 version = checkpoint["channel_versions"].get(name)
                 there = large.get(name)
-                # What did not change since the parent lies there already.
+                # What has not changed since the parent is already stored.
                 is_known = there and name not in new_versions and there[1]["version"] == version
                 kept[name] = there if is_known else pack(draft, value, name, version)
             item = {
@@ -226,7 +227,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Keep what a task wrote. One request, once the thread is known."""
+        """Store what a task wrote. One request for a known thread."""
         namespace, wanted = _namespace(config), config["configurable"]["checkpoint_id"]
         pack = self._packing()
 
@@ -248,13 +249,13 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
             self._on(_name(config), lambda journal: journal.change(add))
 
     def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread, with all its namespaces; one that is not there is no error."""
+        """Delete a thread with all its namespaces; a missing thread is not an error."""
         self._on((str(thread_id),), lambda journal: journal.delete())
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints of some runs, and their writes, for good; reads all threads.
+        """Delete the checkpoints of some runs, and their writes, permanently; reads all threads.
 
-        A delta channel that is made of them loses what they wrote.
+        A delta channel that builds on them loses what they wrote.
         """
         runs = {*run_ids}
 
@@ -266,21 +267,21 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
             self._keep(name, keep)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy a thread, all of it.
+        """Copy a whole thread.
 
         Raises:
-            ConflictError: There is a thread of the other id; nothing was changed.
+            ConflictError: A thread with the target id exists; nothing was changed.
             NotFoundError: There is no thread to copy.
         """
         self._on((str(source_thread_id),), lambda journal: journal.fork(str(target_thread_id)))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Delete what is not the latest checkpoint of its namespace, for good.
+        """Permanently delete all but the latest checkpoint of each namespace.
 
-        Ancestors stay while a delta channel of the latest is made of them.
+        Ancestors stay as long as a delta channel of the latest checkpoint builds on them.
 
         Args:
-            thread_ids: The threads; one that is not there is no error.
+            thread_ids: The threads; a missing thread is not an error.
             strategy: ``keep_latest``, or ``delete`` for all checkpoints.
 
         Raises:
@@ -299,7 +300,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         name: tuple[str, ...],
         choose: Callable[[Sequence[dict[str, Any]]], set[tuple[str, str]]],
     ) -> None:
-        """Delete the checkpoints of a thread that are not chosen, and then what was attached."""
+        """Delete a thread's checkpoints that are not chosen, and then their attachments."""
         gone: set[str] = set()
 
         def take(draft: Draft) -> object:
@@ -310,7 +311,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
             kept = []
             for item in items:
                 at = item["ns"], item.get("checkpoint", item.get("writes"))
-                # Writes without a checkpoint wait for theirs.
+                # Writes without a checkpoint are waiting for theirs.
                 if at in chosen or at not in there:
                     kept.append(item)
             if len(kept) == len(items):
@@ -331,14 +332,14 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
     ) -> Mapping[str, DeltaChannelHistory]:
         """Return what was written to delta channels since an ancestor that has their value.
 
-        Reads as much of the thread as that takes.
+        It reads only as much of the thread as that takes.
         """
         if not channels:
             return {}
         namespace, wanted = _namespace(config), get_checkpoint_id(config)
 
         def look(items: Sequence[dict[str, Any]], start: int) -> Sequence[Found] | None:
-            """The ancestors, the nearest first."""
+            """Return the ancestors, nearest first."""
             by_id = {
                 item["checkpoint"]: item
                 for item in items
@@ -380,9 +381,9 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         return history
 
     def get_next_version(self, current: str | int | None, channel: None) -> str:  # noqa: ARG002
-        """Return a version of a channel that follows, and that no other branch has."""
+        """Return the next version of a channel, one that no other branch has."""
         number = int(str(current).split(".", maxsplit=1)[0]) if current is not None else 0
-        return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - as LangGraph's own savers
+        return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - like LangGraph's own savers
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """See `get_tuple`."""
@@ -452,7 +453,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         return [summary.name for summary in self._journals.list(user_id=self._user_id)]
 
     def _packing(self) -> Callable[[Draft, Any, str | int, Any], Any]:
-        """Packs values as items hold them, each once however often the change is tried."""
+        """Return a function that packs values, each only once however often a change is retried."""
         done: dict[tuple[str | int, int], tuple[str, bytes]] = {}
         nonce = secrets.token_bytes(NONCE)
 

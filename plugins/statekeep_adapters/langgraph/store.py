@@ -40,32 +40,33 @@ __all__ = ["StatekeepStore"]
 COLLECTION: Final = "langgraph.store"
 
 _OFTEN: Final = 100
-"""Reading an item puts its end off, if by more than this part of its time to live."""
+"""Reading an item extends its life if that adds more than this fraction of its time to live."""
 
 
 class StatekeepStore(Adapter, BaseStore):
     """Items that graphs remember across threads, by namespace and key.
 
-    Each is a journal of the collection ``langgraph.store``. A batch reads first and writes then;
-    each write is atomic, the batch is not. It does not search by meaning.
+    Each item is a journal in the collection ``langgraph.store``. A batch first reads and then
+    writes; each write is atomic, the batch is not. There is no semantic search.
 
     Args:
-        store: Where items are kept: a store, which stays open, or a URL, whose store is closed with
-            this one.
-        user_id: Whom new items belong to; those of another user are refused, and not found by
-            searches.
-        ttl: As for the stores of LangGraph: `default_ttl` in minutes and `refresh_on_read`. What
-            has expired is never returned; the pruning strategy ``expired`` deletes it.
+        store: The store for the items: a store, which stays open, or a URL, whose store is closed
+            with this object.
+        user_id: The user who owns new items; those of other users are refused, and searches do not
+            find them.
+        ttl: As in the stores of LangGraph: `default_ttl` in minutes and `refresh_on_read`. Expired
+            items are never returned; the pruning strategy ``expired`` deletes them.
         collection: The collection of journals.
-        retention: As for `statekeep.Journals`.
-        observers: As for `statekeep.Journals`.
+        retention: As in `statekeep.Journals`.
+        observers: As in `statekeep.Journals`.
 
     Raises:
-        OwnershipError: By reads and writes of an item: it belongs to another user.
-        InvalidDocumentError: By writes: a value is nothing that JSON holds, or has more than 1 MiB.
-        UnsupportedError: By searches with a query.
-        UnavailableError: By every method: the store does not answer.
-        ClosedError: By every method, after `close`.
+        OwnershipError: Raised when reading or writing an item: it belongs to another user.
+        InvalidDocumentError: Raised when writing: JSON cannot hold a value, or it is larger than
+            1 MiB.
+        UnsupportedError: Raised by searches with a query.
+        UnavailableError: Raised by every method: the store does not answer.
+        ClosedError: Raised by every method after `close`.
     """
 
     supports_ttl = True
@@ -86,9 +87,9 @@ class StatekeepStore(Adapter, BaseStore):
         self.ttl_config = ttl
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Do some operations: all that read, and then those that write.
+        """Execute operations: first all that read, then those that write.
 
-        Of several that write the same item the last one counts.
+        If several write the same item, the last one counts.
         """
         operations = [*ops]
         for op in operations:
@@ -117,7 +118,7 @@ class StatekeepStore(Adapter, BaseStore):
         raise TypeError(f"ops: each is an operation of langgraph.store.base, not {op!r}")
 
     def _read(self, name: tuple[str, ...], *, refresh: bool) -> Head | None:
-        """Read an item, and put its end off, unless it has expired."""
+        """Read an item, and extend its life, unless it has expired."""
 
         def read(journal: Journal) -> Head | None:
             head = journal.head()
@@ -129,7 +130,7 @@ class StatekeepStore(Adapter, BaseStore):
             if refresh and lives and head.expires_at is not None:
                 lives = timedelta(minutes=lives)
                 if now + lives - head.expires_at > lives / _OFTEN:
-                    with suppress(NotFoundError):  # deleted meanwhile
+                    with suppress(NotFoundError):  # just deleted
                         journal.expire(now + lives)
             return head
 
@@ -150,10 +151,10 @@ class StatekeepStore(Adapter, BaseStore):
             for key in ("ttl", EXPIRES):
                 metadata.pop(key, None)
             if op.ttl is not None:
-                with suppress(OverflowError):  # it outlives every calendar
+                with suppress(OverflowError):  # it lives longer than any calendar
                     metadata[EXPIRES] = format_timestamp(now + timedelta(minutes=op.ttl))
                     metadata["ttl"] = op.ttl
-            # An item, so that the head is written anew and keeps nothing of an older value.
+            # With an item, so that the head is rewritten and keeps nothing of an older value.
             draft.clear()
             draft.append([None])
 
@@ -162,8 +163,8 @@ class StatekeepStore(Adapter, BaseStore):
     def _search(self, op: SearchOp) -> list[SearchItem]:
         if op.query:
             raise UnsupportedError(
-                "searching by meaning needs an index, which this store does not have; "
-                "search with a filter, or without a query"
+                "searching by meaning needs an index, which this store does not have; search with "
+                "a filter, or without a query"
             )
         names = [summary.name for summary in self._live(op.namespace_prefix)]
         end = op.offset + op.limit
@@ -199,7 +200,7 @@ class StatekeepStore(Adapter, BaseStore):
         return sorted(matching)[op.offset : op.offset + op.limit]
 
     def _live(self, prefix: tuple[str, ...]) -> Sequence[JournalSummary]:
-        """The items below a namespace that have not expired, those that changed last first."""
+        """Return the items below a namespace that have not expired, last changed first."""
         now = utc_now()
         return [
             summary
@@ -246,7 +247,7 @@ def _matches(condition: MatchCondition, namespace: tuple[str, ...]) -> bool:
 
 
 def _fits(value: Any, wanted: Any) -> bool:  # noqa: ANN401
-    """Whether a value is what a filter wants, as the stores of LangGraph compare."""
+    """Return whether a value matches a filter, compared as the stores of LangGraph do."""
     if isinstance(wanted, dict):
         if any(key.startswith("$") for key in wanted):
             return all(_holds(value, operator, other) for operator, other in wanted.items())
@@ -270,7 +271,7 @@ def _holds(value: Any, operator: str, other: Any) -> bool:  # noqa: ANN401
             try:
                 ours, theirs = float(value), float(other)
             except (TypeError, ValueError):
-                return False  # nothing that can be compared
+                return False  # cannot be compared
             equal = ours == theirs and operator.endswith("e")
             return equal or (ours > theirs if "g" in operator else ours < theirs)
     raise ValueError(f"filter: $eq, $ne, $gt, $gte, $lt or $lte, not {operator!r}")

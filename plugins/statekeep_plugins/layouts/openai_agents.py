@@ -14,11 +14,11 @@ __all__ = ["BEGINNING", "COLLECTION", "title_in"]
 COLLECTION: Final = "openai-agents"
 
 BEGINNING: Final = 4
-"""Among how many items the first message of the user is looked for."""
+"""How many items to search for the user's first message."""
 
 
 def title_in(items: Iterable[Any]) -> str:
-    """The title, if the first message of the user is among the first items; else empty."""
+    """Make a title from the user's first message, if it is among these items; else empty."""
     for item in items:
         if isinstance(item, dict) and item.get("role") == "user":
             content = item.get("content")

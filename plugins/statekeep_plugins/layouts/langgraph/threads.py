@@ -1,8 +1,8 @@
-"""How a thread of LangGraph lies in its journal.
+"""How a thread of LangGraph is laid out in its journal.
 
-The items are checkpoints and the writes of tasks, as they came; of two of one name, those who read
-take the one that counts. The metadata says of each namespace where its latest checkpoint begins,
-so that resuming reads the end of the journal, however long it is.
+The items are checkpoints and the writes of tasks, in the order of arrival; if several have the same
+name, readers choose the one that counts. The metadata says for each namespace where its latest
+checkpoint begins, so that resuming only reads the end of the journal, however long it is.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ _EARLY: Final = "early"
 _EVICTED: Final = "evicted"
 
 _SPACES: Final = 512
-"""How many namespaces the metadata knows: each run of a subgraph has one of its own."""
+"""How many namespaces the metadata records: each run of a subgraph has its own."""
 
 _WITH_LARGE: Final = 4
-"""Of how many of them it knows the large values, besides the root's."""
+"""For how many of them it records large values, besides the root."""
 
 _MOST_EARLY: Final = 1024
 _WINDOW: Final = 64
-"""Items from the end that are read at least where the latest checkpoint is not enough."""
+"""Minimum number of items to read from the end if the latest checkpoint is not enough."""
 
 
 class Found:
     """A checkpoint and its writes.
 
     Attributes:
-        item: The item of the checkpoint.
-        writes: What tasks wrote, in the order in which LangGraph applies it: the id of the task,
-            the channel and the packed value.
+        item: The checkpoint's item.
+        writes: What tasks wrote, in the order in which LangGraph applies it: the task's id, the
+            channel and the packed value.
     """
 
     def __init__(self, item: Item, items: Iterable[Item]) -> None:
@@ -74,30 +74,30 @@ class Found:
 
     @property
     def refs(self) -> set[str]:
-        """The attachments that hold what is large."""
+        """The attachments that hold large values."""
         return refs_of([self.item]) | _refs([value for _, _, value in self.writes])
 
 
 def place_of(namespace: str) -> str:
-    """The key of the metadata that tells of the latest checkpoint of a namespace."""
+    """Return the metadata key that describes the latest checkpoint of a namespace."""
     if not namespace:
         return _LATEST
     return f"{_LATEST}:{blake2b(namespace.encode(errors='replace'), digest_size=8).hexdigest()}"
 
 
 def note(metadata: dict[str, Any], item: Item, position: int) -> None:
-    """Let the metadata know of an item that is about to have a position.
+    """Record in the metadata an item that is about to be appended.
 
     Args:
-        metadata: The journal's; changed in place.
-        item: A checkpoint, which is told from where on its writes lie, or writes.
-        position: Where it will be.
+        metadata: The journal's metadata; changed in place.
+        item: Writes, or a checkpoint, which is told from which position on its writes are.
+        position: The position that it will have.
     """
     place = place_of(item["ns"])
     known: Item | None = metadata.get(place)
     early: dict[str, int] = metadata.get(_EARLY, {})
     if "writes" in item:
-        # LangGraph may send the writes of a task before the checkpoint that they belong to.
+        # LangGraph may send a task's writes before the checkpoint that they belong to.
         if known is None or item["writes"] > known["id"]:
             early.setdefault(_early(place, item["writes"]), position)
             if len(early) > _MOST_EARLY:
@@ -105,7 +105,7 @@ def note(metadata: dict[str, Any], item: Item, position: int) -> None:
             metadata[_EARLY] = early
         return
     checkpoint = item["checkpoint"]
-    # Of these nobody knows where their writes begin, nor, without an entry, which is the latest.
+    # For these, nobody knows where their writes begin nor, without an entry, which is the latest.
     is_unknown = checkpoint < known["id"] if known else checkpoint <= metadata.get(_EVICTED, "")
     begins = 0 if is_unknown else position
     if known and checkpoint == known["id"]:
@@ -124,9 +124,9 @@ def note(metadata: dict[str, Any], item: Item, position: int) -> None:
 
 
 def _bound(metadata: dict[str, Any]) -> None:
-    """Know the large values of few namespaces only, and no more namespaces than may be.
+    """Limit the namespaces in the metadata, and those with large values.
 
-    What is not known is written again, and what is not there is looked for.
+    A large value that is not recorded is written again, and a missing namespace is searched for.
     """
     spaces = [key for key in metadata if key.startswith(f"{_LATEST}:")]
     spaces.sort(key=lambda key: metadata[key]["at"], reverse=True)
@@ -142,7 +142,7 @@ def _early(place: str, checkpoint: str) -> str:
 
 
 def rewrite(draft: Draft, kept: Sequence[Item]) -> None:
-    """Put these items in the place of all, and delete for good what goes."""
+    """Replace all items by these, and delete the others permanently."""
     for key in [*draft.metadata]:
         if key in {_LATEST, _EARLY, _EVICTED} or key.startswith(f"{_LATEST}:"):
             del draft.metadata[key]
@@ -154,7 +154,7 @@ def rewrite(draft: Draft, kept: Sequence[Item]) -> None:
 
 
 def latest_in(items: Iterable[Item], namespace: str, checkpoint: str | None = None) -> Item | None:
-    """The checkpoint of that id, or the one with the greatest; of several, the last written."""
+    """Return the checkpoint with this id, or the greatest; among equal ids, the last written."""
     best: Item | None = None
     for item in items:
         if (
@@ -168,7 +168,7 @@ def latest_in(items: Iterable[Item], namespace: str, checkpoint: str | None = No
 
 
 def all_found(items: Sequence[Item]) -> Iterator[Found]:
-    """Each checkpoint with its writes, the greatest id first."""
+    """Yield each checkpoint with its writes, greatest id first."""
     last = {(item["ns"], item["checkpoint"]): item for item in items if "checkpoint" in item}
     writes: dict[tuple[str, str], list[Item]] = {}
     for item in items:
@@ -184,15 +184,15 @@ def search(
     look: Callable[[Sequence[Item], int], T | None],
     refs: Callable[[T], Iterable[str]],
 ) -> tuple[T | None, dict[str, bytes]]:
-    """Look for something in the items of a thread, the newest first.
+    """Search the items of a thread, newest first.
 
     Args:
-        journal: The thread's.
-        namespace: The namespace; what begins with its latest checkpoint is read first, and then
-            twice as much, and so on.
-        look: Looks in the items from a position to the end; None if it needs earlier ones, or, if
-            that is 0, finds nothing.
-        refs: What it needs to be read besides.
+        journal: The thread's journal.
+        namespace: The namespace; what starts with its latest checkpoint is read first, then twice
+            as much, and so on.
+        look: Searches the items from a position to the end; returns None if it needs earlier ones
+            or, if the position is 0, if it finds nothing.
+        refs: Returns the attachments that a result needs.
 
     Returns:
         What was found, and the attachments that it needs.
@@ -204,7 +204,7 @@ def search(
         nonlocal start
         known = head.metadata.get(place_of(namespace))
         if known is None:
-            start = 0 if _EVICTED in head.metadata else head.length  # else there is none
+            start = 0 if _EVICTED in head.metadata else head.length  # otherwise there is none
         elif start < 0:
             start = known["from"]
         else:
@@ -225,9 +225,9 @@ def search(
 
 
 def needed_by(items: Sequence[Item]) -> set[tuple[str, str]]:
-    """The latest checkpoint of each namespace, and those that delta channels are made of.
+    """Return each namespace's latest checkpoint, and those that its delta channels build on.
 
-    A delta channel without a value is what was written since an ancestor that has one.
+    The value of a delta channel is what was written since an ancestor that has a value for it.
     """
     by_id = {(item["ns"], item["checkpoint"]): item for item in items if "checkpoint" in item}
     latest: dict[str, str] = {}
@@ -239,7 +239,7 @@ def needed_by(items: Sequence[Item]) -> set[tuple[str, str]]:
         missing = {*item["delta"]} - {*item["values"]}
         while missing and (above := by_id.get((ns, item["parent"]))) is not None:
             if (ns, above["checkpoint"]) in needed:
-                break  # its own ancestor
+                break  # the namespace's own ancestor
             needed.add((ns, above["checkpoint"]))
             missing -= {*above["values"]}
             item = above
@@ -247,7 +247,7 @@ def needed_by(items: Sequence[Item]) -> set[tuple[str, str]]:
 
 
 def refs_of(items: Iterable[Item]) -> set[str]:
-    """The attachments that some items name."""
+    """Return the attachments that items refer to."""
     refs: set[str] = set()
     for item in items:
         if "writes" in item:

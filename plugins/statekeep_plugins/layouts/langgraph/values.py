@@ -1,4 +1,4 @@
-"""How the values of a thread lie in its items."""
+"""How the values of a thread are stored in its items."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ __all__ = ["COLLECTION", "NONCE", "packed", "title_in"]
 COLLECTION: Final = "langgraph"
 
 NONCE: Final = 8
-"""Bytes before a large value, so that no two attachments are the same: what a prune deletes is
-nobody else's."""
+"""Bytes before a large value, so that attachments always differ: deleting one affects no other."""
 
 _LARGE: Final = 8192
-"""Bytes from which on a value is an attachment, so that the head stays small."""
+"""Size in bytes from which a value becomes an attachment, so that the head stays small."""
 
 _BEGINNING: Final = 8
-"""Among so many messages the first of the user is looked for."""
+"""How many messages to search for the user's first one."""
 
 
 def packed(draft: Draft, kind: str, data: bytes, version: Any, nonce: bytes) -> list[Any]:  # noqa: ANN401
-    """A value as items hold it: its type, and its bytes or where they are attached.
+    """Return a value as items hold it: its type, and its bytes or their attachment.
 
     Args:
-        draft: The thread's.
+        draft: A draft of the thread's journal.
         kind: The type that LangGraph's serializer gave it.
-        data: What the serializer made of it.
-        version: Of the channel, that the same value need not be attached again.
-        nonce: So many random bytes.
+        data: The serialized value.
+        version: The channel's version, so that an unchanged value is not attached again.
+        nonce: `NONCE` random bytes.
     """
     if len(data) < _LARGE:
         return [kind, b64encode(data).decode()]
@@ -41,7 +40,7 @@ def packed(draft: Draft, kind: str, data: bytes, version: Any, nonce: bytes) -> 
 
 
 def title_in(messages: Any) -> str:  # noqa: ANN401
-    """What the user said first, if a channel of messages has this value; else empty."""
+    """Make a title from the user's first message, if this is a list of messages; else empty."""
     for message in messages[:_BEGINNING] if isinstance(messages, (list, tuple)) else ():
         said = message if isinstance(message, dict) else getattr(message, "__dict__", {})
         if {"human", "user"} & {str(said.get("type")), str(said.get("role"))}:
