@@ -21,7 +21,7 @@ from statekeep_web import create_app
 from statekeep_web.pages import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, MutableMapping
 
     from web.client import Answer
 
@@ -225,7 +225,7 @@ def test_what_nobody_waits_for_any_more_is_not_read(
     }  # fmt: skip
     statuses: list[int] = []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
