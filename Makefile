@@ -9,10 +9,10 @@ install = $(1)/bin/pip install --quiet uv \
 	&& $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) \
 	|| $(1)/bin/pip install --quiet $(2)
 
-.PHONY: demo test test-adapters test-rest prove simulate quick lint types docs smoke bench clean
+.PHONY: demo test test-adapters test-browser screenshots test-rest prove simulate quick lint types docs smoke bench clean
 
-# What needs the frameworks has a venv of its own.
-TESTS := --ignore tests/adapters
+# What needs the frameworks has a venv of its own, and what needs Chromium a target.
+TESTS := --ignore tests/adapters --ignore tests/browser
 
 demo: $(VENV)/.cli
 	$(BIN)/statekeep demo
@@ -25,6 +25,17 @@ test: $(VENV)/.test
 test-adapters: .venv-adapters/.done
 	.venv-adapters/bin/pytest -p no:asyncio -m "not rest" tests/adapters
 	.venv-adapters/bin/mypy $$(find plugins/statekeep_adapters tests/adapters docs/examples/adapters -name '*.py')
+
+# The page in a real Chromium, which must be installed; and npm, which fetches axe-core. How soon
+# it opens with all that is promised: make test-browser BROWSER="-m scaled --scale 1 -n 0 -s"
+BROWSER ?= -m "not rest"
+test-browser: $(VENV)/.browser
+	$(BIN)/pytest $(BROWSER) --timeout 600 tests/browser
+	$(BIN)/mypy $$(find tests/browser -name '*.py')
+
+# The pictures in docs/screenshots.
+screenshots: $(VENV)/.browser
+	$(BIN)/pytest --numprocesses 0 --screenshots tests/browser/test_screenshots.py
 
 # What takes long, and five times as many rounds of whatever counts rounds. Needs pgbouncer.
 test-rest: $(VENV)/.test .venv-adapters/.done
@@ -94,6 +105,10 @@ $(VENV)/.cli: pyproject.toml | $(VENV)
 $(VENV)/.test: pyproject.toml | $(VENV)
 	$(call install,$(VENV),--editable '.[test]')
 	touch $@ $(VENV)/.cli
+
+$(VENV)/.browser: pyproject.toml $(VENV)/.test
+	$(call install,$(VENV),--editable '.[browser]')
+	touch $@
 
 # A venv of its own, because nobody else needs what statekeep is compared with.
 COMPARED := --editable '.[cli,obstore,postgres,redis,s3]' --requirement tests/benchmarks/requirements.txt

@@ -163,7 +163,7 @@ def test_the_worst_takes_linear_time(piece: str) -> None:
 
     small = taken(1_000)
     # Eight times as long takes eight times as long, and not 64 times; with room for a busy machine.
-    assert taken(8_000) < max(30 * small, 0.3)
+    assert min(taken(8_000) for _ in range(3)) < max(30 * small, 0.3)
 
 
 @pytest.mark.rest

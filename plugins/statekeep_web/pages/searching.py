@@ -93,7 +93,7 @@ class _Searching:
         every = () if only == "*" else journal_collections(self._store)
         self._collections: Sequence[str] = [only] if only and only != "*" else every
         self._cursor = visit.get("cursor")
-        self._problems: list[Problem] = []
+        self._problems: dict[str, Problem] = {}
 
     def run(self) -> dict[str, Any]:
         """Give what was found, how much was looked through, and where to go on."""
@@ -114,7 +114,7 @@ class _Searching:
             size = min(2 * size, _LARGEST)
         return {
             "found": found, "searched": searched, "cursor": self._cursor,
-            "unread": self._problems,
+            "unread": [*self._problems.values()],
         }  # fmt: skip
 
     def _look_through(self, stretch: Sequence[Summary]) -> list[_Found]:
@@ -137,7 +137,8 @@ class _Searching:
                 one.matches.append(_shown(match))
             else:
                 one.more += 1
-        self._problems += matches.problems
+        # Every stretch meets all of them anew.
+        self._problems |= {each.key: each for each in matches.problems}
         return [each for each in found.values() if each.matches]
 
 
