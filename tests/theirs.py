@@ -51,6 +51,19 @@ class Messages:
         )
         self.db.commit()
 
+    def branch(self, session: str, *branches: str) -> None:
+        """Say of the session's items in which branch each lies, as `AdvancedSQLiteSession` does."""
+        self.db.execute(
+            "CREATE TABLE IF NOT EXISTS message_structure (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+            " session_id TEXT NOT NULL, message_id INTEGER NOT NULL, branch_id TEXT NOT NULL)"
+        )
+        found = self.db.execute("SELECT id FROM agent_messages WHERE session_id = ?", [session])
+        self.db.executemany(
+            "INSERT INTO message_structure (session_id, message_id, branch_id) VALUES (?, ?, ?)",
+            [(session, at, branch) for (at,), branch in zip(found, branches, strict=True)],
+        )
+        self.db.commit()
+
     def pop(self, session: str) -> None:
         """Take the last item away."""
         self.db.execute(

@@ -162,7 +162,7 @@ class Adapter:
     ) -> None:
         configured = None
         if isinstance(store, str) and retention is None:
-            configured = configured_journal_retention(load_settings())
+            configured = configured_journal_retention(load_settings(), collection)
         self._opened = open_store(store) if isinstance(store, str) else None
         self._user_id = user_id
         try:

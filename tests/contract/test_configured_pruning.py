@@ -186,6 +186,17 @@ def test_one_collection_is_not_pruned_by_two() -> None:
 
 
 @pytest.mark.usefixtures("empty_folder")
+def test_an_adapter_needs_no_strategy_of_another_collection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STATEKEEP_JOURNAL_RETENTION__OTHER__STRATEGY", "not-installed")
+    monkeypatch.setenv("STATEKEEP_JOURNAL_RETENTION__OTHER__EVERY", "1h")
+    adapter = import_module("statekeep_adapters._adapter").Adapter
+    adapter("memory:", "support").close()
+    with pytest.raises(PluginNotFoundError, match="not-installed"):
+        adapter("memory:", "other")
+
+
 def test_an_adapter_that_has_a_url_goes_by_the_configuration(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

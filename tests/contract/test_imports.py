@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from base64 import b64decode
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,21 @@ def test_sessions_of_openai(store: StateStore, tmp_path: Path) -> None:
         assert [(each.name, each.added, each.unchanged) for each in again.reports] == [
             (("b",), 1, 500)
         ]
+
+
+def test_of_branches_the_first_comes_in_and_soon(store: StateStore, tmp_path: Path) -> None:
+    path, count = tmp_path / "theirs.db", 6000
+    with closing(Messages(path)) as theirs:
+        theirs.add("a", *[said(str(n)) for n in range(count)])
+        theirs.add("b", said("without"))
+        theirs.branch("a", *["main", "main", "other"] * (count // 3))
+        theirs.branch("a", *["main", "other", "main"] * (count // 3))  # later, and so no matter
+        began = time.process_time()
+        assert bring(store, path, "openai-agents").added == count * 2 // 3 + 1
+        assert time.process_time() - began < 5  # not a look through all for each
+        kept = Journals(store, "openai-agents").open("a").read(stop=3)
+        assert kept == [said("0"), said("1"), said("3")]
+        assert bring(store, path, "openai-agents").unchanged == 2
 
 
 def test_threads_of_langgraph(store: StateStore, tmp_path: Path) -> None:

@@ -773,7 +773,7 @@ class TestSearching:
 
     def test_that_finds_nothing_says_where_it_looked(self, shell: Shell, url: str) -> None:
         ended = shell("search", "parser", "--user", "eve", "--store", url)
-        assert (ended.stdout, "not found in 0" in ended.stderr) == ("", True)
+        assert (ended.stdout, "not found in any of 0" in ended.stderr) == ("", True)
         assert "no regular expression" in shell("search", "(", "-e", "--store", url, code=2).stderr
         assert shell("search", "x", "--store", "./nowhere", code=3).stdout == ""
 
@@ -1270,7 +1270,7 @@ class TestImportsOfConversations:
         words = ["import", "projects", "--from", "claude-code", "--user", "ada", "--store", "b"]
         would = shell(*words, "--dry-run")
         assert would.stdout.endswith(
-            "3 items would be added in 3 of 3 conversations, 1 damaged parts\n"
+            "3 items would be added in 3 of 3 conversations, 1 damaged part\n"
         )
         assert not (shell.folder / "b").exists()
         done = shell(*words)
@@ -1293,7 +1293,7 @@ class TestImportsOfConversations:
         assert (report["added"], report["failed"], report["complete"]) == (0, 1, False)
         assert "nothing was changed" in report["failures"][0]["error"]
         assert report["failures"][0]["name"] == ["-home-ada", "s1"]
-        (projects / "s9.jsonl").mkdir()  # another failure, and not a conflict
+        (projects / "s9.jsonl").symlink_to("nowhere")  # another failure, and not a conflict
         told = shell(*words, code=1)
         assert told.stderr.count("error: ") == 2
 
@@ -1327,5 +1327,5 @@ class TestImportsOfConversations:
             saved.put("t", "1", {"x": 1})
         for name in ("openai-agents", "langgraph"):
             told = shell("import", ".", "--from", name, "--store", "b").stdout
-            assert told.endswith("1 items added in 1 of 1 conversations\n")
+            assert told.endswith("1 item added in 1 of 1 conversation\n")
         assert "openai-agents" in shell("plugins").stdout

@@ -193,7 +193,7 @@ def test_watching_for_people_is_a_line_for_each(folder: Path) -> None:
     with open_store(folder / "state") as store:
         Sessions(store).add_turn("s", user=["x"])
     (line,) = following.lines(1)
-    assert line.endswith("  changed  session s  ada  (+1 messages, 2)")
+    assert line.endswith("  changed  session s  ada  (+1, now 2 messages)")
     following.process.send_signal(signal.SIGINT)
     following.end()
     assert "no such folder" in ran(folder, "watch", "--store", "nowhere", code=3)

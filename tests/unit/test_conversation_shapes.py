@@ -239,3 +239,9 @@ def test_the_time_is_found(item: Any) -> None:
     moment = entry_of(0, item).timestamp
     assert moment is not None
     assert moment.isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+def test_a_long_text_where_an_image_has_its_bytes_is_soon_read() -> None:
+    data = f"{'A' * 10_000}{' ' * 1_000_000}!"
+    (part,) = entry_of(0, {"role": "user", "content": [{"type": "image", "data": data}]}).parts
+    assert (part.kind, part.source) == ("image", data)

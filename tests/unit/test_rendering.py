@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -75,6 +76,46 @@ def test_a_message_is_rendered() -> None:
     said = plain({"role": "user", "timestamp": "2026-01-01T00:00:00Z", "content": "**Hi** `x`"})
     assert said.splitlines()[0] == "#7 user  2026-01-01T00:00:00Z"
     assert said.splitlines()[1].rstrip() == "Hi x"
+
+
+def missing(text: str, width: int) -> Counter[str]:
+    """The letters of a message that are not shown."""
+    _, _, body = plain({"role": "user", "content": text}, full=True, width=width).partition("\n")
+    return Counter(re.findall(r"[^\W\d_]", text)) - Counter(body)
+
+
+@pytest.mark.parametrize("width", [20, 80])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<system-reminder>\nword\n</system-reminder>", "List<word>", "a <!-- word --> b",
+        "[a]: http://x word\n\nb", "[a](http://x 'word')", "![a](http://x/word.png)",
+        "> " * 30 + "word", "| a |\n| - |\n| b | word |", "```x y word\n```", "&word;",
+        "|a" * 40 + "|\n" + "|-" * 40 + "|\n" + "|b" * 39 + "|word|",
+        "|a|b|c|d|\n|-|-|-|-|\n|first|second|third|a b word|",
+    ],
+)  # fmt: skip
+def test_markdown_hides_nothing(text: str, width: int) -> None:
+    assert not missing(text, width)
+
+
+PIECES = [
+    "# ", "> ", "- ", "1. ", "\n", "\n\n", "    ", "`", "```\n", "**", "*", "_", "~~", "[a](b c)",
+    "[x][y]", "[y]: z\n", "<b>", "<!-- h -->", "|a|b|\n|-|-|\n|c|", "|", "&amp;", "&#65;",
+    "![i](u)", "<http://e.x/>", "\\", "word", "other ", "\t", "---\n", "http://h.i/ö", " 't'", "(",
+    "]", ")",
+]  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.integers(12, 90))
+def test_no_letter_is_left_out_whatever_is_put_together(text: str, width: int) -> None:
+    assert not missing(text, width)
+
+
+def test_lines_stay_lines() -> None:
+    said = plain({"role": "user", "content": "one\ntwo\n\n- a\n  b"})
+    assert [line.strip() for line in said.splitlines()[1:]] == ["one", "two", "", "• a", "b"]
 
 
 def test_tools_and_thoughts_are_folded_unless_all_is_asked_for() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from statekeep import Journals, OwnershipError
-from statekeep.errors import ConflictError, NotFoundError, UnavailableError
+from statekeep.config import load_importer
+from statekeep.errors import AccessDeniedError, ConflictError, NotFoundError, UnavailableError
 from statekeep.store import StoreWrapper
+from statekeep.transport import import_conversations
 from statekeep_backends.memory import MemoryStore
 from statekeep_plugins.marks import MARK
 from statekeep_plugins.transcripts import import_transcript, transcripts_in
@@ -253,3 +257,46 @@ def test_those_of_codex_go_by_their_session(store: StateStore, tmp_path: Path) -
     assert head.metadata["title"] == "Mend the parser"
     assert head.metadata[MARK]["lines"] == 3
     assert Journals(store, "codex").open(UUID).read() == lines
+
+
+def test_a_folder_may_hold_what_is_no_file_and_what_cannot_be_read(
+    store: StateStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(written([entry(0)]))
+    pipe = path.with_name("pipe.jsonl")
+    os.mkfifo(pipe)
+    with pytest.raises(NotFoundError, match="nothing of the kind"):
+        import_conversations(store, pipe, load_importer("codex"))
+    path.with_name("folder.jsonl").mkdir()
+    path.with_name("link.jsonl").symlink_to("nowhere")
+    private = path.parents[1] / "private"
+    private.mkdir()
+
+    def scan(folder: str) -> Any:
+        if folder == str(private):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return real(folder)
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scan)
+    for name in ("claude-code", "langgraph"):
+        found = import_conversations(store, path.parents[1], load_importer(name))
+        assert {each.path for each in found.failures} == {
+            str(private), str(path.with_name("link.jsonl"))
+        }  # fmt: skip
+        assert found.added == (name == "claude-code")
+
+
+def test_a_path_that_cannot_be_reached_is_told(
+    store: StateStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(at: Path, **_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(at))
+
+    with pytest.raises(NotFoundError):
+        import_conversations(store, "a\0b", load_importer("codex"))
+    monkeypatch.setattr(type(path), "stat", refuse)
+    with pytest.raises(AccessDeniedError, match="reached"):
+        import_conversations(store, path, load_importer("codex"))
+    with pytest.raises(AccessDeniedError, match="reached"):
+        [*transcripts_in(path, "codex")]

@@ -121,9 +121,10 @@ def _print(report: ImportsReport) -> None:
         output.note(f"and {more} more that failed")
     would = "would be " if report.dry_run else ""
     met = report.imported + report.unchanged
-    said = [f"{report.added} items {would}added in {report.imported} of {met} conversations"]
+    added = output.counted(report.added, "item")
+    said = [f"{added} {would}added in {report.imported} of {output.counted(met, 'conversation')}"]
     if report.damaged:
-        said.append(f"{report.damaged} damaged parts")
+        said.append(output.counted(report.damaged, "damaged part"))
     if report.failed:
         said.append(f"{report.failed} failed")
     output.print_text(", ".join(said))

@@ -227,7 +227,7 @@ def append(
     if as_json:
         output.print_json(views.head(head))
     else:
-        has = f"{head.length} item{'' if head.length == 1 else 's'}"
+        has = output.counted(head.length, "item")
         output.print_text(f"{shlex.join([collection, *name])} has {has}, in {where}")
 
 

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import orjson
 
 from statekeep._text import printable
-from statekeep.views.wording import ago, size
+from statekeep.views.wording import ago, counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +36,7 @@ __all__ = [
     "ago",
     "bar",
     "console",
+    "counted",
     "is_discarded",
     "log_debug",
     "note",

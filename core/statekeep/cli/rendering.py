@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
-from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.style import Style
@@ -17,6 +16,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from statekeep._text import printable
+from statekeep.cli.markdown import rendered
+from statekeep.cli.output import counted
 from statekeep.timestamps import format_timestamp
 
 if TYPE_CHECKING:
@@ -116,14 +117,10 @@ def _text(text: str, *, full: bool) -> RenderableType:
     if not full:
         cut = "\n".join(shown[:_LONG].split("\n")[:_LINES])
         left_out, shown = len(shown) - len(cut), cut
-    body = Text(shown) if len(shown) > _MARKDOWN else _markdown(shown)
+    body = Text(shown) if len(shown) > _MARKDOWN else rendered(shown)
     if not left_out:
         return body
     return Group(body, Text(f"({left_out} more characters: --full)", style="dim"))
-
-
-def _markdown(text: str) -> RenderableType:
-    return Markdown(text, code_theme=_CODE, hyperlinks=False)
 
 
 def _json(text: str) -> RenderableType:
@@ -147,8 +144,7 @@ def _one_line(text: str) -> str:
 
 
 def _lines(text: str) -> str:
-    count = len(text.splitlines())
-    return "nothing" if not text else f"{count} line{'' if count == 1 else 's'}"
+    return "nothing" if not text else counted(len(text.splitlines()), "line")
 
 
 def _about(part: Part) -> str:

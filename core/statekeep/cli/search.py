@@ -110,7 +110,7 @@ def search(
                 _print_match(match, separate=bool(context) and number > 1)
         _note_problems(found.problems)
     if not number and not as_json:
-        output.note(f"not found in {found.searched} sessions and journals of {opened}")
+        output.note(f"not found in any of {found.searched} sessions and journals of {opened}")
 
 
 def stats(

@@ -92,9 +92,9 @@ def _line(change: Change) -> str:
     what = f"session {change.id}"
     if change.collection is not None:
         what = f"journal {shlex.join([change.collection, *change.name])}"
-    unit = "messages" if change.collection is None else "items"
-    count = f"{change.added:+d} {unit}, {change.length}"
-    if change.kind == "deleted":
-        count = f"{change.length} {unit}"
+    unit = "message" if change.collection is None else "item"
+    count = output.counted(change.length, unit)
+    if change.kind != "deleted":
+        count = f"{change.added:+d}, now {count}"
     user = f"  {change.user_id}" if change.user_id is not None else ""
     return f"{format_timestamp(change.at)}  {change.kind:7}  {what}{user}  ({count})"

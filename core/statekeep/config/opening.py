@@ -287,10 +287,19 @@ def open_configured(settings: Settings) -> tuple[StateStore, dict[str, Any]]:
     return store, chosen
 
 
-def configured_journal_retention(settings: Settings) -> dict[str, Retention | None]:
-    """Create the configured `journal_retention` of `Sessions` and `Journals`."""
+def configured_journal_retention(
+    settings: Settings, collection: str | None = None
+) -> dict[str, Retention | None]:
+    """Create the configured `journal_retention` of `Sessions` and `Journals`.
+
+    Args:
+        settings: What it configured.
+        collection: The only one that is pruned in the background, so that no strategy of another
+            need be there; None for all.
+    """
     return {
-        name: _background_retention(each, name) for name, each in settings.journal_retention.items()
+        name: _background_retention(each, name) if collection in {None, name} else None
+        for name, each in settings.journal_retention.items()
     }
 
 

@@ -30,7 +30,8 @@ _SAID: Final = ("text", "thinking", "content", "refusal", "summary", "data")
 _ASIDE: Final = {"thought", "thoughtSignature", "thought_signature"}
 """What Google's parts have besides what they say."""
 
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\s]*={0,2}\s*")
+# Gives nothing back once it has taken it: else a long text that is none took for ever.
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\s]*+={0,2}\s*+")
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401 - JSON is any value

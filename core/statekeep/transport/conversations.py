@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from statekeep._arguments import checked
-from statekeep.errors import ConflictError, NotFoundError, StateStoreError
+from statekeep.errors import AccessDeniedError, ConflictError, NotFoundError, StateStoreError
 
 if TYPE_CHECKING:
     import os
@@ -233,7 +233,7 @@ def import_conversations(
     Raises:
         NotFoundError: There is no such path, or nothing of the kind below it.
         CorruptDataError: The path is a file of another kind.
-        AccessDeniedError, UnavailableError: The path, if it is a file, cannot be read.
+        AccessDeniedError, UnavailableError: The path cannot be reached, or, if it is a file, read.
 
     Example:
         >>> import tempfile
@@ -245,8 +245,7 @@ def import_conversations(
         1
     """
     at = Path(path).expanduser()
-    if not at.exists():
-        raise NotFoundError("there is no such file or folder", store=at)
+    _refuse_missing(at)
     tally, done, files = _Tally(), 0, 0
 
     def note(count: int) -> None:
@@ -291,3 +290,12 @@ def import_conversations(
         reports=tuple(tally.reports),
         failures=tuple(tally.failures),
     )
+
+
+def _refuse_missing(path: Path) -> None:
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise AccessDeniedError(f"it cannot be reached: {error.strerror}", store=path) from error
+    except (OSError, ValueError) as error:  # ValueError: it has NUL in it
+        raise NotFoundError("there is no such file or folder", store=path) from error

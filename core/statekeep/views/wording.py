@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from statekeep.format.summary import FOREVER
 from statekeep.timestamps import format_timestamp, utc_now
 
-__all__ = ["ago", "size"]
+__all__ = ["ago", "counted", "size"]
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -26,6 +26,11 @@ def ago(moment: datetime | None) -> str:
     if _HOUR <= age < _DAY:
         return f"{age // _HOUR} h ago"
     return format_timestamp(moment.replace(microsecond=0)).replace("T", " ")
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things as people say it: ``1 item``, ``2 items``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def size(count: int) -> str:

@@ -42,13 +42,19 @@ _SELECT: Final = f"""
         CASE WHEN length(CAST(message_data AS BLOB)) <= {LONGEST} THEN message_data END AS data
     FROM agent_messages AS m WHERE session_id = ? AND id > ?
 """
-_BRANCH: Final = """
-    AND (SELECT branch_id FROM message_structure WHERE message_id = m.id ORDER BY id) IS 'main'
+_MAIN: Final = """
+    CREATE TEMP TABLE of_main AS
+    SELECT message_id FROM (
+        SELECT message_id, branch_id, min(id) FROM message_structure WHERE session_id = ?
+        GROUP BY message_id
+    ) WHERE branch_id = 'main' ORDER BY message_id
 """
 """Of the file of an ``AdvancedSQLiteSession``: what was said in the branch with which it begins.
 
-What the others have besides is of later branches; what they share has its first entry here.
+What the others have besides is of later branches; what they share has its first entry here. It is
+looked up once, for the file has no index that gives it for a message.
 """
+_OF_MAIN: Final = "AND id IN of_main "
 
 
 @dataclass(slots=True)
@@ -70,7 +76,10 @@ class _Session:
         self._query = _SELECT
         if database.row("SELECT 1 FROM sqlite_master WHERE name = 'message_structure'"):
             found = "SELECT 1 FROM message_structure WHERE session_id = ?"
-            self._query += _BRANCH if database.row(found, session_id) else ""
+            if database.row(found, session_id):
+                database.run(_MAIN, session_id)
+                database.run("CREATE UNIQUE INDEX temp.of_main_at ON of_main (message_id)")
+                self._query += _OF_MAIN
         self._query += "ORDER BY id"
         self._hash = blake3()
         self.rows = self._last = 0

@@ -14,6 +14,7 @@ from statekeep.errors import (
     StateStoreError,
     UnavailableError,
 )
+from statekeep_plugins.files import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +43,9 @@ def databases_in(tables: Tables, path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    for each in sorted(path.rglob("*")):
+    for each in files_below(path):
         try:
-            if not each.is_file() or not _head(each).startswith(_MAGIC):
+            if not _head(each).startswith(_MAGIC):
                 continue
             with _open(each) as database:
                 if _lacking(database, tables):
@@ -79,6 +80,15 @@ class Database:
     def row(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row or None
         """Give the first row of a query; None if there is none."""
         return next(iter([*self.rows(f"{query} LIMIT 1", *values)]), None)
+
+    def run(self, statement: str, *values: object) -> None:
+        """Run a statement that makes something of the connection's own, which goes with it.
+
+        Raises:
+            CorruptDataError, UnavailableError: The database cannot be read.
+        """
+        for _ in self.rows(statement, *values):
+            pass
 
     def columns(self, table: str) -> set[str]:
         """The columns of a table; none if there is no such table."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from statekeep.errors import NotFoundError
+from statekeep.errors import AccessDeniedError, NotFoundError
+from statekeep_plugins.files import files_below
 
 if TYPE_CHECKING:
     import os
@@ -100,8 +102,13 @@ def transcripts_in(folder: str | os.PathLike[str], kind: TranscriptKind) -> Iter
 
     Raises:
         NotFoundError: There is no such folder.
+        AccessDeniedError: It cannot be reached.
     """
     path = Path(folder).expanduser()
-    if not path.exists():
-        raise NotFoundError("there is no such folder", store=path)
-    yield from [path] if path.is_file() else sorted(path.rglob(FORMATS[kind].files))
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except PermissionError as error:
+        raise AccessDeniedError(f"it cannot be reached: {error.strerror}", store=path) from error
+    except OSError as error:
+        raise NotFoundError("there is no such folder", store=path) from error
+    yield from [path] if is_file else files_below(path, FORMATS[kind].files)

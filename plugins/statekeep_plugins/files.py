@@ -1,0 +1,47 @@
+"""Finding the files that may be imported."""
+
+from __future__ import annotations
+
+import os
+import stat
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["files_below"]
+
+
+def files_below(folder: Path, pattern: str = "*") -> Iterator[Path]:
+    """Find files below a folder, the same ones in the same order each time.
+
+    What cannot be looked into, a folder for one, is given as well, for whoever opens it to say so.
+    What is no file, a pipe for one, is not: who opens it may wait for ever.
+
+    Args:
+        folder: Where to look.
+        pattern: What the files are called.
+    """
+    refused: list[Path] = []
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, NotADirectoryError):
+            refused.append(Path(error.filename))
+
+    for at, folders, files in os.walk(folder, onerror=note):
+        folders.sort()
+        yield from refused
+        refused.clear()
+        for name in sorted(files):
+            if fnmatchcase(name, pattern) and _may_be_file(path := Path(at, name)):
+                yield path
+    yield from refused
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
