@@ -105,17 +105,19 @@ def create_app(
             here, and closed by `BrowseApp.close` and at the end of the server.
         authenticate: Is given each request and says whether it may see everything in the store:
             true, or the name of who it is; false or None refuses it, and a response, such as a
-            redirect to where people sign in, is sent as it is. A function that is not ``async``
-            runs in a thread. Without one, who has `BrowseApp.token` is let in.
+            redirect to where people sign in, is sent as it is; anything else is a `TypeError` and
+            lets nobody in. A function that is not ``async`` runs in a thread. Without one, who has
+            `BrowseApp.token` is let in.
         allow_changes: Whether the page may pin, restore, and put into the trash.
         conflicts: As for `Sessions`, for changes; `Settings` say it themselves.
         hosts: The names under which the page is asked for; by default this machine's own. ``"*"``
             for any, ``"*ip"`` for any address in digits.
         secret: What cookies and forms are signed with, at least 32 characters that nobody can
-            guess; the same in all worker processes. By default each application makes its own.
+            guess; the same in all worker processes, which need `authenticate` too: each would have
+            another token. By default each application makes its own.
 
     Raises:
-        ValueError: The secret is short.
+        ValueError: The secret is short, or there is one without `authenticate`.
         ImportError: The extra ``web`` is not installed.
         ConfigError, PluginError: As `statekeep.open_store`.
 
@@ -128,6 +130,9 @@ def create_app(
     """
     if secret is not None and len(secret) < 32:
         raise ValueError("secret needs at least 32 characters that nobody can guess")
+    if secret is not None and authenticate is None:
+        # Its cookies would let in for ever, and so would those of another page with this secret.
+        raise ValueError("secret is for several workers, and these need authenticate")
     return BrowseApp(store, authenticate, allow_changes, conflicts, hosts, secret)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from statekeep.format.summary import Summary
 
 __all__ = [
+    "LONGEST_LINK",
+    "as_json",
     "conversation_query",
     "cut",
     "link",
@@ -45,7 +48,7 @@ _NAVIGATION: Final = (
     ("/plugins", "Plugins"),
     ("/settings", "Settings"),
 )
-_LONGEST_LINK: Final = 8_000
+LONGEST_LINK: Final = 8_000
 """Characters of an address that servers and browsers take."""
 
 _AT_ONCE: Final = 1000
@@ -157,6 +160,14 @@ def refusal(request: Request, status: int, title: str, text: str) -> HTMLRespons
     return render(request, "error.html", status=status, title=title, text=text)
 
 
+def as_json(value: object) -> str:
+    """JSON as people read it; of what is nested too deeply for that only that it is."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    except RecursionError:
+        return "(This is nested too deeply to be shown; it is in the raw JSON.)"
+
+
 def cut(text: object, longest: int = 160) -> str:
     """Text that is short enough for a table: of a longer one the beginning."""
     whole = str(text)
@@ -192,7 +203,7 @@ def _user_link(request_link: Any, user_id: str | None, label: str | None = None)
     if user_id is None:
         return Markup()
     shown = printable(cut(label or user_id, 60))
-    if len(address := request_link("/user", id=user_id)) > _LONGEST_LINK:
+    if len(address := request_link("/user", id=user_id)) > LONGEST_LINK:
         return escape(shown)
     return Markup('<a href="{}">{}</a>').format(address, shown)
 

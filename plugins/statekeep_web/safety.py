@@ -112,8 +112,8 @@ class Safety:
         request = Request(scope)
         answer = self._refused(request)
         if answer is None and not _is_static(request):
-            value = request.cookies.get(_cookie_name(request), "")
-            known = self._tokens.is_cookie(value)
+            value = next(filter(self._tokens.is_cookie, _cookies(request)), "")
+            known = bool(value)
             if self._authenticate is not None:
                 answer, name = await _ask(self._authenticate, request)
                 if answer is None and not known:
@@ -144,9 +144,13 @@ class Safety:
         if request.method in _READING or origin is None:
             return None
         # Forms of a page that tells no referrer have the origin "null"; then the browser's own word
-        # decides, which older ones do not give.
-        own = f"{request.scope.get('scheme', 'http')}://{headers.get('host', '')}"
-        if origin == own or (origin == "null" and headers.get("sec-fetch-site") == "same-origin"):
+        # decides. Browsers give it to sites that they trust: never by HTTP, but to this machine.
+        # Elsewhere the cookie, which is strict, and the form's token must do.
+        scheme = request.scope.get("scheme", "http")
+        untold = "same-origin" if scheme == "http" and not _is_loopback(request) else ""
+        site = headers.get("sec-fetch-site", untold)
+        own = f"{scheme}://{headers.get('host', '')}"
+        if origin == own or (origin == "null" and site == "same-origin"):
             return None
         return _refuse(request, 403, "Asked for by another site", _OTHER_SITE)
 
@@ -187,9 +191,15 @@ async def _ask(authenticate: Authenticate, request: Request) -> tuple[Response |
             found = await found
     if isinstance(found, Response):
         return found, ""
-    if not found:
+    if found is None or found is False or found == "":
         return _refuse(request, 403, "Not allowed", "You may not see this page."), ""
-    return None, found if isinstance(found, str) else ""
+    if found is True or isinstance(found, str):
+        return None, "" if found is True else found
+    # Much that is meant to refuse is true, such as (False, "why") or {"error": "why"}.
+    raise TypeError(
+        f"authenticate gave {type(found).__name__}; True, a name, False, None or a response is "
+        "needed"
+    )
 
 
 def _is_static(request: Request) -> bool:
@@ -200,6 +210,21 @@ def _host_and_port(request: Request) -> tuple[str, str]:
     """What the browser asked for; empty where it is no host."""
     match = _HOST.fullmatch(request.headers.get("host", ""))
     return (match[1].lower().strip("[]"), match[2] or "") if match else ("", "")
+
+
+def _is_loopback(request: Request) -> bool:
+    return _host_and_port(request)[0] in LOCAL
+
+
+def _cookies(request: Request) -> list[str]:
+    """The values of our cookie: one of another path, or another port's page, may be among them."""
+    name = _cookie_name(request)
+    pairs = [
+        each.strip().partition("=")
+        for header in request.headers.getlist("cookie")
+        for each in header.split(";")
+    ]
+    return [value for found, _, value in pairs if found == name]
 
 
 def _cookie_name(request: Request) -> str:

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from statekeep_web import code
 from statekeep_web.markdown import LONGEST, to_html, visible
 from statekeep_web.pictures import BEGINNING, in_url, picture_type, place_of
-from statekeep_web.rendering import cut
+from statekeep_web.rendering import LONGEST_LINK, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -206,7 +206,7 @@ class Viewer:
         elif (begins := in_url(source, BEGINNING)) is not None:
             address = self._address("/image", index=index, part=place)
             is_shown = picture_type(begins) is not None
-        elif source.lower().startswith(("https://", "http://")):
+        elif len(source) <= LONGEST_LINK and source.lower().startswith(("https://", "http://")):
             address = source
         name = part.name or part.media_type or "picture"
         if is_shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
@@ -146,6 +147,7 @@ class Workers:
         self._tokens = tokens
         self._quick = CapacityLimiter(16)
         self._slow = CapacityLimiter(3)
+        self._threads = CapacityLimiter(math.inf)  # those two say how many
 
     def endpoint(self, handler: Callable[[Visit], Response], *, slow: bool = False) -> Any:  # noqa: ANN401
         """What Starlette calls for a page.
@@ -162,7 +164,12 @@ class Workers:
                     return refusal(request, 413, "Too much", "That is more than a form sends.")
                 visit.form = parse_qs(sent.decode(errors="replace"), keep_blank_values=True)
             limiter = self._slow if slow else self._quick
-            return await to_thread.run_sync(_answer, handler, visit, limiter=limiter)
+            async with limiter:
+                # Whoever reloads what takes long leaves the requests before, and nobody reads
+                # their answers.
+                if slow and await request.is_disconnected():
+                    return Response(status_code=499)
+                return await to_thread.run_sync(_answer, handler, visit, limiter=self._threads)
 
         return answer
 

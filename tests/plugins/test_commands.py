@@ -40,9 +40,12 @@ BROKEN = {
     "gives none": GREETING.replace('CommandSpec("greet", "Greet somebody.", make)', "'greet'"),
     "gives another": GREETING.replace('"greet", "Greet', '"other", "Greet'),
     "ends the program": "raise SystemExit('not here')",
+    "says nothing of itself": GREETING.replace('"Greet somebody."', "None"),
+    "makes nothing": GREETING.replace('somebody.", make', 'somebody.", None'),
 }
 LATE = {
     "makes nothing": GREETING.replace("return greet", "raise RuntimeError('no licence')"),
+    "ends the program": GREETING.replace("return greet", "raise SystemExit(0)"),
     "makes no function": GREETING.replace("return greet", "return 5"),
     "has odd parameters": GREETING.replace("name: str", "name: Nobody"),
 }
@@ -125,6 +128,25 @@ def test_one_that_is_broken_is_said_to_be_and_breaks_no_other(
     assert not ended.value.code
     with pytest.raises(PluginLoadError):
         app(["greet", "Ada"])
+
+
+def test_one_that_needs_more_packages_says_so_and_breaks_no_help(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from statekeep.cli import extending
+    from statekeep.cli.app import app
+
+    needs = "pip install 'odd-statekeep[greet]'"
+    install(f'from statekeep.errors import ConfigError\nraise ConfigError("{needs}")')
+    plugins = Plugins()
+    monkeypatch.setattr(extending, "installed_plugins", lambda: plugins)
+    with pytest.raises(SystemExit) as ended:
+        app(["--help"])
+    assert not ended.value.code
+    said = capsys.readouterr().out
+    assert needs in said
+    assert "browse" in said
 
 
 @pytest.mark.parametrize("how", LATE)

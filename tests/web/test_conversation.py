@@ -539,3 +539,41 @@ def test_a_message_of_fifty_megabytes_opens(store: StateStore, browser: Browser)
     check(answer)
     assert len(answer.body) < 2_000_000
     assert browser.get(named.url("/text", index=0, part=0)).text == text
+
+
+@pytest.mark.parametrize("path", ["/raw", "/download"])
+def test_an_empty_journal_is_an_empty_file(store: StateStore, browser: Browser, path: str) -> None:
+    answer = browser.get(journal(store, []).url(path))
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_a_picture_whose_address_is_a_book_is_not_sent_along(
+    store: StateStore, browser: Browser
+) -> None:
+    address = "https://pictures.example/" + "a" * 1_000_000
+    part = {"type": "image_url", "image_url": {"url": address}}
+    named = journal(store, [{"role": "user", "content": [part]}])
+    answer = browser.get(named.url())
+    assert answer.status == 200
+    assert len(answer.body) < 20_000
+
+
+def test_what_is_nested_too_deeply_is_said_to_be(store: StateStore, browser: Browser) -> None:
+    named = session(store, ["hello"])
+    stored = store.get("sessions/s.json")
+    assert stored is not None
+    deep = b"[" * 1000 + b"]" * 1000
+    metadata = stored.data.replace(b'"metadata": {}', b'"metadata": {"x": %s}' % deep)
+    assert metadata != stored.data
+    store.put("sessions/s.json", metadata)
+    answer = browser.get(named.url())
+    assert answer.status == 200
+    assert "nested too deeply" in answer.page.text
+    message = stored.data.replace(b'"hello"', b'"hello", "extra": %s' % deep[900:1100])
+    store.put("sessions/s.json", message)
+    shown = browser.get(named.url())
+    assert (shown.status, "It is damaged" in shown.page.text) == (200, False)
+    store.put("sessions/s.json", stored.data.replace(b'"hello"', b'"hello", "extra": %s' % deep))
+    refused = browser.get(named.url())
+    assert refused.status == 500
+    assert any("stored=1" in each for each in refused.page.links())

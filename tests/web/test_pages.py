@@ -6,19 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import pytest
 from web.client import Browser
 
 from statekeep import Journals, Session, Sessions, load_pruner
 from statekeep.config import load_settings
+from statekeep.errors import UnavailableError
 from statekeep.search import statistics
 from statekeep_web import create_app
 from statekeep_web.pages import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, MutableMapping
 
     from web.client import Answer
 
@@ -204,6 +207,49 @@ def test_the_list_does_not_wait_for_what_reads_everything(
         assert {each.result().status for each in slow} == {200}
 
 
+def test_what_nobody_waits_for_any_more_is_not_read(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = [], Event()
+
+    def count_slowly(*given: Any, **options: Any) -> Any:
+        begun.append(given)
+        may_end.wait(20)
+        return statistics(*given, **options)
+
+    monkeypatch.setattr("statekeep_web.pages.statistics.statistics", count_slowly)
+    app = create_app(store, authenticate=lambda _: True)
+    scope: dict[str, Any] = {
+        "type": "http", "method": "GET", "path": "/statistics", "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+    }  # fmt: skip
+    statuses: list[int] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def waits() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def has_gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def ask(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        await app({**scope}, receive, send)
+
+    async def ask_often() -> None:
+        async with anyio.create_task_group() as tasks:
+            for receive in (waits, waits, waits, has_gone, has_gone, waits):
+                tasks.start_soon(ask, receive)
+                await anyio.wait_all_tasks_blocked()
+            may_end.set()
+
+    anyio.run(ask_often)
+    assert sorted(statuses) == [200, 200, 200, 200, 499, 499]
+    assert len(begun) == 4
+
+
 def test_a_prune_is_planned_and_not_run(sessions: Sessions, browser: Browser) -> None:
     save(sessions, "old")
     save(sessions, "kept")
@@ -371,3 +417,33 @@ def test_a_store_that_does_not_answer_is_said_to(store: StateStore, browser: Bro
     answer = browser.get("/")
     assert answer.status == 503
     assert "closed" in answer.page.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/?larger={}", "/?after={}", "/prune?strategy=ttl&plan=1&min_idle={}"]
+)
+@pytest.mark.parametrize("typed", ["9" * 400, "9" * 30 + "d", "inf", "1e400"])
+def test_numbers_beyond_all_bounds_are_said_to_be(browser: Browser, path: str, typed: str) -> None:
+    answer = browser.get(path.format(typed))
+    assert answer.status == 400
+    assert answer.page.all("p", role="alert")
+
+
+def test_a_user_is_kept_to_the_letter_on_the_next_page(
+    sessions: Sessions, browser: Browser
+) -> None:
+    for number in range(60):
+        save(sessions, f"s{number}", " ada")
+        save(sessions, f"t{number}", "ada")
+    first = browser.get("/?user=%20ada")
+    following = next(each for each in first.page.links() if "cursor=" in each)
+    names = [*listed(first), *listed(browser.get(following))]
+    assert sorted(names) == sorted(f"s{number}" for number in range(60))
+
+
+def test_a_store_that_fails_while_a_prune_is_planned_is_no_mistake_of_who_asks(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail = Mock(side_effect=UnavailableError("no answer"))
+    monkeypatch.setattr(Sessions, "plan_prune", fail)
+    assert browser.get("/prune?strategy=ttl&plan=1&option.ttl_hours=1").status == 503

@@ -170,6 +170,30 @@ def test_a_form_of_this_page_changes_what_it_says(
     assert Sessions(store).load("plan", required=True).metadata == {"statekeep.pin": True}
 
 
+def test_forms_work_where_browsers_do_not_say_which_site_asks(store: StateStore) -> None:
+    # They say so by HTTPS and to this machine; not to another machine by HTTP.
+    Sessions(store).get_or_create("ada", "plan")
+    app = create_app(store, allow_changes=True, hosts=["192.168.0.7"])
+    with Browser(app, "http://192.168.0.7:8765") as browser:
+        browser.get(f"/?token={app.token}")
+        form = {"form_token": form_token(browser)}
+        untold = {"origin": "null"}
+        assert browser.post("/pin?session=plan", {}, headers=untold).status == 403
+        other = {"origin": "null", "sec-fetch-site": "cross-site"}
+        assert browser.post("/pin?session=plan", form, headers=other).status == 403
+        assert browser.post("/pin?session=plan", form, headers=untold).status == 200
+        browser.cookies.clear()
+        assert browser.post("/pin?session=plan", form, headers=untold).status == 401
+
+
+def test_a_cookie_of_another_page_beside_it_does_not_lock_out(browser: Browser) -> None:
+    """Of two pages, at / and at /a, the browser sends both cookies to the second."""
+    ((name, value),) = browser.cookies.items()
+    for cookies in (f"{name}=other.0; {name}={value}", f"{name}={value}; {name}=other.0"):
+        assert browser.get("/", headers={"cookie": cookies}).status == 200
+    assert browser.get("/", headers={"cookie": f"{name}=other.0; {name}="}).status == 401
+
+
 @pytest.mark.parametrize("given", ["", "wrong", "ä"])
 def test_a_form_without_the_token_changes_nothing(
     editor: Browser, store: StateStore, given: str
@@ -298,6 +322,8 @@ class TestWhoSignedIn:
                 assert browser.post("/pin?session=plan", {"form_token": token}).status == status
         with pytest.raises(ValueError, match="32"):
             create_app(store, secret="short")
+        with pytest.raises(ValueError, match="authenticate"):
+            create_app(store, secret=secret)
 
     def test_is_not_let_in_by_an_error(self, store: StateStore) -> None:
         def authenticate(_: Request) -> bool:
@@ -307,4 +333,12 @@ class TestWhoSignedIn:
             Browser(create_app(store, authenticate=authenticate)) as browser,
             pytest.raises(RuntimeError, match="no directory"),
         ):
+            browser.get("/")
+
+    @pytest.mark.parametrize("given", [(False, "unknown"), {"error": "expired"}, 1, object()])
+    def test_is_not_let_in_by_what_says_neither_yes_nor_no(
+        self, store: StateStore, given: object
+    ) -> None:
+        app = create_app(store, authenticate=lambda _: given)  # type: ignore[arg-type,return-value]
+        with Browser(app) as browser, pytest.raises(TypeError, match="authenticate gave"):
             browser.get("/")

@@ -6,9 +6,10 @@ from typing import Any
 
 import typer
 
+from statekeep._text import printable
 from statekeep.cli.options import Command, Group
 from statekeep.config.opening import installed_plugins
-from statekeep.errors import PluginConflictError, PluginError, PluginLoadError, StateStoreError
+from statekeep.errors import ConfigError, PluginConflictError, PluginLoadError, StateStoreError
 
 __all__ = ["Extensible"]
 
@@ -57,9 +58,9 @@ class Extensible(Group):
             if name in self.commands:
                 continue
             try:
-                found.append((name, plugins.command(name).summary))
-            except PluginConflictError as error:
+                found.append((name, printable(plugins.command(name).summary)))
+            except (ConfigError, PluginConflictError) as error:
                 found.append((name, str(error)))
-            except PluginError:
+            except StateStoreError:
                 found.append((name, "Does not work; 'statekeep plugins' says why."))
         return found

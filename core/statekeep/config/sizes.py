@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 __all__ = ["parse_size"]
@@ -22,4 +23,7 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError("a number of bytes is needed, such as 10k or 1.5M")
     power = 1 + "kmgt".index(match[2].lower()) if match[2] else 0
-    return int(float(match[1]) * float(1024**power))
+    size = float(match[1]) * float(1024**power)
+    if math.isinf(size):
+        raise ValueError("a smaller number of bytes is needed")
+    return int(size)

@@ -295,11 +295,20 @@ class Plugins:
         if spec := named.get(entry.name):
             if isinstance(spec, ImporterSpec):
                 return self._guarded_importer(entry, spec)
-            if not isinstance(spec, CommandSpec):
+            if isinstance(spec, CommandSpec):
+                self._check_command(entry, spec)
+            else:
                 self._check_config(entry, spec.config)
             return replace(spec, factory=self._guarded(entry, "factory", spec.factory))
         offered = ", ".join(map(repr, named)) or "nothing"
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
+
+    def _check_command(self, entry: EntryPoint, spec: CommandSpec) -> None:
+        summary: object = spec.summary  # whatever it was made with
+        if not isinstance(summary, str) or not callable(spec.factory):
+            raise self._broken(
+                entry, f"{spec!r} needs a text for summary and a function to make it"
+            )
 
     def _check_config(self, entry: EntryPoint, config: object) -> None:
         if not (isinstance(config, type) and issubclass(config, BaseModel)):
@@ -369,7 +378,7 @@ class Plugins:
                 return function(*arguments, **options)
             except StateStoreError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._broken(entry, f"its {what} failed: {error!r}") from error
 
         return call

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.responses import Response
 
 from statekeep.conversations import Conversation
-from statekeep.errors import CorruptDataError, NotFoundError, UnsupportedError
+from statekeep.errors import (
+    CorruptDataError,
+    InvalidDocumentError,
+    NotFoundError,
+    UnsupportedError,
+)
 from statekeep.format.record import read_record
 from statekeep.format.summary import expires_at, pinned_until
 from statekeep_web.pages.targets import target_of
+from statekeep_web.rendering import as_json
 from statekeep_web.showing import Viewer, mark_of
 from statekeep_web.visits import BadRequest
 
@@ -84,16 +89,15 @@ def show_conversation(visit: Visit) -> Response:
         if excerpt is None:
             raise _not_there(visit, target)
         about = _about(visit, target, excerpt)
-    except (CorruptDataError, UnsupportedError) as error:
+    except (CorruptDataError, InvalidDocumentError, UnsupportedError) as error:
         return unreadable(visit, target, error)
     pages = _Pages(excerpt.start, excerpt.start + len(excerpt.entries), excerpt.length)
-    metadata = json.dumps(excerpt.metadata, ensure_ascii=False, indent=2)
     return visit.stream(
         "conversation.html",
         target=target,
         about=about,
         pages=pages,
-        metadata=metadata if excerpt.metadata else "",
+        metadata=as_json(excerpt.metadata) if excerpt.metadata else "",
         views=Viewer(visit.link, target.query).views(excerpt.entries),
         follow=visit.link("/live", **target.query) if pages.stop == pages.length else None,
         version=excerpt.version,
@@ -157,10 +161,12 @@ def number(visit: Visit, name: str) -> int | None:
 
 
 def unreadable(
-    visit: Visit, target: Target, error: CorruptDataError | UnsupportedError
+    visit: Visit,
+    target: Target,
+    error: CorruptDataError | InvalidDocumentError | UnsupportedError,
 ) -> Response:
     """Answer that a conversation is there and cannot be shown."""
-    is_damaged = isinstance(error, CorruptDataError)
+    is_damaged = not isinstance(error, UnsupportedError)
     return visit.render(
         "unreadable.html",
         status=500 if is_damaged else 501,

@@ -34,7 +34,7 @@ _FURTHER: Final = _FILTERS[2:]
 
 def show_list(visit: Visit) -> Response:
     """List a page of what fits the filters."""
-    asked = {name: visit.get(name) for name in _FILTERS}
+    asked = {name: visit.get(name) for name in _FILTERS} | {"user": visit.exact("user")}
     collections = journal_collections(visit.site.store)
     shown: dict[str, Any] = {
         "asked": asked, "collections": collections, "orders": [*ORDERS],
@@ -55,7 +55,7 @@ def _list(visit: Visit, asked: dict[str, str | None], collections: list[str]) ->
     if only is not None and only != _SESSIONS:
         collections = [only]
     wanted = Filter(
-        user_id=visit.exact("user") or None,
+        user_id=asked["user"] or None,
         project_id=asked["project"],
         active_seed_id=asked["seed"],
         last_phase=asked["phase"],

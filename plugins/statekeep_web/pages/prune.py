@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from statekeep.config.opening import configured_strategy, installed_plugins, load_pruner
 from statekeep.config.times import parse_duration
-from statekeep.errors import StateStoreError
+from statekeep.errors import ClosedError, ConfigError, PluginError
 from statekeep.heads.everything import journal_collections
 from statekeep_web.visits import BadRequest
 
@@ -47,7 +47,9 @@ def show_plan(visit: Visit) -> Response:
     try:
         given = {option["name"]: option["value"] for option in options if option["value"]}
         plan = _plan(visit, name, given)
-    except (BadRequest, StateStoreError, ValueError) as error:
+    except ClosedError:
+        raise
+    except (BadRequest, ConfigError, PluginError, ValueError) as error:
         shown["error"] = str(error)
         return visit.render("prune.html", status=400, **shown)
     shown |= {"plan": plan, "users": _users(plan)}

@@ -50,7 +50,8 @@ class _Found:
 def show_search(visit: Visit) -> Response:
     """Search from the newest on, or from where the last page ended."""
     text = visit.exact("q") or ""
-    asked = {name: visit.get(name) for name in ("user", "collection", "after", "before")}
+    asked = {name: visit.get(name) for name in ("collection", "after", "before")}
+    asked["user"] = visit.exact("user")
     case = visit.get("case") is not None
     shown: dict[str, Any] = {
         "text": text, "asked": asked, "case": case,

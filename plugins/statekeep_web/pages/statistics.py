@@ -26,7 +26,8 @@ _DAYS: Final = 92
 
 def show_statistics(visit: Visit) -> Response:
     """Count, and draw: per day, per user, per collection and phase, and where the room goes."""
-    asked = {name: visit.get(name) for name in ("user", "collection", "after", "before")}
+    asked = {name: visit.get(name) for name in ("collection", "after", "before")}
+    asked["user"] = visit.exact("user")
     shown: dict[str, Any] = {
         "asked": asked, "collections": journal_collections(visit.site.store)
     }  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -10,12 +9,18 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from starlette.responses import Response, StreamingResponse
 
-from statekeep.errors import CorruptDataError, NotFoundError, UnavailableError, UnsupportedError
+from statekeep.errors import (
+    CorruptDataError,
+    InvalidDocumentError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
 from statekeep.format.version import is_head
 from statekeep_web.pages.conversation import number, opened, unreadable
 from statekeep_web.pages.targets import target_of
 from statekeep_web.pictures import LARGEST, in_url, picture_type, place_of
-from statekeep_web.rendering import refusal
+from statekeep_web.rendering import as_json, refusal
 from statekeep_web.visits import BadRequest
 
 if TYPE_CHECKING:
@@ -56,7 +61,7 @@ def show_text(visit: Visit) -> Response:
     target, entry = _entry(visit)
     place = number(visit, "part")
     if place is None:
-        text = json.dumps(entry.raw, ensure_ascii=False, indent=2)
+        text = as_json(entry.raw)
     elif 0 <= place < len(entry.parts):
         text = entry.parts[place].text
     else:
@@ -102,7 +107,7 @@ def _raw(visit: Visit, target: Target) -> Response:
         conversation = opened(visit, target)
         lines = _lines(conversation)
         begins = next(lines, b"")  # so that an error is answered as one
-    except (CorruptDataError, UnsupportedError) as error:
+    except (CorruptDataError, InvalidDocumentError, UnsupportedError) as error:
         return unreadable(visit, target, error)
     return _streamed(chain([begins], lines), _TEXT)
 
@@ -112,7 +117,8 @@ def _lines(conversation: Conversation) -> Iterator[bytes]:
     excerpt, start, count = conversation.load(stop=1), 0, 1
     if excerpt is None:
         return
-    stop = excerpt.length
+    if not (stop := excerpt.length):
+        return
     while excerpt is not None and excerpt.entries:
         data = b"".join([orjson.dumps(each.raw) + b"\n" for each in excerpt.entries])
         yield data
