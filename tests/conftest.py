@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from typing import TYPE_CHECKING
 
 import boto3
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from statekeep.sessions.repository import Form
 
+
+# Who runs the tests in the background may have Ctrl-C ignored, and with it whatever they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asks the clock: a busy machine is no fault.
 settings.register_profile(
