@@ -59,8 +59,13 @@ class BrowseApp:
             for each in ROUTES
         ]
         files = StaticFiles(packages=[("statekeep_web", "static")])
+
+        async def icon(request: Request) -> Response:
+            # For pages that cannot name it, such as plain text.
+            return await files.get_response("icon.svg", request.scope)
+
         pages = Starlette(
-            routes=[*routes, Mount("/static", files)],
+            routes=[*routes, Route("/favicon.ico", icon), Mount("/static", files)],
             exception_handlers={HTTPException: _say_http, Exception: _say_fault},
             lifespan=self._lifespan,
         )

@@ -203,7 +203,8 @@ async def _ask(authenticate: Authenticate, request: Request) -> tuple[Response |
 
 
 def _is_static(request: Request) -> bool:
-    return request.method in _READING and path_of(request).startswith("/static/")
+    path = path_of(request)
+    return request.method in _READING and (path.startswith("/static/") or path == "/favicon.ico")
 
 
 def _host_and_port(request: Request) -> tuple[str, str]:

@@ -52,6 +52,12 @@ def test_without_the_link_nothing_is_seen(stranger: Browser, path: str) -> None:
         assert answer.header("set-cookie") is None
 
 
+def test_the_icon_is_there_for_pages_that_cannot_name_it(stranger: Browser) -> None:
+    answer = stranger.get("/favicon.ico")
+    assert (answer.status, answer.header("content-type")) == (200, "image/svg+xml")
+    assert "default-src 'none'" in (answer.header("content-security-policy") or "")
+
+
 @pytest.mark.parametrize("path", CHANGES)
 def test_without_the_link_nothing_is_changed(
     stranger: Browser, store: StateStore, path: str
