@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import pty
+import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from pathlib import Path
@@ -18,7 +20,7 @@ from statekeep.store.keys import SEGMENTS
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from multiprocessing.context import ForkServerContext
 
     from statekeep import StateStore
@@ -103,6 +105,32 @@ def tree(folder: Path) -> dict[str, bytes]:
             elif not name.startswith(".statekeep/"):
                 found[name] = path.read_bytes()
     return found
+
+
+def at_terminal(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> str:
+    """What a person sees at a terminal who runs a command that ends well."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # the other end is gone
+                break
+            if not chunk:
+                break
+            said += chunk
+        os.close(ours)
+    assert process.returncode == 0, said
+    return said.decode()
 
 
 def store_with_vector(key: str, head: bytes) -> StateStore:

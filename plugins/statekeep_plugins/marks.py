@@ -11,13 +11,14 @@ import orjson
 from blake3 import blake3
 
 from statekeep.errors import ConflictError
-from statekeep.transport import ImportRemark
+from statekeep.transport import ImportRemark, ImportReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from statekeep import Journal
     from statekeep.journals import Draft
+    from statekeep.transport import ImportSource
 
 __all__ = ["MARK", "Aside", "Importing"]
 
@@ -74,9 +75,22 @@ class Importing:
             raise self.conflict("it has entries that were not imported from this file")
 
     def conflict(self, why: str) -> ConflictError:
-        """What is raised where both sides were continued."""
+        """Make the error for a source and a journal that do not fit together any more."""
         name = "/".join(self._journal.name)
-        return ConflictError(f"the journal {name!r}: {why}; nothing was changed", landed="no")
+        left = f"what it added before ({self.added}) stays" if self.added else "nothing was changed"
+        return ConflictError(f"the journal {name!r}: {why}; {left}", landed="no")
+
+    def report(self, source: ImportSource) -> ImportReport:
+        """What became of the source that was imported."""
+        return ImportReport(
+            str(source.path),
+            source.collection,
+            source.name,
+            self.added,
+            self.unchanged,
+            self.damaged,
+            tuple(self.remarks),
+        )
 
     def write(
         self,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import GOLDEN, tree
+from support import GOLDEN, at_terminal, tree
 from theirs import Checkpoints, Messages
 
 from statekeep import Documents, Journals, Session, Sessions, load_pruner, open_store
@@ -1133,27 +1133,9 @@ def test_a_conversation_is_shown_in_its_order(shell: Shell, store_url: str) -> N
 
 def _at_a_terminal(folder: Path, *arguments: str) -> str:
     """What the command line shows at a terminal of 120 columns."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "statekeep.cli", *arguments],
-        cwd=folder,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "dumb", "COLUMNS": "120", "LINES": "25"},
-    ) as process:
-        os.close(theirs)
-        said = b""
-        while True:
-            try:
-                chunk = os.read(ours, 4096)
-            except OSError:  # the other end is gone
-                break
-            if not chunk:
-                break
-            said += chunk
-        os.close(ours)
-    assert process.returncode == 0
-    return said.decode()
+    command = [sys.executable, "-m", "statekeep.cli", *arguments]
+    plain = {"TERM": "dumb", "COLUMNS": "120", "LINES": "25"}
+    return at_terminal(command, folder, {**os.environ, **plain})
 
 
 def test_progress_is_for_terminals_only(shell: Shell, store_url: str) -> None:
@@ -1301,9 +1283,11 @@ class TestImportsOfConversations:
         self, shell: Shell, store_url: str, projects: Path
     ) -> None:
         shell("export", "a.jsonl", "--store", store_url)
+        (shell.folder / "notes.md").write_text("# Notes\n\nNo transcript.\n")
         with sqlite3.connect(shell.folder / "other.db") as db:
             db.execute("CREATE TABLE agent_sessions (session_id)")
         for path, name, code, message in (
+            ("notes.md", "codex", 7, "a file without any JSON object at its beginning"),
             ("a.jsonl", "codex", 7, "an export is imported without --from"),
             ("a.jsonl", "langgraph", 7, "this is no database of SQLite"),
             ("other.db", "langgraph", 7, "no table 'checkpoints'"),

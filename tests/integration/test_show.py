@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from support import at_terminal
 
 from statekeep import Journals, Sessions, open_store
 from statekeep.conversations import Conversation, reading
@@ -36,24 +36,10 @@ def environment(**given: str) -> dict[str, str]:
     return {**kept, "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "80", "LINES": "24", **given}
 
 
-def at_terminal(folder: Path, *arguments: str, **given: str) -> str:
+def shown(folder: Path, *arguments: str, **given: str) -> str:
     """What a person sees who runs a command that ends well."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, env=environment(**given),
-                               stdin=theirs, stdout=theirs, stderr=theirs)  # fmt: skip
-    os.close(theirs)
-    said = b""
-    while True:
-        try:
-            chunk = os.read(ours, 65536)
-        except OSError:  # the other end is gone
-            break
-        if not chunk:
-            break
-        said += chunk
-    os.close(ours)
-    assert process.wait() == 0, said
-    return re.sub(r"\x1b\[[\d;]*m", "", said.decode()).replace("\r\n", "\n")
+    said = at_terminal([*COMMAND, *arguments], folder, environment(**given))
+    return re.sub(r"\x1b\[[\d;]*m", "", said).replace("\r\n", "\n")
 
 
 @pytest.fixture
@@ -78,7 +64,7 @@ def ran(folder: Path, *arguments: str, code: int = 0) -> str:
 
 
 def test_people_see_what_is_rendered_and_programs_what_is_stored(folder: Path) -> None:
-    seen = at_terminal(folder, *SESSION)
+    seen = shown(folder, *SESSION)
     assert seen.startswith("session  s\nuser     ada\n")
     assert "#0 user  2" in seen
     assert "\nHello " in seen
@@ -87,18 +73,18 @@ def test_people_see_what_is_rendered_and_programs_what_is_stored(folder: Path) -
     assert "#0" not in piped
     raw = [json.loads(line) for line in ran(folder, *SESSION, "--raw", "--last", "1").splitlines()]
     assert [(each["role"], each["content"]) for each in raw] == [("agent", "Hi")]
-    assert at_terminal(folder, *SESSION, "--raw").startswith('{"role":"user","content":"**Hello**"')
+    assert shown(folder, *SESSION, "--raw").startswith('{"role":"user","content":"**Hello**"')
     lines = ran(folder, *JOURNAL, "--last", "2").splitlines()
     assert lines == [f'{{"role":"user","content":"number {each}"}}' for each in (98, 99)]
 
 
 def test_what_does_not_fit_goes_through_the_pager(folder: Path) -> None:
     pager = "sh -c 'echo LESS=$LESS >paged; cat >>paged'"
-    assert "number 50" not in at_terminal(folder, *JOURNAL, PAGER=pager)
+    assert "number 50" not in shown(folder, *JOURNAL, PAGER=pager)
     paged = (folder / "paged").read_text()
     assert paged.startswith("LESS=FRX\n")
     assert all(f"number {each}" in paged for each in range(100))
-    at_terminal(folder, *JOURNAL, MANPAGER=pager, LESS="S")
+    shown(folder, *JOURNAL, MANPAGER=pager, LESS="S")
     assert (folder / "paged").read_text().startswith("LESS=S\n")
 
 
@@ -116,7 +102,7 @@ def test_what_does_not_fit_goes_through_the_pager(folder: Path) -> None:
     ],
 )
 def test_else_there_is_no_pager(folder: Path, arguments: list[str], given: dict[str, str]) -> None:
-    seen = at_terminal(folder, *arguments, **given)
+    seen = shown(folder, *arguments, **given)
     assert ("Hello" if arguments is SESSION else "number 99") in seen
     assert not (folder / "paged").exists()
 
@@ -125,7 +111,7 @@ def test_else_there_is_no_pager(folder: Path, arguments: list[str], given: dict[
 def test_leaving_the_pager_is_no_error(folder: Path, pager: str) -> None:
     with open_store(folder / "state") as store:
         Journals(store, "c").open("j").append([{"text": "x" * 1000}] * 1000)
-    assert "rror" not in at_terminal(folder, *JOURNAL, PAGER=pager)
+    assert "rror" not in shown(folder, *JOURNAL, PAGER=pager)
 
 
 class Following:

@@ -214,6 +214,26 @@ def test_what_is_something_else_is_left_alone(
     assert journal.head() == before
 
 
+def test_a_conflict_in_the_middle_says_what_stays(
+    store: StateStore, journal: Journal, path: Path
+) -> None:
+    path.write_bytes(written([entry(n) for n in range(1500)]))
+
+    def interfere(lines: int) -> None:
+        if lines == 1000:
+            journal.append([{"from": "somebody else"}])
+
+    with pytest.raises(ConflictError, match=r"what it added before \(1000\) stays"):
+        import_transcript(store, path, "claude-code", progress=interfere)
+    assert len(journal.read() or []) == 1001
+
+
+def test_damage_at_the_beginning_is_no_other_kind_of_file(store: StateStore, path: Path) -> None:
+    path.write_bytes(bytes(100) + b"\n" + b'{"type": "us')
+    report = import_conversations(store, path, load_importer("claude-code"))
+    assert (report.damaged, report.failed) == (2, 0)
+
+
 def test_others_have_their_own(store: StateStore, path: Path) -> None:
     path.write_bytes(written([entry(0)]))
     import_transcript(store, path, "claude-code", user_id="ada")

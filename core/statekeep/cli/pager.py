@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Paged", "paged"]
 
 _NONE: Final = {"", "cat"}
-"""Pagers that say that none is wanted."""
+"""Values of ``PAGER`` that turn paging off."""
 
 
 class _ClosedError(Exception):
@@ -29,15 +29,15 @@ class Paged(io.TextIOBase):
     """Takes text for a terminal, and starts the pager once there is more than fits.
 
     Args:
-        command: What the shell is to start.
-        height: So many lines fit.
-        width: So many columns has each.
+        command: The shell command that starts the pager.
+        height: The number of lines of the terminal.
+        width: The number of its columns.
     """
 
     def __init__(self, command: str, height: int, width: int) -> None:
         super().__init__()
         self._command = command
-        self._left = height - 1  # one is the prompt's
+        self._left = height - 1  # the prompt takes one
         self.width = width
         self._waiting: list[str] = []
         self._pager: subprocess.Popen[str] | None = None
@@ -82,7 +82,7 @@ class Paged(io.TextIOBase):
             encoding=sys.stdout.encoding,
             errors="backslashreplace",
         )
-        # From here on Ctrl-C is the pager's; who leaves it ends this, too.
+        # From here on Ctrl-C is for the pager; leaving it ends the command.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._send("".join(self._waiting))
         self._waiting.clear()
@@ -122,7 +122,7 @@ def paged(*, wanted: bool) -> Iterator[Paged | None]:
 
 
 def _command() -> str | None:
-    """The pager that is chosen by the environment; None if none is, or it is not there."""
+    """The pager that the environment names; None if it turns paging off or is not installed."""
     if os.environ.get("TERM", "dumb") == "dumb":
         return None
     named = (os.environ[name] for name in ("PAGER", "MANPAGER") if name in os.environ)

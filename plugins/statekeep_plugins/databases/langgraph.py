@@ -267,15 +267,7 @@ def import_thread(
                     importing.write(batch.add, len(batch), batch.aside, thread.mark)
                 if progress:
                     progress(thread.rows)
-    return ImportReport(
-        str(source.path),
-        COLLECTION,
-        (thread_id,),
-        importing.added,
-        importing.unchanged,
-        importing.damaged,
-        tuple(importing.remarks),
-    )
+    return importing.report(source)
 
 
 @hookimpl

@@ -205,15 +205,7 @@ def import_session(
                     importing.write(_adding(batch), len(batch.items), batch.aside, session.mark)
                 if progress:
                     progress(session.rows)
-    return ImportReport(
-        str(source.path),
-        COLLECTION,
-        (session_id,),
-        importing.added,
-        importing.unchanged,
-        importing.damaged,
-        tuple(importing.remarks),
-    )
+    return importing.report(source)
 
 
 def _adding(batch: _Batch) -> Callable[[Draft], int]:

@@ -41,7 +41,7 @@ def _sources(kind: TranscriptKind, path: Path) -> Iterator[ImportSource]:
 
 
 def _other(kind: TranscriptKind, beginning: list[bytes]) -> str:
-    """What else the file is, if it is that certainly; what is damaged is not."""
+    """What else the file is, if that is certain; a damaged transcript is a transcript."""
     if beginning[0].startswith(b"SQLite format 3\0"):
         return "a SQLite database"
     if beginning[0].startswith(b"\x28\xb5\x2f\xfd"):
@@ -59,6 +59,9 @@ def _other(kind: TranscriptKind, beginning: list[bytes]) -> str:
             if other != kind and says(entry) and not _SAYS[kind](entry):
                 return f"a transcript of {other}"
         return ""
+    # NUL and lines that are cut off are what a crash leaves; whole lines of text are not.
+    if any(line.strip() and line.endswith(b"\n") and b"\0" not in line for line in beginning):
+        return "a file without any JSON object at its beginning"
     return ""
 
 

@@ -12,7 +12,7 @@ from statekeep.errors import (
     StateStoreError,
     UnavailableError,
 )
-from statekeep.transport import ImportReport
+from statekeep.transport import ImportSource
 from statekeep_plugins.marks import Importing
 from statekeep_plugins.transcripts.formats import FORMATS
 from statekeep_plugins.transcripts.work import Work
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from statekeep import StateStore
+    from statekeep.transport import ImportReport
     from statekeep_plugins.transcripts.formats import TranscriptKind
 
 __all__ = ["import_transcript"]
@@ -87,12 +88,4 @@ def import_transcript(
             raise
         kinds = AccessDeniedError if isinstance(error, PermissionError) else UnavailableError
         raise kinds(f"the transcript cannot be read: {error.strerror}", store=path) from error
-    return ImportReport(
-        str(path),
-        form.collection,
-        name,
-        importing.added,
-        importing.unchanged,
-        importing.damaged,
-        tuple(importing.remarks),
-    )
+    return importing.report(ImportSource(path, form.collection, name))
