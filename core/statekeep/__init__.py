@@ -12,9 +12,10 @@ with open_store("./state") as store:
 
 What most programs need is here. The rest is in `statekeep.store` (the protocol, powers, wrappers),
 `statekeep.journals`, `statekeep.retention`, `statekeep.documents`, `statekeep.doctor`,
-`statekeep.search`, `statekeep.erasure`, `statekeep.transport`, `statekeep.events`,
-`statekeep.errors`, `statekeep.aio`, `statekeep.plugins`, `statekeep.config`, `statekeep.timestamps`
-and `statekeep.testing`. Other modules are internal.
+`statekeep.conversations`, `statekeep.search`, `statekeep.watching`, `statekeep.erasure`,
+`statekeep.transport`, `statekeep.events`, `statekeep.errors`, `statekeep.aio`,
+`statekeep.plugins`, `statekeep.config`, `statekeep.timestamps` and `statekeep.testing`. Other
+modules are internal.
 """
 
 from importlib import import_module
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     __all__: list[str]
 else:
     _MODULES = {
-        "aio", "config", "documents", "doctor", "erasure", "errors", "events", "journals",
-        "plugins", "retention", "search", "store", "testing", "timestamps", "transport",
+        "aio", "config", "conversations", "documents", "doctor", "erasure", "errors", "events",
+        "journals", "plugins", "retention", "search", "store", "testing", "timestamps",
+        "transport", "watching",
     }  # fmt: skip
 
     # Names are imported when one is first accessed, because importing takes time. Access one
