@@ -6,6 +6,7 @@ import json
 import random
 import secrets
 import time
+import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -32,6 +33,7 @@ from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from statekeep.journals import Draft
     from statekeep.store import Expect
@@ -135,13 +137,13 @@ class TestACopy:
         assert contents(target)["journals"] == b"another"
 
     def test_leaves_what_the_target_has(self, filled: StateStore, target: StateStore) -> None:
-        target.put("specs/v1/plan.md", b"another")
+        theirs = {"specs/v1/plan.md": b"another", "specs/v2/plan.md": b"not in the source"}
+        for key, data in theirs.items():
+            target.put(key, data)
         report = copy(filled, target)
-        assert (report.differing, report.newer, report.failed) == (1, 0, 0)
+        assert (report.differing, report.newer, report.failed, report.deleted) == (1, 0, 0, 0)
         assert [each.key for each in report.remarks] == ["specs/v1/plan.md"]
-        found = target.get("specs/v1/plan.md")
-        assert found is not None
-        assert found.data == b"another"
+        assert theirs.items() <= contents(target).items()
 
     def test_overwrites_when_asked_but_nothing_newer(
         self, filled: StateStore, target: StateStore
@@ -506,6 +508,23 @@ def test_what_a_sweep_takes_of_an_import_is_told_and_comes_again(filled: StateSt
     file.seek(0)
     assert import_documents(file, target).complete
     assert_same(filled, target)
+
+
+def test_a_copy_holds_few_documents_at_a_time(tmp_path: Path) -> None:
+    count, size = 60, 2**20
+    with (
+        open_store(f"file:{tmp_path}/one?durability=rename") as source,
+        open_store(f"file:{tmp_path}/two?durability=rename") as target,
+    ):
+        for n in range(count):
+            source.put(f"large/{n}.md", bytes([n]) * size)
+        tracemalloc.start()
+        try:
+            assert copy(source, target).copied == count
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < count * size / 2
 
 
 def test_copies_of_what_others_write_meanwhile_are_whole(

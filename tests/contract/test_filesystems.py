@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import secrets
 import subprocess
@@ -173,6 +174,44 @@ def test_what_a_driver_did_before_it_failed_is_unknown(
         with pytest.raises(StateStoreError) as caught:
             store.delete(KEY)
         assert caught.value.landed == "no"
+
+
+def test_calls_of_the_driver_are_as_few_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    depth = 0  # a driver calls its own methods, too
+
+    def noting(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            nonlocal depth
+            if not depth:
+                called.append(name)
+            depth += 1
+            try:
+                return function(*args, **kwargs)
+            finally:
+                depth -= 1
+
+        return call
+
+    def calls(operation: Callable[[], object]) -> list[str]:
+        called.clear()
+        operation()
+        return [*called]
+
+    with open_store(f"fsspec+file://{tmp_path}") as store:
+        assert isinstance(store, FilesystemStore)
+        filesystem, _ = store._open()
+        for name in dir(filesystem):
+            method = getattr(filesystem, name, None)
+            if not name.startswith("_") and inspect.ismethod(method):
+                monkeypatch.setattr(filesystem, name, noting(name, method))
+        assert calls(lambda: store.put(KEY, b"x")) == ["pipe_file", "makedirs", "pipe_file"]
+        assert calls(lambda: store.put(KEY, b"y")) == ["pipe_file"]
+        assert calls(lambda: store.get(KEY)) == ["cat_file"]
+        assert calls(lambda: list(store.scan())) == ["invalidate_cache", "find"]
+        assert calls(lambda: store.delete(KEY)) == ["isfile", "rm_file"]
 
 
 @pytest.mark.parametrize("raised", [ImportError("no driver"), FileNotFoundError("no key file")])

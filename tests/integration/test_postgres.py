@@ -18,19 +18,25 @@ from psycopg import sql
 from tcp_proxy import TcpProxy
 
 from statekeep import (
+    ABSENT,
     AccessDeniedError,
     ConfigError,
+    ConflictError,
     CorruptDataError,
     InvalidDocumentError,
     Sessions,
     UnavailableError,
     UnsupportedError,
+    load_pruner,
     open_store,
 )
 from statekeep.cli.init import init
+from statekeep.events import OperationFinished
+from statekeep.observe.emitter import Emitter
 from statekeep.store import Filter, SupportsQuery, initialize, power
 from statekeep_backends.postgres import PostgresConfig
 from statekeep_backends.postgres.config import conninfo
+from statekeep_backends.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -426,3 +432,40 @@ class TestWhatIsInThem:
             version = store.put("a.md", b"new", expect=version)
             store.append("a.md", b"er", expect=version)  # type: ignore[attr-defined]
             assert store.get("a.md").data == b"newer"  # type: ignore[union-attr]
+
+
+def test_statements_are_as_few_as_the_page_says(url: str) -> None:
+    def statements(call: Callable[[], object]) -> int:
+        events: list[object] = []
+        with Emitter(store, [events.append], "test").operation("counted"):
+            call()
+        return sum(each.requests for each in events if isinstance(each, OperationFinished))
+
+    def conflicts() -> None:
+        with pytest.raises(ConflictError):
+            store.put("a.md", b"y", expect=ABSENT)
+
+    with open_store(url) as store:
+        assert isinstance(store, PostgresStore)
+        version = store.put("a.md", b"x")  # which creates the tables
+        assert statements(lambda: store.get("a.md")) == 1
+        assert statements(lambda: store.append("a.md", b"x", expect=version)) == 1
+        assert statements(lambda: store.put("a.md", b"x")) == 1
+        assert statements(conflicts) == 2
+        assert statements(lambda: store.delete("a.md")) == 1
+        keys = [f"{number}.md" for number in range(501)]
+        assert statements(lambda: [*store.get_many(keys[:64])]) == 2
+        assert statements(lambda: store.delete_many(keys)) == 2
+        sessions = Sessions(store)
+        for number in range(20):
+            sessions.get_or_create("ada", f"s{number}")
+        assert statements(lambda: [*store.scan()]) == 1
+        assert statements(lambda: sessions.list(limit=10)) == 1
+        costs = []
+        for most, victims in ((10, 10), (9, 1)):
+            strategy = load_pruner("max-sessions", max_sessions=most)
+            assert statements(lambda: sessions.plan_prune(strategy)) == 1  # noqa: B023
+            plan = sessions.plan_prune(strategy)
+            assert len(plan.victims) == victims
+            costs.append(statements(lambda: sessions.prune(plan)))  # noqa: B023
+        assert costs[0] == costs[1]

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -28,10 +29,9 @@ from statekeep.transport import CopyReport, export_documents, import_documents
 from statekeep_backends.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from statekeep import StateStore
 
+DATA = Path(__file__).parents[1] / "data" / "exports"
 OURS = {".statekeep", "sessions", "journals"}
 
 keys = (
@@ -102,6 +102,19 @@ def test_what_comes_back_is_what_went(documents: dict[str, bytes]) -> None:
     assert report.copied == len(documents) == file.count(b"\n") - 2
     for line in file.splitlines():
         json.loads(line)
+
+
+def test_an_export_of_format_1_is_still_read() -> None:
+    # A file that was written by 0.2, never to be written anew.
+    back, report = imported((DATA / "1.jsonl").read_bytes())
+    assert report.complete
+    assert back == {
+        "blobs/plots/x.png": b"\x89PNG\0",
+        "logs/a.jsonl": b'{"n":1}\n{"n":2}\n',
+        "notes/compact.json": b'{"a":1.0}',
+        "notes/indented.json": b'{\n  "tokens": 4096\n}',
+        "notes/plan.md": "# Plän\n".encode(),
+    }
 
 
 DOCUMENTS = {
