@@ -56,23 +56,23 @@ COLUMNS = {
     "fsspec": "fsspec",
 }
 PROMISES: dict[str, Callable[[StateStore], bool]] = {
-    "creates, and replaces what was seen, on that condition": lambda store: (
-        store.capabilities.conditional_put
-    ),
-    "deletes what was seen, on that condition": lambda store: store.capabilities.conditional_delete,
-    "other processes see the same": lambda store: store.capabilities.shared,
-    "each write has a version that never comes back": lambda store: (
-        store.put("a.md", b"A") != store.put("a.md", b"A")
-    ),
-    "says when a document was written": lambda store: (
+    "conditional create and replace": lambda store: store.capabilities.conditional_put,
+    "conditional delete": lambda store: store.capabilities.conditional_delete,
+    "shared with other processes": lambda store: store.capabilities.shared,
+    "versions never come back": lambda store: store.put("a.md", b"A") != store.put("a.md", b"A"),
+    "knows when a document was written": lambda store: (
         next(iter(store.scan())).modified_ns is not None
     ),
     "a listing reads only what changed": lambda store: (
         next(iter(store.scan())).fingerprint is not None
     ),
-    "a page of a listing costs the page": lambda store: power(store, SupportsQuery) is not None,
-    "an append writes what is appended": lambda store: power(store, SupportsAppend) is not None,
-    "the doctor looks for what is no document": lambda store: (
+    "a page of a listing costs only the page": lambda store: (
+        power(store, SupportsQuery) is not None
+    ),
+    "an append writes only what is appended": lambda store: (
+        power(store, SupportsAppend) is not None
+    ),
+    "the doctor finds files that are not documents": lambda store: (
         power(store, SupportsInspect) is not None
     ),
 }
@@ -130,7 +130,7 @@ class TestStore(StateStoreContract):
         store.put("b.md", b"B")
         shown = {what: "yes" if holds(store) else "no" for what, holds in PROMISES.items()}
         if backend == "fsspec's memory":
-            shown["other processes see the same"] = "yes"  # of what else fsspec reaches
+            shown["shared with other processes"] = "yes"  # of what else fsspec reaches
         assert said == shown
 
     # So that none of them is let off by claiming less.
