@@ -78,7 +78,7 @@ class AnswersContract(StoreFixtures):
 
     # where nothing answers
 
-    def test_what_does_not_answer_does_not_pass_for_empty(self, nowhere: StateStore) -> None:
+    def test_an_unreachable_store_does_not_look_empty(self, nowhere: StateStore) -> None:
         reads: dict[str, Callable[[], object]] = {
             "a get": lambda: nowhere.get(KEY),
             "a scan": lambda: list(nowhere.scan()),
@@ -96,7 +96,7 @@ class AnswersContract(StoreFixtures):
             )
             assert error.store, f"the error of {name} does not name the store: {error!r}"
 
-    def test_what_does_not_answer_acknowledges_nothing(self, nowhere: StateStore) -> None:
+    def test_an_unreachable_store_acknowledges_no_write(self, nowhere: StateStore) -> None:
         writes: dict[str, Callable[[], object]] = {
             "a put": lambda: nowhere.put(KEY, b"x"),
             "a put that creates": lambda: nowhere.put(KEY, b"x", expect=ABSENT),
@@ -110,7 +110,7 @@ class AnswersContract(StoreFixtures):
 
     # where an answer is lost
 
-    def test_a_put_whose_answer_is_lost_is_no_conflict(
+    def test_a_put_whose_response_is_lost_is_not_a_conflict(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         conditional = claims(lossy, "conditional_put")
@@ -137,7 +137,7 @@ class AnswersContract(StoreFixtures):
                     )
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_a_put_that_came_too_late_is_refused_though_its_answer_is_lost(
+    def test_a_stale_put_is_refused_even_if_its_response_is_lost(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         claims(lossy, "conditional_put")
@@ -152,7 +152,7 @@ class AnswersContract(StoreFixtures):
                 "was lost: it took another's equal bytes for its own"
             )
 
-    def test_a_delete_whose_answer_is_lost_does_not_deny_it(
+    def test_a_delete_whose_response_is_lost_is_reported_truthfully(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         ways = ["a delete", "a delete of many"]
@@ -173,7 +173,7 @@ class AnswersContract(StoreFixtures):
                 else:
                     is_gone(store, key)
 
-    def test_a_read_whose_answer_is_lost_does_not_find_nothing(
+    def test_a_read_whose_response_is_lost_does_not_look_empty(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         keys = ["notes/a.json", KEY]
@@ -193,7 +193,7 @@ class AnswersContract(StoreFixtures):
 
     # what observers hear
 
-    def test_a_store_that_is_far_away_counts_its_requests(self, store: StateStore) -> None:
+    def test_a_remote_store_counts_its_requests(self, store: StateStore) -> None:
         if not store.capabilities.remote:
             pytest.skip("not claimed: remote")
         operations: dict[str, Callable[[], object]] = {

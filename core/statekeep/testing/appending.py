@@ -28,7 +28,7 @@ class AppendingContract(StoreFixtures):
         """The store, if it can append; else the test is skipped."""
         return _appending(store)
 
-    def test_an_append_adds_at_the_end(self, store: StateStore, appending: SupportsAppend) -> None:
+    def test_an_append_adds_to_the_end(self, store: StateStore, appending: SupportsAppend) -> None:
         for beginning in (b"", b"a\n", b"x" * 100_000):
             whole, version = beginning, store.put(KEY, beginning)
             for added in (b"b\n", b"", b"\0" * 5000, b"c"):
@@ -39,7 +39,7 @@ class AppendingContract(StoreFixtures):
                 assert found == version, f"an append said {version!r}, and a get says {found!r}"
         lists(store, [KEY])
 
-    def test_an_append_expects_all_bytes_that_are_there(
+    def test_an_append_requires_the_current_version(
         self, store: StateStore, other: StateStore, appending: SupportsAppend
     ) -> None:
         seen = store.put(KEY, b"a")
@@ -52,7 +52,7 @@ class AppendingContract(StoreFixtures):
         other.put(KEY, b"a", expect=version)
         self._refuses(store, KEY, b"a", version)
 
-    def test_nothing_is_appended_to_what_is_not_there(
+    def test_appending_to_a_missing_document_conflicts(
         self, store: StateStore, appending: SupportsAppend
     ) -> None:
         seen = store.put(KEY, b"a")
@@ -69,7 +69,9 @@ class AppendingContract(StoreFixtures):
         store.put(KEY, b"anew")
         self._refuses(store, KEY, b"anew", version)
 
-    def test_two_clients_append_in_turns(self, store: StateStore, other: StateStore) -> None:
+    def test_two_clients_can_take_turns_appending(
+        self, store: StateStore, other: StateStore
+    ) -> None:
         whole, version = b"", store.put(KEY, b"")
         for number in range(20):
             client = _appending((store, other)[number % 3 % 2])
@@ -78,7 +80,7 @@ class AppendingContract(StoreFixtures):
             whole += added
         holds(other, whole, KEY)
 
-    def test_of_several_appends_to_one_version_one_wins(
+    def test_only_one_of_several_appends_to_one_version_wins(
         self, store: StateStore, other: StateStore
     ) -> None:
         for number in range(5):
@@ -109,7 +111,7 @@ class AppendingContract(StoreFixtures):
             holds(store, b"put" if winner else b"%d+" % number, KEY)
 
     @pytest.mark.usefixtures("_shared")
-    def test_appends_of_several_processes_are_all_kept(
+    def test_appends_by_several_processes_are_all_kept(
         self, location: str, store: StateStore
     ) -> None:
         _appending(store)
@@ -131,7 +133,7 @@ class AppendingContract(StoreFixtures):
             in_order = ours == [b"%d-%d" % (name, n) for n in range(times)]
             assert in_order, f"the appends of process {name} are out of order"
 
-    def test_readers_see_a_beginning_of_what_is_appended(
+    def test_readers_see_a_prefix_of_the_appended_bytes(
         self, store: StateStore, other: StateStore
     ) -> None:
         appending = _appending(store)
@@ -159,7 +161,7 @@ class AppendingContract(StoreFixtures):
         )
         holds(other, whole, KEY)
 
-    def test_what_was_put_meanwhile_is_appended_to_whole(
+    def test_an_append_extends_what_another_client_put(
         self, store: StateStore, other: StateStore, appending: SupportsAppend
     ) -> None:
         for data in (b"other", b"longer than that", b""):

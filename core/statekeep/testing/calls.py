@@ -47,7 +47,7 @@ class CallsContract(StoreFixtures):
 
     # arguments
 
-    def test_an_argument_of_a_wrong_type_is_named(self, store: StateStore) -> None:
+    def test_a_type_error_names_the_wrong_argument(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         # The type checker rejects these arguments, too.
         wrong: Any = store
@@ -96,7 +96,7 @@ class CallsContract(StoreFixtures):
         lists(store, [KEY])
         holds(store, b"A", KEY)
 
-    def test_bytes_of_any_kind_are_kept_as_plain_bytes(self, store: StateStore) -> None:
+    def test_bytes_like_data_comes_back_as_plain_bytes(self, store: StateStore) -> None:
         given: Any
         for given in (_Bytes(b"x"), bytearray(b"x"), memoryview(b"-x")[1:]):
             store.put(KEY, given)
@@ -104,7 +104,7 @@ class CallsContract(StoreFixtures):
             blob = store.get(KEY)
             assert type(blob and blob.data) is bytes, f"{type(given).__name__} came back as it was"
 
-    def test_text_of_any_kind_is_a_key(self, store: StateStore) -> None:
+    def test_a_subclass_of_str_can_be_a_key(self, store: StateStore) -> None:
         store.put(_Key.PLAN, b"x")
         holds(store, b"x", KEY)
         (entry,) = store.scan()
@@ -114,7 +114,7 @@ class CallsContract(StoreFixtures):
 
     # closing
 
-    def test_a_closed_store_refuses(self, store: StateStore, other: StateStore) -> None:
+    def test_a_closed_store_raises_closed_error(self, store: StateStore, other: StateStore) -> None:
         age = timedelta(days=1)
         for key in (KEY, MORE):
             store.put(key, b"A")

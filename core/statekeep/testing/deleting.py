@@ -34,7 +34,7 @@ class DeletingContract(StoreFixtures):
             pytest.skip("not claimed: deletes of what was seen")
         return able
 
-    def test_many_that_were_seen_are_deleted(
+    def test_unchanged_documents_are_deleted_together(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         seen = [_seen(store, key) for key in _KEYS]
@@ -43,7 +43,7 @@ class DeletingContract(StoreFixtures):
         lists(other, ["notes/more.json"], when=" after all others were deleted")
         assert _deleted(deleting, []) == {}
 
-    def test_of_many_those_stay_that_are_not_what_was_seen(
+    def test_documents_changed_since_they_were_seen_are_kept(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         seen = [_seen(store, key) for key in _FEW]
@@ -68,7 +68,7 @@ class DeletingContract(StoreFixtures):
         lists(other, [changed, again, swapped], when=" after the others were deleted")
         holds(other, b"changed", changed)
 
-    def test_of_racing_deleters_of_many_one_has_each(
+    def test_only_one_of_two_racing_deleters_deletes_each_document(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         rival = power(other, SupportsDeleteSeen)
@@ -80,7 +80,7 @@ class DeletingContract(StoreFixtures):
             errors = [done[key] for done in both]
             assert errors.count(None) == 1, f"two deleted {key!r}, or nobody: {errors}"
 
-    def test_many_are_not_deleted_after_the_end(
+    def test_an_illegal_key_or_a_closed_store_deletes_nothing(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         seen = [_seen(store, key) for key in _FEW]

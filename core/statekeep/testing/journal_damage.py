@@ -33,7 +33,7 @@ class JournalDamage:
             journal.append([[number, "x" * 10]], key=f"request-{number}")
         return _data(store)
 
-    def test_each_change_is_a_line_with_the_next_number(
+    def test_changes_are_numbered_consecutively(
         self, journals: Journals, store: StateStore
     ) -> None:
         journal = journals.open(*NAME)
@@ -73,7 +73,7 @@ class JournalDamage:
             assert data != head, f"{what} is no damage"
             self._is_refused(journals, store, data, what)
 
-    def test_a_head_of_another_place_is_refused(
+    def test_a_head_under_another_journals_key_is_refused(
         self, journals: Journals, store: StateStore, head: bytes
     ) -> None:
         elsewhere = journal_key(COLLECTION, ["elsewhere"])
@@ -85,7 +85,7 @@ class JournalDamage:
             f"a head in the wrong place is listed with the problems {listing.problems}"
         )
 
-    def test_a_torn_end_is_ignored_and_written_over(
+    def test_a_torn_end_is_ignored_and_overwritten(
         self, journals: Journals, store: StateStore, head: bytes
     ) -> None:
         lines = head.splitlines(keepends=True)
@@ -101,7 +101,7 @@ class JournalDamage:
                 says(journals, [*before, "after"])
                 assert b"\0" not in _data(store), f"an end that was {what} was appended to"
 
-    def test_a_segment_that_is_gone_or_changed_is_damage(
+    def test_a_missing_or_changed_segment_is_damage(
         self, journals: Journals, store: StateStore
     ) -> None:
         journal = journals.open(*NAME)
@@ -116,7 +116,7 @@ class JournalDamage:
         found = journals.open(*NAME).read(last=1)
         assert found == [1], f"the last item is in the head, and is read as {found}"
 
-    def test_a_handle_goes_by_what_is_there(
+    def test_a_handle_notices_that_its_journal_was_replaced(
         self, journals: Journals, others: Journals, head: bytes
     ) -> None:
         handle = journals.open(*NAME)

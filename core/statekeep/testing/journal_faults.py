@@ -93,7 +93,7 @@ class JournalFaults:
 
     @pytest.mark.parametrize("kind", ["before", "after"])
     @pytest.mark.parametrize("what", _WRITES)
-    def test_a_write_is_what_it_says_whichever_call_fails(
+    def test_a_failed_write_says_correctly_whether_it_landed(
         self, store: StateStore, what: str, kind: str
     ) -> None:
         write = _WRITES[what]
@@ -127,7 +127,7 @@ class JournalFaults:
 
     @pytest.mark.parametrize("kind", ["before", "after"])
     @pytest.mark.parametrize("others", _OTHERS)
-    def test_what_is_unknown_is_looked_up_and_never_guessed(
+    def test_whether_an_append_landed_is_looked_up_and_never_guessed(
         self, store: StateStore, others: str, kind: str
     ) -> None:
         act, without = _OTHERS[others]
@@ -178,7 +178,7 @@ class JournalFaults:
 
     @pytest.mark.parametrize("kind", ["before", "after"])
     @pytest.mark.parametrize("what", _READS)
-    def test_a_read_is_whole_or_raises(self, store: StateStore, what: str, kind: str) -> None:
+    def test_a_read_is_complete_or_raises(self, store: StateStore, what: str, kind: str) -> None:
         with small_bounds():
             _prepare(store, [*_BEFORE, *_BEFORE])
         read = _READS[what]
@@ -197,7 +197,7 @@ class JournalFaults:
         pytest.fail(f"a {what} takes more than {_MOST_CALLS} calls")
 
     @pytest.mark.parametrize("seed", [1, 2])
-    def test_threads_on_a_store_that_fails_lose_nothing_and_do_nothing_twice(
+    def test_threads_on_a_failing_store_neither_lose_nor_repeat_items(
         self, store: StateStore, seed: int
     ) -> None:
         faulty = FaultyStore(store, seed=seed, before=0.1, after=0.1, throttled=0.02, burst=2)

@@ -93,7 +93,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         with small_bounds():
             yield
 
-    def test_conflicts_are_detected_or_that_is_refused(
+    def test_detecting_conflicts_works_or_is_refused(
         self, store: StateStore, conflicts: ConflictPolicy
     ) -> None:
         if conflicts == "detect":
@@ -104,7 +104,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     # appending and reading
 
-    def test_what_was_appended_is_read(self, journals: Journals, others: Journals) -> None:
+    def test_appended_items_can_be_read(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append(_ITEMS[:3], user_id="ada", set={"title": "Hi", "k": [1]})
         head = journal.append(_ITEMS[3:], unset=["title"], set={"j": {"é": None}})
@@ -115,7 +115,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert head.metadata == {"k": [1], "j": {"é": None}}, f"the metadata is {head.metadata}"
         assert head.created_at <= head.updated_at, f"it was updated before it was created: {head}"
 
-    def test_what_is_not_there_is_none(self, journals: Journals, store: StateStore) -> None:
+    def test_a_missing_journal_is_none(self, journals: Journals, store: StateStore) -> None:
         is_gone(journals)
         assert journals.open(*NAME).head() is None, (
             "there is a head of a journal that was never created"
@@ -123,9 +123,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert journals.open(*NAME).delete() is False, "deleting nothing says there was a journal"
         assert [*store.scan()] == [], "reading a missing journal left something behind"
 
-    def test_any_name_is_a_name_and_never_a_path(
-        self, journals: Journals, others: Journals
-    ) -> None:
+    def test_a_name_is_never_taken_for_a_path(self, journals: Journals, others: Journals) -> None:
         names = [(each, "thread") for each in hostile_ids()] + [("",), ("a", ".jsonl"), (".", ".")]
         for number, name in enumerate(names):
             journals.open(*name).append([number])
@@ -136,7 +134,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert others.open(*name).delete(), f"the journal {name!r} was not there"
         lists(journals.list(), [])
 
-    def test_any_part_is_read_as_of_a_list(self, journals: Journals, others: Journals) -> None:
+    def test_slices_are_those_of_a_list(self, journals: Journals, others: Journals) -> None:
         items = [[number, "x" * 20] for number in range(30)]
         with small_bounds():
             journal = journals.open(*NAME)
@@ -157,7 +155,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert loaded.head.length == 30, f"of 30 items the head says {loaded.head.length}"
 
     @pytest.mark.usefixtures("_detects", "_small")
-    def test_two_that_append_in_turns_lose_nothing(
+    def test_two_writers_taking_turns_lose_nothing(
         self, journals: Journals, others: Journals
     ) -> None:
         one, two = journals.open(*NAME), others.open(*NAME)
@@ -167,7 +165,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(journals, [[name, number] for number in range(12) for name in ("one", "two")])
 
     @pytest.mark.usefixtures("_detects", "_small")
-    def test_threads_that_append_at_once_lose_nothing(
+    def test_threads_appending_at_once_lose_nothing(
         self, journals: Journals, others: Journals
     ) -> None:
         gate = threading.Barrier(4)
@@ -185,7 +183,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert problems == (), f"appending at once left problems: {problems}"
 
     @pytest.mark.usefixtures("_detects", "_shared")
-    def test_processes_that_append_at_once_lose_nothing(
+    def test_processes_appending_at_once_lose_nothing(
         self, others: Journals, location: str, race: tuple[int, int]
     ) -> None:
         workers, times = race
@@ -195,7 +193,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         in_order(others, workers, times)
         assert watch.looks > 1, "nobody could read while others appended"
 
-    def test_what_cannot_be_stored_changes_nothing(self, journals: Journals) -> None:
+    def test_a_value_that_cannot_be_stored_changes_nothing(self, journals: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append([1])
         for bad in (float("nan"), 2**70, {"a set"}, "\ud83d", "x" * 2**24):
@@ -210,7 +208,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
                 assert error.landed in {"no", None}, f"the error of {way} says {error.landed!r}"
         says(journals, [1])
 
-    def test_nothing_of_the_callers_is_kept(self, journals: Journals) -> None:
+    def test_the_callers_objects_are_not_kept(self, journals: Journals) -> None:
         item, metadata = {"deep": [1]}, {"deep": [1]}
         journal = journals.open(*NAME)
         head = journal.append([item], set={"m": metadata})
@@ -221,7 +219,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert found is not None, "the journal is gone"
         assert found.metadata == {"m": {"deep": [1]}}, "what a caller changed changed the metadata"
 
-    def test_the_last_of_two_writers_wins_if_that_was_asked_for(self, store: StateStore) -> None:
+    def test_the_last_writer_wins_if_requested(self, store: StateStore) -> None:
         journals = Journals(store, COLLECTION, conflicts="last-writer-wins")
         for number in range(3):
             journals.open(*NAME).append([number])
@@ -240,7 +238,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(journals, [1])
 
     @pytest.mark.usefixtures("_creates")
-    def test_of_racing_creators_one_wins(self, journals: Journals, others: Journals) -> None:
+    def test_only_one_of_several_racing_creators_wins(
+        self, journals: Journals, others: Journals
+    ) -> None:
         for turn in range(3):
             name = f"race-{turn}"
             opened = [each.open(name) for each in (journals, others) * 2]
@@ -252,9 +252,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert found == [winner], f"creator {winner} won, and the journal holds {found}"
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_version_that_was_not_seen_is_refused(
-        self, journals: Journals, others: Journals
-    ) -> None:
+    def test_an_outdated_version_is_refused(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         refuses(partial(journal.append, [0], expect=Version("none")), ConflictError, "no version")
         old = journal.append([1]).version
@@ -267,7 +265,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         is_gone(journals)
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_delete_deletes_only_what_was_seen(
+    def test_a_delete_of_a_version_spares_a_newer_one(
         self, store: StateStore, journals: Journals, others: Journals
     ) -> None:
         version = journals.open(*NAME).append([1]).version
@@ -279,7 +277,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         )
         says(others, [1, 2])
 
-    def test_a_journal_is_its_owners_only(self, journals: Journals, others: Journals) -> None:
+    def test_another_users_journal_is_refused(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).append([1])
         journals.open(*NAME).append([2], user_id="ada")
         refuses(partial(others.open(*NAME).append, [3], user_id="eve"), OwnershipError, "another's")
@@ -290,7 +288,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     @pytest.mark.usefixtures("_small")
     @pytest.mark.parametrize("between", ["nothing", "lines that leave", "pop", "truncate", "clear"])
-    def test_what_is_appended_under_a_key_is_appended_once(
+    def test_an_append_with_a_key_happens_once(
         self, journals: Journals, others: Journals, between: str
     ) -> None:
         journal = journals.open(*NAME)
@@ -330,14 +328,14 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         journals.open(*NAME).append([2], key="request")
         says(others, [2])
 
-    def test_one_key_in_one_call_counts_once(self, journals: Journals) -> None:
+    def test_a_key_repeated_in_one_call_counts_once(self, journals: Journals) -> None:
         journals.open(*NAME).append([1, 2, 3], keys=["a", "a", None])
         says(journals, [1, 3])
 
     # segments
 
     @pytest.mark.usefixtures("_small", "_detects")
-    def test_a_reader_while_segments_are_merged_sees_a_state_that_was(
+    def test_a_reader_during_a_merge_sees_a_state_that_existed(
         self, store: StateStore, journals: Journals, others: Journals
     ) -> None:
         journal = others.open(*NAME)
@@ -356,7 +354,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(journals, written)
 
     @pytest.mark.usefixtures("_small")
-    def test_what_an_older_head_names_stays(
+    def test_segments_named_by_older_heads_are_kept(
         self, journals: Journals, store: StateStore, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -381,7 +379,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert found == items[:number], f"the head of {number} items now gives {found}"
 
     @pytest.mark.usefixtures("_small")
-    def test_there_are_few_segments(self, journals: Journals, store: StateStore) -> None:
+    def test_a_journal_has_few_segments(self, journals: Journals, store: StateStore) -> None:
         journal = journals.open(*NAME)
         for number in range(60):
             journal.append([number])
@@ -393,7 +391,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert named < 9, f"the head of sixty small items names {named} segments"
 
     @pytest.mark.usefixtures("_small")
-    def test_items_are_dropped_wherever_they_lie(
+    def test_items_can_be_popped_from_segments_too(
         self, journals: Journals, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -412,7 +410,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
     # changing
 
     @pytest.mark.usefixtures("_small")
-    def test_a_draft_is_what_a_list_would_be(self, journals: Journals, others: Journals) -> None:
+    def test_a_draft_behaves_like_a_list(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         items = [[number] for number in range(30)]
         for item in items:
@@ -442,9 +440,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert head.metadata == {"k": [1]}, f"after a truncate the metadata is {head.metadata}"
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_change_sees_what_others_appended_meanwhile(
-        self, journals: Journals, others: Journals
-    ) -> None:
+    def test_a_change_sees_concurrent_appends(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append([0])
         seen: list[int] = []
@@ -459,7 +455,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(others, [0, "theirs", "mine"])
         assert seen == [1, 2], f"the change saw {seen} items, instead of one and then two"
 
-    def test_a_change_that_writes_nothing_goes_by_what_is_there(
+    def test_a_change_that_writes_nothing_sees_the_current_items(
         self, journals: Journals, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -477,7 +473,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert found == "theirs", f"a change used outdated items, and gave {found!r}"
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_change_is_not_told_of_what_is_no_longer_so(
+    def test_a_change_never_fails_because_of_outdated_items(
         self, journals: Journals, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -489,7 +485,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             pytest.fail("a change was given an empty journal, though there is an item")
         assert found == 1, f"the last item is 1, and a pop gave {found!r}"
 
-    def test_what_a_change_raises_changes_nothing(self, journals: Journals) -> None:
+    def test_a_change_that_raises_changes_nothing(self, journals: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append([1])
 
@@ -529,7 +525,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         found = others.open(*NAME).read()
         assert found == ([3] if anew else None), f"a stale handle left {found}"
 
-    def test_a_handle_that_deleted_begins_anew(self, journals: Journals, others: Journals) -> None:
+    def test_a_handle_can_recreate_the_journal_it_deleted(
+        self, journals: Journals, others: Journals
+    ) -> None:
         journal = journals.open(*NAME)
         old = journal.append([1]).uid
         assert journal.delete(), "deleting a journal says that there was none"
@@ -540,7 +538,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     # many together
 
-    def test_a_listing_tells_of_every_journal(self, journals: Journals, others: Journals) -> None:
+    def test_a_listing_has_every_journal(self, journals: Journals, others: Journals) -> None:
         names = [("ada",), ("ada", "1"), ("ada", "2"), ("adam", "1"), ("bob", "1", "x")]
         for number, name in enumerate(names):
             journals.open(*name).append(
@@ -575,7 +573,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         heads = sorted(head.name for head in others.heads("ada", parts=2))
         assert heads == names[1:3], f"the heads below 'ada' with two parts are {heads}"
 
-    def test_a_listing_is_fresh(self, journals: Journals, others: Journals) -> None:
+    def test_a_listing_is_up_to_date(self, journals: Journals, others: Journals) -> None:
         lists(others.list(), [])
         for length in (1, 2):
             journals.open(*NAME).append([length])
@@ -586,7 +584,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         journals.open(*NAME).delete()
         lists(others.list(), [])
 
-    def test_those_below_a_name_are_deleted_together(
+    def test_journals_below_a_name_are_deleted_together(
         self, journals: Journals, others: Journals
     ) -> None:
         for name in (("ada",), ("ada", "1"), ("ada", "2", "x"), ("adam",)):
@@ -595,7 +593,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert deleted == 3, f"three journals were below the name, and {deleted} were deleted"
         lists(journals.list(), [("adam",)])
 
-    def test_collections_do_not_see_each_other(self, journals: Journals, store: StateStore) -> None:
+    def test_collections_are_separate(self, journals: Journals, store: StateStore) -> None:
         other = Journals(store, f"{COLLECTION}.x", conflicts="last-writer-wins")
         other.open(*NAME).append([1])
         is_gone(journals)

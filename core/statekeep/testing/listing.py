@@ -48,7 +48,7 @@ class _Plain(TransformingStore):
 class ListingContract(SessionFixtures):
     """The part of `SessionsContract` that is about listings and concurrent writers."""
 
-    def test_a_listing_is_what_a_full_read_gives_whoever_wrote(
+    def test_a_listing_matches_a_full_read_whoever_wrote(
         self, store: StateStore, location: str, form: Form, conflicts: ConflictPolicy
     ) -> None:
         seed = 11

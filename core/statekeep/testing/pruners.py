@@ -43,7 +43,7 @@ class PrunerContract:
         """The strategy, configured."""
         raise NotImplementedError("override the fixture `strategy` with the strategy")
 
-    def test_it_chooses_from_what_it_is_shown(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_only_from_the_listing(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             victims = list(strategy.select(listing, _NOW))
             for victim in victims:
@@ -60,7 +60,7 @@ class PrunerContract:
             for victim in strategy.select(listing, _NOW):
                 assert victim.reason.strip(), f"it gives no reason for {victim.summary.id!r}"
 
-    def test_it_chooses_the_same_again(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_the_same_sessions_again(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             first = list(strategy.select(listing, _NOW))
             again = list(strategy.select(deepcopy(listing), _NOW))
@@ -69,18 +69,18 @@ class PrunerContract:
                 "or others, or for other reasons"
             )
 
-    def test_it_chooses_nothing_more_from_what_it_left(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_nothing_more_from_the_rest(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             gone = set(_chosen(strategy, listing))
             left = [summary for summary in listing if summary.id not in gone]
             more = _chosen(strategy, left)
             assert more == [], f"from the {len(left)} that it left it chooses {len(more)} more"
 
-    def test_it_chooses_nothing_from_nothing(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_nothing_from_an_empty_listing(self, strategy: PruningStrategy) -> None:
         victims = list(strategy.select([], _NOW))
         assert victims == [], f"from an empty listing it chooses {victims}"
 
-    def test_it_leaves_the_listing_as_it_was(self, strategy: PruningStrategy) -> None:
+    def test_it_does_not_change_the_listing(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             before = deepcopy(listing)
             list(strategy.select(listing, _NOW))
@@ -88,7 +88,7 @@ class PrunerContract:
                 f"a listing of {len(before)} has {len(listing)} after it, or others"
             )
 
-    def test_it_takes_any_present(self, strategy: PruningStrategy) -> None:
+    def test_it_accepts_any_current_time(self, strategy: PruningStrategy) -> None:
         for now in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
             for listing in _listings():
                 _each_once([victim.summary.id for victim in strategy.select(listing, now)])

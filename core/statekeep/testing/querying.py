@@ -54,7 +54,7 @@ class QueryContract(StoreFixtures):
             (entry,) = store.scan()
             assert row.modified_ns == entry.modified_ns, "a query and a scan give different times"
 
-    def test_what_is_written_without_a_record_has_none(
+    def test_a_document_written_without_a_record_has_none(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         for write in (
@@ -70,7 +70,7 @@ class QueryContract(StoreFixtures):
                 "a query does not report that a document has no record"
             )
 
-    def test_an_append_brings_a_record_along(
+    def test_an_append_can_replace_the_record(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         querying.put_record(KEY, b"A", _record("s", length=1), expect=ABSENT)
@@ -79,7 +79,7 @@ class QueryContract(StoreFixtures):
         assert row.record["length"] == 2
         assert row.version == read(store, KEY).version
 
-    def test_a_write_that_conflicts_leaves_document_and_record(
+    def test_a_conflicting_write_changes_neither_document_nor_record(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         querying.put_record(KEY, b"A", _record("s"), expect=ABSENT)
@@ -100,7 +100,7 @@ class QueryContract(StoreFixtures):
         assert not _rows(found)
         assert not [*found.missing]
 
-    def test_a_record_is_given_later_to_the_version_that_it_is_about(
+    def test_a_record_can_be_set_later_for_the_version_it_describes(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         old = store.put(KEY, b"A")
@@ -113,7 +113,7 @@ class QueryContract(StoreFixtures):
         assert (row.record["id"], row.version) == ("new", new)
         assert read(store, KEY).version == new, "a record changes the version"
 
-    def test_a_record_that_says_too_little_counts_for_nothing(
+    def test_a_record_with_too_old_a_layout_counts_as_missing(
         self, querying: SupportsQuery
     ) -> None:
         querying.put_record(KEY, b"A", {**_record("s"), "v": 2}, expect=ABSENT)
@@ -122,7 +122,7 @@ class QueryContract(StoreFixtures):
             assert (len(_rows(found)), len(found.missing)) == (rows, missing)
             assert querying.count("sessions", EVERYTHING, known=known) == rows
 
-    def test_problems_are_in_every_answer_and_are_no_rows(self, querying: SupportsQuery) -> None:
+    def test_problems_are_in_every_result_but_are_not_rows(self, querying: SupportsQuery) -> None:
         querying.put_record("sessions/a.json", b"A", _record("a"), expect=ABSENT)
         version = querying.put_record(KEY, b"{", {"v": 1, "problem": "torn"}, expect=ABSENT)
         for wanted in (EVERYTHING, Filter(user_id="nobody")):
@@ -133,7 +133,7 @@ class QueryContract(StoreFixtures):
             assert KEY not in [row.key for row in _rows(found)]
         assert querying.count("sessions", EVERYTHING, known=1) == 1
 
-    def test_a_prefix_is_whole_segments(self, querying: SupportsQuery) -> None:
+    def test_a_query_prefix_matches_whole_segments(self, querying: SupportsQuery) -> None:
         keys = ["journals/a/b.jsonl", "journals/a/b/c.jsonl", "journals/ab/c.jsonl", KEY]
         keys += ["journals/a/b0/c.jsonl", "journals/a/bc.jsonl", "notes/n.json"]
         for key in keys:
@@ -148,7 +148,7 @@ class QueryContract(StoreFixtures):
             with pytest.raises(InvalidKeyError):
                 querying.query(wrong, EVERYTHING, known=1)
 
-    def test_filters_orders_and_pages_are_those_of_a_list(self, querying: SupportsQuery) -> None:
+    def test_filters_orders_and_pages_match_those_of_a_list(self, querying: SupportsQuery) -> None:
         chance = random.Random(7)
         records: dict[str, Record] = {}
         for n in range(60):
@@ -187,7 +187,7 @@ class QueryContract(StoreFixtures):
                 after = Position(last[ORDERS[order]], last["id"], page[-1].key)
             assert paged == expected, (wanted, order)
 
-    def test_a_query_is_of_one_moment(self, other: StateStore, querying: SupportsQuery) -> None:
+    def test_a_query_sees_a_single_moment(self, other: StateStore, querying: SupportsQuery) -> None:
         querying.put_record(KEY, b"A", _record("s"), expect=ABSENT)
         theirs = _querying(other)
 

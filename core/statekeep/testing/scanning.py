@@ -41,7 +41,7 @@ class ScanningContract(StoreFixtures):
             size = self.size_of(entry.key, entry.key.encode())
             assert entry.size == size, f"a scan says {entry.key!r} has {entry.size} bytes: {size}"
 
-    def test_a_scan_of_many_pages_lists_every_document_once_whatever_comes_and_goes(
+    def test_a_scan_of_many_pages_is_complete_while_documents_come_and_go(
         self, store: StateStore, other: StateStore, many: int
     ) -> None:
         keys = [f"pages/{n % 3}/{n:05}.json" for n in range(many)]
@@ -90,7 +90,7 @@ class ScanningContract(StoreFixtures):
         other.delete(KEY)
         lists(store, [], when=" after another client deleted")
 
-    def test_a_scan_shows_documents_only_while_others_write(
+    def test_a_scan_shows_only_documents_while_others_write(
         self, store: StateStore, other: StateStore
     ) -> None:
         stays = {f"a/{n}.json" for n in range(5)}
@@ -115,7 +115,7 @@ class ScanningContract(StoreFixtures):
             store.delete(entry.key)
         lists(store, [], when=" after each document that a scan gave was deleted")
 
-    def test_a_fingerprint_that_was_read_returns_only_with_its_bytes(
+    def test_a_fingerprint_never_returns_with_other_bytes(
         self, store: StateStore, other: StateStore
     ) -> None:
         read_before: dict[str, bytes] = {}
@@ -128,7 +128,7 @@ class ScanningContract(StoreFixtures):
             if n % 4 == 3:
                 store.delete(KEY)
 
-    def test_an_entry_stays_while_nothing_is_written(self, store: StateStore) -> None:
+    def test_an_entry_is_unchanged_while_nothing_is_written(self, store: StateStore) -> None:
         store.put(KEY, b"A")
         before, after = list(store.scan()), list(store.scan())
         assert before == after, "two scans differ though nobody wrote in between"

@@ -70,7 +70,7 @@ class SessionsContract(ListingContract, TurnsContract):
         ...         return f"mine:{tmp_path}"
     """
 
-    def test_conflicts_are_detected_or_that_is_refused(
+    def test_detecting_conflicts_works_or_is_refused(
         self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         if conflicts == "detect":
@@ -81,16 +81,16 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # saving and loading
 
-    def test_what_was_saved_is_loaded(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_saved_session_can_be_loaded(self, sessions: Sessions, others: Sessions) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("hello")
         sessions.save(session)
         _is(others, "s", session)
 
-    def test_what_is_not_there_is_none(self, sessions: Sessions) -> None:
+    def test_a_missing_session_is_none(self, sessions: Sessions) -> None:
         _is_gone(sessions, "s")
 
-    def test_any_id_is_a_name_and_never_a_path(self, sessions: Sessions, store: StateStore) -> None:
+    def test_an_id_is_never_taken_for_a_path(self, sessions: Sessions, store: StateStore) -> None:
         ids = hostile_ids()
         for session_id in ids:
             sessions.save(Session.new("ada", session_id))
@@ -101,7 +101,7 @@ class SessionsContract(ListingContract, TurnsContract):
             assert sessions.delete(session_id)
         _holds_only(store, [])
 
-    def test_what_is_no_id_is_refused_everywhere(self, sessions: Sessions) -> None:
+    def test_an_invalid_id_is_refused_everywhere(self, sessions: Sessions) -> None:
         for session_id in ("", "x" * 513, "\ud83d"):
             # Created without its checks, as a subclass might be.
             session = Session.model_construct(
@@ -118,14 +118,16 @@ class SessionsContract(ListingContract, TurnsContract):
                     operation()
 
     @pytest.mark.usefixtures("_creates")
-    def test_a_new_session_does_not_replace_one(self, sessions: Sessions) -> None:
+    def test_a_new_session_does_not_replace_an_existing_one(self, sessions: Sessions) -> None:
         sessions.save(Session.new("ada", "s"))
         with pytest.raises(ConflictError, match="exists already"):
             sessions.save(Session.new("eve", "s"))
         assert _load(sessions, "s").user_id == "ada"
 
     @pytest.mark.usefixtures("_detects")
-    def test_the_second_of_two_savers_is_told(self, sessions: Sessions, others: Sessions) -> None:
+    def test_the_second_of_two_savers_gets_a_conflict(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
         sessions.save(Session.new("ada", "s"))
         mine, theirs = _load(sessions, "s"), _load(others, "s")
         theirs.add_user_message("theirs")
@@ -146,7 +148,7 @@ class SessionsContract(ListingContract, TurnsContract):
         _is_gone(sessions, "s")
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_session_may_travel_with_its_version(self, sessions: Sessions) -> None:
+    def test_a_session_can_be_sent_elsewhere_with_its_version(self, sessions: Sessions) -> None:
         stored = sessions.get_or_create("ada", "s")
         text, version = stored.to_json(), stored.version
         sessions.update("s", _say("meanwhile"))
@@ -155,7 +157,7 @@ class SessionsContract(ListingContract, TurnsContract):
         with pytest.raises(ConflictError):
             sessions.save(back)
 
-    def test_a_session_may_be_saved_again_and_again(self, sessions: Sessions) -> None:
+    def test_a_session_can_be_saved_repeatedly(self, sessions: Sessions) -> None:
         session = Session.new("ada", "s")
         versions = []
         for n in range(3):
@@ -164,7 +166,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert len(set(versions)) == 3, f"three states of a session have the versions {versions}"
         assert session.version == versions[-1], "a save does not leave its version at the session"
 
-    def test_overwriting_replaces_what_is_there(
+    def test_overwriting_replaces_a_session_or_a_corrupt_file(
         self, sessions: Sessions, others: Sessions, store: StateStore
     ) -> None:
         sessions.save(Session.new("eve", "s"))
@@ -175,14 +177,14 @@ class SessionsContract(ListingContract, TurnsContract):
         sessions.save(session, overwrite=True)
         _is(others, "s", session)
 
-    def test_overwriting_never_replaces_another_session(
+    def test_overwriting_never_replaces_a_file_with_another_id(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         store.put(session_key("s"), Session.new("ada", "other").to_json())
         with pytest.raises(CorruptDataError, match="other"):
             sessions.save(Session.new("ada", "s"), overwrite=True)
 
-    def test_what_cannot_be_stored_changes_nothing(
+    def test_a_value_that_cannot_be_stored_changes_nothing(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         session = sessions.get_or_create("ada", "s")
@@ -195,9 +197,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # where the last writer wins
 
-    def test_the_last_of_two_writers_wins_if_that_was_asked_for(
-        self, store: StateStore, form: Form
-    ) -> None:
+    def test_the_last_writer_wins_if_requested(self, store: StateStore, form: Form) -> None:
         sessions = Sessions(store, form=form, conflicts="last-writer-wins")
         mine = sessions.get_or_create("ada", "s")
         theirs = _load(sessions, "s")
@@ -212,7 +212,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert not sessions.delete("s")
 
     @pytest.mark.usefixtures("_creates")
-    def test_the_last_writer_does_not_create_over_another(
+    def test_a_new_session_replaces_none_even_if_the_last_writer_wins(
         self, store: StateStore, form: Form
     ) -> None:
         sessions = Sessions(store, form=form, conflicts="last-writer-wins")
@@ -222,7 +222,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # owners
 
-    def test_a_session_is_its_owners_only(self, sessions: Sessions) -> None:
+    def test_another_users_session_is_refused(self, sessions: Sessions) -> None:
         sessions.save(Session.new("alice", "s"))
         assert sessions.load("s", user_id="alice")
         for operation in (
@@ -236,7 +236,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert _load(sessions, "s").is_empty
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_session_that_became_anothers_is_not_deleted(
+    def test_a_session_recreated_by_another_user_is_not_deleted(
         self, sessions: Sessions, store: StateStore, others: Sessions
     ) -> None:
         sessions.get_or_create("ada", "s")
@@ -251,24 +251,26 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # getting or creating
 
-    def test_the_session_that_is_there_is_given(self, sessions: Sessions) -> None:
+    def test_an_existing_session_is_returned(self, sessions: Sessions) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("hello")
         sessions.save(session)
         assert sessions.get_or_create("ada", "s") == session
 
-    def test_a_new_session_is_made_and_stored(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_missing_session_is_created_and_stored(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
         session = sessions.get_or_create("ada", "s")
         assert (session.id, session.user_id) == ("s", "ada")
         _is(others, "s", session)
 
-    def test_a_random_id_is_made_if_none_is_given(self, sessions: Sessions) -> None:
+    def test_an_id_is_generated_if_none_is_given(self, sessions: Sessions) -> None:
         one, two = sessions.get_or_create("ada"), sessions.get_or_create("ada")
         assert one.id != two.id
         assert len(sessions.list()) == 2
 
     @pytest.mark.usefixtures("_creates")
-    def test_fifty_that_race_get_one_session(
+    def test_fifty_racing_callers_get_one_session(
         self, location: str, form: Form, conflicts: ConflictPolicy
     ) -> None:
         gate = threading.Barrier(50)
@@ -287,7 +289,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # updating
 
-    def test_an_update_changes_what_is_stored(self, sessions: Sessions) -> None:
+    def test_an_update_changes_the_stored_session(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         updated = sessions.update("s", _say("hello"))
         _is(sessions, "s", updated)
@@ -297,7 +299,7 @@ class SessionsContract(ListingContract, TurnsContract):
         with pytest.raises(NotFoundError):
             sessions.update("s", _say("x"))
 
-    def test_what_a_change_raises_changes_nothing(self, sessions: Sessions) -> None:
+    def test_a_change_that_raises_changes_nothing(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
 
         def fail(session: Session) -> None:
@@ -308,15 +310,13 @@ class SessionsContract(ListingContract, TurnsContract):
             sessions.update("s", fail)
         assert _load(sessions, "s").is_empty
 
-    def test_a_change_that_gives_another_session_is_refused(self, sessions: Sessions) -> None:
+    def test_a_change_that_returns_another_session_is_refused(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         with pytest.raises(TypeError, match="in place"):
             sessions.update("s", lambda session: session.model_copy(update={"user_id": "eve"}))
 
     @pytest.mark.usefixtures("_detects")
-    def test_an_update_sees_what_others_saved_meanwhile(
-        self, sessions: Sessions, others: Sessions
-    ) -> None:
+    def test_an_update_sees_concurrent_saves(self, sessions: Sessions, others: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         seen: list[int] = []
 
@@ -343,14 +343,14 @@ class SessionsContract(ListingContract, TurnsContract):
         _says(_load(sessions, "s"), ["theirs"])
 
     @pytest.mark.usefixtures("_detects")
-    def test_of_fifty_updates_at_once_none_is_lost(self, sessions: Sessions) -> None:
+    def test_fifty_concurrent_updates_are_all_kept(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda n: sessions.update("s", _say(str(n))), range(50)))
         _none_is_lost(_load(sessions, "s"), map(str, range(50)))
 
     @pytest.mark.usefixtures("_detects", "_shared")
-    def test_processes_that_race_get_one_session_and_lose_no_update(
+    def test_racing_processes_get_one_session_and_lose_no_update(
         self, sessions: Sessions, location: str, form: Form, race: tuple[int, int]
     ) -> None:
         workers, updates = race
@@ -364,7 +364,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # deleting
 
-    def test_a_delete_says_whether_there_was_one(self, sessions: Sessions) -> None:
+    def test_a_delete_says_whether_there_was_a_session(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         assert sessions.delete("s") is True, "deleting a session says there was none"
         assert sessions.delete("s") is False, "deleting nothing says there was a session"
@@ -378,7 +378,7 @@ class SessionsContract(ListingContract, TurnsContract):
             assert sessions.delete(session_id) is False
         _holds_only(store, keys)
 
-    def test_a_delete_deletes_what_was_saved_meanwhile_too(
+    def test_a_delete_also_deletes_a_concurrent_save(
         self, sessions: Sessions, store: StateStore, others: Sessions, conflicts: ConflictPolicy
     ) -> None:
         sessions.get_or_create("ada", "s")
@@ -388,7 +388,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # files that are not sound sessions
 
-    def test_a_file_with_anothers_id_is_a_problem_and_is_left_alone(
+    def test_a_file_with_another_sessions_id_is_reported_and_left_alone(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         store.put("specs/victim.json", b'"precious"')
@@ -404,7 +404,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert store.get("specs/victim.json")
         assert store.get("sessions/planted.json")
 
-    def test_of_two_files_with_one_id_the_sound_one_counts(
+    def test_a_copy_of_a_session_under_another_key_is_reported(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         session = sessions.get_or_create("ada", "s")
@@ -444,7 +444,7 @@ class SessionsContract(ListingContract, TurnsContract):
         with pytest.raises(ConflictError):
             sessions.save(Session.new("ada", "s"))
 
-    def test_a_corrupt_file_is_logged_once_and_anew_when_it_changes(
+    def test_a_corrupt_file_is_logged_once_and_again_when_it_changes(
         self, sessions: Sessions, store: StateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING, "statekeep"):
@@ -462,7 +462,9 @@ class SessionsContract(ListingContract, TurnsContract):
         found = [problem.key for problem in sessions.list().problems]
         assert found == ["sessions/.json", *(f"sessions/{name}.json" for name in "abc")]
 
-    def test_what_is_beside_sessions_is_none(self, sessions: Sessions, store: StateStore) -> None:
+    def test_other_files_beside_sessions_are_ignored(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
         session = sessions.get_or_create("ada", "s")
         store.put("sessions/s.md", b"# about s")
         store.put("sessions/sub/s.json", session.to_json())
@@ -478,11 +480,11 @@ class SessionsContract(ListingContract, TurnsContract):
             _put_session(sessions, session_id, _START + hours * _HOUR)
         _lists(sessions.list(), ["new", "a", "b", "old"])
 
-    def test_a_listing_of_nothing_is_empty(self, sessions: Sessions) -> None:
+    def test_a_listing_without_sessions_is_empty(self, sessions: Sessions) -> None:
         listing = sessions.list()
         assert (listing.summaries, listing.problems, listing.cursor) == ((), (), None)
 
-    def test_a_listing_is_fresh(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_listing_is_up_to_date(self, sessions: Sessions, others: Sessions) -> None:
         _lists(sessions.list(), [])
         others.get_or_create("ada", "s")
         for messages in (0, 1):
@@ -495,7 +497,7 @@ class SessionsContract(ListingContract, TurnsContract):
         others.delete("s")
         _lists(sessions.list(), [])
 
-    def test_a_listing_is_filtered(self, sessions: Sessions) -> None:
+    def test_a_listing_can_be_filtered(self, sessions: Sessions) -> None:
         for n in range(6):
             _put_session(
                 sessions,
@@ -519,7 +521,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert ids(user_id="nobody") == ""
         assert ids(user_id="ada", limit=2) == "53"
 
-    def test_pages_together_are_the_whole(self, sessions: Sessions) -> None:
+    def test_pages_add_up_to_the_whole_listing(self, sessions: Sessions) -> None:
         for n in range(7):
             _put_session(sessions, str(n), _START + n // 3 * _HOUR)
         whole = sessions.list().summaries
@@ -535,7 +537,7 @@ class SessionsContract(ListingContract, TurnsContract):
                 assert len(listing) == limit, f"a page of {limit} that is not the last is shorter"
             assert tuple(paged) == whole, f"pages of {limit} together differ from the whole list"
 
-    def test_a_page_goes_on_where_the_last_ended_whatever_was_deleted(
+    def test_a_page_continues_where_the_last_ended_despite_deletions(
         self, sessions: Sessions
     ) -> None:
         for n in range(6):
@@ -545,7 +547,7 @@ class SessionsContract(ListingContract, TurnsContract):
         second = sessions.list(limit=3, cursor=first.cursor)
         _lists(second, ["2", "1", "0"])
 
-    def test_a_false_cursor_and_a_page_of_nothing_are_refused(self, sessions: Sessions) -> None:
+    def test_an_invalid_cursor_and_a_limit_of_zero_are_refused(self, sessions: Sessions) -> None:
         coded = [base64.b64encode(text).decode() for text in (b"{}", b"[1,2]")]
         for cursor in ("", "nonsense", "é", *coded):
             with pytest.raises(InvalidKeyError, match="cursor"):
@@ -580,7 +582,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert store.get("notes/plan.md")
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_prune_spares_what_was_saved_pinned_or_deleted_since_its_plan(
+    def test_a_prune_skips_sessions_saved_pinned_or_deleted_since_its_plan(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("saved", "pinned", "deleted", "old"):
@@ -598,7 +600,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert left == ["pinned", "saved"], f"a prune left {left}, and two had changed"
 
     @pytest.mark.usefixtures("_detects")
-    def test_two_prunes_at_once_together_report_what_vanished(
+    def test_two_concurrent_prunes_report_each_session_once(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for n in range(8):
@@ -612,7 +614,7 @@ class SessionsContract(ListingContract, TurnsContract):
         )
         _lists(others.list(), [])
 
-    def test_a_pin_does_not_move_the_time_of_the_session(self, sessions: Sessions) -> None:
+    def test_a_pin_does_not_change_the_time_of_the_last_update(self, sessions: Sessions) -> None:
         before = sessions.get_or_create("ada", "s")
         after = sessions.pin("s")
         assert after.updated_at == before.updated_at, "a pin moved the time of the session"
@@ -622,7 +624,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # the trash
 
-    def test_what_was_deleted_into_the_trash_can_be_restored(
+    def test_a_session_deleted_into_the_trash_can_be_restored(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("s", "../../x"):
@@ -650,7 +652,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert len(sessions.list_trash()) == 1
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_prune_into_the_trash_spares_what_was_saved_since_its_plan(
+    def test_a_prune_into_the_trash_skips_sessions_saved_since_its_plan(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("saved", "old"):
@@ -664,7 +666,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert trash == ["old"], f"the trash holds {trash}, and only 'old' was pruned"
         _lists(sessions.list(), ["saved"])
 
-    def test_the_trash_is_emptied_when_it_is_time(self, sessions: Sessions) -> None:
+    def test_the_trash_is_emptied_by_age(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         sessions.delete("s", trash=True)
         report = sessions.prune(_Everything(), trash=timedelta(0))
@@ -724,7 +726,7 @@ class SessionsContract(ListingContract, TurnsContract):
             PruneFinished(str(store), 1, 0, 0, 0, 0, 0),
         ]
 
-    def test_an_overwritten_session_was_not_created(
+    def test_an_overwritten_session_is_not_reported_as_created(
         self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         events: list[Event] = []

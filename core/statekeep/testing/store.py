@@ -130,12 +130,12 @@ class StateStoreContract(
 
     # reading and writing
 
-    def test_what_is_not_there_is_none(self, store: StateStore) -> None:
+    def test_a_missing_document_is_none(self, store: StateStore) -> None:
         is_gone(store, KEY)
         lists(store, [])
         lists(store, [], "notes")
 
-    def test_bytes_come_back_to_the_letter(self, store: StateStore) -> None:
+    def test_bytes_come_back_unchanged(self, store: StateStore) -> None:
         for data in (b"", b"{}", b"\x00\xff\r\n", b"x" * 1_000_000):
             version = store.put(KEY, data)
             holds(store, data, KEY)
@@ -193,7 +193,7 @@ class StateStoreContract(
                 store.put(key, b"x", expect=ABSENT)
         lists(store, [])
 
-    def test_a_blob_says_when_it_was_written(self, store: StateStore) -> None:
+    def test_the_modification_time_is_the_time_of_writing(self, store: StateStore) -> None:
         store.put(KEY, b"x")
         blob = read(store, KEY)
         (entry,) = store.scan()
@@ -205,7 +205,7 @@ class StateStoreContract(
                     f"{what} says of what was just written that it was {distance} ago"
                 )
 
-    def test_the_time_of_writing_moves_on_when_a_document_is_rewritten(
+    def test_the_modification_time_advances_when_a_document_is_rewritten(
         self, store: StateStore
     ) -> None:
         store.put(KEY, b"0")
@@ -239,7 +239,7 @@ class StateStoreContract(
         kind = type(read(store, KEY).data)
         assert kind is bytes, f"a get gives {kind.__name__}, not bytes"
 
-    def test_a_reader_sees_the_old_bytes_or_the_new(
+    def test_a_reader_sees_the_old_bytes_or_the_new_ones(
         self, store: StateStore, other: StateStore
     ) -> None:
         written = [b"short" * 10_000, b"long" * 100_000]
@@ -259,14 +259,14 @@ class StateStoreContract(
 
     # versions and expectations
 
-    def test_versions_are_equal_only_if_the_bytes_are(self, store: StateStore) -> None:
+    def test_different_bytes_have_different_versions(self, store: StateStore) -> None:
         first = store.put(KEY, b"A")
         second = store.put(KEY, b"B")
         assert first != second, "two contents have one version"
         found = read(store, KEY).version
         assert found == second, f"a put gave the version {second!r}, and a get gives {found!r}"
 
-    def test_a_put_keeps_its_condition_or_refuses_it(self, store: StateStore) -> None:
+    def test_a_conditional_put_works_or_is_refused(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         claimed = claims(store, "conditional_put")
         refusal = ConflictError if claimed else UnsupportedError
@@ -287,7 +287,7 @@ class StateStoreContract(
             holds(store, b"A", KEY)
             is_gone(store, "notes/new.json")
 
-    def test_a_delete_keeps_its_condition_or_refuses_it(self, store: StateStore) -> None:
+    def test_a_conditional_delete_works_or_is_refused(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         claimed = claims(store, "conditional_delete")
         with pytest.raises(ConflictError if claimed else UnsupportedError) as caught:
@@ -303,13 +303,15 @@ class StateStoreContract(
             holds(store, b"A", KEY)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_create_only_refuses_equal_bytes_too(self, store: StateStore) -> None:
+    def test_creating_refuses_an_existing_document_with_equal_bytes(
+        self, store: StateStore
+    ) -> None:
         store.put(KEY, b"same", expect=ABSENT)
         with pytest.raises(ConflictError):
             store.put(KEY, b"same", expect=ABSENT)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_an_empty_document_is_there(self, store: StateStore) -> None:
+    def test_an_empty_document_exists(self, store: StateStore) -> None:
         version = store.put(KEY, b"")
         with pytest.raises(ConflictError):
             store.put(KEY, b"x", expect=ABSENT)
@@ -317,14 +319,14 @@ class StateStoreContract(
         store.put(KEY, b"x", expect=version)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_create_only_creates_anew_what_was_deleted(self, store: StateStore) -> None:
+    def test_a_deleted_document_can_be_created_again(self, store: StateStore) -> None:
         store.put(KEY, b"A", expect=ABSENT)
         store.delete(KEY)
         store.put(KEY, b"B", expect=ABSENT)
         holds(store, b"B", KEY)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_compare_and_swap_refuses_what_was_not_seen(
+    def test_compare_and_swap_refuses_an_outdated_version(
         self, store: StateStore, other: StateStore
     ) -> None:
         version = store.put(KEY, b"A")
@@ -352,7 +354,7 @@ class StateStoreContract(
             )
             assert seen.setdefault(written, data) == data, "one version, two contents"
 
-    def test_an_error_of_a_write_says_what_may_have_landed(self, store: StateStore) -> None:
+    def test_a_write_error_says_whether_the_write_landed(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         writes: list[Callable[[], object]] = [
             lambda: store.put(KEY, b"B", expect=ABSENT),
@@ -375,7 +377,7 @@ class StateStoreContract(
 
     # deleting
 
-    def test_deleting_nothing_is_fine(self, store: StateStore) -> None:
+    def test_deleting_a_missing_document_is_fine(self, store: StateStore) -> None:
         store.delete(KEY)
         store.put(KEY, b"x")
         store.delete(KEY)
@@ -383,7 +385,7 @@ class StateStoreContract(
         is_gone(store, KEY)
 
     @pytest.mark.usefixtures("_conditional_delete")
-    def test_a_conditional_delete_deletes_only_what_was_seen(
+    def test_a_conditional_delete_refuses_an_outdated_version(
         self, store: StateStore, other: StateStore
     ) -> None:
         version = store.put(KEY, b"A")
@@ -395,13 +397,13 @@ class StateStoreContract(
         is_gone(store, KEY)
 
     @pytest.mark.usefixtures("_conditional_delete")
-    def test_a_conditional_delete_of_nothing_conflicts(self, store: StateStore) -> None:
+    def test_a_conditional_delete_of_a_missing_document_conflicts(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         store.delete(KEY)
         with pytest.raises(ConflictError):
             store.delete(KEY, expect=version)
 
-    def test_deleting_deletes_a_key_and_never_a_tree(self, store: StateStore) -> None:
+    def test_a_delete_removes_one_key_and_never_a_tree(self, store: StateStore) -> None:
         store.put("a/b/c.md", b"x")
         for key in ("a/b", "a"):
             store.delete(key)
@@ -411,7 +413,7 @@ class StateStoreContract(
 
     # many at once
 
-    def test_many_are_read_at_once(self, store: StateStore) -> None:
+    def test_many_documents_can_be_read_at_once(self, store: StateStore) -> None:
         for n in range(10):
             store.put(f"a/{n}.json", str(n).encode())
         keys = [f"a/{n}.json" for n in range(11)]
@@ -428,7 +430,7 @@ class StateStoreContract(
             )
         assert dict(get_many(store, [])) == {}, "a get of no keys gives something"
 
-    def test_many_are_deleted_at_once(self, store: StateStore) -> None:
+    def test_many_documents_can_be_deleted_at_once(self, store: StateStore) -> None:
         for n in range(10):
             store.put(f"a/{n}.json", b"x")
         delete_many(store, [f"a/{n}.json" for n in range(1, 12)])
@@ -455,7 +457,7 @@ class StateStoreContract(
         initialize(store)
         holds(other, b"x", KEY)
 
-    def test_what_remains_is_said_in_sentences(self, store: StateStore, other: StateStore) -> None:
+    def test_remains_returns_sentences(self, store: StateStore, other: StateStore) -> None:
         able = power(store, SupportsRemains)
         if able is None:
             pytest.skip("not claimed: remains")
@@ -497,7 +499,9 @@ class StateStoreContract(
         lists(store, [])
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_of_racing_creators_one_wins(self, store: StateStore, other: StateStore) -> None:
+    def test_only_one_of_several_racing_creators_wins(
+        self, store: StateStore, other: StateStore
+    ) -> None:
         for n in range(5):
             key = f"races/{n}.json"
             winner = one_wins(
@@ -510,7 +514,7 @@ class StateStoreContract(
             holds(store, b"%d" % winner, key)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_of_racing_writers_of_equal_bytes_one_wins(
+    def test_only_one_of_several_racing_writers_of_equal_bytes_wins(
         self, store: StateStore, other: StateStore
     ) -> None:
         version = store.put(KEY, b"before")
@@ -524,22 +528,22 @@ class StateStoreContract(
             )
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_of_racing_swaps_none_is_lost_among_threads(self, store: StateStore) -> None:
+    def test_racing_swaps_by_threads_are_all_kept(self, store: StateStore) -> None:
         store.put(KEY, b"0")
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: increment(store, KEY, 10), range(8)))
         _counts_to(store, 80)
 
     @pytest.mark.usefixtures("_conditional_put", "_shared")
-    def test_of_racing_swaps_none_is_lost_among_processes(
-        self, store: StateStore, location: str
-    ) -> None:
+    def test_racing_swaps_by_processes_are_all_kept(self, store: StateStore, location: str) -> None:
         store.put(KEY, b"0")
         in_processes(increment_at, [(self.open, location, KEY, 25)] * 4)
         _counts_to(store, 100)
 
     @pytest.mark.usefixtures("_conditional_delete")
-    def test_of_racing_deleters_one_wins(self, store: StateStore, other: StateStore) -> None:
+    def test_only_one_of_several_racing_deleters_wins(
+        self, store: StateStore, other: StateStore
+    ) -> None:
         for _ in range(5):
             version = store.put(KEY, b"A")
             one_wins(
@@ -589,7 +593,7 @@ class StateStoreContract(
 
     # writers other than statekeep
 
-    def test_what_others_write_is_seen_at_once(
+    def test_outside_writes_are_seen_at_once(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         version = store.put(KEY, b"ours")
@@ -604,7 +608,7 @@ class StateStoreContract(
                 store.put(KEY, b"ours", expect=version)
             store.put(KEY, b"ours", expect=blob.version)
 
-    def test_what_others_write_has_no_fingerprint_that_was_read(
+    def test_outside_writes_never_reuse_a_fingerprint_for_other_bytes(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         read_before: dict[str, bytes] = {}
@@ -613,7 +617,7 @@ class StateStoreContract(
                 raw[KEY] = data
                 compare_fingerprints(store, data, read_before)
 
-    def test_what_others_delete_is_gone_at_once(
+    def test_outside_deletes_are_seen_at_once(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         version = store.put(KEY, b"ours")
@@ -625,7 +629,7 @@ class StateStoreContract(
             with pytest.raises(ConflictError):
                 store.put(KEY, b"ours", expect=version)
 
-    def test_what_others_read_is_what_was_written(
+    def test_outside_readers_see_the_bytes_that_were_put(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         for data in (b"first", b"", b"\x00\xff\r\n"):
@@ -635,7 +639,7 @@ class StateStoreContract(
         store.delete(KEY)
         assert KEY not in raw, "others still see what was deleted"
 
-    def test_what_is_no_document_is_not_listed(
+    def test_files_that_are_not_documents_are_not_listed(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         store.put(KEY, b"x")
@@ -646,7 +650,7 @@ class StateStoreContract(
 
     # errors
 
-    def test_only_errors_of_statekeep_escape(self, store: StateStore) -> None:
+    def test_only_statekeep_errors_escape(self, store: StateStore) -> None:
         # Some stores can hold these and some cannot, but none may do so halfway.
         store.put("a/b.md", b"x")
         for key in ("a", "a/b.md/c.md", "/".join(["d" * 100] * 12) + "/e.md", "f/" * 3000 + "g.md"):

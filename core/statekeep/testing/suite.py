@@ -23,7 +23,7 @@ class TestStore(StateStoreContract):
         return new_location()
 
 
-def test_it_is_a_dict_whatever_is_done(new_location: Callable[[], str]) -> None:
+def test_it_behaves_like_a_dict(new_location: Callable[[], str]) -> None:
     """Only a few runs, because the store may be far away."""
 
     class Machine(StateStoreMachine):

@@ -46,7 +46,7 @@ class SurveyContract(StoreFixtures):
 
         return settle
 
-    def test_a_survey_tells_what_a_scan_does(
+    def test_a_survey_matches_a_scan(
         self, store: StateStore, other: StateStore, surveying: SupportsSurvey
     ) -> None:
         _tells_what_a_scan_does(store, surveying, "notes", None)
@@ -57,7 +57,7 @@ class SurveyContract(StoreFixtures):
         with pytest.raises(InvalidKeyError):
             surveying.survey("../notes")
 
-    def test_a_survey_that_knows_names_tells_what_a_scan_does(
+    def test_a_survey_based_on_an_earlier_one_matches_a_scan(
         self,
         store: StateStore,
         other: StateStore,

@@ -42,7 +42,7 @@ class TurnsContract(SessionFixtures):
 
     # appending
 
-    def test_an_append_stores_what_was_added_and_changed(
+    def test_an_append_stores_new_messages_and_changed_fields(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         session = _talk(sessions, "a", "b")
@@ -64,7 +64,9 @@ class TurnsContract(SessionFixtures):
         (summary,) = others.list()
         assert (summary.message_count, summary.last_phase) == (2, "plan")
 
-    def test_a_save_tells_apart_what_python_takes_for_equal(self, sessions: Sessions) -> None:
+    def test_a_save_distinguishes_values_that_python_considers_equal(
+        self, sessions: Sessions
+    ) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("a", mark=1)
         session.metadata["mark"] = [1]
@@ -77,7 +79,7 @@ class TurnsContract(SessionFixtures):
             marks = [found.metadata["mark"][0], (found.user_messages[0].model_extra or {})["mark"]]
             assert [repr(each) for each in marks] == [repr(mark)] * 2, f"{mark} became {marks}"
 
-    def test_what_is_saved_again_as_it_is_stays_as_it_is(
+    def test_saving_an_unchanged_session_changes_nothing(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         session = _talk(sessions, "a")
@@ -88,9 +90,7 @@ class TurnsContract(SessionFixtures):
         assert others.load("s") == pinned
         assert others.update("s", lambda _: None).messages == session.messages
 
-    def test_messages_that_were_replaced_or_moved_are_stored_where_they_are(
-        self, sessions: Sessions
-    ) -> None:
+    def test_a_save_stores_replaced_and_moved_messages(self, sessions: Sessions) -> None:
         session = _talk(sessions, "a", "b", "c")
         session.user_messages[1] = session.user_messages[1].model_copy(update={"content": "B"})
         sessions.save(session)
@@ -107,7 +107,7 @@ class TurnsContract(SessionFixtures):
         assert _said(found.user_messages) == ["c", "B", "a", "c"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_turn_whose_answer_is_lost_is_added_once(
+    def test_a_turn_whose_response_is_lost_is_added_once(
         self, store: StateStore, form: Form, sessions: Sessions
     ) -> None:
         _talk(sessions, "a")
@@ -121,7 +121,7 @@ class TurnsContract(SessionFixtures):
             assert caught.value.landed == "unknown", "what landed was denied"
         assert _said_in(sessions) == ["a", "b", "c"]
 
-    def test_an_append_makes_a_new_session_and_never_replaces_one(self, sessions: Sessions) -> None:
+    def test_an_append_creates_a_session_and_never_replaces_one(self, sessions: Sessions) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("a")
         sessions.append(session)
@@ -130,7 +130,7 @@ class TurnsContract(SessionFixtures):
             with pytest.raises(ConflictError, match="exists already"):
                 sessions.append(Session.new("ada", "s"))
 
-    def test_an_append_never_changes_what_is_stored(self, sessions: Sessions) -> None:
+    def test_an_append_never_changes_stored_messages(self, sessions: Sessions) -> None:
         _talk(sessions, "a", "b", "c")
 
         def edit(session: Session) -> None:
@@ -150,7 +150,7 @@ class TurnsContract(SessionFixtures):
         assert _said_in(sessions) == ["a", "b", "d"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_an_append_conflicts_as_a_save_does(self, sessions: Sessions, others: Sessions) -> None:
+    def test_an_append_conflicts_like_a_save(self, sessions: Sessions, others: Sessions) -> None:
         session = _talk(sessions, "a")
         others.add_turn("s", user=["theirs"])
         session.add_user_message("mine")
@@ -162,7 +162,7 @@ class TurnsContract(SessionFixtures):
             sessions.append(session)
         assert sessions.load("s") is None
 
-    def test_a_session_that_was_carried_elsewhere_is_appended_to(self, sessions: Sessions) -> None:
+    def test_a_session_rebuilt_from_json_can_be_appended_to(self, sessions: Sessions) -> None:
         stored = _talk(sessions, "a", "b")
         back = Session.from_json(stored.to_json())
         back.version = stored.version
@@ -178,7 +178,9 @@ class TurnsContract(SessionFixtures):
 
     # turns
 
-    def test_a_turn_is_added_to_what_is_there(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_turn_is_added_to_the_stored_messages(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
         first = sessions.add_turn("s", user=["a"], user_id="ada")
         assert (first.id, first.user_id, first.message_count) == ("s", "ada", 1)
         answer = AgentResponse(
@@ -201,7 +203,7 @@ class TurnsContract(SessionFixtures):
         (listed,) = sessions.list()
         assert listed == second, "a turn and a listing give different summaries"
 
-    def test_a_turn_needs_a_session_or_someone_to_make_it_for(self, sessions: Sessions) -> None:
+    def test_a_turn_needs_a_session_or_a_user_id(self, sessions: Sessions) -> None:
         with pytest.raises(NotFoundError):
             sessions.add_turn("s", user=["a"])
         assert sessions.load("s") is None
@@ -227,7 +229,7 @@ class TurnsContract(SessionFixtures):
         assert _said_in(sessions) == ["a", "b"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_of_turns_that_race_none_is_lost(self, sessions: Sessions) -> None:
+    def test_racing_turns_are_all_kept(self, sessions: Sessions) -> None:
         def add(number: int) -> None:
             sessions.add_turn("s", user=[str(number)], user_id="ada")
 
@@ -236,7 +238,7 @@ class TurnsContract(SessionFixtures):
         assert sorted(_said_in(sessions), key=int) == [str(number) for number in range(40)]
 
     @pytest.mark.usefixtures("_detects", "_shared")
-    def test_processes_that_add_turns_lose_none_while_others_read(
+    def test_processes_adding_turns_lose_none_while_others_read(
         self, sessions: Sessions, location: str, form: Form, race: tuple[int, int]
     ) -> None:
         workers, times = race[0], max(2, race[1] // 5)
@@ -322,7 +324,7 @@ class TurnsContract(SessionFixtures):
         others.restore("s")
         assert _form_of(store) == form, "a session came back in another form"
 
-    def test_a_session_is_converted_there_and_back(
+    def test_a_session_can_be_converted_back_and_forth(
         self, sessions: Sessions, others: Sessions, form: Form
     ) -> None:
         before = _talk(sessions, *(f"{n} {'x' * 1000}" for n in range(100)))
@@ -339,7 +341,7 @@ class TurnsContract(SessionFixtures):
             sessions.convert("another", "journal")
 
     @pytest.mark.usefixtures("_detects")
-    def test_what_was_loaded_before_a_conversion_is_not_saved_over_it(
+    def test_a_session_loaded_before_a_conversion_cannot_be_saved(
         self, sessions: Sessions, others: Sessions, form: Form
     ) -> None:
         session = _talk(sessions, "a")
@@ -350,7 +352,7 @@ class TurnsContract(SessionFixtures):
         assert _said_in(sessions) == ["a"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_of_turns_that_race_with_conversions_none_is_lost(self, sessions: Sessions) -> None:
+    def test_turns_racing_with_conversions_are_all_kept(self, sessions: Sessions) -> None:
         _talk(sessions)
 
         def add(number: int) -> None:
