@@ -1,4 +1,4 @@
-"""Tests of what a store that appends promises."""
+"""Tests of stores that can append."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ KEY = "notes/log.jsonl"
 
 
 class AppendingContract(StoreFixtures):
-    """What a store with `SupportsAppend` promises."""
+    """The part of `StateStoreContract` about `SupportsAppend`."""
 
     @pytest.fixture
     def appending(self, store: StateStore) -> SupportsAppend:
-        """The store, if it can append; else the test is skipped."""
+        """The store if it can append; otherwise the test is skipped."""
         return _appending(store)
 
     def test_an_append_adds_to_the_end(self, store: StateStore, appending: SupportsAppend) -> None:
@@ -36,7 +36,9 @@ class AppendingContract(StoreFixtures):
                 whole += added
                 holds(store, whole, KEY)
                 found = read(store, KEY).version
-                assert found == version, f"an append said {version!r}, and a get says {found!r}"
+                assert found == version, (
+                    f"an append returned the version {version!r}, and a get returns {found!r}"
+                )
         lists(store, [KEY])
 
     def test_an_append_requires_the_current_version(
@@ -45,7 +47,7 @@ class AppendingContract(StoreFixtures):
         seen = store.put(KEY, b"a")
         theirs = _appending(other).append(KEY, b"b", expect=seen)
         self._refuses(store, KEY, b"ab", seen)
-        other.put(KEY, b"ac", expect=theirs)  # as long as what was there
+        other.put(KEY, b"ac", expect=theirs)  # of the same length
         self._refuses(store, KEY, b"ac", theirs)
         self._refuses(store, KEY, b"ac", NO_SUCH_VERSION)
         version = appending.append(KEY, b"d", expect=read(store, KEY).version)
@@ -63,9 +65,9 @@ class AppendingContract(StoreFixtures):
             assert isinstance(error, ConflictError), (
                 f"an append to a deleted document should be a conflict: {error!r}"
             )
-            assert error.landed == "no", f"it says landed={error.landed!r}"
+            assert error.landed == "no", f"a refused append says landed={error.landed!r}"
             is_gone(store, KEY)
-        # A new document under that key is not the one that was appended to.
+        # A new document under that key has another version.
         store.put(KEY, b"anew")
         self._refuses(store, KEY, b"anew", version)
 
@@ -126,7 +128,7 @@ class AppendingContract(StoreFixtures):
         )
         assert not wrong, f"{len(wrong)} lines are duplicated or torn: {[*wrong][:3]}"
         assert len(lines) == processes * times, (
-            f"{processes * times} appends were acknowledged, and {len(lines)} lines are there"
+            f"{processes * times} appends were acknowledged, but there are {len(lines)} lines"
         )
         for name in range(processes):
             ours = [line for line in lines if line.startswith(b"%d-" % name)]
@@ -157,7 +159,7 @@ class AppendingContract(StoreFixtures):
             ended.set()
             reader.join()
         assert not wrong, (
-            f"a reader saw {shown(wrong[0])}, which is not a beginning of what was appended"
+            f"a reader saw {shown(wrong[0])}, which is not a prefix of the appended bytes"
         )
         holds(other, whole, KEY)
 
@@ -188,7 +190,7 @@ class AppendingContract(StoreFixtures):
         appending = _appending(store)
         error = refusal(lambda: appending.append(key, b"stale", expect=version))
         assert isinstance(error, ConflictError), (
-            f"an append to another version should be a conflict: {error!r}"
+            f"an append to an outdated version should be a conflict: {error!r}"
         )
         assert error.landed == "no", f"a refused append says landed={error.landed!r}"
         names(error, key)

@@ -59,7 +59,7 @@ _ITEMS: list[Any] = [{"role": "user", "content": "Hi\n\u2028"}, 1, 1.5, "two", N
 
 
 class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
-    """What `Journals` promises on every store: subclass it and override `location`.
+    """What `Journals` promises on every store; subclass it and override `location`.
 
     On a store that cannot detect conflicts, journals are opened with ``"last-writer-wins"``, and
     the tests that need more are skipped with the reason ``not claimed: …``.
@@ -89,7 +89,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     @pytest.fixture
     def _small(self) -> Iterator[None]:
-        """Make segments after a few items, and merge them after a few segments."""
+        """Lower the limits, so that a few items make segments and a few segments are merged."""
         with small_bounds():
             yield
 
@@ -110,7 +110,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         head = journal.append(_ITEMS[3:], unset=["title"], set={"j": {"é": None}})
         says(others, _ITEMS)
         found = others.open(*NAME).head()
-        assert found == head, f"the head is {found}, and the append gave {head}"
+        assert found == head, f"the head is {found}, but the append returned {head}"
         assert (head.length, head.user_id) == (len(_ITEMS), "ada"), f"the head says {head}"
         assert head.metadata == {"k": [1], "j": {"é": None}}, f"the metadata is {head.metadata}"
         assert head.created_at <= head.updated_at, f"it was updated before it was created: {head}"
@@ -120,7 +120,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert journals.open(*NAME).head() is None, (
             "there is a head of a journal that was never created"
         )
-        assert journals.open(*NAME).delete() is False, "deleting nothing says there was a journal"
+        assert journals.open(*NAME).delete() is False, (
+            "deleting a missing journal says there was one"
+        )
         assert [*store.scan()] == [], "reading a missing journal left something behind"
 
     def test_a_name_is_never_taken_for_a_path(self, journals: Journals, others: Journals) -> None:
@@ -140,7 +142,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             journal = journals.open(*NAME)
             for number in range(0, 30, 2):
                 journal.append(items[number : number + 2])
-        # It can be read, whatever its limits were.
+        # It is read under the default limits, though it was written under others.
         for start, stop in ((0, None), (0, 1), (3, 9), (-5, None), (-25, -20), (29, 99), (7, 7)):
             found = others.open(*NAME).read(start=start, stop=stop)
             assert found == items[start:stop], f"items {start} to {stop} are read as {found}"
@@ -150,9 +152,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
                 f"the last {last} items are read as {found}"
             )
             loaded = journal.load(last=last)
-            assert loaded is not None, "an existing journal is loaded as None"
-            assert loaded.start == 30 - min(30, last), f"the last {last} begin at {loaded.start}"
-            assert loaded.head.length == 30, f"of 30 items the head says {loaded.head.length}"
+            assert loaded is not None, "an existing journal loads as None"
+            assert loaded.start == 30 - min(30, last), (
+                f"the last {last} items start at {loaded.start}"
+            )
+            assert loaded.head.length == 30, (
+                f"the head of 30 items gives the length {loaded.head.length}"
+            )
 
     @pytest.mark.usefixtures("_detects", "_small")
     def test_two_writers_taking_turns_lose_nothing(
@@ -191,7 +197,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             calls = [(self.open, location, COLLECTION, NAME, n, times) for n in range(workers)]
             in_processes(append_often, calls)
         in_order(others, workers, times)
-        assert watch.looks > 1, "nobody could read while others appended"
+        assert watch.looks > 1, "no read succeeded while others appended"
 
     def test_a_value_that_cannot_be_stored_changes_nothing(self, journals: Journals) -> None:
         journal = journals.open(*NAME)
@@ -217,7 +223,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(journals, [{"deep": [1]}], handle=journal)
         found = journal.head()
         assert found is not None, "the journal is gone"
-        assert found.metadata == {"m": {"deep": [1]}}, "what a caller changed changed the metadata"
+        assert found.metadata == {"m": {"deep": [1]}}, (
+            "a caller's later change reached the stored metadata"
+        )
 
     def test_the_last_writer_wins_if_requested(self, store: StateStore) -> None:
         journals = Journals(store, COLLECTION, conflicts="last-writer-wins")
@@ -234,7 +242,11 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
     def test_a_journal_is_created_once(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).create([1], metadata={"k": 1}, user_id="ada")
         refuses(partial(others.open(*NAME).create, [2]), ConflictError, "creating it again")
-        refuses(partial(others.open(*NAME).append, [2], expect=ABSENT), ConflictError, "as new")
+        refuses(
+            partial(others.open(*NAME).append, [2], expect=ABSENT),
+            ConflictError,
+            "an append that creates it",
+        )
         says(journals, [1])
 
     @pytest.mark.usefixtures("_creates")
@@ -249,12 +261,14 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
                 "creators of a journal",
             )
             found = journals.open(name).read()
-            assert found == [winner], f"creator {winner} won, and the journal holds {found}"
+            assert found == [winner], f"creator {winner} won, but the journal holds {found}"
 
     @pytest.mark.usefixtures("_detects")
     def test_an_outdated_version_is_refused(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
-        refuses(partial(journal.append, [0], expect=Version("none")), ConflictError, "no version")
+        refuses(
+            partial(journal.append, [0], expect=Version("none")), ConflictError, "a false version"
+        )
         old = journal.append([1]).version
         new = journal.append([2], expect=old).version
         for handle in (journal, others.open(*NAME)):
@@ -273,14 +287,18 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         refuses(
             partial(Journals(busy, COLLECTION).open(*NAME).delete, expect=version),
             ConflictError,
-            "a delete of a version to which another appended meanwhile",
+            "a delete of a version that another append has replaced",
         )
         says(others, [1, 2])
 
     def test_another_users_journal_is_refused(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).append([1])
         journals.open(*NAME).append([2], user_id="ada")
-        refuses(partial(others.open(*NAME).append, [3], user_id="eve"), OwnershipError, "another's")
+        refuses(
+            partial(others.open(*NAME).append, [3], user_id="eve"),
+            OwnershipError,
+            "an append by another user",
+        )
         others.open(*NAME).append([4], user_id="ada")
         says(journals, [1, 2, 4])
 
@@ -314,13 +332,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             handle.append([5], key="request", set={"k": 1})
             head = handle.append([6, 7], keys=["b", "a"], set={"j": 1})
             assert handle.change(lambda draft: draft.append([8], keys=["a"])) == [False], (
-                f"after {between} a draft does not know a key"
+                f"after {between}, a draft does not know a key"
             )
             assert head.metadata == {"j": 1}, (
-                f"the metadata is {head.metadata}: a known key guards all of a change, "
-                "and keys of items their items only"
+                f"the metadata is {head.metadata}: a known key must prevent the whole "
+                "append, known keys of items only those items"
             )
-        appended_once(others, expected, f"after {between}")
+        appended_once(others, expected, f"after {between},")
 
     def test_a_delete_forgets_keys(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).append([1], key="request")
@@ -367,16 +385,16 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         journal.change(lambda draft: draft.replace(0, "other"))
         journal.change(lambda draft: draft.clear())
         there = {entry.key for entry in store.scan(SEGMENTS)}
-        assert len(there) > 3, f"20 items, and there are the segments {there}"
-        # As if a copy were restored from the trash or a backup.
+        assert len(there) > 3, f"20 items are in too few segments: {there}"
+        # As when a copy is restored from the trash or a backup.
         for number, blob in enumerate(heads, start=1):
-            assert blob is not None, "a head is not there right after an append"
+            assert blob is not None, "the head was missing right after an append"
             store.put(KEY, blob.data)
             try:
                 found = others.open(*NAME).read()
-            except Exception as error:  # noqa: BLE001 - it is said what it means
-                pytest.fail(f"what the head of {number} items names is gone: {error}")
-            assert found == items[:number], f"the head of {number} items now gives {found}"
+            except Exception as error:  # noqa: BLE001 - reported below
+                pytest.fail(f"the journal cannot be read by its head of {number} items: {error}")
+            assert found == items[:number], f"the head of {number} items now reads as {found}"
 
     @pytest.mark.usefixtures("_small")
     def test_a_journal_has_few_segments(self, journals: Journals, store: StateStore) -> None:
@@ -405,7 +423,11 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         while items:
             _pops(journal, items)
         says(others, [])
-        refuses(partial(journal.change, lambda draft: draft.pop()), IndexError, "a pop of nothing")
+        refuses(
+            partial(journal.change, lambda draft: draft.pop()),
+            IndexError,
+            "a pop from an empty journal",
+        )
 
     # changing
 
@@ -421,7 +443,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert draft.items() == items, f"a draft of {items} gives {draft.items()}"
             assert draft.last(3) == items[-3:], f"its last three are {draft.last(3)}"
             draft.append(["a", "b"])
-            assert draft.pop() == "b", "a draft popped another item than the last"
+            assert draft.pop() == "b", "a draft popped an item other than the last"
             draft.replace(2, "two")
             draft.replace(-1, "last")
             draft.truncate(40)
@@ -453,7 +475,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
         journal.change(change)
         says(others, [0, "theirs", "mine"])
-        assert seen == [1, 2], f"the change saw {seen} items, instead of one and then two"
+        assert seen == [1, 2], f"the change saw {seen} items instead of one and then two"
 
     def test_a_change_that_writes_nothing_sees_the_current_items(
         self, journals: Journals, others: Journals
@@ -464,13 +486,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         def look(draft: Draft) -> object:
             return draft.pop() if draft.length else SKIP
 
-        assert journal.change(look) is SKIP, "a change of an empty journal gives an item"
+        assert journal.change(look) is SKIP, "a change of an empty journal found an item"
         head = journal.head()
         assert head is not None, "the journal is gone"
         assert head.version == version, "a change that returned SKIP was written"
         others.open(*NAME).append(["theirs"])
         found = journal.change(look)
-        assert found == "theirs", f"a change used outdated items, and gave {found!r}"
+        assert found == "theirs", f"a change used outdated items and returned {found!r}"
 
     @pytest.mark.usefixtures("_detects")
     def test_a_change_never_fails_because_of_outdated_items(
@@ -482,8 +504,8 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         try:
             found = journal.change(lambda draft: draft.pop())
         except IndexError:
-            pytest.fail("a change was given an empty journal, though there is an item")
-        assert found == 1, f"the last item is 1, and a pop gave {found!r}"
+            pytest.fail("a change saw an empty journal, though there is an item")
+        assert found == 1, f"the last item is 1, but a pop returned {found!r}"
 
     def test_a_change_that_raises_changes_nothing(self, journals: Journals) -> None:
         journal = journals.open(*NAME)
@@ -497,7 +519,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         refuses(partial(journal.change, fail), RuntimeError, "a change that fails")
         says(journals, [1])
         refuses(
-            partial(journals.open("none").change, fail, create=False), NotFoundError, "no journal"
+            partial(journals.open("none").change, fail, create=False),
+            NotFoundError,
+            "a change of no journal",
         )
 
     # deleted and recreated
@@ -521,7 +545,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         for way, call in calls.items():
             refuses(call, ConflictError, f"{way} by a handle of a journal that was {what}")
         if anew:
-            refuses(stale.delete, ConflictError, "a delete by a handle of the journal before")
+            refuses(stale.delete, ConflictError, "a delete by a handle of the earlier journal")
         found = others.open(*NAME).read()
         assert found == ([3] if anew else None), f"a stale handle left {found}"
 
@@ -530,8 +554,8 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
     ) -> None:
         journal = journals.open(*NAME)
         old = journal.append([1]).uid
-        assert journal.delete(), "deleting a journal says that there was none"
-        assert not journal.delete(), "deleting it again says that there was a journal"
+        assert journal.delete(), "deleting a journal says there was none"
+        assert not journal.delete(), "deleting it again says there was one"
         head = journal.append([2])
         assert head.uid != old, "a recreated journal has the uid of the one before"
         says(others, [2])
@@ -556,9 +580,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         whole = others.list()
         for summary in whole:
             number = names.index(summary.name)
-            assert summary.length == number, f"{summary.name} has {number} items, not {summary}"
-            told = summary.user_id, summary.title
-            assert told == (summary.name[0], "/".join(summary.name)), f"{summary.name}: {told}"
+            assert summary.length == number, (
+                f"{summary.name} has {number} items, but is listed as {summary}"
+            )
+            found = summary.user_id, summary.title
+            assert found == (summary.name[0], "/".join(summary.name)), (
+                f"{summary.name} is listed with the user and title {found}"
+            )
         paged: list[JournalSummary] = []
         cursor = None
         while True:
@@ -567,11 +595,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             cursor = page.cursor
             if cursor is None:
                 break
-        assert tuple(paged) == whole.summaries, "pages together differ from the whole list"
+        assert tuple(paged) == whole.summaries, (
+            "the pages add up to something other than the whole listing"
+        )
         heads = sorted(head.name for head in others.heads("ada"))
         assert heads == names[:3], f"the heads below 'ada' are {heads}"
         heads = sorted(head.name for head in others.heads("ada", parts=2))
-        assert heads == names[1:3], f"the heads below 'ada' with two parts are {heads}"
+        assert heads == names[1:3], f"the heads below 'ada' with names of two parts are {heads}"
 
     def test_a_listing_is_up_to_date(self, journals: Journals, others: Journals) -> None:
         lists(others.list(), [])
@@ -579,7 +609,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             journals.open(*NAME).append([length])
             (summary,) = others.list()
             assert summary.length == length, (
-                f"a listing says {summary.length} items after {length} appends: it is outdated"
+                f"a listing is outdated: {summary.length} items after {length} appends"
             )
         journals.open(*NAME).delete()
         lists(others.list(), [])
@@ -590,7 +620,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         for name in (("ada",), ("ada", "1"), ("ada", "2", "x"), ("adam",)):
             journals.open(*name).append([1])
         deleted = others.delete_below("ada")
-        assert deleted == 3, f"three journals were below the name, and {deleted} were deleted"
+        assert deleted == 3, f"three journals were below the name, but {deleted} were deleted"
         lists(journals.list(), [("adam",)])
 
     def test_collections_are_separate(self, journals: Journals, store: StateStore) -> None:
@@ -621,7 +651,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
 def _pops(journal: Journal, items: list[Any]) -> None:
     found, last = journal.change(lambda draft: draft.pop()), items.pop()
-    assert found == last, f"the last item is {last}, and a pop gives {found!r:.80}"
+    assert found == last, f"the last item is {last}, but a pop returned {found!r:.80}"
 
 
 def _set(draft: Draft, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Tests of what a store promises that keeps records with its documents."""
+"""Tests of stores that keep records with their documents."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _TEXTS = ("", "a", "A", "ä", "a\0b", "a\0", "'; --", "%", "日本", "\U0001f40d
 
 
 class QueryContract(StoreFixtures):
-    """What a store with `SupportsQuery` promises."""
+    """The part of `StateStoreContract` about `SupportsQuery`."""
 
     @pytest.fixture
     def querying(self, store: StateStore) -> SupportsQuery:
-        """The store, if it keeps records; else the test is skipped."""
+        """The store if it keeps records; otherwise the test is skipped."""
         return _querying(store)
 
     def test_a_record_is_found_with_its_document(
@@ -49,10 +49,12 @@ class QueryContract(StoreFixtures):
         for client in (querying, _querying(other)):
             (row,) = _rows(client.query("sessions", EVERYTHING, known=1))
             assert row.key == KEY
-            assert row.version == version, "a query and the put give different versions"
-            assert dict(row.record) == record, "a query and the put give different records"
+            assert row.version == version, "a query and the put returned different versions"
+            assert dict(row.record) == record, "a query and the put returned different records"
             (entry,) = store.scan()
-            assert row.modified_ns == entry.modified_ns, "a query and a scan give different times"
+            assert row.modified_ns == entry.modified_ns, (
+                "a query and a scan returned different times"
+            )
 
     def test_a_document_written_without_a_record_has_none(
         self, store: StateStore, querying: SupportsQuery
@@ -65,10 +67,8 @@ class QueryContract(StoreFixtures):
             querying.put_record(KEY, b"A", _record("s"), expect=ANY)
             write()
             found = querying.query("sessions", EVERYTHING, known=1)
-            assert not _rows(found), "a record is out of date"
-            assert [*found.missing] == [KEY], (
-                "a query does not report that a document has no record"
-            )
+            assert not _rows(found), "a query returned an outdated record"
+            assert [*found.missing] == [KEY], "a query does not report a document without a record"
 
     def test_an_append_can_replace_the_record(
         self, store: StateStore, querying: SupportsQuery
@@ -111,7 +111,7 @@ class QueryContract(StoreFixtures):
         querying.set_records([(gone, new, _record("gone")), (KEY, new, _record("new"))])
         (row,) = _rows(querying.query("sessions", EVERYTHING, known=1))
         assert (row.record["id"], row.version) == ("new", new)
-        assert read(store, KEY).version == new, "a record changes the version"
+        assert read(store, KEY).version == new, "setting a record changed the version"
 
     def test_a_record_with_too_old_a_layout_counts_as_missing(
         self, querying: SupportsQuery
@@ -204,8 +204,8 @@ class QueryContract(StoreFixtures):
             writing = pool.submit(write)
             while not writing.done():
                 found = querying.query("sessions", EVERYTHING, known=1)
-                answers = [*_rows(found), *found.problems, *found.missing]
-                assert len(answers) == 1, f"a document is in {len(answers)} answers of one query"
+                found_as = [*_rows(found), *found.problems, *found.missing]
+                assert len(found_as) == 1, f"one query returned a document {len(found_as)} times"
             writing.result()
 
     def test_a_closed_store_answers_no_query(
@@ -263,7 +263,7 @@ def _rows(found: Found) -> Sequence[Row]:
 
 
 def _listed(records: dict[str, Record], wanted: Filter, order: Order) -> list[str]:
-    """The keys that a listing must give, worked out in the plainest way."""
+    """The keys that a query must return, computed in the simplest way."""
 
     def place(key: str) -> tuple[Any, ...]:
         found: Any = records[key]

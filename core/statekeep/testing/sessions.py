@@ -58,7 +58,7 @@ _HOUR = timedelta(hours=1)
 
 
 class SessionsContract(ListingContract, TurnsContract):
-    """What `Sessions` promises on every store: subclass it and override `location`.
+    """What `Sessions` promises on every store; subclass it and override `location`.
 
     On a store that cannot detect conflicts, sessions are opened with ``"last-writer-wins"``, and
     the tests that need more are skipped with the reason ``not claimed: …``.
@@ -103,7 +103,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     def test_an_invalid_id_is_refused_everywhere(self, sessions: Sessions) -> None:
         for session_id in ("", "x" * 513, "\ud83d"):
-            # Created without its checks, as a subclass might be.
+            # Without validation, as a subclass might be created.
             session = Session.model_construct(
                 id=session_id, user_id="ada", created_at=_START, updated_at=_START
             )
@@ -164,7 +164,7 @@ class SessionsContract(ListingContract, TurnsContract):
             session.add_user_message(str(n))
             versions.append(sessions.save(session))
         assert len(set(versions)) == 3, f"three states of a session have the versions {versions}"
-        assert session.version == versions[-1], "a save does not leave its version at the session"
+        assert session.version == versions[-1], "a save does not set the session's version"
 
     def test_overwriting_replaces_a_session_or_a_corrupt_file(
         self, sessions: Sessions, others: Sessions, store: StateStore
@@ -195,7 +195,7 @@ class SessionsContract(ListingContract, TurnsContract):
             assert (caught.value.key, caught.value.store) == ("sessions/s.json", str(store))
         assert _load(sessions, "s").metadata == {}
 
-    # where the last writer wins
+    # with last-writer-wins
 
     def test_the_last_writer_wins_if_requested(self, store: StateStore, form: Form) -> None:
         sessions = Sessions(store, form=form, conflicts="last-writer-wins")
@@ -285,7 +285,9 @@ class SessionsContract(ListingContract, TurnsContract):
             with ThreadPoolExecutor(50) as pool:
                 got = list(pool.map(race, range(50)))
         others = [session for session in got if session != got[0]]
-        assert not others, f"of 50 that raced {len(others)} got another session than the first"
+        assert not others, (
+            f"of 50 racing callers, {len(others)} got a different session than the first"
+        )
 
     # updating
 
@@ -327,7 +329,7 @@ class SessionsContract(ListingContract, TurnsContract):
             session.add_user_message("mine")
 
         _says(sessions.update("s", change), ["theirs", "mine"])
-        assert seen == [0, 1], f"the change saw {seen} messages, instead of none and then theirs"
+        assert seen == [0, 1], f"the change saw {seen} messages instead of none and then one"
 
     @pytest.mark.usefixtures("_detects")
     def test_an_update_gives_up_after_its_timeout(
@@ -358,7 +360,7 @@ class SessionsContract(ListingContract, TurnsContract):
             take_part, [(self.open, location, form, n, updates) for n in range(workers)]
         )
         times = set(created)
-        assert len(times) == 1, f"processes that raced created {len(times)} sessions under one id"
+        assert len(times) == 1, f"racing processes created {len(times)} sessions with one id"
         updated = (f"{w}-{n}" for w in range(workers) for n in range(updates))
         _none_is_lost(_load(sessions, "s"), updated)
 
@@ -367,7 +369,7 @@ class SessionsContract(ListingContract, TurnsContract):
     def test_a_delete_says_whether_there_was_a_session(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         assert sessions.delete("s") is True, "deleting a session says there was none"
-        assert sessions.delete("s") is False, "deleting nothing says there was a session"
+        assert sessions.delete("s") is False, "deleting a missing session says there was one"
         _is_gone(sessions, "s")
 
     def test_a_delete_leaves_documents_alone(self, sessions: Sessions, store: StateStore) -> None:
@@ -386,7 +388,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert Sessions(busy, conflicts=conflicts).delete("s") is True
         _is_gone(sessions, "s")
 
-    # files that are not sound sessions
+    # files that are not valid sessions
 
     def test_a_file_with_another_sessions_id_is_reported_and_left_alone(
         self, sessions: Sessions, store: StateStore
@@ -453,7 +455,7 @@ class SessionsContract(ListingContract, TurnsContract):
                 sessions.list()
                 sessions.list()
         warnings = len(caplog.records)
-        assert warnings == 2, f"two kinds of damage, each seen twice, were logged {warnings} times"
+        assert warnings == 2, f"two kinds of damage, each found twice, were logged {warnings} times"
         assert "sessions/s.json" in caplog.text
 
     def test_problems_are_sorted_by_key(self, sessions: Sessions, store: StateStore) -> None:
@@ -490,8 +492,7 @@ class SessionsContract(ListingContract, TurnsContract):
         for messages in (0, 1):
             (listed,) = sessions.list()
             assert listed.message_count == messages, (
-                f"a listing says {listed.message_count} messages after another worker stored "
-                f"{messages}: it is outdated"
+                f"a listing is outdated: {listed.message_count} messages instead of {messages}"
             )
             others.update("s", _say("hello"))
         others.delete("s")
@@ -534,8 +535,10 @@ class SessionsContract(ListingContract, TurnsContract):
                 cursor = listing.cursor
                 if cursor is None:
                     break
-                assert len(listing) == limit, f"a page of {limit} that is not the last is shorter"
-            assert tuple(paged) == whole, f"pages of {limit} together differ from the whole list"
+                assert len(listing) == limit, f"a page of {limit} is short, though not the last"
+            assert tuple(paged) == whole, (
+                f"pages of {limit} add up to something other than the whole listing"
+            )
 
     def test_a_page_continues_where_the_last_ended_despite_deletions(
         self, sessions: Sessions
@@ -573,9 +576,9 @@ class SessionsContract(ListingContract, TurnsContract):
         assert [victim.summary.id for victim in plan.victims] == ["3", "2"]
         _lists(sessions.list(), ["3", "2", "1", "0"])
         report = sessions.prune(plan)
-        assert report.pruned == plan.victims, f"a prune that nobody disturbed reports {report}"
+        assert report.pruned == plan.victims, f"an undisturbed prune reports {report}"
         others = (report.skipped, report.unknown, report.failed)
-        assert others == ((), (), ()), f"a prune that nobody disturbed reports {report}"
+        assert others == ((), (), ()), f"an undisturbed prune reports {report}"
         listing = sessions.list()
         _lists(listing, ["1", "0"])
         _reports(listing, ["sessions/bad.json"])
@@ -593,11 +596,13 @@ class SessionsContract(ListingContract, TurnsContract):
         others.delete("deleted")
         report = sessions.prune(plan)
         pruned = sorted(victim.summary.id for victim in report.pruned)
-        assert pruned == ["old"], f"{pruned} were pruned, where only 'old' had not changed"
+        assert pruned == ["old"], f"{pruned} were pruned, though only 'old' was unchanged"
         skipped = sorted(victim.summary.id for victim in report.skipped)
         assert skipped == ["deleted", "pinned", "saved"], f"a prune reports {skipped} as skipped"
         left = sorted(summary.id for summary in sessions.list())
-        assert left == ["pinned", "saved"], f"a prune left {left}, and two had changed"
+        assert left == ["pinned", "saved"], (
+            f"a prune left {left} instead of the two that had changed"
+        )
 
     @pytest.mark.usefixtures("_detects")
     def test_two_concurrent_prunes_report_each_session_once(
@@ -617,7 +622,7 @@ class SessionsContract(ListingContract, TurnsContract):
     def test_a_pin_does_not_change_the_time_of_the_last_update(self, sessions: Sessions) -> None:
         before = sessions.get_or_create("ada", "s")
         after = sessions.pin("s")
-        assert after.updated_at == before.updated_at, "a pin moved the time of the session"
+        assert after.updated_at == before.updated_at, "a pin changed updated_at"
         assert after.version != before.version, "a pinned session still has the old version"
         _is(sessions, "s", after)
         assert sessions.unpin("s").metadata == {}
@@ -663,17 +668,17 @@ class SessionsContract(ListingContract, TurnsContract):
         skipped = [victim.summary.id for victim in report.skipped]
         assert skipped == ["saved"], f"a prune reports {skipped} as skipped"
         trash = [trashed.stem for trashed in others.list_trash()]
-        assert trash == ["old"], f"the trash holds {trash}, and only 'old' was pruned"
+        assert trash == ["old"], f"the trash holds {trash}, but only 'old' was pruned"
         _lists(sessions.list(), ["saved"])
 
     def test_the_trash_is_emptied_by_age(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         sessions.delete("s", trash=True)
         report = sessions.prune(_Everything(), trash=timedelta(0))
-        assert report.purged == 0, "a copy must be kept for at least a day"
+        assert report.purged == 0, "a prune deleted a copy less than a day old"
         young = sessions.empty_trash(older_than=timedelta(days=1))
         assert young == 0, "a copy less than a day old was deleted"
-        assert sessions.empty_trash() == 1, "the one copy was not deleted"
+        assert sessions.empty_trash() == 1, "the only copy was not deleted"
         assert sessions.list_trash() == [], "a deleted copy is still there"
 
     # events
@@ -737,7 +742,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
 
 def _facts(events: list[Event]) -> list[Event]:
-    """The events, without those that measure operations."""
+    """The events except those that measure operations."""
     return [event for event in events if not isinstance(event, OperationFinished)]
 
 
@@ -759,7 +764,7 @@ class _Everything:
     """A strategy that keeps nothing."""
 
     def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
-        return [Victim(summary, "everything goes") for summary in summaries]
+        return [Victim(summary, "everything is pruned") for summary in summaries]
 
 
 def _keys(store: StateStore) -> list[str]:
@@ -788,38 +793,40 @@ def _put_session(
 
 def _is(sessions: Sessions, session_id: str, expected: Session) -> None:
     found = _load(sessions, session_id)
-    assert found == expected, f"{session_id!r} is not the state that was stored"
+    assert found == expected, f"{session_id!r} differs from what was stored"
 
 
 def _is_gone(sessions: Sessions, session_id: str) -> None:
-    assert sessions.load(session_id) is None, f"{session_id!r} should not be there, and is"
+    assert sessions.load(session_id) is None, f"{session_id!r} should not be there but is"
 
 
 def _says(session: Session, expected: list[str]) -> None:
     found = _said(session)
-    assert found == expected, f"{session.id!r} should say {expected} and says {found}"
+    assert found == expected, (
+        f"{session.id!r} should hold the messages {expected} but holds {found}"
+    )
 
 
 def _none_is_lost(session: Session, expected: Iterable[str]) -> None:
     wanted, found = sorted(expected), sorted(_said(session))
     lost = len(set(wanted) - set(found))
-    assert not lost, f"of {len(wanted)} updates that were acknowledged {lost} are lost"
-    assert found == wanted, f"{len(wanted)} updates left {len(found)} messages: some happened twice"
+    assert not lost, f"{lost} of {len(wanted)} acknowledged updates are lost"
+    assert found == wanted, f"{len(wanted)} updates left {len(found)} messages; some happened twice"
 
 
 def _lists(listing: Iterable[SessionSummary], expected: list[str]) -> None:
     found = [summary.id for summary in listing]
-    assert found == expected, f"the sessions are listed as {found}, and are {expected}"
+    assert found == expected, f"the sessions are listed as {found} but are {expected}"
 
 
 def _reports(listing: Listing[SessionSummary], expected: list[str]) -> None:
     found = [problem.key for problem in listing.problems]
-    assert found == expected, f"the listing reports {found} as problems, and they are {expected}"
+    assert found == expected, f"the listing reports the problems {found} instead of {expected}"
 
 
 def _holds_only(store: StateStore, expected: list[str]) -> None:
     found = _keys(store)
-    assert found == expected, f"the store holds {found}, where {expected} is expected"
+    assert found == expected, f"the store holds {found} instead of {expected}"
 
 
 def _say(text: str) -> Callable[[Session], object]:

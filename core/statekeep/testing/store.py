@@ -90,9 +90,9 @@ ILLEGAL = [
     ".statekeep/locks/07",
     ".StateKeep/LOCKS/07",
 ]
-# Clocks differ, but a time in the wrong time zone is off by at least this much.
+# Clocks differ, but a time in the wrong time zone is off by more than this.
 _SKEW = timedelta(minutes=15)
-# The coarsest clock among stores in use has steps of two seconds.
+# The coarsest clock of any store in use ticks every two seconds.
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
@@ -105,12 +105,12 @@ class StateStoreContract(
     ScanningContract,
     SurveyContract,
 ):
-    """What every store promises: subclass it and override `location`.
+    """What every store promises; subclass it and override `location`.
 
-    What a store claims in its `capabilities` must work, and what it does not claim must raise
-    `UnsupportedError` and change nothing. Tests of what is not claimed are skipped with the reason
-    ``not claimed: …``, and those that need an optional fixture, `raw`, `unreachable` or `dropping`,
-    are skipped if it is not given. No others are skipped.
+    What a store claims in its `capabilities` must work; what it does not claim must raise
+    `UnsupportedError` and change nothing. A test of something unclaimed is skipped with the reason
+    ``not claimed: …``, and one that needs an optional fixture (`raw`, `unreachable` or `dropping`)
+    is skipped if that is not given. No others are skipped.
 
     Examples:
         >>> class TestMine(StateStoreContract):
@@ -121,7 +121,7 @@ class StateStoreContract(
 
     @pytest.fixture
     def raw(self) -> MutableMapping[str, bytes]:
-        """The documents of the location by key, accessed without the store; optional.
+        """The location's documents by key, accessed without the store; optional.
 
         Override it if anything other than statekeep may read and write there, such as an editor or
         a bucket's console. ``fsspec.get_mapper(url)`` gives such a mapping.
@@ -139,11 +139,13 @@ class StateStoreContract(
         for data in (b"", b"{}", b"\x00\xff\r\n", b"x" * 1_000_000):
             version = store.put(KEY, data)
             holds(store, data, KEY)
-            assert read(store, KEY).version == version, "a get gives another version than the put"
+            assert read(store, KEY).version == version, (
+                "a get returned a version other than the put's"
+            )
 
     def test_a_large_document_comes_back_whole_or_is_refused(self, store: StateStore) -> None:
         before = b"before"
-        # Just beyond the sizes at which libraries and servers truncate or split what they send.
+        # Just beyond the sizes at which libraries and servers truncate or split messages.
         for size in (2**20 + 7, 5 * 2**20 + 1):
             data = random.Random(size).randbytes(size)
             version = store.put(KEY, before)
@@ -155,13 +157,13 @@ class StateStoreContract(
                 continue
             blob = read(store, KEY)
             _is_whole(blob.data, data, "a get")
-            assert blob.version == version, "a get gives another version than the put"
+            assert blob.version == version, "a get returned a version other than the put's"
             found = dict(get_many(store, [KEY]))[KEY]
-            assert isinstance(found, Blob), f"a get of many gives {found!r}"
+            assert isinstance(found, Blob), f"a get of many returned {found!r}"
             _is_whole(found.data, data, "a get of many")
             (entry,) = (each for each in store.scan() if each.key == KEY)
             expected = self.size_of(KEY, data)
-            assert entry.size == expected, f"a scan says {entry.size} bytes of {expected}"
+            assert entry.size == expected, f"a scan says {entry.size} bytes instead of {expected}"
 
     def test_every_legal_key_can_be_written_read_listed_and_deleted(
         self, store: StateStore
@@ -202,7 +204,7 @@ class StateStoreContract(
                 assert modified.utcoffset() == timedelta(0), f"{what} gives a time not in UTC"
                 distance = datetime.now(UTC) - modified
                 assert abs(distance) < _SKEW, (
-                    f"{what} says of what was just written that it was {distance} ago"
+                    f"{what} says that a document written just now was written {distance} ago"
                 )
 
     def test_the_modification_time_advances_when_a_document_is_rewritten(
@@ -210,12 +212,14 @@ class StateStoreContract(
     ) -> None:
         store.put(KEY, b"0")
         first = last = _times(store)
-        # As many times as a coarse clock needs; with a fine one, the first is enough.
+        # With a fine clock, the first pass is enough; a coarse one needs more.
         for n, pause in enumerate(_PAUSES):
             time.sleep(pause)
             store.put(KEY, b"%d" % (n + 1))
             now = _times(store)
-            assert now.keys() == first.keys(), f"{first} became {now}: a time came or went"
+            assert now.keys() == first.keys(), (
+                f"a modification time appeared or disappeared: {first}, then {now}"
+            )
             for what, modified in now.items():
                 assert modified >= last[what], (
                     f"{what} gives a rewritten document an earlier time: {last[what]}, {modified}"
@@ -227,8 +231,8 @@ class StateStoreContract(
             pytest.skip("not claimed: a time of writing (`modified`)")
         still = [what for what in first if last[what] == first[what]]
         assert not still, (
-            f"{' and '.join(still)} gives a document that was rewritten {sum(_PAUSES)} seconds "
-            f"later the time of its first writing, {first[still[0]]}: `modified` stands still"
+            f"`modified` of {' and '.join(still)} stays at {first[still[0]]}, though the document "
+            f"was rewritten {sum(_PAUSES)} seconds later"
         )
 
     def test_the_callers_buffer_is_not_kept(self, store: StateStore) -> None:
@@ -237,7 +241,7 @@ class StateStoreContract(
         buffer[:] = b"after!"
         holds(store, b"before", KEY)
         kind = type(read(store, KEY).data)
-        assert kind is bytes, f"a get gives {kind.__name__}, not bytes"
+        assert kind is bytes, f"a get returned {kind.__name__}, not bytes"
 
     def test_a_reader_sees_the_old_bytes_or_the_new_ones(
         self, store: StateStore, other: StateStore
@@ -251,20 +255,20 @@ class StateStoreContract(
                 blob = read(store, KEY)
                 # Compare first, because pytest takes a minute to explain how they differ.
                 whole = blob.data in written
-                assert whole, "half a write was read"
+                assert whole, "a read returned half a write"
                 seen[blob.version] = blob.data
             put = dict(writing.result())
             mixed = [each for each in seen.keys() & put.keys() if seen[each] != put[each]]
-            assert not mixed, "a get gives the version of one write and the bytes of another"
+            assert not mixed, "a get returned the version of one write with the bytes of another"
 
     # versions and expectations
 
     def test_different_bytes_have_different_versions(self, store: StateStore) -> None:
         first = store.put(KEY, b"A")
         second = store.put(KEY, b"B")
-        assert first != second, "two contents have one version"
+        assert first != second, "two contents have the same version"
         found = read(store, KEY).version
-        assert found == second, f"a put gave the version {second!r}, and a get gives {found!r}"
+        assert found == second, f"a put returned the version {second!r}, but a get {found!r}"
 
     def test_a_conditional_put_works_or_is_refused(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
@@ -350,9 +354,9 @@ class StateStoreContract(
             holds(other, data, KEY)
             version = read(other, KEY).version
             assert version == written, (
-                f"a put gave the version {written!r}, and another client gets {version!r}"
+                f"a put returned the version {written!r}, but another client got {version!r}"
             )
-            assert seen.setdefault(written, data) == data, "one version, two contents"
+            assert seen.setdefault(written, data) == data, "two contents have the same version"
 
     def test_a_write_error_says_whether_the_write_landed(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
@@ -368,12 +372,12 @@ class StateStoreContract(
             with pytest.raises(StateStoreError) as caught:
                 write()
             assert caught.value.landed in {"no", "unknown"}, (
-                f"the error of a write does not say what may have landed: {caught.value!r}"
+                f"a write error does not say what may have landed: {caught.value!r}"
             )
         holds(store, b"A", KEY)
         with pytest.raises(StateStoreError) as caught:
             store.get("../outside.md")
-        assert caught.value.landed is None, "a read lands nothing"
+        assert caught.value.landed is None, "the error of a read says landed"
 
     # deleting
 
@@ -419,16 +423,16 @@ class StateStoreContract(
         keys = [f"a/{n}.json" for n in range(11)]
         found = dict(get_many(store, keys))
         missing = sorted(set(keys) - set(found))
-        assert not missing, f"a get of many leaves out {missing}; what is not there is None"
+        assert not missing, f"a get of many left out {missing}; a missing document must be None"
         foreign = sorted(set(found) - set(keys))
-        assert not foreign, f"a get of many gives {foreign}, which nobody asked for"
+        assert not foreign, f"a get of many returned {foreign}, which were not asked for"
         nothing = found.pop("a/10.json")
-        assert nothing is None, f"a get of many gives {nothing!r} for what is not there"
+        assert nothing is None, f"a get of many returned {nothing!r} for a missing document"
         for key, blob in found.items():
             assert blob == store.get(key), (
-                f"a get of many gives {blob!r} for {key!r}; a get differs"
+                f"a get of many returned {blob!r} for {key!r}, but a get differs"
             )
-        assert dict(get_many(store, [])) == {}, "a get of no keys gives something"
+        assert dict(get_many(store, [])) == {}, "a get of no keys returned something"
 
     def test_many_documents_can_be_deleted_at_once(self, store: StateStore) -> None:
         for n in range(10):
@@ -444,14 +448,14 @@ class StateStoreContract(
         store.put(KEY, b"x")
         swept = able.sweep(older_than=timedelta(0))
         lists(store, [KEY], when=" after a sweep")
-        assert swept == 0, f"a sweep says that it removed {swept}, and there was nothing"
+        assert swept == 0, f"a sweep says that it removed {swept}, but there was nothing to remove"
 
     def test_initializing_leaves_documents_alone(
         self, store: StateStore, other: StateStore
     ) -> None:
         if power(store, SupportsInitialize) is None:
             pytest.skip("not claimed: initialize")
-        assert initialize(store), "it was initialized, though it says it needs no such thing"
+        assert initialize(store), "initialize returned False for a store that has the power"
         lists(other, [], when=" after it was initialized")
         other.put(KEY, b"x")
         initialize(store)
@@ -462,16 +466,20 @@ class StateStoreContract(
         if able is None:
             pytest.skip("not claimed: remains")
         said = able.remains()
-        assert not isinstance(said, str), f"remains gives one text, not several: {said!r}"
+        assert not isinstance(said, str), (
+            f"remains returned one string instead of several: {said!r}"
+        )
         for each in said:
-            assert isinstance(each, str), f"remains gives {each!r}, which is not a sentence"
-            assert each.strip(), f"remains gives an empty sentence: {said!r}"
-            assert each.isprintable(), f"remains gives a sentence of more than one line: {each!r}"
+            assert isinstance(each, str), f"remains returned {each!r}, which is not a string"
+            assert each.strip(), f"remains returned an empty sentence: {said!r}"
+            assert each.isprintable(), (
+                f"remains returned a sentence that is not printable on one line: {each!r}"
+            )
         other.put(KEY, b"x")
         other.delete(KEY)
         other.put(KEY, b"y")
         again = able.remains()
-        assert [*again] == [*said], f"remains gives first {said!r} and then {again!r}"
+        assert [*again] == [*said], f"remains returned {said!r} and then {again!r}"
         holds(other, b"y", KEY)
 
     # several clients, threads and processes
@@ -557,7 +565,7 @@ class StateStoreContract(
             version = store.put(KEY, b"A")
             swap = partial(store.put, KEY, b"B", expect=version)
             delete = partial(other.delete, KEY, expect=version)
-            if one_wins([swap, delete], "racers, a swap and a delete,"):
+            if one_wins([swap, delete], "racers (a swap and a delete)"):
                 is_gone(store, KEY)
             else:
                 holds(store, b"B", KEY)
@@ -569,7 +577,7 @@ class StateStoreContract(
         calls = [(self.open, location, key, key.encode()) for key in keys]
         for key, seen in zip(keys, in_processes(write_at, calls), strict=True):
             unseen = {KEY, key} - set(seen)
-            assert not unseen, f"a process does not see {sorted(unseen)}, which were written"
+            assert not unseen, f"a process does not see {sorted(unseen)}, though written before"
             holds(store, key.encode(), key)
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -580,18 +588,18 @@ class StateStoreContract(
         child = os.fork()
         if child == 0:
             try:
-                signal.alarm(60)  # rather than wait forever for a lock of the parent's
+                signal.alarm(60)  # rather than wait forever for the parent's lock
                 blob = read(store, KEY)
                 store.put(KEY, b"child", expect=blob.version if expect_seen else ANY)
                 os._exit(0)
-            except BaseException:  # noqa: BLE001 - a child must not come back from here
+            except BaseException:  # noqa: BLE001 - the child must not return from here
                 os._exit(1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code != -signal.SIGALRM, "after a fork the child waits forever"
-        assert code == 0, "after a fork the child cannot use the store"
+        assert code != -signal.SIGALRM, "after a fork, the child hangs"
+        assert code == 0, "after a fork, the child cannot use the store"
         holds(store, b"child" if store.capabilities.shared else b"parent", KEY)
 
-    # writers other than statekeep
+    # readers and writers other than statekeep
 
     def test_outside_writes_are_seen_at_once(
         self, store: StateStore, raw: MutableMapping[str, bytes]
@@ -600,9 +608,9 @@ class StateStoreContract(
         raw[KEY] = b"theirs"
         holds(store, b"theirs", KEY)
         blob = read(store, KEY)
-        assert blob.version != version, "a write by others left the version unchanged"
+        assert blob.version != version, "an outside write left the version unchanged"
         (after,) = store.scan()
-        assert after.size == len(b"theirs"), f"a scan says that 6 bytes are {after.size}"
+        assert after.size == len(b"theirs"), f"a scan gives 6 bytes the size {after.size}"
         if claims(store, "conditional_put"):
             with pytest.raises(ConflictError):
                 store.put(KEY, b"ours", expect=version)
@@ -635,9 +643,9 @@ class StateStoreContract(
         for data in (b"first", b"", b"\x00\xff\r\n"):
             store.put(KEY, data)
             found = raw[KEY]
-            assert found == data, f"{shown(data)} were put, and others read {shown(found)}"
+            assert found == data, f"{shown(data)} was put, but outside readers see {shown(found)}"
         store.delete(KEY)
-        assert KEY not in raw, "others still see what was deleted"
+        assert KEY not in raw, "outside readers still see a deleted document"
 
     def test_files_that_are_not_documents_are_not_listed(
         self, store: StateStore, raw: MutableMapping[str, bytes]
@@ -651,7 +659,7 @@ class StateStoreContract(
     # errors
 
     def test_only_statekeep_errors_escape(self, store: StateStore) -> None:
-        # Some stores can hold these and some cannot, but none may do so halfway.
+        # Some stores can hold these keys and some cannot, but none may do so by halves.
         store.put("a/b.md", b"x")
         for key in ("a", "a/b.md/c.md", "/".join(["d" * 100] * 12) + "/e.md", "f/" * 3000 + "g.md"):
             error = refusal(partial(store.put, key, b"y"))
@@ -660,19 +668,19 @@ class StateStoreContract(
                 lists(store, ["a/b.md", key])
                 store.delete(key)
             else:
-                assert error.key, f"the error does not say what is in the way: {error!r}"
+                assert error.key, f"the error does not name a key: {error!r}"
                 assert error.store, f"the error does not name the store: {error!r}"
         lists(store, ["a/b.md"])
 
 
 def _is_whole(found: bytes, data: bytes, what: str) -> None:
-    assert len(found) == len(data), f"{what} gives {len(found)} of {len(data)} bytes"
+    assert len(found) == len(data), f"{what} returned {len(found)} of {len(data)} bytes"
     equal = hashlib.sha256(found).digest() == hashlib.sha256(data).digest()
-    assert equal, f"{what} gives {shown(data)} as {shown(found)}"
+    assert equal, f"{what} returned {shown(data)} as {shown(found)}"
 
 
 def _times(store: StateStore) -> dict[str, datetime]:
-    """The times at which a get and a scan say that a document was written, if they do."""
+    """The modification times that a get and a scan give, as far as they give any."""
     (entry,) = store.scan()
     told = {"a get": read(store, KEY).modified, "a scan": entry.modified}
     return {what: modified for what, modified in told.items() if modified is not None}
@@ -680,4 +688,4 @@ def _times(store: StateStore) -> dict[str, datetime]:
 
 def _counts_to(store: StateStore, total: int) -> None:
     found = int(read(store, KEY).data)
-    assert found == total, f"of {total} swaps that were acknowledged {total - found} are lost"
+    assert found == total, f"{total - found} of {total} acknowledged swaps are lost"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TestStore(StateStoreContract):
-    """The contract, in a new place for each test."""
+    """The contract, with a new place for each test."""
 
     @pytest.fixture
     def location(self, new_location: Callable[[], str]) -> str:
@@ -24,7 +24,7 @@ class TestStore(StateStoreContract):
 
 
 def test_it_behaves_like_a_dict(new_location: Callable[[], str]) -> None:
-    """Only a few runs, because the store may be far away."""
+    """Compare the store with a dict, in only a few runs because it may be remote."""
 
     class Machine(StateStoreMachine):
         def location(self) -> str:

@@ -1,4 +1,4 @@
-"""Tests of what `Sessions` promises about turns and forms, on every store."""
+"""Tests of turns and of the forms of sessions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["TurnsContract"]
 
 
 class TurnsContract(SessionFixtures):
-    """What `append`, `add_turn`, `tail`, `rewind` and `convert` promise, and what the forms do."""
+    """The part of `SessionsContract` about turns and forms."""
 
     # appending
 
@@ -118,7 +118,9 @@ class TurnsContract(SessionFixtures):
                 continue
             with pytest.raises(UnavailableError) as caught:
                 add(deaf)
-            assert caught.value.landed == "unknown", "what landed was denied"
+            assert caught.value.landed == "unknown", (
+                "the error denies that the turn may have landed"
+            )
         assert _said_in(sessions) == ["a", "b", "c"]
 
     def test_an_append_creates_a_session_and_never_replaces_one(self, sessions: Sessions) -> None:
@@ -145,7 +147,7 @@ class TurnsContract(SessionFixtures):
             session.add_user_message("d")
             with pytest.raises(ValueError, match="was changed or removed"):
                 sessions.append(session)
-            assert _said_in(sessions) == ["a", "b", "c"], "an append that was refused changed it"
+            assert _said_in(sessions) == ["a", "b", "c"], "a refused append changed the session"
         sessions.save(session)
         assert _said_in(sessions) == ["a", "b", "d"]
 
@@ -201,7 +203,7 @@ class TurnsContract(SessionFixtures):
         ]
         assert session.user_messages[1].model_extra == {"mood": "glad"}
         (listed,) = sessions.list()
-        assert listed == second, "a turn and a listing give different summaries"
+        assert listed == second, "a turn and a listing returned different summaries"
 
     def test_a_turn_needs_a_session_or_a_user_id(self, sessions: Sessions) -> None:
         with pytest.raises(NotFoundError):
@@ -264,11 +266,11 @@ class TurnsContract(SessionFixtures):
         session = sessions.load("s", required=True)
         asked = [each.content for each in session.user_messages]
         answered = [each.content.partition(" ")[0] for each in session.agent_responses]
-        assert asked == answered, "a question and its answer were torn apart"
+        assert asked == answered, "a user message and its response were separated"
         assert sorted(asked) == sorted(f"{w}-{n}" for w in range(workers) for n in range(times))
         assert [each.role for each in session.messages] == ["user", "agent"] * len(asked)
 
-    # the last messages, and fewer of them
+    # tail and rewind
 
     def test_the_tail_is_the_last_messages(self, sessions: Sessions) -> None:
         assert sessions.tail("s") is None
@@ -319,10 +321,10 @@ class TurnsContract(SessionFixtures):
         others.pin("s")
         others.save(others.load("s", required=True), overwrite=True)
         assert _said_in(sessions) == [*"abcde"]
-        assert _form_of(store) == form, "a session changed its form when stored"
+        assert _form_of(store) == form, "saving changed the session's form"
         assert others.delete("s", trash=True)
         others.restore("s")
-        assert _form_of(store) == form, "a session came back in another form"
+        assert _form_of(store) == form, "restoring changed the session's form"
 
     def test_a_session_can_be_converted_back_and_forth(
         self, sessions: Sessions, others: Sessions, form: Form
@@ -383,7 +385,7 @@ class TurnsContract(SessionFixtures):
 
         with ThreadPoolExecutor(len(workers)) as pool:
             created = {session.created_at for session in pool.map(create, workers)}
-        assert len(created) == 1, f"{len(created)} sessions were created under one id"
+        assert len(created) == 1, f"{len(created)} sessions were created with one id"
         assert _said_in(sessions) == ["a"] * len(workers)
 
 
@@ -396,7 +398,7 @@ def _say_c(sessions: Sessions) -> None:
 
 
 class _DeafStore(StoreWrapper):
-    """A store whose first write lands, but whose answer is lost."""
+    """A store that loses the response to its first write."""
 
     def __init__(self, inner: StateStore) -> None:
         super().__init__(inner)
@@ -406,12 +408,12 @@ class _DeafStore(StoreWrapper):
         version = super().put(key, data, expect=expect)
         if not self._is_heard:
             self._is_heard = True
-            raise UnavailableError("the answer is lost", key=key, store=self, landed="unknown")
+            raise UnavailableError("the response was lost", key=key, store=self, landed="unknown")
         return version
 
 
 def _talk(sessions: Sessions, *said: str) -> Session:
-    """Store the session ``s`` with user messages, each in a save of its own."""
+    """Store the session ``s`` with user messages, saving after each."""
     session = Session.new("ada", "s")
     sessions.save(session)
     for each in said:
