@@ -7,7 +7,7 @@ class TestMine(StateStoreContract):
         return f"mine:{tmp_path}"
 ```
 
-See "Prove a plugin" (docs/conformance.md). statekeep's own tests are elsewhere.
+See "Test a plugin" (docs/conformance.md). statekeep's own tests are elsewhere.
 """
 
 from __future__ import annotations
