@@ -59,7 +59,7 @@ def test_a_promise_that_is_broken_is_named_with_the_reason(empty_folder: Path) -
     assert ended.returncode == 1
     _, _, what = ended.stdout.partition("What it breaks:\n")
     assert what.startswith(
-        "  a reader sees the old bytes or the new ones\n    half a write was read"
+        "  a reader sees the old bytes or the new ones\n    a read returned half a write"
     )
     assert "It breaks 1 of " in what
     assert everything_in(empty_folder) == set()
