@@ -774,7 +774,7 @@ class TestSearching:
     def test_that_finds_nothing_says_where_it_looked(self, shell: Shell, url: str) -> None:
         ended = shell("search", "parser", "--user", "eve", "--store", url)
         assert (ended.stdout, "not found in any of 0" in ended.stderr) == ("", True)
-        assert "no regular expression" in shell("search", "(", "-e", "--store", url, code=2).stderr
+        assert "not a valid regular expression" in shell("search", "(", "-e", "--store", url, code=2).stderr
         assert shell("search", "x", "--store", "./nowhere", code=3).stdout == ""
 
     def test_counts_what_is_kept(self, shell: Shell, url: str) -> None:
@@ -811,7 +811,7 @@ class TestErasing:
             store.put("sessions/broken.json", b"{")
             again = shell("erase", "eve", "--verify-everything", *at, code=7)
             assert "0 erased, 0 B; 0 left" in again.stdout
-            assert "look yourself" in "".join(again.stdout.split("\n")).replace("  ", "")
+            assert "look at it yourself" in "".join(again.stdout.split("\n")).replace("  ", "")
 
     def test_takes_a_store_that_is_there(self, shell: Shell) -> None:
         assert "no such folder" in shell("erase", "eve", "--store", "./not-there", code=3).stderr
