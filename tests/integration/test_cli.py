@@ -774,7 +774,8 @@ class TestSearching:
     def test_that_finds_nothing_says_where_it_looked(self, shell: Shell, url: str) -> None:
         ended = shell("search", "parser", "--user", "eve", "--store", url)
         assert (ended.stdout, "not found in any of 0" in ended.stderr) == ("", True)
-        assert "not a valid regular expression" in shell("search", "(", "-e", "--store", url, code=2).stderr
+        refused = shell("search", "(", "-e", "--store", url, code=2)
+        assert "not a valid regular expression" in refused.stderr
         assert shell("search", "x", "--store", "./nowhere", code=3).stdout == ""
 
     def test_counts_what_is_kept(self, shell: Shell, url: str) -> None:
@@ -1196,7 +1197,7 @@ class TestCopies:
 
     def test_need_something_to_read_or_write(self, shell: Shell, store_url: str) -> None:
         nowhere = shell("export", "", "--overwrite", "--store", store_url, code=2)
-        assert nowhere.stderr == "error: '' is no name of a file\n"
+        assert nowhere.stderr == "error: '' is not a file name\n"
         ended = subprocess.run(
             ["sh", "-c", '"$0" -m statekeep.cli import - --store b <&-', sys.executable],
             cwd=shell.folder,
