@@ -87,7 +87,7 @@ class ErasurePlan:
         documents: The patterns of documents and blobs that were passed.
         victims: What would be deleted.
         problems: Documents that cannot be read, so their owner is unknown; never deleted.
-        mentions: Documents of others, or of nobody, that contain the id; left alone, too.
+        mentions: Documents that contain the id but are not known to be the user's; left alone, too.
         remains: What the store says no erasure can reach.
         unnamed: As in `ErasureReport`.
     """
@@ -127,7 +127,7 @@ class ErasureReport:
         left: What the user still has: saved meanwhile, moved, or not deleted. Erase again to
             delete it.
         problems: Documents that cannot be read, so their owner is unknown; look at them yourself.
-        mentions: Documents of others, or of nobody, that contain the id.
+        mentions: Documents that contain the id but are not known to be the user's.
         remains: What the store says no erasure can reach.
         unnamed: How many segments and attachments belong to no journal: it was deleted, or is not
             written yet. Their owner is unknown. If they still belong to none, a sweep deletes them,
