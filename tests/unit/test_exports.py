@@ -249,7 +249,7 @@ def test_what_is_large_and_takes_more_memory_is_never_parsed(
     else:
         _, report = imported(b"".join([whole[0], beside, *whole[2:]]))
         assert {each.line for each in report.remarks} == {2, 3}
-        assert "bytes, and not as" in report.remarks[0].reason
+        assert "bytes, too many to parse" in report.remarks[0].reason
     assert max(parsed) < 2000
 
 

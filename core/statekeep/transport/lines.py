@@ -134,7 +134,7 @@ def decode_line(line: bytes) -> Header | Document | End:
     """
     if len(line) > 2 * _PARSED and not _holds_text(line):
         whole = line.endswith(b"\n")
-        reason = f"it has {len(line)} bytes, too many for its form"
+        reason = f"it has {len(line)} bytes, too many to parse"
         raise CorruptDataError(reason if whole else _no_json(line))
     try:
         fields = orjson.loads(line)
