@@ -37,7 +37,7 @@ class BrowseApp:
     """The page, an ASGI application; made by `create_app`.
 
     Attributes:
-        token: What the first request must carry, as ``?token=…``, to be given a cookie; None where
+        token: What the first request must send as ``?token=…`` to get a cookie; None if
             `authenticate` decides.
     """
 
@@ -61,7 +61,7 @@ class BrowseApp:
         files = StaticFiles(packages=[("statekeep_web", "static")])
 
         async def icon(request: Request) -> Response:
-            # For pages that cannot name it, such as plain text.
+            # For pages that cannot link to it, such as plain text.
             return await files.get_response("icon.svg", request.scope)
 
         pages = Starlette(
@@ -69,20 +69,20 @@ class BrowseApp:
             exception_handlers={HTTPException: _say_http, Exception: _say_fault},
             lifespan=self._lifespan,
         )
-        pages.router.redirect_slashes = False  # no address is made from what was asked for
+        pages.router.redirect_slashes = False  # never build an address from the requested path
         self._app = Safety(pages, tokens, authenticate, hosts)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._site.store})"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; see the specification of ASGI."""
+        """Answer a request; see the ASGI specification."""
         await self._app(scope, receive, send)
 
     def close(self) -> None:
-        """Close the store, if it was opened by its URL; who serves the page does so at its end.
+        """Close the store, if the page opened it. A server that serves the page calls this itself.
 
-        A mounted application is not told of the end: call it yourself.
+        A mounted application is not told of the shutdown: call this yourself.
         """
         self._site.close()
 
@@ -103,26 +103,26 @@ def create_app(
     hosts: Iterable[str] = LOCAL,
     secret: str | None = None,
 ) -> BrowseApp:
-    """Make the page for a store, to be served or mounted.
+    """Make the page for a store, to serve or mount.
 
     Args:
-        store: The store, which stays open; or a folder, a URL or `Settings`: then it is opened
-            here, and closed by `BrowseApp.close` and at the end of the server.
-        authenticate: Is given each request and says whether it may see everything in the store:
-            true, or the name of who it is; false or None refuses it, and a response, such as a
-            redirect to where people sign in, is sent as it is; anything else is a `TypeError` and
-            lets nobody in. A function that is not ``async`` runs in a thread. Without one, who has
-            `BrowseApp.token` is let in.
-        allow_changes: Whether the page may pin, restore, and put into the trash.
-        conflicts: As for `Sessions`, for changes; `Settings` say it themselves.
-        hosts: The names under which the page is asked for; by default this machine's own. ``"*"``
-            for any, ``"*ip"`` for any address in digits.
-        secret: What cookies and forms are signed with, at least 32 characters that nobody can
-            guess; the same in all worker processes, which need `authenticate` too: each would have
-            another token. By default each application makes its own.
+        store: The store, which stays open; or a folder, a URL or `Settings`, to open one, which
+            `BrowseApp.close` and the server's shutdown close.
+        authenticate: Called with each request; decides whether it may see everything in the store.
+            True or the caller's name allows it; False or None refuses it; a response, such as a
+            redirect to a sign-in page, is sent as it is; anything else raises `TypeError` and lets
+            nobody in. A function that is not ``async`` runs in a thread. Without one, anyone who
+            has `BrowseApp.token` is let in.
+        allow_changes: Whether the page may pin, restore, and move to the trash.
+        conflicts: As for `Sessions`, for changes; ignored if `store` is `Settings`.
+        hosts: The host names under which the page may be requested; by default this machine's own.
+            ``"*"`` for any, ``"*ip"`` for any IP address.
+        secret: Signs cookies and forms: at least 32 characters that nobody can guess. By default,
+            each application makes its own. Pass the same to all worker processes; they need
+            `authenticate`, too, since each would have a different token.
 
     Raises:
-        ValueError: The secret is short, or there is one without `authenticate`.
+        ValueError: The secret is too short, or given without `authenticate`.
         ImportError: The extra ``web`` is not installed.
         ConfigError, PluginError: As `statekeep.open_store`.
 
@@ -136,17 +136,17 @@ def create_app(
     if secret is not None and len(secret) < 32:
         raise ValueError("secret needs at least 32 characters that nobody can guess")
     if secret is not None and authenticate is None:
-        # Its cookies would let in for ever, and so would those of another page with this secret.
-        raise ValueError("secret is for several workers, and these need authenticate")
+        # Its cookies would never expire, nor would those of another page with this secret.
+        raise ValueError("secret needs authenticate")
     return BrowseApp(store, authenticate, allow_changes, conflicts, hosts, secret)
 
 
 def _say_http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     said = {404: "There is no such page.", 405: "That cannot be done here."}
-    return refusal(request, status, "Not there", said.get(status, "That is not possible."))
+    return refusal(request, status, "Not found", said.get(status, "That is not possible."))
 
 
 def _say_fault(request: Request, _: Exception) -> Response:
-    text = "The page has a fault. What happened is in the log of who serves it."
-    return refusal(request, 500, "That went wrong", text)
+    text = "This is a fault of the page. The server's log has the details."
+    return refusal(request, 500, "Something went wrong", text)

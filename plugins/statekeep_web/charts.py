@@ -1,4 +1,4 @@
-"""Pictures of figures, as SVG made here; each has its figures as a table beside it."""
+"""Charts as SVG, each with its figures for a table."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Chart", "bars", "columns"]
 
 _WIDTH: Final = 440
 _LABEL: Final = 20
-"""Characters of a label that have room."""
+"""The most characters of a label that fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture and what it shows.
+    """A chart and its figures.
 
     Attributes:
-        svg: The picture; hidden from who cannot see it, for whom there are the rows.
-        rows: Of each label the figure, as people say it.
+        svg: The chart; hidden from screen readers, which read the rows instead.
+        rows: Labels and figures as text.
     """
 
     svg: Markup
@@ -34,7 +34,7 @@ class Chart:
 
 
 def bars(values: Sequence[tuple[str, int]], *, as_size: bool = False) -> Chart:
-    """Draw bars that lie below each other, each with its label and figure.
+    """Draw horizontal bars, each with its label and figure.
 
     Args:
         values: Labels and figures, in order.
@@ -61,7 +61,7 @@ def bars(values: Sequence[tuple[str, int]], *, as_size: bool = False) -> Chart:
 
 
 def columns(values: Sequence[tuple[str, int]]) -> Chart:
-    """Draw columns that stand side by side; the first and last are labelled.
+    """Draw columns, of which the first and last are labelled.
 
     Args:
         values: Labels and figures, in order.

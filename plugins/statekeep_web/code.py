@@ -1,4 +1,4 @@
-"""Code in colours: by classes alone, whose colours are in a stylesheet, light and dark."""
+"""Highlight code with CSS classes; a stylesheet has the colours, light and dark."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pygments.token import STANDARD_TYPES
 __all__ = ["CLASSES", "LANGUAGES", "LONGEST", "highlighted", "stylesheet"]
 
 LONGEST: Final = 8_000
-"""Characters of code in colours at most; there are lexers that take ever longer for each."""
+"""The most characters of code that are highlighted, since some lexers are slow on long input."""
 
 _PREFIX: Final = "hl-"
 
 CLASSES: Final = frozenset(f"{_PREFIX}{short}" for short in STANDARD_TYPES.values() if short)
-"""All classes that spans of code have."""
+"""All classes of spans in highlighted code."""
 
-# Those of Pygments that take linear time, whatever they are given. Those of C#, Java, TypeScript
-# and makefiles do not.
+# Only lexers of Pygments that take linear time on any input. Those of C#, Java, TypeScript and
+# makefiles do not.
 _LEXERS: Final = {
     "bash": "bash", "c": "c", "c++": "cpp", "console": "console", "cpp": "cpp", "cs": "cpp",
     "csharp": "cpp", "css": "css", "diff": "diff", "dockerfile": "docker", "go": "go",
@@ -37,15 +37,15 @@ _LEXERS: Final = {
 
 
 LANGUAGES: Final = frozenset(_LEXERS.values())
-"""Those of Pygments that are known."""
+"""The Pygments lexers in use."""
 
 
 def highlighted(code: str, language: str) -> Markup | None:
-    """Code as HTML in which spans have `CLASSES`; None if the language is not known.
+    """Highlight code as HTML with `CLASSES`; None if the language is unknown or the code too long.
 
     Args:
-        code: At most `LONGEST` characters; longer code is not put in colours.
-        language: As people write it after a fence.
+        code: At most `LONGEST` characters.
+        language: The language, as written after a Markdown code fence.
 
     Example:
         >>> highlighted("1", "python")
@@ -71,7 +71,7 @@ _formatter: Final[Any] = HtmlFormatter(nowrap=True, classprefix=_PREFIX)
 
 
 def stylesheet() -> str:
-    """What is in ``static/code.css``: themes with enough contrast, which few of Pygments' have.
+    """The content of ``static/code.css``: two themes of Pygments that have enough contrast.
 
     Example:
         >>> ".hl-k" in stylesheet()

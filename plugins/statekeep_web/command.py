@@ -32,26 +32,26 @@ def browse(
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="0 for a free one. Else 8765 or, if that is in use, a free one."
+            min=0, max=65535, help="0 for any free port. Default: 8765, or a free one if in use."
         ),
     ] = None,
     allow_changes: Annotated[
         bool,
-        typer.Option("--allow-changes", help="Let the page pin, restore, and fill the trash."),
+        typer.Option("--allow-changes", help="Let the page pin, restore, and move to the trash."),
     ] = False,
     listen: Annotated[
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Let other machines ask, too: all who have the link read everything, and nothing "
-            "on its way is encrypted.",
+            help="Listen at this address, for other machines, too. Anyone with the link can read "
+            "everything, and nothing is encrypted on the way.",
         ),
     ] = _LOCAL,
     store: StoreUrl = None,
 ) -> None:
     """Show sessions and journals on a page in the browser; read-only, on this machine.
 
-    Prints the link that opens it. Ctrl-C ends it.
+    Prints the link to open. Ctrl-C stops it.
 
     For example: statekeep browse --store ./state
     """
@@ -60,7 +60,7 @@ def browse(
     from statekeep_web import create_app  # noqa: PLC0415 - an extra, and costly
 
     if not logging.getLogger("statekeep").isEnabledFor(logging.DEBUG):
-        logging.disable(logging.WARNING)  # what the store would warn of is on the page
+        logging.disable(logging.WARNING)  # the page shows what the store would warn about
     settings = existing(store)
     listening = _listening(listen, port)
     with listening:
@@ -73,15 +73,15 @@ def browse(
 
 
 def _listening(address: str, port: int | None) -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        ConfigError: The address is not this machine's, or the port is in use.
+        ConfigError: The address is not one of this machine, or the port cannot be used.
     """
     try:
         family, *_, place = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise ConfigError(f"--listen: {address!r} is no address: {error.strerror}") from None
+        raise ConfigError(f"--listen: {address!r} is not an address: {error.strerror}") from None
     host = str(place[0])
     try:
         return _bound(family, host, _USUAL_PORT if port is None else port)
@@ -89,7 +89,7 @@ def _listening(address: str, port: int | None) -> socket.socket:
         if error.errno == errno.EADDRINUSE and port is None:
             return _bound(family, host, 0)
         if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-            what = "is in use" if error.errno == errno.EADDRINUSE else "is not for everybody"
+            what = "is in use" if error.errno == errno.EADDRINUSE else "needs privileges"
             raise ConfigError(
                 f"--port: {port} {what}; choose another, or 0 for a free one"
             ) from None
@@ -116,10 +116,9 @@ def _is_local(address: str) -> bool:
 
 
 def _hosts(address: str) -> Iterable[str]:
-    """The names by which browsers may ask.
+    """The host names under which browsers may request the page.
 
-    Where all addresses of this machine are listened at, any in digits is fine: another site's
-    name that leads here is none.
+    If other machines can connect, any IP address is allowed, since no other site's name is one.
     """
     known = ["127.0.0.1", "localhost", "::1", address]
     return known if _is_local(address) else [*known, "*ip", socket.gethostname()]
@@ -132,28 +131,27 @@ def _tell(listening: socket.socket, address: str, app: BrowseApp) -> None:
     shown = f"[{host}]" if ":" in host else host
     if not _is_local(address):
         output.note(
-            f"warning: not only this machine can ask for the page, but whoever reaches {shown}. "
-            "Who has the link reads everything in the store; the link and all that is shown go "
-            "over the network unencrypted.",
+            f"warning: any machine that reaches {shown} can connect. Anyone with the link can read "
+            "everything in the store; the link and the pages cross the network unencrypted.",
             "yellow",
         )
     output.print_line(f"http://{shown}:{port}/?token={app.token}")
-    output.note("Open this link in a browser. Ctrl-C ends the page.")
+    output.note("Open this link in a browser. Press Ctrl-C to stop.")
 
 
 def _serve(app: BrowseApp, listening: socket.socket) -> None:
     import uvicorn  # noqa: PLC0415 - an extra
-    from anyio import to_thread  # noqa: PLC0415 - comes with it
+    from anyio import to_thread  # noqa: PLC0415 - comes with starlette
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # What still reads the whole store ends by this, and need not be waited for.
+            # This ends requests that are still reading the whole store, so none is waited for.
             await to_thread.run_sync(app.close)
             await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,
-        access_log=False,  # it would hold the token
+        access_log=False,  # it would contain the token
         log_level="warning",
         proxy_headers=False,
         server_header=False,

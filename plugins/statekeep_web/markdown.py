@@ -1,8 +1,8 @@
-"""Markdown as HTML in which nothing works but what is allowed.
+"""Render Markdown as HTML that contains only what is allowed.
 
-What a model or a user wrote is hostile: it may hold scripts, pretend to be a part of the page, or
-lead somewhere by a picture that is fetched when it is shown. So HTML in it is shown as the text
-that it is, nothing is fetched from elsewhere, and a sanitizer has the last word on what comes out.
+What a model or a user wrote may be hostile: it may contain scripts, imitate a part of the page, or
+leak data through a picture that is fetched when shown. So HTML in it is shown as text, nothing is
+fetched from elsewhere, and a sanitizer checks the result.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST", "Painter", "Pictures", "to_html", "visible"]
 
 LONGEST: Final = 100_000
-"""Characters of Markdown that are read as such; of the worst of it that takes two seconds."""
+"""The most characters rendered as Markdown, which take two seconds in the worst case."""
 
 Pictures = Callable[[str], str | None]
-"""Gives the address under which this page shows a picture; None if it does not."""
+"""Returns the address at which this page shows a picture; None if it does not show it."""
 
 Painter = Callable[[str, str], Markup | None]
-"""Gives code in a language as HTML with colours; None if it has none."""
+"""Returns code in a language as highlighted HTML; None if it cannot be highlighted."""
 
 _TAGS: Final = {
     "a", "blockquote", "br", "code", "del", "div", "em", "h3", "h4", "h5", "h6", "hr", "img", "li",
@@ -58,20 +58,20 @@ _leads_elsewhere = re.compile(r"(?:https?://[^/?#]|mailto:.)", re.IGNORECASE).ma
 
 
 def visible(text: str) -> str:
-    """Text in which what would steer it is shown."""
+    """Make control characters in text visible, and normalize line ends."""
     return printable(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")
 
 
 def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = highlighted) -> Markup:
-    r"""Markdown as HTML.
+    r"""Render Markdown as HTML.
 
     Headings begin at the third level, below those of the page. Pictures from elsewhere become
     links.
 
     Args:
-        text: Markdown; what is beyond `LONGEST` characters is left out.
-        pictures: Tells where pictures are that this page may show.
-        paint: Puts code in colours.
+        text: Markdown; anything beyond `LONGEST` characters is left out.
+        pictures: Returns the address of a picture that this page may show.
+        paint: Highlights code.
 
     Example:
         >>> to_html("*Hello* <script>")
@@ -95,7 +95,7 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
     source = visible(text[:LONGEST])
     try:
         html = _parser.render(source, {"pictures": where, "paint": paint})
-    except RecursionError:  # pragma: no cover - nesting is bounded; for parsers to come
+    except RecursionError:  # pragma: no cover - nesting is bounded; in case the parser changes
         return Markup('<p class="plain">{}</p>').format(source)
     clean = nh3.clean(
         html,
@@ -107,17 +107,17 @@ def to_html(text: str, *, pictures: Pictures | None = None, paint: Painter = hig
         strip_comments=True,
         url_schemes={"http", "https", "mailto"},
     )
-    # Once more: an entity may stand for what steers.
-    return Markup(visible(clean))  # noqa: S704 - it was made safe just now
+    # Again, because an entity may stand for a control character.
+    return Markup(visible(clean))  # noqa: S704 - it was sanitized just now
 
 
 def _is_link(address: str) -> bool:
-    # What does not lead elsewhere may be the place of a picture of ours, and is no link.
+    # An address without a scheme may name a picture in the store; `_tidy` removes other links.
     return ":" not in address or _leads_elsewhere(address) is not None
 
 
 def _tidy(tokens: Sequence[Token]) -> None:
-    """Put headings below the page's, say alignment by a class, and take the rest for text."""
+    """Lower the levels of headings, align cells by class, and tidy links and pictures."""
     for token in tokens:
         if token.type in {"heading_open", "heading_close"}:
             token.tag = f"h{min(6, int(token.tag[1:]) + 2)}"
@@ -128,7 +128,7 @@ def _tidy(tokens: Sequence[Token]) -> None:
 
 
 def _tidy_line(tokens: Sequence[Token]) -> None:
-    """Show as text what leads nowhere that is allowed; no link is in another."""
+    """Show links to forbidden addresses as text, and mark pictures that are inside a link."""
     address = None
     for token in tokens:
         if token.type == "link_open":
@@ -160,13 +160,13 @@ def _image(
     if (address := env["pictures"](source)) is not None:
         return Markup('<img src="{}" alt="{}" loading="lazy">').format(address, said or "picture")
     if _leads_elsewhere(source) and not token.meta.get("linked"):
-        # Fetching it would tell that, and when, this is read.
+        # Fetching it would reveal that, and when, this is read.
         return Markup('<a href="{}">picture: {}</a>').format(source, said or source)
     return Markup('<span class="unseen-picture">picture: {}</span>').format(said or source[:200])
 
 
 def _said(token: Token) -> str:
-    """What a picture shows, in words."""
+    """The alternative text of a picture."""
     return "".join([each.content for each in token.children or ()])
 
 
@@ -175,7 +175,7 @@ def _made() -> MarkdownIt:
     parser.enable(["table", "strikethrough"])
     parser.validateLink = _is_link  # type: ignore[assignment,method-assign]
     encode = parser.normalizeLink
-    # A key is what it is, to the letter.
+    # The key of a blob must stay as it is.
     parser.normalizeLink = (  # type: ignore[method-assign]
         lambda url: url if url.startswith("blobs/") else encode(url)
     )

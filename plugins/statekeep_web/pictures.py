@@ -1,4 +1,4 @@
-"""Pictures in a conversation: where they are, and what they are, by their bytes."""
+"""Find pictures in a conversation, and tell their type by their bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["BEGINNING", "LARGEST", "Place", "in_url", "picture_type", "place_of"]
 
 LARGEST: Final = 20 * 2**20
-"""Bytes of a picture that is shown."""
+"""The most bytes of a picture that is shown."""
 
 BEGINNING: Final = 64
-"""Characters of a ``data:`` URL's content that tell what it is."""
+"""How many characters of a ``data:`` URL's content are enough to tell its type."""
 
 _SIGNATURES: Final[Mapping[bytes, str]] = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -31,15 +31,15 @@ _ENDINGS: Final = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 
 _header = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _is_ref = re.compile(r"[0-9a-f]{32}(?:\.[a-z0-9]{1,10})?").fullmatch
-# The library takes what is no URL and no key for the bytes themselves.
+# The library takes a source that is neither a URL nor a key for the bytes themselves.
 _named = re.compile(r"data:[^,]{0,200};base64,(?P<ref>[0-9a-f]{32}(?:\.[a-z0-9]{1,10})?)").fullmatch
 
 
 class Place(NamedTuple):
-    """Where the store has a picture.
+    """Where in the store a picture is.
 
     Attributes:
-        kind: A blob, or an attachment of the journal.
+        kind: Whether it is a blob or an attachment of the journal.
         name: The blob's key, or the attachment's ref.
     """
 
@@ -48,12 +48,12 @@ class Place(NamedTuple):
 
     @property
     def may_be_shown(self) -> bool:
-        """Whether its name promises a picture that is shown; its bytes decide."""
+        """Whether its name suggests a picture that can be shown; its bytes decide."""
         return self.name.lower().endswith(_ENDINGS)
 
 
 def picture_type(data: bytes) -> str | None:
-    """The media type of a picture that may be shown, by how its bytes begin; None for all else.
+    """The media type of a picture that may be shown, by its first bytes; None for anything else.
 
     Example:
         >>> picture_type(b"GIF89a..."), picture_type(b"<svg onload=...")
@@ -68,7 +68,7 @@ def picture_type(data: bytes) -> str | None:
 
 
 def place_of(source: str) -> Place | None:
-    """Where the store has what a message names; None if it names no place in the store."""
+    """Where in the store the source of a picture is; None if it is not in the store."""
     if named := _named(source[:400]):
         source = named["ref"]
     if _is_ref(source):
@@ -82,11 +82,11 @@ def place_of(source: str) -> Place | None:
 
 
 def in_url(source: str, most: int | None = None) -> bytes | None:
-    """The bytes that a ``data:`` URL holds; None if it holds none.
+    """Decode the bytes in a ``data:`` URL; None if it is not one or cannot be decoded.
 
     Args:
         source: The URL.
-        most: Characters of its content to look at; by default all.
+        most: How many characters of its content to decode; by default all.
     """
     header = _header.match(source)
     if header is None:

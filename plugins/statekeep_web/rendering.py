@@ -1,4 +1,4 @@
-"""Templates: everything that is shown is escaped, and steers nothing."""
+"""Templates, in which everything is escaped and control characters are made visible."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ _NAVIGATION: Final = (
     ("/settings", "Settings"),
 )
 LONGEST_LINK: Final = 8_000
-"""Characters of an address that servers and browsers take."""
+"""The most characters of an address that servers and browsers accept."""
 
 _AT_ONCE: Final = 1000
-"""Pieces of a template that are sent together."""
+"""How many pieces of a template are sent together."""
 
 Values = Any
-"""Of a parameter: text, a number, several in a list; None leaves it out."""
+"""The value of a parameter: text, a number, or a list of these; None leaves it out."""
 
 
 def path_of(request: Request) -> str:
-    """The path that was asked for, from the page's root, wherever that is mounted."""
+    """The requested path, relative to the page's root, wherever that is mounted."""
     path: str = request.scope["path"]
     root: str = request.scope.get("root_path", "").rstrip("/")
-    # A proxy may have taken the root away, and then the path may begin like it by chance.
+    # A proxy may have stripped the root, and the path may begin like it by chance.
     if root and (path == root or path.startswith(f"{root}/")):
         path = path[len(root) :]
     return path or "/"
@@ -71,12 +71,12 @@ def path_of(request: Request) -> str:
 def link(request: Request, path: str, /, **parameters: Values) -> str:
     """The address of a page, wherever the application is mounted.
 
-    Names of sessions and users are parameters, never parts of the path: proxies tidy up paths.
+    Names of sessions and users are parameters, never parts of the path, which proxies normalize.
 
     Args:
-        request: The one that is answered.
-        path: From the page's root, such as ``/search``.
-        parameters: Of the query.
+        request: The request being answered.
+        path: The path from the page's root, such as ``/search``.
+        parameters: Query parameters.
     """
     query = _query(parameters)
     root = quote(request.scope.get("root_path", "")).rstrip("/")
@@ -96,14 +96,14 @@ def _query(parameters: dict[str, Values]) -> str:
 def conversation_query(
     session: str | None = None, collection: str | None = None, name: Iterable[str] = ()
 ) -> dict[str, Values]:
-    """The parameters that name a session, or a journal."""
+    """The query parameters that name a session or a journal."""
     if collection is None:
         return {"session": session}
     return {"collection": collection, "name": [*name]}
 
 
 def summary_query(summary: Summary) -> dict[str, Values]:
-    """The parameters that name what a listing shows."""
+    """The query parameters that name a session or journal in a listing."""
     if isinstance(summary, JournalSummary):
         return conversation_query(collection=summary.collection, name=summary.name)
     return conversation_query(summary.id)
@@ -119,10 +119,10 @@ def render(
     """Answer with a page.
 
     Args:
-        request: The one that is answered.
-        template: Its file.
-        status: Of the answer.
-        values: What it shows.
+        request: The request being answered.
+        template: The file name of the template.
+        status: The HTTP status.
+        values: What the template shows.
     """
     shown = _templates.get_template(template).render(**_of_all(request), **values)
     return HTMLResponse(shown, status)
@@ -133,12 +133,12 @@ def stream(
     template: str,
     **values: Any,  # noqa: ANN401 - what the template shows
 ) -> StreamingResponse:
-    """Answer with a page that is sent while it is made: none of it is kept.
+    """Answer with a page that is sent while it is rendered, and never held in memory.
 
     Args:
-        request: The one that is answered.
-        template: Its file.
-        values: What it shows; what an iterator gives is asked for in a thread.
+        request: The request being answered.
+        template: The file name of the template.
+        values: What the template shows; iterators are advanced in a thread.
     """
     parts = _templates.get_template(template).stream(**_of_all(request), **values)
     parts.enable_buffering(_AT_ONCE)
@@ -146,7 +146,7 @@ def stream(
 
 
 def _of_all(request: Request) -> dict[str, Any]:
-    """What every template has."""
+    """The values that every template has."""
     return {
         "link": partial(link, request),
         "here": path_of(request),
@@ -156,12 +156,12 @@ def _of_all(request: Request) -> dict[str, Any]:
 
 
 def refusal(request: Request, status: int, title: str, text: str) -> HTMLResponse:
-    """Answer with why a page is not shown."""
+    """Answer with a page that says why the request was refused or failed."""
     return render(request, "error.html", status=status, title=title, text=text)
 
 
 def as_json(value: object) -> str:
-    """JSON as people read it; of what is nested too deeply for that only that it is."""
+    """Format a value as indented JSON, or say that it is nested too deeply for that."""
     try:
         return json.dumps(value, ensure_ascii=False, indent=2)
     except RecursionError:
@@ -169,13 +169,13 @@ def as_json(value: object) -> str:
 
 
 def cut(text: object, longest: int = 160) -> str:
-    """Text that is short enough for a table: of a longer one the beginning."""
+    """Shorten text for a table; longer text ends in an ellipsis."""
     whole = str(text)
     return whole if len(whole) <= longest else f"{whole[: longest - 1]}…"
 
 
 def _visible(value: object) -> object:
-    """What is shown of a value: characters that would steer the text are seen, not obeyed."""
+    """Make control characters in a value visible; None becomes empty."""
     if value is None:
         return ""
     if isinstance(value, str) and not isinstance(value, Markup):
@@ -184,12 +184,12 @@ def _visible(value: object) -> object:
 
 
 def _typed(text: str | None) -> Markup:
-    """What stands in a field: to the letter, because it is sent back."""
+    """The value of a form field, unchanged because it is sent back."""
     return escape(repair_text(text or ""))
 
 
 def _time(moment: datetime | None) -> Markup:
-    """A time as people say it; exactly at a second look."""
+    """A time in words, with the exact time as its tooltip."""
     if moment is None:
         return Markup()
     if moment == FOREVER:
@@ -199,7 +199,7 @@ def _time(moment: datetime | None) -> Markup:
 
 
 def _user_link(request_link: Any, user_id: str | None, label: str | None = None) -> Markup:  # noqa: ANN401
-    """A user's name, leading to what is kept of him."""
+    """A user's name, linked to the page about what is kept for them."""
     if user_id is None:
         return Markup()
     shown = printable(cut(label or user_id, 60))
@@ -209,14 +209,14 @@ def _user_link(request_link: Any, user_id: str | None, label: str | None = None)
 
 
 def _title(summary: Summary) -> str:
-    """What a session or journal is called in a list."""
+    """The name of a session or journal in a list."""
     if isinstance(summary, JournalSummary):
         return " / ".join(summary.name)
     return summary.id
 
 
 def _many(value: int, one: str, many: str) -> str:
-    """How many of something there are."""
+    """A count with its noun, singular or plural."""
     return f"{_number(value)} {one if value == 1 else many}"
 
 

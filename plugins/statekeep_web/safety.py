@@ -1,4 +1,4 @@
-"""Who may see the page, and what a browser may do with it."""
+"""Control who may see the page, and what a browser may do with it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["LOCAL", "Authenticate", "Safety", "Visitor", "visitor"]
 
 Authenticated = bool | str | Response | None
 Authenticate = Callable[[Request], Authenticated | Awaitable[Authenticated]]
-"""Says whether a request may see and do everything: true, or the name of who it is; false or None
-refuses it, and a response is sent as it is, such as one that leads to where people sign in."""
+"""Decides whether a request may see and do everything. True or the caller's name allows it, False
+or None refuses it, and a response, such as a redirect to a sign-in page, is sent as it is."""
 
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
-"""What this machine calls itself."""
+"""The names of this machine."""
 
 _TOKEN: Final = "token"  # noqa: S105 - the name of a parameter
 _READING: Final = {"GET", "HEAD"}
@@ -50,10 +50,10 @@ _HEADERS: Final = {
 
 
 class Visitor(NamedTuple):
-    """Who asks.
+    """The sender of a request.
 
     Attributes:
-        name: Of who signed in; empty if that is not known.
+        name: The name of the signed-in user; empty if unknown.
         cookie: The value of the browser's cookie.
     """
 
@@ -62,20 +62,20 @@ class Visitor(NamedTuple):
 
 
 def visitor(request: Request) -> Visitor:
-    """Who asks; `Safety` has let him in."""
+    """The sender of a request that `Safety` has let in."""
     found: Visitor = request.scope["statekeep.visitor"]
     return found
 
 
 class Safety:
-    """Lets in who may see the page, and sends what keeps a browser safe with every answer.
+    """ASGI middleware that checks who may see the page, and adds security headers to every answer.
 
     Args:
         app: The page.
-        tokens: Of the link, the cookie and the forms.
-        authenticate: Says who may see it; None for who has the link.
-        hosts: The names under which it may be asked for, so that no other site's name that leads
-            here can read it; ``"*"`` for any, ``"*ip"`` for any address in digits.
+        tokens: The tokens of the link, the cookie and the forms.
+        authenticate: Decides who may see the page; None for anyone who has the link.
+        hosts: The host names under which the page may be requested, so that another site whose name
+            resolves to this machine cannot read it; ``"*"`` for any, ``"*ip"`` for any IP address.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Safety:
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the specification of ASGI."""
+        """Answer a request; see the ASGI specification."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -121,7 +121,7 @@ class Safety:
                     cookie = _set_cookie(request, value)
                 scope["statekeep.visitor"] = Visitor(name, value)
             elif (token := request.query_params.get(_TOKEN)) and self._tokens.opens(token):
-                # At once elsewhere, so that the token stays in no history and no picture.
+                # Redirect right away, so that the token is in no history and no screenshot.
                 cookie = _set_cookie(request, value if known else self._tokens.new_cookie())
                 answer = RedirectResponse(_without_token(request), 303)
             elif known:
@@ -131,28 +131,28 @@ class Safety:
         await (self._app if answer is None else answer)(scope, receive, guarded)
 
     def _refused(self, request: Request) -> Response | None:
-        """What no right would allow: an answer that says why not, or None."""
+        """Refuse requests that nobody may make: unknown hosts and other sites; None if allowed."""
         if not self._is_known_host(_host_and_port(request)[0]):
-            return _refuse(request, 421, "Not known by this name", _UNKNOWN_HOST)
+            return _refuse(request, 421, "Unknown host name", _UNKNOWN_HOST)
         headers = request.headers
         site = headers.get("sec-fetch-site", "none")
         visits = headers.get("sec-fetch-mode") == "navigate"
         whole = headers.get("sec-fetch-dest", "document") == "document"
         if site not in _OURS and not (request.method in _READING and visits and whole):
-            return _refuse(request, 403, "Asked for by another site", _OTHER_SITE)
+            return _refuse(request, 403, "Request from another site", _OTHER_SITE)
         origin = headers.get("origin")
         if request.method in _READING or origin is None:
             return None
-        # Forms of a page that tells no referrer have the origin "null"; then the browser's own word
-        # decides. Browsers give it to sites that they trust: never by HTTP, but to this machine.
-        # Elsewhere the cookie, which is strict, and the form's token must do.
+        # Forms of a page without referrers have the origin "null"; then Sec-Fetch-Site decides.
+        # Browsers send it only to sites they trust: not over HTTP, except to this machine.
+        # Otherwise the cookie, which is SameSite=Strict, and the form's token must be enough.
         scheme = request.scope.get("scheme", "http")
         untold = "same-origin" if scheme == "http" and not _is_loopback(request) else ""
         site = headers.get("sec-fetch-site", untold)
         own = f"{scheme}://{headers.get('host', '')}"
         if origin == own or (origin == "null" and site == "same-origin"):
             return None
-        return _refuse(request, 403, "Asked for by another site", _OTHER_SITE)
+        return _refuse(request, 403, "Request from another site", _OTHER_SITE)
 
     def _is_known_host(self, name: str) -> bool:
         if "*" in self._hosts or name in self._hosts:
@@ -167,14 +167,14 @@ class Safety:
 
 
 _NO_COOKIE: Final = (
-    "This page is for who has the link that `statekeep browse` printed. Open it again; if you have "
-    "just done so, reload this page."
+    "To see this page, open the link that `statekeep browse` printed. If you have just done so, "
+    "reload this page."
 )
 _UNKNOWN_HOST: Final = (
-    "A site of that name may be somebody else's who wants to read this page through your browser. "
-    "If the name is yours, say so: `--listen`, or `create_app(…, hosts=[…])`."
+    "Someone else's site with that name could be trying to read this page through your browser. "
+    "If the name is yours, allow it with `--listen` or `create_app(…, hosts=[…])`."
 )
-_OTHER_SITE: Final = "Only this page itself may ask for that. Nothing was changed."
+_OTHER_SITE: Final = "Only this page itself may send that request. Nothing was changed."
 
 
 def _refuse(request: Request, status: int, title: str, text: str) -> Response:
@@ -182,7 +182,7 @@ def _refuse(request: Request, status: int, title: str, text: str) -> Response:
 
 
 async def _ask(authenticate: Authenticate, request: Request) -> tuple[Response | None, str]:
-    """What to answer who may not come in, or None; and the name of who may."""
+    """Return an answer that refuses the request, or None; and the name of an allowed caller."""
     if inspect.iscoroutinefunction(authenticate):
         found = await authenticate(request)
     else:
@@ -195,10 +195,10 @@ async def _ask(authenticate: Authenticate, request: Request) -> tuple[Response |
         return _refuse(request, 403, "Not allowed", "You may not see this page."), ""
     if found is True or isinstance(found, str):
         return None, "" if found is True else found
-    # Much that is meant to refuse is true, such as (False, "why") or {"error": "why"}.
+    # Values meant to refuse may be truthy, such as (False, "why") or {"error": "why"}.
     raise TypeError(
-        f"authenticate gave {type(found).__name__}; True, a name, False, None or a response is "
-        "needed"
+        f"authenticate returned {type(found).__name__}; it must return True, a name, False, None "
+        "or a response"
     )
 
 
@@ -208,7 +208,7 @@ def _is_static(request: Request) -> bool:
 
 
 def _host_and_port(request: Request) -> tuple[str, str]:
-    """What the browser asked for; empty where it is no host."""
+    """The host and port that the browser requested; empty if the header is not valid."""
     match = _HOST.fullmatch(request.headers.get("host", ""))
     return (match[1].lower().strip("[]"), match[2] or "") if match else ("", "")
 
@@ -218,7 +218,7 @@ def _is_loopback(request: Request) -> bool:
 
 
 def _cookies(request: Request) -> list[str]:
-    """The values of our cookie: one of another path, or another port's page, may be among them."""
+    """The values of our cookie; those of another path or another port's page may be among them."""
     name = _cookie_name(request)
     pairs = [
         each.strip().partition("=")
@@ -229,7 +229,7 @@ def _cookies(request: Request) -> list[str]:
 
 
 def _cookie_name(request: Request) -> str:
-    # Browsers keep cookies of all ports together.
+    # Browsers share cookies among all ports of a host.
     return f"statekeep-{_host_and_port(request)[1] or request.scope.get('scheme', 'http')}"
 
 
@@ -242,6 +242,6 @@ def _set_cookie(request: Request, value: str) -> str:
 def _without_token(request: Request) -> str:
     left = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     query = urlencode([(name, value) for name, value in left if name != _TOKEN])
-    # Two slashes at its beginning would lead to another host.
+    # Two slashes at the beginning would lead to another host.
     path = link(request, "/" + quote(path_of(request).lstrip("/")))
     return f"{path}?{query}" if query else path

@@ -1,7 +1,7 @@
-"""What is shown of a conversation: its entries, each part bounded and safe.
+"""Turn the entries of a conversation into what the page shows, safe and of bounded size.
 
-A page has a budget. What goes beyond is shown as plain text, and then only how it begins, so that
-neither a message of 50 MB nor a hundred large ones make a page that no browser opens.
+A page has a budget. Beyond it, texts are shown without Markdown, and then only their beginnings, so
+that neither a message of 50 MB nor a hundred large ones make a page that no browser can open.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = ["PartView", "View", "Viewer", "mark_of"]
 _MARKDOWN: Final = 300_000
 _COLOURS: Final = 60_000
 _SHOWN: Final = 1_500_000
-"""Characters of a page that are read as Markdown, are put in colours, and are shown at all."""
+"""The most characters of a page that are rendered as Markdown, highlighted, and shown in full."""
 
 _BEGINNING: Final = 500
-"""Characters that are shown of each text beyond."""
+"""How many characters of each text are shown once the page has used up its budget."""
 
 _PARTS: Final = 100
-"""Parts of one entry that are shown."""
+"""The most parts of one entry that are shown."""
 
 _FOLDED: Final = 600
 _SUMMARY: Final = 80
@@ -45,21 +45,21 @@ _KNOWN: Final = {"user", "agent", "system", "tool"}
 
 @dataclass(frozen=True, slots=True)
 class PartView:
-    """A part of an entry as it is shown.
+    """A part of an entry as the page shows it.
 
     Attributes:
         kind: As `Part.kind`.
-        anchor: The fragment that leads to it.
-        html: What it says.
-        summary: One line that stands for it while it is folded; empty of what is never folded.
-        is_open: Whether it begins unfolded.
-        tied: The fragment that leads to a call's result, or a result's call, on the same page.
-        length: Characters of all of it, where only the beginning is shown; else 0.
-        whole: The address of all of it.
+        anchor: Its fragment in the page's address.
+        html: Its content.
+        summary: The line shown while it is folded; empty if it cannot be folded.
+        is_open: Whether it is initially unfolded.
+        tied: The fragment of a call's result, or of a result's call, on the same page.
+        length: Its length in characters if only the beginning is shown; otherwise 0.
+        whole: The address of the full text.
         picture: The address of a picture that is shown.
-        elsewhere: The address of a picture that is not shown, because it is not in the store or is
-            of a kind that may hold more than a picture.
-        name: What a picture or a tool is called.
+        elsewhere: The address of a picture that is not shown, because it is not in the store or may
+            contain more than a picture.
+        name: The name of a picture or a tool.
     """
 
     kind: str
@@ -77,17 +77,17 @@ class PartView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An entry as it is shown.
+    """An entry as the page shows it.
 
     Attributes:
-        index: Its place.
+        index: Its position.
         role: Who speaks.
-        is_known: Whether that is one of the roles that have colours.
-        timestamp: When, if it says.
+        is_known: Whether the role has its own colour.
+        timestamp: When it was said, if known.
         phase: The phase that it reached, if any.
-        parts: What it consists of.
+        parts: Its parts.
         more: How many parts are left out.
-        whole: The address of all of it, as JSON.
+        whole: The address of the entire entry as JSON.
     """
 
     index: int
@@ -101,11 +101,11 @@ class View:
 
 
 class Viewer:
-    """Shows entries of one page.
+    """Prepares the entries of one page.
 
     Args:
-        link: Gives the address of a page, as `Visit.link`.
-        query: The parameters that name the conversation.
+        link: Returns the address of a page, as `Visit.link`.
+        query: The query parameters that name the conversation.
     """
 
     def __init__(self, link: Callable[..., str], query: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ class Viewer:
         self._tools: dict[str, str] = {}
 
     def views(self, entries: Sequence[Entry]) -> Iterator[View]:
-        """Give them as they are shown, one after the other."""
+        """Yield entries as the page shows them."""
         for entry in entries:
             for place, part in enumerate(entry.parts[:_PARTS]):
                 known = {"tool_call": self._calls, "tool_result": self._results}.get(part.kind)
@@ -179,13 +179,13 @@ class Viewer:
         return code.highlighted(text, language)
 
     def _summary(self, part: Part) -> tuple[str, bool]:
-        """The line that stands for a part, and whether the part begins unfolded."""
+        """The line shown for a folded part, and whether the part is initially unfolded."""
         said = _first_line(part.text)
         tool = cut(part.name or self._tools.get(part.call_id or "") or "a tool", _SUMMARY)
         if part.kind == "thinking":
             return f"Thinking: {said}", False
         if part.kind == "tool_call":
-            return f"Call of {tool}: {said}", False
+            return f"Call to {tool}: {said}", False
         if part.kind == "tool_result":
             return f"Result of {tool}: {said}", False
         if part.kind == "data":
@@ -229,9 +229,9 @@ class Viewer:
 
 
 def mark_of(entries: Iterable[Entry]) -> str:
-    """What tells the last of some entries from any other; empty of none."""
+    """A hash of the last entry, to recognize it later; empty if there is none."""
     last = None
-    for last in entries:  # noqa: B007 - the last is wanted
+    for last in entries:  # noqa: B007 - only the last is needed
         pass
     if last is None:
         return ""
@@ -243,5 +243,5 @@ def _anchor(index: int, place: int) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The beginning of a text, in one line."""
+    """The beginning of a text, as one line."""
     return cut(" ".join(text[: 4 * _SUMMARY].split()), _SUMMARY)

@@ -1,4 +1,4 @@
-"""What is shown: a store, what was chosen for it, and whether it may be changed."""
+"""The store that the page shows, its settings, and whether it may be changed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ __all__ = ["Site", "open_site"]
 
 @dataclass(slots=True)
 class Site:
-    """What the pages show.
+    """The store that the page shows, and how.
 
     Attributes:
         store: The store.
-        owned: Whether it was opened for this, and is to be closed.
-        allow_changes: Whether the pages may pin, restore and put into the trash.
-        settings: What was configured; None if a program gave the store.
+        owned: Whether the store was opened here and must be closed here.
+        allow_changes: Whether the page may pin, restore and move to the trash.
+        settings: The configuration; None if a program passed the store.
         conflicts: What changes do about concurrent writes.
-        observers: Who is told of changes.
+        observers: Observers to notify of changes.
     """
 
     store: StateStore
@@ -47,20 +47,20 @@ class Site:
         """The sessions of the store.
 
         Args:
-            changing: Whether they are to be changed, and not only read.
+            changing: Whether they will be changed, not only read.
 
         Raises:
-            UnsupportedError: Changes are to detect conflicts, and the store cannot.
+            UnsupportedError: Changes must detect conflicts, and the store cannot.
         """
         return Sessions(self.store, conflicts=self._policy(changing), observers=self.observers)
 
     def journals(self, collection: str, *, changing: bool = False) -> Journals:
-        """The journals of a collection; as `sessions`."""
+        """The journals of a collection; arguments and errors as for `sessions`."""
         policy = self._policy(changing)
         return Journals(self.store, collection, conflicts=policy, observers=self.observers)
 
     def close(self) -> None:
-        """Close the store if it was opened for this; twice is fine."""
+        """Close the store if it was opened here. May be called more than once."""
         with self._closing:
             if self.owned:
                 self.owned = False
@@ -76,12 +76,12 @@ def open_site(
     allow_changes: bool,
     conflicts: ConflictPolicy,
 ) -> Site:
-    """Open what is to be shown.
+    """Open the store to show.
 
     Args:
-        store: A store, which stays open; or a folder, a URL or settings, by which one is opened.
+        store: A store, which stays open; or a folder, a URL or settings, to open one.
         allow_changes: Whether it may be changed.
-        conflicts: What changes do about concurrent writes; settings say it themselves.
+        conflicts: What changes do about concurrent writes; ignored if `store` is settings.
     """
     if isinstance(store, str | os.PathLike):
         return Site(open_store(store), True, allow_changes, conflicts=conflicts)

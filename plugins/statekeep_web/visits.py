@@ -1,4 +1,4 @@
-"""A request and how it is answered: in a thread, because stores are read there."""
+"""A request, and the threads that answer requests, because reading a store blocks."""
 
 from __future__ import annotations
 
@@ -42,31 +42,31 @@ _logger = logging.getLogger(__name__)
 
 _MOST_FORM: Final = 64 * 1024
 _STATUS: Final[dict[type[StateStoreError], tuple[int, str]]] = {
-    NotFoundError: (404, "Not there"),
+    NotFoundError: (404, "Not found"),
     InvalidKeyError: (400, "Not a legal name"),
-    ConfigError: (400, "Not possible so"),
+    ConfigError: (400, "Not possible"),
     PluginError: (400, "A plugin does not work"),
     ConflictError: (409, "Changed meanwhile"),
     AccessDeniedError: (403, "The store refused"),
     UnavailableError: (503, "The store did not answer"),
     ClosedError: (503, "The store is closed"),
-    UnsupportedError: (501, "Not possible here"),
+    UnsupportedError: (501, "Not supported"),
 }
 
 
-class BadRequest(Exception):  # noqa: N818 - said to a person, as it is
-    """What was asked for makes no sense; its text says why."""
+class BadRequest(Exception):  # noqa: N818 - its text is shown to the user
+    """The request makes no sense; the text says why."""
 
 
 @dataclass(slots=True)
 class Visit:
-    """One request, with what it takes to answer it.
+    """One request, with what is needed to answer it.
 
     Attributes:
-        request: What was asked for.
-        site: What is shown.
-        tokens: Those of the forms.
-        form: What a form sent.
+        request: The request.
+        site: The store that the page shows.
+        tokens: The tokens of forms.
+        form: The fields of a submitted form.
     """
 
     request: Request
@@ -75,22 +75,22 @@ class Visit:
     form: dict[str, list[str]] = field(default_factory=dict)
 
     def get(self, name: str) -> str | None:
-        """A parameter of the query, without blanks around it; None if it is empty."""
+        """A query parameter without surrounding whitespace; None if it is empty or missing."""
         return (self.request.query_params.get(name) or "").strip() or None
 
     def exact(self, name: str) -> str | None:
-        """A parameter of the query that names something, to the letter; None if it is not there."""
+        """A query parameter exactly as sent, for names; None if it is missing."""
         return self.request.query_params.get(name)
 
     def all(self, name: str) -> list[str]:
-        """All values of a parameter of the query, to the letter."""
+        """All values of a query parameter, exactly as sent."""
         return self.request.query_params.getlist(name)
 
     def moment(self, name: str) -> datetime | None:
-        """A point in time that was typed into a field.
+        """A time typed into a field; None if the field is empty.
 
         Raises:
-            BadRequest: It is none.
+            BadRequest: It is not a time.
         """
         if (text := self.get(name)) is None:
             return None
@@ -112,34 +112,34 @@ class Visit:
         )
 
     def stream(self, template: str, **values: Any) -> Response:  # noqa: ANN401
-        """Answer with a page that is sent while it is made; else as `render`."""
+        """Answer with a page that is sent while it is rendered; otherwise like `render`."""
         who = visitor(self.request)
         token = self.tokens.for_forms(who.cookie, who.name)
         return stream(self.request, template, site=self.site, form_token=token, **values)
 
     def go_to(self, path: str, /, **parameters: Any) -> Response:  # noqa: ANN401
-        """Answer what a form sent: lead to a page."""
+        """Answer a submitted form with a redirect to a page."""
         return RedirectResponse(self.link(path, **parameters), 303)
 
     def may_change(self) -> Response | None:
-        """Why a form is refused; None if it is one of this page, and changes are allowed."""
+        """Check a submitted form: an answer that refuses it, or None if it is valid and allowed."""
         if not self.site.allow_changes:
             text = "The page was started without `--allow-changes`. Nothing was changed."
-            return refusal(self.request, 403, "Only for looking", text)
+            return refusal(self.request, 403, "Read-only", text)
         who = visitor(self.request)
         given = self.form.get("form_token", [""])[0]
         if not self.tokens.is_for_forms(given, who.cookie, who.name):
-            text = "The form is not of this page, or is old: go back, reload, try again."
+            text = "The form is out of date or not from this page: go back, reload, and try again."
             return refusal(self.request, 403, "Nothing was changed", text)
         return None
 
 
 class Workers:
-    """Answers in threads: a few for what takes a moment, and others for what reads everything.
+    """Answers requests in threads: some for quick pages, and a few for those that read everything.
 
     Args:
-        site: What is shown.
-        tokens: Those of the forms.
+        site: The store that the page shows.
+        tokens: The tokens of forms.
     """
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
@@ -147,26 +147,25 @@ class Workers:
         self._tokens = tokens
         self._quick = CapacityLimiter(16)
         self._slow = CapacityLimiter(3)
-        self._threads = CapacityLimiter(math.inf)  # those two say how many
+        self._threads = CapacityLimiter(math.inf)  # the two above limit how many
 
     def endpoint(self, handler: Callable[[Visit], Response], *, slow: bool = False) -> Any:  # noqa: ANN401
-        """What Starlette calls for a page.
+        """Make the endpoint of a page for Starlette.
 
         Args:
-            handler: Answers; it may block.
-            slow: Whether it reads everything, so that only a few are to run at once.
+            handler: Answers the request; it may block.
+            slow: Whether it reads everything, so that only a few may run at once.
         """
 
         async def answer(request: Request) -> Response:
             visit = Visit(request, self._site, self._tokens)
             if request.method == "POST":
                 if (sent := await _body(request)) is None:
-                    return refusal(request, 413, "Too much", "That is more than a form sends.")
+                    return refusal(request, 413, "Too large", "No form of this page sends so much.")
                 visit.form = parse_qs(sent.decode(errors="replace"), keep_blank_values=True)
             limiter = self._slow if slow else self._quick
             async with limiter:
-                # Whoever reloads what takes long leaves the requests before, and nobody reads
-                # their answers.
+                # Reloading a slow page abandons the earlier requests, whose answers nobody reads.
                 if slow and await request.is_disconnected():
                     return Response(status_code=499)
                 return await to_thread.run_sync(_answer, handler, visit, limiter=self._threads)
@@ -180,18 +179,18 @@ def _answer(handler: Callable[[Visit], Response], visit: Visit) -> Response:
             return refused
         return handler(visit)
     except BadRequest as error:
-        return refusal(visit.request, 400, "Not possible so", str(error))
+        return refusal(visit.request, 400, "Not possible", str(error))
     except StateStoreError as error:
         status, title = next(
             (found for kind, found in _STATUS.items() if isinstance(error, kind)),
-            (500, "Not readable"),
+            (500, "Cannot be read"),
         )
         _logger.debug("answered %s: %s", status, error)
         return refusal(visit.request, status, title, str(error))
 
 
 async def _body(request: Request) -> bytes | None:
-    """What a form sent; None if it is too much."""
+    """The body of a submitted form; None if it is too large."""
     body = b""
     async for part in request.stream():
         body += part

@@ -47,7 +47,7 @@ def _go_to(page: Page, wanted: Locator) -> None:
 def test_the_first_stop_skips_the_navigation(site: Served, open_page: OpenPage) -> None:
     page = open_page(site).page
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the content")
+    skip = page.get_by_role("link", name="Skip to content")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
@@ -83,7 +83,7 @@ def test_a_conversation_is_found_opened_and_unfolded(site: Served, open_page: Op
     _go_to(page, page.get_by_role("link", name="Where is my parcel?"))
     page.keyboard.press("Enter")
     page.wait_for_url(site.conversation(collection=TOOLS, name=SUPPORT))
-    call = page.locator("summary", has_text="Call of find_parcel")
+    call = page.locator("summary", has_text="Call to find_parcel")
     _go_to(page, call)
     page.keyboard.press("Enter")
     arguments = page.get_by_text('"fields"').last

@@ -50,7 +50,7 @@ def test_links_forms_and_news_stay_below_the_mount(chromium: Browser) -> None:
             expect(page.get_by_role("article")).to_have_count(4)
             Sessions(store).update("plan-the-parser", lambda each: each.add_user_message("News."))
             expect(page.get_by_role("article").last).to_contain_text("News.", timeout=10_000)
-            page.get_by_role("button", name="Put into the trash").click()
+            page.get_by_role("button", name="Move to trash").click()
             page.get_by_role("button", name="Restore plan-the-parser").click()
             expect(page.get_by_role("status").first).to_have_text("Restored from the trash.")
             assert urlsplit(page.url).path == "/admin/state/conversation"

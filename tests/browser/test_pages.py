@@ -53,7 +53,7 @@ def test_a_search_leads_to_the_message(served: Served, open_page: OpenPage) -> N
     watched = open_page(served)
     page = watched.page
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Search").click()
-    page.get_by_role("searchbox", name="What was said").fill(NEEDLE.upper())
+    page.get_by_role("searchbox", name="Text").fill(NEEDLE.upper())
     page.get_by_role("button", name="Search").click()
     expect(page.locator("mark")).to_have_text(NEEDLE)
     page.get_by_role("link", name="#2 user").click()
@@ -89,7 +89,7 @@ def test_tool_calls_are_folded_and_pictures_are_shown(served: Served, open_page:
     page.goto(served.conversation(collection=TOOLS, name=SUPPORT))
     arguments = page.get_by_text('"fields"').last
     expect(arguments).to_be_hidden()
-    page.locator("summary", has_text="Call of find_parcel").click()
+    page.locator("summary", has_text="Call to find_parcel").click()
     expect(arguments).to_be_visible()
     page.get_by_role("link", name="To its result").click()
     expect(page.locator("details:target")).to_contain_text("find_parcel")
@@ -150,8 +150,8 @@ def test_what_is_thrown_away_can_be_restored(served: Served, open_page: OpenPage
     watched = open_page(served)
     page = watched.page
     page.goto(served.conversation("unwanted"))
-    page.get_by_role("button", name="Put into the trash").click()
-    expect(page.get_by_role("status")).to_have_text("Put into the trash.")
+    page.get_by_role("button", name="Move to trash").click()
+    expect(page.get_by_role("status")).to_have_text("Moved to the trash.")
     assert Sessions(served.store).load("unwanted") is None
     page.get_by_role("button", name="Restore unwanted").click()
     expect(page.get_by_role("status").first).to_have_text("Restored from the trash.")
@@ -180,10 +180,10 @@ def test_what_reads_everything_is_shown(served: Served, open_page: OpenPage) -> 
     navigation = page.get_by_role("navigation", name="Pages")
     navigation.get_by_role("link", name="Statistics").click()
     expect(page.locator("svg").first).to_be_visible()
-    page.get_by_text("The same as a table: Users, by size").click()
+    page.get_by_text("Show as a table: Users, by size").click()
     expect(page.get_by_role("rowheader", name="margaret")).to_be_visible()
     navigation.get_by_role("link", name="Users").click()
-    page.get_by_role("link", name="preview: what erasing grace would delete").click()
+    page.get_by_role("link", name="preview of erasing grace").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Erasing grace")
     expect(page.get_by_role("cell", name="session").first).to_be_visible()
     navigation.get_by_role("link", name="Prune").click()

@@ -61,7 +61,7 @@ def test_a_conversation_is_read_with_a_finger(site: Served, open_page: OpenPage)
     watched = open_page(site, **PHONE)
     page = watched.page
     page.get_by_role("link", name="Where is my parcel?").tap()
-    page.locator("summary", has_text="Call of find_parcel").tap()
+    page.locator("summary", has_text="Call to find_parcel").tap()
     expect(page.get_by_text('"fields"').last).to_be_visible()
     assert page.url == site.conversation(collection=TOOLS, name=SUPPORT)
     watched.nothing_happened()

@@ -451,13 +451,13 @@ def test_attachments_are_what_their_names_say_or_the_journal_does_not_come(
     other.put(entry.key, b"another")
     report = copy(filled, other)
     assert [(each.key, each.outcome) for each in report.remarks] == [(name, "failed")]
-    assert "something else" in report.remarks[0].reason
+    assert "different content" in report.remarks[0].reason
     assert other.get(name) is None
     assert copy(filled, other, overwrite=True).complete
     assert_same(filled, other)
 
     file = BytesIO()
-    for data, what in ((b"damaged", "not what it wrote"), (b"file", "")):
+    for data, what in ((b"damaged", "damaged"), (b"file", "")):
         filled.put(entry.key, data)
         target = MemoryStore()
         for report in (copy(filled, target), export_documents(filled, file)):
@@ -504,7 +504,7 @@ def test_what_a_sweep_takes_of_an_import_is_told_and_comes_again(filled: StateSt
     assert [each.key for each in report.remarks] == ["journals/support/ada/1.jsonl"]
     assert (report.copied, report.failed) == (exported - 1, 1)
     assert report.remarks[0].line is not None
-    assert "begin again" in report.remarks[0].reason
+    assert "start again" in report.remarks[0].reason
     file.seek(0)
     assert import_documents(file, target).complete
     assert_same(filled, target)

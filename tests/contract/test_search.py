@@ -192,7 +192,7 @@ def test_a_long_journal_is_read_in_pieces(store: StateStore) -> None:
     ("text", "options", "said"),
     [
         ("", {}, "empty"),
-        ("(", {"regex": True}, "no regular expression"),
+        ("(", {"regex": True}, "not a valid regular expression"),
         ("x", {"context": -1}, "context"),
         ("x", {"limit": 0}, "limit"),
         ("x", {"updated_after": datetime(2026, 1, 1)}, "naive|offset|aware"),  # noqa: DTZ001

@@ -776,7 +776,8 @@ class TestSearching:
     def test_that_finds_nothing_says_where_it_looked(self, shell: Shell, url: str) -> None:
         ended = shell("search", "parser", "--user", "eve", "--store", url)
         assert (ended.stdout, "not found in any of 0" in ended.stderr) == ("", True)
-        assert "no regular expression" in shell("search", "(", "-e", "--store", url, code=2).stderr
+        refused = shell("search", "(", "-e", "--store", url, code=2)
+        assert "not a valid regular expression" in refused.stderr
         assert shell("search", "x", "--store", "./nowhere", code=3).stdout == ""
 
     def test_counts_what_is_kept(self, shell: Shell, url: str) -> None:
@@ -813,7 +814,7 @@ class TestErasing:
             store.put("sessions/broken.json", b"{")
             again = shell("erase", "eve", "--verify-everything", *at, code=7)
             assert "0 erased, 0 B; 0 left" in again.stdout
-            assert "look yourself" in "".join(again.stdout.split("\n")).replace("  ", "")
+            assert "look at it yourself" in "".join(again.stdout.split("\n")).replace("  ", "")
 
     def test_takes_a_store_that_is_there(self, shell: Shell) -> None:
         assert "no such folder" in shell("erase", "eve", "--store", "./not-there", code=3).stderr
@@ -1198,7 +1199,7 @@ class TestCopies:
 
     def test_need_something_to_read_or_write(self, shell: Shell, store_url: str) -> None:
         nowhere = shell("export", "", "--overwrite", "--store", store_url, code=2)
-        assert nowhere.stderr == "error: '' is no name of a file\n"
+        assert nowhere.stderr == "error: '' is not a file name\n"
         ended = subprocess.run(
             ["sh", "-c", '"$0" -m statekeep.cli import - --store b <&-', sys.executable],
             cwd=shell.folder,

@@ -109,7 +109,7 @@ def test_a_folder_is_gone_through(store: StateStore, tmp_path: Path) -> None:
     assert "damaged" in str(report.failures[0].error)
     assert not report.only_conflicts
     assert [each.name for each in tmp_path.glob("*-*")] == []
-    with pytest.raises(NotFoundError, match="nothing of the kind"):
+    with pytest.raises(NotFoundError, match="no files of this kind"):
         bring(store, tmp_path, "codex")
     with pytest.raises(NotFoundError, match="no such file or folder"):
         bring(store, tmp_path / "none", "codex")

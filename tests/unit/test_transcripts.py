@@ -285,7 +285,7 @@ def test_a_folder_may_hold_what_is_no_file_and_what_cannot_be_read(
     path.write_bytes(written([entry(0)]))
     pipe = path.with_name("pipe.jsonl")
     os.mkfifo(pipe)
-    with pytest.raises(NotFoundError, match="nothing of the kind"):
+    with pytest.raises(NotFoundError, match="no files of this kind"):
         import_conversations(store, pipe, load_importer("codex"))
     path.with_name("folder.jsonl").mkdir()
     path.with_name("link.jsonl").symlink_to("nowhere")

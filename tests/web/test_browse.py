@@ -89,7 +89,7 @@ def test_what_it_needs_is_said(state: str, empty_folder: Path) -> None:
     assert (code, "no such folder" in err) == (3, True)
     assert not (empty_folder / "none").exists()
     code, err = ended("--store", state, "--listen", "no.such.host.invalid")
-    assert (code, "is no address" in err) == (2, True)
+    assert (code, "is not an address" in err) == (2, True)
 
 
 def test_without_the_extra_it_is_named(state: str, monkeypatch: pytest.MonkeyPatch) -> None:

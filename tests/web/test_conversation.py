@@ -207,7 +207,7 @@ def test_what_a_message_consists_of_is_shown(store: StateStore, browser: Browser
     kinds = [each.get("data-kind") for each in page.all("details", **{"class": "part"})]
     assert kinds == [None, "thinking", "tool_call", "tool_result", "data"]
     assert not [each for each in page.all("details") if "open" in each]
-    for said in ("Thinking: hm", 'Call of add: { "a": 1 }', "Result of add: 42", "for ever", "Sums",
+    for said in ("Thinking: hm", 'Call to add: { "a": 1 }', "Result of add: 42", "for ever", "Sums",
                  "numbers", "Phase"[:0], "end"):  # fmt: skip
         assert said in page.text
     assert "<strong>Now</strong>" in answer.text
@@ -220,7 +220,7 @@ def test_what_a_message_consists_of_is_shown(store: StateStore, browser: Browser
 def test_an_empty_conversation_is_one(store: StateStore, browser: Browser) -> None:
     for named in (session(store, []), journal(store, [])):
         page = check(browser.get(named.url()))
-        assert "nothing in it yet" in page.text
+        assert "Nothing in it yet" in page.text
         assert page.all("section", **{"data-after": "0", "data-mark": ""})
 
 

@@ -353,7 +353,7 @@ def test_plugins_and_settings_are_shown_without_values_that_may_be_secret(
 ) -> None:
     assert "statekeep_backends" not in browser.get("/plugins").page.text
     assert "sqlite" in browser.get("/plugins").page.text
-    assert "A program gave this store" in browser.get("/settings").page.text
+    assert "A program passed this store" in browser.get("/settings").page.text
     monkeypatch.setenv("STATEKEEP_RETENTION__STRATEGY", "ttl")
     monkeypatch.setenv("STATEKEEP_RETENTION__OPTIONS__TTL_HOURS", "4711")
     tables = {"support": {"strategy": "max-sessions"}}

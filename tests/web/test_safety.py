@@ -346,5 +346,5 @@ class TestWhoSignedIn:
         self, store: StateStore, given: object
     ) -> None:
         app = create_app(store, authenticate=lambda _: given)  # type: ignore[arg-type,return-value]
-        with Browser(app) as browser, pytest.raises(TypeError, match="authenticate gave"):
+        with Browser(app) as browser, pytest.raises(TypeError, match="authenticate returned"):
             browser.get("/")

@@ -1,7 +1,7 @@
-"""Erasing a user: all that belongs to him goes at once, and a scan says what is left.
+"""Erase a user: delete everything that belongs to them, then scan for what is left.
 
-What lies below the protocol of a store, such as the old versions of a bucket, no scan finds; the
-power `statekeep.store.SupportsRemains` names it.
+No scan finds data below the store's interface, such as old versions in a bucket;
+`statekeep.store.SupportsRemains` lets a store name it.
 """
 
 from statekeep.erasure.erasing import erase, erase_user, plan_erasure

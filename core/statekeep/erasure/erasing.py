@@ -1,4 +1,4 @@
-"""Erasing: a plan is carried out on the condition of each version seen, and then verified."""
+"""Plan an erasure, carry it out where nothing has changed since, and verify the result."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ _STALE: Final = timedelta(hours=1)
 
 @checked
 def plan_erasure(store: StateStore, user_id: str, *, documents: Iterable[str] = ()) -> ErasurePlan:
-    """Say what erasing a user would delete, and why. Changes nothing.
+    """Find what erasing a user would delete, and why. Changes nothing.
 
     Args:
-        store: Any store; one that can only be read will do.
-        user_id: The user. Sessions and journals are known by the id inside them, whatever they
-            are called; those of no user are not touched.
-        documents: Which documents and blobs are the user's, too: patterns of category and name,
-            such as ``"users/ada/*"`` or ``"blobs/plots/ada/*"``, in which a star stands for
-            anything, slashes included.
+        store: Any store; read access is enough.
+        user_id: The user. Sessions and journals are recognized by the user id inside them, not by
+            their names; those without a user are not touched.
+        documents: Patterns of documents and blobs that belong to the user, too: category and name,
+            such as ``"users/ada/*"`` or ``"blobs/plots/ada/*"``. A star matches anything, slashes
+            included.
 
     Returns:
         The plan; `erase` carries it out.
 
     Raises:
-        InvalidKeyError: The id is empty, or has half a character.
+        InvalidKeyError: The id is empty, or contains half a character.
         UnavailableError: The store did not answer.
-        AccessDeniedError: The store does not let itself be listed.
+        AccessDeniedError: The store refuses to be listed.
 
     Examples:
         >>> from statekeep import Sessions, open_store
@@ -85,22 +85,22 @@ def erase(
     verify: Thoroughness = "heads",
     progress: Callable[[int], object] | None = None,
 ) -> ErasureReport:
-    """Delete what a plan names, each only if it is what was seen, and look for what is left.
+    """Delete the victims of a plan that have not changed since, and look for what is left.
 
-    Segments and attachments go with their journals, without waiting for the sweep. At the end a
-    database gives back the room of what was deleted, and what killed writers left more than an
-    hour ago is removed.
+    Segments and attachments are deleted with their journals, without waiting for the sweep.
+    Finally, a database frees the space of what was deleted, and files that killed writers left
+    behind more than an hour ago are removed.
 
     Args:
         store: The store that the plan was made for.
         plan: What to delete.
         verify: Where to look for the user's id afterwards; ``"everything"`` reads documents,
             blobs, segments and attachments as well.
-        progress: Called after each victim with how many are done.
+        progress: Called after each victim with the number done so far.
 
     Returns:
-        What became of each victim, and what is left. What could not be done, the look at what is
-        left included, is in it and raises nothing.
+        What became of each victim, and what is left. Failures, including that of the final scan,
+        are reported here and raise nothing.
 
     Raises:
         ValueError: The plan was made for another store.
@@ -117,7 +117,7 @@ def erase(
         return look(store, plan.user_id, plan.documents, everything=everything, uids=uids)
 
     found = run.attempt(look_again) or unread
-    # Written by who had read a head that is gone, and named by nobody; or an index made meanwhile.
+    # Parts written by a writer that had read a head since deleted, or an index made meanwhile.
     heads = {each.uid for each in found.victims if each.version is not None}
     late = [
         each
@@ -150,18 +150,18 @@ def erase_user(
     verify: Thoroughness = "heads",
     progress: Callable[[int], object] | None = None,
 ) -> ErasureReport:
-    """Delete all that belongs to a user, and look for what is left.
+    """Delete everything that belongs to a user, and look for what is left.
 
     Args:
-        store: Where.
+        store: The store.
         user_id: As for `plan_erasure`.
         documents: As for `plan_erasure`.
         verify: As for `erase`.
         progress: As for `erase`.
 
     Returns:
-        As `erase`. Who saves for the user meanwhile is not kept from it: that is in
-        `ErasureReport.left`, and another call takes it.
+        As `erase`. Writers may save for the user meanwhile; what they save is in
+        `ErasureReport.left`, and another call deletes it.
 
     Raises:
         InvalidKeyError, UnavailableError, AccessDeniedError: As `plan_erasure` and `erase`.
@@ -180,11 +180,11 @@ def erase_user(
 
 
 class _Run:
-    """Deletes victims, and remembers what became of them."""
+    """Deletes victims, and records what became of each."""
 
     def __init__(self, store: StateStore, progress: Callable[[int], object] | None) -> None:
         self._store = store
-        # Where the store honours no conditions, a look before is the best there is.
+        # If the store has no conditional delete, checking just before is the best there is.
         is_conditional = store.capabilities.conditional_delete
         self._transfer = Transfer(store, "detect" if is_conditional else "last-writer-wins")
         self._progress = progress
@@ -194,7 +194,7 @@ class _Run:
         self.failed: list[ErasureFailure] = []
 
     def delete(self, victims: Sequence[ErasureVictim]) -> None:
-        """Delete victims: what was seen on that condition, and then what only that named."""
+        """Delete heads and documents that have not changed, then the parts of deleted heads."""
         kept = self._delete_seen({each.key: each for each in victims if each.version is not None})
         parts = sorted([each for each in victims if each.version is None], key=_uid)
         for uid, together in groupby(parts, _uid):
@@ -205,7 +205,7 @@ class _Run:
                 self._delete_parts([*together])
 
     def _delete_seen(self, victims: Mapping[str, ErasureVictim]) -> set[str | None]:
-        """Delete heads and documents; give the uids of those that may still be there."""
+        """Delete heads and documents; return the uids of those that may still be there."""
         kept: set[str | None] = set()
         conditions = (
             Seen(each.key, each.version, each.fingerprint)
@@ -241,18 +241,18 @@ class _Run:
             self._progress(self._done)
 
     def tidy(self) -> None:
-        """Leave nothing behind of what was deleted."""
+        """Remove unnamed parts and stale temporary files, and free the space."""
         self.attempt(lambda: sweep_unnamed(self._transfer))
         self.attempt(lambda: sweep(self._store, older_than=_STALE))
         if able := power(self._store, SupportsVacuum):
             self.attempt(able.vacuum)
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Do what concerns the whole store; None if that fails, which is remembered."""
+        """Run a step that concerns the whole store; record a failure and return None."""
         try:
             return work()
         except StateStoreError as error:
-            # What was deleted must be reported, whatever becomes of the rest.
+            # The deletions must be reported even if this fails.
             self.failed.append(ErasureFailure(None, error))
             return None
 

@@ -1,8 +1,8 @@
-"""Finding what is a user's: what an erasure plans by, and what verifies it afterwards.
+"""Find what belongs to a user, to plan an erasure and to verify it afterwards.
 
-Heads are read where they live, in the trash, in quarantine and where they live again, as the sweep
-does, so that none is missed which is moved meanwhile. A journal's segments and attachments lie
-below its uid, which a fork does not share.
+Live heads are read first, then the trash, quarantine and the live ones again, as in a sweep, so
+that none is missed that moves meanwhile. A journal's segments and attachments are stored below its
+uid, which a fork does not share.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _ORDER: Final = (*_LIVE, TRASH, QUARANTINE, *_LIVE)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What of a user's there is.
+    """What was found of a user.
 
     Attributes:
-        victims: As `ordered` gives them.
-        problems: By key.
-        mentions: By key.
+        victims: What belongs to the user, as `ordered` sorts it.
+        problems: What cannot be read, sorted by key.
+        mentions: What else contains the user's id, sorted by key.
         unnamed: How many segments and attachments belong to no journal.
     """
 
@@ -66,14 +66,14 @@ def look(
     everything: bool = False,
     uids: Collection[str] = (),
 ) -> Found:
-    """Look for what is a user's. Changes nothing.
+    """Find what belongs to a user. Changes nothing.
 
     Args:
-        store: Where.
+        store: The store.
         user_id: The user.
-        patterns: Which documents and blobs are the user's, too.
-        everything: Whether to look for the id also in documents, blobs, segments and attachments.
-        uids: Those of journals that were the user's, whose heads may be gone by now.
+        patterns: Patterns of documents and blobs that belong to the user, too.
+        everything: Whether to look for the id in documents, blobs, segments and attachments, too.
+        uids: The uids of the user's journals whose heads may already be gone.
 
     Raises:
         UnavailableError, AccessDeniedError: The store did not answer, or refused.
@@ -86,13 +86,13 @@ def look(
 
 
 class _Search:
-    """What was found so far.
+    """A search for what belongs to a user, and what it has found so far.
 
     Args:
-        store: Where to look.
+        store: The store.
         user_id: The user.
-        patterns: Which documents and blobs are the user's, too.
-        uids: Of the user's journals, as far as they are known.
+        patterns: Patterns of documents and blobs that belong to the user, too.
+        uids: The uids of the user's journals known so far.
     """
 
     def __init__(
@@ -104,14 +104,14 @@ class _Search:
         self._has_id = finder(user_id)
         self._uids = uids
         self._others: set[str] = set()  # the uids of heads that stay
-        self._older: list[ErasureVictim] = []  # heads of nobody in the trash and in quarantine
+        self._older: list[ErasureVictim] = []  # heads without a user in the trash and quarantine
         self._victims: dict[str, ErasureVictim] = {}
         self._problems: dict[str, Problem] = {}
         self._mentions: dict[str, Mention] = {}
         self._unnamed: set[str] = set()
 
     def read_heads(self) -> None:
-        """Read whatever may be a session or a journal, or was one."""
+        """Read all sessions and heads of journals, live, trashed and quarantined."""
         seen: dict[str, str | None] = {}
         for place, prefix in enumerate(_ORDER):
             there: set[str] = set()
@@ -147,7 +147,7 @@ class _Search:
         kind = kind_of(key)
         if kind == "quarantined" and not is_read_as_head(former(key)):
             if self._is_wanted(former(key)):
-                self._take(_victim(key, kind, blob, "its name before a repair was asked for"))
+                self._take(_victim(key, kind, blob, "its name before a repair matches a pattern"))
             else:
                 self._mention(key, blob.data)
             return
@@ -160,7 +160,7 @@ class _Search:
             self._take(_victim(key, kind, blob, "it belongs to the user", uid))
             return
         if uid is not None and user_id is None and is_below(key, TRASH, QUARANTINE):
-            reason = "it is an earlier state of a journal of the user's"
+            reason = "it is an earlier state of one of the user's journals"
             self._older.append(_victim(key, kind, blob, reason, uid))
         elif uid is not None:
             self._others.add(uid)
@@ -169,7 +169,7 @@ class _Search:
     def _judge_damaged(self, key: str, blob: Blob, why: str) -> None:
         uid = uid_in(blob.data)
         if claimed_users(blob.data) == {self._user_id}:
-            reason = f"it cannot be read ({why}), and names the user, and no other"
+            reason = f"it cannot be read ({why}), but names the user and no other"
             self._take(_victim(key, kind_of(key), blob, reason, uid))
             return
         if uid is not None:
@@ -178,9 +178,9 @@ class _Search:
 
     def _cannot_read(self, key: str, why: str, blob: Blob | None = None) -> None:
         where = self._place_of_id(key, b"" if blob is None else blob.data)
-        whose = f"the user's id is in {where}" if where else "nobody can say whose it is"
+        whose = f"the user's id is in {where}" if where else "its user is unknown"
         version = None if blob is None else blob.version
-        self._problems[key] = Problem(key, version, f"{why}; {whose}, so look yourself")
+        self._problems[key] = Problem(key, version, f"{why}; {whose}: look at it yourself")
 
     def _take(self, victim: ErasureVictim) -> None:
         self._victims[victim.key] = victim
@@ -197,7 +197,7 @@ class _Search:
         return "its bytes" if self._has_id(data) else None
 
     def settle_older_states(self) -> None:
-        """Take the copies of the user's journals from before these were the user's."""
+        """Take copies of the user's journals from before they belonged to the user."""
         for victim in self._older:
             if victim.uid in self._uids:
                 self._forget(victim.key)
@@ -206,8 +206,8 @@ class _Search:
                 self._others.add(victim.uid)
 
     def read_rest(self, *, everything: bool) -> None:
-        """Look at all the other keys, and at the bytes of those that may tell."""
-        # By key, because a folder that is written while it is scanned may name a file twice.
+        """Look at all other keys, and read those that may belong to or mention the user."""
+        # A dict, because scanning a folder that is being written to may yield a file twice.
         to_read: dict[str, None] = {}
         for entry in self._store.scan():
             key = entry.key
@@ -236,23 +236,23 @@ class _Search:
             return
         if uid in self._others:
             reason = (
-                "a head that is not the user's, or cannot be read, may name what lies there; "
-                "a sweep deletes what it does not name"
+                "a head of another user, or one that cannot be read, may refer to these files; "
+                "a sweep deletes those that no head refers to"
             )
             self._problems[place] = Problem(place, None, reason)
             return
         kind: VictimKind = "attachment" if is_below(place, ATTACHMENTS) else "segment"
-        reason = "it is part of a journal of the user's"
+        reason = "it is part of one of the user's journals"
         self._victims[entry.key] = ErasureVictim(entry.key, kind, entry.size, reason, uid=uid)
 
     def _judge_rest(self, key: str, blob: Blob) -> None:
         if self._is_wanted(key):
             self._forget(key)
             kind: VictimKind = "blob" if is_below(key, BLOBS) else "document"
-            self._take(_victim(key, kind, blob, "its name was asked for"))
+            self._take(_victim(key, kind, blob, "its name matches a pattern"))
         elif is_below(key, CACHE):
             if self._place_of_id(key, blob.data):
-                size, reason = len(blob.data), "the user's id is in it; it is made anew"
+                size, reason = len(blob.data), "the user's id is in it; it will be rebuilt"
                 self._victims[key] = ErasureVictim(key, "index", size, reason)
         else:
             self._mention(key, blob.data)
@@ -267,7 +267,7 @@ class _Search:
         return any(fits(name) for name in names for fits in self._patterns)
 
     def found(self) -> Found:
-        """All of it, in order."""
+        """Return everything found, in order."""
         return Found(
             ordered(self._victims.values()),
             tuple([self._problems[key] for key in sorted(self._problems)]),
@@ -277,7 +277,7 @@ class _Search:
 
 
 def _pattern(text: str) -> Callable[[str], object]:
-    """Tells whether a name fits; a star stands for anything, and all else for itself."""
+    """Make a function that tells whether a name matches; only ``*`` is special."""
     return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL).fullmatch
 
 

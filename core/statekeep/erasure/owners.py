@@ -1,4 +1,4 @@
-"""Whose a document is, by what is inside it, and whether some bytes have a user's id in them."""
+"""Find the owner of a document in its content, and a user's id in bytes."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _find_tokens = re.compile(
 ).finditer
 _find_uid = re.compile(rb'"uid":"([0-9a-f]{32})"').search
 
-# An escape of JSON before the id is no letter of a word: "\nada".
+# The letter of a JSON escape before the id is not part of the word: "\nada".
 _WORD = rb"0-9A-Za-z_\x80-\xff"
 _BEGIN = rb"(?:(?<![" + _WORD + rb"])|(?<=\\[bfnrt]))"
 _END = rb"(?![" + _WORD + rb"])"
 
 
 class Owner(NamedTuple):
-    """Whose a session or journal is.
+    """The owner of a session or journal.
 
     Attributes:
-        user_id: The user's id; None for a journal that belongs to nobody.
-        uid: The journal's; None for a session that is stored whole.
+        user_id: The user's id; None for a journal without a user.
+        uid: The uid of the journal; None for a session stored as one document.
     """
 
     user_id: str | None
@@ -45,11 +45,11 @@ class Owner(NamedTuple):
 
 
 def owner_of(data: bytes) -> Owner:
-    """Read whose a session or journal is, wherever it lies.
+    """Read the owner of a session or journal, wherever it is stored.
 
     Raises:
-        CorruptDataError: It is none, or damaged.
-        UnsupportedError: A newer version of statekeep wrote it.
+        CorruptDataError: The bytes are neither, or are damaged.
+        UnsupportedError: A newer version of statekeep wrote them.
     """
     if not is_head(data):
         summary = read_summary(data)
@@ -57,16 +57,16 @@ def owner_of(data: bytes) -> Owner:
     lines = decode_head(data)
     user_id = fold(lines.header, lines.changes).about.get("user_id")
     if not isinstance(user_id, str | None):
-        raise CorruptDataError("the journal does not say whose it is")
+        raise CorruptDataError("the journal does not name its user")
     if user_id is None and lines.sound < len(data):
-        raise CorruptDataError("its end is torn, and may have said whose it is")
+        raise CorruptDataError("its end is torn, and may have named its user")
     return Owner(user_id, lines.header.uid)
 
 
 def claimed_users(data: bytes) -> set[str | None]:
-    """The users that damaged bytes say they belong to, or are about.
+    """The users that damaged bytes name.
 
-    None is among them if nobody is named where a session or a journal says whose it is.
+    Includes None if no user is named in the place where a session or journal names its owner.
     """
     place = ("about",) if has_format(data) else ()
     own, others = set[str | None](), set[str | None]()
@@ -77,7 +77,7 @@ def claimed_users(data: bytes) -> set[str | None]:
 
 
 def _users_in(data: bytes) -> Iterator[tuple[tuple[str, ...], str | None]]:
-    """What is called ``user_id``, each with the keys that lead there, as far as brackets tell."""
+    """Yield each value of ``user_id`` with the path of keys to it, as far as brackets show."""
     path: list[str] = []
     key: str | None = None
     for match in _find_tokens(data):
@@ -105,15 +105,15 @@ def _text(quoted: bytes) -> str | None:
 
 
 def uid_in(data: bytes) -> str | None:
-    """The uid that the damaged head of a journal seems to have."""
+    """The uid in the damaged head of a journal, if one can be found."""
     match = _find_uid(data)
     return None if match is None else match[1].decode()
 
 
 def finder(user_id: str) -> Callable[[bytes], bool]:
-    """What tells whether bytes have a user's id in them, as a whole word.
+    """Make a function that tells whether bytes contain a user's id as a whole word.
 
-    It finds the id as UTF-8 and as JSON writes it, with or without letters beyond ASCII.
+    It finds the id as UTF-8 and as JSON, with or without non-ASCII characters escaped.
     """
     forms = {
         user_id.encode(),
@@ -121,10 +121,10 @@ def finder(user_id: str) -> Callable[[bytes], bool]:
         json.dumps(user_id)[1:-1].encode(),
     }
     search = re.compile(_BEGIN + rb"(?:" + b"|".join(map(re.escape, sorted(forms))) + rb")" + _END)
-    # Most bytes do not have it at all, and that is sooner said.
+    # Most bytes do not contain it at all, which `in` finds faster.
     return lambda data: any(form in data for form in forms) and search.search(data) is not None
 
 
 def find_in_key(find: Callable[[bytes], bool], key: str) -> bool:
-    """Whether a key has the id in it, as it is or percent-encoded."""
+    """Whether a key contains the id, as it is or percent-encoded."""
     return find(key.encode()) or find(unquote(key).encode())

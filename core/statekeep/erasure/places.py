@@ -1,4 +1,4 @@
-"""Where what an erasure looks at lies, and in which order its victims are listed."""
+"""What a key says about a document that an erasure finds, and the order of victims."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _RANK: Final[dict[VictimKind, int]] = {
     "attachment": 3,
     "index": 4,
 }
-"""What is listed first."""
+"""The order in which victims are listed."""
 
 
 def ordered(victims: Iterable[ErasureVictim]) -> tuple[ErasureVictim, ...]:
-    """Victims as they are listed: by what they are, then by key."""
+    """Sort victims by kind, then by key."""
     return tuple(sorted(victims, key=lambda each: (_RANK[each.kind], each.key)))
 
 
 def is_read_as_head(key: str) -> bool:
-    """Whether a session or journal may lie there, or what was one."""
+    """Whether a session or journal, or a trashed or quarantined one, may be at this key."""
     return is_session_key(key) or is_journal_key(key) or is_below(key, TRASH, QUARANTINE)
 
 
 def kind_of(key: str) -> VictimKind:
-    """What a session or journal is as a victim, by where it lies."""
+    """The kind of victim that a session or journal at this key is."""
     if is_below(key, TRASH):
         return "trashed"
     if is_below(key, QUARANTINE):
@@ -47,10 +47,10 @@ def kind_of(key: str) -> VictimKind:
 
 
 def former(key: str) -> str:
-    """Where something in quarantine lay."""
+    """The key that a quarantined document had before."""
     return key.split("/", QUARANTINE.count("/") + 2)[-1]
 
 
 def is_below(key: str, *prefixes: str) -> bool:
-    """Whether a key lies below one of some prefixes."""
+    """Whether a key is below one of the prefixes."""
     return key.startswith(tuple([f"{prefix}/" for prefix in prefixes]))

@@ -31,26 +31,26 @@ VictimKind = Literal[
     "session",
     "trashed",
 ]
-"""What a victim of an erasure is."""
+"""The kinds of victims of an erasure."""
 
 Thoroughness = Literal["heads", "everything"]
-"""What an erasure reads to find the user's id: all sessions, heads of journals, copies in the
-trash, what is in quarantine and the indexes; or documents, blobs, segments and attachments, too."""
+"""What an erasure reads to find the user's id. ``"heads"``: sessions, heads of journals, the trash,
+quarantine and indexes. ``"everything"``: documents, blobs, segments and attachments, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureVictim:
-    """What an erasure deletes.
+    """A document that an erasure deletes.
 
     Attributes:
-        key: Where it lies.
+        key: Its key.
         kind: What it is.
-        size: Bytes.
-        reason: Why it is the user's, for a person.
-        version: What was seen; None of what nobody changes (a segment, an attachment) and of an
-            index, which go whatever they are.
+        size: Its size in bytes.
+        reason: Why it counts as the user's, in words.
+        version: The version that was read. None for segments and attachments, which never change,
+            and for indexes; these are deleted whatever their version.
         fingerprint: The `Blob.fingerprint` that came with it.
-        uid: The journal's that it is, or that it belongs to.
+        uid: The uid of the journal that it is or belongs to, if any.
     """
 
     key: str
@@ -64,13 +64,13 @@ class ErasureVictim:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """What is not the user's, or not known to be, and has the user's id in it.
+    """A document that contains the user's id, but is not known to belong to the user.
 
-    An erasure leaves it alone: a person must look at it.
+    An erasure leaves it alone; look at it yourself.
 
     Attributes:
-        key: Where it lies.
-        reason: Where the id is.
+        key: Its key.
+        reason: Where in it the id is.
     """
 
     key: str
@@ -79,17 +79,17 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """What an erasure would delete. It reads and changes nothing; `erase` carries it out.
+    """What an erasure would delete; `erase` carries it out.
 
     Attributes:
         store: The store it was made for.
         user_id: The user.
-        documents: The patterns of documents and blobs that were asked for.
+        documents: The patterns of documents and blobs that were passed.
         victims: What would be deleted.
-        problems: What cannot be read, so that nobody can say whose it is; it is never deleted.
-        mentions: What is not the user's and has the id in it; it is left alone, too.
-        remains: What the store says that no erasure reaches.
-        unnamed: As of an `ErasureReport`.
+        problems: Documents that cannot be read, so their owner is unknown; never deleted.
+        mentions: Documents that contain the id but are not known to be the user's; left alone, too.
+        remains: What the store says no erasure can reach.
+        unnamed: As in `ErasureReport`.
     """
 
     store: str
@@ -104,11 +104,11 @@ class ErasurePlan:
 
 @dataclass(frozen=True, slots=True)
 class ErasureFailure:
-    """What could not be done, and the error that was met.
+    """Something that an erasure failed to do.
 
     Attributes:
-        victim: What was to be deleted; None for what is done to the whole store at the end.
-        error: Why it may still be there.
+        victim: What was to be deleted; None for a step that concerns the whole store.
+        error: The error, because of which it may still be there.
     """
 
     victim: ErasureVictim | None
@@ -117,21 +117,21 @@ class ErasureFailure:
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What an erasure did, and what a scan found after it.
+    """What an erasure did, and what a scan found afterwards.
 
     Attributes:
-        erased: Deleted by this erasure.
-        skipped: Changed or gone since the plan, and so not deleted; what is still there is in
-            `left`, too.
-        failed: The store refused or did not answer.
-        left: What of the user's is there now: saved meanwhile, moved, or not deleted. Another
-            erasure takes it.
-        problems: What cannot be read now, so that nobody can say whose it is: look yourself.
-        mentions: What is not the user's and has the id in it now.
-        remains: What the store says that no erasure reaches.
-        unnamed: How many segments and attachments belong to no journal, whose journal was deleted
-            or is yet to be made. Whose they are nobody can say; if that is still so, a sweep
-            deletes them, in two runs a day apart.
+        erased: What this erasure deleted.
+        skipped: What changed or disappeared after it was planned, and was not deleted; whatever is
+            still there is also in `left`.
+        failed: What could not be done, because the store refused or did not answer.
+        left: What the user still has: saved meanwhile, moved, or not deleted. Erase again to
+            delete it.
+        problems: Documents that cannot be read, so their owner is unknown; look at them yourself.
+        mentions: Documents that contain the id but are not known to be the user's.
+        remains: What the store says no erasure can reach.
+        unnamed: How many segments and attachments belong to no journal: it was deleted, or is not
+            written yet. Their owner is unknown. If they still belong to none, a sweep deletes them,
+            in two runs a day apart.
     """
 
     erased: tuple[ErasureVictim, ...]
@@ -145,5 +145,5 @@ class ErasureReport:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing of the user's is left, as far as the store can be read."""
+        """Whether nothing of the user is left, as far as the store can be read."""
         return not (self.left or self.failed or self.problems)

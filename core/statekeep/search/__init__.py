@@ -1,4 +1,4 @@
-"""Looking through what is kept: for a text or a pattern, and for where the room goes."""
+"""Search sessions and journals for text, and count how much is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions and journals that are to be looked through, one after the other."""
+"""The sessions and journals to look through, one after the other."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def chosen(
     *,
     sessions: bool,
 ) -> Iterator[Summary]:
-    """What fits, the newest first.
+    """Yield the summaries that match, newest first.
 
     Args:
-        store: Where it lies.
-        wanted: Which ones.
-        collections: Of journals; None for all.
-        problems: To which what cannot be read is added.
-        sessions: Whether the sessions are among them.
+        store: The store.
+        wanted: What they must match.
+        collections: Collections of journals to include; None for all.
+        problems: A list to which unreadable documents are added.
+        sessions: Whether to include sessions.
     """
     names = journal_collections(store) if collections is None else [*collections]
-    # Where a page costs the page, not all of them are held at once; elsewhere a page costs a scan.
+    # Stores that can query read only the page; others scan everything for each page.
     limit = _PAGE if power(store, SupportsQuery) else None
     cursor = None
     while True:
         listing = list_together(store, names, wanted, sessions=sessions, limit=limit, cursor=cursor)
-        if cursor is None:  # each page has all of them
+        if cursor is None:  # each page repeats all problems
             problems += listing.problems
         yield from listing
         if (cursor := listing.cursor) is None:

@@ -1,4 +1,4 @@
-"""How much is kept: of whom, of when, and where the room goes."""
+"""Count how much is stored: by user, by day and by place."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _BIGGEST: Final = 10
 
 @dataclass(slots=True)
 class Tally:
-    """How much there is of something.
+    """A count of sessions and journals, their items and bytes.
 
     Attributes:
-        count: Sessions and journals; of a place in the store, documents.
-        items: User messages of sessions, and items of journals.
-        bytes: What they take in the store.
+        count: Number of sessions and journals; for a place in the store, of documents.
+        items: User messages of sessions, plus items of journals.
+        bytes: Their size in the store.
     """
 
     count: int = 0
@@ -40,7 +40,7 @@ class Tally:
     bytes: int = 0
 
     def add(self, items: int, size: int) -> None:
-        """Count one more."""
+        """Count one more session, journal or document."""
         self.count += 1
         self.items += items
         self.bytes += size
@@ -48,18 +48,18 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How much is kept.
+    """How much a store contains.
 
     Attributes:
         total: All sessions and journals that were counted.
         by_collection: Journals by collection; sessions are under None.
-        by_user: Under None is what belongs to nobody.
-        by_phase: Sessions by the last phase that they reached; None for none.
-        by_day: By the day of the last update, UTC.
-        biggest: The biggest ones.
-        places: All documents of the store by where they lie, whatever the filter: ``sessions``,
+        by_user: By user; journals without a user are under None.
+        by_phase: Sessions by the last phase they reached; None if they reached none.
+        by_day: By the day of the last update, in UTC.
+        biggest: The largest sessions and journals, largest first.
+        places: All documents in the store by place, whatever the filter: ``sessions``,
             ``journals``, ``blobs``, ``.statekeep/trash``, other categories.
-        problems: What could not be read, and is not counted.
+        problems: Documents that could not be read; they are not counted.
     """
 
     total: Tally
@@ -82,20 +82,20 @@ def statistics(
     updated_after: datetime | None = None,
     biggest: int = _BIGGEST,
 ) -> Statistics:
-    """Count what is kept, by what listings know; no session or journal is read.
+    """Count sessions and journals from their summaries, without reading them.
 
     Args:
-        store: Where.
-        sessions: Count sessions.
-        collections: Count the journals of these; None for all, ``()`` for none.
-        user_id: Only what belongs to this user.
-        updated_before: Only what was updated before; aware.
-        updated_after: Only what was updated after; aware.
-        biggest: How many of the biggest are named.
+        store: The store.
+        sessions: Whether to count sessions.
+        collections: Collections whose journals to count; None for all, ``()`` for none.
+        user_id: Count only what belongs to this user.
+        updated_before: Count only what was last updated before this time; aware.
+        updated_after: Count only what was last updated after this time; aware.
+        biggest: How many of the largest to return.
 
     Raises:
-        ValueError: A time is naive, or the number is negative.
-        InvalidKeyError: A collection is not legal.
+        ValueError: A time is naive, or `biggest` is negative.
+        InvalidKeyError: The name of a collection is not legal.
         UnavailableError, AccessDeniedError: The store did not answer, or refused.
 
     Examples:

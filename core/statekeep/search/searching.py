@@ -1,4 +1,4 @@
-"""Searching what was said, in sessions and in the items of journals."""
+"""Search the messages of sessions and the items of journals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["Match", "Said", "Search", "search"]
 
 _WORKERS: Final = 16
 _LABELS: Final = {"role", "type"}
-"""What an item says of itself; nobody searches for what most have in common."""
+"""Keys whose values are not searched, because most items share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ class Said:
     """A message of a session, or an item of a journal.
 
     Attributes:
-        index: Its place, from 0.
-        role: Who said it, if it tells, as `statekeep.conversations.Entry` has it.
-        timestamp: When, if it tells.
-        text: What a message says; of an item all its texts but ``role`` and ``type``, in lines.
+        index: Its position, from 0.
+        role: Who said it, if known, as in `statekeep.conversations.Entry`.
+        timestamp: When it was said, if known.
+        text: The text of a message; for an item, all its strings except ``role`` and ``type``,
+            joined by newlines.
     """
 
     index: int
@@ -55,14 +56,14 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where something was found.
+    """A message or item that matches a search.
 
     Attributes:
         summary: The session or journal.
         said: The message or item.
-        spans: Where in its text, as slices have it: each a start and an end.
-        before: What was said before, as much as was asked for.
-        after: What was said afterwards.
+        spans: Where in its text the matches are: the start and end of each, as in a slice.
+        before: The messages or items before it, as many as `context` asked for.
+        after: The messages or items after it, likewise.
     """
 
     summary: Summary
@@ -73,11 +74,11 @@ class Match:
 
 
 class Search(Iterator[Match]):
-    """The matches of a search, as they are found.
+    """An iterator over the matches of a search, as they are found.
 
     Attributes:
-        problems: What could not be read so far.
-        searched: How many sessions and journals have been looked through so far.
+        problems: Documents that could not be read, so far.
+        searched: How many sessions and journals have been searched so far.
     """
 
     def __init__(self) -> None:
@@ -113,33 +114,34 @@ def search(
     context: int = 0,
     limit: int | None = None,
 ) -> Search:
-    """Look for a text in what was said.
+    """Search sessions and journals for a text.
 
-    It reads as it goes: what was found first can be used while the rest is looked through. Journals
-    are read a part at a time, and so are sessions that are stored as such. On stores that are far
-    away several are read at once, each to its end. What is saved meanwhile may be missed.
+    Matches are returned as they are found, while the search goes on. Journals, and sessions stored
+    as journals, are read a part at a time. On remote stores, several are read at once, each to its
+    end. The search may miss what is saved while it runs.
 
     Args:
-        store: Where to look.
-        text: What to look for; it is not empty.
-        regex: The text is a regular expression, as Python's `re` has them.
-        ignore_case: Take capital and small letters for the same.
-        sessions: Look through sessions.
-        collections: Look through the journals of these; None for all, ``()`` for none.
-        user_id: Only what belongs to this user.
-        updated_before: Only what was updated before; aware.
-        updated_after: Only what was updated after; aware.
-        context: So many messages or items before and after each match are given with it.
-        limit: Stop after so many matches; None for all.
+        store: The store.
+        text: The text to find; not empty.
+        regex: Whether `text` is a regular expression, for Python's `re`.
+        ignore_case: Whether to ignore case.
+        sessions: Whether to search sessions.
+        collections: Collections whose journals to search; None for all, ``()`` for none.
+        user_id: Search only what belongs to this user.
+        updated_before: Search only what was last updated before this time; aware.
+        updated_after: Search only what was last updated after this time; aware.
+        context: How many messages or items before and after each match to return with it.
+        limit: Stop after this many matches; None for no limit.
 
     Returns:
-        The matches, those in what was updated last first, each in the order in which it was said.
+        The matches: those in the most recently updated session or journal first, and within one in
+        the order they were said.
 
     Raises:
-        ValueError: The text is empty or no regular expression, a time is naive, or a number is
-            negative.
-        InvalidKeyError: A collection is not legal.
-        UnavailableError, AccessDeniedError: By iterating; the store did not answer, or refused.
+        ValueError: The text is empty or not a valid regular expression, a time is naive, `context`
+            is negative, or `limit` is less than 1.
+        InvalidKeyError: While iterating: the name of a collection is not legal.
+        UnavailableError, AccessDeniedError: While iterating: the store did not answer, or refused.
 
     Examples:
         >>> from statekeep import Sessions, open_store
@@ -152,9 +154,9 @@ def search(
     """
     pattern = _pattern(text, regex=regex, ignore_case=ignore_case)
     if context < 0 or (limit is not None and limit < 1):
-        raise ValueError("context is at least 0, and limit at least 1")
+        raise ValueError("context must be at least 0, and limit at least 1")
     wanted = Filter(user_id=user_id, updated_before=updated_before, updated_after=updated_after)
-    wanted.conditions()  # refuses a naive time now, and not in the middle
+    wanted.conditions()  # refuses a naive time now, not during the search
     found = Search()
     names = None if collections is None else [*collections]
     summaries = chosen(store, wanted, names, found.problems, sessions=sessions)
@@ -166,11 +168,11 @@ def _pattern(text: str, *, regex: bool, ignore_case: bool) -> re.Pattern[str]:
     if not isinstance(text, str):
         refuse_type("text", "text", text)
     if not text:
-        raise ValueError("text is empty, and would be found everywhere")
+        raise ValueError("text must not be empty: it would match everywhere")
     try:
         return re.compile(text if regex else re.escape(text), re.IGNORECASE if ignore_case else 0)
     except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+        raise ValueError(f"{text!r} is not a valid regular expression: {error}") from None
 
 
 def _search(
@@ -207,7 +209,7 @@ def _in_order(
     summaries: Iterator[Summary],
     workers: int,
 ) -> Iterator[Iterable[Match | Problem]]:
-    """Look through each, some at once, and give what was found in their order."""
+    """Search each, several at once, and yield the results in the order of the summaries."""
     if workers == 1:
         yield from map(look, summaries)
         return
@@ -215,7 +217,7 @@ def _in_order(
     def look_through(summary: Summary) -> list[Match | Problem]:
         return [*look(summary)]
 
-    context = copy_context()  # so that observers see the caller's
+    context = copy_context()  # so that observers see the caller's context
     pool = ThreadPoolExecutor(workers, "statekeep-search")
     try:
         under_way = deque(
@@ -258,7 +260,7 @@ def _with_after(match: Match, after: list[Said]) -> Match:
 
 
 def _said(store: StateStore, summary: Summary) -> Iterator[Said]:
-    """What was said in a session or journal; nothing if it is gone by now."""
+    """Yield the messages of a session or items of a journal; none if it was deleted meanwhile."""
     if isinstance(summary, JournalSummary):
         conversation = Conversation(store, *summary.name, collection=summary.collection)
     else:

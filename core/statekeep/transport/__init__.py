@@ -1,9 +1,9 @@
-"""Carrying documents from one store to another, or to a file and back.
+"""Copy documents between stores, export them to a file, and import them again.
 
-Conversations that other programs keep come in by the importers that plugins offer.
+Importers, which plugins provide, bring in conversations of other programs.
 
-Everything goes through the protocol and its powers, so it works between any two stores. How a
-document is written on a condition is the business of `statekeep.store.transfer`, below.
+This uses only the store protocol and its powers, so it works between any two stores.
+`statekeep.store.transfer` does the conditional writes.
 """
 
 from statekeep.transport.conversations import (

@@ -1,7 +1,7 @@
-"""Writing documents into a store, so that nothing there is lost and no head comes before its parts.
+"""Write documents into a store, losing nothing there, and heads only after their parts.
 
-Copies and imports end here. A run that was killed goes on by beginning again: what is there already
-is found to be equal.
+Copies and imports both use this. To resume a run that was killed, start it again: documents already
+written are found to be equal.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PART_DIFFERS", "Arrivals", "Source"]
 
-PART_DIFFERS: Final = "the target has something else there, and parts of journals never change"
+PART_DIFFERS: Final = "the target has different content there, and parts of journals never change"
 
 _AGAIN: Final = 5
-"""How often a head is read again that is written anew while it is copied."""
+"""How often a head that is rewritten while it is copied is read again."""
 
 _OF_ONE: Final = (
     AccessDeniedError,
@@ -51,42 +51,42 @@ _OF_ONE: Final = (
     InvalidDocumentError,
     InvalidKeyError,
 )
-"""Errors that are one document's; others are the store's, and end the copy."""
+"""Errors that concern one document; others concern the store, and end the copy."""
 
 _COPIES: Final = (f"{TRASH}/", f"{QUARANTINE}/")
 
 
 class Source(Protocol):
-    """Where the parts of journals are read from."""
+    """The source of the parts of journals."""
 
     @property
     def parts_came_before(self) -> bool:
-        """Whether they are written before the head comes, so that none is to be had here."""
+        """Whether parts are written before their head, and then no longer available here."""
         ...
 
     def get(self, key: str) -> Blob | None:
-        """Read one document; None if there is none."""
+        """Read one document; None if it does not exist."""
         ...
 
     def attachments(self, uid: str) -> Iterable[str]:
-        """The keys of the attachments of a journal, if they are still to be copied."""
+        """The keys of the attachments of a journal that are still to be copied."""
         ...
 
     def hold(self, key: str, blob: Blob) -> bool:
-        """Keep a segment that the target has otherwise, until a head says which is right.
+        """Keep a segment that differs from the target's, until its head says which is right.
 
         Returns:
-            Whether it is kept; otherwise the target's stays.
+            Whether it is kept; if not, the target's segment stays.
         """
         ...
 
     def release(self, key: str) -> None:
-        """Forget a segment that was kept, because it has been written."""
+        """Forget a kept segment, because it has been written."""
         ...
 
 
 class _GoneError(CorruptDataError):
-    """What a head names is not in the source, or is something else: perhaps the head is old."""
+    """A part that a head names is missing from the source or damaged; the head may be outdated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +95,12 @@ class Arrivals:
 
     Attributes:
         transfer: Writes them.
-        source: Where the parts of journals are read from.
-        tally: Counts what becomes of them.
-        overwrite: Replace what differs in the target and is not newer.
+        source: The source of the parts of journals.
+        tally: Counts what becomes of the documents.
+        overwrite: Replace documents in the target that differ and are not newer.
         dry_run: Write nothing.
         verify: Read back what was written.
-        run: Does work for each of several, perhaps at once.
+        run: Runs work for each of several keys, perhaps in threads.
     """
 
     transfer: Transfer
@@ -115,12 +115,12 @@ class Arrivals:
         """Write documents, the heads of journals last.
 
         Args:
-            documents: As many as may be in memory.
+            documents: A batch of documents by key.
 
         Raises:
             UnavailableError, ClosedError: A store did not answer, or has no room. What was written
                 stays.
-            UnsupportedError: The target keeps no conditions, and found that out now.
+            UnsupportedError: The target turned out to have no conditional writes.
         """
         there = read_all(self.transfer.store, [*documents])
         heads: list[str] = []
@@ -138,8 +138,8 @@ class Arrivals:
                 self.tally.leave(key, "differs", "it was changed in the target meanwhile")
             except UnsupportedError as error:
                 if error.store is not None:
-                    raise  # it keeps no conditions after all, and no other document fares better
-                self.tally.fail(key, error)  # of a newer format
+                    raise  # no conditional writes after all, so all other documents would fail too
+                self.tally.fail(key, error)  # a newer format
             except _OF_ONE as error:
                 self.tally.fail(key, error)
 
@@ -149,7 +149,7 @@ class Arrivals:
     def _settle(self, key: str, blob: Blob, found: Blob | None) -> None:
         if found is not None and found.data != blob.data:
             if not self.overwrite:
-                self.tally.leave(key, "differs", "the target has another document there")
+                self.tally.leave(key, "differs", "the target has a different document there")
                 return
             if is_swept(key):  # the journal in the target relies on what is there
                 self._settle_part(key, blob, found)
@@ -181,7 +181,7 @@ class Arrivals:
         self.tally.leave(key, "differs", PART_DIFFERS)
 
     def _mend(self, key: str, found: Blob) -> None:
-        """Replace the damaged segments of a head in the target, which stays itself."""
+        """Replace damaged segments of a head that stays in the target."""
         try:
             named = named_by(key, found.data)
         except (CorruptDataError, UnsupportedError):
@@ -190,25 +190,25 @@ class Arrivals:
             self._bring_named(named, whole=False, only_held=True)
 
     def _bring_parts(self, key: str, blob: Blob) -> tuple[Blob, list[str]]:
-        """Write what a head names.
+        """Write the parts that a head names.
 
         Returns:
-            The head, a newer one if it was written anew meanwhile and its parts are gone, and the
-            parts that were there before.
+            The head, or a newer one if it was rewritten meanwhile and its parts are gone; and the
+            parts that the target already had.
 
         Raises:
-            CorruptDataError: They are not all to be had.
+            CorruptDataError: A part cannot be found.
         """
         for _ in range(_AGAIN):
             named = named_by(key, blob.data)
             if named is None:
                 return blob, []
             try:
-                # What was thrown away need not be whole.
+                # Copies in the trash and in quarantine may lack parts.
                 return blob, self._bring_named(
                     named,
                     whole=not key.startswith(_COPIES),
-                    # In a dry run the others would be there by now.
+                    # Without the dry run, the others would have been written by now.
                     only_held=self.dry_run and self.source.parts_came_before,
                 )
             except _GoneError as error:
@@ -231,7 +231,7 @@ class Arrivals:
             except _GoneError as error:
                 if whole and not self.source.parts_came_before:
                     raise
-                gone = error  # the others may still be mended
+                gone = error  # the others may still be repaired
         if gone is not None and whole:
             raise gone
         if named.attached:
@@ -248,10 +248,10 @@ class Arrivals:
     def _bring_part(
         self, key: str, is_sound: Callable[[bytes], bool], *, may_be_gone: bool = False
     ) -> bool:
-        """Write a segment or attachment, unless it is there; say whether it was written."""
+        """Write a segment or attachment unless it is there; return whether it was written."""
         there = self.transfer.store.get(key)
         if there is not None and is_sound(there.data):
-            if not self.source.parts_came_before:  # else they were counted
+            if not self.source.parts_came_before:  # otherwise it was counted before
                 self.tally.met_equal()
             return False
         blob = self.source.get(key)
@@ -259,14 +259,14 @@ class Arrivals:
             return False
         if blob is None or not is_sound(blob.data):
             if blob is None:
-                what = "is not there" if there is None else "is damaged in the target"
+                what = "is missing" if there is None else "is damaged in the target"
             else:
-                what = "is not what it wrote"
+                what = "is damaged"
             raise _GoneError(f"a part that it names {what}: {key!r}")
         if there is not None and not self.overwrite:
             raise CorruptDataError(
-                f"the target has something else where a part of it belongs, at {key!r}; "
-                "overwrite it, or let the doctor look at the target",
+                f"the target has different content where one of its parts belongs, at {key!r}; "
+                "overwrite it, or let the doctor examine the target",
             )
         self._put(key, blob, there)
         self.source.release(key)
@@ -274,13 +274,13 @@ class Arrivals:
         return True
 
     def _bring_back(self, relied: list[str]) -> None:
-        """Look again for parts that were there before the head that names them.
+        """Check again for parts that were there before the head that names them.
 
-        They belonged to nobody, if they are of a copy that was killed; so a sweep that found them
-        so a day ago may have deleted them just before the head came.
+        If a killed copy left them, no head named them until now, so a sweep that noticed them a day
+        ago may have deleted them just before the head was written.
 
         Raises:
-            CorruptDataError: One is gone, and not to be had, so that the head lacks it.
+            CorruptDataError: A part is gone, and the source does not have it.
         """
         store = self.transfer.store
         folders = {at.rpartition("/")[0] for at in relied}
@@ -292,15 +292,15 @@ class Arrivals:
                 self._put(at, blob, None)
             elif at.startswith(f"{SEGMENTS}/"):  # an attachment was detached meanwhile
                 raise CorruptDataError(
-                    f"a part that it names was deleted before it came: {at!r}; begin again"
+                    f"a part that it names was deleted before it was written: {at!r}; start again"
                 )
 
     def _put(self, key: str, blob: Blob, found: Blob | None) -> None:
-        """Write a document over what was found, and see that it is there.
+        """Write a document over what was found, and verify it.
 
         Raises:
-            ConflictError: Something else is there by now; nothing was changed.
-            CorruptDataError: The target gives back something else.
+            ConflictError: The target was changed meanwhile; nothing was written.
+            CorruptDataError: The target returned something other than what was written.
         """
         if not self.dry_run:
             store, data = self.transfer.store, blob.data
@@ -318,8 +318,8 @@ class Arrivals:
                 now = store.get(key)
                 if now is None or now.data != data:
                     raise CorruptDataError(
-                        "what the target gives back is not what was written: it was changed or "
-                        "deleted at once, or the target is damaged",
+                        "the target did not return what was written: it was changed or deleted "
+                        "right away, or the target is damaged",
                         key=key,
                         store=store,
                     )
@@ -328,7 +328,7 @@ class Arrivals:
         describe = None
         queried = power(self.transfer.store, SupportsQuery) is not None
         if queried and (record := record_at(key, blob)) is not None:
-            # So that the first listing need not read all of them.
+            # So that the first listing does not have to read them all.
             describe = partial(encode_record, record)
         if version is None:
             self.transfer.put_new(key, blob.data, describe)

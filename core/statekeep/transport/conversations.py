@@ -1,4 +1,4 @@
-"""Importing conversations that other programs keep, by the importers that plugins offer."""
+"""Import conversations of other programs, with importers that plugins provide."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = [
 ]
 
 _MOST: Final = 1000
-"""Reports, failures and remarks that are kept, so that they fit into memory whatever comes."""
+"""The most reports, failures and remarks kept, so that they fit into memory."""
 
 
 class ImportSource(NamedTuple):
     """A conversation that can be imported.
 
     Attributes:
-        path: The file that it is in.
-        collection: The collection of the journal that it becomes.
+        path: The file that contains it.
+        collection: The collection of the journal to import it into.
         name: The name of that journal.
     """
 
@@ -44,12 +44,12 @@ class ImportSource(NamedTuple):
 
 
 class ImportRemark(NamedTuple):
-    """A part of a source that was not imported as it is.
+    """A damaged part of a source, which was not imported as it is.
 
     Attributes:
         place: Where it is, such as ``line 17`` or ``row 4 of agent_messages``.
         reason: What is wrong with it.
-        ref: What `Journal.attachments` takes to give its bytes; None if they were not kept.
+        ref: The ref of its bytes for `Journal.attachments`; None if they were not kept.
     """
 
     place: str
@@ -59,16 +59,16 @@ class ImportRemark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of a conversation.
+    """The result of importing one conversation.
 
     Attributes:
         path: The file.
         collection: The collection of the journal.
-        name: Its name.
-        added: How many items were added by this call.
-        unchanged: How many the journal had before.
-        damaged: How many parts this call found damaged.
-        remarks: The first thousand of these.
+        name: The name of the journal.
+        added: How many items this call added.
+        unchanged: How many items the journal had before.
+        damaged: How many damaged parts this call found.
+        remarks: The first thousand damaged parts.
     """
 
     path: str
@@ -85,8 +85,8 @@ class ImportFailure(NamedTuple):
 
     Attributes:
         path: The file.
-        name: The name of the journal; empty if it is the file that could not be read.
-        error: Why not.
+        name: The name of the journal; empty if the file itself could not be read.
+        error: The reason.
     """
 
     path: str
@@ -96,20 +96,20 @@ class ImportFailure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportsReport:
-    """What became of all conversations below a path; of a dry run, what would.
+    """The result of importing all conversations below a path; for a dry run, what it would be.
 
     Attributes:
         source: The path.
         target: The store.
         dry_run: Whether nothing was written.
-        imported: How many conversations have something new in the store now.
-        unchanged: How many had nothing new.
-        failed: How many, files that cannot be read included, could not be imported.
+        imported: How many conversations had new items.
+        unchanged: How many had none.
+        failed: How many conversations, or files, could not be imported.
         added: How many items were added.
-        damaged: How many damaged parts were met.
-        reports: Of the conversations that have something new or damaged, the first thousand,
-            with a thousand remarks in all.
-        failures: The first thousand.
+        damaged: How many damaged parts were found.
+        reports: Reports of conversations with new items or damaged parts; at most a thousand, with
+            a thousand remarks in all.
+        failures: The first thousand failures.
     """
 
     source: str
@@ -130,29 +130,29 @@ class ImportsReport:
 
     @property
     def only_conflicts(self) -> bool:
-        """Whether whatever failed was a conflict: both sides were continued."""
+        """Whether all failures were conflicts: the journal and its source were both continued."""
         kept = all(isinstance(each.error, ConflictError) for each in self.failures)
         return kept and self.failed == len(self.failures) > 0
 
 
 class Importer(Protocol):
-    """What knows one kind of source; `statekeep.plugins.ImporterSpec` is one."""
+    """Imports one kind of source; `statekeep.plugins.ImporterSpec` is one."""
 
     @property
     def find(self) -> Callable[[Path], Iterable[Path]]:
-        """Gives the files at or below a path."""
+        """A function that returns the files at or below a path."""
 
     @property
     def sources(self) -> Callable[[Path], Iterable[ImportSource]]:
-        """Gives the conversations in a file; raises if it is no file of this kind."""
+        """A function that returns the conversations in a file; raises for another kind of file."""
 
     @property
     def load(self) -> Loader:
-        """Imports one of them."""
+        """A function that imports one conversation."""
 
 
 class Loader(Protocol):
-    """Imports a conversation; if a part of it is there by now, only the rest."""
+    """Imports a conversation, or only the rest of it if the journal already has a part."""
 
     def __call__(
         self,
@@ -163,7 +163,7 @@ class Loader(Protocol):
         dry_run: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> ImportReport:
-        """Import it, and call `progress` with how many parts of the source are done."""
+        """Import it, calling `progress` with the number of parts of the source done so far."""
 
 
 @dataclass(slots=True)
@@ -214,26 +214,26 @@ def import_conversations(
     dry_run: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ImportsReport:
-    """Import all conversations at or below a path; of those that are there, what is new.
+    """Import all conversations at or below a path; to those already imported, add what is new.
 
-    One that fails, because both sides were continued for one, keeps no other out. An import that
-    was interrupted goes on by being called again.
+    A conversation that fails, for example because both sides were continued, does not stop the
+    others. To resume an interrupted import, call this again.
 
     Args:
-        store: Where the journals lie.
+        store: The store to import into.
         path: A file or a folder.
-        importer: What knows the files; `statekeep.config.load_importer` gives it by its name.
-        user_id: Whom the journals belong to.
-        dry_run: Write nothing, and say what would be done.
-        progress: Called with how many parts, lines or rows, are done in all.
+        importer: The importer; `statekeep.config.load_importer` returns one by name.
+        user_id: The user that the journals are to belong to.
+        dry_run: Write nothing, and report what would be done.
+        progress: Called with the total number of parts (lines or rows) done so far.
 
     Returns:
-        What became of them.
+        The result.
 
     Raises:
-        NotFoundError: There is no such path, or nothing of the kind below it.
+        NotFoundError: The path does not exist, or has no files of this kind below it.
         CorruptDataError: The path is a file of another kind.
-        AccessDeniedError, UnavailableError: The path cannot be reached, or, if it is a file, read.
+        AccessDeniedError, UnavailableError: The path cannot be reached or, if it is a file, read.
 
     Example:
         >>> import tempfile
@@ -277,7 +277,7 @@ def import_conversations(
                 raise
             tally.fail(file, (), error)
     if not files:
-        raise NotFoundError("there is nothing of the kind below this folder", store=at)
+        raise NotFoundError("there are no files of this kind below this folder", store=at)
     return ImportsReport(
         source=str(at),
         target=str(store),
@@ -297,5 +297,5 @@ def _refuse_missing(path: Path) -> None:
         path.stat()
     except PermissionError as error:
         raise AccessDeniedError(f"it cannot be reached: {error.strerror}", store=path) from error
-    except (OSError, ValueError) as error:  # ValueError: it has NUL in it
+    except (OSError, ValueError) as error:  # ValueError: it contains NUL
         raise NotFoundError("there is no such file or folder", store=path) from error

@@ -1,4 +1,4 @@
-"""Copying from one store to another."""
+"""Copy documents from one store to another."""
 
 from __future__ import annotations
 
@@ -41,36 +41,36 @@ def copy(
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> CopyReport:
-    """Copy what is in one store into another, of whatever kind.
+    """Copy the documents of one store into another, of any kind.
 
-    Documents go byte by byte. What the target has already is left as it is: a copy that was
-    interrupted goes on by being called again. A session or journal comes after its segments and
-    attachments, so nobody ever sees half of one in the target. Others may write to both stores
-    meanwhile: each document is copied as it is when its turn comes.
+    Documents are copied byte by byte. Documents that the target already has are left alone, so to
+    resume an interrupted copy, call this again. A session or journal is written after its segments
+    and attachments, so no reader of the target ever sees half of one. Others may write to both
+    stores meanwhile: each document is copied as it is when its turn comes.
 
     Args:
-        source: Where they come from; it is only read.
-        target: Where they go.
-        prefix: Only what lies below, such as ``"sessions"`` or ``"journals/support"``.
-        include: ``"trash"``, ``"quarantine"`` or both, which otherwise stay; without a prefix.
-        overwrite: Replace documents in the target that differ, but for newer ones: sessions and
-            journals by when they were updated, others by when they were written.
-        delete: Delete documents in the target which the source has not, unless any failed. The
-            keys of the source, in 100 bytes each, are then in memory.
-        dry_run: Write nothing; say what would be done.
-        verify: Read back what was written, and compare all of it.
-        conflicts: What to do if the target keeps no conditions.
+        source: The store to copy from; it is only read.
+        target: The store to copy to.
+        prefix: Copy only what is below it, such as ``"sessions"`` or ``"journals/support"``.
+        include: ``"trash"``, ``"quarantine"`` or both, to copy these as well; not with a prefix.
+        overwrite: Replace documents in the target that differ, except newer ones. Sessions and
+            journals are compared by when they were updated, others by when they were written.
+        delete: Delete documents in the target that the source does not have, unless a copy failed.
+            This keeps 100 bytes for each key of the source in memory.
+        dry_run: Write nothing; report what would be done.
+        verify: Read back everything written, and compare it.
+        conflicts: What to do if the target has no conditional writes.
         workers: How many threads; by default 16 if a store is remote, else one.
-        progress: Called with how many documents are done, and of how many; for that the source is
-            listed once more.
+        progress: Called with the number of documents done and the total, for which the source is
+            scanned once more.
 
     Returns:
-        What became of the documents. One that cannot be copied does not keep others from it.
+        The result. A document that cannot be copied does not stop the others.
 
     Raises:
         InvalidKeyError: The prefix is not legal.
-        NotFoundError: There is nothing to copy, and what the target has more was to be deleted.
-        UnsupportedError: The target keeps no conditions, and `conflicts` wants it to.
+        NotFoundError: `delete` is set and there is nothing to copy.
+        UnsupportedError: The target has no conditional writes, and `conflicts` requires them.
         UnavailableError, AccessDeniedError: A store did not answer, has no room, or refused.
 
     Examples:
@@ -101,7 +101,7 @@ def copy(
                 progress(done, max(done, total))
     if delete and not seen:
         raise NotFoundError("there is nothing to copy, so nothing was deleted", store=source)
-    # What failed may be there under another name only, which the source has not any more.
+    # A document that failed may exist only in the target, under a key the source no longer has.
     tally.deletion_skipped = delete and tally.left["failed"] > 0
     if delete and not tally.deletion_skipped:
         for batch in batches(scan(target, heads_first=True)):
@@ -146,7 +146,7 @@ def _copy_batch(source: StateStore, arrivals: Arrivals, tally: Tally, keys: list
 def _delete(
     source: StateStore, transfer: Transfer, tally: Tally, keys: list[str], *, dry_run: bool
 ) -> None:
-    """Delete documents, each if it is as it is seen now, and the source still has it not."""
+    """Delete documents, each only if it does not change and the source still does not have it."""
     missing = [key for key, blob in read_all(source, keys).items() if blob is None]
     doomed: list[Seen] = []
     for key, blob in read_all(transfer.store, missing).items():

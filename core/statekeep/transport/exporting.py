@@ -1,4 +1,4 @@
-"""Exporting what is in a store to one file."""
+"""Export the documents of a store to one file."""
 
 from __future__ import annotations
 
@@ -48,28 +48,28 @@ def export_documents(
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> CopyReport:
-    """Write what is in a store to one file, from which `import_documents` puts it into any store.
+    """Write the documents of a store to one file, which `import_documents` reads into any store.
 
-    The file has JSON Lines, which zstd and jq read: one for each document, those of segments and
-    attachments before the journal that names them, and a last one that vouches for all. A file
-    that is not whole has another name, which ends with ``.part``.
+    The file is in JSON Lines, for zstd and jq: one line per document, segments and attachments
+    before the journal that names them, and a last line with a count and a hash of them all. Until
+    it is complete, the file has a name ending in ``.part``.
 
     Args:
-        store: Which; it is only read.
-        file: A path, whose file is in zstd if the name ends with ``.zst``, else plain; or a binary
-            file that is open, which gets plain lines.
+        store: The store; it is only read.
+        file: A path, compressed with zstd if its name ends with ``.zst``; or an open binary file,
+            which is not compressed.
         prefix: As for `copy`.
         include: As for `copy`.
-        overwrite: Replace a file that is there.
+        overwrite: Replace an existing file.
         progress: As for `copy`.
 
     Returns:
-        How many documents there are, as ``copied``; those that cannot be read, or are too large,
-        are left out, and in its remarks.
+        The result: ``copied`` counts the documents written. Those that cannot be read, or are too
+        large, are left out and named in the remarks.
 
     Raises:
-        ConflictError: There is such a file.
-        ConfigError: zstd is not installed, or the path names no file.
+        ConflictError: The file exists.
+        ConfigError: zstd is not installed, or the path has no file name.
         InvalidKeyError: The prefix is not legal.
         UnavailableError, AccessDeniedError, NotFoundError: The store did not answer, or the file
             cannot be written.
@@ -129,8 +129,8 @@ def _export(
             line = encode_document(at, each)
             if len(line) > MAX_LINE:
                 raise UnsupportedError(
-                    f"{at!r} takes a line of {len(line)} bytes, and an import reads no more than "
-                    f"{MAX_LINE}; statekeep copy brings it"
+                    f"{at!r} needs a line of {len(line)} bytes, but an import reads at most "
+                    f"{MAX_LINE}; use statekeep copy for it"
                 )
             lines.write(line)
             tally.wrote(len(each.data), over=False)
@@ -141,10 +141,10 @@ def _export(
 
 
 def _whole(store: StateStore, key: str, blob: Blob) -> Iterator[tuple[str, Blob]]:
-    """Give what a document names, and then the document: a newer one if that is gone meanwhile.
+    """Yield the parts that a document names, then the document, or a newer one if parts are gone.
 
     Raises:
-        CorruptDataError: What it names is not all there.
+        CorruptDataError: A part that it names is missing or damaged.
     """
     is_copy = key.startswith((f"{TRASH}/", f"{QUARANTINE}/"))
     for _ in range(_AGAIN):
@@ -163,11 +163,11 @@ def _whole(store: StateStore, key: str, blob: Blob) -> Iterator[tuple[str, Blob]
         if now is None or now.data == blob.data:
             break
         blob = now
-    raise CorruptDataError(f"a part that it names is not there, or not what it wrote: {gone!r}")
+    raise CorruptDataError(f"a part that it names is missing or damaged: {gone!r}")
 
 
 def _parts(store: StateStore, named: Named | None) -> Iterator[tuple[str, Blob | None]]:
-    """What a head names, and None for a part that is not there as it was written."""
+    """Yield the parts that a head names, with None for one that is missing or damaged."""
     if named is None:
         return
     for at, segment in named.keys().items():

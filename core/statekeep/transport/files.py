@@ -1,4 +1,4 @@
-"""Files of lines, plain or in zstd, and what goes wrong with them, as errors of statekeep."""
+"""Read and write files of lines, plain or compressed with zstd, raising statekeep's errors."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 __all__ = ["MAX_LINE", "File", "Lines", "name_of", "reading", "writing"]
 
 File: TypeAlias = str | os.PathLike[str] | IO[bytes]
-"""A path, or a binary file that is open."""
+"""A path, or an open binary file."""
 
 MAX_LINE: Final = 2**30
-"""Bytes of the longest line that is read."""
+"""The most bytes that a line may have to be read."""
 
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BUFFER: Final = 2**20
 
 
 def name_of(file: File) -> str:
-    """The file as people know it."""
+    """The name of a file, for messages."""
     if isinstance(file, str | os.PathLike):
         return os.fspath(file)
     return str(getattr(file, "name", "a stream"))
@@ -44,28 +44,28 @@ def name_of(file: File) -> str:
 
 @contextmanager
 def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
-    """Write a file whole, or not at all; in zstd if its name ends with ``.zst``.
+    """Write a file completely, or not at all; with zstd if its name ends with ``.zst``.
 
     Args:
-        file: A path, or a file that is open, which gets plain lines and stays open.
-        overwrite: Replace a file that is there.
+        file: A path, or an open file, which is not compressed and stays open.
+        overwrite: Replace an existing file.
 
     Raises:
-        ConflictError: There is such a file.
-        ConfigError: zstd is not installed, or the path names no file.
+        ConflictError: The file exists.
+        ConfigError: zstd is not installed, or the path has no file name.
         UnavailableError, AccessDeniedError, NotFoundError: A path cannot be written.
     """
     if not isinstance(file, str | os.PathLike):
-        yield file  # what it raises is its owner's
+        yield file  # its errors are for its owner to handle
         file.flush()
         return
     path = Path(file)
     if not path.name:
-        raise ConfigError(f"{name_of(file)!r} is no name of a file")
+        raise ConfigError(f"{name_of(file)!r} is not a file name")
     with _told(path):
         _refuse_existing(path, overwrite=overwrite)
         zstd = _zstandard() if path.suffix == ".zst" else None
-        # A name of its own, because another may write the same file just now.
+        # A unique name, because another process may be writing the same file.
         part = path.with_name(f"{path.name}.{token_hex(4)}.part")
         plain = part.open("xb")
         try:
@@ -88,7 +88,7 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
 
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:
     if not overwrite and path.exists():
-        raise ConflictError("there is such a file already; nothing was written", store=path)
+        raise ConflictError("the file already exists; nothing was written", store=path)
 
 
 class Lines:
@@ -96,7 +96,7 @@ class Lines:
 
     Args:
         stream: The bytes.
-        broken: What it raises if they are damaged.
+        broken: The exceptions that the stream raises if they are damaged.
     """
 
     def __init__(self, stream: IO[bytes], broken: tuple[type[Exception], ...]) -> None:
@@ -104,7 +104,7 @@ class Lines:
         self._broken = broken
 
     def __iter__(self) -> Iterator[bytes | CorruptDataError]:
-        """Give each line with its end, or why it cannot be read."""
+        """Yield each line with its line end, or the error why it cannot be read."""
         try:
             while line := self._stream.readline(MAX_LINE):
                 if len(line) < MAX_LINE or line.endswith(b"\n"):
@@ -119,14 +119,14 @@ class Lines:
 
 @contextmanager
 def reading(file: File) -> Iterator[Lines]:
-    """Read the lines of a file, plain or in zstd, whichever it is.
+    """Read the lines of a file, plain or compressed with zstd, which is detected.
 
     Args:
-        file: A path, or a file that is open, which stays open.
+        file: A path, or an open file, which stays open.
 
     Raises:
-        ConfigError: It is in zstd, and that is not installed.
-        NotFoundError, UnavailableError, AccessDeniedError: It cannot be read.
+        ConfigError: The file is compressed, and zstd is not installed.
+        NotFoundError, UnavailableError, AccessDeniedError: The file cannot be read.
     """
     if not isinstance(file, str | os.PathLike):
         with _told(file), _lines(file) as lines:
@@ -150,7 +150,7 @@ def _lines(raw: IO[bytes]) -> Iterator[Lines]:
 
 
 class _Joined(io.RawIOBase):
-    """What was read already, and the rest of a file, which is not closed with it."""
+    """The bytes already read, followed by the rest of a file; closing it leaves the file open."""
 
     def __init__(self, begun: bytes, rest: IO[bytes]) -> None:
         self._begun = begun
@@ -166,20 +166,20 @@ class _Joined(io.RawIOBase):
         return len(found)
 
 
-def _zstandard() -> Any:  # noqa: ANN401 - a module that need not be there
+def _zstandard() -> Any:  # noqa: ANN401 - a module that may be missing
     try:
         import zstandard  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigError(
-            "zstd is not installed: pip install 'statekeep[export]', or take a file whose name "
-            "ends with .jsonl, which is not compressed"
+            "zstd is not installed: pip install 'statekeep[export]', or use a file name that ends "
+            "with .jsonl, which is not compressed"
         ) from None
     return zstandard
 
 
 @contextmanager
 def _told(file: File) -> Iterator[None]:
-    """Translate what a file raises; the store's own errors are no `OSError` of a file."""
+    """Translate the `OSError` of a file into statekeep's errors; let a store's errors pass."""
     try:
         yield
     except StateStoreError:

@@ -1,4 +1,4 @@
-"""Importing what was exported."""
+"""Import an export into a store."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["import_documents"]
 
 _MOST: Final = 64
 _BYTES: Final = 8 * 2**20
-"""Documents that are in memory at a time; a larger one is there with few others."""
+"""The most documents, and about the most bytes, in memory at a time."""
 
 _HELD: Final = 64 * 2**20
-"""Bytes of segments that wait for the head that names them. What a head names stands just before
-it; if that is more, and all of it is damaged in the target, the next import mends the rest."""
+"""The most bytes of segments that wait for the head that names them. They stand just before it; if
+they are more, and all are damaged in the target, the next import repairs the rest."""
 
 _CUT: Final = "the end of the export is missing; the file was cut off"
 
@@ -49,30 +49,30 @@ def import_documents(
     workers: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> CopyReport:
-    """Put into a store what `export_documents` wrote to a file.
+    """Import into a store what `export_documents` wrote to a file.
 
-    What the store has already is left as it is: an import that was interrupted goes on by being
-    called again. A line that is damaged is reported by its number, and does not keep others out;
-    so is a file that ends too soon.
+    Documents that the store already has are left alone, so to resume an interrupted import, call
+    this again. A damaged line is reported with its number, and does not stop the others; a file
+    that was cut off is reported, too.
 
     Args:
-        file: A path, or a binary file that is open; plain or in zstd.
-        store: Where the documents go.
-        overwrite: As for `copy`. A segment or an attachment that is damaged in the store is
-            replaced, too; one that is whole never is.
-        dry_run: As for `copy`. That a journal lacks a part is then not seen.
+        file: A path, or an open binary file; plain or compressed with zstd.
+        store: The store to import into.
+        overwrite: As for `copy`. Also replaces segments and attachments that are damaged in the
+            store; intact ones are never replaced.
+        dry_run: As for `copy`. Does not notice if a journal lacks a part.
         verify: As for `copy`.
         conflicts: As for `copy`.
         workers: As for `copy`.
-        progress: Called with how many documents are done.
+        progress: Called with the number of documents done so far.
 
     Returns:
-        What became of the documents. Of one that failed, the remark says the line.
+        The result. The remark on a document that failed gives its line.
 
     Raises:
-        CorruptDataError: The file is no export.
+        CorruptDataError: The file is not an export.
         UnsupportedError: A newer version of statekeep wrote it; or as for `copy`.
-        ConfigError: It is in zstd, which is not installed.
+        ConfigError: The file is compressed, and zstd is not installed.
         NotFoundError, UnavailableError, AccessDeniedError: The file cannot be read, or the store
             did not answer, has no room, or refused.
 
@@ -109,12 +109,13 @@ def import_documents(
 
 
 class _Held:
-    """See `arriving.Source`: what journals name stands in the file before them.
+    """The `arriving.Source` of an import.
 
-    So of that only what may replace something damaged is still to be had when the head comes.
+    In the file, the parts of a journal come before its head, so when the head comes, only parts
+    held here are available: those that may replace a damaged one.
 
     Args:
-        tally: Is told of what replaces nothing.
+        tally: Counts the parts that replace nothing.
     """
 
     parts_came_before = True
@@ -148,7 +149,7 @@ class _Held:
                 self._size -= len(held[0].data)
 
     def finish(self) -> None:
-        """Report what no head has asked for."""
+        """Report the parts that no head has asked for."""
         for key in [*self._held]:
             self._drop(key)
 
@@ -161,10 +162,11 @@ class _Held:
 def _documents(
     lines: Iterable[bytes | CorruptDataError], tally: Tally
 ) -> Iterator[tuple[int, Document]]:
-    """Read the documents of a file, each with its line, and report the lines that hold none.
+    """Yield the documents of a file with their line numbers, and report damaged lines.
 
     Raises:
-        CorruptDataError, UnsupportedError: It is no export, or a newer one.
+        CorruptDataError: The file is not an export.
+        UnsupportedError: A newer version of statekeep wrote it.
     """
     number = seen = failed = 0
     total = blake3()
@@ -175,30 +177,32 @@ def _documents(
                 raise line
             read = decode_line(line)
             if number == 1 and not isinstance(read, Header):
-                raise CorruptDataError("it does not begin as an export does")
+                raise CorruptDataError("it does not begin like an export")
         except CorruptDataError as error:
             if number == 1:
-                message = f"this is no export of statekeep, or its first line is damaged: {error}"
+                message = f"this is not a statekeep export, or its first line is damaged: {error}"
                 raise CorruptDataError(message) from None
             failed += 1
             tally.leave("", "failed", error.message, error, number)
             total.update(line if isinstance(line, bytes) else b"")
             continue
-        if isinstance(read, Header):  # of the next, if files were put together
+        if isinstance(read, Header):  # of the next export, if files were concatenated
             if not ended:
                 _fail(tally, number, f"before this line, {_CUT}")
             total, seen, failed, ended = blake3(), 0, 0, False
         elif isinstance(read, End):
             ended = True
             if not failed and (read.documents, read.blake3) != (seen, total.hexdigest()):
-                _fail(tally, number, f"{read.documents} documents were written, as other lines")
+                _fail(
+                    tally, number, f"the lines differ from the {read.documents} documents exported"
+                )
         else:
             seen += 1
-            ended = False  # also after an end, which did not vouch for it
+            ended = False  # also after an end, which does not cover it
             yield number, read
         total.update(line)
     if not number:
-        raise CorruptDataError("the file is empty, and so no export of statekeep")
+        raise CorruptDataError("the file is empty, so it is not a statekeep export")
     if not ended:
         _fail(tally, number + 1, _CUT)
 
@@ -208,7 +212,7 @@ def _fail(tally: Tally, number: int, reason: str) -> None:
 
 
 def _batches(documents: Iterable[tuple[int, Document]], tally: Tally) -> Iterator[dict[str, Blob]]:
-    """Divide documents into what may be in memory at a time, and note the lines of these."""
+    """Divide documents into batches that fit into memory, and note the line of each document."""
     batch: dict[str, Blob] = {}
     size = 0
     for number, document in documents:

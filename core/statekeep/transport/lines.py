@@ -1,7 +1,7 @@
-"""The lines of an export: a header, a line for each document, and an end that vouches for all.
+"""The lines of an export: a header, a line for each document, and an end with a hash of them all.
 
-Each is a JSON object, so that zstd and jq read them. What a document holds is there as JSON
-wherever that gives back the same bytes, else as text or in base64.
+Each is a JSON object, for zstd and jq. The content of a document is stored as JSON if that
+reproduces the same bytes, otherwise as text or in base64.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Document", "End", "Header", "decode_line", "encode_document", "encode_end", "header"]
 
 _EXPORT: Final = 1
-"""The format; a change of meaning makes it another."""
+"""The number of the format, which a change of meaning increases."""
 
 _PARSED: Final = 16 * 2**20
-"""Bytes of the largest document that is shown as JSON: parsed, it takes ten times as many."""
+"""The most bytes of a document stored as JSON: parsed, it takes ten times as much memory."""
 
 _begins_text = re.compile(
     rb'{"key":"(?:[^"\\]|\\.)*+","modified":(?:null|"[^"\\]*+"),"blake3":"[^"\\]*+",'
@@ -48,7 +48,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A line that holds a document, without a version."""
+    """A line that contains a document; its blob has no version."""
 
     key: str
     blob: Blob
@@ -56,14 +56,14 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last line: how many documents there are, and the hash of all lines before."""
+    """The last line: the number of documents, and the hash of all lines before it."""
 
     documents: int
     blake3: str
 
 
 def header(prefix: str, include: Iterable[str]) -> bytes:
-    """Write the first line."""
+    """Encode the first line."""
     about = {
         "export": _EXPORT,
         "created_at": format_timestamp(utc_now()),
@@ -74,12 +74,12 @@ def header(prefix: str, include: Iterable[str]) -> bytes:
 
 
 def encode_end(documents: int, digest: str) -> bytes:
-    """Write the last line."""
+    """Encode the last line."""
     return orjson.dumps({"end": {"documents": documents, "blake3": digest}}) + b"\n"
 
 
 def encode_document(key: str, blob: Blob) -> bytes:
-    """Write the line of a document."""
+    """Encode the line of a document."""
     modified = None if blob.modified is None else format_timestamp(blob.modified)
     seal = _hash(key, modified, blob.data)
     about = orjson.dumps({"key": key, "modified": modified, "blake3": seal})
@@ -87,7 +87,7 @@ def encode_document(key: str, blob: Blob) -> bytes:
 
 
 def _shown(data: bytes) -> bytes:
-    """The fields that hold some bytes."""
+    """The fields that represent the bytes."""
     if len(data) <= _PARSED and (shown := _as_json(data) or _as_lines(data)):
         return shown
     try:
@@ -108,7 +108,7 @@ def _as_json(data: bytes) -> bytes | None:
             return b'"json":' + data
         if orjson.dumps(value, option=orjson.OPT_INDENT_2) == data:
             return b'"indent":2,"json":' + compact
-    except (ValueError, TypeError):  # no JSON, or too deep
+    except (ValueError, TypeError):  # not JSON, or too deep
         pass
     return None
 
@@ -126,15 +126,15 @@ def _as_lines(data: bytes) -> bytes | None:
 
 
 def decode_line(line: bytes) -> Header | Document | End:
-    """Read a line.
+    """Decode a line.
 
     Raises:
-        CorruptDataError: It is damaged, or none of an export.
+        CorruptDataError: It is damaged, or not a line of an export.
         UnsupportedError: A newer version of statekeep wrote the export.
     """
     if len(line) > 2 * _PARSED and not _holds_text(line):
         whole = line.endswith(b"\n")
-        reason = f"it has {len(line)} bytes, and not as an export has as many"
+        reason = f"it has {len(line)} bytes, too many to parse"
         raise CorruptDataError(reason if whole else _no_json(line))
     try:
         fields = orjson.loads(line)
@@ -149,17 +149,17 @@ def decode_line(line: bytes) -> Header | Document | End:
         if type(number) is not int:
             raise TypeError
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise CorruptDataError("it is no line of an export") from None
+        raise CorruptDataError("it is not a line of an export") from None
     if number > _EXPORT:
         raise UnsupportedError(
-            f"the export is in format {number}, and this version of statekeep knows {_EXPORT}; "
+            f"the export is in format {number}, but this version of statekeep knows {_EXPORT}; "
             "upgrade statekeep"
         )
     return Header()
 
 
 def _holds_text(line: bytes) -> bool:
-    """Whether a line takes little more memory when it is parsed: one text is most of it."""
+    """Whether a line takes little more memory when parsed, because most of it is one string."""
     begun = _begins_text(line)
     ended = _find_end(line, begun.end()) if begun else None
     return ended is not None and _is_end(line, ended.end()) is not None
@@ -168,7 +168,7 @@ def _holds_text(line: bytes) -> bool:
 def _no_json(line: bytes) -> str:
     if not line.strip(b"\0 \r\n"):
         return f"it has {len(line)} bytes and no text" + ", all NUL" * (b"\0" in line)
-    return "it is cut off" if not line.endswith(b"\n") else "it is damaged: no JSON"
+    return "it is cut off" if not line.endswith(b"\n") else "it is damaged: not JSON"
 
 
 def _document(fields: dict[str, Any]) -> Document:
@@ -183,9 +183,9 @@ def _document(fields: dict[str, Any]) -> Document:
     else:
         data = value.encode() if form == "text" else b64decode(value, validate=True)
     if _hash(key, modified, data) != fields["blake3"]:
-        raise CorruptDataError(f"it is damaged: not what its hash says, and perhaps {key!r:.300}")
+        raise CorruptDataError(f"it does not match its hash; its key may be {key!r:.300}")
     if type(key) is not str or not is_key(key) or not _belongs(key):
-        raise CorruptDataError(f"no export holds such a key: {key!r:.300}")
+        raise CorruptDataError(f"an export cannot contain this key: {key!r:.300}")
     when = None if modified is None else parse_timestamp(modified)
     return Document(key, Blob(data, Version(""), when))
 
@@ -197,6 +197,6 @@ def _belongs(key: str) -> bool:
 
 
 def _hash(key: str, modified: str | None, data: bytes) -> str:
-    """Vouches for a line, which is read before the end that vouches for all."""
+    """Hash one document, because it is imported before the hash of all lines is read."""
     seal = blake3(f"{key}\0{modified or ''}\0".encode())
     return seal.update(data).hexdigest(length=16)

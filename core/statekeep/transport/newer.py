@@ -1,4 +1,4 @@
-"""Which of two documents is the newer one."""
+"""Decide which of two documents is newer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["protects", "record_at"]
 
 
 def record_at(key: str, blob: Blob) -> HeadRecord | None:
-    """What a listing needs of a session or journal; None if it is none, or cannot be read."""
+    """The record of a session or journal; None for other documents and unreadable ones."""
     collection = collection_at(key)
     if collection is None:
         return None
@@ -26,15 +26,15 @@ def record_at(key: str, blob: Blob) -> HeadRecord | None:
 
 
 def protects(key: str, blob: Blob, found: Blob) -> str | None:
-    """Why a document in the target stays even if others are overwritten; None if it does not."""
+    """Why a document in the target is kept when overwriting; None if it is not."""
     ours, theirs = record_at(key, blob), record_at(key, found)
     if theirs is not None:
         if ours is None:
-            return "the target's can be read, and the source's cannot"
+            return "the target's document can be read, and the source's cannot"
         if theirs.updated_at > ours.updated_at:
-            return "the target's was updated later"
+            return "the target's document was updated later"
         return None
     if blob.modified is None or found.modified is None:
-        return None  # nobody can tell
+        return None
     is_newer = ours is None and found.modified > blob.modified
-    return "the target's was written later" if is_newer else None
+    return "the target's document was written later" if is_newer else None

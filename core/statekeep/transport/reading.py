@@ -1,4 +1,4 @@
-"""What there is to copy, in which order, and what a head cannot do without."""
+"""Which documents to copy, in which order, and which parts a head needs."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ __all__ = [
 ]
 
 INCLUDED: Final = {"trash": TRASH, "quarantine": QUARANTINE}
-"""What is copied only if it is asked for, and where it lies."""
+"""The places that are copied only on request."""
 
 _HEADS: Final = (JOURNALS, SESSIONS)
 _MOST: Final = 64
 _BYTES: Final = 8 * 2**20
-"""Documents that are in memory at a time; a larger one is there alone."""
+"""The most documents and bytes in memory at a time; a larger document is read alone."""
 
 
 class Named(NamedTuple):
-    """What the head of a journal names.
+    """The parts that the head of a journal names.
 
     Attributes:
-        uid: The journal's.
+        uid: The uid of the journal.
         segments: Its segments.
         attached: Whether it has attachments.
     """
@@ -78,19 +78,19 @@ class Named(NamedTuple):
 
 
 def check_scope(prefix: str, include: Iterable[str]) -> None:
-    """Refuse what cannot be copied.
+    """Check the arguments that select what to copy.
 
     Raises:
-        InvalidKeyError: The prefix is not legal, or lies where statekeep keeps its own.
-        ValueError: Something else than the trash and the quarantine is to be included.
+        InvalidKeyError: The prefix is not legal, or is in the part that statekeep reserves.
+        ValueError: `include` names something other than the trash and quarantine.
     """
     check_prefix(prefix)
     if unknown := sorted({*include} - INCLUDED.keys()):
         raise ValueError(f"include takes {' and '.join(INCLUDED)}, not {unknown[0]!r}")
     if is_below(prefix, RESERVED):
         raise InvalidKeyError(
-            f"what lies below {RESERVED!r} goes with the journals that name it; "
-            "for the trash and the quarantine there is include=",
+            f"{RESERVED!r} cannot be a prefix: segments and attachments are copied with their "
+            "journals; for the trash and quarantine, use include=",
             key=prefix,
         )
 
@@ -98,15 +98,15 @@ def check_scope(prefix: str, include: Iterable[str]) -> None:
 def entries(
     store: StateStore, prefix: str, include: Iterable[str] = (), *, heads_first: bool = False
 ) -> Iterator[Entry]:
-    """Scan what is to be copied: documents and blobs, then what may refer to them, the heads.
+    """Scan what is to be copied: documents and blobs, then the heads, which may refer to them.
 
-    Segments and attachments are not among it: they go along with the heads that name them.
+    Segments and attachments are not included: they are copied with the heads that name them.
 
     Args:
-        store: Where it lies.
-        prefix: Only what lies below.
-        include: Of `INCLUDED`.
-        heads_first: The other way round, for those who delete.
+        store: The store.
+        prefix: Only what is below it.
+        include: Names from `INCLUDED`.
+        heads_first: Reverse the order, for deleting.
     """
     places = [INCLUDED[each] for each in sorted(include)] if not prefix else []
     parts = [
@@ -122,20 +122,20 @@ def _others(store: StateStore, prefix: str) -> Iterator[Entry]:
         return
     for entry in store.scan(prefix):
         first, below, _ = entry.key.partition("/")
-        # A document may be called as the folder of the sessions is; it is none of them.
+        # A document at the root may have the same name as the folder of sessions.
         if not (below and first in _HEADS) and not is_below(first, RESERVED):
             yield entry
 
 
 def _within(prefix: str, place: str) -> str | None:
-    """What lies below both; None if nothing does."""
+    """The prefix of what is below both; None if nothing is."""
     if not prefix:
         return place
     return prefix if prefix == place or prefix.startswith(f"{place}/") else None
 
 
 def batches(found: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Divide what is to be read into what fits into memory at a time."""
+    """Divide entries into batches that fit into memory."""
     batch: list[Entry] = []
     size = 0
     for entry in found:
@@ -149,7 +149,7 @@ def batches(found: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def read_all(store: StateStore, keys: Sequence[str]) -> dict[str, Blob | StateStoreError | None]:
-    """Read documents; each error stands for the one that cannot be read.
+    """Read documents; one that cannot be read has its error instead.
 
     Raises:
         UnavailableError, ClosedError: As `StateStore.get`.
@@ -157,7 +157,7 @@ def read_all(store: StateStore, keys: Sequence[str]) -> dict[str, Blob | StateSt
     try:
         return dict(get_many(store, keys))
     except InvalidKeyError:
-        # One that this store cannot hold shall not keep the others out.
+        # A key that this store does not allow must not stop the others.
         return {key: _read(store, key) for key in keys}
 
 
@@ -169,7 +169,7 @@ def _read(store: StateStore, key: str) -> Blob | StateStoreError | None:
 
 
 def collection_at(key: str) -> Collection | None:
-    """The collection whose heads lie there; None if none do."""
+    """The collection whose head is at this key; None if it is not the key of a head."""
     if is_session_key(key):
         return SESSION_HEADS
     if is_journal_key(key):
@@ -181,10 +181,10 @@ def collection_at(key: str) -> Collection | None:
 
 
 def named_by(key: str, data: bytes) -> Named | None:
-    """What a document names; None of one that is no head of a journal.
+    """The parts that a document names; None if it is not the head of a journal.
 
     Raises:
-        CorruptDataError: It is damaged, so that nobody can tell.
+        CorruptDataError: It is damaged.
         UnsupportedError: A newer version of statekeep wrote it.
     """
     collection = collection_at(key)
@@ -196,7 +196,7 @@ def named_by(key: str, data: bytes) -> Named | None:
     try:
         header = decode_head(data).header
     except (CorruptDataError, UnsupportedError):
-        if is_copy:  # that is why it is there, perhaps
+        if is_copy:  # perhaps that is why it is in quarantine
             return None
         raise
     return Named(header.uid, header.segments, header.attached)

@@ -1,4 +1,4 @@
-"""What became of the documents that were copied or imported."""
+"""Reports on documents that were copied, exported or imported."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["CopyRemark", "CopyReport", "Outcome", "Tally"]
 
 Outcome = Literal["differs", "newer", "failed"]
-"""Why a document was not copied: the target has another one there, which was not to be overwritten
-or was changed meanwhile; the target's is newer; or it could not be."""
+"""Why a document was not copied: the target has a different one, not to be overwritten or changed
+meanwhile; the target's is newer; or copying it failed."""
 
 _MOST: Final = 1000
-"""Remarks that a report keeps, so that it fits into memory whatever is copied."""
+"""The most remarks that a report keeps, so that it fits into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class CopyRemark:
 
     Attributes:
         key: Its key.
-        outcome: What became of it.
-        reason: Why, for a person.
-        error: The error, of one that failed.
-        line: The line of the file that it was to be imported from.
+        outcome: The kind of reason.
+        reason: The reason in words.
+        error: The error, if it failed.
+        line: Its line in the file, for an import.
     """
 
     key: str
@@ -40,22 +40,22 @@ class CopyRemark:
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What became of the documents that were copied or imported; of a dry run, what would.
+    """The result of a copy, export or import; for a dry run, what it would be.
 
     Attributes:
-        source: Where they came from.
+        source: Where the documents came from.
         target: Where they went.
         dry_run: Whether nothing was written.
         copied: How many were written, segments and attachments of journals included.
         overwritten: How many of these replaced another document.
-        equal: How many were in the target already.
-        differing: How many were left, because the target has another document there.
-        newer: How many were left, because the target's document is newer.
+        equal: How many the target already had.
+        differing: How many were left out because the target has a different document.
+        newer: How many were left out because the target's document is newer.
         failed: How many could not be copied.
-        deleted: How many were deleted in the target, because the source has them not.
-        deletion_skipped: Whether none were deleted, though that was asked for, because some failed.
+        deleted: How many were deleted in the target because the source does not have them.
+        deletion_skipped: Whether a requested deletion was skipped because some documents failed.
         bytes: How many bytes were written.
-        remarks: Of those that differ, are newer or failed, the first thousand.
+        remarks: The first thousand of those that differ, are newer or failed.
     """
 
     source: str
@@ -74,13 +74,13 @@ class CopyReport:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing failed, so that the target has what was asked for."""
+        """Whether nothing failed."""
         return not self.failed
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts what becomes of documents; threads may share it."""
+    """Counts what becomes of documents; thread-safe."""
 
     copied: int = 0
     overwritten: int = 0
@@ -93,18 +93,18 @@ class Tally:
         default_factory=lambda: {"differs": 0, "newer": 0, "failed": 0}
     )
     lines: dict[str, int] = field(default_factory=dict)
-    """The lines that documents come from; only of those that are in memory."""
+    """The lines of the documents in memory, by key."""
     _lock: Lock = field(default_factory=Lock)
 
     def wrote(self, size: int, *, over: bool) -> None:
-        """Count a document that was written, perhaps over another."""
+        """Count a document that was written; `over` if it replaced another."""
         with self._lock:
             self.copied += 1
             self.overwritten += over
             self.bytes += size
 
     def met_equal(self) -> None:
-        """Count a document that the target has already."""
+        """Count a document that the target already has."""
         with self._lock:
             self.equal += 1
 
@@ -133,7 +133,7 @@ class Tally:
         self.leave(key, "failed", error.message, error)
 
     def report(self, *, source: str, target: str, dry_run: bool) -> CopyReport:
-        """Say what has become of all."""
+        """Make the report."""
         return CopyReport(
             source=source,
             target=target,

@@ -1,4 +1,4 @@
-"""Doing the same for several documents, at once where that is worth threads."""
+"""Run the same work for several documents, in threads where that is worthwhile."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 __all__ = ["Run", "running"]
 
 Run = Callable[[Callable[[str], None], Iterable[str]], None]
-"""Does work for each of some keys, and returns when all is done."""
+"""Runs work for each key, and returns when all is done."""
 
 _WORKERS: Final = 16
 
 
 @contextmanager
 def running(workers: int | None, *stores: StateStore) -> Iterator[Run]:
-    """Give what does work in threads.
+    """Provide a function that runs work in threads.
 
     Args:
-        workers: How many; None for sixteen where one of the stores is remote, else one.
-        stores: What is worked on.
+        workers: How many threads; None for 16 if one of the stores is remote, else one.
+        stores: The stores that the work uses.
 
     Raises:
-        ValueError: It is less than one.
+        ValueError: `workers` is less than 1.
     """
     if workers is None:
         workers = _WORKERS if any(store.capabilities.remote for store in stores) else 1
     if workers < 1:
-        raise ValueError(f"workers is at least 1, not {workers}")
+        raise ValueError(f"workers must be at least 1, not {workers}")
     if workers == 1:
         yield _one_by_one
         return

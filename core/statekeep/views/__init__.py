@@ -1,5 +1,5 @@
-"""Results as plain JSON, for the command line and whatever else shows them.
+"""Results as plain JSON, for the command line and other interfaces. Internal.
 
-Nothing is read or decided here, and nothing is laid out for a person: that is the shower's affair,
-but for how times and sizes are worded. Internal.
+This reads and decides nothing, and leaves layout to its callers; only times and sizes are worded
+here.
 """

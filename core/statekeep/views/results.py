@@ -1,14 +1,13 @@
-"""What the JSON of each command looks like: the one source of the schemas in docs/schemas.
+"""The types of each command's JSON, from which ``make schemas`` generates docs/schemas.
 
-Within a major version, fields are added, and none is renamed, removed or given another type.
-``make schemas`` writes the schemas anew.
+Within a major version, fields may be added, but none is renamed, removed or given another type.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, Literal, NotRequired
 
-from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
+from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 __all__ = ["OPEN", "RESULTS"]
 
@@ -22,7 +21,7 @@ class Problem(TypedDict):
 
 
 class Failed(TypedDict):
-    """What could not be done with a session or journal."""
+    """A session or journal for which the command failed, and why."""
 
     id: str
     error: str
@@ -37,7 +36,7 @@ class Counted(TypedDict):
 
 
 class DamagedPart(TypedDict):
-    """A part of an imported conversation that is damaged."""
+    """A damaged part of an imported conversation."""
 
     place: str
     reason: str
@@ -65,7 +64,7 @@ class ImportFailure(TypedDict):
 
 
 class ImportsReport(TypedDict):
-    """What became of the conversations that were imported."""
+    """The result of an import of conversations."""
 
     source: str
     target: str
@@ -114,7 +113,7 @@ class JournalSummary(TypedDict):
 
 
 class SessionListing(TypedDict):
-    """A page of sessions, and of journals if they were asked for."""
+    """A page of sessions, and of journals if requested."""
 
     sessions: list[SessionSummary | JournalSummary]
     problems: list[Problem]
@@ -130,7 +129,7 @@ class JournalListing(TypedDict):
 
 
 class UserMessage(TypedDict):
-    """What a user said; ``role`` is there with ``--last``."""
+    """A message of the user; ``role`` is present with ``--last``."""
 
     role: NotRequired[str]
     content: str
@@ -138,7 +137,7 @@ class UserMessage(TypedDict):
 
 
 class AgentResponse(TypedDict):
-    """What an agent answered; ``role`` is there with ``--last``."""
+    """A response of the agent; ``role`` is present with ``--last``."""
 
     role: NotRequired[str]
     content: str
@@ -150,7 +149,7 @@ class AgentResponse(TypedDict):
 
 
 class Session(TypedDict):
-    """A session, as its file has it."""
+    """A session, as in its stored document."""
 
     id: str
     user_id: str
@@ -165,14 +164,14 @@ class Session(TypedDict):
 
 
 class DeletedSessions(TypedDict):
-    """The ids that were deleted, and those that were not."""
+    """The ids of deleted sessions, and the failures."""
 
     deleted: list[str]
     failed: list[Failed]
 
 
 class PlannedVictim(TypedDict):
-    """What a strategy chose, and why."""
+    """A session or journal that a strategy chose, and why."""
 
     id: str
     user_id: str | None
@@ -181,7 +180,7 @@ class PlannedVictim(TypedDict):
 
 
 class Protected(TypedDict):
-    """What a prune leaves alone, and why."""
+    """A session or journal that a prune leaves alone, and why."""
 
     id: str
     reason: str
@@ -211,25 +210,25 @@ class PruneReport(TypedDict):
 
 
 class PlanOfCollection(PrunePlan):
-    """What a prune would do with a collection; null is the sessions."""
+    """What a prune would do in a collection; null means the sessions."""
 
     collection: str | None
 
 
 class ReportOfCollection(PruneReport):
-    """What a prune did with a collection; null is the sessions."""
+    """What a prune did in a collection; null means the sessions."""
 
     collection: str | None
 
 
 class PrunedCollections(TypedDict):
-    """What became of all that is configured, or would."""
+    """What a prune of all configured collections did, or would do."""
 
     collections: list[PlanOfCollection | ReportOfCollection]
 
 
 class Head(TypedDict):
-    """What is said of a journal besides its items."""
+    """A journal without its items."""
 
     name: list[str]
     uid: str
@@ -252,7 +251,7 @@ class Items(TypedDict):
 
 
 class JournalName(TypedDict):
-    """Which journal."""
+    """The name of a journal and its collection."""
 
     collection: str
     name: list[str]
@@ -275,7 +274,7 @@ class DocumentInfo(TypedDict):
 
 
 class Document(TypedDict):
-    """A document: text if its kind is ``md``, else any JSON."""
+    """A document; its value is text if the kind is ``md``, otherwise any JSON."""
 
     kind: str
     version: str
@@ -283,7 +282,7 @@ class Document(TypedDict):
 
 
 class Trashed(TypedDict):
-    """A copy in the trash; of a session the collection is null."""
+    """A copy in the trash; the collection is null for a session."""
 
     key: str
     stem: str
@@ -297,13 +296,13 @@ class Trashed(TypedDict):
 
 
 class Purged(TypedDict):
-    """How many copies were deleted for good."""
+    """How many copies were permanently deleted."""
 
     purged: int
 
 
 class ErasureVictim(TypedDict):
-    """What belongs to the user, and why that is known."""
+    """Something that belongs to the user, and why it counts as theirs."""
 
     kind: str
     key: str
@@ -312,14 +311,14 @@ class ErasureVictim(TypedDict):
 
 
 class ErasureFailure(TypedDict):
-    """What could not be erased."""
+    """Something that could not be erased; the key is null for a step on the whole store."""
 
     key: str | None
     error: str
 
 
 class Mention(TypedDict):
-    """What has the user's id in it and is left alone."""
+    """A document that contains the user's id but is left alone."""
 
     key: str
     reason: str
@@ -350,7 +349,7 @@ class ErasureReport(TypedDict):
 
 
 class Finding(TypedDict):
-    """What the doctor found."""
+    """Something that the doctor found."""
 
     kind: str
     place: str
@@ -359,19 +358,19 @@ class Finding(TypedDict):
 
 
 class Repaired(Finding):
-    """What was repaired, and where it is now; null if it was removed."""
+    """A repaired finding, and where the document is now; null if it was removed."""
 
     to: str | None
 
 
 class RepairFailure(Finding):
-    """What could not be repaired."""
+    """A finding that could not be repaired."""
 
     error: str
 
 
 class Diagnosis(TypedDict):
-    """What is wrong in a store; with ``--repair`` also what became of it."""
+    """What is wrong in a store and, with ``--repair``, what became of it."""
 
     store: str
     is_store: bool
@@ -388,7 +387,7 @@ class Diagnosis(TypedDict):
 
 
 class CopyRemark(TypedDict):
-    """A document that was not copied; of an import with its line."""
+    """A document that was not copied; for an import, with its line."""
 
     key: str
     outcome: str
@@ -397,7 +396,7 @@ class CopyRemark(TypedDict):
 
 
 class CopyReport(TypedDict):
-    """What became of documents that were copied, exported or imported."""
+    """The result of a copy, export or import."""
 
     source: str
     target: str
@@ -416,7 +415,7 @@ class CopyReport(TypedDict):
 
 
 class Said(TypedDict):
-    """A message, or a text of an item."""
+    """A message of a session, or the text of an item."""
 
     index: int
     role: str | None
@@ -425,7 +424,7 @@ class Said(TypedDict):
 
 
 class MatchInSession(Said):
-    """A message of a session that a search found; spans are where."""
+    """A matching message of a session; spans are the start and end of each match in it."""
 
     id: str
     user_id: str | None
@@ -435,7 +434,7 @@ class MatchInSession(Said):
 
 
 class MatchInJournal(Said):
-    """A text in a journal that a search found; spans are where."""
+    """A matching item of a journal; spans are the start and end of each match in its text."""
 
     collection: str
     name: list[str]
@@ -446,7 +445,7 @@ class MatchInJournal(Said):
 
 
 class _Change(TypedDict):
-    """What became of something; added may be negative."""
+    """A change; ``added`` may be negative."""
 
     change: Literal["created", "changed", "deleted"]
     at: str
@@ -456,50 +455,50 @@ class _Change(TypedDict):
 
 
 class ChangeOfSession(_Change):
-    """What became of a session; length and added are its user messages."""
+    """A change to a session; ``length`` and ``added`` count user messages."""
 
     id: str
 
 
 class ChangeOfJournal(_Change):
-    """What became of a journal; length and added are its items."""
+    """A change to a journal; ``length`` and ``added`` count items."""
 
     collection: str
     name: list[str]
 
 
 class OfCollection(Counted):
-    """What a collection has; null is the sessions."""
+    """How much a collection contains; null means the sessions."""
 
     collection: str | None
 
 
 class OfUser(Counted):
-    """What a user has; null is nobody."""
+    """How much a user has; null means journals without a user."""
 
     user_id: str | None
 
 
 class OfPhase(Counted):
-    """What ended in a phase."""
+    """Sessions by the last phase they reached; null means none."""
 
     phase: str | None
 
 
 class OfDay(Counted):
-    """What was updated on a day, in UTC."""
+    """How much was last updated on a day, in UTC."""
 
     day: str
 
 
 class OfPlace(Counted):
-    """What lies in a part of the store."""
+    """How much a part of the store contains."""
 
     place: str
 
 
 class Statistics(TypedDict):
-    """How much is kept."""
+    """How much a store contains."""
 
     total: Counted
     collections: list[OfCollection]
@@ -512,7 +511,7 @@ class Statistics(TypedDict):
 
 
 class Plugin(TypedDict):
-    """A plugin that is installed; ``schema`` is the JSON Schema of its options."""
+    """An installed plugin; ``schema`` is the JSON Schema of its options."""
 
     group: str
     name: str
@@ -534,7 +533,7 @@ class Capabilities(TypedDict):
 
 
 class Outcome(TypedDict):
-    """What came of one promise."""
+    """The result of testing one promise."""
 
     promise: str
     verdict: str
@@ -542,7 +541,7 @@ class Outcome(TypedDict):
 
 
 class Conformance(TypedDict):
-    """What came of all promises of a store."""
+    """The results of testing all promises of a store."""
 
     store: str
     claims: Capabilities
@@ -550,7 +549,7 @@ class Conformance(TypedDict):
 
 
 OPEN: Final = frozenset({"AgentResponse", "Session", "UserMessage"})
-"""What may have more fields: those that other programs wrote into a session are kept."""
+"""Types that may have more fields: statekeep keeps those that other programs write to a session."""
 
 RESULTS: Final[dict[str, Any]] = {
     "conformance": Conformance,
@@ -578,4 +577,4 @@ RESULTS: Final[dict[str, Any]] = {
     "trash list": list[Trashed],
     "watch": ChangeOfSession | ChangeOfJournal,
 }
-"""By command, what it prints with ``--json``; of ``search`` and ``watch`` that is each line."""
+"""The type that each command prints with ``--json``; ``search`` and ``watch`` print one a line."""

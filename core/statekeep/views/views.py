@@ -1,4 +1,4 @@
-"""What machines are given: one function for each kind of result, each giving dicts and lists."""
+"""One function for each kind of result, which turns it into dicts and lists for JSON."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ __all__ = [
 
 
 def session(value: Session) -> Any:  # noqa: ANN401 - the JSON of a session
-    """A session, as its file has it."""
+    """A session, as in its stored document."""
     return orjson.loads(value.to_json())
 
 
 def messages(values: Sequence[UserMessage | AgentResponse]) -> list[dict[str, Any]]:
-    """Messages in their order: each with its role, and as the file of a session has it."""
+    """Messages in order, as in a session's document but each with its role."""
     plain = zip(values, plain_messages(values), strict=True)
     return [
         {"role": each.role, **fields, "timestamp": format_timestamp(each.timestamp)}
@@ -70,7 +70,7 @@ def messages(values: Sequence[UserMessage | AgentResponse]) -> list[dict[str, An
 
 
 def summary(value: Summary) -> dict[str, Any]:
-    """What a listing says of a session or journal; of a session the original's fields first."""
+    """A session or journal in a listing; a session has the original's fields first."""
     if isinstance(value, JournalSummary):
         return {
             "collection": value.collection,
@@ -91,17 +91,17 @@ def summary(value: Summary) -> dict[str, Any]:
 
 
 def listing(value: Listing[Summary] | Listing[SessionSummary]) -> dict[str, Any]:
-    """One page of sessions, perhaps with journals among them."""
+    """A page of sessions, perhaps with journals."""
     return {"sessions": [summary(each) for each in value], **_rest(value)}
 
 
 def journals(value: Listing[Summary] | Listing[JournalSummary]) -> dict[str, Any]:
-    """One page of journals."""
+    """A page of journals."""
     return {"journals": [summary(each) for each in value], **_rest(value)}
 
 
 def head(value: Head) -> dict[str, Any]:
-    """What is said of a journal besides its items."""
+    """A journal without its items."""
     return {
         "name": list(value.name),
         "uid": value.uid,
@@ -117,7 +117,7 @@ def head(value: Head) -> dict[str, Any]:
 
 
 def loaded(value: Loaded) -> dict[str, Any]:
-    """Items of a journal, with what is said of it."""
+    """Items of a journal, with its head."""
     return {"head": head(value.head), "start": value.start, "items": value.items}
 
 
@@ -136,7 +136,7 @@ def documents(values: Iterable[DocumentInfo]) -> list[dict[str, Any]]:
 
 
 def trash(values: Iterable[Trashed]) -> list[dict[str, Any]]:
-    """What is in the trash."""
+    """The copies in the trash."""
     return [
         {
             "key": each.key,
@@ -159,7 +159,7 @@ def prune_plan(plan: PrunePlan) -> dict[str, Any]:
 
 
 def prune_report(plan: PrunePlan, report: PruneReport) -> dict[str, Any]:
-    """What became of a plan."""
+    """What a prune did."""
     return {
         "pruned": _victims(report.pruned),
         "skipped": _victims(report.skipped),
@@ -173,7 +173,7 @@ def prune_report(plan: PrunePlan, report: PruneReport) -> dict[str, Any]:
 
 
 def prune_configured(values: Iterable[PrunedCollection]) -> dict[str, Any]:
-    """What became of all that is configured; of the sessions the collection is null."""
+    """What a prune of all configured collections did; the collection is null for sessions."""
     return {
         "collections": [
             {
@@ -212,7 +212,7 @@ def diagnosis(value: Diagnosis, report: RepairReport | None = None) -> dict[str,
 
 
 def change(value: Change) -> dict[str, Any]:
-    """What became of a session or journal."""
+    """A change to a session or journal."""
     whose: dict[str, Any] = {"id": value.id}
     if value.collection is not None:
         whose = {"collection": value.collection, "name": [*value.name]}
@@ -227,7 +227,7 @@ def change(value: Change) -> dict[str, Any]:
 
 
 def match(value: Match) -> dict[str, Any]:
-    """Something that a search found."""
+    """A match of a search."""
     return {
         **_whose(value.summary),
         **_said(value.said),
@@ -238,7 +238,7 @@ def match(value: Match) -> dict[str, Any]:
 
 
 def statistics(value: Statistics) -> dict[str, Any]:
-    """How much is kept; what belongs to nobody, or to no collection or phase, has null."""
+    """How much a store contains; null stands for no user, no collection and no phase."""
     return {
         "total": asdict(value.total),
         "collections": _tallies("collection", value.by_collection),
@@ -281,7 +281,7 @@ def erasure_report(report: ErasureReport) -> dict[str, Any]:
 
 
 def copy_report(value: CopyReport) -> dict[str, Any]:
-    """What became of documents that were copied or imported."""
+    """The result of a copy, export or import of documents."""
     return {
         **{name: getattr(value, name) for name in _COUNTED},
         "complete": value.complete,
@@ -304,7 +304,7 @@ _COUNTED = (
 
 
 def imports_report(value: ImportsReport) -> dict[str, Any]:
-    """What became of the conversations that were imported."""
+    """The result of an import of conversations."""
     return {
         "source": value.source,
         "target": value.target,
@@ -335,7 +335,7 @@ def imports_report(value: ImportsReport) -> dict[str, Any]:
 
 
 def plugins(values: Iterable[PluginInfo]) -> list[dict[str, Any]]:
-    """What is installed."""
+    """The installed plugins."""
     return [asdict(each) for each in values]
 
 

@@ -1,4 +1,4 @@
-"""Times and sizes as people say them, for whatever shows them."""
+"""Times, sizes and counts in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 
 
 def ago(moment: datetime | None) -> str:
-    """A time as people say it, and exactly where it is long ago."""
+    """Word a time: how long ago it was, or the exact time after a day."""
     if moment is None:
         return ""
     if moment == FOREVER:
@@ -29,12 +29,12 @@ def ago(moment: datetime | None) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """A number of things as people say it: ``1 item``, ``2 items``."""
+    """Word a count: ``1 item``, ``2 items``."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def size(count: int) -> str:
-    """A number of bytes as people say it."""
+    """Word a number of bytes, such as ``1.5 KB``."""
     if count < 1024:
         return f"{count} B"
     shown = float(count)

@@ -1,4 +1,4 @@
-"""The pages: each module answers for a group of them. The list of all is here."""
+"""The pages, one module for each group of them, and the list of all routes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = ["ROUTES", "Page"]
 
 
 class Page(NamedTuple):
-    """A page, and what answers for it.
+    """A page and its handler.
 
     Attributes:
-        path: From the root of the application.
-        handler: Gives the answer; it may block.
-        method: ``POST`` for what changes something; then the form's token has been checked.
+        path: The path from the root of the application.
+        handler: Answers the request; it may block.
+        method: ``POST`` if it changes something; then the form's token has been checked.
         slow: Whether it reads everything.
     """
 

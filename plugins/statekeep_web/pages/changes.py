@@ -1,6 +1,6 @@
-"""What changes something: pins, the trash, and what comes back from it.
+"""Requests that change something: pin, unpin, move to the trash, and restore.
 
-Each comes by a form whose token was checked, and only where changes are allowed.
+Each comes from a form whose token was checked, and only if changes are allowed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["pin", "put_into_trash", "restore", "unpin"]
 
 
 def pin(visit: Visit) -> Response:
-    """Protect a session or journal from pruning, until a time to come or for ever."""
+    """Protect a session or journal from pruning, until a time in the future or for ever."""
     target, until = target_of(visit), _until(visit)
     if target.session is not None:
         visit.site.sessions(changing=True).pin(target.session, until)
@@ -34,7 +34,7 @@ def pin(visit: Visit) -> Response:
 
 
 def unpin(visit: Visit) -> Response:
-    """End that protection."""
+    """End the protection of a session or journal from pruning."""
     target = target_of(visit)
     if target.session is not None:
         visit.site.sessions(changing=True).unpin(target.session)
@@ -47,14 +47,14 @@ def put_into_trash(visit: Visit) -> Response:
     """Delete a session, and leave a copy in the trash."""
     target = target_of(visit)
     if target.session is None:
-        raise BadRequest("A journal that is deleted is gone for good, so the page deletes none.")
+        raise BadRequest("The page deletes no journals: a deleted journal cannot be restored.")
     if not visit.site.sessions(changing=True).delete(target.session, trash=True):
         raise NotFoundError("no such session", key=target.session, store=visit.site.store)
     return visit.go_to("/trash", done="trashed")
 
 
 def restore(visit: Visit) -> Response:
-    """Put a copy back into its place."""
+    """Restore a copy from the trash."""
     copy = visit.exact("copy")
     target = target_of(visit)
     if target.session is not None:
@@ -71,7 +71,7 @@ def _until(visit: Visit) -> datetime | None:
     try:
         until = parse_moment(text, durations="future")
     except ValueError as error:
-        raise BadRequest(f"Until when: {error}, not {text[:80]!r}") from None
+        raise BadRequest(f"Pin until: {error}, not {text[:80]!r}") from None
     if until <= utc_now():
-        raise BadRequest("Until when: a time to come is needed, such as 7d or tomorrow.")
+        raise BadRequest("Pin until: use a time in the future, such as 7d or tomorrow.")
     return until

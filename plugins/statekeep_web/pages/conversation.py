@@ -1,4 +1,4 @@
-"""One conversation, a page at a time, and what is new in it."""
+"""A conversation, a page at a time, and its new messages."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 __all__ = ["number", "opened", "show_conversation", "show_news", "unreadable"]
 
 _PAGE: Final = 100
-"""Messages of a page."""
+"""Messages on a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What stands above the messages.
+    """What the page shows above the messages.
 
     Attributes:
-        title: Its title, if it has one.
+        title: The title, if it has one.
         user_id: The user it belongs to, if any.
         created_at: When it was created.
-        updated_at: When it was last changed.
-        size: Bytes that it takes in the store.
+        updated_at: When it was last updated.
+        size: Its size in the store, in bytes.
         pinned_until: Until when it is protected from pruning.
-        expires_at: When it may go.
+        expires_at: When it expires.
         phase: The last phase that was reached.
         evaluation: Whether the last evaluation passed.
     """
@@ -62,12 +62,12 @@ class _About:
 
 
 class _Pages(NamedTuple):
-    """Where a page lies among all messages.
+    """The position of a page among all messages.
 
     Attributes:
-        start: The place of its first message.
-        stop: The place after its last.
-        length: How many messages there are.
+        start: The index of its first message.
+        stop: The index after its last message.
+        length: How many messages there are in all.
     """
 
     start: int
@@ -76,12 +76,12 @@ class _Pages(NamedTuple):
 
     @property
     def earlier(self) -> int:
-        """Where the page before begins."""
+        """The start of the previous page."""
         return max(0, self.start - _PAGE)
 
 
 def show_conversation(visit: Visit) -> Response:
-    """Show a page of a session or journal: from `start`, or with the message `at` on it."""
+    """Show a page of a session or journal, from `start` or with the message `at` on it."""
     target = target_of(visit)
     start, at = number(visit, "start"), number(visit, "at")
     try:
@@ -107,10 +107,10 @@ def show_conversation(visit: Visit) -> Response:
 
 
 def show_news(visit: Visit) -> Response:
-    """Give what came after a message, for the script of the last page.
+    """Send the messages that came after `after`, for the script on the last page.
 
-    The answer is 204 if the conversation is as it was, 404 if it is gone, and 409 if what was
-    shown last is no longer there: it was cut back, or made anew.
+    The answer is 204 if nothing has changed, 404 if the conversation is gone, and 409 if the last
+    message shown is no longer there, because the conversation was cut back or re-created.
     """
     target = target_of(visit)
     after, mark = number(visit, "after") or 0, visit.get("mark")
@@ -119,14 +119,14 @@ def show_news(visit: Visit) -> Response:
         raise _not_there(visit, target)
     if blob.version == visit.exact("version"):
         return Response(status_code=204)
-    # With the last that was shown, to see whether it is still there.
+    # Include the last message shown, to check that it is still there.
     begin = max(0, after - 1)
     excerpt = opened(visit, target).load(start=begin, stop=begin + _PAGE)
     if excerpt is None:
         raise _not_there(visit, target)
     shown, new = excerpt.entries[: after - begin], excerpt.entries[after - begin :]
     if excerpt.length < after or (after and mark_of(shown) != mark):
-        return Response("What was shown is no longer there.", 409, media_type="text/plain")
+        return Response("Messages shown are no longer there.", 409, media_type="text/plain")
     reached = excerpt.start + len(excerpt.entries)
     more = reached < excerpt.length
     return visit.render(
@@ -148,16 +148,16 @@ def opened(visit: Visit, target: Target) -> Conversation:
 
 
 def number(visit: Visit, name: str) -> int | None:
-    """A parameter of the query that is a whole number; None if it is not there.
+    """An integer query parameter; None if it is missing.
 
     Raises:
-        BadRequest: It is none.
+        BadRequest: It is not an integer.
     """
     text = visit.get(name)
     try:
         return None if text is None else int(text[:20])
     except ValueError:
-        raise BadRequest(f"{name}: a whole number, not {text!r:.60}") from None
+        raise BadRequest(f"{name}: must be a whole number, not {text!r:.60}") from None
 
 
 def unreadable(
@@ -165,7 +165,7 @@ def unreadable(
     target: Target,
     error: CorruptDataError | InvalidDocumentError | UnsupportedError,
 ) -> Response:
-    """Answer that a conversation is there and cannot be shown."""
+    """Answer that a conversation exists but cannot be shown."""
     is_damaged = not isinstance(error, UnsupportedError)
     return visit.render(
         "unreadable.html",
@@ -173,12 +173,12 @@ def unreadable(
         target=target,
         title="It is damaged" if is_damaged else "It cannot be read by this version",
         text=str(error),
-        advice="The doctor says what can be done." if is_damaged else "Update statekeep.",
+        advice="The doctor says what can be done." if is_damaged else "Upgrade statekeep.",
     )
 
 
 def _page(conversation: Conversation, start: int | None, at: int | None) -> Excerpt | None:
-    """The page that is asked for; the last one, if there is none that far."""
+    """The requested page; the last one if there is no such page."""
     if at is not None and at < 0:
         return conversation.load(last=_PAGE)
     begin = max(0, start or 0) if at is None else at // _PAGE * _PAGE

@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""The doctor's findings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST: Final = 500
 
 
 def show_findings(visit: Visit) -> Response:
-    """Examine everything, once that is asked for."""
+    """Show the form and, with `examine`, the findings."""
     if visit.get("examine") is None:
         return visit.render("doctor.html", found=None, most=_MOST)
     return visit.render("doctor.html", found=diagnose(visit.site.store), most=_MOST)

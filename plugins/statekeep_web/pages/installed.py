@@ -1,4 +1,4 @@
-"""Backends, strategies and other plugins; and the settings."""
+"""Installed backends and plugins, and the settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CAPABILITIES: Final = ("conditional_put", "conditional_delete", "shared", "remo
 
 
 def show_plugins(visit: Visit) -> Response:
-    """List what is installed, and what is wrong with it."""
+    """Show installed backends and plugins, with the errors of those that do not work."""
     plugins = [
         (each, _options(each.schema.get("properties", {}))) for each in installed_plugins().list()
     ]
@@ -27,7 +27,7 @@ def show_plugins(visit: Visit) -> Response:
 
 
 def show_settings(visit: Visit) -> Response:
-    """Say what is shown, and by which settings; options may be secret, so only their names."""
+    """Show the store and its settings; of options only the names, since values may be secret."""
     site = visit.site
     capabilities = [(name, getattr(site.store.capabilities, name)) for name in _CAPABILITIES]
     return visit.render(

@@ -1,4 +1,4 @@
-"""Sessions and journals of all collections in one list."""
+"""The list of sessions and journals of all collections."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["show_list"]
 
 _PAGE: Final = 50
 _SESSIONS: Final = "*"
-"""What the filter says for sessions alone; no collection is called so."""
+"""The filter's value for sessions only; no collection can have this name."""
 
 _FILTERS: Final = (
     "user", "collection", "project", "phase", "seed", "title", "after", "before", "larger", "order"
 )  # fmt: skip
 _FURTHER: Final = _FILTERS[2:]
-"""What stands folded unless it is used."""
+"""Filters that are folded away unless one is used."""
 
 
 def show_list(visit: Visit) -> Response:
-    """List a page of what fits the filters."""
+    """Show a page of the sessions and journals that match the filters."""
     asked = {name: visit.get(name) for name in _FILTERS} | {"user": visit.exact("user")}
     collections = journal_collections(visit.site.store)
     shown: dict[str, Any] = {
@@ -93,7 +93,7 @@ def _order(name: str | None) -> Order:
 
 
 def _larger(listing: Listing[Summary], size: int) -> Listing[Summary]:
-    """Of a listing by size those that are larger; it ends there."""
+    """End a listing by size where entries are no longer larger than `size`."""
     kept = tuple(takewhile(lambda each: each.size > size, listing))
     cursor = listing.cursor if len(kept) == len(listing) else None
     return replace(listing, summaries=kept, cursor=cursor)

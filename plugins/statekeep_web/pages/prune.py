@@ -1,4 +1,4 @@
-"""What a prune would delete, and why, before it is run."""
+"""A preview of what a prune would delete, and why."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MINUTE: Final = timedelta(minutes=1)
 
 
 def show_plan(visit: Visit) -> Response:
-    """Let a strategy be chosen, then its options, and show its plan."""
+    """Show forms to choose a strategy and its options, then the plan."""
     strategies = [
         each
         for each in installed_plugins().list()
@@ -62,7 +62,7 @@ def _configured(visit: Visit) -> bool:
 
 
 def _table(visit: Visit) -> RetentionSettings | None:
-    """What is configured for the sessions, or for the journals of the collection."""
+    """The retention configured for sessions, or for the collection in the query."""
     if (settings := visit.site.settings) is None:
         return None
     collection = visit.get("collection")
@@ -72,7 +72,7 @@ def _table(visit: Visit) -> RetentionSettings | None:
 
 
 def _options(visit: Visit, chosen: PluginInfo | None) -> list[dict[str, Any]]:
-    """The options of a strategy, each with what was typed for it."""
+    """The options of a strategy, each with the value typed into the form."""
     if chosen is None:
         return []
     properties: dict[str, Any] = chosen.schema.get("properties", {})
@@ -107,7 +107,7 @@ def _plan(visit: Visit, name: str, options: dict[str, str]) -> PrunePlan:
 
 
 def _users(plan: PrunePlan) -> list[tuple[str | None, int, int]]:
-    """Whose they are: of each user how many and how much, whoever loses most first."""
+    """The count and total size of victims for each user, largest first."""
     found: dict[str | None, tuple[int, int]] = {}
     for each in plan.victims:
         count, total = found.get(each.summary.user_id, (0, 0))

@@ -1,4 +1,4 @@
-"""Searching what was said, a stretch of the list at a time."""
+"""Search conversations, a stretch of the list at a time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["show_search"]
 
 _ENOUGH: Final = 20
-"""Sessions and journals with a match, after which a page ends."""
+"""How many sessions and journals with a match end a page."""
 
 _PER_SUMMARY: Final = 5
 _FIRST, _LARGEST = 50, 3_200
 _PATIENCE: Final = 8.0
-"""Seconds after which no other stretch is begun."""
+"""Seconds after which no further stretch is searched."""
 
 _AROUND: Final = 120
 _TICK: Final = timedelta(microseconds=1)
@@ -48,7 +48,7 @@ class _Found:
 
 
 def show_search(visit: Visit) -> Response:
-    """Search from the newest on, or from where the last page ended."""
+    """Search from the newest, or from where the last page ended."""
     text = visit.exact("q") or ""
     asked = {name: visit.get(name) for name in ("collection", "after", "before")}
     asked["user"] = visit.exact("user")
@@ -73,10 +73,10 @@ def show_search(visit: Visit) -> Response:
 
 
 class _Searching:
-    """Looks through stretches of the list, so that a page comes soon whatever the store holds.
+    """Searches stretches of the list, so that a page comes soon however large the store is.
 
-    It takes no regular expression: one that never ends would hold up the whole process, which may
-    be somebody's application.
+    It does not support regular expressions: one that never ends would block the whole process,
+    which may be someone's application.
     """
 
     def __init__(self, visit: Visit, text: str, *, case: bool) -> None:
@@ -96,7 +96,7 @@ class _Searching:
         self._problems: dict[str, Problem] = {}
 
     def run(self) -> dict[str, Any]:
-        """Give what was found, how much was looked through, and where to go on."""
+        """Return what was found, how much was searched, and the cursor to continue from."""
         found: list[_Found] = []
         searched, size = 0, _FIRST
         end = time.monotonic() + _PATIENCE
@@ -118,7 +118,7 @@ class _Searching:
         }  # fmt: skip
 
     def _look_through(self, stretch: Sequence[Summary]) -> list[_Found]:
-        """Search one stretch: all that was updated in its time, and is in it."""
+        """Search one stretch: what was updated between its ends, except what is not in it."""
         found = {_identity(each): _Found(each) for each in stretch}
         matches = search(
             self._store,
@@ -137,7 +137,7 @@ class _Searching:
                 one.matches.append(_shown(match))
             else:
                 one.more += 1
-        # Every stretch meets all of them anew.
+        # Each stretch reports all problems again.
         self._problems |= {each.key: each for each in matches.problems}
         return [each for each in found.values() if each.matches]
 
@@ -149,7 +149,7 @@ def _identity(summary: Summary) -> tuple[str, ...]:
 
 
 def _shown(match: Match) -> tuple[int, str | None, datetime | None, list[tuple[str, bool]]]:
-    """The first place of a match with what stands around it, marked."""
+    """The first span of a match with the text around it, as pieces to mark or not."""
     text = match.said.text
     start, end = match.spans[0]
     end = min(end, start + 4 * _AROUND)

@@ -1,4 +1,4 @@
-"""How much is kept, drawn."""
+"""Statistics about the store, as charts and tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAYS: Final = 92
 
 
 def show_statistics(visit: Visit) -> Response:
-    """Count, and draw: per day, per user, per collection and phase, and where the room goes."""
+    """Show how much there is per day, user, collection, phase and place."""
     asked = {name: visit.get(name) for name in ("collection", "after", "before")}
     asked["user"] = visit.exact("user")
     shown: dict[str, Any] = {
@@ -46,13 +46,13 @@ def show_statistics(visit: Visit) -> Response:
     days = _days(found.by_day)
     charts = [
         ("per-day", "Last updated, by day", columns([(str(day), n.count) for day, n in days])),
-        ("by-user", "Users, by size", bars(_largest(found.by_user, "(nobody)"), as_size=True)),
+        ("by-user", "Users, by size", bars(_largest(found.by_user, "(no user)"), as_size=True)),
         (
             "by-collection", "Collections, by size",
             bars(_largest(found.by_collection, "(sessions)"), as_size=True),
         ),
         ("by-phase", "Sessions, by last phase", bars(_counts(found.by_phase, "(none)"))),
-        ("by-place", "Where the room goes", bars(_largest(found.places, ""), as_size=True)),
+        ("by-place", "Space used, by place", bars(_largest(found.places, ""), as_size=True)),
     ]  # fmt: skip
     return visit.render(
         "statistics.html", found=found, charts=charts, days=_DAYS, error=None, **shown
@@ -60,7 +60,7 @@ def show_statistics(visit: Visit) -> Response:
 
 
 def _days(by_day: Mapping[date, Tally]) -> list[tuple[date, Tally]]:
-    """The last days of which something was kept, those without anything among them."""
+    """The tallies of the last days, including days without any."""
     if not by_day:
         return []
     last = max(by_day)

@@ -1,4 +1,4 @@
-"""What a conversation consists of, as it is stored: JSON, single texts, pictures."""
+"""The stored data of a conversation: JSON, single texts and pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from statekeep.conversations import Conversation, Entry
     from statekeep_web.pages.targets import Target
-from statekeep_web.visits import Visit
+    from statekeep_web.visits import Visit
 
 __all__ = ["download", "show_image", "show_raw", "show_text"]
 
@@ -37,16 +37,16 @@ _SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 _PIECE: Final = 256 * 1024
 _ITEMS: Final = 1000
 _BYTES: Final = 4 * 2**20
-"""Of a journal that are read at once."""
+"""The most items of a journal, and about the most bytes, read at once."""
 
 
 def show_raw(visit: Visit) -> Response:
-    """Show the JSON of a session, or of a journal's items one in each line."""
+    """Show the JSON of a session, or of a journal's items, one per line."""
     return _raw(visit, target_of(visit))
 
 
 def download(visit: Visit) -> Response:
-    """Give what `show_raw` shows as a file."""
+    """Offer what `show_raw` shows as a download."""
     target = target_of(visit)
     answer = _raw(visit, target)
     if answer.status_code == 200:
@@ -57,7 +57,7 @@ def download(visit: Visit) -> Response:
 
 
 def show_text(visit: Visit) -> Response:
-    """Show all of one part of a message; without `part`, the message as JSON."""
+    """Show the full text of one part of a message; without `part`, the message as JSON."""
     target, entry = _entry(visit)
     place = number(visit, "part")
     if place is None:
@@ -70,10 +70,10 @@ def show_text(visit: Visit) -> Response:
 
 
 def show_image(visit: Visit) -> Response:
-    """Show a picture of a message, or one that the store has.
+    """Show a picture in a message or in the store.
 
-    What may be shown is decided by the bytes. All else, such as SVG, which may hold scripts, is
-    given as a file.
+    Its bytes decide whether it is shown. Anything else, such as SVG, which may contain scripts, is
+    a download.
     """
     blob, ref = visit.exact("blob"), visit.exact("attachment")
     if blob is not None:
@@ -85,7 +85,7 @@ def show_image(visit: Visit) -> Response:
     if data is None:
         raise NotFoundError("no such picture", key=blob or ref, store=visit.site.store)
     if len(data) > LARGEST:
-        text = f"The picture has more than the {LARGEST} bytes that are shown here."
+        text = f"The picture is larger than the {LARGEST} bytes that this page shows."
         return refusal(visit.request, 413, "Too large", text)
     media_type = picture_type(data)
     if media_type is not None:
@@ -106,14 +106,14 @@ def _raw(visit: Visit, target: Target) -> Response:
     try:
         conversation = opened(visit, target)
         lines = _lines(conversation)
-        begins = next(lines, b"")  # so that an error is answered as one
+        begins = next(lines, b"")  # an error here can still become an error page
     except (CorruptDataError, InvalidDocumentError, UnsupportedError) as error:
         return unreadable(visit, target, error)
     return _streamed(chain([begins], lines), _TEXT)
 
 
 def _lines(conversation: Conversation) -> Iterator[bytes]:
-    """The items of a journal as JSON Lines, as it was at the first look."""
+    """Yield the items of a journal as JSON Lines, as many as it had when first read."""
     excerpt, start, count = conversation.load(stop=1), 0, 1
     if excerpt is None:
         return
@@ -126,10 +126,10 @@ def _lines(conversation: Conversation) -> Iterator[bytes]:
         start += read
         if start >= stop:
             return
-        # As many as are not too much, if the next are as long as these.
+        # As many as stay below the limits, if the next items are as long as these.
         count = max(1, min(2 * count + 10, _ITEMS, _BYTES * read // len(data)))
         excerpt = conversation.load(start=start, stop=min(stop, start + count))
-    # Whoever saves this must not take it for all.
+    # End with an error, so that a partial download is not taken for the whole journal.
     raise UnavailableError("the journal was cut back while it was read; read it again")
 
 
@@ -137,7 +137,8 @@ def _entry(visit: Visit) -> tuple[Target, Entry]:
     """The message that a request names by `index`.
 
     Raises:
-        NotFoundError: There is none.
+        BadRequest: The request names no message.
+        NotFoundError: There is no such message.
     """
     target, index = target_of(visit), number(visit, "index")
     if index is None or index < 0:
@@ -153,7 +154,7 @@ def _in_message(visit: Visit) -> bytes | None:
     place = number(visit, "part") or 0
     if not 0 <= place < len(entry.parts):
         return None
-    # Of base64 that is more than is shown, and all of it might not fit into memory.
+    # Decoded, that is more than the page shows; the whole of it might not fit into memory.
     return in_url(entry.parts[place].source or "", 2 * LARGEST)
 
 
@@ -183,12 +184,12 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 def _encoded(text: str) -> Iterator[bytes]:
     for start in range(0, len(text), _PIECE):
-        # Half a character, which UTF-8 cannot hold, is shown as JSON has it.
+        # Half a character, which UTF-8 cannot encode, is shown as its JSON escape.
         yield text[start : start + _PIECE].encode(errors="backslashreplace")
 
 
 def _file_name(target: Target) -> str:
-    """A name that no system and no header takes for anything else."""
+    """A file name that is safe on every system and in a header."""
     parts = [target.session] if target.session is not None else [target.collection, *target.name]
     text = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(map(str, parts))).strip("-")
     return text[:80] or "conversation"

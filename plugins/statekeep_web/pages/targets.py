@@ -1,4 +1,4 @@
-"""Which session or journal a page is about."""
+"""The session or journal that a request names."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Target:
 
     Attributes:
         session: The session's id; None for a journal.
-        collection: The journal's; None for a session.
-        name: The journal's.
+        collection: The journal's collection; None for a session.
+        name: The journal's name; empty for a session.
     """
 
     session: str | None = None
@@ -31,15 +31,15 @@ class Target:
 
     @property
     def title(self) -> str:
-        """What it is called, for a person."""
+        """Its id or name, for display."""
         return self.session if self.session is not None else " / ".join(self.name)
 
     @property
     def key(self) -> str:
-        """Where it lies in the store.
+        """Its key in the store.
 
         Raises:
-            InvalidKeyError: It is no legal name.
+            InvalidKeyError: The id or name is not legal.
         """
         if self.session is not None:
             return session_key(self.session)
@@ -47,15 +47,15 @@ class Target:
 
     @property
     def query(self) -> dict[str, Any]:
-        """The parameters that name it."""
+        """The query parameters that name it."""
         return conversation_query(self.session, self.collection, self.name)
 
 
 def target_of(visit: Visit) -> Target:
-    """What a request names: ``session=``, or ``collection=`` and ``name=`` for each part.
+    """Read the target of a request: ``session=``, or ``collection=`` and a ``name=`` per part.
 
     Raises:
-        BadRequest: It names neither.
+        BadRequest: The request names neither.
     """
     session, collection = visit.exact("session"), visit.exact("collection")
     name = tuple(visit.all("name"))
@@ -63,4 +63,4 @@ def target_of(visit: Visit) -> Target:
         return Target(session)
     if session is None and collection and name:
         return Target(None, collection, name)
-    raise BadRequest("The address names no session, and no journal.")
+    raise BadRequest("The address names neither a session nor a journal.")

@@ -1,4 +1,4 @@
-"""What is in the trash."""
+"""The trash."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE: Final = 50
 
 
 def show_trash(visit: Visit) -> Response:
-    """List a page of the trash, what came last first; only its copies are read."""
+    """Show a page of the trash, newest first; reads only the copies on that page."""
     store = visit.site.store
     before = visit.exact("before")
     copies = sorted(((copy.trashed_at, copy.key) for copy in list_copies(store)), reverse=True)
@@ -39,7 +39,7 @@ def show_trash(visit: Visit) -> Response:
 
 
 def _restore_query(trashed: Trashed) -> dict[str, Any]:
-    """The parameters by which a copy is restored; a long name of a session is known by its stem."""
+    """The query parameters to restore a copy; a session with a long id is named by its stem."""
     if trashed.collection is not None:
         return conversation_query(collection=trashed.collection, name=trashed.name)
     return conversation_query(trashed.id or trashed.stem)

@@ -1,4 +1,4 @@
-"""Users: what is kept of each, and what erasing one would delete."""
+"""Users: how much is kept for each, and what erasing one would delete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST: Final = 500
 
 
 def show_users(visit: Visit) -> Response:
-    """List all users, whoever takes most first."""
+    """List all users, largest first."""
     text = visit.get("start") or "0"
     start = int(text) if text.isdecimal() and len(text) < 10 else 0
     found = statistics(visit.site.store, biggest=0).by_user
@@ -33,7 +33,7 @@ def show_users(visit: Visit) -> Response:
 
 
 def show_user(visit: Visit) -> Response:
-    """Say what is kept of one user; and, if asked, what erasing him would delete."""
+    """Show what is kept for one user or, with `erasure`, what erasing them would delete."""
     if not (user := visit.exact("id")):
         raise BadRequest("The address names no user.")
     store = visit.site.store

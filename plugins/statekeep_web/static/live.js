@@ -1,5 +1,5 @@
-// Follows a conversation: what is new is asked for every two seconds while the page is seen, and
-// put at its end. Without this script, "Refresh" does the same.
+// Follows a conversation: asks for new messages every two seconds while the page is visible, and
+// appends them. Without this script, "Refresh" does the same.
 "use strict";
 
 (() => {
@@ -17,7 +17,7 @@
   let ended = false;
   let asking = false;
 
-  // The page says it in a few words, and a screen reader reads these only.
+  // Set only if it changes, because screen readers announce it each time.
   const say = (text) => {
     if (news.textContent !== text) {
       news.textContent = text;
@@ -37,7 +37,7 @@
     return `${follow}&${new URLSearchParams({ after, version, mark })}`;
   };
 
-  // What a parser made of a text runs no script, wherever it is put.
+  // Scripts in a document made by DOMParser never run, even after its nodes are moved.
   const append = (text) => {
     const fetched = new DOMParser().parseFromString(text, "text/html");
     const fresh = fetched.querySelector("[data-after]");
@@ -57,7 +57,7 @@
     }
     Object.assign(messages.dataset, { after, version, mark });
     if (messages.children.length > most) {
-      end("This page is full: refresh it to go on.");
+      end("This page is full. Refresh it to continue.");
     }
     return Boolean(more);
   };
@@ -71,9 +71,9 @@
       if (answer.status === 404) {
         end("The conversation was deleted.");
       } else if (answer.status === 409) {
-        end("The conversation was cut back or begun anew: refresh to see it as it is.");
+        end("The conversation was cut back or re-created. Refresh to see its current state.");
       } else if (answer.status === 401 || answer.status === 403) {
-        end("The page is closed: open its link again.");
+        end("You no longer have access. Open the page's link again.");
       } else if (answer.status === 200) {
         again = append(await answer.text()) ? 1 : 0;
       } else if (answer.status !== 204) {
@@ -81,11 +81,11 @@
       } else if (wait > soon) {
         say("");
       }
-      // A store that takes long is asked less often.
+      // Ask a slow store less often.
       wait = Math.min(longest, Math.max(soon, 10 * (performance.now() - begun)));
     } catch {
       wait = Math.min(longest, 2 * wait);
-      say("The server does not answer; it will be asked again.");
+      say("The server does not answer. Trying again.");
     }
     asking = false;
     plan(again ? 0 : wait);

@@ -1,5 +1,5 @@
-// Live updates: the marked part of the page is fetched anew while the page is seen. All else does
-// without this script.
+// Live updates: fetches the marked part of the page again while the page is visible. Everything
+// else works without this script.
 "use strict";
 
 (() => {
@@ -20,7 +20,7 @@
 
   let timer = 0;
 
-  // What has the focus, or is opened, stays as it is.
+  // Do not replace the part while it has the focus or something in it is unfolded.
   const isBusy = (shown) =>
     document.hidden || shown.contains(document.activeElement) || shown.querySelector("details[open]");
 
