@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -11,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -33,7 +35,7 @@ from statekeep.store.query import ORDERS, Filter
 from statekeep_plugins import telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sybil import Example
 
@@ -290,16 +292,54 @@ def test_every_event_and_measurement_is_described_to_those_who_observe() -> None
     assert set(measured) == set(re.findall(r"^\| `([\w]+\.[\w.]+)` \|", described, re.MULTILINE))
 
 
-def test_the_promises_name_tests_that_exist() -> None:
-    few = set((ROOT / "README.md").read_text().partition("## Promises")[2].splitlines())
-    promises = (ROOT / "docs" / "promises.md").read_text()
-    there = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-    rows = [row for row in {*few, *promises.splitlines()} if row.endswith("` |")]
-    assert len(rows) > 40
-    for row in rows:
-        named = set(re.findall(r"`(test_\w+\.py)`", row))
-        assert named, row
-        assert named <= there, row
+_LINK_TO_TEST = re.compile(r"\[`([\w:]+)`\]\(([^)]+)\)")
+
+
+def test_each_promise_names_tests_that_exist() -> None:
+    readme = ROOT / "README.md"
+    few = _promises(
+        readme, readme.read_text().partition("\n## Promises\n")[2].partition("\n## ")[0]
+    )
+    page = ROOT / "docs" / "promises.md"
+    promises = _promises(page, page.read_text())
+    assert len(few) > 9
+    assert len(promises) > 100
+    shown = set[tuple[str, str]]().union(*promises.values())
+    for promise, tests in few.items():
+        assert tests <= shown, promise
+
+
+def _promises(page: Path, text: str) -> dict[str, set[tuple[str, str]]]:
+    """The rows of a page's tables, each with the files and names of its tests."""
+    found = {}
+    for row in re.findall(r"^\| (?!promise \||---)(.+) \|$", text, re.MULTILINE):
+        promise, _, cell = row.rpartition(" | ")
+        links = _LINK_TO_TEST.findall(cell)
+        assert links, f"names no test: {row}"
+        assert cell == ", ".join(f"[`{name}`]({path})" for name, path in links), cell
+        for name, path in links:
+            file = os.path.normpath(page.parent / path)
+            assert path == os.path.relpath(file, page.parent), f"another spelling of {file}"
+            assert name in _tests_in(file), f"{path} has no {name}"
+        found[promise] = {(os.path.normpath(page.parent / path), name) for name, path in links}
+    return found
+
+
+@cache
+def _tests_in(file: str) -> set[str]:
+    def tests(node: ast.Module | ast.ClassDef, inside: str) -> Iterator[str]:
+        for each in node.body:
+            if isinstance(each, ast.ClassDef):
+                yield from tests(each, f"{inside}{each.name}::")
+            elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield inside + each.name
+
+    assert Path(file).is_file(), f"there is no {file}"
+    return {
+        name
+        for name in tests(ast.parse(Path(file).read_text()), "")
+        if name.rpartition("::")[2].startswith("test_")
+    }
 
 
 def test_docstring_examples_are_true() -> None:
