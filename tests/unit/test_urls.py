@@ -213,7 +213,9 @@ def test_a_path_object_that_came_from_a_file_is_refused(tmp_path: Path, name: st
 
 
 def test_a_home_that_nobody_has_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'~nosuchuser' is not the folder.*'./~nosuchuser/x'"):
+    with pytest.raises(
+        ConfigError, match=r"'~nosuchuser' is not a user's folder.*'./~nosuchuser/x'"
+    ):
         open_store("~nosuchuser/x")
 
 

@@ -416,7 +416,11 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     ("journal.change(lambda draft: draft.append('Hi'))", TypeError, "items: a collection, not str"),
     ("journal.change(lambda draft: draft.replace('0', 1))", TypeError, "position: an integer, not"),
     ("journal.change(lambda draft: draft.replace(7, 1))", IndexError, "the journal has no item 7"),
-    ("journal.change(lambda draft: draft.truncate(-1))", ValueError, "at least 0 items, not -1"),
+    (
+        "journal.change(lambda draft: draft.truncate(-1))",
+        ValueError,
+        "n must be at least 0, not -1",
+    ),
     ("journal.change(lambda draft: draft.last('3'))", TypeError, "n: an integer, not str"),
     ("journal.change(lambda draft: draft.has(3))", TypeError, "key: text, not int"),
     ("journal.change(lambda draft: draft.attach('text', 'a'))", TypeError, "data: bytes, not str"),
