@@ -236,7 +236,7 @@ class TestWhileOthersAreAtIt:
         assert head
         for key in segments(store, head.uid):
             store.delete(key)
-        with pytest.raises(CorruptDataError, match="it is not there"):
+        with pytest.raises(CorruptDataError, match="which is missing"):
             journal.fork("b")
         assert journals.open("b").head() is None
 

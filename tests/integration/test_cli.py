@@ -545,7 +545,7 @@ class TestEverything:
         assert rows[2][:5] == ["ada", "'t", "1'", "ada", "2"]
         assert rows[2][-2:] == ["Trip", "agents"]
         assert rows[3][0] == "s4"
-        assert "a collection has" in shell(
+        assert "a collection's name has" in shell(
             "sessions", "list", "--collection", "A", *place, code=2
         ).stderr  # fmt: skip
 
