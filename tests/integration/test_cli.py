@@ -637,6 +637,7 @@ def test_the_doctor_gives_back_room_where_there_is_some(shell: Shell) -> None:
     assert "0 problems found" in shell("doctor", "--vacuum", "--store", url).stdout
     assert file.stat().st_size < 10**5
     refused = shell("doctor", "--vacuum", "--store", "memory:", code=1)
+    assert "a store in memory is empty in each new process" in refused.stderr
     assert "0 problems found" in refused.stdout
     assert "there is none to release" in refused.stderr
 
@@ -718,7 +719,12 @@ class TestPruningAllThatIsConfigured:
             for n, user in enumerate(("ada", "bob", "ada", "eve")):
                 Sessions(store).get_or_create(user, f"s{n}")
                 Journals(store, "support").open(user, f"{n}").append([n], user_id=user)
-        said = shell("prune", "--dry-run").stdout
+        ended = shell("prune", "--dry-run")
+        said = ended.stdout
+        assert "[journal_retention.absent]: the store has no such journals (it has: support)" in (
+            " ".join(ended.stderr.split())
+        )
+        assert "support]" not in ended.stderr
         assert [line for line in said.splitlines() if "would be pruned" in line] == [
             line for line in said.splitlines() if re.match(r"[032] would be pruned", line)
         ]
