@@ -315,7 +315,7 @@ class TestSessions:
         place = ["--store", store_url]
         convert = ["sessions", "convert", "s1", "s2", *place]
         assert "converted s1\nconverted s2" in shell(*convert, "--form", "journal").stdout
-        assert "left as it was s2" in shell(*convert, "--form", "journal").stdout
+        assert "left unchanged s2" in shell(*convert, "--form", "journal").stdout
         with open_store(store_url) as store:
             blob = store.get("sessions/s1.json")
         assert blob
@@ -355,7 +355,7 @@ class TestSessions:
         candidates = Path(store_url) / ".statekeep" / "segments" / "candidates.json"
         past = datetime.now(UTC).timestamp() - 25 * 3600
         os.utime(candidates, (past, past))
-        assert "1 deleted that no journal names" in shell("doctor", "--repair", *place).stdout
+        assert "1 orphan deleted" in shell("doctor", "--repair", *place).stdout
         assert "0 problems found" in shell("doctor", *place).stdout
 
     def test_are_pruned_into_the_configured_trash_by_a_command_alone(
@@ -487,7 +487,7 @@ class TestJournals:
         shell("journals", "append", "a", "-100", "x", "--item", "1")
         assert shell("journals", "show", "a", "-100", "x").stdout == "1\n"
         asked = shell("journals", "show", "a", "-100/x", code=3).stderr
-        assert "each part of a name is an argument of its own: -100 x" in asked
+        assert "give each part of a name as its own argument: -100 x" in asked
         assert "Missing argument" in shell("journals", "show", "a", code=2).stderr
         assert "a collection has a to z" in shell("journals", "show", "A", "x", code=2).stderr
 
@@ -602,7 +602,7 @@ class TestMistakes:
             (
                 ["sessions", "list", "--limit", "many"],
                 2,
-                "a whole number from 1 on is needed, not 'many'",
+                "must be a whole number of at least 1, not 'many'",
             ),
             (["sessions", "list", "--limit", "0"], 2, "number from 1 on is needed, not '0'"),
             (["documents", "show", "a", "b", "--kind", "txt"], 2, "'json' or 'md'"),
@@ -834,7 +834,7 @@ def test_a_store_is_made_before_it_is_written(shell: Shell) -> None:
         assert (shell.folder / "state.db").exists()
     listed = json.loads(shell("sessions", "list", "--json", "--store", "sqlite:state.db").stdout)
     assert listed["sessions"] == []
-    assert "needs nothing" in shell("init", "--store", "./state").stdout
+    assert "needs no setup" in shell("init", "--store", "./state").stdout
     assert not (shell.folder / "state").exists()
 
 
@@ -972,7 +972,7 @@ class TestTimes:
     ) -> None:
         pin = ["sessions", "pin", "s1", "--store", store_url, "--until", time]
         said = " ".join(shell(*pin, code=2).stderr.split())
-        assert f"a time to come is needed, such as 7d or tomorrow, not '{time}'" in said
+        assert f"must be in the future, such as 7d or tomorrow, not '{time}'" in said
         shown = shell("sessions", "list", "--json", "--store", store_url).stdout
         assert {each["pinned_until"] for each in json.loads(shown)["sessions"]} == {None}
 
@@ -1092,7 +1092,7 @@ class TestOutput:
         assert (ended.returncode, ended.stderr) == (0, "")
         command = f"{sys.executable} -m statekeep.cli export - --store {store_url} >&-"
         ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stderr) == (2, "error: the standard output is closed\n")
+        assert (ended.returncode, ended.stderr) == (2, "error: standard output is closed\n")
 
     def test_with_half_a_character_is_still_json(self, capsysbinary: Any) -> None:
         from statekeep.cli import output
@@ -1203,7 +1203,7 @@ class TestCopies:
             stderr=subprocess.PIPE,
             check=False,
         )
-        assert ended.stderr.decode() == "error: the standard input is closed\n"
+        assert ended.stderr.decode() == "error: standard input is closed\n"
         assert ended.returncode == 2
 
     def test_go_through_a_file_or_a_pipe(self, shell: Shell, store_url: str) -> None:
