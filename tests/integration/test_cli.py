@@ -1257,7 +1257,7 @@ class TestImportsOfConversations:
         assert not (shell.folder / "b").exists()
         done = shell(*words)
         assert re.search(r"claude +-home-ada/s0 +1 +0", done.stdout)
-        assert "s1.jsonl: line 2: it is no JSON" in done.stderr
+        assert "s1.jsonl: line 2: it is not JSON" in done.stderr
         assert shell(*words).stdout == "0 items added in 0 of 3 conversations\n"
         listed = json.loads(shell("journals", "list", "--json", "--store", "b").stdout)["journals"]
         assert {each["user_id"] for each in listed} == {"ada"}
@@ -1288,8 +1288,8 @@ class TestImportsOfConversations:
             db.execute("CREATE TABLE agent_sessions (session_id)")
         for path, name, code, message in (
             ("notes.md", "codex", 7, "a file without any JSON object at its beginning"),
-            ("a.jsonl", "codex", 7, "an export is imported without --from"),
-            ("a.jsonl", "langgraph", 7, "this is no database of SQLite"),
+            ("a.jsonl", "codex", 7, "import an export without --from"),
+            ("a.jsonl", "langgraph", 7, "this is not a SQLite database"),
             ("other.db", "langgraph", 7, "no table 'checkpoints'"),
             ("other.db", "openai-agents", 7, "no table 'agent_messages'"),
             ("other.db", "claude-code", 7, "this is a SQLite database"),
