@@ -28,7 +28,7 @@ def erase(
         typer.Option(
             "--documents",
             metavar="PATTERN",
-            help="Also erase documents and blobs with such keys: 'users/ada/*'. Repeatable.",
+            help="Also erase documents and blobs with keys like 'users/ada/*'. Repeatable.",
         ),
     ] = None,
     everything: Annotated[

@@ -24,14 +24,14 @@ __all__ = ["Follow", "Full", "Last", "Pager", "Raw", "refuse_together", "show"]
 
 Last = Annotated[
     int | None,
-    typer.Option(parser=count, metavar="N", help="Show only the last N, and new ones."),
+    typer.Option(parser=count, metavar="N", help="Show only the last N messages or items."),
 ]
 Follow = Annotated[
     bool,
     typer.Option("--follow", "-f", help="Show new ones as they come, until Ctrl-C or deletion."),
 ]
 Raw = Annotated[
-    bool, typer.Option("--raw", help="Print each on its own line, as the JSON that is stored.")
+    bool, typer.Option("--raw", help="Print each as JSON on one line, as it is stored.")
 ]
 Full = Annotated[
     bool, typer.Option("--full", help="Show tool calls, thoughts and long texts in full.")
