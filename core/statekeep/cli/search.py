@@ -197,7 +197,7 @@ def _print_statistics(found: Statistics, most: int) -> None:
     )
     _print_tallies("COLLECTION", found.by_collection, "(sessions)")
     users = sorted(found.by_user.items(), key=lambda each: each[1].bytes, reverse=True)
-    _print_tallies("USER", dict(users[:most]), "(no user)")
+    _print_tallies("USER", dict(users[:most]), "(nobody)")
     if len(users) > most:
         output.note(f"and {len(users) - most} more users: --biggest {len(users)}")
     _print_tallies("PHASE", found.by_phase, "(none)")

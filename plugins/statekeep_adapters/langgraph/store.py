@@ -40,7 +40,7 @@ __all__ = ["StatekeepStore"]
 COLLECTION: Final = "langgraph.store"
 
 _OFTEN: Final = 100
-"""Reading an item extends its life only by more than a hundredth of its time to live."""
+"""A read extends an item's life only if that adds more than a hundredth of its time to live."""
 
 
 class StatekeepStore(Adapter, BaseStore):
