@@ -339,7 +339,7 @@ class TestSessions:
         assert (listed["collection"], listed["name"]) == ("agents", ["ada", "old"])
         assert "ada/old" in shell("trash", "list", *place).stdout
         assert "nothing in the trash" in shell("trash", "list", "--store", store_url).stderr
-        assert "1 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
 
     def test_leave_what_the_doctor_sweeps(self, shell: Shell, store_url: str) -> None:
         with open_store(store_url) as store:
@@ -824,7 +824,7 @@ class TestErasing:
         place = ("--user", "eve", "--store", store_url)
         (listed,) = json.loads(shell("trash", "list", "--json", *place).stdout)
         assert listed["id"] == "of-eve"
-        assert "1 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
         assert "of-bob" in shell("trash", "list", "--store", store_url).stdout
 
 

@@ -105,7 +105,7 @@ def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
     if report is None and any(each.action for each in diagnosis.findings):
         output.note("--repair moves what cannot be read to quarantine, and deletes no document")
     if report is None and any(each.kind == "orphan" for each in diagnosis.findings):
-        output.note("a prune, or --repair, deletes orphans that one at least a day earlier found")
+        output.note("a prune, or --repair, deletes orphans in two runs at least a day apart")
 
 
 def _outcomes(report: RepairReport) -> dict[Finding, str]:
