@@ -307,7 +307,7 @@ class TestSessions:
         )
         copy = next(each["key"] for each in listed if each["id"] == "s0")
         assert "restored s0" in shell("sessions", "restore", "s0", "--copy", copy, *place).stdout
-        assert "0 deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
+        assert "0 permanently deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
         assert "3 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
         assert "nothing in the trash" in shell("trash", "list", *place).stderr
 
@@ -604,7 +604,7 @@ class TestMistakes:
                 2,
                 "must be a whole number of at least 1, not 'many'",
             ),
-            (["sessions", "list", "--limit", "0"], 2, "number from 1 on is needed, not '0'"),
+            (["sessions", "list", "--limit", "0"], 2, "whole number of at least 1, not '0'"),
             (["documents", "show", "a", "b", "--kind", "txt"], 2, "'json' or 'md'"),
             (["trash", "empty", "--older-than", "-1"], 2, "7d, 2w or PT5M, not '-1'"),
             (["documents", "show", "../x", "y"], 2, "'..'"),
@@ -1182,7 +1182,7 @@ class TestCopies:
             store.put("specs/v1/more.md", b"More")
         told = shell(*copy)
         assert re.search(r"differs +specs/v1/plan.md", told.stdout)
-        assert "--overwrite replaces what differs" in told.stderr
+        assert "--overwrite replaces documents that differ" in told.stderr
         report = json.loads(shell(*copy, "--delete", "--json").stdout)
         assert (report["deleted"], report["differing"], report["complete"]) == (1, 1, True)
         assert report["remarks"][0]["outcome"] == "differs"
