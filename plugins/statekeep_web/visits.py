@@ -47,7 +47,7 @@ _STATUS: Final[dict[type[StateStoreError], tuple[int, str]]] = {
     ConfigError: (400, "Not possible so"),
     PluginError: (400, "A plugin does not work"),
     ConflictError: (409, "Changed meanwhile"),
-    AccessDeniedError: (403, "The store refused"),
+    AccessDeniedError: (502, "The store refused"),  # 403 is what this page refuses
     UnavailableError: (503, "The store did not answer"),
     ClosedError: (503, "The store is closed"),
     UnsupportedError: (501, "Not possible here"),

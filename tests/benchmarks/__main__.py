@@ -1,6 +1,7 @@
 """`make bench`: measures, prints, and writes docs/benchmarks.md anew.
 
-`make bench BENCH=guarantees` looks at what is kept instead, and writes docs/comparison.md anew.
+`make bench BENCH=guarantees` looks at what is kept instead, and writes docs/comparison.md and
+the README's table anew.
 """
 
 from __future__ import annotations
@@ -82,11 +83,12 @@ def _compare(arguments: argparse.Namespace) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         scale = guarantees.QUICK if arguments.quick else None
         guarantees_page.write(path, guarantees.compare(arguments.disk, scale))
-    text = guarantees_page.render(guarantees_page.read(path))
+    results = guarantees_page.read(path)
+    text = guarantees_page.render(results)
     sys.stdout.write(text)
-    page = target / "comparison.md"
-    if page.exists():
+    if (page := target / "comparison.md").exists():
         update_page(page, text)
+        update_page(_ROOT / "README.md", guarantees_page.summarize(results))
 
 
 def measure(plan: Plan, parts: Iterable[str], *, quick: bool = False) -> Results:

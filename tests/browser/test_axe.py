@@ -6,19 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.places import places
-from browser.watching import unfold
+from browser.watching import unfold, violations
 
 if TYPE_CHECKING:
     from browser.serving import Served
     from browser.watching import OpenPage
-
-_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_RUN = """async (tags) => {
-  const found = await axe.run(document, { runOnly: { type: "tag", values: tags } });
-  return found.violations.map((each) => [
-    each.id, each.help, each.nodes.slice(0, 3).map((node) => [node.html, node.failureSummary]),
-  ]);
-}"""
 
 
 @pytest.mark.parametrize("width", [1280, 360])
@@ -39,7 +31,5 @@ def test_axe_finds_nothing(
         page.goto(address)
         # What is folded counts, too.
         unfold(page)
-        page.evaluate(axe)
-        for rule, wanted, nodes in page.evaluate(_RUN, _TAGS):
-            found += [f"{name}: {rule}: {wanted}", *(f"  {html}: {why}" for html, why in nodes)]
+        found += [f"{name}: {each}" for each in violations(page, axe)]
     assert not found, "\n".join(found)

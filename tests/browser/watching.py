@@ -77,3 +77,28 @@ OpenPage = Callable[..., Watched]
 def unfold(page: Page) -> None:
     """Open whatever is folded."""
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+
+
+_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+_RUN = """async (tags) => {
+  const found = await axe.run(document, { runOnly: { type: "tag", values: tags } });
+  return found.violations.map((each) => [
+    each.id, each.help, each.nodes.slice(0, 3).map((node) => [node.html, node.failureSummary]),
+  ]);
+}"""
+
+
+def violations(page: Page, axe: str, *, best_practice: bool = True) -> list[str]:
+    """What keeps people out of a page, as axe-core finds it.
+
+    Args:
+        page: Its content security policy must let in a script.
+        axe: The script of axe-core.
+        best_practice: Whether what no standard asks for counts.
+    """
+    page.evaluate(axe)
+    tags = [*_TAGS, "best-practice"] if best_practice else _TAGS
+    found: list[str] = []
+    for rule, wanted, nodes in page.evaluate(_RUN, tags):
+        found += [f"{rule}: {wanted}", *(f"  {html}: {why}" for html, why in nodes)]
+    return found

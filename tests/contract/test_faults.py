@@ -13,15 +13,19 @@ import pytest
 
 from statekeep import (
     ABSENT,
+    ANY,
     ConflictError,
+    Documents,
     Session,
     Sessions,
     StateStore,
     StateStoreError,
     UnavailableError,
+    Version,
     load_pruner,
     open_store,
 )
+from statekeep.store import Expect, StoreWrapper
 from statekeep.store.keys import session_key
 from statekeep.testing import FaultyStore, StateStoreContract
 
@@ -165,6 +169,50 @@ class TestSessions:
         if kind == "after":
             assert not unknown & left
         assert (report.skipped, report.failed) == ((), ())
+
+
+class _ReplacedInTime(StoreWrapper):
+    """Loses the response to its first write, which somebody replaces before it is looked for."""
+
+    is_lost = False
+
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        version = super().put(key, data, expect=expect)
+        if self.is_lost:
+            return version
+        self.is_lost = True
+        self.inner.put(key, data + b" ", expect=version)
+        raise ConflictError("someone wrote since", key=key, store=self, landed="unknown")
+
+
+class TestAChangeThatMayHaveLanded:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda sessions: sessions.update("s", lambda it: it.add_user_message("Hello")),
+            lambda sessions: sessions.add_turn("s", user=["Hello"]),
+        ],
+        ids=["update", "add_turn"],
+    )
+    def test_is_not_made_again(self, store: StateStore, change: Callable[[Sessions], Any]) -> None:
+        Sessions(store).get_or_create("ada", "s")
+        attempt(lambda: change(Sessions(_ReplacedInTime(store))))
+        session = Sessions(store).load("s", required=True)
+        assert [each.content for each in session.messages] == ["Hello"]
+
+    def test_is_not_made_again_to_a_document(self, store: StateStore) -> None:
+        Documents(store).save_json("a", "n", 1)
+        documents = Documents(_ReplacedInTime(store))
+        with pytest.raises(ConflictError) as caught:
+            documents.update("a", "n", lambda value: value + 1)
+        assert caught.value.landed == "unknown"
+        document = Documents(store).load_json("a", "n")
+        assert document
+        assert document.value == 2
+
+    def test_is_no_obstacle_to_get_or_create(self, store: StateStore) -> None:
+        session = Sessions(_ReplacedInTime(store)).get_or_create("ada", "s")
+        assert session == Sessions(store).load("s")
 
 
 @pytest.mark.parametrize("chances", [{"before": 1.0}, {"after": 1.0}, {"throttled": 1.0}])

@@ -76,7 +76,15 @@ PROMISES: dict[str, Callable[[StateStore], bool]] = {
         power(store, SupportsInspect) is not None
     ),
 }
-README = Path(__file__).parents[2] / "docs" / "backends" / "README.md"
+IN_SHORT = {
+    "conditional writes": "creates, and replaces what was seen, on that condition",
+    "conditional deletes": "deletes what was seen, on that condition",
+    "other processes": "other processes see the same",
+    "a page costs the page": "a page of a listing costs the page",
+    "an append costs the append": "an append writes what is appended",
+}
+"""What the README calls some of them."""
+ROOT = Path(__file__).parents[2]
 every_backend = pytest.mark.parametrize("backend", CLAIMS)
 
 
@@ -120,18 +128,18 @@ class TestStore(StateStoreContract):
 
     def test_the_docs_say_what_it_promises(self, store: StateStore, backend: str) -> None:
         column = COLUMNS.get(backend.partition(",")[0].partition("'")[0], "`s3:`")
-        _, _, section = README.read_text().partition("\n## What each promises\n")
-        head, _, *rows = [
-            [cell.strip() for cell in line.strip("|").split("|")]
-            for line in section.partition("\n## ")[0].splitlines()
-            if line.startswith("|")
-        ]
-        said = {row[0]: row[head.index(column)] for row in rows}
         store.put("b.md", b"B")
         shown = {what: "yes" if holds(store) else "no" for what, holds in PROMISES.items()}
         if backend == "fsspec's memory":
             shown["other processes see the same"] = "yes"  # of what else fsspec reaches
-        assert said == shown
+        head, *rows = _table(ROOT / "docs" / "backends" / "README.md", "What each promises")
+        assert {row[0]: row[head.index(column)] for row in rows} == shown
+        head, *rows = _table(ROOT / "README.md", "Swap the backend")
+        (row,) = (row for row in rows if column.strip("`") in row[0])
+        said = dict(zip(head, row, strict=True))
+        assert {what: said[what] for what in IN_SHORT} == {
+            what: shown[full] for what, full in IN_SHORT.items()
+        }
 
     # So that none of them is let off by claiming less.
     def test_it_claims_what_it_should(self, store: StateStore, backend: str) -> None:
@@ -148,6 +156,17 @@ def test_a_store_is_a_dict_whatever_is_done(backend: str, new_location: Callable
     remote = "+" in backend or backend in DATABASES
     often = settings(max_examples=3 if remote else 20, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(Machine, settings=often)
+
+
+def _table(page: Path, heading: str) -> list[list[str]]:
+    """The first table of a section, without the line below its head."""
+    section = page.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
+    ]
+    return [head, *rows]
 
 
 class Bucket(MutableMapping[str, bytes]):

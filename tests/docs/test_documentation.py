@@ -63,7 +63,7 @@ def _run_shell(example: Example) -> None:
             _ask_for_help(*words[1:before])
         elif words:
             # tests/plugins/test_example.py calls them for good.
-            # Recipes call servers; test_recipes.py runs them.
+            # Pages of docs/how-to call servers; test_how_to.py runs them.
             assert words[0] in {"createdb", "python3", ".", "pytest", "STATEKEEP_URL=./state"}, line
 
 
@@ -162,8 +162,9 @@ def test_every_block_of_the_readme_runs_alone(
 
 
 def _is_program(example: Example) -> bool:
-    """Whether a block is a file of its own; test_recipes.py runs those."""
-    return example.path.endswith("recipes.md") and example.parsed.startswith("# ")
+    """Whether a block is a file of its own; test_how_to.py runs those."""
+    named = re.match(r"# \w+\.py\n", example.parsed)
+    return bool(named) and Path(example.path).parent.name == "how-to"
 
 
 def test_what_is_quoted_is_a_file_whole_and_in_order() -> None:

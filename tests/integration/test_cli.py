@@ -307,8 +307,12 @@ class TestSessions:
         )
         copy = next(each["key"] for each in listed if each["id"] == "s0")
         assert "restored s0" in shell("sessions", "restore", "s0", "--copy", copy, *place).stdout
-        assert "0 permanently deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
-        assert "3 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert (
+            "0 permanently deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
+        )
+        assert (
+            "3 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        )
         assert "nothing in the trash" in shell("trash", "list", *place).stderr
 
     def test_are_converted_into_another_form(self, shell: Shell, store_url: str) -> None:
@@ -339,7 +343,9 @@ class TestSessions:
         assert (listed["collection"], listed["name"]) == ("agents", ["ada", "old"])
         assert "ada/old" in shell("trash", "list", *place).stdout
         assert "nothing in the trash" in shell("trash", "list", "--store", store_url).stderr
-        assert "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert (
+            "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        )
 
     def test_leave_what_the_doctor_sweeps(self, shell: Shell, store_url: str) -> None:
         with open_store(store_url) as store:
@@ -637,6 +643,7 @@ def test_the_doctor_gives_back_room_where_there_is_some(shell: Shell) -> None:
     assert "0 problems found" in shell("doctor", "--vacuum", "--store", url).stdout
     assert file.stat().st_size < 10**5
     refused = shell("doctor", "--vacuum", "--store", "memory:", code=1)
+    assert "a store in memory is empty in each new process" in refused.stderr
     assert "0 problems found" in refused.stdout
     assert "there is none to release" in refused.stderr
 
@@ -718,7 +725,12 @@ class TestPruningAllThatIsConfigured:
             for n, user in enumerate(("ada", "bob", "ada", "eve")):
                 Sessions(store).get_or_create(user, f"s{n}")
                 Journals(store, "support").open(user, f"{n}").append([n], user_id=user)
-        said = shell("prune", "--dry-run").stdout
+        ended = shell("prune", "--dry-run")
+        said = ended.stdout
+        assert "[journal_retention.absent]: the store has no such journals (it has: support)" in (
+            " ".join(ended.stderr.split())
+        )
+        assert "support]" not in ended.stderr
         assert [line for line in said.splitlines() if "would be pruned" in line] == [
             line for line in said.splitlines() if re.match(r"[032] would be pruned", line)
         ]
@@ -824,7 +836,9 @@ class TestErasing:
         place = ("--user", "eve", "--store", store_url)
         (listed,) = json.loads(shell("trash", "list", "--json", *place).stdout)
         assert listed["id"] == "of-eve"
-        assert "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert (
+            "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        )
         assert "of-bob" in shell("trash", "list", "--store", store_url).stdout
 
 

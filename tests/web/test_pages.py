@@ -15,7 +15,7 @@ from web.client import Browser
 
 from statekeep import Journals, Session, Sessions, load_pruner
 from statekeep.config import load_settings
-from statekeep.errors import UnavailableError
+from statekeep.errors import AccessDeniedError, StateStoreError, UnavailableError
 from statekeep.search import statistics
 from statekeep_web import create_app
 from statekeep_web.pages import ROUTES
@@ -441,9 +441,11 @@ def test_a_user_is_kept_to_the_letter_on_the_next_page(
     assert sorted(names) == sorted(f"s{number}" for number in range(60))
 
 
+@pytest.mark.parametrize(
+    ("error", "status"), [(UnavailableError("no answer"), 503), (AccessDeniedError("denied"), 502)]
+)
 def test_a_store_that_fails_while_a_prune_is_planned_is_no_mistake_of_who_asks(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, error: StateStoreError, status: int
 ) -> None:
-    fail = Mock(side_effect=UnavailableError("no answer"))
-    monkeypatch.setattr(Sessions, "plan_prune", fail)
-    assert browser.get("/prune?strategy=ttl&plan=1&option.ttl_hours=1").status == 503
+    monkeypatch.setattr(Sessions, "plan_prune", Mock(side_effect=error))
+    assert browser.get("/prune?strategy=ttl&plan=1&option.ttl_hours=1").status == status

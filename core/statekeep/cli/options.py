@@ -290,7 +290,7 @@ def reading(url: str | None) -> Iterator[Settings]:
 
 
 def refuse_missing(settings: Settings) -> None:
-    """Check that the folder or file of the store exists.
+    """Check that the folder or file of the store exists, and note that memory starts empty.
 
     Raises:
         NotFoundError: It does not.
@@ -298,6 +298,8 @@ def refuse_missing(settings: Settings) -> None:
     if (missing := _missing(settings)) is not None:
         what, path = missing
         raise NotFoundError(f"there is no such {what}; the first write creates it", store=path)
+    if StoreURL.parse(settings.url).scheme == "memory":
+        output.note("note: a store in memory is empty in each new process", "yellow")
 
 
 _PLACES: Final = {"file": "folder", "sqlite": "file"}

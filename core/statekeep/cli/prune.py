@@ -9,10 +9,15 @@ import typer
 from statekeep.cli import output
 from statekeep.cli.errors import FAILED
 from statekeep.cli.options import AsJson, StoreUrl, existing
+from statekeep.config.opening import open_store
+from statekeep.heads.everything import journal_collections
 from statekeep.views import views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from statekeep.config import Settings
+    from statekeep.retention.types import PrunePlan
 
 __all__ = ["print_prune", "prune"]
 
@@ -44,8 +49,30 @@ def prune(
                 output.print_text()
             output.print_text(each["collection"] or "(sessions)", "bold")
             print_prune(each, "JOURNALS" if each["collection"] else "SESSIONS")
+    _note_missing(settings, [each.collection for each in pruned if not _count(each.plan)])
     if any(each.report and (each.report.unknown or each.report.failed) for each in pruned):
         raise typer.Exit(FAILED)
+
+
+def _count(plan: PrunePlan) -> int:
+    return plan.kept + len(plan.victims) + len(plan.protected)
+
+
+def _note_missing(settings: Settings, empty: Sequence[str | None]) -> None:
+    """Say which configured collections the store does not have: the name may be misspelled."""
+    names = [name for name in empty if name is not None]
+    if not names:
+        return
+    with open_store(settings) as opened:
+        there = journal_collections(opened)
+    known = ", ".join(there) or "none"
+    for name in names:
+        if name not in there:
+            output.note(
+                f"note: [journal_retention.{name}]: the store has no such journals (it has: "
+                f"{known})",
+                "yellow",
+            )
 
 
 def print_prune(result: dict[str, Any], what_is_pruned: str) -> None:

@@ -304,7 +304,9 @@ class Documents:
             The document as stored; its `modified` is None.
 
         Raises:
-            ConflictError: Others kept writing until the timeout; this change was not stored.
+            ConflictError: Others kept writing until the timeout, and this change was not stored;
+                or, if `landed` is ``"unknown"``, the response was lost and someone else wrote
+                since. It is never stored twice.
             CorruptDataError, InvalidDocumentError, InvalidKeyError: As when loading and saving.
             UnsupportedError: The store cannot compare and swap.
         """
@@ -331,7 +333,7 @@ class Documents:
 
         with self._emitter.operation("update", f"{category}/{name}"):
             self._refuse_others(category)
-            return retry_on_conflict(attempt, timeout, self._retry)
+            return retry_on_conflict(attempt, timeout, self._retry, at_most_once=True)
 
     @checked
     def list(self, category: str | None = None) -> tuple[DocumentInfo, ...]:

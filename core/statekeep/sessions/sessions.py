@@ -330,7 +330,8 @@ class Sessions:
             NotFoundError: There is no such session, and no user to create it for.
             OwnershipError: It belongs to another user.
             UnsupportedError: A key is given, and the session is stored whole.
-            ConflictError: Others kept writing until the timeout; nothing was added.
+            ConflictError: Others kept writing until the timeout, and nothing was added; or, if
+                `landed` is ``"unknown"``, the response was lost and someone else wrote since.
             InvalidDocumentError: Something cannot be stored.
 
         Examples:
@@ -354,7 +355,7 @@ class Sessions:
             return self._telling(lambda: self._repository.add_turn(session_id, said, user_id, key))
 
         with self._emitter.operation("add_turn", session_id):
-            added = retry_on_conflict(attempt, timeout, self._retry)
+            added = retry_on_conflict(attempt, timeout, self._retry, at_most_once=True)
             if added.version is not None:
                 self._saved(session_id, added.summary.user_id, added.version, created=added.created)
             return added.summary
@@ -467,7 +468,9 @@ class Sessions:
 
         Raises:
             NotFoundError: There is no such session.
-            ConflictError: Others kept writing until the timeout; this change was not stored.
+            ConflictError: Others kept writing until the timeout, and this change was not stored;
+                or, if `landed` is ``"unknown"``, the response was lost and someone else wrote
+                since. It is never stored twice.
             OwnershipError, CorruptDataError, InvalidDocumentError, InvalidKeyError: As in `load`
                 and `save`.
         """
@@ -483,7 +486,7 @@ class Sessions:
             return session
 
         with self._emitter.operation("update", session_id):
-            return retry_on_conflict(attempt, timeout, self._retry)
+            return retry_on_conflict(attempt, timeout, self._retry, at_most_once=True)
 
     @checked
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:

@@ -27,6 +27,8 @@ def retry_on_conflict(
     attempt: Callable[[], T],
     timeout: timedelta,
     again: Callable[[ConflictError, int], object],
+    *,
+    at_most_once: bool = False,
 ) -> T:
     """Call until there is no `ConflictError`; after the timeout, let it propagate.
 
@@ -36,13 +38,16 @@ def retry_on_conflict(
         attempt: The function to call.
         timeout: How long to keep retrying after conflicts.
         again: Called before each retry with the conflict and the number of the retry, from 1.
+        at_most_once: Let a conflict propagate if its write may have landed, for a retry could
+            then apply the same change twice.
     """
     deadline = time.monotonic() + timeout.total_seconds()
     for retry in count(1):
         try:
             return attempt()
         except ConflictError as error:
-            if time.monotonic() >= deadline:
+            in_doubt = at_most_once and error.landed != "no"
+            if in_doubt or time.monotonic() >= deadline:
                 raise
             again(error, retry)
         pause = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(retry - 1, 10))

@@ -154,5 +154,16 @@ def append_often(
 
 def _update_often(sessions: Sessions, worker: int, times: int) -> None:
     for n in range(times):
-        add = partial(Session.add_user_message, content=f"{worker}-{n}")
-        sessions.update("s", add, timeout=timedelta(minutes=3))
+        content = f"{worker}-{n}"
+        add = partial(Session.add_user_message, content=content)
+        is_stored = False
+        while not is_stored:
+            try:
+                sessions.update("s", add, timeout=timedelta(minutes=3))
+                is_stored = True
+            except ConflictError as error:
+                if error.landed == "no":
+                    raise
+                # The response was lost and someone else wrote since: look, as users must.
+                session = sessions.load("s", required=True)
+                is_stored = any(each.content == content for each in session.user_messages)

@@ -1,4 +1,4 @@
-"""The tables of `docs/comparison.md`, made from what a run has written."""
+"""The tables of `docs/comparison.md` and the README, made from what a run has written."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.machine import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["read", "render", "write"]
+__all__ = ["read", "render", "summarize", "write"]
 
 _NOT_ITS_JOB = "not its job"
 _STORES_OF_KEYS = ("py-key-value", "diskcache")
 _JOURNAL = ", journal"
+_STORES = {
+    "statekeep": "folder, SQLite, PostgreSQL, Valkey, S3, fsspec, memory, plugins",
+    "openai-agents": "SQLite, SQLAlchemy, Redis, MongoDB, Dapr",
+    "langgraph": "SQLite, PostgreSQL, Redis, memory and others, each a package",
+    "strands": "files, S3, your own",
+    "google-adk": "SQLAlchemy, SQLite, Vertex AI, memory",
+    "pydantic-ai-harness": "SQLite, memory",
+    "py-key-value": "some twenty, from memory to DynamoDB",
+    "diskcache": "SQLite with files",
+}
+"""From their documentation, by the first word of a candidate's name."""
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
@@ -67,12 +78,51 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
     }
     found = results["found"]
     names = [name for name in next(iter(found.values())) if not name.endswith(_JOURNAL)]
-    lines = [["", *names], ["---"] * (len(names) + 1)]
-    for question, (label, cell) in questions.items():
-        if question not in found:
-            continue
-        lines.append([label, *(_cells(name, found[question], cell) for name in names)])
-    yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    asked = {name: each for name, each in questions.items() if name in found}
+    lines = [["", *(label for label, _ in asked.values())], ["---"] * (len(asked) + 1)]
+    for name in names:
+        cells = (_cells(name, found[question], cell) for question, (_, cell) in asked.items())
+        lines.append([f"**{name}**", *cells])
+    yield _table(lines)
+
+
+def summarize(results: dict[str, Any]) -> str:
+    """A short table for the README, in Markdown, and what it was measured with."""
+    found, scale = results["found"], results["about"]["scale"]
+    lines = [
+        [
+            "",
+            f"turns kept of {2 * scale['changes']} by two workers",
+            f"after {scale['kills']} kills in the middle of saves",
+            "saved just before it is deleted as old",
+            f"written for one more KB after {scale['turns']:,}",
+            f"newest 20 of {scale['crowd']:,}",
+            "stores",
+        ],
+        ["---"] * 7,
+    ]
+    for name in found["race"]:
+        broken = any(found["kills"][name][each] for each in ("lost", "torn", "unreadable"))
+        plain = name.startswith(_STORES_OF_KEYS)
+        journal = found["turn"].get(name + _JOURNAL)
+        turn = _bytes(found["turn"][name]["bytes"])
+        deletion, listing = found["deletion"][name], found["listing"][name]
+        kept, acknowledged = (found["race"][name][each] for each in ("kept", "acknowledged"))
+        lines.append([
+            name,
+            str(kept) if kept == acknowledged else f"**{kept}**",
+            "**damaged or lost**" if broken else "whole",
+            ("deleted" if plain else "**deleted**") if deletion["deleted"] else "kept",
+            f"{_bytes(journal['bytes'])} as a journal, else {turn}" if journal else turn,
+            _seconds(listing["again"]["seconds"]) if listing else "no listing",
+            _STORES[name.partition(",")[0]],
+        ])  # fmt: skip
+    numbers = ", ".join(f"{name} {number}" for name, number in results["about"]["versions"].items())
+    return f"{_table(lines)}\n\nMeasured on {results['about']['date']} with {numbers}.\n"
+
+
+def _table(lines: Iterable[Iterable[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cells(
