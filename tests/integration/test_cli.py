@@ -354,7 +354,7 @@ class TestSessions:
             journal.delete()
         place = ["--store", store_url]
         told = shell("doctor", *place)
-        assert "1 that no journal names" in told.stdout
+        assert "1 that no journal refers to" in told.stdout
         assert "a prune, or --repair, deletes" in told.stderr
         report = json.loads(shell("doctor", "--repair", "--json", *place).stdout)
         assert report["swept"] == 0
@@ -495,7 +495,9 @@ class TestJournals:
         asked = shell("journals", "show", "a", "-100/x", code=3).stderr
         assert "give each part of a name as its own argument: -100 x" in asked
         assert "Missing argument" in shell("journals", "show", "a", code=2).stderr
-        assert "a collection has a to z" in shell("journals", "show", "A", "x", code=2).stderr
+        assert (
+            "a collection's name has a to z" in shell("journals", "show", "A", "x", code=2).stderr
+        )
 
     def test_that_cannot_be_read_are_said_to_be(self, shell: Shell) -> None:
         with open_store(shell.folder / "state") as store:
@@ -549,7 +551,7 @@ class TestEverything:
         assert rows[2][:5] == ["ada", "'t", "1'", "ada", "2"]
         assert rows[2][-2:] == ["Trip", "agents"]
         assert rows[3][0] == "s4"
-        assert "a collection has" in shell(
+        assert "a collection's name has" in shell(
             "sessions", "list", "--collection", "A", *place, code=2
         ).stderr  # fmt: skip
 

@@ -106,7 +106,7 @@ class StateStore(Protocol):
             The version of the bytes that were written.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The document is not as expected; nothing was changed.
             UnsupportedError: This store cannot honor that expectation.
             InvalidKeyError: The key is not legal.
             CorruptDataError: Something that is not a document is in the way.
@@ -124,7 +124,7 @@ class StateStore(Protocol):
                 exists does not match any version.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The document is not as expected; nothing was changed.
             UnsupportedError: This store cannot honor that expectation.
             InvalidKeyError: The key is not legal.
             UnavailableError: The store did not answer.
@@ -149,7 +149,7 @@ class StateStore(Protocol):
     def close(self) -> None:
         """Release what this store opened, and only that. Closing twice is fine.
 
-        After it, every other call raises `ClosedError`; `capabilities` still works.
+        Afterwards, every other call raises `ClosedError`; `capabilities` still works.
         """
         ...
 
