@@ -187,7 +187,7 @@ class FilesystemStore(StateStore):
     def _refuse_base_in_a_file(
         self, filesystem: AbstractFileSystem, base: str, key: str | None
     ) -> None:
-        """Distinguish a store that does not exist yet, which is empty, from one that cannot."""
+        """Distinguish a store that does not exist yet, and is empty, from one that cannot exist."""
         try:
             folder = base
             while folder.strip("/") and not filesystem.exists(folder):

@@ -1,4 +1,4 @@
-"""Memory: for tests, and for pods that can forget. The same semantics and versions as elsewhere."""
+"""Memory: for tests, and for state that may be lost. Semantics and versions are as elsewhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class MemoryStore(StateStore):
 
     Args:
         name: A name for error messages.
-        place: Where its documents are, if it shares them; otherwise it has its own.
+        place: Where its documents are, to share them; by default a place of its own.
     """
 
     def __init__(self, name: str = "", place: Place | None = None) -> None:

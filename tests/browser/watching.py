@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -88,17 +88,21 @@ _RUN = """async (tags) => {
 }"""
 
 
-def violations(page: Page, axe: str, *, best_practice: bool = True) -> list[str]:
+def violations(
+    page: Page, axe: str, *, best_practice: bool = True, ignored: Collection[str] = ()
+) -> list[str]:
     """What keeps people out of a page, as axe-core finds it.
 
     Args:
         page: Its content security policy must let in a script.
         axe: The script of axe-core.
         best_practice: Whether what no standard asks for counts.
+        ignored: Names of rules that do not count.
     """
     page.evaluate(axe)
     tags = [*_TAGS, "best-practice"] if best_practice else _TAGS
     found: list[str] = []
     for rule, wanted, nodes in page.evaluate(_RUN, tags):
-        found += [f"{rule}: {wanted}", *(f"  {html}: {why}" for html, why in nodes)]
+        if rule not in ignored:
+            found += [f"{rule}: {wanted}", *(f"  {html}: {why}" for html, why in nodes)]
     return found

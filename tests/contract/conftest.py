@@ -26,7 +26,7 @@ ON_MOTO = {
 }  # fmt: skip
 LONG = re.compile(
     "rac(e|ing)|processes|threads|fifty|many_pages"
-    "|fails|unknown|wherever|never_skipped|older_head|or_raises|a_list_whatever"
+    "|failed_write|looked_up|popped_from|never_skipped|older_head|or_raises|a_list_whatever"
 )
 
 

@@ -186,8 +186,8 @@ def _keep_a_drop_without_its_items(header: Header, changes: Sequence[Change]) ->
     return replace(fitted, changes=tuple(changes[stay:]))
 
 
-_FAULTS = "a write is what it says whichever call fails"
-_UNKNOWN = "what is unknown is looked up and never guessed"
+_FAULTS = "a failed write says correctly whether it landed"
+_UNKNOWN = "whether an append landed is looked up and never guessed"
 _DAMAGE = "damage is never skipped"
 _ANEW = "a handle of a deleted journal is refused"
 
@@ -199,24 +199,28 @@ MISTAKES = (
         committing,
         "decode_head",
         _trust_the_size_of_what_is_known,
-        "a handle goes by what is there",
+        "a handle notices that its journal was replaced",
     ),
-    Mistake(Segments, "add", _delete_what_was_merged, "what an older head names stays"),
-    Mistake(Segments, "add", _never_merge, "there are few segments"),
+    Mistake(Segments, "add", _delete_what_was_merged, "segments named by older heads are kept"),
+    Mistake(Segments, "add", _never_merge, "a journal has few segments"),
     Mistake(Segments, "write", _name_a_segment_unseen, _FAULTS),
     Mistake(HeadFile, "_look_for", _look_for_an_append_at_its_place, _UNKNOWN),
     Mistake(HeadFile, "_look_for", _try_again_whatever_was_cleared, _UNKNOWN),
     Mistake(HeadFile, "_look_for", _try_again_in_a_journal_made_anew, _UNKNOWN),
     Mistake(HeadFile, "_unknown", _say_no_of_what_is_unknown, _UNKNOWN),
     Mistake(HeadFile, "_put", _believe_in_an_answer, _FAULTS),
-    Mistake(HeadFile, "read", _believe_what_it_saw, "a handle goes by what is there"),
-    Mistake(writing, "encode_head", _count_anew, "each change is a line with the next number"),
+    Mistake(
+        HeadFile, "read", _believe_what_it_saw, "a handle notices that its journal was replaced"
+    ),
+    Mistake(writing, "encode_head", _count_anew, "changes are numbered consecutively"),
     Mistake(
         writing,
         "fit",
         _forget_keys_of_lines_that_leave,
-        "what is appended under a key is appended once",
+        "an append with a key happens once",
     ),
-    Mistake(writing, "fit", _keep_a_drop_without_its_items, "items are dropped wherever they lie"),
+    Mistake(
+        writing, "fit", _keep_a_drop_without_its_items, "items can be popped from segments too"
+    ),
 )
 """Each mistake, and the promise that it breaks."""

@@ -216,7 +216,7 @@ class TestNames:
                 call()
 
     def test_are_those_of_a_collection(self, store: StateStore) -> None:
-        with pytest.raises(InvalidKeyError, match="a collection has a to z"):
+        with pytest.raises(InvalidKeyError, match="a collection's name has a to z"):
             Blobs(store, "A/b")
 
 

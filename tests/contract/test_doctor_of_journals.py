@@ -264,7 +264,7 @@ class TestWhatNobodyNames:
         diagnosis = diagnose(store)
         assert kinds(diagnosis) == [("orphan", ATTACHMENTS), ("orphan", SEGMENTS)]
         assert diagnosis.healthy
-        assert "1 that no journal names, 4 bytes" in diagnosis.findings[0].reason
+        assert "1 that no journal refers to, 4 bytes" in diagnosis.findings[0].reason
         report = repair(store, diagnosis)
         assert (report.healthy, report.swept) == (True, 0)
         assert everything(store).keys() >= {*left}

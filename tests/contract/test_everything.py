@@ -94,5 +94,5 @@ def test_what_cannot_be_read_is_said_of_each(store: StateStore) -> None:
 
 
 def test_what_is_no_collection_is_refused(store: StateStore) -> None:
-    with pytest.raises(InvalidKeyError, match="a collection has"):
+    with pytest.raises(InvalidKeyError, match="a collection's name has"):
         list_together(store, ["A"], Filter())

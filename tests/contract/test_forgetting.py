@@ -157,7 +157,7 @@ def test_an_older_copy_cannot_come_back_in_part(store: StateStore) -> None:
     journals = Journals(store, "agents")
     journals.open("ada").change(change)
     store.put("journals/agents/ada.jsonl", blob.data)
-    with pytest.raises(CorruptDataError, match="it is not there"):
+    with pytest.raises(CorruptDataError, match="which is missing"):
         Journals(store, "agents").open("ada").read()
 
 

@@ -148,7 +148,7 @@ class TestAFork:
     def test_refuses_what_makes_no_sense(self, journals: Journals) -> None:
         journal = journals.open("a")
         journal.append([1])
-        with pytest.raises(ValueError, match="upto must not be negative, and it is -1"):
+        with pytest.raises(ValueError, match="upto must be at least 0, not -1"):
             journal.fork("b", upto=-1)
         with pytest.raises(InvalidKeyError, match="at least one part"):
             journal.fork()
@@ -236,7 +236,7 @@ class TestWhileOthersAreAtIt:
         assert head
         for key in segments(store, head.uid):
             store.delete(key)
-        with pytest.raises(CorruptDataError, match="it is not there"):
+        with pytest.raises(CorruptDataError, match="which is missing"):
             journal.fork("b")
         assert journals.open("b").head() is None
 

@@ -554,7 +554,7 @@ class TestRetention:
         assert names(Journals(store, "agents").list()) == [("new",)]
 
     def test_of_no_legal_collection_is_refused(self) -> None:
-        with pytest.raises(InvalidKeyError, match="a collection has"):
+        with pytest.raises(InvalidKeyError, match="a collection's name has"):
             Retention(load_pruner("ttl"), collections=frozenset({"A/b"}))
 
 

@@ -23,68 +23,67 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.rest
 
-PAGES = "a scan of many pages lists every document once whatever comes and goes"
+PAGES = "a scan of many pages is complete while documents come and go"
 LARGE = "a large document comes back whole or is refused"
-WRONG_TYPES = "an argument of a wrong type is named"
-REMAINS = "what remains is said in sentences"
-TIMES = "the time of writing moves on when a document is rewritten"
+WRONG_TYPES = "a type error names the wrong argument"
+REMAINS = "remains returns sentences"
+TIMES = "the modification time advances when a document is rewritten"
 STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.CreatesOverWhatIsThere: {
-        "a put keeps its condition or refuses it",
-        "of racing creators one wins",
+        "a conditional put works or is refused",
+        "only one of several racing creators wins",
     },
-    mutants.GivesStaleVersions: {"versions are equal only if the bytes are"},
+    mutants.GivesStaleVersions: {"different bytes have different versions"},
     mutants.TakesTheLengthForTheVersion: {
-        "versions are equal only if the bytes are",
-        "compare and swap refuses what was not seen",
+        "different bytes have different versions",
+        "compare and swap refuses an outdated version",
     },
     mutants.MatchesHalfSegments: {"a prefix matches whole segments"},
-    mutants.DeletesTrees: {"deleting deletes a key and never a tree"},
+    mutants.DeletesTrees: {"a delete removes one key and never a tree"},
     mutants.CachesListings: {"a scan is never cached"},
-    mutants.SaysNoOfWhatLanded: {"an error of a write says what may have landed"},
-    mutants.BlamesReads: {"an error of a write says what may have landed"},
+    mutants.DoesNotSayThatNothingLanded: {"a conditional put works or is refused"},
+    mutants.SaysNoOfWhatLanded: {"a write error says whether the write landed"},
+    mutants.BlamesReads: {"a write error says whether the write landed"},
     mutants.KeepsAVersionForOtherBytes: {"equal versions mean equal bytes"},
     mutants.KeepsTheCallersBuffer: {
-        "bytes of any kind are kept as plain bytes",
+        "bytes like data comes back as plain bytes",
         "the callers buffer is not kept",
     },
     mutants.ChecksThenWrites: {
-        "of racing creators one wins",
-        "of racing swaps none is lost among threads",
+        "only one of several racing creators wins",
+        "racing swaps by threads are all kept",
     },
-    mutants.LetsEqualWritersAllWin: {"of racing writers of equal bytes one wins"},
+    mutants.LetsEqualWritersAllWin: {"only one of several racing writers of equal bytes wins"},
     mutants.SwallowsConflicts: {
-        "a put keeps its condition or refuses it",
-        "compare and swap refuses what was not seen",
+        "a conditional put works or is refused",
+        "compare and swap refuses an outdated version",
     },
     mutants.SwallowsIllegalKeys: {"an illegal key is refused by every operation"},
-    mutants.ShowsTemporaryFiles: {"a scan shows documents only while others write"},
+    mutants.ShowsTemporaryFiles: {"a scan shows only documents while others write"},
     mutants.DeletesWhateverIsThere: {
-        "a delete keeps its condition or refuses it",
-        "of racing deleters one wins",
+        "a conditional delete works or is refused",
+        "only one of several racing deleters wins",
     },
-    mutants.NeverChangesTheFingerprint: {"a fingerprint that was read returns only with its bytes"},
-    mutants.TakesTheSizeForTheFingerprint: {
-        "a fingerprint that was read returns only with its bytes"
-    },
-    mutants.ClaimsWhatItRefuses: {"a put keeps its condition or refuses it"},
+    mutants.NeverChangesTheFingerprint: {"a fingerprint never returns with other bytes"},
+    mutants.TakesTheSizeForTheFingerprint: {"a fingerprint never returns with other bytes"},
+    mutants.ClaimsWhatItRefuses: {"a conditional put works or is refused"},
     mutants.IgnoresWhatItDoesNotClaim: {
-        "a put keeps its condition or refuses it",
-        "a delete keeps its condition or refuses it",
+        "a conditional put works or is refused",
+        "a conditional delete works or is refused",
     },
     mutants.ClaimsToBeShared: {"documents are shared among processes"},
-    mutants.TearsWrites: {"a reader sees the old bytes or the new"},
-    mutants.LetsForeignErrorsEscape: {"only errors of statekeep escape"},
-    mutants.RaisesForWhatIsNotThere: {"deleting nothing is fine"},
+    mutants.TearsWrites: {"a reader sees the old bytes or the new ones"},
+    mutants.LetsForeignErrorsEscape: {"only statekeep errors escape"},
+    mutants.RaisesForWhatIsNotThere: {"deleting a missing document is fine"},
     mutants.ScansWhatIsWritten: {"documents may be deleted during a scan"},
     mutants.TakesNoneForAnything: {WRONG_TYPES},
     mutants.EncodesText: {WRONG_TYPES},
     mutants.AnswersInPythonsWords: {WRONG_TYPES},
-    mutants.KeepsTheKeyAsItIs: {"text of any kind is a key"},
-    mutants.GoesOnAfterItsEnd: {"a closed store refuses"},
-    mutants.ScansOnAfterItsEnd: {"a closed store refuses"},
-    mutants.GivesLocalTimes: {"a blob says when it was written"},
-    mutants.LosesWhatIsMissingFromMany: {"many are read at once"},
+    mutants.KeepsTheKeyAsItIs: {"a subclass of str can be a key"},
+    mutants.GoesOnAfterItsEnd: {"a closed store raises closed error"},
+    mutants.ScansOnAfterItsEnd: {"a closed store raises closed error"},
+    mutants.GivesLocalTimes: {"the modification time is the time of writing"},
+    mutants.LosesWhatIsMissingFromMany: {"many documents can be read at once"},
     mutants.SweepsDocumentsAway: {"sweeping leaves documents alone"},
     mutants.InitializesDocumentsAway: {"initializing leaves documents alone"},
     mutants.SaysWhatRemainsInOneText: {REMAINS},
@@ -102,58 +101,56 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.KeepsTheFirstTime: {TIMES},
     mutants.ListsTheFirstTime: {TIMES},
     mutants.GoesBackInTime: {TIMES},
-    mutants.CountsNoRequest: {"a store that is far away counts its requests"},
+    mutants.CountsNoRequest: {"a remote store counts its requests"},
     mutants.TakesSilenceForNothing: {
-        "what does not answer does not pass for empty",
-        "a read whose answer is lost does not find nothing",
+        "an unreachable store does not look empty",
+        "a read whose response is lost does not look empty",
     },
     mutants.TakesABrokenListingForItsEnd: {
-        "what does not answer does not pass for empty",
-        "a read whose answer is lost does not find nothing",
+        "an unreachable store does not look empty",
+        "a read whose response is lost does not look empty",
     },
     mutants.TakesSilenceForNothingAmongMany: {
-        "what does not answer does not pass for empty",
-        "a read whose answer is lost does not find nothing",
+        "an unreachable store does not look empty",
+        "a read whose response is lost does not look empty",
     },
-    mutants.BelievesInWrites: {"what does not answer acknowledges nothing"},
-    mutants.SendsAgainByItself: {"a put whose answer is lost is no conflict"},
-    mutants.SendsAgainAndComparesBytes: {
-        "a put that came too late is refused though its answer is lost"
-    },
-    mutants.SaysNoOfALostPut: {"a put whose answer is lost is no conflict"},
-    mutants.SaysNoOfALostDelete: {"a delete whose answer is lost does not deny it"},
+    mutants.BelievesInWrites: {"an unreachable store acknowledges no write"},
+    mutants.SendsAgainByItself: {"a put whose response is lost is not a conflict"},
+    mutants.SendsAgainAndComparesBytes: {"a stale put is refused even if its response is lost"},
+    mutants.SaysNoOfALostPut: {"a put whose response is lost is not a conflict"},
+    mutants.SaysNoOfALostDelete: {"a delete whose response is lost is reported truthfully"},
 }
 ON_DISK: dict[type[StoreWrapper], set[str]] = {
     mutants.Sound: set(),
     mutants.DeletesWithoutLooking: {
-        "of many those stay that are not what was seen",
-        "of racing deleters of many one has each",
+        "documents changed since they were seen are kept",
+        "only one of two racing deleters deletes each document",
     },
-    mutants.TrustsWhatItKnew: {"a survey that knows names tells what a scan does"},
+    mutants.TrustsWhatItKnew: {"a survey based on an earlier one matches a scan"},
 }
 SESSIONS: dict[type[StoreWrapper], set[str]] = {
-    mutants.CreatesOverWhatIsThere: {"a new session does not replace one"},
-    mutants.ChecksThenWrites: {"of fifty updates at once none is lost"},
-    mutants.SwallowsConflicts: {"the second of two savers is told"},
+    mutants.CreatesOverWhatIsThere: {"a new session does not replace an existing one"},
+    mutants.ChecksThenWrites: {"fifty concurrent updates are all kept"},
+    mutants.SwallowsConflicts: {"the second of two savers gets a conflict"},
     mutants.DeletesWhateverIsThere: {
-        "a prune spares what was saved pinned or deleted since its plan"
+        "a prune skips sessions saved pinned or deleted since its plan"
     },
-    mutants.NeverChangesTheFingerprint: {"a listing is fresh"},
+    mutants.NeverChangesTheFingerprint: {"a listing is up to date"},
 }
 JOURNALS: dict[type[StoreWrapper], set[str]] = {
-    mutants.ChecksThenWrites: {"threads that append at once lose nothing"},
-    mutants.SwallowsConflicts: {"two that append in turns lose nothing"},
-    mutants.DeletesWhateverIsThere: {"a delete deletes only what was seen"},
+    mutants.ChecksThenWrites: {"threads appending at once lose nothing"},
+    mutants.SwallowsConflicts: {"two writers taking turns lose nothing"},
+    mutants.DeletesWhateverIsThere: {"a delete of a version spares a newer one"},
 }
 STRATEGIES: dict[type[PruningStrategy], set[str]] = {
     mutants.ChoosesTwice: {"it chooses each at most once"},
-    mutants.Invents: {"it chooses from what it is shown"},
+    mutants.Invents: {"it chooses only from the listing"},
     mutants.GivesNoReason: {"it gives a reason"},
-    mutants.Remembers: {"it chooses the same again"},
-    mutants.TakesTheOldestHalf: {"it chooses nothing more from what it left"},
-    mutants.NeedsASession: {"it chooses nothing from nothing"},
-    mutants.EmptiesTheListing: {"it leaves the listing as it was"},
-    mutants.Overflows: {"it takes any present"},
+    mutants.Remembers: {"it chooses the same sessions again"},
+    mutants.TakesTheOldestHalf: {"it chooses nothing more from the rest"},
+    mutants.NeedsASession: {"it chooses nothing from an empty listing"},
+    mutants.EmptiesTheListing: {"it does not change the listing"},
+    mutants.Overflows: {"it accepts any current time"},
     mutants.ReversesTheOrder: {"its victims come in the order of the listing"},
     mutants.GoesByThePlace: {"the order of the listing does not matter"},
 }
@@ -221,16 +218,18 @@ def test_a_broken_disk_is_found_out_by_races() -> None:
     for mutant in (mutants.Sound, mutants.ComparesBeforeTheLock):
         found = said(outcomes("TestStoreOnDisk", mutant, "-k", f"({races}) and not process"))
         expected = {
-            "of racing deleters one wins",
-            "of racing swaps none is lost among threads",
-            "of racing writers of equal bytes one wins",
+            "only one of several racing deleters wins",
+            "racing swaps by threads are all kept",
+            "only one of several racing writers of equal bytes wins",
         }
         assert found & expected == (set() if mutant is mutants.Sound else expected)
 
 
 @pytest.mark.parametrize("mutant", ON_DISK, ids=lambda mutant: mutant.__name__)
 def test_a_store_with_broken_powers_is_found_out(mutant: type[StoreWrapper]) -> None:
-    found = outcomes("TestStoreOnDisk", mutant, "-k", "survey or seen or of_many")
+    found = outcomes(
+        "TestStoreOnDisk", mutant, "-k", "survey or seen or two_racing or unchanged_documents"
+    )
     assert said(found) == ON_DISK[mutant]
 
 
@@ -241,7 +240,7 @@ def test_a_broken_store_is_found_out_by_its_sessions(mutant: type[StoreWrapper])
 
 @pytest.mark.parametrize("mutant", JOURNALS, ids=lambda mutant: mutant.__name__)
 def test_a_broken_store_is_found_out_by_its_journals(mutant: type[StoreWrapper]) -> None:
-    few = "in_turns or only_what_was_seen or threads_that"
+    few = "taking_turns or spares_a_newer or threads_appending"
     assert said(outcomes("TestJournals", mutant, "-k", few)) >= JOURNALS[mutant]
 
 

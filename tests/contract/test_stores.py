@@ -122,7 +122,7 @@ class TestStore(StateStoreContract):
 
     @pytest.fixture(autouse=True)
     def _unclaimed(self, backend: str, request: pytest.FixtureRequest) -> None:
-        atomicity = self.test_a_reader_sees_the_old_bytes_or_the_new
+        atomicity = self.test_a_reader_sees_the_old_bytes_or_the_new_ones
         if backend == "fsspec's files" and request.function == atomicity:
             pytest.skip("a plain filesystem is not atomic; docs/backends/fsspec.md says so")
 

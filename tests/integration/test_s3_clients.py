@@ -603,7 +603,7 @@ class TestNamesOfBuckets:
             ("s3://-b", "start and end"),
             ("s3://b..c", "two consecutive dots"),
             ("s3://" + "b" * 64, "3 to 63"),
-            ("s3://bucket/p\r", r"cannot be seen.*\\r"),
+            ("s3://bucket/p\r", r"invisible character.*\\r"),
             ("s3://arn:aws:sns:eu-west-1:123456789012:topic", "not the ARN of an access point"),
             (f"s3://{ARN}:x/p", "':' cannot be in the name"),
         ],

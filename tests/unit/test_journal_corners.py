@@ -299,7 +299,7 @@ class TestDrafts:
         assert len(store.read) <= len({*store.read}) + 3  # and for a merge
 
     def test_have_no_last_items_of_a_negative_number(self, journals: Journals) -> None:
-        with pytest.raises(ValueError, match="n must not be negative"):
+        with pytest.raises(ValueError, match="n must be at least 0"):
             journals.open("a").change(lambda draft: draft.last(-1))
 
 

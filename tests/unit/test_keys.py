@@ -118,7 +118,7 @@ class TestDocumentNames:
         "category", [".statekeep", ".statekeep/cache", "./.statekeep", ".StateKeep"]
     )
     def test_our_own_category_is_reserved(self, category: str) -> None:
-        with pytest.raises(InvalidKeyError, match="own"):
+        with pytest.raises(InvalidKeyError, match="reserved"):
             document_prefix(category)
 
     def test_a_name_may_be_as_long_as_a_file_name(self) -> None:

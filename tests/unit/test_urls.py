@@ -207,13 +207,15 @@ def test_a_path_object_is_taken_to_the_letter(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize("name", ["state\r", "\ufeffstate", "sta\x1bte"])
 def test_a_path_object_that_came_from_a_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be seen"):
+    with pytest.raises(ConfigError, match="invisible character"):
         open_store(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_that_nobody_has_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'~nosuchuser' is not the folder.*'./~nosuchuser/x'"):
+    with pytest.raises(
+        ConfigError, match=r"'~nosuchuser' is not a user's folder.*'./~nosuchuser/x'"
+    ):
         open_store("~nosuchuser/x")
 
 

@@ -1,4 +1,4 @@
-"""Finds what is in a folder and is not a document."""
+"""Finds things in a folder that are not documents."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class FileIdentity(NamedTuple):
 
 
 def inspect_folder(folders: Folders, older_than: timedelta) -> Iterator[Anomaly]:
-    """Find what is not a document, except among the locks; in quarantine, only leftovers.
+    """Find things that are not documents, except among locks; in quarantine, only leftovers.
 
-    Outside of our own folders there can be anything, even a whole project: there, what is not a
-    document is only a remark, except leftovers, whose names say what they are.
+    Outside our own folders there can be anything, even a whole project: there, findings are only
+    remarks, except leftovers, whose names say what they are.
 
     Args:
         folders: The store's folders.
@@ -101,7 +101,7 @@ def inspect_folder(folders: Folders, older_than: timedelta) -> Iterator[Anomaly]
 
 
 def inspect_locks(folders: Folders, patience: float) -> Iterator[Anomaly]:
-    """Find what is not a lock among the locks, and locks that someone does not release.
+    """Find things among the locks that are not locks, and locks that someone does not release.
 
     Args:
         folders: The store's folders.

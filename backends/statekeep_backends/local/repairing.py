@@ -1,4 +1,4 @@
-"""Gets out of the way what is in a folder and is not a document."""
+"""Moves things in a folder that are not documents out of the way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ChangedError", "repair"]
 
 
 class ChangedError(Exception):
-    """What is there is not what was seen.
+    """Something has changed since it was seen.
 
     Attributes:
         landed: Whether the repair may have landed.
@@ -47,7 +47,7 @@ def repair(folders: Folders, anomaly: Anomaly, quarantine: str) -> str | None:
         Where it went, relative to the base; None if it was removed.
 
     Raises:
-        ChangedError: It is not what was seen.
+        ChangedError: It has changed since it was seen.
     """
     identity = anomaly.identity
     if not isinstance(identity, FileIdentity):

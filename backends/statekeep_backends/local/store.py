@@ -131,7 +131,7 @@ class LocalDiskStore(StateStore):
     Raises:
         ConfigError: The path is not a folder, an option is wrong, or Python does not encode file
             names in UTF-8 here.
-        TypeError: `path` is not a path, or a number is not a number.
+        TypeError: `path` is not a path, or a numeric option is not a number.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The calls of a store: with or without tables, and with answers that are lost.
+"""The calls of a store, even if its tables do not exist yet or an answer is lost.
 
 A write chooses the version of what it writes, so it can be recognized if its answer was lost.
 """
@@ -29,7 +29,7 @@ _ANY_FAILURE = (*FAILURES, StateStoreError)
 
 
 class There(NamedTuple):
-    """A document that is there.
+    """An existing document.
 
     Attributes:
         version: Its version.
@@ -114,7 +114,7 @@ class Calls:
 
         Args:
             key: The key.
-            landed: What is known of the write that needs to know.
+            landed: Whether the write that asks has landed, as far as is known.
         """
         try:
             row = self.read(key, lambda db: db.execute(self._schema.version, (key,)).fetchone())

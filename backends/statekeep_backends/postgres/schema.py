@@ -43,7 +43,7 @@ class Schema:
 
     Args:
         schema: Where its tables are; None for the first schema in the ``search_path``.
-        store: How the names of its tables start.
+        store: What the names of its tables start with.
     """
 
     def __init__(self, schema: str | None, store: str) -> None:

@@ -1,4 +1,4 @@
-"""Valkey and Redis: several machines can share a store, and a page of a listing costs only itself.
+"""Valkey and Redis: several machines can share a store; a page of a listing costs only that page.
 
 It can be imported without the extra ``redis``, but a store cannot be opened then.
 """

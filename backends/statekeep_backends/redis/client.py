@@ -1,6 +1,6 @@
-"""Connections to a server on which scripts run: once, and never again automatically.
+"""Connections to a server that run each script once, and never re-send it automatically.
 
-redis-py would re-send what was not answered, and a script that has landed would then meet itself.
+redis-py would re-send a call without an answer, and a script that had landed would meet its effect.
 So this module sends each call itself, on a connection from redis-py's pool, and tells the caller
 whether it may have run.
 """
@@ -38,7 +38,7 @@ class Client:
     Args:
         place: The place.
         config: How to connect to it.
-        warn: Called with each thing about the server that can lose state.
+        warn: Called with a message for each setting of the server that can lose state.
     """
 
     def __init__(self, place: Place, config: RedisConfig, warn: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Translates what a server says, or the way to it, to statekeep's errors."""
+"""Translates errors of a server, and of the way to it, to statekeep's errors."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ end
 
 local function meets(text, is_sure)
     if not text then return false end
-    -- As JSON, which one program writes; so this is as good as decoding it, and much quicker.
+    -- Compares JSON text: as only statekeep writes it, this is as good as decoding, and faster.
     for _, field in ipairs(asked.equal) do
         if not string.find(text, field, 1, true) then return false end
     end
@@ -53,7 +53,7 @@ local function meets(text, is_sure)
     return true
 end
 
--- Calls `visit` with each key of an order that is asked for, until it gives true; some will do.
+-- Calls `visit` with the matching keys of an order until it returns true; `some` are enough.
 local function walk(place, some, visit)
     local is_sure = #asked.bounds == 0 and says_too_little(place) == 0
     local all = is_sure and #asked.equal == 0

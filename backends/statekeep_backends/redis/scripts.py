@@ -1,4 +1,4 @@
-"""What the server is asked to do: scripts, each of which is atomic for everyone else.
+"""The scripts that the server runs, each of which is atomic for everyone else.
 
 All keys of a store start with its base, which has a hash tag, so they are in one slot and a script
 can touch any of them. ``d:KEY`` is a hash that describes a document and ``b:KEY`` holds its bytes;
@@ -55,7 +55,7 @@ local function refuses(now, expect)
     return now ~= string.sub(expect, 2)
 end
 
--- The sorted sets in which a document stands, each with what stands there.
+-- The sorted sets that a document is in, each with its member there.
 local function standing(place, key, listed)
     local sets = {{}}
     for _, order in ipairs({{'updated_at', 'created_at', 'size'}}) do
@@ -76,7 +76,7 @@ local function decoded(listed)
     return listed and listed ~= '' and cjson.decode(listed) or {{}}
 end
 
--- What is as it was is left alone: most saves change one order, and nothing else.
+-- Leaves alone what has not changed: most saves change one order and nothing else.
 local function move(place, key, was, is)
     was, is = decoded(was), decoded(is)
     local before, after = standing(place, key, was), standing(place, key, is)

@@ -24,7 +24,7 @@ _ONLY_BOTOCORE_KNOWS = ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT")
 def choose(bucket: str, config: S3Config) -> Kind:
     """Choose a client for a bucket and a configuration.
 
-    ``auto`` is obstore if nothing is lost by that, otherwise s3fs: obstore can neither list nor
+    ``auto`` is obstore if that loses no feature, otherwise s3fs: obstore can neither list nor
     delete on a condition, so it also needs s3fs.
 
     Raises:

@@ -26,7 +26,7 @@ class S3Config(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     client: Literal["auto", "s3fs", "obstore"] = "auto"
-    """The library that sends requests; ``auto`` is obstore if nothing is lost by that."""
+    """The library that sends requests; ``auto`` is obstore if that loses no feature."""
 
     endpoint_url: str | None = None
     """The URL of a server other than AWS."""
@@ -78,7 +78,7 @@ class S3Config(BaseModel):
     def _is_a_url(cls, given: str | None) -> str | None:
         if given is not None:
             if given != given.strip() or not given.isprintable():
-                raise ValueError(f"it contains a character that cannot be seen: {given!a}")
+                raise ValueError(f"it contains an invisible character: {given!a}")
             url = urlsplit(given)
             if url.scheme not in {"http", "https"} or not url.hostname:
                 raise ValueError("an endpoint starts with http:// or https://, and has a host")

@@ -23,7 +23,7 @@ def split(location: str) -> tuple[str, str]:
     if not location.startswith("//"):
         raise ConfigError("write s3://bucket or s3://bucket/prefix")
     if not location.isprintable():
-        raise ConfigError(f"the URL contains a character that cannot be seen: {location!r}")
+        raise ConfigError(f"the URL contains an invisible character: {location!r}")
     rest = location[2:]
     if arn := _ARN.match(rest):
         bucket, after = arn[0], rest[arn.end() :]
@@ -41,7 +41,7 @@ def check_bucket(bucket: str) -> None:
     """Refuse what can be neither a bucket's name nor an access point's ARN.
 
     Raises:
-        ConfigError: Something is odd; the message says what.
+        ConfigError: It can be neither; the message says why.
     """
     if _ARN.fullmatch(bucket):
         return

@@ -250,7 +250,7 @@ def _threads(at_once: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _abandon(calls: list[Future[T]]) -> None:
-    """Stop what would run on for nobody after an error, and keep none of the results."""
+    """Stop calls whose results nobody needs after an error, and drop the results."""
     for call in calls:
         call.cancel()
     wait(calls)

@@ -145,7 +145,7 @@ class S3fsClient(Client):
         try:
             return await asyncio.gather(*calls)
         except BaseException:
-            # gather() would let the others run on, for nobody.
+            # gather() would let the others run on, though nobody needs their results.
             for each in calls:
                 each.cancel()
             await asyncio.gather(*calls, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The filesystem of a database: SQLite needs memory that processes share, and locks that hold."""
+"""Checks the filesystem of a database: SQLite needs shared memory, and locks that work."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def kind_of(device: int) -> str | None:
 
 
 def _find(device: int, mounts: Iterable[str]) -> str | None:
-    """Find it in lines like ``36 35 98:0 /a /b rw master:1 - ext4 /dev/sda rw``."""
+    """Find the type in lines like ``36 35 98:0 /a /b rw master:1 - ext4 /dev/sda rw``."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in mounts:
         before, _, after = line.partition(" - ")

@@ -7,7 +7,7 @@ from typing import Final
 __all__ = ["APPLICATION_ID", "CREATE", "VERSION"]
 
 APPLICATION_ID: Final = 0x5374_6B70
-"""``Stkp``: marks our databases in their header, so that nobody mistakes another program's."""
+"""``Stkp``: marks our databases in their header, so that no other program's is mistaken for one."""
 
 VERSION: Final = 1
 """The version of the tables; SQLite's ``user_version``."""

@@ -115,7 +115,7 @@ class SqliteStore(StateStore):
 
     Raises:
         ConfigError: An option is wrong.
-        TypeError: A number is not a number.
+        TypeError: A numeric option is not a number.
         UnsupportedError: This Python has a SQLite older than 3.37.
     """
 

@@ -111,7 +111,7 @@ def diagnose(
         damage = tuple([each for each in anomalies if each.kind == "damage"])
         if not damage:
             raise
-        # All that can be said is what is wrong with the store as a whole.
+        # Nothing else can be examined, only the store as a whole.
         return Diagnosis(str(store), True, 0, 0, damage)
 
 
@@ -273,7 +273,7 @@ def _explain(key: str, blob: Blob, reason: str) -> Finding:
         misspelt = False
     if misspelt:
         # Perhaps the volume itself respells names; then moving it would lose a sound session.
-        reason += "; but for its spelling it does, so rename it yourself"
+        reason += "; only its spelling differs, so rename it yourself"
     return Finding(
         "misplaced session", key, reason, None if misspelt else "move", version=blob.version
     )

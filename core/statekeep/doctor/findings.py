@@ -58,7 +58,7 @@ class Finding:
         reason: What is wrong, for a person to read.
         action: What `repair` would do: ``"move"`` it to quarantine, or ``"remove"`` it because it
             holds nothing; None if only a person can decide.
-        harmless: Whether it is merely worth knowing.
+        harmless: Whether it is only a remark, and nothing is wrong.
         version: The version that was seen; None if it is not a document or cannot be read.
         anomaly: What the backend said, for something that is not a document.
     """
@@ -77,7 +77,7 @@ class Diagnosis:
     """What was found in a store.
 
     Attributes:
-        store: The store, as it names itself.
+        store: The store's own name for itself.
         is_store: Whether it holds anything of statekeep's. If not, it is not repaired.
         examined: How many sessions, journals and documents were read.
         quarantined: How many documents are in quarantine from earlier repairs.
@@ -97,7 +97,7 @@ class Diagnosis:
 
     @property
     def remarks(self) -> tuple[Finding, ...]:
-        """The findings that are merely worth knowing."""
+        """The findings that are only remarks."""
         return tuple(each for each in self.findings if each.harmless)
 
     @property

@@ -1,4 +1,4 @@
-"""Finds what is wrong with journals: their heads, what these name, and what nothing names."""
+"""Finds what is wrong with journals: their heads, the files that these refer to, and orphans."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = [
 
 
 class SoundHead(NamedTuple):
-    """A head that is in order, except perhaps for what it refers to."""
+    """A sound head, although files that it refers to may be missing or damaged."""
 
     key: str
     version: Version
@@ -130,7 +130,7 @@ def _misplaced(key: str, blob: Blob, contents: Contents, reason: str) -> Finding
     kind: FindingKind = "misplaced session" if is_session_key(key) else "misplaced journal"
     if is_misspelt(key, meant):
         # Perhaps the volume itself respells names; then moving it would lose a sound journal.
-        reason += "; but for its spelling it does, so rename it yourself"
+        reason += "; only its spelling differs, so rename it yourself"
         return Finding(kind, key, reason, version=blob.version)
     return Finding(kind, key, reason, "move", version=blob.version)
 
@@ -192,11 +192,11 @@ def examine_segments(
 def find_orphans(
     store: StateStore, unnamed: Unnamed, sizes: Mapping[str, int]
 ) -> Iterator[Finding]:
-    """Report what nothing refers to.
+    """Report segments and attachments that nothing refers to.
 
     Args:
         store: The store, to look into its quarantine.
-        unnamed: What no head refers to, whether live or in the trash.
+        unnamed: Those that no head refers to, whether live or in the trash.
         sizes: The size of each document.
     """
     if unnamed:
@@ -207,7 +207,7 @@ def find_orphans(
         keys = [key for key in unnamed if key.startswith(place)]
         if keys:
             size = sum(map(sizes.__getitem__, keys))
-            reason = f"{len(keys)} that no journal names, {size} bytes"
+            reason = f"{len(keys)} that no journal refers to, {size} bytes"
             if unnamed.held_by:
                 reason += f"; they stay while {unnamed.held_by[0]!r} cannot be read"
             yield Finding("orphan", place, reason, harmless=True)

@@ -56,7 +56,7 @@ class BlobInfo:
     """A blob as a listing sees it, without reading it.
 
     Attributes:
-        name: Its name in the collection. A part that was too long for a store is as stored.
+        name: Its name in the collection. A part too long for a store is shown as stored.
         media_type: Its media type, guessed from the file name: ``image/png``.
         size: Its size in bytes.
         modified: When the store says it was last written (UTC), or None if it cannot say.
@@ -132,7 +132,7 @@ class Blobs:
             The new version.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The blob is not as expected; nothing was changed.
             InvalidKeyError: The name is not legal.
         """
         with self._emitter.operation("put", self._subject(name)):
@@ -194,7 +194,7 @@ class Blobs:
             Whether it existed, and this call deleted it.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The blob is not as expected; nothing was changed.
             InvalidKeyError: The name is not legal.
         """
         key = blob_key(self._collection, name)
@@ -257,7 +257,7 @@ def _media_type(file_name: str) -> str:
 
 @cache
 def _media_types() -> MimeTypes:
-    """Return Python's own media types, not installed ones: the same on every machine."""
+    """Return Python's built-in media types, which are the same on every machine."""
     import mimetypes  # noqa: PLC0415 - not always needed
 
     known = mimetypes.MimeTypes()

@@ -164,7 +164,7 @@ class Documents:
             The new version.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The document is not as expected; nothing was changed.
             InvalidDocumentError: JSON cannot hold the value; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
@@ -241,7 +241,7 @@ class Documents:
             The new version.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The document is not as expected; nothing was changed.
             InvalidDocumentError: UTF-8 cannot hold the text; nothing was changed.
             InvalidKeyError: The name or the category is not legal.
         """
@@ -380,7 +380,7 @@ class Documents:
             Whether it existed, and this call deleted it.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The document is not as expected; nothing was changed.
             InvalidKeyError: The name or the category is not legal, or both kinds exist and
                 `kind` was not given; nothing was changed.
         """

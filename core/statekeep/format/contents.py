@@ -27,11 +27,11 @@ __all__ = ["BOUNDS", "About", "Bounds", "Contents", "Fitted", "about_at", "fit",
 class Bounds:
     """How much the head of a journal holds, and how large segments become.
 
-    Readers do not depend on it. Tests lower it, so that a few items behave as many would.
+    Readers do not depend on these limits. Tests lower them, so that a few items act like many.
 
     Attributes:
         lines: Maximum size of the lines after the header, in bytes.
-        kept: Bytes of the newest lines that stay when the others leave.
+        kept: Size of the newest lines that stay when older ones leave, in bytes.
         merged: Maximum size of a segment that is merged from others, in bytes.
     """
 
@@ -212,7 +212,7 @@ def fit(header: Header, changes: Sequence[Change]) -> Fitted:
     while stay and sizes[stay - 1] <= room:
         stay -= 1
         room -= sizes[stay]
-    # A line that drops items must not stay if they do not.
+    # A line that drops items must leave together with them.
     for place in range(stay, len(changes)):
         if changes[place].drop:
             stay = place + 1

@@ -47,7 +47,7 @@ _HEX: Final = frozenset(b"0123456789abcdef")
 
 
 class SegmentName(NamedTuple):
-    """What a header says of a segment.
+    """What a header says about a segment.
 
     Attributes:
         name: Its name in the journal's folder.
@@ -119,7 +119,7 @@ class Change:
         at: When it was made, as text; None for a change that leaves `updated_at` as it was.
         drop: How many items to remove from the end of those in the lines.
         items: The items to append.
-        keys: Its caller's keys, hashed.
+        keys: The caller's keys, hashed.
         unset: Top-level metadata keys to remove.
         set: Top-level metadata keys to set.
         about: Changes to `Header.about`; None removes a key.

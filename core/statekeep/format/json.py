@@ -88,7 +88,7 @@ def encode_parts(fields: Mapping[str, Any], parts: Mapping[str, Sequence[list[An
             for name, value in fields.items()
         ]
     except InvalidDocumentError:
-        encode_json(fields)  # its error says better where the problem is
+        encode_json(fields)  # its error says more precisely where the problem is
         raise
     return b"{\n  " + b",\n  ".join(members) + b"\n}"
 

@@ -1,7 +1,7 @@
-"""Reads ordinary sessions through typed structs; otherwise, the model's checks take half of a load.
+"""Reads ordinary sessions through typed structs, because a model's checks take half of a load.
 
-Everything that the model checks is checked. Whatever is not in the form that both programs write is
-left to the model, which accepts more, keeps what it does not know, and says what is wrong.
+Everything that the model checks is checked here too. Anything not in the form that both programs
+write is left to the model, which accepts more, keeps unknown fields, and says what is wrong.
 """
 
 from __future__ import annotations

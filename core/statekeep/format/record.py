@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 RECORD_VERSION: Final = 1
-"""How complete the records are that this version of statekeep writes: their field ``v``."""
+"""The field ``v`` of the records that this version of statekeep writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Problem:
 
 
 class HeadRecord(NamedTuple):
-    """One head as a listing needs it: flat, so that thousands can be loaded and sorted at once.
+    """One head as a listing needs it, flat so that thousands can be loaded and sorted at once.
 
     Times are in microseconds since 1970. Attributes not listed here are fields of the summary.
 

@@ -191,7 +191,7 @@ class Session(_Model):
     _version: Version | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:
-        # Whatever pydantic does with a model goes through this, so the messages are there by then.
+        # Everything pydantic does with a model goes through this, so the messages exist by then.
         @property
         def __dict__(self) -> dict[str, Any]:
             own = _own_fields(self)
@@ -452,7 +452,7 @@ class Session(_Model):
         """
         session_stem(new_id)
         if upto is not None and upto < 0:
-            raise ValueError(f"upto must not be negative, and it is {upto}")
+            raise ValueError(f"upto must be at least 0, not {upto}")
         fork = self.model_copy(deep=True)
         messages = fork.messages[:upto]
         if upto is not None:
@@ -528,7 +528,7 @@ class Session(_Model):
             *map(type, own["agent_responses"]),
         }
         if not types_met <= {Session, UserMessage, AgentResponse}:
-            # Someone's subclasses, with rules of their own.
+            # A subclass can have rules of its own.
             plain_value({"metadata": own["metadata"], **(self.__pydantic_extra__ or {})})
             for message in (*own["user_messages"], *own["agent_responses"]):
                 plain_value(message.__pydantic_extra__ or {}, around=2)

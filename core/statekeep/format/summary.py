@@ -41,7 +41,7 @@ EXPIRES: Final = "statekeep.expires"
 """The metadata key of the expiry time of a session or journal: a time as text."""
 
 RESTORED: Final = "statekeep.restored"
-"""The metadata key that records that something came out of the trash, and by which restore."""
+"""The metadata key that records a restore from the trash, and which one it was."""
 
 TITLE: Final = "title"
 """The metadata key of a title."""
@@ -186,8 +186,7 @@ def read_summary(data: bytes) -> SessionSummary | None:
             and isinstance(fields.get("active_persona_id"), OPTIONAL_TEXT)
         ):
             return None
-        # One kind of field after the other, which takes half the time of one message after the
-        # other.
+        # Field by field, which takes half the time of message by message.
         messages = asked + answered
         if not (
             {type(each["content"]) for each in messages} <= _TEXT

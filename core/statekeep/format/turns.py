@@ -63,7 +63,7 @@ def parts_of(session: Session, start: int = 0) -> Parts:
     except InvalidDocumentError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError):
-        # Someone's subclass, or something wrong; this says what.
+        # A subclass, or an error that this call reports.
         fields = orjson.loads(session.to_json())
         messages = session.messages[start:]
         lists = {"user": fields.pop("user_messages"), "agent": fields.pop("agent_responses")}

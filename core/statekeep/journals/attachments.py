@@ -1,7 +1,7 @@
 """Attachments: files that belong to one journal, each named by its content.
 
-They are stored below the uid of their journal, so nothing is shared or counted, and it shows which
-ones belong to a journal that is gone.
+They are stored below the uid of their journal, so nothing is shared or counted, and those of a
+deleted journal can be recognized.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Attachments:
         for ref, data in self.get(refs).items():
             if data is None:
                 raise MissingSegmentError(
-                    "an item of the journal refers to this attachment, and it is not there",
+                    "an item of the journal refers to this attachment, which is missing",
                     key=f"{self._prefix}/{ref}",
                     store=self._store,
                 )
@@ -116,7 +116,7 @@ class Attachments:
 
 
 def is_attachment(data: bytes, ref: str) -> bool:
-    """Whether bytes are what a ref names; true if it is not a ref, since nobody can tell."""
+    """Whether bytes match a ref; true for anything that is not a ref, which cannot be checked."""
     return _is_ref(ref) is None or _hash(data) == ref[:32]
 
 

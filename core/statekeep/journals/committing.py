@@ -46,7 +46,7 @@ _SENT_AGAIN: Final = 3
 """How often a head is re-sent if it is still unwritten after a lost answer."""
 
 _SOON: Final = 3600.0
-"""Seconds within which a head must be written after the segments that it refers to first."""
+"""Seconds within which a head must be written after the segments it is the first to refer to."""
 
 
 class _RefusedError(Exception):
@@ -103,7 +103,7 @@ class HeadFile:
     Args:
         transfer: Performs the writes.
         key: The head's key.
-        documents: Whether there can be a document instead, which does not count as a head.
+        documents: Whether the key can hold a whole document instead, which is not a head.
     """
 
     def __init__(self, transfer: Transfer, key: str, *, documents: bool = False) -> None:
@@ -190,7 +190,7 @@ class HeadFile:
                 base, was_read = self.read(), True
             if data is None:
                 return base
-            was_read = True  # by whatever handles an error
+            was_read = True  # even if an error handler continues
             return self._send(base, data, begun, change)
 
         with _telling_the_caller():
@@ -289,7 +289,7 @@ class HeadFile:
         return None
 
     def _unknown(self, error: StateStoreError) -> UnavailableError:
-        """Return the error for a write of which nobody can tell whether it landed."""
+        """Return the error for a write that may or may not have landed."""
         return UnavailableError(
             f"the write or delete may have landed: {error.message}",
             key=self.key,
@@ -362,7 +362,7 @@ def in_time(
     Returns:
         The head, and the clocks when it was begun, for `refuse_late`.
     """
-    for _ in range(2):  # what was slow is written once more, under other names
+    for _ in range(2):  # write the slow segments once more, under other names
         begun = _clocks()
         data = make()
         if data is None or not _is_late(begun, base, data):
@@ -380,7 +380,7 @@ def refuse_late(
     """
     if _is_late(begun, base, data):
         raise UnavailableError(
-            "writing what the journal will refer to took more than an hour",
+            "writing the segments or attachments of the journal took more than an hour",
             key=key,
             store=store,
             landed="no",

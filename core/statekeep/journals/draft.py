@@ -1,4 +1,4 @@
-"""Drafts: a journal as a change in several steps sees it, before one write commits them."""
+"""Drafts: the journal as seen by a change in several steps, which one write then commits."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Draft:
             ValueError: `n` is negative.
         """
         if n < 0:
-            raise ValueError(f"n must not be negative, and it is {n}")
+            raise ValueError(f"n must be at least 0, not {n}")
         return self.items(max(0, self.length - n))
 
     @checked
@@ -184,7 +184,7 @@ class Draft:
         if n >= self.length:
             return
         if n < 0:
-            raise ValueError(f"a journal keeps at least 0 items, not {n}")
+            raise ValueError(f"n must be at least 0, not {n}")
         self._is_rewritten = True
         before = self._before
         del self._tail[max(0, n - before) :]

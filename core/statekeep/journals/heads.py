@@ -1,4 +1,4 @@
-"""The head of a journal as callers see it: everything but the items."""
+"""The head of a journal as callers see it: everything except the items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Head", "Loaded", "head_of"]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Everything about a journal but its items.
+    """Everything about a journal except its items.
 
     Attributes:
         name: The journal's name in the collection.

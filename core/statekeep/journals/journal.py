@@ -250,7 +250,7 @@ class Journal:
         if last is not None and (start or stop is not None):
             raise ValueError("give last, or start and stop")
         if last is not None and last < 0:
-            raise ValueError(f"last must not be negative, and it is {last}")
+            raise ValueError(f"last must be at least 0, not {last}")
 
         def read(seen: Seen) -> Loaded:
             self._refuse_foreign(seen)
@@ -366,7 +366,7 @@ class Journal:
         from statekeep.journals.forking import forked  # noqa: PLC0415 - not always needed
 
         if upto is not None and upto < 0:
-            raise ValueError(f"upto must not be negative, and it is {upto}")
+            raise ValueError(f"upto must be at least 0, not {upto}")
         made = Journal(self._shared, name, self._user_id)
 
         def follow(there: Seen | None, change: str) -> bytes:

@@ -190,7 +190,7 @@ class Journals:
         """List journals, by default newest `updated_at` first.
 
         A journal that changes between two pages moves to the front, and the second page may miss
-        it. What should be a journal and cannot be read is in `Listing.problems`, and logged once.
+        it. Journals that cannot be read are in `Listing.problems`, and logged once.
 
         Args:
             prefix: Only journals whose names start with these parts, or equal them.

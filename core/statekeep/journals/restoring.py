@@ -60,6 +60,6 @@ class JournalCopies:
                     f"{len(gone)} of its {len(segments)} segments are gone, as if it had been "
                     "permanently deleted; choose another copy, if there is one"
                 )
-        # It sets no time: coming back is not an update.
+        # It sets no time, because a restore is not an update.
         change = Change(n=value.contents.n + 1, id=secrets.token_hex(12), set={RESTORED: nonce})
         return self._follow(value, change)

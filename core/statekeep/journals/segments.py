@@ -124,7 +124,7 @@ class Segments:
         blob = self._store.get(key)
         if blob is None:
             raise MissingSegmentError(
-                "the journal refers to this segment, and it is not there",
+                "the journal refers to this segment, which is missing",
                 key=key,
                 store=self._store,
             )
@@ -137,14 +137,12 @@ class Segments:
             raise blob
         if blob is None:
             raise MissingSegmentError(
-                "the journal refers to this segment, and it is not there",
+                "the journal refers to this segment, which is missing",
                 key=key,
                 store=self._store,
             )
         if not is_segment(blob.data, segment):
-            raise CorruptDataError(
-                "it is not what the journal wrote there", key=key, store=self._store
-            )
+            raise CorruptDataError("it is not what the journal wrote", key=key, store=self._store)
         return [orjson.loads(line) for line in blob.data.split(b"\n")[: segment.items]]
 
     def _key(self, name: str) -> str:

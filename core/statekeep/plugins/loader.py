@@ -304,10 +304,10 @@ class Plugins:
         raise self._broken(entry, f"its entry point is {entry.name!r}, but it offers {offered}")
 
     def _check_command(self, entry: EntryPoint, spec: CommandSpec) -> None:
-        summary: object = spec.summary  # whatever it was made with
+        summary: object = spec.summary  # of any type, since nothing has checked it
         if not isinstance(summary, str) or not callable(spec.factory):
             raise self._broken(
-                entry, f"{spec!r} needs a text for summary and a function to make it"
+                entry, f"{spec!r} needs a text as its summary and a function as its factory"
             )
 
     def _check_config(self, entry: EntryPoint, config: object) -> None:

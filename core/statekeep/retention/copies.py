@@ -1,4 +1,4 @@
-"""Names of copies in the trash: they say when and of what each was made, and which one is newer.
+"""Names of copies in the trash: they tell when and of what each was made, and which is newer.
 
 ``{time}-{modified}-{digest}-{nonce}``: when the copy was put there, when its original was last
 written by the store's clock, 16 digits of the hash of its bytes, and 16 digits that belong to one

@@ -101,7 +101,7 @@ class Pruner:
             plan: The plan.
             ours: Whether nobody has seen the plan, so that another one can replace it. Otherwise
                 it can only shrink.
-            trust_clock: Use the plan's time nevertheless.
+            trust_clock: Use the plan's time, whatever the store's clock says.
             trash: How long victims stay in the trash; None to delete them at once.
             progress: Called after each victim with the number done so far.
 
@@ -172,7 +172,9 @@ class Pruner:
                 if present is not None and trash is not None:
                     keep, now = trash, present
                     purged = _tidy("the trash", lambda: self._purge(keep, now))
-                swept = _tidy("what no journal names", lambda: self._sweep(present, stop))
+                swept = _tidy(
+                    "unreferenced segments and attachments", lambda: self._sweep(present, stop)
+                )
                 swept += _tidy("leftovers", lambda: sweep(self._store, older_than=_STALE))
         finally:
             report = replace(_report(plan, outcomes), swept=swept, purged=purged)

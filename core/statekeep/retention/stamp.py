@@ -50,7 +50,7 @@ class Stamp:
     def claim(self, every: timedelta) -> datetime | None:
         """Write the stamp if the last prune was long enough ago.
 
-        Nobody renews or releases it, so a process that dies blocks nothing for longer than a
+        It is never renewed or released, so a process that dies blocks nothing for longer than a
         period.
 
         Returns:

@@ -179,7 +179,7 @@ class Unnamed:
             try:
                 header = decode_head(found.data).header
             except UnsupportedError:
-                self.held_by.append(key)  # no telling what it refers to, and how
+                self.held_by.append(key)  # what it refers to, and how, is unknown
             except CorruptDataError:
                 self._spare_damaged(key, found.data)
             else:

@@ -35,7 +35,6 @@ def restore_session(
 
     Returns:
         Its id, the session if it is stored whole, the bytes that were written, and its version.
-        Its id, the session if it is stored whole, what was written for it, and its version.
     """
     wanted = _SessionCopies(transfer, name)
     try:

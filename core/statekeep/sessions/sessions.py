@@ -379,7 +379,7 @@ class Sessions:
             ValueError: `last` is negative.
         """
         if last < 0:
-            raise ValueError(f"last must not be negative, and it is {last}")
+            raise ValueError(f"last must be at least 0, not {last}")
         with self._emitter.operation("tail", session_id):
             wanted = slice(-last, None) if last else slice(0)
             part = self._repository.part(session_id, user_id, wanted)
@@ -403,7 +403,7 @@ class Sessions:
             OwnershipError, CorruptDataError, InvalidKeyError: As in `load` and `save`.
         """
         if messages < 0:
-            raise ValueError(f"messages must not be negative, and it is {messages}")
+            raise ValueError(f"messages must be at least 0, not {messages}")
 
         with self._emitter.operation("rewind", session_id):
             return self.update(

@@ -248,7 +248,7 @@ class SessionJournals:
         return self._swap(session, key, seen, follow, known)
 
     def recall(self, session: Session, key: str, blob: Blob) -> None:
-        """Attach to a session that was carried elsewhere what is stored of it, if it begins so."""
+        """Attach to a session that was serialized what is stored of it, if it begins with that."""
         there = self.read(key, blob)
         if there is not None and there.version == session.version and begins_with(session, there):
             stored = stored_of(there)

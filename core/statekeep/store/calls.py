@@ -1,7 +1,7 @@
-"""What every call of a store is held to, whoever wrote the backend.
+"""Guards that hold every backend to the protocol.
 
-`StateStore` wraps the members of its subclasses in these guards. They name an argument of the wrong
-type, refuse calls to a closed store, and make errors of writes say what may have landed. A backend
+`StateStore` wraps the members of its subclasses in them. They name an argument of the wrong type,
+refuse calls to a closed store, and make errors of writes say what may have landed. A backend
 only ever gets plain values: text as a `str`, and bytes that nobody else holds.
 """
 
@@ -52,7 +52,7 @@ def refuse_closed(store: object, key: str | None = None, landed: Landed | None =
 
 
 def guard(name: str, method: Member) -> Member:
-    """Hold a member of a store to what the protocol promises of it.
+    """Wrap a member of a store so that it keeps the promises of the protocol.
 
     Args:
         name: The member's name.

@@ -1,7 +1,7 @@
 """How ids, categories and names become keys: the one place where keys are built and checked.
 
-A key is a path of segments joined by ``/``. Backends can join keys to their location without a
-second thought, because `check_key` refuses everything that could lead elsewhere.
+A key is a path of segments joined by ``/``. Backends can join keys to their location without
+further checks, because `check_key` refuses everything that could lead elsewhere.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ RESERVED = ".statekeep"
 """The category that statekeep keeps for itself."""
 
 CACHE = f"{RESERVED}/cache"
-"""What can be deleted at any time, because it is rebuilt."""
+"""Documents that can be deleted at any time, because they are rebuilt."""
 
 STAMP = f"{RESERVED}/retention.json"
 """Records when the last background prune began."""
@@ -85,10 +85,10 @@ STAMPS = f"{RESERVED}/retention"
 """The folder of the stamps of collections that are pruned separately."""
 
 TRASH = f"{RESERVED}/trash"
-"""Where pruned sessions wait."""
+"""Where the trash is kept."""
 
 QUARANTINE = f"{RESERVED}/quarantine"
-"""Where a repair moves what it takes away."""
+"""Where a repair moves things out of the way."""
 
 SEGMENTS = f"{RESERVED}/segments"
 """Where the older items of journals are kept."""
@@ -102,7 +102,7 @@ MAX_NAME = 6
 MAX_SESSION_ID = 512
 """Maximum length of a session id, in characters."""
 
-# No key is one of these, so a backend can use them for itself.
+# Never part of a legal key, so a backend can use them for itself.
 _LOCKS = f"{RESERVED}/locks/"
 _UNFINISHED = ".tmp"
 
@@ -249,7 +249,7 @@ def journal_key(collection: str, name: Sequence[str]) -> str:
 
 
 def journal_id(key: str) -> str:
-    """Return what identifies a journal in its collection: its key without the common part."""
+    """Return what identifies a journal in its collection: its key without the shared part."""
     return key.split("/", 2)[2].removesuffix(".jsonl")
 
 
@@ -276,7 +276,7 @@ def journal_prefix(collection: str, name: Sequence[str] = ()) -> str:
 def _check_name(what: str, collection: str, name: Sequence[str]) -> None:
     if not _is_collection(collection):
         raise InvalidKeyError(
-            "a collection has a to z, 0 to 9, '.', '_' and '-', at most 64, and no dot first",
+            "a collection's name has a to z, 0 to 9, '.', '_', '-', at most 64, and no dot first",
             key=collection,
         )
     if len(name) > MAX_NAME:
@@ -427,14 +427,14 @@ def document_prefix(category: str) -> str:
     """Return the prefix of a category's documents; empty for the root.
 
     Raises:
-        InvalidKeyError: The category is not legal, or is statekeep's own.
+        InvalidKeyError: The category is not legal, or is reserved for statekeep.
     """
     _refuse("category", category, ("..", "\\", "//"))
     if category.startswith("/") or category.endswith("/"):
         raise InvalidKeyError("a category must not begin or end with '/'", key=category)
     prefix = "/".join(segment for segment in category.split("/") if segment != ".")
     if is_below(prefix, RESERVED):
-        raise InvalidKeyError(f"the category {RESERVED!r} is statekeep's own", key=category)
+        raise InvalidKeyError(f"the category {RESERVED!r} is reserved for statekeep", key=category)
     check_prefix(prefix)
     return prefix
 

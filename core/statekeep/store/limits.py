@@ -1,4 +1,4 @@
-"""How large a document can be, so that nobody reads one that does not fit into memory."""
+"""The maximum size of documents, so that each fits into memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_CACHED: Final = 8 * 2**30
 
 
 def check_limit(max_document_bytes: object) -> None:
-    """Refuse a limit that limits nothing.
+    """Refuse a limit that is not a positive integer.
 
     Raises:
         TypeError: It is not an integer.
@@ -28,7 +28,7 @@ def check_limit(max_document_bytes: object) -> None:
     if isinstance(max_document_bytes, bool) or not isinstance(max_document_bytes, int):
         refuse_type("max_document_bytes", "an integer", max_document_bytes)
     if max_document_bytes <= 0:
-        raise ConfigError(f"max_document_bytes is a positive number, not {max_document_bytes}")
+        raise ConfigError(f"max_document_bytes must be a positive number, not {max_document_bytes}")
 
 
 def limit_of(key: str, most: int) -> int:
@@ -43,7 +43,7 @@ def limit_of(key: str, most: int) -> int:
 
 
 def too_large(size: int | None, most: int) -> str:
-    """Say that a document is too large.
+    """Return the message for a document that is too large.
 
     Args:
         size: Its size in bytes; None if unknown.

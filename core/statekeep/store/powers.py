@@ -208,7 +208,7 @@ class Anomaly:
         place: Where it is, relative to the store, as printable text.
         reason: What is wrong with it, for a person to read.
         action: What `SupportsInspect.repair` would do; None if no action is safe.
-        harmless: Whether it is merely worth knowing.
+        harmless: Whether it is only a remark, and nothing is wrong.
         identity: How the backend recognizes it again; opaque to everyone else.
     """
 
@@ -225,7 +225,7 @@ class SupportsInspect(Protocol):
     """A store that can hold things no scan shows, because they are not documents."""
 
     def inspect(self, *, older_than: timedelta) -> Iterator[Anomaly]:
-        """Look for what is not a document. Changes nothing, and needs no write access.
+        """Look for things that are not documents. Changes nothing, and needs no write access.
 
         Args:
             older_than: Minimum age since the last write for leftovers of unfinished writes;
@@ -258,7 +258,7 @@ class SupportsInspect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a scan tells, as columns: for a large number of documents this saves time and memory.
+    """The result of a scan as columns, which saves time and memory for many documents.
 
     Attributes:
         keys: The keys of the documents, each once.
@@ -275,10 +275,10 @@ class Survey:
 
 @runtime_checkable
 class SupportsSurvey(Protocol):
-    """A store that can tell when no document was added or removed, and then checks known ones."""
+    """A store that can tell when no document was added or removed, to check only known ones."""
 
     def survey(self, prefix: str, known: Survey | None = None) -> Survey:
-        """Return what a scan would tell.
+        """Return what a scan would find.
 
         Args:
             prefix: As in `StateStore.scan`.
@@ -309,7 +309,7 @@ FASTER: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     ),
     SupportsSurvey: (("survey", "scan"),),
 }
-"""For each power, its methods, each with the `StateStore` member that it is a faster way to do."""
+"""For each power, its methods, each with the `StateStore` member that it speeds up."""
 
 
 def power(store: StateStore, protocol: type[P]) -> P | None:
@@ -435,7 +435,7 @@ def sweep(store: StateStore, *, older_than: timedelta) -> int:
 
 
 def inspect(store: StateStore, *, older_than: timedelta) -> Iterator[Anomaly]:
-    """Look for what is not a document; yield nothing if the store can hold nothing else.
+    """Look for things that are not documents; yield nothing if the store can hold none.
 
     Args:
         store: The store to inspect.
@@ -449,10 +449,10 @@ def inspect(store: StateStore, *, older_than: timedelta) -> Iterator[Anomaly]:
 
 
 def initialize(store: StateStore) -> bool:
-    """Create what a store keeps its documents in, if missing; leave what is there alone.
+    """Create what a store keeps its documents in, such as tables, unless it exists.
 
-    The first write does this too, unless the writer lacks the rights. Then somebody who has them
-    calls this once, or runs ``statekeep init``.
+    The first write does this too, if the writer has the rights. Otherwise someone who does must
+    call this once, or run ``statekeep init``.
 
     Args:
         store: The store to initialize.
@@ -478,8 +478,8 @@ def remains(store: StateStore) -> tuple[str, ...]:
         store: The store to ask.
 
     Returns:
-        Sentences for a person to read; empty if the store retains nothing. It does not know of
-        backups that others make of it.
+        Sentences for a person to read; empty if the store retains nothing. Backups
+        made by others are not included.
     """
     able = power(store, SupportsRemains)
     return tuple(able.remains()) if able else ()

@@ -56,7 +56,8 @@ class StateStore(Protocol):
     messages and never shows a secret. Only a `StateStoreError` may escape.
 
     Errors of `put`, `delete` and `delete_many` say in `StateStoreError.landed` whether the write
-    may have landed. Pass ``landed="no"`` if it certainly did not; otherwise it is ``"unknown"``.
+    may have landed. Pass ``landed="no"`` if it certainly did not; otherwise it is ``"unknown"``,
+    and a `ConflictError` is not retried. `compare` raises one that says so.
 
     The base class enforces the rest, so a subclass need not. An argument of the wrong type raises
     a `TypeError` that names it, so `key` is a plain `str`. `data` is plain `bytes` that nobody else
@@ -106,7 +107,7 @@ class StateStore(Protocol):
             The version of the bytes that were written.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The document is not as expected; nothing was changed.
             UnsupportedError: This store cannot honor that expectation.
             InvalidKeyError: The key is not legal.
             CorruptDataError: Something that is not a document is in the way.
@@ -124,7 +125,7 @@ class StateStore(Protocol):
                 exists does not match any version.
 
         Raises:
-            ConflictError: What is there is not what was expected; nothing was changed.
+            ConflictError: The document is not as expected; nothing was changed.
             UnsupportedError: This store cannot honor that expectation.
             InvalidKeyError: The key is not legal.
             UnavailableError: The store did not answer.
@@ -149,7 +150,7 @@ class StateStore(Protocol):
     def close(self) -> None:
         """Release what this store opened, and only that. Closing twice is fine.
 
-        After it, every other call raises `ClosedError`; `capabilities` still works.
+        Afterwards, every other call raises `ClosedError`; `capabilities` still works.
         """
         ...
 

@@ -145,7 +145,7 @@ class Row(NamedTuple):
         key: Its key.
         version: The version of the bytes that the record describes.
         modified_ns: When the store says it was last written, in nanoseconds since 1970.
-        record: What is kept beside it.
+        record: The record kept beside it.
     """
 
     key: str
@@ -156,7 +156,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a query finds, all at one moment.
+    """The result of a query, as of a single moment.
 
     Attributes:
         rows: The matching documents, in order; iterate over them only once.

@@ -28,7 +28,7 @@ __all__ = ["ConflictPolicy", "Transfer", "refuse_unconditional"]
 _logger = logging.getLogger(__name__)
 
 ConflictPolicy = Literal["detect", "last-writer-wins"]
-"""Whether a write that conflicts with another is refused, or replaces it."""
+"""Whether a write that conflicts with another is refused or replaces it."""
 
 _SOON = 60.0
 """Seconds after which a copy is too old to start deleting its source. A backend may re-send that
@@ -85,7 +85,7 @@ class Transfer:
             try:
                 return self._put(key, data, ABSENT, describe)
             except UnsupportedError as error:
-                # Some stores find out only at the first condition that they have none.
+                # Some stores only learn from their first conditional write that they support none.
                 if not self._falls_back(error, claimed=self.store.capabilities.conditional_put):
                     raise
         there = self.store.get(key)
@@ -126,7 +126,7 @@ class Transfer:
         Args:
             key: The key of the document.
             data: The whole document.
-            beginning: How many of its bytes are already stored; nothing else is.
+            beginning: How many of its bytes are already stored, with nothing after them.
             version: The version of those bytes.
             describe: Returns the record to keep beside it, if the store keeps records.
 

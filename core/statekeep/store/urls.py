@@ -19,8 +19,8 @@ _PASSWORD = re.compile(r":[^@]*@")
 # In a host, a port is not a password, nor is what follows the first colon of an ARN or an IPv6
 # address. A password can contain slashes.
 _PASSWORD_OF_HOST = re.compile(r"(?:^|:)//(?!arn:|\[)[^/?@:]*:(?!\d+(?:[/?]|$))[^@]*@")
-# These are invisible, so nobody means them: control characters, characters that have no width or
-# change the direction of text, and half characters; not joiners, which many scripts need.
+# Invisible, so never intended: control characters, characters that have no width or change the
+# direction of text, and half characters; not joiners, which many scripts need.
 _UNSEEN = re.compile(
     "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\ufffb\ud800-\udfff]"
@@ -72,7 +72,7 @@ class StoreURL:
             _PASSWORD_OF_HOST.search(decoded) or any(_PASSWORD.search(value) for _, value in given)
         ):
             raise ConfigError(
-                "the URL holds a password; give credentials by the environment, never in a URL"
+                "the URL holds a password; give credentials through the environment, never in a URL"
             )
         _refuse_slips(text, decoded, location, is_url=is_url)
         if not match:
@@ -147,13 +147,13 @@ class StoreURL:
         except (OSError, RuntimeError):
             user = location.partition("/")[0]
             raise ConfigError(
-                f"{user!r} is not the folder of a user here; for a folder with that name, write "
+                f"{user!r} is not a user's folder here; for a folder with that name, write "
                 f"'./{location}'"
             ) from None
 
 
 def _refuse_slips(text: str, decoded: str, location: str, *, is_url: bool) -> None:
-    """Refuse a text that would create a store nobody meant.
+    """Refuse a text that is most likely a slip.
 
     Args:
         text: The text as given; it holds no secret.
@@ -162,7 +162,7 @@ def _refuse_slips(text: str, decoded: str, location: str, *, is_url: bool) -> No
         is_url: Whether it is a URL; otherwise it is a path.
 
     Raises:
-        ConfigError: Something is odd; the message says what.
+        ConfigError: It is; the message says why.
     """
     _refuse_unseen(text, text)
     _refuse_unseen(decoded, text)
@@ -171,7 +171,7 @@ def _refuse_slips(text: str, decoded: str, location: str, *, is_url: bool) -> No
             side = "begins" if part != part.lstrip() else "ends"
             raise ConfigError(f"the location {side} with a blank: {text!r}")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        raise ConfigError(f"the location stands in quotation marks: {text}")
+        raise ConfigError(f"the location is in quotation marks: {text}")
     variable = (_VARIABLE_IN_URL if is_url else _VARIABLE).search(location)
     if variable:
         letter = "write '%24' for the '$'" if variable[0][0] == "$" else "write '%25' for a '%'"
@@ -184,5 +184,5 @@ def _refuse_slips(text: str, decoded: str, location: str, *, is_url: bool) -> No
 def _refuse_unseen(text: str, whole: str) -> None:
     if odd := _UNSEEN.search(text):
         raise ConfigError(
-            f"the location holds a character that cannot be seen, U+{ord(odd[0]):04X}: {whole!a}"
+            f"the location holds an invisible character, U+{ord(odd[0]):04X}: {whole!a}"
         )

@@ -122,17 +122,17 @@ class Capabilities:
 
 
 def compare(current: Version | None, expect: Expect, *, key: str, store: object) -> None:
-    """Refuse a write that does not find what it expects: the rule of every backend.
+    """Refuse a write whose expectation is not met; every backend follows this rule.
 
     Args:
-        current: The version of what is there; None if nothing is.
+        current: The current version; None if there is no document.
         expect: What was expected.
-        key: The key that is written.
-        store: The store that is written to.
+        key: The key being written.
+        store: The store being written to.
 
     Raises:
-        ConflictError: Something else is there.
-        TypeError: `expect` is not an expectation; to expect nothing there, pass `ABSENT`.
+        ConflictError: The expectation is not met.
+        TypeError: `expect` is not an expectation; to expect no document, pass `ABSENT`.
     """
     check_expectation(expect)
     if isinstance(expect, Expectation):
@@ -152,7 +152,7 @@ def check_expectation(expect: Expect) -> None:
     """Refuse a value that is not an expectation.
 
     Raises:
-        TypeError: It is not one; to expect nothing there, pass `ABSENT`.
+        TypeError: It is not one; to expect no document, pass `ABSENT`.
     """
     if not isinstance(expect, Expectation | str):
         refuse_type("expect", "ANY, ABSENT or a version", expect)

@@ -1,4 +1,4 @@
-"""Stores around a store: bases for wrappers that observe, limit, route or transform."""
+"""Base classes for stores that wrap another, to observe, limit, route or transform."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["StoreWrapper", "TransformingStore"]
 
 P = TypeVar("P")
 
-# Each power, with those of its methods that are a faster way to do what a `StateStore` member does.
+# Each power, with those of its methods that speed up a `StateStore` member.
 _POWERS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     SupportsInitialize: (),
     SupportsInspect: (),
@@ -229,11 +229,11 @@ class StoreWrapper(StateStore):
 
 
 class TransformingStore(StoreWrapper):
-    """A store that keeps different bytes from those it is given; subclass it.
+    """A store that transforms documents before storing them; subclass it.
 
     A subclass writes only `encode` and `decode`. Everything that carries bytes goes through them:
     `get`, `put` and `get_many`. It cannot append, because a document is encoded whole, and it
-    keeps no records, which would reveal outside what the encoding hides. Versions, fingerprints,
+    keeps no records, because they would reveal what the encoding may hide. Versions, fingerprints,
     times and `Entry.size` are those of the encoded bytes.
 
     Args:
@@ -275,7 +275,7 @@ class TransformingStore(StoreWrapper):
             data: The stored bytes.
 
         Raises:
-            Exception: `encode` did not make this; `get` then raises `CorruptDataError`.
+            Exception: `encode` did not return these bytes; `get` then raises `CorruptDataError`.
         """
 
     def append(
@@ -286,7 +286,7 @@ class TransformingStore(StoreWrapper):
         expect: Version,  # noqa: ARG002
         record: Record | None = None,  # noqa: ARG002
     ) -> Version:
-        """Refuse: a document is encoded whole."""
+        """Raise `UnsupportedError`, because a document is encoded whole."""
         raise UnsupportedError(f"{type(self).__name__} does not append", key=key, store=self)
 
     def power(self, protocol: type[P]) -> P | None:

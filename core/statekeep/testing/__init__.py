@@ -1,4 +1,4 @@
-"""Contracts that prove a plugin right, for plugin authors. Needs the extra ``testing``.
+"""Tests that show whether a plugin keeps its promises. Needs the extra ``testing``.
 
 ```python
 class TestMine(StateStoreContract):
@@ -7,7 +7,7 @@ class TestMine(StateStoreContract):
         return f"mine:{tmp_path}"
 ```
 
-See "Prove a plugin" (docs/conformance.md). statekeep's own tests are elsewhere.
+See "Test a plugin" (docs/conformance.md). statekeep's own tests are elsewhere.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _HOMES = {
     "hostile_ids": "hostile",
     "hostile_names": "hostile",
 }
-# Modules with assertions; pytest can only explain those in modules registered before import.
+# Modules with assertions. Pytest explains only those registered before their import.
 EXPLAINED = (
     "answers",
     "appending",
@@ -77,7 +77,7 @@ EXPLAINED = (
 
 
 def __getattr__(name: str) -> object:
-    # Imported on demand, because what runs in other processes should not wait for pytest.
+    # Imported on demand, so that worker processes need not wait for pytest.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = f"{__name__}.{_HOMES[name]}"

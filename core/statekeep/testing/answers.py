@@ -1,4 +1,4 @@
-"""Tests of what a store promises when answers are lost or never come."""
+"""Tests of unreachable stores and lost responses."""
 
 from __future__ import annotations
 
@@ -27,58 +27,58 @@ _MOST_REQUESTS = 50
 
 
 class LossyPlace(Protocol):
-    """A route to a location on which answers can be lost, such as a proxy in front of a server."""
+    """A route to a location that can lose responses, such as a proxy in front of a server."""
 
     @property
     def location(self) -> str:
-        """The URL of the location, by this route."""
+        """The URL of the location by this route."""
         ...
 
     def drop(self, passed: int) -> None:
-        """Let `passed` answers through, then lose one; its request is carried out nevertheless.
+        """Let `passed` responses through, then lose one, whose request is still carried out.
 
-        Replaces any earlier call.
+        Each call replaces the one before.
         """
         ...
 
     @property
     def dropped(self) -> bool:
-        """Whether that answer has been lost yet."""
+        """Whether that response has been lost yet."""
         ...
 
 
 class AnswersContract(StoreFixtures):
-    """The part of `StateStoreContract` that is about answers that never come."""
+    """The part of `StateStoreContract` about responses that never arrive."""
 
     @pytest.fixture
     def unreachable(self) -> str:
-        """The URL of a place that does not answer, or refuses; optional."""
-        pytest.skip("not given: a place that does not answer (the fixture `unreachable`)")
+        """The URL of a place that does not respond or refuses connections; optional."""
+        pytest.skip("not given: an unreachable place (the fixture `unreachable`)")
 
     @pytest.fixture
     def nowhere(self, unreachable: str) -> Iterator[StateStore]:
-        """A client on a place that does not answer."""
+        """A client of an unreachable place."""
         with self.open(unreachable) as store:
             yield store
 
     @pytest.fixture
     def dropping(self) -> LossyPlace:
-        """A route to the location on which answers can be lost; optional.
+        """A route to the location that can lose responses; optional.
 
-        Override it if the store is reached over a network. Most client libraries
-        silently resend unanswered requests, and then meet their own write.
+        Override it if the store is reached over a network. Most client libraries silently resend a
+        request that got no response, and may then conflict with their own write.
         """
-        pytest.skip("not given: a route on which answers are lost (the fixture `dropping`)")
+        pytest.skip("not given: a route that loses responses (the fixture `dropping`)")
 
     @pytest.fixture
     def lossy(self, dropping: LossyPlace) -> Iterator[StateStore]:
-        """A client on the location whose answers can be lost."""
+        """A client whose responses can be lost."""
         with self.open(dropping.location) as store:
             yield store
 
-    # where nothing answers
+    # unreachable stores
 
-    def test_what_does_not_answer_does_not_pass_for_empty(self, nowhere: StateStore) -> None:
+    def test_an_unreachable_store_does_not_look_empty(self, nowhere: StateStore) -> None:
         reads: dict[str, Callable[[], object]] = {
             "a get": lambda: nowhere.get(KEY),
             "a scan": lambda: list(nowhere.scan()),
@@ -92,11 +92,11 @@ class AnswersContract(StoreFixtures):
             except StateStoreError as caught:
                 error = caught
             assert error is not None, (
-                f"{name} of a place that does not answer gave {given!r}, as if nothing were there"
+                f"{name} of an unreachable place gave {given!r}, as if nothing were there"
             )
             assert error.store, f"the error of {name} does not name the store: {error!r}"
 
-    def test_what_does_not_answer_acknowledges_nothing(self, nowhere: StateStore) -> None:
+    def test_an_unreachable_store_acknowledges_no_write(self, nowhere: StateStore) -> None:
         writes: dict[str, Callable[[], object]] = {
             "a put": lambda: nowhere.put(KEY, b"x"),
             "a put that creates": lambda: nowhere.put(KEY, b"x", expect=ABSENT),
@@ -105,17 +105,17 @@ class AnswersContract(StoreFixtures):
         }
         for name, operation in writes.items():
             error = refusal(operation)
-            assert error is not None, f"{name} was acknowledged by a place that does not answer"
+            assert error is not None, f"{name} was acknowledged by an unreachable place"
             assert error.store, f"the error of {name} does not name the store: {error!r}"
 
-    # where an answer is lost
+    # lost responses
 
-    def test_a_put_whose_answer_is_lost_is_no_conflict(
+    def test_a_put_whose_response_is_lost_is_not_a_conflict(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         conditional = claims(lossy, "conditional_put")
         for what in ("creates", "replaces") if conditional else ("writes",):
-            for number in _each_answer(dropping, f"a put that {what}"):
+            for number in _each_response(dropping, f"a put that {what}"):
                 key, data = f"notes/{what}-{number}.json", b"new %d" % number
                 expect: Expect = ABSENT if what == "creates" else ANY
                 if what == "replaces":
@@ -124,45 +124,45 @@ class AnswersContract(StoreFixtures):
                     version = lossy.put(key, data, expect=expect)
                 except ConflictError as error:
                     pytest.fail(
-                        f"a put that {what}, whose answer was lost, met a conflict though nobody "
-                        "else wrote: it was resent and met itself; mark each write to recognize "
-                        f"it, or do not resend ({error!r})"
+                        f"a put that {what}, whose response was lost, met a conflict though nobody "
+                        "else wrote: it was resent and conflicted with itself; mark each write to "
+                        f"recognize it, or do not resend ({error!r})"
                     )
                 except StateStoreError as error:
                     _may_say_no(error, f"a put that {what}", landed=_holds_now(store, key, data))
                 else:
                     holds(store, data, key)
                     assert read(store, key).version == version, (
-                        "a put whose answer was lost gave a version other than the stored one"
+                        "a put whose response was lost returned a version other than the stored one"
                     )
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_a_put_that_came_too_late_is_refused_though_its_answer_is_lost(
+    def test_a_stale_put_is_refused_even_if_its_response_is_lost(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         claims(lossy, "conditional_put")
-        for number in _each_answer(dropping, "a put that comes too late"):
+        for number in _each_response(dropping, "a stale put"):
             key = f"notes/{number}.json"
             version = store.put(key, b"old")
-            # Equal bytes: a store that compares bytes takes another's write for its own.
+            # Equal bytes, because a store that compares bytes mistakes this write for its own.
             store.put(key, b"equal", expect=version)
             error = refusal(lambda: lossy.put(key, b"equal", expect=version))  # noqa: B023
             assert error is not None, (
-                "a put on a version that was replaced before was acknowledged after its answer "
-                "was lost: it took another's equal bytes for its own"
+                "a put that expected an outdated version was acknowledged after its response "
+                "was lost: the store mistook another client's equal bytes for its own"
             )
 
-    def test_a_delete_whose_answer_is_lost_does_not_deny_it(
+    def test_a_delete_whose_response_is_lost_is_reported_truthfully(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         ways = ["a delete", "a delete of many"]
         if claims(lossy, "conditional_delete"):
-            ways.append("a delete on a condition")
+            ways.append("a conditional delete")
         for what in ways:
-            for number in _each_answer(dropping, what):
+            for number in _each_response(dropping, what):
                 key = f"notes/{number}.json"
                 version = store.put(key, b"x")
-                expect: ExpectSeen = version if what == "a delete on a condition" else ANY
+                expect: ExpectSeen = version if what == "a conditional delete" else ANY
                 try:
                     if what == "a delete of many":
                         delete_many(lossy, [key])
@@ -173,27 +173,27 @@ class AnswersContract(StoreFixtures):
                 else:
                     is_gone(store, key)
 
-    def test_a_read_whose_answer_is_lost_does_not_find_nothing(
+    def test_a_read_whose_response_is_lost_does_not_look_empty(
         self, store: StateStore, lossy: StateStore, dropping: LossyPlace
     ) -> None:
         keys = ["notes/a.json", KEY]
         for key in keys:
             store.put(key, b"x")
         lossy.get(KEY)
-        for _ in _each_answer(dropping, "a get"):
+        for _ in _each_response(dropping, "a get"):
             refusal(lambda: holds(lossy, b"x", KEY))
-        for _ in _each_answer(dropping, "a scan"):
-            refusal(lambda: lists(lossy, keys, when=" whose answer was lost"))
-        for _ in _each_answer(dropping, "a get of many"):
+        for _ in _each_response(dropping, "a scan"):
+            refusal(lambda: lists(lossy, keys, when=" whose response was lost"))
+        for _ in _each_response(dropping, "a get of many"):
             found: dict[str, Blob | StateStoreError | None] = {}
             if refusal(lambda: found.update(get_many(lossy, keys))):  # noqa: B023
                 continue
             absent = [key for key in keys if found.get(key) is None]
-            assert not absent, f"a get of many, whose answer was lost, says {absent} is not there"
+            assert not absent, f"a get of many, whose response was lost, says {absent} is not there"
 
-    # what observers hear
+    # requests
 
-    def test_a_store_that_is_far_away_counts_its_requests(self, store: StateStore) -> None:
+    def test_a_remote_store_counts_its_requests(self, store: StateStore) -> None:
         if not store.capabilities.remote:
             pytest.skip("not claimed: remote")
         operations: dict[str, Callable[[], object]] = {
@@ -206,18 +206,18 @@ class AnswersContract(StoreFixtures):
         }
         silent = [name for name, each in operations.items() if not _requests(store, each)]
         assert not silent, (
-            f"observers are told of no request for {', '.join(silent)}; call "
-            "statekeep.events.count_request() before each, with the caller's context variables"
+            f"observers hear of no request for {', '.join(silent)}; call "
+            "statekeep.events.count_request() before each, in the caller's contextvars context"
         )
 
 
-def _each_answer(lossy: LossyPlace, what: str) -> Iterator[int]:
-    """Lose the first answer in the first turn, the second in the next, until no more come."""
+def _each_response(lossy: LossyPlace, what: str) -> Iterator[int]:
+    """Lose the first response on the first pass, the second on the next, and so on to the last."""
     for number in range(_MOST_REQUESTS):
         lossy.drop(number)
         yield number
         if not lossy.dropped:
-            assert number, f"no answer to {what} was lost; the fixture `dropping` does nothing"
+            assert number, f"no response to {what} was lost; the fixture `dropping` does nothing"
             return
     pytest.fail(f"{what} takes more than {_MOST_REQUESTS} requests")
 
@@ -227,7 +227,7 @@ def _may_say_no(error: StateStoreError, what: str, *, landed: bool) -> None:
         f"the error of {what} does not say what may have landed: {error!r}"
     )
     assert not (landed and error.landed == "no"), (
-        f"{what} landed and its answer was lost, and the error says that nothing landed: {error!r}"
+        f"{what} landed, but the error after its lost response says that it did not: {error!r}"
     )
 
 
@@ -237,7 +237,7 @@ def _holds_now(store: StateStore, key: str, data: bytes) -> bool:
 
 
 def _raised(found: dict[str, Blob | StateStoreError | None]) -> dict[str, str | None]:
-    """Raise the first error among what a get of many gave; else give it for a message."""
+    """Raise the first error that a get of many found; otherwise describe what it found."""
     for blob in found.values():
         if isinstance(blob, StateStoreError):
             raise blob
@@ -247,7 +247,7 @@ def _raised(found: dict[str, Blob | StateStoreError | None]) -> dict[str, str | 
 
 
 def _requests(store: StateStore, operation: Callable[[], object]) -> int:
-    """How many requests an observer hears of."""
+    """The number of requests that an observer hears of."""
     events: list[Event] = []
     with Emitter(store, [events.append], "contract").operation("asked"):
         operation()

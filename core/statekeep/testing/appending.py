@@ -1,4 +1,4 @@
-"""Tests of what a store that appends promises."""
+"""Tests of stores that can append."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ KEY = "notes/log.jsonl"
 
 
 class AppendingContract(StoreFixtures):
-    """What a store with `SupportsAppend` promises."""
+    """The part of `StateStoreContract` about `SupportsAppend`."""
 
     @pytest.fixture
     def appending(self, store: StateStore) -> SupportsAppend:
-        """The store, if it can append; else the test is skipped."""
+        """The store if it can append; otherwise the test is skipped."""
         return _appending(store)
 
-    def test_an_append_adds_at_the_end(self, store: StateStore, appending: SupportsAppend) -> None:
+    def test_an_append_adds_to_the_end(self, store: StateStore, appending: SupportsAppend) -> None:
         for beginning in (b"", b"a\n", b"x" * 100_000):
             whole, version = beginning, store.put(KEY, beginning)
             for added in (b"b\n", b"", b"\0" * 5000, b"c"):
@@ -36,23 +36,25 @@ class AppendingContract(StoreFixtures):
                 whole += added
                 holds(store, whole, KEY)
                 found = read(store, KEY).version
-                assert found == version, f"an append said {version!r}, and a get says {found!r}"
+                assert found == version, (
+                    f"an append returned the version {version!r}, and a get returns {found!r}"
+                )
         lists(store, [KEY])
 
-    def test_an_append_expects_all_bytes_that_are_there(
+    def test_an_append_requires_the_current_version(
         self, store: StateStore, other: StateStore, appending: SupportsAppend
     ) -> None:
         seen = store.put(KEY, b"a")
         theirs = _appending(other).append(KEY, b"b", expect=seen)
         self._refuses(store, KEY, b"ab", seen)
-        other.put(KEY, b"ac", expect=theirs)  # as long as what was there
+        other.put(KEY, b"ac", expect=theirs)  # of the same length
         self._refuses(store, KEY, b"ac", theirs)
         self._refuses(store, KEY, b"ac", NO_SUCH_VERSION)
         version = appending.append(KEY, b"d", expect=read(store, KEY).version)
         other.put(KEY, b"a", expect=version)
         self._refuses(store, KEY, b"a", version)
 
-    def test_nothing_is_appended_to_what_is_not_there(
+    def test_appending_to_a_missing_document_conflicts(
         self, store: StateStore, appending: SupportsAppend
     ) -> None:
         seen = store.put(KEY, b"a")
@@ -63,13 +65,15 @@ class AppendingContract(StoreFixtures):
             assert isinstance(error, ConflictError), (
                 f"an append to a deleted document should be a conflict: {error!r}"
             )
-            assert error.landed == "no", f"it says landed={error.landed!r}"
+            assert error.landed == "no", f"a refused append says landed={error.landed!r}"
             is_gone(store, KEY)
-        # A new document under that key is not the one that was appended to.
+        # A new document under that key has another version.
         store.put(KEY, b"anew")
         self._refuses(store, KEY, b"anew", version)
 
-    def test_two_clients_append_in_turns(self, store: StateStore, other: StateStore) -> None:
+    def test_two_clients_can_take_turns_appending(
+        self, store: StateStore, other: StateStore
+    ) -> None:
         whole, version = b"", store.put(KEY, b"")
         for number in range(20):
             client = _appending((store, other)[number % 3 % 2])
@@ -78,7 +82,7 @@ class AppendingContract(StoreFixtures):
             whole += added
         holds(other, whole, KEY)
 
-    def test_of_several_appends_to_one_version_one_wins(
+    def test_only_one_of_several_appends_to_one_version_wins(
         self, store: StateStore, other: StateStore
     ) -> None:
         for number in range(5):
@@ -109,7 +113,7 @@ class AppendingContract(StoreFixtures):
             holds(store, b"put" if winner else b"%d+" % number, KEY)
 
     @pytest.mark.usefixtures("_shared")
-    def test_appends_of_several_processes_are_all_kept(
+    def test_appends_by_several_processes_are_all_kept(
         self, location: str, store: StateStore
     ) -> None:
         _appending(store)
@@ -124,14 +128,14 @@ class AppendingContract(StoreFixtures):
         )
         assert not wrong, f"{len(wrong)} lines are duplicated or torn: {[*wrong][:3]}"
         assert len(lines) == processes * times, (
-            f"{processes * times} appends were acknowledged, and {len(lines)} lines are there"
+            f"{processes * times} appends were acknowledged, but there are {len(lines)} lines"
         )
         for name in range(processes):
             ours = [line for line in lines if line.startswith(b"%d-" % name)]
             in_order = ours == [b"%d-%d" % (name, n) for n in range(times)]
             assert in_order, f"the appends of process {name} are out of order"
 
-    def test_readers_see_a_beginning_of_what_is_appended(
+    def test_readers_see_a_prefix_of_the_appended_bytes(
         self, store: StateStore, other: StateStore
     ) -> None:
         appending = _appending(store)
@@ -155,11 +159,11 @@ class AppendingContract(StoreFixtures):
             ended.set()
             reader.join()
         assert not wrong, (
-            f"a reader saw {shown(wrong[0])}, which is not a beginning of what was appended"
+            f"a reader saw {shown(wrong[0])}, which is not a prefix of the appended bytes"
         )
         holds(other, whole, KEY)
 
-    def test_what_was_put_meanwhile_is_appended_to_whole(
+    def test_an_append_extends_what_another_client_put(
         self, store: StateStore, other: StateStore, appending: SupportsAppend
     ) -> None:
         for data in (b"other", b"longer than that", b""):
@@ -186,7 +190,7 @@ class AppendingContract(StoreFixtures):
         appending = _appending(store)
         error = refusal(lambda: appending.append(key, b"stale", expect=version))
         assert isinstance(error, ConflictError), (
-            f"an append to another version should be a conflict: {error!r}"
+            f"an append to an outdated version should be a conflict: {error!r}"
         )
         assert error.landed == "no", f"a refused append says landed={error.landed!r}"
         names(error, key)

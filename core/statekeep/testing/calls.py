@@ -1,4 +1,4 @@
-"""Tests of what a store promises about wrong arguments and about closing."""
+"""Tests of wrong arguments and of closed stores."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class _Key(StrEnum):
 
 
 class CallsContract(StoreFixtures):
-    """The part of `StateStoreContract` that is about wrong arguments and closed stores."""
+    """The part of `StateStoreContract` about wrong arguments and closed stores."""
 
     # arguments
 
-    def test_an_argument_of_a_wrong_type_is_named(self, store: StateStore) -> None:
+    def test_a_type_error_names_the_wrong_argument(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
-        # The type checker rejects these arguments, too.
+        # Any: the type checker would reject these arguments.
         wrong: Any = store
         calls: list[tuple[str, Callable[[], object]]] = [
             *(
@@ -89,40 +89,44 @@ class CallsContract(StoreFixtures):
             calls.append(("older_than", lambda: list(inspect(wrong, older_than=wrong))))
         for parameter, call in calls:
             said = _type_error(call)
-            assert said is not None, f"a wrong {parameter!r} is no TypeError: {call}"
+            assert said is not None, f"a wrong {parameter!r} raises no TypeError: {call}"
             assert said.startswith(f"{parameter}: "), (
-                f"a TypeError must begin with the parameter, here '{parameter}: ': {said}"
+                f"a TypeError must begin with the parameter, here '{parameter}: ', not {said!r}"
             )
         lists(store, [KEY])
         holds(store, b"A", KEY)
 
-    def test_bytes_of_any_kind_are_kept_as_plain_bytes(self, store: StateStore) -> None:
+    def test_bytes_like_data_comes_back_as_plain_bytes(self, store: StateStore) -> None:
         given: Any
         for given in (_Bytes(b"x"), bytearray(b"x"), memoryview(b"-x")[1:]):
             store.put(KEY, given)
             holds(store, b"x", KEY)
             blob = store.get(KEY)
-            assert type(blob and blob.data) is bytes, f"{type(given).__name__} came back as it was"
+            assert type(blob and blob.data) is bytes, (
+                f"{type(given).__name__} did not come back as bytes"
+            )
 
-    def test_text_of_any_kind_is_a_key(self, store: StateStore) -> None:
+    def test_a_subclass_of_str_can_be_a_key(self, store: StateStore) -> None:
         store.put(_Key.PLAN, b"x")
         holds(store, b"x", KEY)
         (entry,) = store.scan()
-        assert type(entry.key) is str, f"a scan gives a key of the type {type(entry.key).__name__}"
+        assert type(entry.key) is str, (
+            f"a scan returns a key of the type {type(entry.key).__name__}"
+        )
         store.delete(_Key.PLAN)
         is_gone(store, KEY)
 
     # closing
 
-    def test_a_closed_store_refuses(self, store: StateStore, other: StateStore) -> None:
+    def test_a_closed_store_raises_closed_error(self, store: StateStore, other: StateStore) -> None:
         age = timedelta(days=1)
         for key in (KEY, MORE):
             store.put(key, b"A")
         version = other.put(KEY, b"A")
         begun: list[tuple[str, Callable[[], object]]] = [
-            ("a scan that was begun", partial(next, _begun(store.scan()))),
+            ("a scan already begun", partial(next, _begun(store.scan()))),
             ("a scan not begun yet", partial(next, store.scan())),
-            ("a get of many that was begun", partial(next, _begun(get_many(store, [KEY, MORE])))),
+            ("a get of many already begun", partial(next, _begun(get_many(store, [KEY, MORE])))),
         ]
         store.close()
         calls: list[tuple[str, Callable[[], object]]] = [
@@ -132,7 +136,7 @@ class CallsContract(StoreFixtures):
             ("a put that creates", partial(store.put, "notes/new.json", b"B", expect=ABSENT)),
             ("a put that replaces", partial(store.put, KEY, b"B", expect=version)),
             ("a delete", partial(store.delete, KEY)),
-            ("a delete on a condition", partial(store.delete, KEY, expect=version)),
+            ("a conditional delete", partial(store.delete, KEY, expect=version)),
             ("a scan", lambda: list(store.scan())),
             ("a scan of a prefix", lambda: list(store.scan("notes"))),
             ("a get of many", lambda: dict(get_many(store, [KEY]))),

@@ -33,36 +33,36 @@ _SHORT = 40
 
 
 def read(store: StateStore, key: str) -> Blob:
-    """What is under a key; there must be something.
+    """Get a document, which must be there.
 
     Raises:
-        AssertionError: There is nothing.
+        AssertionError: It is not there.
     """
     blob = store.get(key)
-    assert blob is not None, f"{key!r} was written, but a get says that it is not there"
+    assert blob is not None, f"{key!r} was written, but a get does not find it"
     return blob
 
 
 def holds(store: StateStore, data: bytes, key: str) -> None:
-    """There must be these bytes under a key.
+    """Check that a key holds these bytes.
 
     Raises:
-        AssertionError: There is nothing, or something else.
+        AssertionError: It does not.
     """
     found = read(store, key).data
     # Compare first, because pytest takes a minute to explain how long bytes differ.
     equal = found == data
-    assert equal, f"{key!r} should hold {shown(data)} and holds {shown(found)}"
+    assert equal, f"{key!r} should hold {shown(data)} but holds {shown(found)}"
 
 
 def is_gone(store: StateStore, key: str) -> None:
-    """There must be nothing under a key.
+    """Check that there is no document under a key.
 
     Raises:
-        AssertionError: There is something.
+        AssertionError: There is one.
     """
     found = store.get(key)
-    assert found is None, f"{key!r} should not be there and holds {shown(found.data)}"
+    assert found is None, f"{key!r} should not be there but holds {shown(found.data)}"
 
 
 def lists(
@@ -73,17 +73,17 @@ def lists(
     besides: Collection[str] = (),
     when: str = "",
 ) -> None:
-    """A scan must list these keys, each once, and no other.
+    """Check that a scan lists these keys, each once, and no others.
 
     Args:
         store: The store to scan.
         keys: The keys that must be listed.
         prefix: The prefix to scan.
-        besides: Keys that may be listed as well, even twice, because they come and go meanwhile.
+        besides: Keys that may or may not be listed, even twice, because they come and go meanwhile.
         when: What was going on, for the message.
 
     Raises:
-        AssertionError: It lists others.
+        AssertionError: It does not.
     """
     compare_keys((each.key for each in store.scan(prefix)), keys, prefix, besides, when)
 
@@ -114,14 +114,14 @@ def compare_keys(
 
 
 def shown(data: bytes) -> str:
-    """Bytes for a message: in full if short, else their length and a hash."""
+    """Describe bytes for a message: in full if short, otherwise their length and hash."""
     if len(data) <= _SHORT:
         return repr(data)
     return f"{len(data)} bytes (SHA-256 {hashlib.sha256(data).hexdigest()[:12]}…)"
 
 
 def refusal(operation: Callable[[], object]) -> StateStoreError | None:
-    """The store's error, if it raises one; no other exception is caught."""
+    """Call an operation and return the `StateStoreError` it raises, if any."""
     try:
         operation()
     except StateStoreError as error:
@@ -130,17 +130,17 @@ def refusal(operation: Callable[[], object]) -> StateStoreError | None:
 
 
 def names(error: StateStoreError, key: str) -> None:
-    """An error must name its key and its store; a wrapping store may name the one inside.
+    """Check that an error names its key and a store; a wrapper may name its inner store.
 
     Raises:
-        AssertionError: It does not name them.
+        AssertionError: It does not.
     """
-    assert error.key == key, f"the error is of {key!r} and names {error.key!r}: {error!r}"
+    assert error.key == key, f"the error is about {key!r} but names {error.key!r}: {error!r}"
     assert error.store, f"the error does not name the store: {error!r}"
 
 
 def race(attempts: Iterable[Callable[[], object]]) -> list[int]:
-    """Make all attempts at once; return the indices of those that met no conflict."""
+    """Make all attempts at once and return the indices of those without a conflict."""
     racers = list(attempts)
     gate = threading.Barrier(len(racers))
 
@@ -157,14 +157,14 @@ def race(attempts: Iterable[Callable[[], object]]) -> list[int]:
 
 
 def one_wins(attempts: Iterable[Callable[[], object]], what: str) -> int:
-    """Make all attempts at once; exactly one must succeed.
+    """Make all attempts at once and check that exactly one succeeds.
 
     Args:
         attempts: The calls that race.
         what: A name for them, for the message.
 
     Returns:
-        The index of that one.
+        The index of the one that succeeded.
 
     Raises:
         AssertionError: None succeeds, or several do.

@@ -1,4 +1,4 @@
-"""The powers that a store claims."""
+"""What a store claims it can do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_SUCH_VERSION = Version("no such version")
 
 
 def claims(store: StateStore, power: Power) -> bool:
-    """Whether a store claims a power after trying it; some stores only find out at first use."""
+    """Try a power and return whether the store claims it; some only learn that by trying."""
     use: dict[Power, Callable[[], object]] = {
         "conditional_put": lambda: store.put("asked.json", b"", expect=NO_SUCH_VERSION),
         "conditional_delete": lambda: store.delete("asked.json", expect=NO_SUCH_VERSION),

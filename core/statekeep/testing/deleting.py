@@ -1,4 +1,4 @@
-"""Tests of what a store promises that deletes many documents, each on a condition."""
+"""Tests of stores that can delete many documents, each only if unchanged."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _FEW = _KEYS[:6]
 
 
 class DeletingContract(StoreFixtures):
-    """What a store with `SupportsDeleteSeen` promises."""
+    """The part of `StateStoreContract` about `SupportsDeleteSeen`."""
 
     @pytest.fixture
     def deleting(self, store: StateStore) -> SupportsDeleteSeen:
-        """The store, if it can; else the test is skipped."""
+        """The store if it can delete this way; otherwise the test is skipped."""
         able = power(store, SupportsDeleteSeen)
         if able is None:
             pytest.skip("not claimed: deletes of what was seen")
         return able
 
-    def test_many_that_were_seen_are_deleted(
+    def test_unchanged_documents_are_deleted_together(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         seen = [_seen(store, key) for key in _KEYS]
@@ -43,7 +43,7 @@ class DeletingContract(StoreFixtures):
         lists(other, ["notes/more.json"], when=" after all others were deleted")
         assert _deleted(deleting, []) == {}
 
-    def test_of_many_those_stay_that_are_not_what_was_seen(
+    def test_documents_changed_since_they_were_seen_are_kept(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         seen = [_seen(store, key) for key in _FEW]
@@ -52,23 +52,27 @@ class DeletingContract(StoreFixtures):
         other.delete(gone)
         other.delete(again)
         other.put(again, b"again")
-        # A document with another's version is not the one that was seen.
+        # With the version of another document, it is not the one that was seen.
         seen[3] = Seen(swapped, seen[4].version, None)
         seen[4] = seen[4]._replace(fingerprint=None)
         never = Seen("nothing/here.json", Version("no such version"), None)
         done = _deleted(deleting, [*seen, never])
         refused = [key for key, error in done.items() if error is not None]
         spared = sorted([changed, gone, again, swapped, never.key])
-        assert sorted(refused) == spared, f"it refused {sorted(refused)}, instead of {spared}"
+        assert sorted(refused) == spared, (
+            f"it refused to delete {sorted(refused)} instead of {spared}"
+        )
         for key in refused:
             error = done[key]
-            assert isinstance(error, ConflictError), f"{key!r} is refused by {error!r}"
+            assert isinstance(error, ConflictError), (
+                f"{key!r} is refused with {error!r}, not a ConflictError"
+            )
             assert error.landed == "no", "it deleted nothing, but the error does not say so"
             assert error.key == key, f"the error of {key!r} is about {error.key!r}"
         lists(other, [changed, again, swapped], when=" after the others were deleted")
         holds(other, b"changed", changed)
 
-    def test_of_racing_deleters_of_many_one_has_each(
+    def test_only_one_of_two_racing_deleters_deletes_each_document(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         rival = power(other, SupportsDeleteSeen)
@@ -78,9 +82,9 @@ class DeletingContract(StoreFixtures):
             both = [*pool.map(lambda able: _deleted(able, seen), (deleting, rival))]
         for key in _KEYS:
             errors = [done[key] for done in both]
-            assert errors.count(None) == 1, f"two deleted {key!r}, or nobody: {errors}"
+            assert errors.count(None) == 1, f"{key!r} was deleted by both or by neither: {errors}"
 
-    def test_many_are_not_deleted_after_the_end(
+    def test_an_illegal_key_or_a_closed_store_deletes_nothing(
         self, store: StateStore, other: StateStore, deleting: SupportsDeleteSeen
     ) -> None:
         seen = [_seen(store, key) for key in _FEW]

@@ -1,4 +1,4 @@
-"""A store that fails, the same way on each run."""
+"""A store wrapper that injects reproducible faults."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Fault:
     """A fault that was injected into one call.
 
     Attributes:
-        kind: ``before`` or ``after`` the call took effect, ``slow`` or ``throttled``.
+        kind: ``before`` or ``after`` the call takes effect, ``slow``, or ``throttled``.
         operation: ``get``, ``put``, ``append``, ``delete`` or ``scan``.
         key: The key; for a scan, the prefix.
     """
@@ -54,21 +54,21 @@ class Fault:
 
 
 class FaultyStore(StoreWrapper):
-    """A wrapper that makes a store's calls fail at random, but the same way on each run.
+    """A wrapper that makes a store's calls fail at random, the same way on each run.
 
-    What happens to a call depends on the seed, the operation, the key and the number of such calls
-    before, not on the clock or on what other threads do to other keys. (Which calls fall into a
-    burst of throttling does depend on their order.) Errors and capabilities of the inner store are
-    passed on unchanged. Closing it closes the inner store.
+    What happens to a call depends on the seed, the operation, the key and the number of earlier
+    calls like it, not on the clock or on other threads using other keys. (Which calls fall into a
+    burst of throttling does depend on their order.) The inner store's errors and capabilities are
+    passed on unchanged. Closing the wrapper closes the inner store.
 
     Args:
         store: The inner store.
-        seed: The seed; each one gives a different series of faults.
+        seed: The seed; each seed gives a different series of faults.
         before: The probability that a call fails before it takes effect.
-        after: The probability that a call takes effect and then fails, as if the answer were lost;
-            a scan fails half-way.
+        after: The probability that a call takes effect and then fails, as if its response were
+            lost; a scan fails halfway.
         slow: The probability that a call takes longer.
-        throttled: The probability that a call is refused, and with it the calls that follow.
+        throttled: The probability that a call is refused, along with the calls that follow it.
         delay: How much longer a slow call takes, in seconds.
         burst: The number of calls in a row that throttling refuses, including the first.
         operations: The operations that can fail.
@@ -112,7 +112,7 @@ class FaultyStore(StoreWrapper):
         chances = self._chances.values()
         if min(chances) < 0 or sum(chances) > 1:
             raise ValueError(
-                f"probabilities must be 0 or more, and at most 1 together, not {self._chances}"
+                f"probabilities must be 0 or more and add up to at most 1, not {self._chances}"
             )
         self._seed = seed
         self._delay = delay
@@ -199,7 +199,7 @@ class FaultyStore(StoreWrapper):
 
     def _end(self, fault: FaultKind | None, key: str) -> None:
         if fault == "after":
-            raise UnavailableError("a fault was injected: no answer", key=key, store=self)
+            raise UnavailableError("a fault was injected: no response", key=key, store=self)
 
     def _fault(self, operation: Operation, key: str) -> FaultKind | None:
         if operation not in self._operations:

@@ -1,4 +1,4 @@
-"""Fixtures of the contracts: a place, and clients on it."""
+"""Fixtures of the contracts: a location and its clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PolicyFixtures", "SessionFixtures", "StoreFixtures"]
 
 
 class _Fixtures:
-    """A place and a client on it; override `location`."""
+    """A location and a client on it; override `location`."""
 
     @pytest.fixture
     def location(self) -> str:
@@ -27,7 +27,7 @@ class _Fixtures:
         raise NotImplementedError("override the fixture `location` with the URL of an empty place")
 
     open: Callable[[str], StateStore] = staticmethod(open_store)
-    """Opens a client; override it with a module-level function for a store without a URL."""
+    """Opens a client; for a store without a URL, override it with a module-level function."""
 
     @pytest.fixture
     def store(self, location: str) -> Iterator[StateStore]:
@@ -42,10 +42,10 @@ class _Fixtures:
 
 
 class StoreFixtures(_Fixtures):
-    """A place and two clients on it."""
+    """A location and two clients on it."""
 
     def size_of(self, key: str, data: bytes) -> int:  # noqa: ARG002
-        """The size a scan gives for a document; override it if the store changes the bytes."""
+        """The size a scan reports for a document; override it if the store transforms the bytes."""
         return len(data)
 
     @pytest.fixture
@@ -66,7 +66,7 @@ class StoreFixtures(_Fixtures):
 
 
 class PolicyFixtures(_Fixtures):
-    """A place, and the way conflicts are handled there."""
+    """A location, and how conflicts are handled there."""
 
     @pytest.fixture
     def conflicts(self, store: StateStore) -> ConflictPolicy:
@@ -86,17 +86,17 @@ class PolicyFixtures(_Fixtures):
 
 
 class SessionFixtures(PolicyFixtures):
-    """Sessions in either form, and another worker's view of them."""
+    """Sessions in either form, and a second worker's view of them."""
 
     @pytest.fixture(params=["document", "journal"])
     def form(self, request: pytest.FixtureRequest) -> Form:
-        """How new sessions are stored; both forms promise the same."""
+        """The form in which new sessions are stored; both promise the same."""
         form: Form = request.param
         return form
 
     @pytest.fixture
     def race(self) -> tuple[int, int]:
-        """The number of racing processes and of updates by each; lower it for a slow store."""
+        """The number of racing processes and of updates by each; lower them for a slow store."""
         return 8, 50
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""Legal ids and names that have broken programs before."""
+"""Legal ids and names that have broken programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hostile_ids() -> list[str]:
 
 
 def hostile_names() -> list[str]:
-    """Document names with a meaning to a shell, a filesystem, a URL or a terminal."""
+    """Document names that mean something to a shell, a filesystem, a URL or a terminal."""
     return [
         " leading and trailing ",
         ".hidden",

@@ -47,7 +47,7 @@ def small_bounds(lines: int = 700, kept: int = 300, merged: int = 1500) -> Itera
 
     Args:
         lines: The maximum size of a head's lines, in bytes.
-        kept: The size of the newest lines that stay when the others move to a segment.
+        kept: The size of the newest lines that stay when older ones move to a segment.
         merged: The size up to which segments are merged.
     """
     before = astuple(BOUNDS)
@@ -60,42 +60,42 @@ def small_bounds(lines: int = 700, kept: int = 300, merged: int = 1500) -> Itera
 
 
 def says(journals: Journals, expected: Sequence[Any], *, handle: Journal | None = None) -> None:
-    """The journal must have these items.
+    """Check that the journal has these items.
 
     Raises:
-        AssertionError: It is not there, or has others.
+        AssertionError: It does not.
     """
     found = (handle or journals.open(*NAME)).read()
-    assert found is not None, f"a journal of {len(expected)} items is not there"
+    assert found is not None, f"a journal of {len(expected)} items is missing"
     equal = found == [*expected]  # compare first, because pytest explains long lists slowly
     assert equal, f"a journal of {_shown(expected)} is read as {_shown(found)}"
 
 
 def is_gone(journals: Journals) -> None:
-    """There must be no journal.
+    """Check that there is no journal.
 
     Raises:
         AssertionError: There is one.
     """
     found = journals.open(*NAME).read()
-    assert found is None, f"there should be no journal, and there is one of {_shown(found)}"
+    assert found is None, f"there should be no journal, but there is one of {_shown(found)}"
 
 
 def appended_once(journals: Journals, expected: Sequence[Any], when: str) -> None:
-    """As `says`, for items that were appended with known keys.
+    """Like `says`, after appends whose keys were known.
 
     Raises:
-        AssertionError: It is not there, or has others.
+        AssertionError: It does not.
     """
     found = journals.open(*NAME).read()
     assert found == [*expected], (
-        f"{when} the keys used must be known, but a journal of {_shown(expected)} is read "
+        f"{when} used keys must still be known, but a journal of {_shown(expected)} is read "
         f"as {_shown(found or [])}"
     )
 
 
 def in_order(journals: Journals, workers: int, times: int) -> None:
-    """Each worker's numbers must be there once and in order, however the workers interleaved.
+    """Check that each worker's numbers are there once and in order, however interleaved.
 
     Raises:
         AssertionError: Something is lost, duplicated or out of order.
@@ -104,25 +104,27 @@ def in_order(journals: Journals, workers: int, times: int) -> None:
     for worker in range(workers):
         numbers = [item[1] for item in found if item[0] == worker]
         lost = len(set(range(times)) - set(numbers))
-        assert not lost, f"of {times} appends of a worker that were acknowledged {lost} are lost"
+        assert not lost, f"{lost} of a worker's {times} acknowledged appends are lost"
         twice = len(numbers) - len(set(numbers))
-        assert not twice, f"of {times} appends of a worker {twice} are there twice"
+        assert not twice, f"{twice} of a worker's {times} appends are there twice"
         assert numbers == [*range(times)], f"a worker's appends are out of order: {numbers}"
-    assert len(found) == workers * times, f"there are {len(found)} items of {workers * times}"
+    assert len(found) == workers * times, (
+        f"there are {len(found)} items instead of {workers * times}"
+    )
 
 
 def lists(listing: Iterable[JournalSummary], names: Iterable[tuple[str, ...]]) -> None:
-    """A listing must have these journals, in any order.
+    """Check that a listing has these journals, in any order.
 
     Raises:
-        AssertionError: It has others.
+        AssertionError: It does not.
     """
     found = sorted(summary.name for summary in listing)
-    assert found == sorted(names), f"the journals are listed as {found}, and are {sorted(names)}"
+    assert found == sorted(names), f"the journals are listed as {found} but are {sorted(names)}"
 
 
 def refuses(call: Callable[[], object], error: type[E] | tuple[type[E], ...], what: str) -> E:
-    """A call must raise this error.
+    """Check that a call raises this error, and return it.
 
     Raises:
         AssertionError: It does not.
@@ -134,9 +136,9 @@ def refuses(call: Callable[[], object], error: type[E] | tuple[type[E], ...], wh
         return caught
     except Exception as caught:
         raise AssertionError(
-            f"{what}: {wanted} was expected, but this was raised: {caught!r}"
+            f"{what}: expected {wanted}, but this was raised: {caught!r}"
         ) from caught
-    raise AssertionError(f"{what} should be refused ({wanted}), but gives {str(found)[:80]}")
+    raise AssertionError(f"{what} should be refused ({wanted}) but returned {str(found)[:80]}")
 
 
 class Meanwhile(StoreWrapper):
@@ -156,16 +158,16 @@ class Meanwhile(StoreWrapper):
 
 
 class Watching:
-    """Reads continuously in a thread; each time it must see what it saw before, or more.
+    """Reads continuously in a thread, and checks that no item it has seen disappears.
 
-    Use it as a context manager, which raises an error if it saw anything else.
+    Use it as a context manager; leaving it raises the error if a check failed.
 
     Args:
         journals: The journals to read from.
-        name: The journal to read; by default the one of the contract.
+        name: The name of the journal to read; by default, the contract's.
 
     Attributes:
-        looks: How often it has found the journal.
+        looks: How often the journal was found with items.
     """
 
     def __init__(self, journals: Journals, *name: str) -> None:
@@ -199,10 +201,10 @@ class Watching:
                 found = journal.read() or []
                 assert found[: len(seen)] == seen, "a reader no longer sees what it saw before"
                 last = self._journals.open(*self._name).read(last=3) or []
-                assert len(last) >= min(3, len(found)), f"of {len(found)} items the last are {last}"
+                assert len(last) >= min(3, len(found)), f"the last of {len(found)} items are {last}"
                 seen = found
                 self.looks += bool(found)
-        except Exception as error:  # noqa: BLE001 - it is raised again where it can be heard
+        except Exception as error:  # noqa: BLE001 - raised again by __exit__
             self._error = error
 
 

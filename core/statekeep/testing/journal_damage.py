@@ -1,4 +1,4 @@
-"""Tests of what journals promise about torn, damaged or foreign heads."""
+"""Tests of journals whose heads are torn, damaged or misplaced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["JournalDamage"]
 
 
 class JournalDamage:
-    """The part of `JournalsContract` that is about heads that must not be misread."""
+    """The part of `JournalsContract` about torn, damaged and misplaced heads."""
 
     @pytest.fixture
     def head(self, store: StateStore, journals: Journals) -> bytes:
@@ -33,7 +33,7 @@ class JournalDamage:
             journal.append([[number, "x" * 10]], key=f"request-{number}")
         return _data(store)
 
-    def test_each_change_is_a_line_with_the_next_number(
+    def test_changes_are_numbered_consecutively(
         self, journals: Journals, store: StateStore
     ) -> None:
         journal = journals.open(*NAME)
@@ -50,7 +50,7 @@ class JournalDamage:
         for number, change in enumerate(changes, start=1):
             change()
             found = _last_number(_data(store))
-            assert found == number, f"after {number} changes the last has the number {found}"
+            assert found == number, f"after {number} changes, the last is numbered {found}"
 
     def test_damage_is_never_skipped(
         self, journals: Journals, store: StateStore, head: bytes
@@ -61,31 +61,31 @@ class JournalDamage:
             "a flipped bit in the header": head.replace(b'"contract', b'"kontract').replace(
                 b'"thread/17"', b'"thread/71"'
             ),
-            "another item under an old seal": head.replace(b'[2,"xxx', b'[7,"xxx'),
+            "another item with an old seal": head.replace(b'[2,"xxx', b'[7,"xxx'),
             "a missing line": b"".join([*lines[:2], *lines[3:]]),
             "a repeated line": b"".join([*lines[:3], *lines[2:]]),
             "lines in another order": b"".join([*lines[:2], lines[3], lines[2], *lines[4:]]),
             "a missing header": b"".join(lines[1:]),
-            "two lines that are torn": b"".join(lines[:-2]) + b"{\n{",
+            "two torn lines": b"".join(lines[:-2]) + b"{\n{",
             "nothing": b"",
             "text": b"# notes\n",
         }.items():
-            assert data != head, f"{what} is no damage"
+            assert data != head, f"{what} does not change the head"
             self._is_refused(journals, store, data, what)
 
-    def test_a_head_of_another_place_is_refused(
+    def test_a_head_under_another_journals_key_is_refused(
         self, journals: Journals, store: StateStore, head: bytes
     ) -> None:
         elsewhere = journal_key(COLLECTION, ["elsewhere"])
         store.put(elsewhere, head)
-        refuses(journals.open("elsewhere").read, CorruptDataError, "a head of another journal")
+        refuses(journals.open("elsewhere").read, CorruptDataError, "another journal's head")
         listing = journals.list()
         lists(listing, [NAME])
         assert [problem.key for problem in listing.problems] == [elsewhere], (
-            f"a head in the wrong place is listed with the problems {listing.problems}"
+            f"another journal's head is listed with the problems {listing.problems}"
         )
 
-    def test_a_torn_end_is_ignored_and_written_over(
+    def test_a_torn_end_is_ignored_and_overwritten(
         self, journals: Journals, store: StateStore, head: bytes
     ) -> None:
         lines = head.splitlines(keepends=True)
@@ -97,11 +97,13 @@ class JournalDamage:
                 store.put(KEY, data)
                 says(journals, before)
                 journal = journals.open(*NAME)
-                journal.append(["after"], key="request-4")  # what was torn was not acknowledged
+                journal.append(["after"], key="request-4")  # the torn append was not acknowledged
                 says(journals, [*before, "after"])
-                assert b"\0" not in _data(store), f"an end that was {what} was appended to"
+                assert b"\0" not in _data(store), (
+                    f"bytes were appended after an end that was {what}"
+                )
 
-    def test_a_segment_that_is_gone_or_changed_is_damage(
+    def test_a_missing_or_changed_segment_is_damage(
         self, journals: Journals, store: StateStore
     ) -> None:
         journal = journals.open(*NAME)
@@ -110,13 +112,13 @@ class JournalDamage:
         (segment,) = store.scan(SEGMENTS)
         data = read(store, segment.key).data
         store.put(segment.key, data.replace(b"xxx", b"xxy"))
-        refuses(journals.open(*NAME).read, CorruptDataError, "a segment that was changed")
+        refuses(journals.open(*NAME).read, CorruptDataError, "a changed segment")
         store.delete(segment.key)
-        refuses(journals.open(*NAME).read, CorruptDataError, "a segment that is gone")
+        refuses(journals.open(*NAME).read, CorruptDataError, "a missing segment")
         found = journals.open(*NAME).read(last=1)
-        assert found == [1], f"the last item is in the head, and is read as {found}"
+        assert found == [1], f"the last item, which is in the head, is read as {found}"
 
-    def test_a_handle_goes_by_what_is_there(
+    def test_a_handle_notices_that_its_journal_was_replaced(
         self, journals: Journals, others: Journals, head: bytes
     ) -> None:
         handle = journals.open(*NAME)
@@ -125,7 +127,7 @@ class JournalDamage:
         others.open(*NAME).append(["anew", "x" * len(head)], set={"k": "x" * len(head)})
         found = handle.read()
         assert found == ["anew", "x" * len(head)], (
-            "a handle continued from what it had seen, though another journal has taken its name"
+            "a handle continued from what it had seen, though its journal was replaced"
         )
 
     def _is_refused(self, journals: Journals, store: StateStore, data: bytes, what: str) -> None:
@@ -159,7 +161,7 @@ def _data(store: StateStore) -> bytes:
 
 
 def _last_number(head: bytes) -> int:
-    """The number of the last line, or of the header if that is the only line."""
+    """The number of the last line, or of the header if there is no other line."""
     found = re.search(rb'"n":(\d+)', head.splitlines()[-1])
     assert found is not None, f"a line without a number: {head.splitlines()[-1]!r:.80}"
     return int(found.group(1))

@@ -1,4 +1,4 @@
-"""Tests of what journals promise when any one call of an operation fails."""
+"""Tests of journals when any single call to the store fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BEFORE = [[number, "x" * 30] for number in range(8)]
 
 
 class _Write(NamedTuple):
-    """An operation on a journal of eight items, or on none, and its result."""
+    """An operation, the journal's items before it, and those after it; None for no journal."""
 
     do: Callable[[Journal], object]
     before: list[Any] | None
@@ -46,7 +46,7 @@ _WRITES: dict[str, _Write] = {
     "create": _Write(lambda journal: journal.create([9]), None, [9]),
     "first append": _Write(lambda journal: journal.append([9]), None, [9]),
     "append": _Write(lambda journal: journal.append([9]), _BEFORE, [*_BEFORE, 9]),
-    "append under a key": _Write(
+    "append with a key": _Write(
         lambda journal: journal.append([9], key="request"), _BEFORE, [*_BEFORE, 9]
     ),
     "append of a segment": _Write(
@@ -70,7 +70,7 @@ _READS: dict[str, Callable[[Journals], object]] = {
     "list": lambda journals: [*journals.list()],
 }
 
-# What another worker does after the failed call, and the result without the append of 9.
+# What another worker does after the failed call, and the items then, without the failed append.
 _OTHERS: dict[str, tuple[Callable[[Journals], object], list[Any] | None]] = {
     "nothing": (lambda _: None, _BEFORE),
     "append": (lambda journals: journals.open(*NAME).append(["theirs"]), [*_BEFORE, "theirs"]),
@@ -89,11 +89,11 @@ _OTHERS: dict[str, tuple[Callable[[Journals], object], list[Any] | None]] = {
 
 @pytest.mark.usefixtures("_detects")
 class JournalFaults:
-    """The part of `JournalsContract` that is about a store whose calls fail."""
+    """The part of `JournalsContract` about a store whose calls fail."""
 
     @pytest.mark.parametrize("kind", ["before", "after"])
     @pytest.mark.parametrize("what", _WRITES)
-    def test_a_write_is_what_it_says_whichever_call_fails(
+    def test_a_failed_write_says_correctly_whether_it_landed(
         self, store: StateStore, what: str, kind: str
     ) -> None:
         write = _WRITES[what]
@@ -113,7 +113,7 @@ class JournalFaults:
                     landed, [write.before, write.after]
                 )
                 assert found in allowed, (
-                    f"a failure {kind} call {at + 1} of a {what}: landed is {landed!r}, and the "
+                    f"a failure {kind} call {at + 1} of a {what}: landed is {landed!r}, but the "
                     f"journal is {found!r:.200}"
                 )
                 again = None if write.after is None else journal.read()
@@ -123,11 +123,11 @@ class JournalFaults:
                 if not fails.happened:
                     break
             else:
-                pytest.fail(f"a {what} takes more than {_MOST_CALLS} calls")
+                pytest.fail(f"an operation ({what}) takes more than {_MOST_CALLS} calls")
 
     @pytest.mark.parametrize("kind", ["before", "after"])
     @pytest.mark.parametrize("others", _OTHERS)
-    def test_what_is_unknown_is_looked_up_and_never_guessed(
+    def test_whether_an_append_landed_is_looked_up_and_never_guessed(
         self, store: StateStore, others: str, kind: str
     ) -> None:
         act, without = _OTHERS[others]
@@ -154,23 +154,25 @@ class JournalFaults:
                     f"{when}: it landed, though the error says it did not"
                 )
                 if others in {"delete", "recreate"} and fails.happened:
-                    # Another journal may get it only if none was seen before and it was not sent.
-                    assert not (count and (bound or fails.sent)), f"{when}: it was put elsewhere"
+                    # A new journal may get it only if none was seen before and it was not sent.
+                    assert not (count and (bound or fails.sent)), (
+                        f"{when}: it was appended to another journal"
+                    )
                     assert landed == "unknown" or not fails.sent, (
-                        f"{when}: whether it landed is unknowable, but the error says {landed!r}"
+                        f"{when}: nobody can know whether it landed, but the error says {landed!r}"
                     )
                     rest = rest or there
                 else:
                     assert landed != "unknown", (
-                        f"{when}: whether it landed was known, but the error says {landed!r}"
+                        f"{when}: whether it landed can be known, but the error says {landed!r}"
                     )
                     if others == "clear" and fails.landed:
-                        assert not count, f"{when}: cleared items are back"
+                        assert not count, f"{when}: the cleared item is back"
                     else:
                         assert count or landed == "no", (
                             f"{when}: the error says {landed!r}, but it is not there"
                         )
-                assert rest == there, f"{when}: what others did is now {rest!r:.200}"
+                assert rest == there, f"{when}: apart from it, the journal is {rest!r:.200}"
                 if not fails.happened:
                     break
             else:
@@ -178,7 +180,7 @@ class JournalFaults:
 
     @pytest.mark.parametrize("kind", ["before", "after"])
     @pytest.mark.parametrize("what", _READS)
-    def test_a_read_is_whole_or_raises(self, store: StateStore, what: str, kind: str) -> None:
+    def test_a_read_is_complete_or_raises(self, store: StateStore, what: str, kind: str) -> None:
         with small_bounds():
             _prepare(store, [*_BEFORE, *_BEFORE])
         read = _READS[what]
@@ -189,15 +191,17 @@ class JournalFaults:
             found = _read_or_error(partial(read, Journals(fails, COLLECTION)))
             if isinstance(found, UnavailableError):
                 said = found.landed
-                assert said is None, f"the error of a {what} says that what landed is {said!r}"
+                assert said is None, f"the error of a read ({what}) says landed={said!r}"
             else:
-                assert found == expected, f"a {what} on a store that failed gives {found!r:.200}"
+                assert found == expected, (
+                    f"a read ({what}) on a failing store returned {found!r:.200}"
+                )
             if not fails.happened:
                 return
-        pytest.fail(f"a {what} takes more than {_MOST_CALLS} calls")
+        pytest.fail(f"an operation ({what}) takes more than {_MOST_CALLS} calls")
 
     @pytest.mark.parametrize("seed", [1, 2])
-    def test_threads_on_a_store_that_fails_lose_nothing_and_do_nothing_twice(
+    def test_threads_on_a_failing_store_neither_lose_nor_repeat_items(
         self, store: StateStore, seed: int
     ) -> None:
         faulty = FaultyStore(store, seed=seed, before=0.1, after=0.1, throttled=0.02, burst=2)
@@ -214,9 +218,9 @@ class JournalFaults:
             count = found.count(item)
             wanted = {"yes": {1}, "no": {0}}.get(landed, {0, 1})
             assert count in wanted, (
-                f"of an append landed is {landed!r}, and it is there {count} times"
+                f"landed of an append is {landed!r}, but its item is there {count} times"
             )
-        assert len(found) == len({tuple(item) for item in found}), "something is there twice"
+        assert len(found) == len({tuple(item) for item in found}), "an item is there twice"
         for worker in range(3):
             numbers = [item[1] for item in found if item[0] == worker]
             assert numbers == sorted(numbers), f"a worker's appends are out of order: {numbers}"
@@ -224,7 +228,7 @@ class JournalFaults:
 
 
 def _prepare(store: StateStore, items: list[Any] | None) -> None:
-    """Recreate the journal, in several writes."""
+    """Recreate the journal with several writes."""
     journal = Journals(store, COLLECTION).open(*NAME)
     journal.delete()
     for item in items or []:
@@ -239,12 +243,12 @@ def _what_is_there(store: StateStore, when: str) -> list[Any] | None:
 
 
 def _attempt(call: Callable[[], object], what: str) -> str:
-    """Make an attempt and return whether it landed, as the caller is told."""
+    """Make a call and return what the caller is told about whether it landed."""
     error = refusal(call)
     if error is None:
         return "yes"
     landed = error.landed
-    assert landed is not None, f"the error of a {what} does not say what may have landed: {error!r}"
+    assert landed is not None, f"the error does not say whether the {what} landed: {error!r}"
     return landed
 
 
@@ -259,9 +263,9 @@ class _Fails(StoreWrapper):
     """A store that fails one call, before or after it takes effect.
 
     Attributes:
-        at: The number of calls that pass before it; None if none fails.
+        at: The number of calls before the one that fails; None if none fails.
         happened: Whether a call has failed.
-        sent: Whether that call would write the head.
+        sent: Whether that call was to write the head.
         landed: Whether it did write it.
     """
 
@@ -297,8 +301,8 @@ class _Fails(StoreWrapper):
             return call()
         self.happened, self.sent = True, sends
         if self._after:
-            with suppress(StateStoreError):  # whatever the answer is, it is lost
+            with suppress(StateStoreError):  # whatever the response, it is lost
                 call()
                 self.landed = sends
         self._then()
-        raise UnavailableError("a fault was injected: no answer", key=key, store=self)
+        raise UnavailableError("a fault was injected: no response", key=key, store=self)

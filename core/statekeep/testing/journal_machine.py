@@ -19,7 +19,7 @@ __all__ = ["JournalMachine"]
 
 _handles = st.integers(0, 1)
 _keys = st.sampled_from(["k", "l", "m"])
-# Sizes around the bounds: some lines, all of a head, more than all.
+# Sizes around the bounds: a few lines, a full head, and more than a head holds.
 _sizes = st.sampled_from([0, 1, 30, 200, 900])
 _places = st.integers(0, 40)
 
@@ -27,8 +27,8 @@ _places = st.integers(0, 40)
 class JournalMachine(RuleBasedStateMachine):
     """Compares two handles of one journal, on two clients, with a list; override `location`.
 
-    The limits of heads and segments are so small that a few items cause what usually takes many:
-    lines that move to segments, and segments that are merged. Needs a store that detects conflicts.
+    The limits of heads and segments are lowered, so that a few items are enough to move lines to
+    segments and to merge segments. Needs a store that detects conflicts.
 
     Examples:
         >>> from hypothesis import settings
@@ -46,7 +46,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._bounds.__enter__()
         self._clients = [self.open(self._where), self.open(self._where)]
         self._handles = [self._journal(0), self._journal(1)]
-        # Whether each handle knows the current journal, an earlier one, or none.
+        # The uid of the journal that each handle knows: the current one, an earlier one, or none.
         self._uids: list[str | None] = [None, None]
         self._uid: str | None = None
         self._items: list[Any] = []
@@ -80,7 +80,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._items += items
 
     @rule(handle=_handles, key=_keys, size=_sizes, value=st.integers(0, 3))
-    def append_under_a_key(self, handle: int, key: str, size: int, value: int) -> None:
+    def append_with_a_key(self, handle: int, key: str, size: int, value: int) -> None:
         item = self._item(size)
 
         def append() -> Head:
@@ -127,7 +127,7 @@ class JournalMachine(RuleBasedStateMachine):
         handle=_handles,
         steps=st.lists(
             st.tuples(st.just("append"), _sizes)
-            | st.tuples(st.just("append under a key"), _keys)
+            | st.tuples(st.just("append with a key"), _keys)
             | st.tuples(st.sampled_from(["pop", "clear", "look"]), st.just(0))
             | st.tuples(st.sampled_from(["replace", "truncate", "set"]), _places),
             max_size=5,
@@ -139,7 +139,7 @@ class JournalMachine(RuleBasedStateMachine):
         known: set[str] = set()
 
         def change(draft: Draft) -> None:
-            # It may be called twice, so it starts over each time.
+            # It may be called again after a conflict, so it starts over each time.
             items[:] = self._items if draft.exists else []
             metadata.clear()
             metadata.update(self._metadata if draft.exists else {})
@@ -156,7 +156,7 @@ class JournalMachine(RuleBasedStateMachine):
         self,
         draft: Draft,
         step: str,
-        value: Any,  # noqa: ANN401 - of each step its own
+        value: Any,  # noqa: ANN401 - each step has its own kind
         items: list[Any],
         metadata: dict[str, Any],
         known: set[str],
@@ -166,22 +166,28 @@ class JournalMachine(RuleBasedStateMachine):
                 item = self._item(value)
                 assert draft.append([item]) == [True], "a draft left out an item without a key"
                 items.append(item)
-            case "append under a key":
+            case "append with a key":
                 item = self._item(30)
                 is_new = value not in known
-                assert draft.has(value) != is_new, f"a draft says wrongly whether it has {value!r}"
-                assert draft.append([item], [value]) == [is_new], "a draft took a known key for new"
+                assert draft.has(value) != is_new, (
+                    f"a draft is wrong about whether it has the key {value!r}"
+                )
+                assert draft.append([item], [value]) == [is_new], (
+                    "a draft is wrong about whether a key is new"
+                )
                 if is_new:
                     items.append(item)
                     known.add(value)
             case "pop" if items:
-                assert draft.pop() == items.pop(), "a draft popped another item than the last"
+                assert draft.pop() == items.pop(), "a draft popped an item other than the last"
             case "clear":
                 draft.clear()
                 items.clear()
             case "look":
-                assert draft.items() == items, f"a draft has {draft.items()!r:.200}, not {items!r}"
-                assert draft.last(2) == items[-2:], "the last two of a draft are others"
+                assert draft.items() == items, (
+                    f"a draft has the items {draft.items()!r:.200}, not {items!r}"
+                )
+                assert draft.last(2) == items[-2:], "a draft's last two items are wrong"
             case "replace" if value < len(items):
                 items[value] = self._item(30)
                 draft.replace(value, items[value])
@@ -215,13 +221,13 @@ class JournalMachine(RuleBasedStateMachine):
                 self._handles[handle].delete()
             return
         deleted = self._handles[handle].delete()
-        assert deleted == (self._uid is not None), f"a delete says {deleted}, and that is not so"
+        assert deleted == (self._uid is not None), f"a delete wrongly returned {deleted}"
         self._uids[handle] = None
         self._begin_anew(None)
 
     @precondition(lambda self: self._uid is not None)
     @rule(handle=_handles)
-    def delete_the_version_that_is_there(self, handle: int) -> None:
+    def delete_the_current_version(self, handle: int) -> None:
         if not self._is_stale(handle) and self._versions:
             self._handles[handle].delete(expect=self._versions[-1])
             self._uids[handle] = None
@@ -235,32 +241,34 @@ class JournalMachine(RuleBasedStateMachine):
         self._uids[handle] = None
 
     @rule(handle=_handles, start=_places, length=st.integers(0, 9))
-    def read_a_part(self, handle: int, start: int, length: int) -> None:
+    def read_a_slice(self, handle: int, start: int, length: int) -> None:
         found = self._handles[handle].read(start=start, stop=start + length)
         expected = None if self._uid is None else self._items[start : start + length]
-        assert found == expected, f"a part is read as {found!r:.200}, and is {expected!r:.200}"
+        assert found == expected, f"a slice is read as {found!r:.200} but is {expected!r:.200}"
         self._uids[handle] = self._uid
 
     @rule(handle=_handles, last=st.integers(0, 9))
     def read_the_last(self, handle: int, last: int) -> None:
         found = self._handles[handle].read(last=last)
         expected = None if self._uid is None else self._items[max(0, len(self._items) - last) :]
-        assert found == expected, f"the last {last} are {expected!r:.200}, read as {found!r:.200}"
+        assert found == expected, (
+            f"the last {last} are {expected!r:.200} but read as {found!r:.200}"
+        )
         self._uids[handle] = self._uid
 
     @invariant()
-    def is_what_a_list_would_be(self) -> None:
+    def equals_the_list(self) -> None:
         loaded = self._journal(0).load()
         found = loaded and loaded.items
         expected = None if self._uid is None else self._items
         equal = found == expected
-        assert equal, f"the journal is read as {found!r:.300}, and is {expected!r:.300}"
+        assert equal, f"the journal is read as {found!r:.300} but is {expected!r:.300}"
         if loaded is not None:
             head = loaded.head
             assert head.metadata == self._metadata, (
-                f"its metadata is {head.metadata}, and should be {self._metadata}"
+                f"its metadata is {head.metadata} but should be {self._metadata}"
             )
-            assert head.length == len(self._items), f"its length is said to be {head.length}"
+            assert head.length == len(self._items), f"its head gives the length {head.length}"
             assert head.uid == self._uid, "its uid changed, though nobody recreated it"
             if head.version not in self._versions:
                 self._versions.append(head.version)
@@ -279,22 +287,24 @@ class JournalMachine(RuleBasedStateMachine):
     def _is_stale(self, handle: int) -> bool:
         return self._uids[handle] not in {None, self._uid}
 
-    def _is_refused(self, handle: int, write: Any) -> bool:  # noqa: ANN401 - it gives many things
-        """Write; must be refused if the handle's journal is gone."""
+    def _is_refused(self, handle: int, write: Any) -> bool:  # noqa: ANN401 - its result is not used
+        """Write, check that this is refused if the handle is stale, and return whether it was."""
         if self._is_stale(handle):
             with pytest.raises(ConflictError) as caught:
                 write()
-            assert caught.value.landed == "no", "a refused write does not say that it did not land"
+            assert caught.value.landed == "no", (
+                "the error of a refused write does not say that it did not land"
+            )
             return True
         write()
         if self._uid is None:
             head = self._journal(0).head()
-            assert head is not None, "what was written first is not there"
+            assert head is not None, "the journal is missing after its first write"
             self._begin_anew(head.uid)
         self._uids[handle] = self._uid
         return False
 
     def _begin_anew(self, uid: str | None) -> None:
-        assert uid is None or uid != self._uid, "a recreated journal has the uid of an earlier one"
+        assert uid is None or uid != self._uid, "a recreated journal has the uid of the one before"
         self._uid = uid
         self._items, self._metadata, self._known, self._versions = [], {}, set(), []

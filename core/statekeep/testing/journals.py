@@ -59,7 +59,7 @@ _ITEMS: list[Any] = [{"role": "user", "content": "Hi\n\u2028"}, 1, 1.5, "two", N
 
 
 class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
-    """What `Journals` promises on every store: subclass it and override `location`.
+    """What `Journals` promises on every store; subclass it and override `location`.
 
     On a store that cannot detect conflicts, journals are opened with ``"last-writer-wins"``, and
     the tests that need more are skipped with the reason ``not claimed: …``.
@@ -89,11 +89,11 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     @pytest.fixture
     def _small(self) -> Iterator[None]:
-        """Make segments after a few items, and merge them after a few segments."""
+        """Lower the limits, so that a few items make segments and a few segments are merged."""
         with small_bounds():
             yield
 
-    def test_conflicts_are_detected_or_that_is_refused(
+    def test_detecting_conflicts_works_or_is_refused(
         self, store: StateStore, conflicts: ConflictPolicy
     ) -> None:
         if conflicts == "detect":
@@ -104,28 +104,28 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     # appending and reading
 
-    def test_what_was_appended_is_read(self, journals: Journals, others: Journals) -> None:
+    def test_appended_items_can_be_read(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append(_ITEMS[:3], user_id="ada", set={"title": "Hi", "k": [1]})
         head = journal.append(_ITEMS[3:], unset=["title"], set={"j": {"é": None}})
         says(others, _ITEMS)
         found = others.open(*NAME).head()
-        assert found == head, f"the head is {found}, and the append gave {head}"
+        assert found == head, f"the head is {found}, but the append returned {head}"
         assert (head.length, head.user_id) == (len(_ITEMS), "ada"), f"the head says {head}"
         assert head.metadata == {"k": [1], "j": {"é": None}}, f"the metadata is {head.metadata}"
         assert head.created_at <= head.updated_at, f"it was updated before it was created: {head}"
 
-    def test_what_is_not_there_is_none(self, journals: Journals, store: StateStore) -> None:
+    def test_a_missing_journal_is_none(self, journals: Journals, store: StateStore) -> None:
         is_gone(journals)
         assert journals.open(*NAME).head() is None, (
             "there is a head of a journal that was never created"
         )
-        assert journals.open(*NAME).delete() is False, "deleting nothing says there was a journal"
+        assert journals.open(*NAME).delete() is False, (
+            "deleting a missing journal says there was one"
+        )
         assert [*store.scan()] == [], "reading a missing journal left something behind"
 
-    def test_any_name_is_a_name_and_never_a_path(
-        self, journals: Journals, others: Journals
-    ) -> None:
+    def test_a_name_is_never_taken_for_a_path(self, journals: Journals, others: Journals) -> None:
         names = [(each, "thread") for each in hostile_ids()] + [("",), ("a", ".jsonl"), (".", ".")]
         for number, name in enumerate(names):
             journals.open(*name).append([number])
@@ -136,13 +136,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert others.open(*name).delete(), f"the journal {name!r} was not there"
         lists(journals.list(), [])
 
-    def test_any_part_is_read_as_of_a_list(self, journals: Journals, others: Journals) -> None:
+    def test_slices_are_those_of_a_list(self, journals: Journals, others: Journals) -> None:
         items = [[number, "x" * 20] for number in range(30)]
         with small_bounds():
             journal = journals.open(*NAME)
             for number in range(0, 30, 2):
                 journal.append(items[number : number + 2])
-        # It can be read, whatever its limits were.
+        # It is read under the default limits, though it was written under others.
         for start, stop in ((0, None), (0, 1), (3, 9), (-5, None), (-25, -20), (29, 99), (7, 7)):
             found = others.open(*NAME).read(start=start, stop=stop)
             assert found == items[start:stop], f"items {start} to {stop} are read as {found}"
@@ -152,12 +152,16 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
                 f"the last {last} items are read as {found}"
             )
             loaded = journal.load(last=last)
-            assert loaded is not None, "an existing journal is loaded as None"
-            assert loaded.start == 30 - min(30, last), f"the last {last} begin at {loaded.start}"
-            assert loaded.head.length == 30, f"of 30 items the head says {loaded.head.length}"
+            assert loaded is not None, "an existing journal loads as None"
+            assert loaded.start == 30 - min(30, last), (
+                f"the last {last} items start at {loaded.start}"
+            )
+            assert loaded.head.length == 30, (
+                f"the head of 30 items gives the length {loaded.head.length}"
+            )
 
     @pytest.mark.usefixtures("_detects", "_small")
-    def test_two_that_append_in_turns_lose_nothing(
+    def test_two_writers_taking_turns_lose_nothing(
         self, journals: Journals, others: Journals
     ) -> None:
         one, two = journals.open(*NAME), others.open(*NAME)
@@ -167,7 +171,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(journals, [[name, number] for number in range(12) for name in ("one", "two")])
 
     @pytest.mark.usefixtures("_detects", "_small")
-    def test_threads_that_append_at_once_lose_nothing(
+    def test_threads_appending_at_once_lose_nothing(
         self, journals: Journals, others: Journals
     ) -> None:
         gate = threading.Barrier(4)
@@ -185,7 +189,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert problems == (), f"appending at once left problems: {problems}"
 
     @pytest.mark.usefixtures("_detects", "_shared")
-    def test_processes_that_append_at_once_lose_nothing(
+    def test_processes_appending_at_once_lose_nothing(
         self, others: Journals, location: str, race: tuple[int, int]
     ) -> None:
         workers, times = race
@@ -193,9 +197,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             calls = [(self.open, location, COLLECTION, NAME, n, times) for n in range(workers)]
             in_processes(append_often, calls)
         in_order(others, workers, times)
-        assert watch.looks > 1, "nobody could read while others appended"
+        assert watch.looks > 1, "no read succeeded while others appended"
 
-    def test_what_cannot_be_stored_changes_nothing(self, journals: Journals) -> None:
+    def test_a_value_that_cannot_be_stored_changes_nothing(self, journals: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append([1])
         for bad in (float("nan"), 2**70, {"a set"}, "\ud83d", "x" * 2**24):
@@ -210,7 +214,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
                 assert error.landed in {"no", None}, f"the error of {way} says {error.landed!r}"
         says(journals, [1])
 
-    def test_nothing_of_the_callers_is_kept(self, journals: Journals) -> None:
+    def test_the_callers_objects_are_not_kept(self, journals: Journals) -> None:
         item, metadata = {"deep": [1]}, {"deep": [1]}
         journal = journals.open(*NAME)
         head = journal.append([item], set={"m": metadata})
@@ -219,9 +223,11 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(journals, [{"deep": [1]}], handle=journal)
         found = journal.head()
         assert found is not None, "the journal is gone"
-        assert found.metadata == {"m": {"deep": [1]}}, "what a caller changed changed the metadata"
+        assert found.metadata == {"m": {"deep": [1]}}, (
+            "a caller's later change reached the stored metadata"
+        )
 
-    def test_the_last_of_two_writers_wins_if_that_was_asked_for(self, store: StateStore) -> None:
+    def test_the_last_writer_wins_if_requested(self, store: StateStore) -> None:
         journals = Journals(store, COLLECTION, conflicts="last-writer-wins")
         for number in range(3):
             journals.open(*NAME).append([number])
@@ -236,11 +242,17 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
     def test_a_journal_is_created_once(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).create([1], metadata={"k": 1}, user_id="ada")
         refuses(partial(others.open(*NAME).create, [2]), ConflictError, "creating it again")
-        refuses(partial(others.open(*NAME).append, [2], expect=ABSENT), ConflictError, "as new")
+        refuses(
+            partial(others.open(*NAME).append, [2], expect=ABSENT),
+            ConflictError,
+            "an append that creates it",
+        )
         says(journals, [1])
 
     @pytest.mark.usefixtures("_creates")
-    def test_of_racing_creators_one_wins(self, journals: Journals, others: Journals) -> None:
+    def test_only_one_of_several_racing_creators_wins(
+        self, journals: Journals, others: Journals
+    ) -> None:
         for turn in range(3):
             name = f"race-{turn}"
             opened = [each.open(name) for each in (journals, others) * 2]
@@ -249,14 +261,14 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
                 "creators of a journal",
             )
             found = journals.open(name).read()
-            assert found == [winner], f"creator {winner} won, and the journal holds {found}"
+            assert found == [winner], f"creator {winner} won, but the journal holds {found}"
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_version_that_was_not_seen_is_refused(
-        self, journals: Journals, others: Journals
-    ) -> None:
+    def test_an_outdated_version_is_refused(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
-        refuses(partial(journal.append, [0], expect=Version("none")), ConflictError, "no version")
+        refuses(
+            partial(journal.append, [0], expect=Version("none")), ConflictError, "a false version"
+        )
         old = journal.append([1]).version
         new = journal.append([2], expect=old).version
         for handle in (journal, others.open(*NAME)):
@@ -267,7 +279,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         is_gone(journals)
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_delete_deletes_only_what_was_seen(
+    def test_a_delete_of_a_version_spares_a_newer_one(
         self, store: StateStore, journals: Journals, others: Journals
     ) -> None:
         version = journals.open(*NAME).append([1]).version
@@ -275,14 +287,18 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         refuses(
             partial(Journals(busy, COLLECTION).open(*NAME).delete, expect=version),
             ConflictError,
-            "a delete of a version to which another appended meanwhile",
+            "a delete of a version that another append has replaced",
         )
         says(others, [1, 2])
 
-    def test_a_journal_is_its_owners_only(self, journals: Journals, others: Journals) -> None:
+    def test_another_users_journal_is_refused(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).append([1])
         journals.open(*NAME).append([2], user_id="ada")
-        refuses(partial(others.open(*NAME).append, [3], user_id="eve"), OwnershipError, "another's")
+        refuses(
+            partial(others.open(*NAME).append, [3], user_id="eve"),
+            OwnershipError,
+            "an append by another user",
+        )
         others.open(*NAME).append([4], user_id="ada")
         says(journals, [1, 2, 4])
 
@@ -290,7 +306,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
     @pytest.mark.usefixtures("_small")
     @pytest.mark.parametrize("between", ["nothing", "lines that leave", "pop", "truncate", "clear"])
-    def test_what_is_appended_under_a_key_is_appended_once(
+    def test_an_append_with_a_key_happens_once(
         self, journals: Journals, others: Journals, between: str
     ) -> None:
         journal = journals.open(*NAME)
@@ -316,13 +332,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             handle.append([5], key="request", set={"k": 1})
             head = handle.append([6, 7], keys=["b", "a"], set={"j": 1})
             assert handle.change(lambda draft: draft.append([8], keys=["a"])) == [False], (
-                f"after {between} a draft does not know a key"
+                f"after {between}, a draft does not know a key"
             )
             assert head.metadata == {"j": 1}, (
-                f"the metadata is {head.metadata}: a known key guards all of a change, "
-                "and keys of items their items only"
+                f"the metadata is {head.metadata}: a known key must prevent the whole "
+                "append, known keys of items only those items"
             )
-        appended_once(others, expected, f"after {between}")
+        appended_once(others, expected, f"after {between},")
 
     def test_a_delete_forgets_keys(self, journals: Journals, others: Journals) -> None:
         journals.open(*NAME).append([1], key="request")
@@ -330,14 +346,14 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         journals.open(*NAME).append([2], key="request")
         says(others, [2])
 
-    def test_one_key_in_one_call_counts_once(self, journals: Journals) -> None:
+    def test_a_key_repeated_in_one_call_counts_once(self, journals: Journals) -> None:
         journals.open(*NAME).append([1, 2, 3], keys=["a", "a", None])
         says(journals, [1, 3])
 
     # segments
 
     @pytest.mark.usefixtures("_small", "_detects")
-    def test_a_reader_while_segments_are_merged_sees_a_state_that_was(
+    def test_a_reader_during_a_merge_sees_a_state_that_existed(
         self, store: StateStore, journals: Journals, others: Journals
     ) -> None:
         journal = others.open(*NAME)
@@ -356,7 +372,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         says(journals, written)
 
     @pytest.mark.usefixtures("_small")
-    def test_what_an_older_head_names_stays(
+    def test_segments_named_by_older_heads_are_kept(
         self, journals: Journals, store: StateStore, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -369,19 +385,19 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         journal.change(lambda draft: draft.replace(0, "other"))
         journal.change(lambda draft: draft.clear())
         there = {entry.key for entry in store.scan(SEGMENTS)}
-        assert len(there) > 3, f"20 items, and there are the segments {there}"
-        # As if a copy were restored from the trash or a backup.
+        assert len(there) > 3, f"20 items are in too few segments: {there}"
+        # As when a copy is restored from the trash or a backup.
         for number, blob in enumerate(heads, start=1):
-            assert blob is not None, "a head is not there right after an append"
+            assert blob is not None, "the head was missing right after an append"
             store.put(KEY, blob.data)
             try:
                 found = others.open(*NAME).read()
-            except Exception as error:  # noqa: BLE001 - it is said what it means
-                pytest.fail(f"what the head of {number} items names is gone: {error}")
-            assert found == items[:number], f"the head of {number} items now gives {found}"
+            except Exception as error:  # noqa: BLE001 - reported below
+                pytest.fail(f"the journal cannot be read by its head of {number} items: {error}")
+            assert found == items[:number], f"the head of {number} items now reads as {found}"
 
     @pytest.mark.usefixtures("_small")
-    def test_there_are_few_segments(self, journals: Journals, store: StateStore) -> None:
+    def test_a_journal_has_few_segments(self, journals: Journals, store: StateStore) -> None:
         journal = journals.open(*NAME)
         for number in range(60):
             journal.append([number])
@@ -393,7 +409,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert named < 9, f"the head of sixty small items names {named} segments"
 
     @pytest.mark.usefixtures("_small")
-    def test_items_are_dropped_wherever_they_lie(
+    def test_items_can_be_popped_from_segments_too(
         self, journals: Journals, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -407,12 +423,16 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         while items:
             _pops(journal, items)
         says(others, [])
-        refuses(partial(journal.change, lambda draft: draft.pop()), IndexError, "a pop of nothing")
+        refuses(
+            partial(journal.change, lambda draft: draft.pop()),
+            IndexError,
+            "a pop from an empty journal",
+        )
 
     # changing
 
     @pytest.mark.usefixtures("_small")
-    def test_a_draft_is_what_a_list_would_be(self, journals: Journals, others: Journals) -> None:
+    def test_a_draft_behaves_like_a_list(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         items = [[number] for number in range(30)]
         for item in items:
@@ -423,7 +443,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             assert draft.items() == items, f"a draft of {items} gives {draft.items()}"
             assert draft.last(3) == items[-3:], f"its last three are {draft.last(3)}"
             draft.append(["a", "b"])
-            assert draft.pop() == "b", "a draft popped another item than the last"
+            assert draft.pop() == "b", "a draft popped an item other than the last"
             draft.replace(2, "two")
             draft.replace(-1, "last")
             draft.truncate(40)
@@ -442,9 +462,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         assert head.metadata == {"k": [1]}, f"after a truncate the metadata is {head.metadata}"
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_change_sees_what_others_appended_meanwhile(
-        self, journals: Journals, others: Journals
-    ) -> None:
+    def test_a_change_sees_concurrent_appends(self, journals: Journals, others: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append([0])
         seen: list[int] = []
@@ -457,9 +475,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
         journal.change(change)
         says(others, [0, "theirs", "mine"])
-        assert seen == [1, 2], f"the change saw {seen} items, instead of one and then two"
+        assert seen == [1, 2], f"the change saw {seen} items instead of one and then two"
 
-    def test_a_change_that_writes_nothing_goes_by_what_is_there(
+    def test_a_change_that_writes_nothing_sees_the_current_items(
         self, journals: Journals, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -468,16 +486,16 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         def look(draft: Draft) -> object:
             return draft.pop() if draft.length else SKIP
 
-        assert journal.change(look) is SKIP, "a change of an empty journal gives an item"
+        assert journal.change(look) is SKIP, "a change of an empty journal found an item"
         head = journal.head()
         assert head is not None, "the journal is gone"
         assert head.version == version, "a change that returned SKIP was written"
         others.open(*NAME).append(["theirs"])
         found = journal.change(look)
-        assert found == "theirs", f"a change used outdated items, and gave {found!r}"
+        assert found == "theirs", f"a change used outdated items and returned {found!r}"
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_change_is_not_told_of_what_is_no_longer_so(
+    def test_a_change_never_fails_because_of_outdated_items(
         self, journals: Journals, others: Journals
     ) -> None:
         journal = journals.open(*NAME)
@@ -486,10 +504,10 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         try:
             found = journal.change(lambda draft: draft.pop())
         except IndexError:
-            pytest.fail("a change was given an empty journal, though there is an item")
-        assert found == 1, f"the last item is 1, and a pop gave {found!r}"
+            pytest.fail("a change saw an empty journal, though there is an item")
+        assert found == 1, f"the last item is 1, but a pop returned {found!r}"
 
-    def test_what_a_change_raises_changes_nothing(self, journals: Journals) -> None:
+    def test_a_change_that_raises_changes_nothing(self, journals: Journals) -> None:
         journal = journals.open(*NAME)
         journal.append([1])
 
@@ -501,7 +519,9 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         refuses(partial(journal.change, fail), RuntimeError, "a change that fails")
         says(journals, [1])
         refuses(
-            partial(journals.open("none").change, fail, create=False), NotFoundError, "no journal"
+            partial(journals.open("none").change, fail, create=False),
+            NotFoundError,
+            "a change of no journal",
         )
 
     # deleted and recreated
@@ -525,22 +545,24 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         for way, call in calls.items():
             refuses(call, ConflictError, f"{way} by a handle of a journal that was {what}")
         if anew:
-            refuses(stale.delete, ConflictError, "a delete by a handle of the journal before")
+            refuses(stale.delete, ConflictError, "a delete by a handle of the earlier journal")
         found = others.open(*NAME).read()
         assert found == ([3] if anew else None), f"a stale handle left {found}"
 
-    def test_a_handle_that_deleted_begins_anew(self, journals: Journals, others: Journals) -> None:
+    def test_a_handle_can_recreate_the_journal_it_deleted(
+        self, journals: Journals, others: Journals
+    ) -> None:
         journal = journals.open(*NAME)
         old = journal.append([1]).uid
-        assert journal.delete(), "deleting a journal says that there was none"
-        assert not journal.delete(), "deleting it again says that there was a journal"
+        assert journal.delete(), "deleting a journal says there was none"
+        assert not journal.delete(), "deleting it again says there was one"
         head = journal.append([2])
         assert head.uid != old, "a recreated journal has the uid of the one before"
         says(others, [2])
 
     # many together
 
-    def test_a_listing_tells_of_every_journal(self, journals: Journals, others: Journals) -> None:
+    def test_a_listing_has_every_journal(self, journals: Journals, others: Journals) -> None:
         names = [("ada",), ("ada", "1"), ("ada", "2"), ("adam", "1"), ("bob", "1", "x")]
         for number, name in enumerate(names):
             journals.open(*name).append(
@@ -558,9 +580,13 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
         whole = others.list()
         for summary in whole:
             number = names.index(summary.name)
-            assert summary.length == number, f"{summary.name} has {number} items, not {summary}"
-            told = summary.user_id, summary.title
-            assert told == (summary.name[0], "/".join(summary.name)), f"{summary.name}: {told}"
+            assert summary.length == number, (
+                f"{summary.name} has {number} items, but is listed as {summary}"
+            )
+            found = summary.user_id, summary.title
+            assert found == (summary.name[0], "/".join(summary.name)), (
+                f"{summary.name} is listed with the user and title {found}"
+            )
         paged: list[JournalSummary] = []
         cursor = None
         while True:
@@ -569,33 +595,35 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
             cursor = page.cursor
             if cursor is None:
                 break
-        assert tuple(paged) == whole.summaries, "pages together differ from the whole list"
+        assert tuple(paged) == whole.summaries, (
+            "the pages add up to something other than the whole listing"
+        )
         heads = sorted(head.name for head in others.heads("ada"))
         assert heads == names[:3], f"the heads below 'ada' are {heads}"
         heads = sorted(head.name for head in others.heads("ada", parts=2))
-        assert heads == names[1:3], f"the heads below 'ada' with two parts are {heads}"
+        assert heads == names[1:3], f"the heads below 'ada' with names of two parts are {heads}"
 
-    def test_a_listing_is_fresh(self, journals: Journals, others: Journals) -> None:
+    def test_a_listing_is_up_to_date(self, journals: Journals, others: Journals) -> None:
         lists(others.list(), [])
         for length in (1, 2):
             journals.open(*NAME).append([length])
             (summary,) = others.list()
             assert summary.length == length, (
-                f"a listing says {summary.length} items after {length} appends: it is outdated"
+                f"a listing is outdated: {summary.length} items after {length} appends"
             )
         journals.open(*NAME).delete()
         lists(others.list(), [])
 
-    def test_those_below_a_name_are_deleted_together(
+    def test_journals_below_a_name_are_deleted_together(
         self, journals: Journals, others: Journals
     ) -> None:
         for name in (("ada",), ("ada", "1"), ("ada", "2", "x"), ("adam",)):
             journals.open(*name).append([1])
         deleted = others.delete_below("ada")
-        assert deleted == 3, f"three journals were below the name, and {deleted} were deleted"
+        assert deleted == 3, f"three journals were below the name, but {deleted} were deleted"
         lists(journals.list(), [("adam",)])
 
-    def test_collections_do_not_see_each_other(self, journals: Journals, store: StateStore) -> None:
+    def test_collections_are_separate(self, journals: Journals, store: StateStore) -> None:
         other = Journals(store, f"{COLLECTION}.x", conflicts="last-writer-wins")
         other.open(*NAME).append([1])
         is_gone(journals)
@@ -623,7 +651,7 @@ class JournalsContract(JournalDamage, JournalFaults, PolicyFixtures):
 
 def _pops(journal: Journal, items: list[Any]) -> None:
     found, last = journal.change(lambda draft: draft.pop()), items.pop()
-    assert found == last, f"the last item is {last}, and a pop gives {found!r:.80}"
+    assert found == last, f"the last item is {last}, but a pop returned {found!r:.80}"
 
 
 def _set(draft: Draft, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Tests of what listings promise, whoever wrote the sessions."""
+"""Tests of listings, whoever wrote the sessions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class _Plain(TransformingStore):
-    """A client that does not use records."""
+    """A wrapper that hides the store's records."""
 
     def encode(self, key: str, data: bytes) -> bytes:  # noqa: ARG002
         return data
@@ -46,9 +46,9 @@ class _Plain(TransformingStore):
 
 
 class ListingContract(SessionFixtures):
-    """The part of `SessionsContract` that is about listings and concurrent writers."""
+    """The part of `SessionsContract` about listings of sessions by several writers."""
 
-    def test_a_listing_is_what_a_full_read_gives_whoever_wrote(
+    def test_a_listing_matches_a_full_read_whoever_wrote(
         self, store: StateStore, location: str, form: Form, conflicts: ConflictPolicy
     ) -> None:
         seed = 11
@@ -105,7 +105,7 @@ def _in_order(summaries: list[Summary], order: str) -> list[Summary]:
 
 
 def _read_all(store: StateStore) -> tuple[list[Summary], list[str]]:
-    """The stored sessions, and the keys of those that cannot be read."""
+    """Read all stored sessions; return them and the keys of those that cannot be read."""
     summaries: list[Summary] = []
     damaged: list[str] = []
     for key in sorted({entry.key for entry in store.scan("sessions")}):
@@ -120,7 +120,7 @@ def _read_all(store: StateStore) -> tuple[list[Summary], list[str]]:
 
 
 def _write(chance: random.Random, sessions: Sessions, plain: StateStore) -> str:
-    """Do something to one of a few sessions, and return what was done."""
+    """Do something at random to one of a few sessions, and return what was done."""
     session_id = f"s{chance.randrange(8)}"
 
     key = session_key(session_id)
@@ -153,21 +153,21 @@ def _write(chance: random.Random, sessions: Sessions, plain: StateStore) -> str:
         "an update": lambda: sessions.update(session_id, change),
         "a turn": lambda: sessions.add_turn(session_id, user=["hi"], user_id=None),
         "a pin": lambda: sessions.pin(session_id),
-        "an end": lambda: sessions.expire(session_id, NOON),
+        "an expiry": lambda: sessions.expire(session_id, NOON),
         "a deletion": lambda: sessions.delete(session_id),
         "a conversion": lambda: sessions.convert(
             session_id, chance.choice(["document", "journal"])
         ),
         "a plain put": lambda: plain.put(key, new().to_json()),
         "damage": lambda: plain.put(key, b"{"),
-        "another's session": lambda: plain.put(key, Session.new("u1", "s").to_json()),
+        "another session's file": lambda: plain.put(key, Session.new("u1", "s").to_json()),
         "a newer format": lambda: plain.put(key, b'{"statekeep":99}'),
-        "what is no session": lambda: plain.put(f"sessions/{session_id}/x.md", b"x"),
+        "a file that is no session": lambda: plain.put(f"sessions/{session_id}/x.md", b"x"),
         "an older record": older,
     }
     name = chance.choice([*actions, "an overwrite", "an overwrite", "an update", "an update"])
     try:
         actions[name]()
     except (NotFoundError, CorruptDataError, UnsupportedError):
-        name = f"{name} that was refused"
+        name = f"{name}, refused,"
     return f"{name} of {session_id}"

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StateStoreMachine"]
 
-# Few keys, prefixes and values, so that steps often collide and documents often become equal to
-# what they were before.
+# Few keys, prefixes and values, so that steps often collide and documents often return to
+# earlier contents.
 _KEYS = ["a.json", "a/b.json", "a/b/ünï c.md", "ab/%..x.json"]
 _PREFIXES = ["a", "a/b", "nothing"]
 _keys = st.sampled_from(_KEYS)
@@ -39,10 +39,10 @@ _data = st.sampled_from([b"", b"A", b"B", b"AA"]) | st.binary(max_size=32)
 
 
 class StateStoreMachine(RuleBasedStateMachine):
-    """Compares two clients on one location with a dict: subclass it and override `location`.
+    """Compares two clients on one location with a dict; subclass it and override `location`.
 
-    Hypothesis runs it many times, each time with different steps and in an empty place, and prints
-    the shortest run that shows a difference. A step makes two or three requests; for a slow store,
+    Hypothesis runs it many times, each time with different steps in an empty place, and prints the
+    shortest run that shows a difference. A step makes two or three requests; for a slow store,
     reduce the number of runs with `hypothesis.settings`.
 
     Examples:
@@ -76,7 +76,7 @@ class StateStoreMachine(RuleBasedStateMachine):
         return open_store(location)
 
     def size_of(self, key: str, data: bytes) -> int:  # noqa: ARG002
-        """The size a scan gives for a document; override it if the store changes the bytes."""
+        """The size a scan reports for a document; override it if the store transforms the bytes."""
         return len(data)
 
     def teardown(self) -> None:
@@ -97,7 +97,7 @@ class StateStoreMachine(RuleBasedStateMachine):
         self._put(client, key, data, self._current.get(key, ABSENT))
 
     @rule(client=_clients, key=_keys, data=_data, age=_ages)
-    def swap_what_was_there(self, client: int, key: str, data: bytes, age: int) -> None:
+    def swap_a_former_version(self, client: int, key: str, data: bytes, age: int) -> None:
         self._put(client, key, data, self._former(key, age))
 
     @rule(client=_clients, key=_keys)
@@ -105,7 +105,7 @@ class StateStoreMachine(RuleBasedStateMachine):
         self._delete(client, key, self._current.get(key, ANY))
 
     @rule(client=_clients, key=_keys, age=_ages)
-    def delete_what_was_there(self, client: int, key: str, age: int) -> None:
+    def delete_a_former_version(self, client: int, key: str, age: int) -> None:
         self._delete(client, key, self._former(key, age))
 
     @rule(client=_clients, keys=st.sets(_keys))
@@ -123,7 +123,7 @@ class StateStoreMachine(RuleBasedStateMachine):
     def get_many(self, keys: set[str]) -> None:
         for client in self._clients:
             found = dict(get_many(client, keys))
-            assert set(found) == keys, f"a get of many of {sorted(keys)} gives {sorted(found)}"
+            assert set(found) == keys, f"a get of many of {sorted(keys)} returned {sorted(found)}"
             for key, blob in found.items():
                 assert not isinstance(blob, Exception), f"{key!r} cannot be read: {blob!r}"
                 self._compare(key, blob)
@@ -148,7 +148,7 @@ class StateStoreMachine(RuleBasedStateMachine):
             entries = list(client.scan(prefix))
             found = sorted((entry.key, entry.size) for entry in entries)
             sizes = sorted((key, self.size_of(key, data)) for key, data in expected.items())
-            assert found == sizes, f"a scan of {prefix!r} gives {found}, and there is {sizes}"
+            assert found == sizes, f"a scan of {prefix!r} gives {found}, but there are {sizes}"
             for entry in entries:
                 if entry.fingerprint is not None:
                     data = expected[entry.key]
@@ -164,7 +164,7 @@ class StateStoreMachine(RuleBasedStateMachine):
             version = store.put(key, data, expect=expect)
 
         if self._is_done(put, key, expect, "conditional_put"):
-            assert version is not None, "a put gave no version"
+            assert version is not None, "a put returned no version"
             self._forget(key)
             self._documents[key] = data
             self._learn(key, data, version)
@@ -181,7 +181,7 @@ class StateStoreMachine(RuleBasedStateMachine):
             self._compare(key, store.get(key))
 
     def _is_done(self, write: Callable[[], object], key: str, expect: Expect, power: Power) -> bool:
-        """Write and return whether it succeeded, which must be as `expect` demands."""
+        """Write, check that it succeeds just when `expect` allows, and return whether it did."""
         if expect is not ANY and not self._claimed[power]:
             self._refused(write, UnsupportedError)
             return False
@@ -189,7 +189,7 @@ class StateStoreMachine(RuleBasedStateMachine):
             if not self._is_of_equal_bytes(key, expect):
                 self._refused(write, ConflictError)
                 return False
-            # The same bytes are back; whether their version is too is up to the backend.
+            # The same bytes are back; it is up to the backend whether their version is as well.
             try:
                 write()
             except ConflictError:
@@ -201,7 +201,9 @@ class StateStoreMachine(RuleBasedStateMachine):
     def _refused(self, write: Callable[[], object], refusal: type[StateStoreError]) -> None:
         with pytest.raises(refusal) as caught:
             write()
-        assert caught.value.landed in {"no", "unknown"}, "it does not say what may have landed"
+        assert caught.value.landed in {"no", "unknown"}, (
+            "the error does not say what may have landed"
+        )
 
     def _holds(self, key: str, expect: Expect) -> bool:
         if expect is ANY:
@@ -223,16 +225,18 @@ class StateStoreMachine(RuleBasedStateMachine):
         self._current.pop(key, None)
 
     def _learn(self, key: str, data: bytes, version: Version) -> None:
-        assert self._versions[key].setdefault(version, data) == data, "one version, two contents"
+        assert self._versions[key].setdefault(version, data) == data, (
+            "two contents have the same version"
+        )
         assert self._current.setdefault(key, version) == version, (
-            "the version changed, though nobody wrote"
+            "the version changed though nothing was written"
         )
 
     def _compare(self, key: str, blob: Blob | None) -> None:
         found, expected = (None if blob is None else blob.data), self._documents.get(key)
-        assert found == expected, f"{key!r} should hold {expected!r} and holds {found!r}"
+        assert found == expected, f"{key!r} should hold {expected!r} but holds {found!r}"
         if blob is not None:
             self._learn(key, blob.data, blob.version)
             if blob.fingerprint is not None:
                 known = self._fingerprints.setdefault((key, blob.fingerprint), blob.data)
-                assert known == blob.data, "one fingerprint, two contents"
+                assert known == blob.data, "two contents have the same fingerprint"

@@ -1,4 +1,4 @@
-"""What the contracts run in separate processes, with as few imports as possible."""
+"""Functions that the contracts run in separate processes, with as few imports as possible."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def in_processes(function: Callable[..., R], arguments: Iterable[tuple[Any, ...]
         arguments: The arguments for each process.
 
     Returns:
-        What each call returned, in order.
+        The results of the calls, in order.
     """
     calls = list(arguments)
     with ProcessPoolExecutor(len(calls), mp_context=_context()) as pool:
@@ -57,7 +57,7 @@ def _context() -> BaseContext:
 
 
 def increment(store: StateStore, key: str, times: int) -> None:
-    """Increment a stored counter, by compare-and-swap.
+    """Increment a stored counter by compare-and-swap.
 
     Raises:
         AssertionError: The document is gone, or every attempt met a conflict.
@@ -66,24 +66,24 @@ def increment(store: StateStore, key: str, times: int) -> None:
         for _ in range(_ATTEMPTS):
             blob = store.get(key)
             if blob is None:
-                raise AssertionError("what was there is gone")
+                raise AssertionError("the document is gone")
             try:
                 store.put(key, b"%d" % (int(blob.data) + 1), expect=blob.version)
             except ConflictError:
                 continue
             break
         else:
-            raise AssertionError(f"{_ATTEMPTS} conflicts in a row: nobody ever wins")
+            raise AssertionError(f"{_ATTEMPTS} conflicts in a row: no attempt ever wins")
 
 
 def increment_at(open_client: Opener, location: str, key: str, times: int) -> None:
-    """Increment a counter with a client of this process."""
+    """Open a client in this process and increment a counter."""
     with open_client(location) as store:
         increment(store, key, times)
 
 
 def append_lines_at(open_client: Opener, location: str, key: str, worker: int, times: int) -> None:
-    """Append lines with a client of this process, retrying each until there is no conflict.
+    """Open a client in this process and append lines, retrying each after a conflict.
 
     Raises:
         AssertionError: The document is gone, or every attempt met a conflict.
@@ -95,18 +95,18 @@ def append_lines_at(open_client: Opener, location: str, key: str, worker: int, t
             for _ in range(_ATTEMPTS):
                 blob = store.get(key)
                 if blob is None:
-                    raise AssertionError("what was there is gone")
+                    raise AssertionError("the document is gone")
                 try:
                     able.append(key, b"%d-%d\n" % (worker, n), expect=blob.version)
                 except ConflictError:
                     continue
                 break
             else:
-                raise AssertionError(f"{_ATTEMPTS} conflicts in a row: nobody ever wins")
+                raise AssertionError(f"{_ATTEMPTS} conflicts in a row: no attempt ever wins")
 
 
 def write_at(open_client: Opener, location: str, key: str, data: bytes) -> list[str]:
-    """Write with a client of this process, and return the keys it sees."""
+    """Open a client in this process, write, and return the keys it then sees."""
     with open_client(location) as store:
         store.put(key, data)
         return [entry.key for entry in store.scan()]
@@ -119,7 +119,7 @@ def update_often(open_client: Opener, location: str, worker: int, times: int) ->
 
 
 def take_part(open_client: Opener, location: str, form: Form, worker: int, times: int) -> str:
-    """Get or create the session ``s`` and add messages to it; return the session's identity."""
+    """Get or create the session ``s``, add messages, and return when it was created."""
     with open_client(location) as store:
         sessions = Sessions(store, form=form)
         session = sessions.get_or_create("ada", "s")
@@ -128,7 +128,7 @@ def take_part(open_client: Opener, location: str, form: Form, worker: int, times
 
 
 def add_turns_at(open_client: Opener, location: str, form: Form, worker: int, times: int) -> None:
-    """Add turns of a kilobyte to the session ``s``, each with its worker's and its own number."""
+    """Add turns of a kilobyte, numbered by worker and turn, to the session ``s``."""
     with open_client(location) as store:
         sessions = Sessions(store, form=form)
         for number in range(times):
@@ -145,7 +145,7 @@ def append_often(
     worker: int,
     times: int,
 ) -> None:
-    """Append items of a kilobyte to a journal, each with the worker's and the item's number."""
+    """Append items of a kilobyte, numbered by worker and item, to a journal."""
     with open_client(location) as store:
         journal = Journals(store, collection).open(*name)
         for number in range(times):

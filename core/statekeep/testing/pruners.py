@@ -1,4 +1,4 @@
-"""Tests of what every pruning strategy promises."""
+"""Tests of pruning strategies."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _HOUR = timedelta(hours=1)
 
 
 class PrunerContract:
-    """What every pruning strategy promises: subclass it and override `strategy`.
+    """What every pruning strategy promises; subclass it and override `strategy`.
 
-    It gives the strategy listings of all kinds: empty, long, with equal times, with future times.
+    It gives the strategy all kinds of listings: empty, long, with equal or future times.
 
     Attributes:
         in_order: True if the strategy promises its victims in the order of the listing.
-        for_any_order: True if it promises the same choice whatever the order of the listing.
+        for_any_order: True if it promises the same choice for any order of the listing.
 
     Examples:
         >>> class TestMine(PrunerContract):
@@ -40,16 +40,16 @@ class PrunerContract:
 
     @pytest.fixture
     def strategy(self) -> PruningStrategy:
-        """The strategy, configured."""
+        """The configured strategy."""
         raise NotImplementedError("override the fixture `strategy` with the strategy")
 
-    def test_it_chooses_from_what_it_is_shown(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_only_from_the_listing(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             victims = list(strategy.select(listing, _NOW))
             for victim in victims:
-                assert isinstance(victim, Victim), f"it chooses {victim!r}, which is not a Victim"
+                assert isinstance(victim, Victim), f"it returned {victim!r}, which is not a Victim"
                 known = victim.summary in listing
-                assert known, f"it chooses {victim.summary!r}, which it was not shown"
+                assert known, f"it chose {victim.summary!r}, which is not in the listing"
 
     def test_it_chooses_each_at_most_once(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
@@ -60,35 +60,37 @@ class PrunerContract:
             for victim in strategy.select(listing, _NOW):
                 assert victim.reason.strip(), f"it gives no reason for {victim.summary.id!r}"
 
-    def test_it_chooses_the_same_again(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_the_same_sessions_again(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             first = list(strategy.select(listing, _NOW))
             again = list(strategy.select(deepcopy(listing), _NOW))
             assert again == first, (
-                f"of the same {len(listing)} it chooses {len(first)} and then {len(again)}, "
+                f"from the same {len(listing)} sessions it chose {len(first)}, then {len(again)}, "
                 "or others, or for other reasons"
             )
 
-    def test_it_chooses_nothing_more_from_what_it_left(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_nothing_more_from_the_rest(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             gone = set(_chosen(strategy, listing))
             left = [summary for summary in listing if summary.id not in gone]
             more = _chosen(strategy, left)
-            assert more == [], f"from the {len(left)} that it left it chooses {len(more)} more"
+            assert more == [], (
+                f"from the {len(left)} sessions that it kept it chose {len(more)} more"
+            )
 
-    def test_it_chooses_nothing_from_nothing(self, strategy: PruningStrategy) -> None:
+    def test_it_chooses_nothing_from_an_empty_listing(self, strategy: PruningStrategy) -> None:
         victims = list(strategy.select([], _NOW))
-        assert victims == [], f"from an empty listing it chooses {victims}"
+        assert victims == [], f"it chose {victims} from an empty listing"
 
-    def test_it_leaves_the_listing_as_it_was(self, strategy: PruningStrategy) -> None:
+    def test_it_does_not_change_the_listing(self, strategy: PruningStrategy) -> None:
         for listing in _listings():
             before = deepcopy(listing)
             list(strategy.select(listing, _NOW))
             assert listing == before, (
-                f"a listing of {len(before)} has {len(listing)} after it, or others"
+                f"it changed a listing of {len(before)} sessions, which now has {len(listing)}"
             )
 
-    def test_it_takes_any_present(self, strategy: PruningStrategy) -> None:
+    def test_it_accepts_any_current_time(self, strategy: PruningStrategy) -> None:
         for now in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
             for listing in _listings():
                 _each_once([victim.summary.id for victim in strategy.select(listing, now)])
@@ -99,7 +101,7 @@ class PrunerContract:
         for listing in _listings():
             ids = _chosen(strategy, listing)
             ordered = [summary.id for summary in listing if summary.id in set(ids)]
-            assert ids == ordered, f"its {len(ids)} victims come in another order than listed"
+            assert ids == ordered, f"its {len(ids)} victims are not in the order of the listing"
 
     def test_the_order_of_the_listing_does_not_matter(self, strategy: PruningStrategy) -> None:
         if not self.for_any_order:
@@ -107,12 +109,12 @@ class PrunerContract:
         for listing in _listings():
             for order in (listing[::-1], sorted(listing, key=lambda summary: summary.id)):
                 others = set(_chosen(strategy, order)) ^ set(_chosen(strategy, listing))
-                assert not others, f"in another order of the listing {len(others)} fare otherwise"
+                assert not others, f"for another order of the listing, {len(others)} choices differ"
 
 
 def _each_once(ids: list[str]) -> None:
     twice = sorted({each for each in ids if ids.count(each) > 1})
-    assert not twice, f"it chooses {twice[:3]} more than once"
+    assert not twice, f"it chose {twice[:3]} more than once"
 
 
 def _chosen(strategy: PruningStrategy, listing: list[SessionSummary]) -> list[str]:
@@ -120,7 +122,7 @@ def _chosen(strategy: PruningStrategy, listing: list[SessionSummary]) -> list[st
 
 
 def _listings() -> list[list[SessionSummary]]:
-    """Listings a strategy may be given, short ones first; each newest first, with ties by id."""
+    """Listings that a strategy may be given, short ones first. Each is newest first, ties by id."""
     chance = random.Random(0)  # the same each time
     ages = [-_HOUR, timedelta(0), _HOUR, 24 * _HOUR, 168 * _HOUR, 1000 * _HOUR]
     ends = [_NOW - datetime.max.replace(tzinfo=UTC), _NOW - datetime.min.replace(tzinfo=UTC)]

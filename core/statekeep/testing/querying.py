@@ -1,4 +1,4 @@
-"""Tests of what a store promises that keeps records with its documents."""
+"""Tests of stores that keep records with their documents."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _TEXTS = ("", "a", "A", "ä", "a\0b", "a\0", "'; --", "%", "日本", "\U0001f40d
 
 
 class QueryContract(StoreFixtures):
-    """What a store with `SupportsQuery` promises."""
+    """The part of `StateStoreContract` about `SupportsQuery`."""
 
     @pytest.fixture
     def querying(self, store: StateStore) -> SupportsQuery:
-        """The store, if it keeps records; else the test is skipped."""
+        """The store if it keeps records; otherwise the test is skipped."""
         return _querying(store)
 
     def test_a_record_is_found_with_its_document(
@@ -49,12 +49,14 @@ class QueryContract(StoreFixtures):
         for client in (querying, _querying(other)):
             (row,) = _rows(client.query("sessions", EVERYTHING, known=1))
             assert row.key == KEY
-            assert row.version == version, "a query and the put give different versions"
-            assert dict(row.record) == record, "a query and the put give different records"
+            assert row.version == version, "a query and the put returned different versions"
+            assert dict(row.record) == record, "a query and the put returned different records"
             (entry,) = store.scan()
-            assert row.modified_ns == entry.modified_ns, "a query and a scan give different times"
+            assert row.modified_ns == entry.modified_ns, (
+                "a query and a scan returned different times"
+            )
 
-    def test_what_is_written_without_a_record_has_none(
+    def test_a_document_written_without_a_record_has_none(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         for write in (
@@ -65,12 +67,10 @@ class QueryContract(StoreFixtures):
             querying.put_record(KEY, b"A", _record("s"), expect=ANY)
             write()
             found = querying.query("sessions", EVERYTHING, known=1)
-            assert not _rows(found), "a record is out of date"
-            assert [*found.missing] == [KEY], (
-                "a query does not report that a document has no record"
-            )
+            assert not _rows(found), "a query returned an outdated record"
+            assert [*found.missing] == [KEY], "a query does not report a document without a record"
 
-    def test_an_append_brings_a_record_along(
+    def test_an_append_can_replace_the_record(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         querying.put_record(KEY, b"A", _record("s", length=1), expect=ABSENT)
@@ -79,7 +79,7 @@ class QueryContract(StoreFixtures):
         assert row.record["length"] == 2
         assert row.version == read(store, KEY).version
 
-    def test_a_write_that_conflicts_leaves_document_and_record(
+    def test_a_conflicting_write_changes_neither_document_nor_record(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         querying.put_record(KEY, b"A", _record("s"), expect=ABSENT)
@@ -100,7 +100,7 @@ class QueryContract(StoreFixtures):
         assert not _rows(found)
         assert not [*found.missing]
 
-    def test_a_record_is_given_later_to_the_version_that_it_is_about(
+    def test_a_record_can_be_set_later_for_the_version_it_describes(
         self, store: StateStore, querying: SupportsQuery
     ) -> None:
         old = store.put(KEY, b"A")
@@ -111,9 +111,9 @@ class QueryContract(StoreFixtures):
         querying.set_records([(gone, new, _record("gone")), (KEY, new, _record("new"))])
         (row,) = _rows(querying.query("sessions", EVERYTHING, known=1))
         assert (row.record["id"], row.version) == ("new", new)
-        assert read(store, KEY).version == new, "a record changes the version"
+        assert read(store, KEY).version == new, "setting a record changed the version"
 
-    def test_a_record_that_says_too_little_counts_for_nothing(
+    def test_a_record_with_too_old_a_layout_counts_as_missing(
         self, querying: SupportsQuery
     ) -> None:
         querying.put_record(KEY, b"A", {**_record("s"), "v": 2}, expect=ABSENT)
@@ -122,7 +122,7 @@ class QueryContract(StoreFixtures):
             assert (len(_rows(found)), len(found.missing)) == (rows, missing)
             assert querying.count("sessions", EVERYTHING, known=known) == rows
 
-    def test_problems_are_in_every_answer_and_are_no_rows(self, querying: SupportsQuery) -> None:
+    def test_problems_are_in_every_result_but_are_not_rows(self, querying: SupportsQuery) -> None:
         querying.put_record("sessions/a.json", b"A", _record("a"), expect=ABSENT)
         version = querying.put_record(KEY, b"{", {"v": 1, "problem": "torn"}, expect=ABSENT)
         for wanted in (EVERYTHING, Filter(user_id="nobody")):
@@ -133,7 +133,7 @@ class QueryContract(StoreFixtures):
             assert KEY not in [row.key for row in _rows(found)]
         assert querying.count("sessions", EVERYTHING, known=1) == 1
 
-    def test_a_prefix_is_whole_segments(self, querying: SupportsQuery) -> None:
+    def test_a_query_prefix_matches_whole_segments(self, querying: SupportsQuery) -> None:
         keys = ["journals/a/b.jsonl", "journals/a/b/c.jsonl", "journals/ab/c.jsonl", KEY]
         keys += ["journals/a/b0/c.jsonl", "journals/a/bc.jsonl", "notes/n.json"]
         for key in keys:
@@ -148,7 +148,7 @@ class QueryContract(StoreFixtures):
             with pytest.raises(InvalidKeyError):
                 querying.query(wrong, EVERYTHING, known=1)
 
-    def test_filters_orders_and_pages_are_those_of_a_list(self, querying: SupportsQuery) -> None:
+    def test_filters_orders_and_pages_match_those_of_a_list(self, querying: SupportsQuery) -> None:
         chance = random.Random(7)
         records: dict[str, Record] = {}
         for n in range(60):
@@ -187,7 +187,7 @@ class QueryContract(StoreFixtures):
                 after = Position(last[ORDERS[order]], last["id"], page[-1].key)
             assert paged == expected, (wanted, order)
 
-    def test_a_query_is_of_one_moment(self, other: StateStore, querying: SupportsQuery) -> None:
+    def test_a_query_sees_a_single_moment(self, other: StateStore, querying: SupportsQuery) -> None:
         querying.put_record(KEY, b"A", _record("s"), expect=ABSENT)
         theirs = _querying(other)
 
@@ -204,8 +204,8 @@ class QueryContract(StoreFixtures):
             writing = pool.submit(write)
             while not writing.done():
                 found = querying.query("sessions", EVERYTHING, known=1)
-                answers = [*_rows(found), *found.problems, *found.missing]
-                assert len(answers) == 1, f"a document is in {len(answers)} answers of one query"
+                found_as = [*_rows(found), *found.problems, *found.missing]
+                assert len(found_as) == 1, f"one query returned a document {len(found_as)} times"
             writing.result()
 
     def test_a_closed_store_answers_no_query(
@@ -263,7 +263,7 @@ def _rows(found: Found) -> Sequence[Row]:
 
 
 def _listed(records: dict[str, Record], wanted: Filter, order: Order) -> list[str]:
-    """The keys that a listing must give, worked out in the plainest way."""
+    """The keys that a query must return, computed in the simplest way."""
 
     def place(key: str) -> tuple[Any, ...]:
         found: Any = records[key]

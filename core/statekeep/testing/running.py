@@ -1,4 +1,4 @@
-"""Runs contracts in this process and reports the result of each test."""
+"""Runs the tests of contracts in this process and reports the results."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Outcome:
 
     Attributes:
         promise: The name of the test, as words.
-        verdict: ``holds``; ``not claimed``, if the plugin does not claim the power; ``not tested``,
-            if something that the test needs was not given; ``broken``.
-        reason: Why, in one line; empty if it holds.
+        verdict: ``holds``; ``broken``; ``not claimed``, if the plugin does not claim the power;
+            ``not tested``, if something that the test needs was not given.
+        reason: The reason, in one line; empty if it holds.
     """
 
     promise: str
@@ -44,7 +44,7 @@ def run(
 
     Args:
         arguments: Arguments for pytest that select the tests.
-        plugin: A pytest plugin with fixtures that they need.
+        plugin: A pytest plugin with the fixtures they need.
         progress: Called after each test with the number done so far and the total.
 
     Raises:
@@ -96,7 +96,7 @@ class _Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         promise = report.location[2].rpartition(".")[2].removeprefix("test_").replace("_", " ")
         if report.failed:
-            # A failure during teardown adds nothing to one in the test itself.
+            # A failure in the test itself counts, not one in the teardown after it.
             if self.outcomes.get(report.nodeid, Outcome("", "holds")).verdict != "broken":
                 self.outcomes[report.nodeid] = Outcome(promise, "broken", _reason(report))
         elif report.skipped:

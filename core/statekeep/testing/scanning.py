@@ -1,4 +1,4 @@
-"""Tests of what the scans of every store promise."""
+"""Tests of scans."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["ScanningContract", "compare_fingerprints"]
 
 KEY = "notes/plan.json"
 _WORKERS = 16
-# How many documents are added, and how many deleted, during a scan of many.
+# The number of documents added, and of those deleted, during a scan of many pages.
 _CHANGES = 40
 
 
 class ScanningContract(StoreFixtures):
-    """The part of `StateStoreContract` that is about scans."""
+    """The part of `StateStoreContract` about scans."""
 
     @pytest.fixture
     def many(self) -> int:
-        """More documents than fit on two pages of a listing; lower it if pages are small."""
+        """More documents than two pages of a listing hold; lower it if pages are small."""
         return 2_100
 
     def test_a_scan_lists_every_document_once(self, store: StateStore) -> None:
@@ -39,13 +39,15 @@ class ScanningContract(StoreFixtures):
         lists(store, keys)
         for entry in store.scan():
             size = self.size_of(entry.key, entry.key.encode())
-            assert entry.size == size, f"a scan says {entry.key!r} has {entry.size} bytes: {size}"
+            assert entry.size == size, (
+                f"a scan says that {entry.key!r} has {entry.size} bytes, not {size}"
+            )
 
-    def test_a_scan_of_many_pages_lists_every_document_once_whatever_comes_and_goes(
+    def test_a_scan_of_many_pages_is_complete_while_documents_come_and_go(
         self, store: StateStore, other: StateStore, many: int
     ) -> None:
         keys = [f"pages/{n % 3}/{n:05}.json" for n in range(many)]
-        # One by one if that is fast: a database may allow only one writer at a time.
+        # One by one where that is fast: a database may allow only one writer at a time.
         with ThreadPoolExecutor(_WORKERS if store.capabilities.remote else 1) as pool:
             list(pool.map(lambda key: store.put(key, b"x"), keys))
         lists(store, keys)
@@ -55,7 +57,7 @@ class ScanningContract(StoreFixtures):
         found: list[str] = []
         changes = _changes(other, go, come)
         scan = store.scan("pages")
-        # First delete some and then add some, which breaks paging by offset instead of by key.
+        # Deleting some and then adding some breaks paging by offset instead of by key.
         while page := [entry.key for entry in islice(scan, max(1, many // len(go + come)))]:
             found += page
             next(changes, None)
@@ -85,12 +87,12 @@ class ScanningContract(StoreFixtures):
             (entry,) = store.scan()
             size = self.size_of(KEY, data)
             assert entry.size == size, (
-                f"a scan after another client wrote {size} bytes says {entry.size}"
+                f"a scan gives the size {entry.size} after another client wrote {size} bytes"
             )
         other.delete(KEY)
         lists(store, [], when=" after another client deleted")
 
-    def test_a_scan_shows_documents_only_while_others_write(
+    def test_a_scan_shows_only_documents_while_others_write(
         self, store: StateStore, other: StateStore
     ) -> None:
         stays = {f"a/{n}.json" for n in range(5)}
@@ -113,14 +115,14 @@ class ScanningContract(StoreFixtures):
             store.put(f"a/{n}.json", b"x")
         for entry in store.scan("a"):
             store.delete(entry.key)
-        lists(store, [], when=" after each document that a scan gave was deleted")
+        lists(store, [], when=" after each listed document was deleted")
 
-    def test_a_fingerprint_that_was_read_returns_only_with_its_bytes(
+    def test_a_fingerprint_never_returns_with_other_bytes(
         self, store: StateStore, other: StateStore
     ) -> None:
         read_before: dict[str, bytes] = {}
         # Equal lengths in quick succession, so that neither sizes nor coarse clocks differ: A, B,
-        # A again, and then something new.
+        # A again, then something new.
         for n in range(10):
             for data in (b"AAAA", b"BBBB", b"AAAA", b"%04d" % n):
                 (store if n % 2 else other).put(KEY, data)
@@ -128,30 +130,30 @@ class ScanningContract(StoreFixtures):
             if n % 4 == 3:
                 store.delete(KEY)
 
-    def test_an_entry_stays_while_nothing_is_written(self, store: StateStore) -> None:
+    def test_an_entry_is_unchanged_while_nothing_is_written(self, store: StateStore) -> None:
         store.put(KEY, b"A")
         before, after = list(store.scan()), list(store.scan())
-        assert before == after, "two scans differ though nobody wrote in between"
+        assert before == after, "two scans differ though nothing was written in between"
 
 
 def compare_fingerprints(store: StateStore, data: bytes, read_before: dict[str, bytes]) -> None:
-    """Compare a listing with what was read before under its fingerprint, then read again."""
+    """Check that the current fingerprint, in a scan and a get, stands for no other bytes."""
     (entry,) = store.scan()
     if entry.fingerprint is not None:
         known = read_before.get(entry.fingerprint, data)
         assert known == data, (
-            f"a scan gives {shown(data)} the fingerprint under which {shown(known)} was read"
+            f"a scan gives {shown(data)} a fingerprint that stood for {shown(known)}"
         )
     blob = read(store, KEY)
     if blob.fingerprint is not None:
         known = read_before.setdefault(blob.fingerprint, data)
         assert known == data, (
-            f"a get gives {shown(data)} the fingerprint under which {shown(known)} was read"
+            f"a get gives {shown(data)} a fingerprint that stood for {shown(known)}"
         )
 
 
 def _changes(store: StateStore, go: Sequence[str], come: Sequence[str]) -> Iterator[None]:
-    """Delete some documents and then write others, one at each step."""
+    """Delete some documents and then write others, one per step."""
     for key in go:
         store.delete(key)
         yield

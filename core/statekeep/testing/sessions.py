@@ -58,7 +58,7 @@ _HOUR = timedelta(hours=1)
 
 
 class SessionsContract(ListingContract, TurnsContract):
-    """What `Sessions` promises on every store: subclass it and override `location`.
+    """What `Sessions` promises on every store; subclass it and override `location`.
 
     On a store that cannot detect conflicts, sessions are opened with ``"last-writer-wins"``, and
     the tests that need more are skipped with the reason ``not claimed: …``.
@@ -70,7 +70,7 @@ class SessionsContract(ListingContract, TurnsContract):
         ...         return f"mine:{tmp_path}"
     """
 
-    def test_conflicts_are_detected_or_that_is_refused(
+    def test_detecting_conflicts_works_or_is_refused(
         self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         if conflicts == "detect":
@@ -81,16 +81,16 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # saving and loading
 
-    def test_what_was_saved_is_loaded(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_saved_session_can_be_loaded(self, sessions: Sessions, others: Sessions) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("hello")
         sessions.save(session)
         _is(others, "s", session)
 
-    def test_what_is_not_there_is_none(self, sessions: Sessions) -> None:
+    def test_a_missing_session_is_none(self, sessions: Sessions) -> None:
         _is_gone(sessions, "s")
 
-    def test_any_id_is_a_name_and_never_a_path(self, sessions: Sessions, store: StateStore) -> None:
+    def test_an_id_is_never_taken_for_a_path(self, sessions: Sessions, store: StateStore) -> None:
         ids = hostile_ids()
         for session_id in ids:
             sessions.save(Session.new("ada", session_id))
@@ -101,9 +101,9 @@ class SessionsContract(ListingContract, TurnsContract):
             assert sessions.delete(session_id)
         _holds_only(store, [])
 
-    def test_what_is_no_id_is_refused_everywhere(self, sessions: Sessions) -> None:
+    def test_an_invalid_id_is_refused_everywhere(self, sessions: Sessions) -> None:
         for session_id in ("", "x" * 513, "\ud83d"):
-            # Created without its checks, as a subclass might be.
+            # Without validation, as a subclass might be created.
             session = Session.model_construct(
                 id=session_id, user_id="ada", created_at=_START, updated_at=_START
             )
@@ -118,14 +118,16 @@ class SessionsContract(ListingContract, TurnsContract):
                     operation()
 
     @pytest.mark.usefixtures("_creates")
-    def test_a_new_session_does_not_replace_one(self, sessions: Sessions) -> None:
+    def test_a_new_session_does_not_replace_an_existing_one(self, sessions: Sessions) -> None:
         sessions.save(Session.new("ada", "s"))
         with pytest.raises(ConflictError, match="exists already"):
             sessions.save(Session.new("eve", "s"))
         assert _load(sessions, "s").user_id == "ada"
 
     @pytest.mark.usefixtures("_detects")
-    def test_the_second_of_two_savers_is_told(self, sessions: Sessions, others: Sessions) -> None:
+    def test_the_second_of_two_savers_gets_a_conflict(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
         sessions.save(Session.new("ada", "s"))
         mine, theirs = _load(sessions, "s"), _load(others, "s")
         theirs.add_user_message("theirs")
@@ -146,7 +148,7 @@ class SessionsContract(ListingContract, TurnsContract):
         _is_gone(sessions, "s")
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_session_may_travel_with_its_version(self, sessions: Sessions) -> None:
+    def test_a_session_can_be_sent_elsewhere_with_its_version(self, sessions: Sessions) -> None:
         stored = sessions.get_or_create("ada", "s")
         text, version = stored.to_json(), stored.version
         sessions.update("s", _say("meanwhile"))
@@ -155,16 +157,16 @@ class SessionsContract(ListingContract, TurnsContract):
         with pytest.raises(ConflictError):
             sessions.save(back)
 
-    def test_a_session_may_be_saved_again_and_again(self, sessions: Sessions) -> None:
+    def test_a_session_can_be_saved_repeatedly(self, sessions: Sessions) -> None:
         session = Session.new("ada", "s")
         versions = []
         for n in range(3):
             session.add_user_message(str(n))
             versions.append(sessions.save(session))
         assert len(set(versions)) == 3, f"three states of a session have the versions {versions}"
-        assert session.version == versions[-1], "a save does not leave its version at the session"
+        assert session.version == versions[-1], "a save does not set the session's version"
 
-    def test_overwriting_replaces_what_is_there(
+    def test_overwriting_replaces_a_session_or_a_corrupt_file(
         self, sessions: Sessions, others: Sessions, store: StateStore
     ) -> None:
         sessions.save(Session.new("eve", "s"))
@@ -175,14 +177,14 @@ class SessionsContract(ListingContract, TurnsContract):
         sessions.save(session, overwrite=True)
         _is(others, "s", session)
 
-    def test_overwriting_never_replaces_another_session(
+    def test_overwriting_never_replaces_a_file_with_another_id(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         store.put(session_key("s"), Session.new("ada", "other").to_json())
         with pytest.raises(CorruptDataError, match="other"):
             sessions.save(Session.new("ada", "s"), overwrite=True)
 
-    def test_what_cannot_be_stored_changes_nothing(
+    def test_a_value_that_cannot_be_stored_changes_nothing(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         session = sessions.get_or_create("ada", "s")
@@ -193,11 +195,9 @@ class SessionsContract(ListingContract, TurnsContract):
             assert (caught.value.key, caught.value.store) == ("sessions/s.json", str(store))
         assert _load(sessions, "s").metadata == {}
 
-    # where the last writer wins
+    # with last-writer-wins
 
-    def test_the_last_of_two_writers_wins_if_that_was_asked_for(
-        self, store: StateStore, form: Form
-    ) -> None:
+    def test_the_last_writer_wins_if_requested(self, store: StateStore, form: Form) -> None:
         sessions = Sessions(store, form=form, conflicts="last-writer-wins")
         mine = sessions.get_or_create("ada", "s")
         theirs = _load(sessions, "s")
@@ -212,7 +212,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert not sessions.delete("s")
 
     @pytest.mark.usefixtures("_creates")
-    def test_the_last_writer_does_not_create_over_another(
+    def test_a_new_session_replaces_none_even_if_the_last_writer_wins(
         self, store: StateStore, form: Form
     ) -> None:
         sessions = Sessions(store, form=form, conflicts="last-writer-wins")
@@ -222,7 +222,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # owners
 
-    def test_a_session_is_its_owners_only(self, sessions: Sessions) -> None:
+    def test_another_users_session_is_refused(self, sessions: Sessions) -> None:
         sessions.save(Session.new("alice", "s"))
         assert sessions.load("s", user_id="alice")
         for operation in (
@@ -236,7 +236,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert _load(sessions, "s").is_empty
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_session_that_became_anothers_is_not_deleted(
+    def test_a_session_recreated_by_another_user_is_not_deleted(
         self, sessions: Sessions, store: StateStore, others: Sessions
     ) -> None:
         sessions.get_or_create("ada", "s")
@@ -251,24 +251,26 @@ class SessionsContract(ListingContract, TurnsContract):
 
     # getting or creating
 
-    def test_the_session_that_is_there_is_given(self, sessions: Sessions) -> None:
+    def test_an_existing_session_is_returned(self, sessions: Sessions) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("hello")
         sessions.save(session)
         assert sessions.get_or_create("ada", "s") == session
 
-    def test_a_new_session_is_made_and_stored(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_missing_session_is_created_and_stored(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
         session = sessions.get_or_create("ada", "s")
         assert (session.id, session.user_id) == ("s", "ada")
         _is(others, "s", session)
 
-    def test_a_random_id_is_made_if_none_is_given(self, sessions: Sessions) -> None:
+    def test_an_id_is_generated_if_none_is_given(self, sessions: Sessions) -> None:
         one, two = sessions.get_or_create("ada"), sessions.get_or_create("ada")
         assert one.id != two.id
         assert len(sessions.list()) == 2
 
     @pytest.mark.usefixtures("_creates")
-    def test_fifty_that_race_get_one_session(
+    def test_fifty_racing_callers_get_one_session(
         self, location: str, form: Form, conflicts: ConflictPolicy
     ) -> None:
         gate = threading.Barrier(50)
@@ -283,11 +285,13 @@ class SessionsContract(ListingContract, TurnsContract):
             with ThreadPoolExecutor(50) as pool:
                 got = list(pool.map(race, range(50)))
         others = [session for session in got if session != got[0]]
-        assert not others, f"of 50 that raced {len(others)} got another session than the first"
+        assert not others, (
+            f"of 50 racing callers, {len(others)} got a different session than the first"
+        )
 
     # updating
 
-    def test_an_update_changes_what_is_stored(self, sessions: Sessions) -> None:
+    def test_an_update_changes_the_stored_session(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         updated = sessions.update("s", _say("hello"))
         _is(sessions, "s", updated)
@@ -297,7 +301,7 @@ class SessionsContract(ListingContract, TurnsContract):
         with pytest.raises(NotFoundError):
             sessions.update("s", _say("x"))
 
-    def test_what_a_change_raises_changes_nothing(self, sessions: Sessions) -> None:
+    def test_a_change_that_raises_changes_nothing(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
 
         def fail(session: Session) -> None:
@@ -308,15 +312,13 @@ class SessionsContract(ListingContract, TurnsContract):
             sessions.update("s", fail)
         assert _load(sessions, "s").is_empty
 
-    def test_a_change_that_gives_another_session_is_refused(self, sessions: Sessions) -> None:
+    def test_a_change_that_returns_another_session_is_refused(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         with pytest.raises(TypeError, match="in place"):
             sessions.update("s", lambda session: session.model_copy(update={"user_id": "eve"}))
 
     @pytest.mark.usefixtures("_detects")
-    def test_an_update_sees_what_others_saved_meanwhile(
-        self, sessions: Sessions, others: Sessions
-    ) -> None:
+    def test_an_update_sees_concurrent_saves(self, sessions: Sessions, others: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         seen: list[int] = []
 
@@ -327,7 +329,7 @@ class SessionsContract(ListingContract, TurnsContract):
             session.add_user_message("mine")
 
         _says(sessions.update("s", change), ["theirs", "mine"])
-        assert seen == [0, 1], f"the change saw {seen} messages, instead of none and then theirs"
+        assert seen == [0, 1], f"the change saw {seen} messages instead of none and then one"
 
     @pytest.mark.usefixtures("_detects")
     def test_an_update_gives_up_after_its_timeout(
@@ -343,14 +345,14 @@ class SessionsContract(ListingContract, TurnsContract):
         _says(_load(sessions, "s"), ["theirs"])
 
     @pytest.mark.usefixtures("_detects")
-    def test_of_fifty_updates_at_once_none_is_lost(self, sessions: Sessions) -> None:
+    def test_fifty_concurrent_updates_are_all_kept(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda n: sessions.update("s", _say(str(n))), range(50)))
         _none_is_lost(_load(sessions, "s"), map(str, range(50)))
 
     @pytest.mark.usefixtures("_detects", "_shared")
-    def test_processes_that_race_get_one_session_and_lose_no_update(
+    def test_racing_processes_get_one_session_and_lose_no_update(
         self, sessions: Sessions, location: str, form: Form, race: tuple[int, int]
     ) -> None:
         workers, updates = race
@@ -358,16 +360,16 @@ class SessionsContract(ListingContract, TurnsContract):
             take_part, [(self.open, location, form, n, updates) for n in range(workers)]
         )
         times = set(created)
-        assert len(times) == 1, f"processes that raced created {len(times)} sessions under one id"
+        assert len(times) == 1, f"racing processes created {len(times)} sessions with one id"
         updated = (f"{w}-{n}" for w in range(workers) for n in range(updates))
         _none_is_lost(_load(sessions, "s"), updated)
 
     # deleting
 
-    def test_a_delete_says_whether_there_was_one(self, sessions: Sessions) -> None:
+    def test_a_delete_says_whether_there_was_a_session(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         assert sessions.delete("s") is True, "deleting a session says there was none"
-        assert sessions.delete("s") is False, "deleting nothing says there was a session"
+        assert sessions.delete("s") is False, "deleting a missing session says there was one"
         _is_gone(sessions, "s")
 
     def test_a_delete_leaves_documents_alone(self, sessions: Sessions, store: StateStore) -> None:
@@ -378,7 +380,7 @@ class SessionsContract(ListingContract, TurnsContract):
             assert sessions.delete(session_id) is False
         _holds_only(store, keys)
 
-    def test_a_delete_deletes_what_was_saved_meanwhile_too(
+    def test_a_delete_also_deletes_a_concurrent_save(
         self, sessions: Sessions, store: StateStore, others: Sessions, conflicts: ConflictPolicy
     ) -> None:
         sessions.get_or_create("ada", "s")
@@ -386,9 +388,9 @@ class SessionsContract(ListingContract, TurnsContract):
         assert Sessions(busy, conflicts=conflicts).delete("s") is True
         _is_gone(sessions, "s")
 
-    # files that are not sound sessions
+    # files that are not valid sessions
 
-    def test_a_file_with_anothers_id_is_a_problem_and_is_left_alone(
+    def test_a_file_with_another_sessions_id_is_reported_and_left_alone(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         store.put("specs/victim.json", b'"precious"')
@@ -404,7 +406,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert store.get("specs/victim.json")
         assert store.get("sessions/planted.json")
 
-    def test_of_two_files_with_one_id_the_sound_one_counts(
+    def test_a_copy_of_a_session_under_another_key_is_reported(
         self, sessions: Sessions, store: StateStore
     ) -> None:
         session = sessions.get_or_create("ada", "s")
@@ -444,7 +446,7 @@ class SessionsContract(ListingContract, TurnsContract):
         with pytest.raises(ConflictError):
             sessions.save(Session.new("ada", "s"))
 
-    def test_a_corrupt_file_is_logged_once_and_anew_when_it_changes(
+    def test_a_corrupt_file_is_logged_once_and_again_when_it_changes(
         self, sessions: Sessions, store: StateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING, "statekeep"):
@@ -453,7 +455,7 @@ class SessionsContract(ListingContract, TurnsContract):
                 sessions.list()
                 sessions.list()
         warnings = len(caplog.records)
-        assert warnings == 2, f"two kinds of damage, each seen twice, were logged {warnings} times"
+        assert warnings == 2, f"two kinds of damage, each found twice, were logged {warnings} times"
         assert "sessions/s.json" in caplog.text
 
     def test_problems_are_sorted_by_key(self, sessions: Sessions, store: StateStore) -> None:
@@ -462,7 +464,9 @@ class SessionsContract(ListingContract, TurnsContract):
         found = [problem.key for problem in sessions.list().problems]
         assert found == ["sessions/.json", *(f"sessions/{name}.json" for name in "abc")]
 
-    def test_what_is_beside_sessions_is_none(self, sessions: Sessions, store: StateStore) -> None:
+    def test_other_files_beside_sessions_are_ignored(
+        self, sessions: Sessions, store: StateStore
+    ) -> None:
         session = sessions.get_or_create("ada", "s")
         store.put("sessions/s.md", b"# about s")
         store.put("sessions/sub/s.json", session.to_json())
@@ -478,24 +482,23 @@ class SessionsContract(ListingContract, TurnsContract):
             _put_session(sessions, session_id, _START + hours * _HOUR)
         _lists(sessions.list(), ["new", "a", "b", "old"])
 
-    def test_a_listing_of_nothing_is_empty(self, sessions: Sessions) -> None:
+    def test_a_listing_without_sessions_is_empty(self, sessions: Sessions) -> None:
         listing = sessions.list()
         assert (listing.summaries, listing.problems, listing.cursor) == ((), (), None)
 
-    def test_a_listing_is_fresh(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_listing_is_up_to_date(self, sessions: Sessions, others: Sessions) -> None:
         _lists(sessions.list(), [])
         others.get_or_create("ada", "s")
         for messages in (0, 1):
             (listed,) = sessions.list()
             assert listed.message_count == messages, (
-                f"a listing says {listed.message_count} messages after another worker stored "
-                f"{messages}: it is outdated"
+                f"a listing is outdated: {listed.message_count} messages instead of {messages}"
             )
             others.update("s", _say("hello"))
         others.delete("s")
         _lists(sessions.list(), [])
 
-    def test_a_listing_is_filtered(self, sessions: Sessions) -> None:
+    def test_a_listing_can_be_filtered(self, sessions: Sessions) -> None:
         for n in range(6):
             _put_session(
                 sessions,
@@ -519,7 +522,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert ids(user_id="nobody") == ""
         assert ids(user_id="ada", limit=2) == "53"
 
-    def test_pages_together_are_the_whole(self, sessions: Sessions) -> None:
+    def test_pages_add_up_to_the_whole_listing(self, sessions: Sessions) -> None:
         for n in range(7):
             _put_session(sessions, str(n), _START + n // 3 * _HOUR)
         whole = sessions.list().summaries
@@ -532,10 +535,12 @@ class SessionsContract(ListingContract, TurnsContract):
                 cursor = listing.cursor
                 if cursor is None:
                     break
-                assert len(listing) == limit, f"a page of {limit} that is not the last is shorter"
-            assert tuple(paged) == whole, f"pages of {limit} together differ from the whole list"
+                assert len(listing) == limit, f"a page of {limit} is short, though not the last"
+            assert tuple(paged) == whole, (
+                f"pages of {limit} add up to something other than the whole listing"
+            )
 
-    def test_a_page_goes_on_where_the_last_ended_whatever_was_deleted(
+    def test_a_page_continues_where_the_last_ended_despite_deletions(
         self, sessions: Sessions
     ) -> None:
         for n in range(6):
@@ -545,7 +550,7 @@ class SessionsContract(ListingContract, TurnsContract):
         second = sessions.list(limit=3, cursor=first.cursor)
         _lists(second, ["2", "1", "0"])
 
-    def test_a_false_cursor_and_a_page_of_nothing_are_refused(self, sessions: Sessions) -> None:
+    def test_an_invalid_cursor_and_a_limit_of_zero_are_refused(self, sessions: Sessions) -> None:
         coded = [base64.b64encode(text).decode() for text in (b"{}", b"[1,2]")]
         for cursor in ("", "nonsense", "é", *coded):
             with pytest.raises(InvalidKeyError, match="cursor"):
@@ -571,16 +576,16 @@ class SessionsContract(ListingContract, TurnsContract):
         assert [victim.summary.id for victim in plan.victims] == ["3", "2"]
         _lists(sessions.list(), ["3", "2", "1", "0"])
         report = sessions.prune(plan)
-        assert report.pruned == plan.victims, f"a prune that nobody disturbed reports {report}"
+        assert report.pruned == plan.victims, f"an undisturbed prune reports {report}"
         others = (report.skipped, report.unknown, report.failed)
-        assert others == ((), (), ()), f"a prune that nobody disturbed reports {report}"
+        assert others == ((), (), ()), f"an undisturbed prune reports {report}"
         listing = sessions.list()
         _lists(listing, ["1", "0"])
         _reports(listing, ["sessions/bad.json"])
         assert store.get("notes/plan.md")
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_prune_spares_what_was_saved_pinned_or_deleted_since_its_plan(
+    def test_a_prune_skips_sessions_saved_pinned_or_deleted_since_its_plan(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("saved", "pinned", "deleted", "old"):
@@ -591,14 +596,16 @@ class SessionsContract(ListingContract, TurnsContract):
         others.delete("deleted")
         report = sessions.prune(plan)
         pruned = sorted(victim.summary.id for victim in report.pruned)
-        assert pruned == ["old"], f"{pruned} were pruned, where only 'old' had not changed"
+        assert pruned == ["old"], f"{pruned} were pruned, though only 'old' was unchanged"
         skipped = sorted(victim.summary.id for victim in report.skipped)
         assert skipped == ["deleted", "pinned", "saved"], f"a prune reports {skipped} as skipped"
         left = sorted(summary.id for summary in sessions.list())
-        assert left == ["pinned", "saved"], f"a prune left {left}, and two had changed"
+        assert left == ["pinned", "saved"], (
+            f"a prune left {left} instead of the two that had changed"
+        )
 
     @pytest.mark.usefixtures("_detects")
-    def test_two_prunes_at_once_together_report_what_vanished(
+    def test_two_concurrent_prunes_report_each_session_once(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for n in range(8):
@@ -612,17 +619,17 @@ class SessionsContract(ListingContract, TurnsContract):
         )
         _lists(others.list(), [])
 
-    def test_a_pin_does_not_move_the_time_of_the_session(self, sessions: Sessions) -> None:
+    def test_a_pin_does_not_change_the_time_of_the_last_update(self, sessions: Sessions) -> None:
         before = sessions.get_or_create("ada", "s")
         after = sessions.pin("s")
-        assert after.updated_at == before.updated_at, "a pin moved the time of the session"
+        assert after.updated_at == before.updated_at, "a pin changed updated_at"
         assert after.version != before.version, "a pinned session still has the old version"
         _is(sessions, "s", after)
         assert sessions.unpin("s").metadata == {}
 
     # the trash
 
-    def test_what_was_deleted_into_the_trash_can_be_restored(
+    def test_a_session_deleted_into_the_trash_can_be_restored(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("s", "../../x"):
@@ -650,7 +657,7 @@ class SessionsContract(ListingContract, TurnsContract):
         assert len(sessions.list_trash()) == 1
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_prune_into_the_trash_spares_what_was_saved_since_its_plan(
+    def test_a_prune_into_the_trash_skips_sessions_saved_since_its_plan(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         for session_id in ("saved", "old"):
@@ -661,17 +668,17 @@ class SessionsContract(ListingContract, TurnsContract):
         skipped = [victim.summary.id for victim in report.skipped]
         assert skipped == ["saved"], f"a prune reports {skipped} as skipped"
         trash = [trashed.stem for trashed in others.list_trash()]
-        assert trash == ["old"], f"the trash holds {trash}, and only 'old' was pruned"
+        assert trash == ["old"], f"the trash holds {trash}, but only 'old' was pruned"
         _lists(sessions.list(), ["saved"])
 
-    def test_the_trash_is_emptied_when_it_is_time(self, sessions: Sessions) -> None:
+    def test_the_trash_is_emptied_by_age(self, sessions: Sessions) -> None:
         sessions.get_or_create("ada", "s")
         sessions.delete("s", trash=True)
         report = sessions.prune(_Everything(), trash=timedelta(0))
-        assert report.purged == 0, "a copy must be kept for at least a day"
+        assert report.purged == 0, "a prune deleted a copy less than a day old"
         young = sessions.empty_trash(older_than=timedelta(days=1))
         assert young == 0, "a copy less than a day old was deleted"
-        assert sessions.empty_trash() == 1, "the one copy was not deleted"
+        assert sessions.empty_trash() == 1, "the only copy was not deleted"
         assert sessions.list_trash() == [], "a deleted copy is still there"
 
     # events
@@ -724,7 +731,7 @@ class SessionsContract(ListingContract, TurnsContract):
             PruneFinished(str(store), 1, 0, 0, 0, 0, 0),
         ]
 
-    def test_an_overwritten_session_was_not_created(
+    def test_an_overwritten_session_is_not_reported_as_created(
         self, store: StateStore, form: Form, conflicts: ConflictPolicy
     ) -> None:
         events: list[Event] = []
@@ -735,7 +742,7 @@ class SessionsContract(ListingContract, TurnsContract):
 
 
 def _facts(events: list[Event]) -> list[Event]:
-    """The events, without those that measure operations."""
+    """The events except those that measure operations."""
     return [event for event in events if not isinstance(event, OperationFinished)]
 
 
@@ -757,7 +764,7 @@ class _Everything:
     """A strategy that keeps nothing."""
 
     def select(self, summaries: Sequence[Summary], now: datetime) -> Iterable[Victim]:  # noqa: ARG002
-        return [Victim(summary, "everything goes") for summary in summaries]
+        return [Victim(summary, "everything is pruned") for summary in summaries]
 
 
 def _keys(store: StateStore) -> list[str]:
@@ -786,38 +793,40 @@ def _put_session(
 
 def _is(sessions: Sessions, session_id: str, expected: Session) -> None:
     found = _load(sessions, session_id)
-    assert found == expected, f"{session_id!r} is not the state that was stored"
+    assert found == expected, f"{session_id!r} differs from what was stored"
 
 
 def _is_gone(sessions: Sessions, session_id: str) -> None:
-    assert sessions.load(session_id) is None, f"{session_id!r} should not be there, and is"
+    assert sessions.load(session_id) is None, f"{session_id!r} should not be there but is"
 
 
 def _says(session: Session, expected: list[str]) -> None:
     found = _said(session)
-    assert found == expected, f"{session.id!r} should say {expected} and says {found}"
+    assert found == expected, (
+        f"{session.id!r} should hold the messages {expected} but holds {found}"
+    )
 
 
 def _none_is_lost(session: Session, expected: Iterable[str]) -> None:
     wanted, found = sorted(expected), sorted(_said(session))
     lost = len(set(wanted) - set(found))
-    assert not lost, f"of {len(wanted)} updates that were acknowledged {lost} are lost"
-    assert found == wanted, f"{len(wanted)} updates left {len(found)} messages: some happened twice"
+    assert not lost, f"{lost} of {len(wanted)} acknowledged updates are lost"
+    assert found == wanted, f"{len(wanted)} updates left {len(found)} messages; some happened twice"
 
 
 def _lists(listing: Iterable[SessionSummary], expected: list[str]) -> None:
     found = [summary.id for summary in listing]
-    assert found == expected, f"the sessions are listed as {found}, and are {expected}"
+    assert found == expected, f"the sessions are listed as {found} but are {expected}"
 
 
 def _reports(listing: Listing[SessionSummary], expected: list[str]) -> None:
     found = [problem.key for problem in listing.problems]
-    assert found == expected, f"the listing reports {found} as problems, and they are {expected}"
+    assert found == expected, f"the listing reports the problems {found} instead of {expected}"
 
 
 def _holds_only(store: StateStore, expected: list[str]) -> None:
     found = _keys(store)
-    assert found == expected, f"the store holds {found}, where {expected} is expected"
+    assert found == expected, f"the store holds {found} instead of {expected}"
 
 
 def _say(text: str) -> Callable[[Session], object]:

@@ -90,9 +90,9 @@ ILLEGAL = [
     ".statekeep/locks/07",
     ".StateKeep/LOCKS/07",
 ]
-# Clocks differ, but a time in the wrong time zone is off by at least this much.
+# Clocks differ, but a time in the wrong time zone is off by more than this.
 _SKEW = timedelta(minutes=15)
-# The coarsest clock among stores in use has steps of two seconds.
+# The coarsest clock of any store in use ticks every two seconds.
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
@@ -105,12 +105,12 @@ class StateStoreContract(
     ScanningContract,
     SurveyContract,
 ):
-    """What every store promises: subclass it and override `location`.
+    """What every store promises; subclass it and override `location`.
 
-    What a store claims in its `capabilities` must work, and what it does not claim must raise
-    `UnsupportedError` and change nothing. Tests of what is not claimed are skipped with the reason
-    ``not claimed: …``, and those that need an optional fixture, `raw`, `unreachable` or `dropping`,
-    are skipped if it is not given. No others are skipped.
+    What a store claims in its `capabilities` must work; what it does not claim must raise
+    `UnsupportedError` and change nothing. A test of something unclaimed is skipped with the reason
+    ``not claimed: …``, and one that needs an optional fixture (`raw`, `unreachable` or `dropping`)
+    is skipped if that is not given. No others are skipped.
 
     Examples:
         >>> class TestMine(StateStoreContract):
@@ -121,7 +121,7 @@ class StateStoreContract(
 
     @pytest.fixture
     def raw(self) -> MutableMapping[str, bytes]:
-        """The documents of the location by key, accessed without the store; optional.
+        """The location's documents by key, accessed without the store; optional.
 
         Override it if anything other than statekeep may read and write there, such as an editor or
         a bucket's console. ``fsspec.get_mapper(url)`` gives such a mapping.
@@ -130,20 +130,22 @@ class StateStoreContract(
 
     # reading and writing
 
-    def test_what_is_not_there_is_none(self, store: StateStore) -> None:
+    def test_a_missing_document_is_none(self, store: StateStore) -> None:
         is_gone(store, KEY)
         lists(store, [])
         lists(store, [], "notes")
 
-    def test_bytes_come_back_to_the_letter(self, store: StateStore) -> None:
+    def test_bytes_come_back_unchanged(self, store: StateStore) -> None:
         for data in (b"", b"{}", b"\x00\xff\r\n", b"x" * 1_000_000):
             version = store.put(KEY, data)
             holds(store, data, KEY)
-            assert read(store, KEY).version == version, "a get gives another version than the put"
+            assert read(store, KEY).version == version, (
+                "a get returned a version other than the put's"
+            )
 
     def test_a_large_document_comes_back_whole_or_is_refused(self, store: StateStore) -> None:
         before = b"before"
-        # Just beyond the sizes at which libraries and servers truncate or split what they send.
+        # Just beyond the sizes at which libraries and servers truncate or split messages.
         for size in (2**20 + 7, 5 * 2**20 + 1):
             data = random.Random(size).randbytes(size)
             version = store.put(KEY, before)
@@ -155,13 +157,13 @@ class StateStoreContract(
                 continue
             blob = read(store, KEY)
             _is_whole(blob.data, data, "a get")
-            assert blob.version == version, "a get gives another version than the put"
+            assert blob.version == version, "a get returned a version other than the put's"
             found = dict(get_many(store, [KEY]))[KEY]
-            assert isinstance(found, Blob), f"a get of many gives {found!r}"
+            assert isinstance(found, Blob), f"a get of many returned {found!r}"
             _is_whole(found.data, data, "a get of many")
             (entry,) = (each for each in store.scan() if each.key == KEY)
             expected = self.size_of(KEY, data)
-            assert entry.size == expected, f"a scan says {entry.size} bytes of {expected}"
+            assert entry.size == expected, f"a scan says {entry.size} bytes instead of {expected}"
 
     def test_every_legal_key_can_be_written_read_listed_and_deleted(
         self, store: StateStore
@@ -193,7 +195,7 @@ class StateStoreContract(
                 store.put(key, b"x", expect=ABSENT)
         lists(store, [])
 
-    def test_a_blob_says_when_it_was_written(self, store: StateStore) -> None:
+    def test_the_modification_time_is_the_time_of_writing(self, store: StateStore) -> None:
         store.put(KEY, b"x")
         blob = read(store, KEY)
         (entry,) = store.scan()
@@ -202,20 +204,22 @@ class StateStoreContract(
                 assert modified.utcoffset() == timedelta(0), f"{what} gives a time not in UTC"
                 distance = datetime.now(UTC) - modified
                 assert abs(distance) < _SKEW, (
-                    f"{what} says of what was just written that it was {distance} ago"
+                    f"{what} says that a document written just now was written {distance} ago"
                 )
 
-    def test_the_time_of_writing_moves_on_when_a_document_is_rewritten(
+    def test_the_modification_time_advances_when_a_document_is_rewritten(
         self, store: StateStore
     ) -> None:
         store.put(KEY, b"0")
         first = last = _times(store)
-        # As many times as a coarse clock needs; with a fine one, the first is enough.
+        # With a fine clock, the first pass is enough; a coarse one needs more.
         for n, pause in enumerate(_PAUSES):
             time.sleep(pause)
             store.put(KEY, b"%d" % (n + 1))
             now = _times(store)
-            assert now.keys() == first.keys(), f"{first} became {now}: a time came or went"
+            assert now.keys() == first.keys(), (
+                f"a modification time appeared or disappeared: {first}, then {now}"
+            )
             for what, modified in now.items():
                 assert modified >= last[what], (
                     f"{what} gives a rewritten document an earlier time: {last[what]}, {modified}"
@@ -227,8 +231,8 @@ class StateStoreContract(
             pytest.skip("not claimed: a time of writing (`modified`)")
         still = [what for what in first if last[what] == first[what]]
         assert not still, (
-            f"{' and '.join(still)} gives a document that was rewritten {sum(_PAUSES)} seconds "
-            f"later the time of its first writing, {first[still[0]]}: `modified` stands still"
+            f"`modified` of {' and '.join(still)} stays at {first[still[0]]}, though the document "
+            f"was rewritten {sum(_PAUSES)} seconds later"
         )
 
     def test_the_callers_buffer_is_not_kept(self, store: StateStore) -> None:
@@ -237,9 +241,9 @@ class StateStoreContract(
         buffer[:] = b"after!"
         holds(store, b"before", KEY)
         kind = type(read(store, KEY).data)
-        assert kind is bytes, f"a get gives {kind.__name__}, not bytes"
+        assert kind is bytes, f"a get returned {kind.__name__}, not bytes"
 
-    def test_a_reader_sees_the_old_bytes_or_the_new(
+    def test_a_reader_sees_the_old_bytes_or_the_new_ones(
         self, store: StateStore, other: StateStore
     ) -> None:
         written = [b"short" * 10_000, b"long" * 100_000]
@@ -251,22 +255,22 @@ class StateStoreContract(
                 blob = read(store, KEY)
                 # Compare first, because pytest takes a minute to explain how they differ.
                 whole = blob.data in written
-                assert whole, "half a write was read"
+                assert whole, "a read returned half a write"
                 seen[blob.version] = blob.data
             put = dict(writing.result())
             mixed = [each for each in seen.keys() & put.keys() if seen[each] != put[each]]
-            assert not mixed, "a get gives the version of one write and the bytes of another"
+            assert not mixed, "a get returned the version of one write with the bytes of another"
 
     # versions and expectations
 
-    def test_versions_are_equal_only_if_the_bytes_are(self, store: StateStore) -> None:
+    def test_different_bytes_have_different_versions(self, store: StateStore) -> None:
         first = store.put(KEY, b"A")
         second = store.put(KEY, b"B")
-        assert first != second, "two contents have one version"
+        assert first != second, "two contents have the same version"
         found = read(store, KEY).version
-        assert found == second, f"a put gave the version {second!r}, and a get gives {found!r}"
+        assert found == second, f"a put returned the version {second!r}, but a get {found!r}"
 
-    def test_a_put_keeps_its_condition_or_refuses_it(self, store: StateStore) -> None:
+    def test_a_conditional_put_works_or_is_refused(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         claimed = claims(store, "conditional_put")
         refusal = ConflictError if claimed else UnsupportedError
@@ -274,6 +278,7 @@ class StateStoreContract(
             with pytest.raises(refusal) as caught:
                 store.put(KEY, b"B", expect=expect)
             names(caught.value, KEY)
+            _says_that_nothing_landed(caught.value)
             holds(store, b"A", KEY)
         if claimed:
             store.put(KEY, b"B", expect=version)
@@ -287,12 +292,13 @@ class StateStoreContract(
             holds(store, b"A", KEY)
             is_gone(store, "notes/new.json")
 
-    def test_a_delete_keeps_its_condition_or_refuses_it(self, store: StateStore) -> None:
+    def test_a_conditional_delete_works_or_is_refused(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         claimed = claims(store, "conditional_delete")
         with pytest.raises(ConflictError if claimed else UnsupportedError) as caught:
             store.delete(KEY, expect=NO_SUCH_VERSION)
         names(caught.value, KEY)
+        _says_that_nothing_landed(caught.value)
         holds(store, b"A", KEY)
         if claimed:
             store.delete(KEY, expect=version)
@@ -303,13 +309,15 @@ class StateStoreContract(
             holds(store, b"A", KEY)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_create_only_refuses_equal_bytes_too(self, store: StateStore) -> None:
+    def test_creating_refuses_an_existing_document_with_equal_bytes(
+        self, store: StateStore
+    ) -> None:
         store.put(KEY, b"same", expect=ABSENT)
         with pytest.raises(ConflictError):
             store.put(KEY, b"same", expect=ABSENT)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_an_empty_document_is_there(self, store: StateStore) -> None:
+    def test_an_empty_document_exists(self, store: StateStore) -> None:
         version = store.put(KEY, b"")
         with pytest.raises(ConflictError):
             store.put(KEY, b"x", expect=ABSENT)
@@ -317,14 +325,14 @@ class StateStoreContract(
         store.put(KEY, b"x", expect=version)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_create_only_creates_anew_what_was_deleted(self, store: StateStore) -> None:
+    def test_a_deleted_document_can_be_created_again(self, store: StateStore) -> None:
         store.put(KEY, b"A", expect=ABSENT)
         store.delete(KEY)
         store.put(KEY, b"B", expect=ABSENT)
         holds(store, b"B", KEY)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_compare_and_swap_refuses_what_was_not_seen(
+    def test_compare_and_swap_refuses_an_outdated_version(
         self, store: StateStore, other: StateStore
     ) -> None:
         version = store.put(KEY, b"A")
@@ -348,11 +356,11 @@ class StateStoreContract(
             holds(other, data, KEY)
             version = read(other, KEY).version
             assert version == written, (
-                f"a put gave the version {written!r}, and another client gets {version!r}"
+                f"a put returned the version {written!r}, but another client got {version!r}"
             )
-            assert seen.setdefault(written, data) == data, "one version, two contents"
+            assert seen.setdefault(written, data) == data, "two contents have the same version"
 
-    def test_an_error_of_a_write_says_what_may_have_landed(self, store: StateStore) -> None:
+    def test_a_write_error_says_whether_the_write_landed(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         writes: list[Callable[[], object]] = [
             lambda: store.put(KEY, b"B", expect=ABSENT),
@@ -366,16 +374,16 @@ class StateStoreContract(
             with pytest.raises(StateStoreError) as caught:
                 write()
             assert caught.value.landed in {"no", "unknown"}, (
-                f"the error of a write does not say what may have landed: {caught.value!r}"
+                f"a write error does not say what may have landed: {caught.value!r}"
             )
         holds(store, b"A", KEY)
         with pytest.raises(StateStoreError) as caught:
             store.get("../outside.md")
-        assert caught.value.landed is None, "a read lands nothing"
+        assert caught.value.landed is None, "the error of a read says landed"
 
     # deleting
 
-    def test_deleting_nothing_is_fine(self, store: StateStore) -> None:
+    def test_deleting_a_missing_document_is_fine(self, store: StateStore) -> None:
         store.delete(KEY)
         store.put(KEY, b"x")
         store.delete(KEY)
@@ -383,7 +391,7 @@ class StateStoreContract(
         is_gone(store, KEY)
 
     @pytest.mark.usefixtures("_conditional_delete")
-    def test_a_conditional_delete_deletes_only_what_was_seen(
+    def test_a_conditional_delete_refuses_an_outdated_version(
         self, store: StateStore, other: StateStore
     ) -> None:
         version = store.put(KEY, b"A")
@@ -395,13 +403,13 @@ class StateStoreContract(
         is_gone(store, KEY)
 
     @pytest.mark.usefixtures("_conditional_delete")
-    def test_a_conditional_delete_of_nothing_conflicts(self, store: StateStore) -> None:
+    def test_a_conditional_delete_of_a_missing_document_conflicts(self, store: StateStore) -> None:
         version = store.put(KEY, b"A")
         store.delete(KEY)
         with pytest.raises(ConflictError):
             store.delete(KEY, expect=version)
 
-    def test_deleting_deletes_a_key_and_never_a_tree(self, store: StateStore) -> None:
+    def test_a_delete_removes_one_key_and_never_a_tree(self, store: StateStore) -> None:
         store.put("a/b/c.md", b"x")
         for key in ("a/b", "a"):
             store.delete(key)
@@ -411,24 +419,24 @@ class StateStoreContract(
 
     # many at once
 
-    def test_many_are_read_at_once(self, store: StateStore) -> None:
+    def test_many_documents_can_be_read_at_once(self, store: StateStore) -> None:
         for n in range(10):
             store.put(f"a/{n}.json", str(n).encode())
         keys = [f"a/{n}.json" for n in range(11)]
         found = dict(get_many(store, keys))
         missing = sorted(set(keys) - set(found))
-        assert not missing, f"a get of many leaves out {missing}; what is not there is None"
+        assert not missing, f"a get of many left out {missing}; a missing document must be None"
         foreign = sorted(set(found) - set(keys))
-        assert not foreign, f"a get of many gives {foreign}, which nobody asked for"
+        assert not foreign, f"a get of many returned {foreign}, which were not asked for"
         nothing = found.pop("a/10.json")
-        assert nothing is None, f"a get of many gives {nothing!r} for what is not there"
+        assert nothing is None, f"a get of many returned {nothing!r} for a missing document"
         for key, blob in found.items():
             assert blob == store.get(key), (
-                f"a get of many gives {blob!r} for {key!r}; a get differs"
+                f"a get of many returned {blob!r} for {key!r}, but a get differs"
             )
-        assert dict(get_many(store, [])) == {}, "a get of no keys gives something"
+        assert dict(get_many(store, [])) == {}, "a get of no keys returned something"
 
-    def test_many_are_deleted_at_once(self, store: StateStore) -> None:
+    def test_many_documents_can_be_deleted_at_once(self, store: StateStore) -> None:
         for n in range(10):
             store.put(f"a/{n}.json", b"x")
         delete_many(store, [f"a/{n}.json" for n in range(1, 12)])
@@ -442,34 +450,38 @@ class StateStoreContract(
         store.put(KEY, b"x")
         swept = able.sweep(older_than=timedelta(0))
         lists(store, [KEY], when=" after a sweep")
-        assert swept == 0, f"a sweep says that it removed {swept}, and there was nothing"
+        assert swept == 0, f"a sweep says that it removed {swept}, but there was nothing to remove"
 
     def test_initializing_leaves_documents_alone(
         self, store: StateStore, other: StateStore
     ) -> None:
         if power(store, SupportsInitialize) is None:
             pytest.skip("not claimed: initialize")
-        assert initialize(store), "it was initialized, though it says it needs no such thing"
+        assert initialize(store), "initialize returned False for a store that has the power"
         lists(other, [], when=" after it was initialized")
         other.put(KEY, b"x")
         initialize(store)
         holds(other, b"x", KEY)
 
-    def test_what_remains_is_said_in_sentences(self, store: StateStore, other: StateStore) -> None:
+    def test_remains_returns_sentences(self, store: StateStore, other: StateStore) -> None:
         able = power(store, SupportsRemains)
         if able is None:
             pytest.skip("not claimed: remains")
         said = able.remains()
-        assert not isinstance(said, str), f"remains gives one text, not several: {said!r}"
+        assert not isinstance(said, str), (
+            f"remains returned one string instead of several: {said!r}"
+        )
         for each in said:
-            assert isinstance(each, str), f"remains gives {each!r}, which is not a sentence"
-            assert each.strip(), f"remains gives an empty sentence: {said!r}"
-            assert each.isprintable(), f"remains gives a sentence of more than one line: {each!r}"
+            assert isinstance(each, str), f"remains returned {each!r}, which is not a string"
+            assert each.strip(), f"remains returned an empty sentence: {said!r}"
+            assert each.isprintable(), (
+                f"remains returned a sentence that is not printable on one line: {each!r}"
+            )
         other.put(KEY, b"x")
         other.delete(KEY)
         other.put(KEY, b"y")
         again = able.remains()
-        assert [*again] == [*said], f"remains gives first {said!r} and then {again!r}"
+        assert [*again] == [*said], f"remains returned {said!r} and then {again!r}"
         holds(other, b"y", KEY)
 
     # several clients, threads and processes
@@ -497,7 +509,9 @@ class StateStoreContract(
         lists(store, [])
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_of_racing_creators_one_wins(self, store: StateStore, other: StateStore) -> None:
+    def test_only_one_of_several_racing_creators_wins(
+        self, store: StateStore, other: StateStore
+    ) -> None:
         for n in range(5):
             key = f"races/{n}.json"
             winner = one_wins(
@@ -510,7 +524,7 @@ class StateStoreContract(
             holds(store, b"%d" % winner, key)
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_of_racing_writers_of_equal_bytes_one_wins(
+    def test_only_one_of_several_racing_writers_of_equal_bytes_wins(
         self, store: StateStore, other: StateStore
     ) -> None:
         version = store.put(KEY, b"before")
@@ -524,22 +538,22 @@ class StateStoreContract(
             )
 
     @pytest.mark.usefixtures("_conditional_put")
-    def test_of_racing_swaps_none_is_lost_among_threads(self, store: StateStore) -> None:
+    def test_racing_swaps_by_threads_are_all_kept(self, store: StateStore) -> None:
         store.put(KEY, b"0")
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: increment(store, KEY, 10), range(8)))
         _counts_to(store, 80)
 
     @pytest.mark.usefixtures("_conditional_put", "_shared")
-    def test_of_racing_swaps_none_is_lost_among_processes(
-        self, store: StateStore, location: str
-    ) -> None:
+    def test_racing_swaps_by_processes_are_all_kept(self, store: StateStore, location: str) -> None:
         store.put(KEY, b"0")
         in_processes(increment_at, [(self.open, location, KEY, 25)] * 4)
         _counts_to(store, 100)
 
     @pytest.mark.usefixtures("_conditional_delete")
-    def test_of_racing_deleters_one_wins(self, store: StateStore, other: StateStore) -> None:
+    def test_only_one_of_several_racing_deleters_wins(
+        self, store: StateStore, other: StateStore
+    ) -> None:
         for _ in range(5):
             version = store.put(KEY, b"A")
             one_wins(
@@ -553,7 +567,7 @@ class StateStoreContract(
             version = store.put(KEY, b"A")
             swap = partial(store.put, KEY, b"B", expect=version)
             delete = partial(other.delete, KEY, expect=version)
-            if one_wins([swap, delete], "racers, a swap and a delete,"):
+            if one_wins([swap, delete], "racers (a swap and a delete)"):
                 is_gone(store, KEY)
             else:
                 holds(store, b"B", KEY)
@@ -565,7 +579,7 @@ class StateStoreContract(
         calls = [(self.open, location, key, key.encode()) for key in keys]
         for key, seen in zip(keys, in_processes(write_at, calls), strict=True):
             unseen = {KEY, key} - set(seen)
-            assert not unseen, f"a process does not see {sorted(unseen)}, which were written"
+            assert not unseen, f"a process does not see {sorted(unseen)}, though written before"
             holds(store, key.encode(), key)
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -576,35 +590,35 @@ class StateStoreContract(
         child = os.fork()
         if child == 0:
             try:
-                signal.alarm(60)  # rather than wait forever for a lock of the parent's
+                signal.alarm(60)  # rather than wait forever for the parent's lock
                 blob = read(store, KEY)
                 store.put(KEY, b"child", expect=blob.version if expect_seen else ANY)
                 os._exit(0)
-            except BaseException:  # noqa: BLE001 - a child must not come back from here
+            except BaseException:  # noqa: BLE001 - the child must not return from here
                 os._exit(1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code != -signal.SIGALRM, "after a fork the child waits forever"
-        assert code == 0, "after a fork the child cannot use the store"
+        assert code != -signal.SIGALRM, "after a fork, the child hangs"
+        assert code == 0, "after a fork, the child cannot use the store"
         holds(store, b"child" if store.capabilities.shared else b"parent", KEY)
 
-    # writers other than statekeep
+    # readers and writers other than statekeep
 
-    def test_what_others_write_is_seen_at_once(
+    def test_outside_writes_are_seen_at_once(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         version = store.put(KEY, b"ours")
         raw[KEY] = b"theirs"
         holds(store, b"theirs", KEY)
         blob = read(store, KEY)
-        assert blob.version != version, "a write by others left the version unchanged"
+        assert blob.version != version, "an outside write left the version unchanged"
         (after,) = store.scan()
-        assert after.size == len(b"theirs"), f"a scan says that 6 bytes are {after.size}"
+        assert after.size == len(b"theirs"), f"a scan gives 6 bytes the size {after.size}"
         if claims(store, "conditional_put"):
             with pytest.raises(ConflictError):
                 store.put(KEY, b"ours", expect=version)
             store.put(KEY, b"ours", expect=blob.version)
 
-    def test_what_others_write_has_no_fingerprint_that_was_read(
+    def test_outside_writes_never_reuse_a_fingerprint_for_other_bytes(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         read_before: dict[str, bytes] = {}
@@ -613,7 +627,7 @@ class StateStoreContract(
                 raw[KEY] = data
                 compare_fingerprints(store, data, read_before)
 
-    def test_what_others_delete_is_gone_at_once(
+    def test_outside_deletes_are_seen_at_once(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         version = store.put(KEY, b"ours")
@@ -625,17 +639,17 @@ class StateStoreContract(
             with pytest.raises(ConflictError):
                 store.put(KEY, b"ours", expect=version)
 
-    def test_what_others_read_is_what_was_written(
+    def test_outside_readers_see_the_bytes_that_were_put(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         for data in (b"first", b"", b"\x00\xff\r\n"):
             store.put(KEY, data)
             found = raw[KEY]
-            assert found == data, f"{shown(data)} were put, and others read {shown(found)}"
+            assert found == data, f"{shown(data)} was put, but outside readers see {shown(found)}"
         store.delete(KEY)
-        assert KEY not in raw, "others still see what was deleted"
+        assert KEY not in raw, "outside readers still see a deleted document"
 
-    def test_what_is_no_document_is_not_listed(
+    def test_files_that_are_not_documents_are_not_listed(
         self, store: StateStore, raw: MutableMapping[str, bytes]
     ) -> None:
         store.put(KEY, b"x")
@@ -646,8 +660,8 @@ class StateStoreContract(
 
     # errors
 
-    def test_only_errors_of_statekeep_escape(self, store: StateStore) -> None:
-        # Some stores can hold these and some cannot, but none may do so halfway.
+    def test_only_statekeep_errors_escape(self, store: StateStore) -> None:
+        # Some stores can hold these keys and some cannot, but none may do so by halves.
         store.put("a/b.md", b"x")
         for key in ("a", "a/b.md/c.md", "/".join(["d" * 100] * 12) + "/e.md", "f/" * 3000 + "g.md"):
             error = refusal(partial(store.put, key, b"y"))
@@ -656,19 +670,19 @@ class StateStoreContract(
                 lists(store, ["a/b.md", key])
                 store.delete(key)
             else:
-                assert error.key, f"the error does not say what is in the way: {error!r}"
+                assert error.key, f"the error does not name a key: {error!r}"
                 assert error.store, f"the error does not name the store: {error!r}"
         lists(store, ["a/b.md"])
 
 
 def _is_whole(found: bytes, data: bytes, what: str) -> None:
-    assert len(found) == len(data), f"{what} gives {len(found)} of {len(data)} bytes"
+    assert len(found) == len(data), f"{what} returned {len(found)} of {len(data)} bytes"
     equal = hashlib.sha256(found).digest() == hashlib.sha256(data).digest()
-    assert equal, f"{what} gives {shown(data)} as {shown(found)}"
+    assert equal, f"{what} returned {shown(data)} as {shown(found)}"
 
 
 def _times(store: StateStore) -> dict[str, datetime]:
-    """The times at which a get and a scan say that a document was written, if they do."""
+    """The modification times that a get and a scan give, as far as they give any."""
     (entry,) = store.scan()
     told = {"a get": read(store, KEY).modified, "a scan": entry.modified}
     return {what: modified for what, modified in told.items() if modified is not None}
@@ -676,4 +690,10 @@ def _times(store: StateStore) -> dict[str, datetime]:
 
 def _counts_to(store: StateStore, total: int) -> None:
     found = int(read(store, KEY).data)
-    assert found == total, f"of {total} swaps that were acknowledged {total - found} are lost"
+    assert found == total, f"{total - found} of {total} acknowledged swaps are lost"
+
+
+def _says_that_nothing_landed(error: StateStoreError) -> None:
+    assert error.landed == "no", (
+        f"a refused write says landed={error.landed!r}, so it is never retried: {error!r}"
+    )

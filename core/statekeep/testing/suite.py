@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TestStore(StateStoreContract):
-    """The contract, in a new place for each test."""
+    """The contract, with a new place for each test."""
 
     @pytest.fixture
     def location(self, new_location: Callable[[], str]) -> str:
@@ -23,8 +23,8 @@ class TestStore(StateStoreContract):
         return new_location()
 
 
-def test_it_is_a_dict_whatever_is_done(new_location: Callable[[], str]) -> None:
-    """Only a few runs, because the store may be far away."""
+def test_it_behaves_like_a_dict(new_location: Callable[[], str]) -> None:
+    """Compare the store with a dict, in only a few runs because it may be remote."""
 
     class Machine(StateStoreMachine):
         def location(self) -> str:

@@ -1,4 +1,4 @@
-"""Tests of what a store that makes surveys promises."""
+"""Tests of stores that make surveys."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["SurveyContract"]
 
 _KEYS = [f"notes/{n}.json" for n in range(5)]
-# Some stores trust names only after two seconds without a change.
+# Some stores report names only after two seconds without a change.
 _PAUSES = (0.0, 0.1, 0.4, 1.6, 0.4)
 
 
 class SurveyContract(StoreFixtures):
-    """What a store with `SupportsSurvey` promises."""
+    """The part of `StateStoreContract` about `SupportsSurvey`."""
 
     @pytest.fixture
     def surveying(self, store: StateStore) -> SupportsSurvey:
-        """The store, if it makes surveys; else the test is skipped."""
+        """The store if it makes surveys; otherwise the test is skipped."""
         able = power(store, SupportsSurvey)
         if able is None:
             pytest.skip("not claimed: surveys")
@@ -35,7 +35,7 @@ class SurveyContract(StoreFixtures):
 
     @pytest.fixture
     def settled(self, surveying: SupportsSurvey) -> Callable[[], Survey]:
-        """Returns the first survey in which names are known."""
+        """A function that returns the first survey in which names are known."""
 
         def settle() -> Survey:
             for pause in _PAUSES:
@@ -46,18 +46,18 @@ class SurveyContract(StoreFixtures):
 
         return settle
 
-    def test_a_survey_tells_what_a_scan_does(
+    def test_a_survey_matches_a_scan(
         self, store: StateStore, other: StateStore, surveying: SupportsSurvey
     ) -> None:
-        _tells_what_a_scan_does(store, surveying, "notes", None)
+        _matches_a_scan(store, surveying, "notes", None)
         for key in (*_KEYS, "notes/inner/a.json", "notesandmore/b.json"):
             other.put(key, b"x")
             for prefix in ("notes", "notes/inner", "", "nothing/here"):
-                _tells_what_a_scan_does(store, surveying, prefix, None)
+                _matches_a_scan(store, surveying, prefix, None)
         with pytest.raises(InvalidKeyError):
             surveying.survey("../notes")
 
-    def test_a_survey_that_knows_names_tells_what_a_scan_does(
+    def test_a_survey_based_on_an_earlier_one_matches_a_scan(
         self,
         store: StateStore,
         other: StateStore,
@@ -67,13 +67,13 @@ class SurveyContract(StoreFixtures):
         for key in _KEYS:
             store.put(key, b"x")
         known = settled()
-        _tells_what_a_scan_does(store, surveying, "notes", known)
+        _matches_a_scan(store, surveying, "notes", known)
         part = _part(known)
         again = surveying.survey("notes", part)
         if known.names is not None and again.names == known.names:
-            assert again.keys == part.keys, "it knows the names, and tells of others"
+            assert again.keys == part.keys, "the survey has the same names but other keys"
             assert again.fingerprints == part.fingerprints, (
-                "nothing has changed, but the survey differs"
+                "the survey differs though nothing was written"
             )
         changes: list[Callable[[], object]] = [
             lambda: other.put(_KEYS[1], b"y"),
@@ -86,28 +86,28 @@ class SurveyContract(StoreFixtures):
         ]
         for change in changes:
             change()
-            _tells_what_a_scan_does(store, surveying, "notes", known)
+            _matches_a_scan(store, surveying, "notes", known)
             known = surveying.survey("notes", known)
         for key in [entry.key for entry in store.scan()]:
             other.delete(key)
-        _tells_what_a_scan_does(store, surveying, "notes", known)
+        _matches_a_scan(store, surveying, "notes", known)
 
 
 def _part(known: Survey) -> Survey:
-    """Every second document, in reverse order."""
+    """A survey of every second document, in reverse order."""
     marks = known.fingerprints.split("\n")
     return replace(
         known, keys=[*known.keys][::-2], fingerprints="\n".join(marks[::-2]), modified_ns=()
     )
 
 
-def _tells_what_a_scan_does(
+def _matches_a_scan(
     store: StateStore, surveying: SupportsSurvey, prefix: str, known: Survey | None
 ) -> None:
     survey = surveying.survey(prefix, known)
     marks = survey.fingerprints.split("\n") if survey.keys else []
-    told = sorted(zip(survey.keys, marks, survey.modified_ns, strict=True))
+    surveyed = sorted(zip(survey.keys, marks, survey.modified_ns, strict=True))
     scanned = sorted(
         (entry.key, entry.fingerprint or "", entry.modified_ns) for entry in store.scan(prefix)
     )
-    assert told == scanned, f"below {prefix!r} a survey tells {told}, and a scan {scanned}"
+    assert surveyed == scanned, f"below {prefix!r} a survey gives {surveyed}, but a scan {scanned}"

@@ -1,4 +1,4 @@
-"""Tests of what `Sessions` promises about turns and forms, on every store."""
+"""Tests of turns and of the forms of sessions."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ __all__ = ["TurnsContract"]
 
 
 class TurnsContract(SessionFixtures):
-    """What `append`, `add_turn`, `tail`, `rewind` and `convert` promise, and what the forms do."""
+    """The part of `SessionsContract` about turns and forms."""
 
     # appending
 
-    def test_an_append_stores_what_was_added_and_changed(
+    def test_an_append_stores_new_messages_and_changed_fields(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         session = _talk(sessions, "a", "b")
@@ -64,7 +64,9 @@ class TurnsContract(SessionFixtures):
         (summary,) = others.list()
         assert (summary.message_count, summary.last_phase) == (2, "plan")
 
-    def test_a_save_tells_apart_what_python_takes_for_equal(self, sessions: Sessions) -> None:
+    def test_a_save_distinguishes_values_that_python_considers_equal(
+        self, sessions: Sessions
+    ) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("a", mark=1)
         session.metadata["mark"] = [1]
@@ -77,7 +79,7 @@ class TurnsContract(SessionFixtures):
             marks = [found.metadata["mark"][0], (found.user_messages[0].model_extra or {})["mark"]]
             assert [repr(each) for each in marks] == [repr(mark)] * 2, f"{mark} became {marks}"
 
-    def test_what_is_saved_again_as_it_is_stays_as_it_is(
+    def test_saving_an_unchanged_session_changes_nothing(
         self, sessions: Sessions, others: Sessions
     ) -> None:
         session = _talk(sessions, "a")
@@ -88,9 +90,7 @@ class TurnsContract(SessionFixtures):
         assert others.load("s") == pinned
         assert others.update("s", lambda _: None).messages == session.messages
 
-    def test_messages_that_were_replaced_or_moved_are_stored_where_they_are(
-        self, sessions: Sessions
-    ) -> None:
+    def test_a_save_stores_replaced_and_moved_messages(self, sessions: Sessions) -> None:
         session = _talk(sessions, "a", "b", "c")
         session.user_messages[1] = session.user_messages[1].model_copy(update={"content": "B"})
         sessions.save(session)
@@ -107,7 +107,7 @@ class TurnsContract(SessionFixtures):
         assert _said(found.user_messages) == ["c", "B", "a", "c"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_a_turn_whose_answer_is_lost_is_added_once(
+    def test_a_turn_whose_response_is_lost_is_added_once(
         self, store: StateStore, form: Form, sessions: Sessions
     ) -> None:
         _talk(sessions, "a")
@@ -118,10 +118,12 @@ class TurnsContract(SessionFixtures):
                 continue
             with pytest.raises(UnavailableError) as caught:
                 add(deaf)
-            assert caught.value.landed == "unknown", "what landed was denied"
+            assert caught.value.landed == "unknown", (
+                "the error denies that the turn may have landed"
+            )
         assert _said_in(sessions) == ["a", "b", "c"]
 
-    def test_an_append_makes_a_new_session_and_never_replaces_one(self, sessions: Sessions) -> None:
+    def test_an_append_creates_a_session_and_never_replaces_one(self, sessions: Sessions) -> None:
         session = Session.new("ada", "s")
         session.add_user_message("a")
         sessions.append(session)
@@ -130,7 +132,7 @@ class TurnsContract(SessionFixtures):
             with pytest.raises(ConflictError, match="exists already"):
                 sessions.append(Session.new("ada", "s"))
 
-    def test_an_append_never_changes_what_is_stored(self, sessions: Sessions) -> None:
+    def test_an_append_never_changes_stored_messages(self, sessions: Sessions) -> None:
         _talk(sessions, "a", "b", "c")
 
         def edit(session: Session) -> None:
@@ -145,12 +147,12 @@ class TurnsContract(SessionFixtures):
             session.add_user_message("d")
             with pytest.raises(ValueError, match="was changed or removed"):
                 sessions.append(session)
-            assert _said_in(sessions) == ["a", "b", "c"], "an append that was refused changed it"
+            assert _said_in(sessions) == ["a", "b", "c"], "a refused append changed the session"
         sessions.save(session)
         assert _said_in(sessions) == ["a", "b", "d"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_an_append_conflicts_as_a_save_does(self, sessions: Sessions, others: Sessions) -> None:
+    def test_an_append_conflicts_like_a_save(self, sessions: Sessions, others: Sessions) -> None:
         session = _talk(sessions, "a")
         others.add_turn("s", user=["theirs"])
         session.add_user_message("mine")
@@ -162,7 +164,7 @@ class TurnsContract(SessionFixtures):
             sessions.append(session)
         assert sessions.load("s") is None
 
-    def test_a_session_that_was_carried_elsewhere_is_appended_to(self, sessions: Sessions) -> None:
+    def test_a_session_rebuilt_from_json_can_be_appended_to(self, sessions: Sessions) -> None:
         stored = _talk(sessions, "a", "b")
         back = Session.from_json(stored.to_json())
         back.version = stored.version
@@ -178,7 +180,9 @@ class TurnsContract(SessionFixtures):
 
     # turns
 
-    def test_a_turn_is_added_to_what_is_there(self, sessions: Sessions, others: Sessions) -> None:
+    def test_a_turn_is_added_to_the_stored_messages(
+        self, sessions: Sessions, others: Sessions
+    ) -> None:
         first = sessions.add_turn("s", user=["a"], user_id="ada")
         assert (first.id, first.user_id, first.message_count) == ("s", "ada", 1)
         answer = AgentResponse(
@@ -199,9 +203,9 @@ class TurnsContract(SessionFixtures):
         ]
         assert session.user_messages[1].model_extra == {"mood": "glad"}
         (listed,) = sessions.list()
-        assert listed == second, "a turn and a listing give different summaries"
+        assert listed == second, "a turn and a listing returned different summaries"
 
-    def test_a_turn_needs_a_session_or_someone_to_make_it_for(self, sessions: Sessions) -> None:
+    def test_a_turn_needs_a_session_or_a_user_id(self, sessions: Sessions) -> None:
         with pytest.raises(NotFoundError):
             sessions.add_turn("s", user=["a"])
         assert sessions.load("s") is None
@@ -227,7 +231,7 @@ class TurnsContract(SessionFixtures):
         assert _said_in(sessions) == ["a", "b"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_of_turns_that_race_none_is_lost(self, sessions: Sessions) -> None:
+    def test_racing_turns_are_all_kept(self, sessions: Sessions) -> None:
         def add(number: int) -> None:
             sessions.add_turn("s", user=[str(number)], user_id="ada")
 
@@ -236,7 +240,7 @@ class TurnsContract(SessionFixtures):
         assert sorted(_said_in(sessions), key=int) == [str(number) for number in range(40)]
 
     @pytest.mark.usefixtures("_detects", "_shared")
-    def test_processes_that_add_turns_lose_none_while_others_read(
+    def test_processes_adding_turns_lose_none_while_others_read(
         self, sessions: Sessions, location: str, form: Form, race: tuple[int, int]
     ) -> None:
         workers, times = race[0], max(2, race[1] // 5)
@@ -262,11 +266,11 @@ class TurnsContract(SessionFixtures):
         session = sessions.load("s", required=True)
         asked = [each.content for each in session.user_messages]
         answered = [each.content.partition(" ")[0] for each in session.agent_responses]
-        assert asked == answered, "a question and its answer were torn apart"
+        assert asked == answered, "a user message and its response were separated"
         assert sorted(asked) == sorted(f"{w}-{n}" for w in range(workers) for n in range(times))
         assert [each.role for each in session.messages] == ["user", "agent"] * len(asked)
 
-    # the last messages, and fewer of them
+    # tail and rewind
 
     def test_the_tail_is_the_last_messages(self, sessions: Sessions) -> None:
         assert sessions.tail("s") is None
@@ -289,7 +293,7 @@ class TurnsContract(SessionFixtures):
         assert _said_in(sessions) == [*"abcf"]
         sessions.rewind("s", messages=0)
         assert _said_in(others) == []
-        with pytest.raises(ValueError, match="negative"):
+        with pytest.raises(ValueError, match="at least 0"):
             sessions.rewind("s", messages=-1)
         with pytest.raises(OwnershipError):
             sessions.rewind("s", messages=0, user_id="eve")
@@ -317,12 +321,12 @@ class TurnsContract(SessionFixtures):
         others.pin("s")
         others.save(others.load("s", required=True), overwrite=True)
         assert _said_in(sessions) == [*"abcde"]
-        assert _form_of(store) == form, "a session changed its form when stored"
+        assert _form_of(store) == form, "saving changed the session's form"
         assert others.delete("s", trash=True)
         others.restore("s")
-        assert _form_of(store) == form, "a session came back in another form"
+        assert _form_of(store) == form, "restoring changed the session's form"
 
-    def test_a_session_is_converted_there_and_back(
+    def test_a_session_can_be_converted_back_and_forth(
         self, sessions: Sessions, others: Sessions, form: Form
     ) -> None:
         before = _talk(sessions, *(f"{n} {'x' * 1000}" for n in range(100)))
@@ -339,7 +343,7 @@ class TurnsContract(SessionFixtures):
             sessions.convert("another", "journal")
 
     @pytest.mark.usefixtures("_detects")
-    def test_what_was_loaded_before_a_conversion_is_not_saved_over_it(
+    def test_a_session_loaded_before_a_conversion_cannot_be_saved(
         self, sessions: Sessions, others: Sessions, form: Form
     ) -> None:
         session = _talk(sessions, "a")
@@ -350,7 +354,7 @@ class TurnsContract(SessionFixtures):
         assert _said_in(sessions) == ["a"]
 
     @pytest.mark.usefixtures("_detects")
-    def test_of_turns_that_race_with_conversions_none_is_lost(self, sessions: Sessions) -> None:
+    def test_turns_racing_with_conversions_are_all_kept(self, sessions: Sessions) -> None:
         _talk(sessions)
 
         def add(number: int) -> None:
@@ -381,7 +385,7 @@ class TurnsContract(SessionFixtures):
 
         with ThreadPoolExecutor(len(workers)) as pool:
             created = {session.created_at for session in pool.map(create, workers)}
-        assert len(created) == 1, f"{len(created)} sessions were created under one id"
+        assert len(created) == 1, f"{len(created)} sessions were created with one id"
         assert _said_in(sessions) == ["a"] * len(workers)
 
 
@@ -394,7 +398,7 @@ def _say_c(sessions: Sessions) -> None:
 
 
 class _DeafStore(StoreWrapper):
-    """A store whose first write lands, but whose answer is lost."""
+    """A store that loses the response to its first write."""
 
     def __init__(self, inner: StateStore) -> None:
         super().__init__(inner)
@@ -404,12 +408,12 @@ class _DeafStore(StoreWrapper):
         version = super().put(key, data, expect=expect)
         if not self._is_heard:
             self._is_heard = True
-            raise UnavailableError("the answer is lost", key=key, store=self, landed="unknown")
+            raise UnavailableError("the response was lost", key=key, store=self, landed="unknown")
         return version
 
 
 def _talk(sessions: Sessions, *said: str) -> Session:
-    """Store the session ``s`` with user messages, each in a save of its own."""
+    """Store the session ``s`` with user messages, saving after each."""
     session = Session.new("ada", "s")
     sessions.save(session)
     for each in said:
