@@ -73,7 +73,7 @@ def framework(extra: str) -> Iterator[None]:
 def append_objects(
     draft: Draft, objects: Sequence[Any], keys: Sequence[str | None] | None = None
 ) -> list[bool]:
-    """Append JSON values as `Draft.append` does, each as `storable`; `read_object` reads them.
+    """Append JSON values, each encoded by `storable`; `read_object` decodes them.
 
     Raises:
         InvalidDocumentError: JSON cannot hold one of them, or it is larger than 16 MiB.
@@ -231,7 +231,7 @@ class Adapter:
         return await self._threads.run(refusal, call, to_the_end=True)
 
     async def _run_on(self, name: tuple[str, ...], work: Callable[[Journal], T]) -> T:
-        """Like `_on`, in a thread, which a call does not occupy while it waits for another."""
+        """Like `_on`, but in a thread, which is taken only once it is the call's turn."""
         async with self._turn(name):
             return await self._run(self._on, name, work)
 
@@ -258,7 +258,7 @@ class Adapter:
     def _handle(self, name: tuple[str, ...]) -> Iterator[_Handle]:
         """Yield the handle of a journal, which is not forgotten while in use."""
         if self._pid != os.getpid():
-            self._start()  # whatever held a lock is not in this process
+            self._start()  # after a fork, nothing would release the parent's locks
         with self._looking:
             handle = self._handles.pop(name, None) or _Handle(self._open(name))
             self._handles[name] = handle

@@ -130,7 +130,7 @@ class StatekeepSessionStore(Adapter, SessionStore):
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """List the sessions of a project, without subagents; reads their heads.
 
-        The times increase with every change of a session, whatever the clocks do.
+        A session's time increases with every change, even if a clock goes back.
         """
         heads = await self._run(self._heads, project_key, parts=_MAIN)
         return [{"session_id": head.name[1], "mtime": _mtime(head)} for head in heads]
@@ -210,7 +210,7 @@ def _add(draft: Draft, entries: list[SessionStoreEntry]) -> list[SessionStoreEnt
 
 
 def _may_be_forgotten(draft: Draft, entries: list[SessionStoreEntry]) -> bool:
-    """Whether an entry may be there although the journal no longer remembers its key.
+    """Return whether an entry may be stored although the journal no longer remembers its key.
 
     In that case the whole journal is read. An entry later than all stored ones is new.
     """
@@ -224,7 +224,7 @@ def _may_be_forgotten(draft: Draft, entries: list[SessionStoreEntry]) -> bool:
 
 def _uuid(entry: SessionStoreEntry) -> str | None:
     uuid = entry.get("uuid")
-    return json.dumps(uuid) if uuid and isinstance(uuid, str) else None  # whatever is in it
+    return json.dumps(uuid) if uuid and isinstance(uuid, str) else None  # may hold any character
 
 
 def _time(entry: SessionStoreEntry) -> str:

@@ -57,7 +57,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
     forks keep. Entries that no branch uses anymore stay as long as their conversation.
 
     An entry is looked for first in the conversation where this object last saw it, then in all
-    conversations of the user: it reads their heads, then their messages until the entry is found.
+    conversations of the user: first their heads are read, then their messages until it is found.
     Only `read_entry` and `read_history` with an id from elsewhere need to do that.
 
     Args:
@@ -185,7 +185,7 @@ class StatekeepConversationStore(Adapter, ConversationStore):
         *,
         window: int | None,
     ) -> tuple[str | None, list[ModelMessage], list[str]]:
-        # An image, for example, reads back as another type, and would seem to be rewritten.
+        # An image, for example, reads back as another type, and would seem to be changed.
         same = _read_back(ModelMessagesTypeAdapter, _plain(ModelMessagesTypeAdapter, messages))
         parent_id, unsaved, branches = await super()._unsaved_after_history(
             record, conversation_id, same, branches, window=window
@@ -329,7 +329,7 @@ def _plain(adapter: TypeAdapter[Any], values: list[Any]) -> list[Any]:
         _read_back(adapter, plain)
     except (PydanticSerializationError, ValueError) as error:
         raise InvalidDocumentError(
-            f"written as JSON, it would not read back: {error}", landed="no"
+            f"it cannot be written as JSON and read back: {error}", landed="no"
         ) from None
     return plain
 

@@ -68,9 +68,9 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
     A session is the journal that is named after its id: the messages of its agents are the items,
     and the agents' states, at most 1 MiB together, are in its metadata.
 
-    Nothing is overwritten. If the index of a message is taken, because two managers count alike,
-    the message gets the next free one, also in the object that was passed in. What is redacted
-    disappears from the store at once.
+    New messages never overwrite others. If the index of a message is taken, because two managers
+    use the same one, the message gets the next free one, also in the object that was passed in.
+    Redacted text is removed from the store at once.
 
     Args:
         store: The store for the sessions: a store, which stays open, or a URL, whose store is
@@ -206,8 +206,8 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
     ) -> None:
         """Replace the message with the same index; `created_at` stays.
 
-        The old message is deleted permanently, also from the trash; of a redacted message, only
-        the redacted text is stored.
+        The old message is deleted permanently, including from the trash; of a redacted message,
+        only the text that replaces it is stored.
 
         Raises:
             SessionException: There is no such message.
@@ -314,13 +314,13 @@ class StatekeepSessionRepository(Adapter, SessionRepository):
 class StatekeepStorage(Adapter, Storage):
     """Bytes under keys, as `strands.session.SnapshotSessionManager` and others keep them.
 
-    What others have written or deleted since this object read or wrote a key is not overwritten:
-    `write` raises until the key is read again. A key that it has never read is overwritten,
-    whatever is there. So give each session manager its own storage, on one store.
+    If others have written or deleted a key since this object read or wrote it, `write` raises
+    until the key is read again. A key that this object has never read is overwritten, whatever it
+    holds. So give each session manager its own storage, on one store.
 
-    A key is the name of a journal of the collection; a value that is overwritten or deleted is
+    A key is the name of a journal in the collection; a value that is overwritten or deleted is
     deleted permanently. As in the storages of the framework, leading, trailing and repeated slashes
-    do not count.
+    are ignored.
 
     Args:
         store: The store for the values: a store, which stays open, or a URL, whose store is closed
@@ -410,7 +410,7 @@ class StatekeepStorage(Adapter, Storage):
         await self._call(self._run_on, (name,), delete)
 
     async def list(self, query: str = "") -> builtins.list[str]:
-        """Return the keys that start with a text, sorted."""
+        """Return the keys that start with `query`, sorted."""
         ends = "/" if query.endswith("/") and query.strip("/") else ""
         prefix = "/".join([part for part in query.split("/") if part]) + ends
 

@@ -1,4 +1,4 @@
-"""Finding the files that may be imported."""
+"""Finds files to import."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["files_below"]
 
 
 def files_below(folder: Path, pattern: str = "*") -> Iterator[Path]:
-    """Find files below a folder, the same ones in the same order each time.
+    """Find files below a folder, in the same order each time.
 
-    What cannot be looked into, a folder for one, is given as well, for whoever opens it to say so.
-    What is no file, a pipe for one, is not: who opens it may wait for ever.
+    Files and folders that cannot be read are included, so that opening them reports the error.
+    Pipes and other special files are not, because opening one may block for ever.
 
     Args:
-        folder: Where to look.
-        pattern: What the files are called.
+        folder: The folder to search.
+        pattern: A pattern for the names of files.
     """
     refused: list[Path] = []
 

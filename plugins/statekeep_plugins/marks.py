@@ -1,6 +1,7 @@
-"""How much of a source is in a journal: a mark in the metadata, which goes with what is added.
+"""Marks in the metadata of journals: how much of a source was imported.
 
-So an import that was killed goes on by being called again, and nothing is there twice.
+A mark is written in the same change as the items, so an interrupted import can be run again, and
+nothing is imported twice.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "Aside", "Importing"]
 
 MARK: Final = "statekeep.import"
-"""Of the metadata of a journal: how much of which source is in it."""
+"""The metadata key of the mark."""
 
 _REPORTED: Final = 1000
 
 Aside = tuple[str, str, bytes | None, str]
-"""What is kept aside: its place, what is wrong, its bytes, and what the attachment is called."""
+"""A damaged part: its place, what is wrong, its bytes, and the name of the attachment."""
 
 
 class Importing:
@@ -36,14 +37,14 @@ class Importing:
 
     Args:
         journal: The journal.
-        dry_run: Write nothing, and count what would be added.
+        dry_run: Write nothing; count what would be added.
 
     Attributes:
-        mark: What the mark says; None if nothing was imported yet.
+        mark: The mark; None if nothing was imported yet.
         unchanged: How many items the journal had before.
-        added: How many were added.
-        damaged: How many damaged parts were met.
-        remarks: The first thousand of them.
+        added: How many items were added.
+        damaged: How many damaged parts were found.
+        remarks: The first thousand damaged parts.
 
     Raises:
         OwnershipError, CorruptDataError, UnavailableError: The journal cannot be read.
@@ -63,7 +64,7 @@ class Importing:
         )
 
     def refuse_others(self) -> None:
-        """See that the journal holds what was imported, and nothing else.
+        """Check that the journal holds what was imported and nothing else.
 
         Raises:
             ConflictError: It does not.
@@ -75,13 +76,13 @@ class Importing:
             raise self.conflict("it has entries that were not imported from this file")
 
     def conflict(self, why: str) -> ConflictError:
-        """Make the error for a source and a journal that do not fit together any more."""
+        """Make the error for a source and a journal that no longer fit together."""
         name = "/".join(self._journal.name)
-        left = f"what it added before ({self.added}) stays" if self.added else "nothing was changed"
+        left = f"items added before ({self.added}) stay" if self.added else "nothing was changed"
         return ConflictError(f"the journal {name!r}: {why}; {left}", landed="no")
 
     def report(self, source: ImportSource) -> ImportReport:
-        """What became of the source that was imported."""
+        """Return the report on the import of a source."""
         return ImportReport(
             str(source.path),
             source.collection,
@@ -99,16 +100,16 @@ class Importing:
         aside: Iterable[Aside],
         mark: Callable[[], dict[str, Any]],
     ) -> None:
-        """Add something in one change, with how far the source is read.
+        """Add something, together with the new mark, in one change.
 
         Args:
-            add: Adds it to the journal's draft, and gives how many items are new.
-            would_add: How many it adds at most; what a dry run counts.
-            aside: What is damaged, which is attached.
-            mark: Gives what the mark says then.
+            add: Adds it to the journal's draft, and returns how many items are new.
+            would_add: How many items it adds at most; counted in a dry run.
+            aside: Damaged parts, which are attached.
+            mark: Returns the new mark.
 
         Raises:
-            ConflictError: Somebody else writes to the journal.
+            ConflictError: Something else is writing to the journal.
         """
         aside = list(aside)
         if self._dry_run:
@@ -122,7 +123,7 @@ class Importing:
             nonlocal added, refs, after
             length = self.mark["length"] if self.mark else 0
             if draft.metadata.get(MARK) != self.mark or draft.length != length:
-                raise self.conflict("somebody else writes to it")
+                raise self.conflict("something else is writing to it")
             added = add(draft)
             refs = [
                 None if data is None else draft.attach(data, file) for _, _, data, file in aside
@@ -137,7 +138,7 @@ class Importing:
             self.remark(place, reason, ref)
 
     def remark(self, place: str, reason: str, ref: str | None = None) -> None:
-        """Count a part that is damaged."""
+        """Count a damaged part, and remark on it."""
         self.damaged += 1
         if len(self.remarks) < _REPORTED:
             self.remarks.append(ImportRemark(place, reason, ref))

@@ -172,7 +172,7 @@ class TotalBytes(_Strategy):
 
 
 class TimeToLiveAndCount(_Strategy):
-    """Do what the original does: first apply the time to live, then keep only the newest.
+    """Apply a time to live, then keep only the newest sessions, as the original does.
 
     Args:
         max_sessions: Maximum number of sessions to keep; 0 disables this.

@@ -37,8 +37,8 @@ def test_every_adapter_has_a_page_with_the_same_headings(adapter: str) -> None:
     page = FOLDER / f"{adapter.replace('_', '-')}.md"
     assert f"({page.name})" in (FOLDER / "README.md").read_text()
     assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) == [
-        "What gets better",
-        "What does not",
+        "Benefits",
+        "Limitations",
         "Moving conversations",
-        "Where it lies",
+        "How it is stored",
     ]

@@ -348,6 +348,14 @@ class LosesWhatIsMissingFromMany(StoreWrapper):
         return ((key, blob) for key in keys if (blob := self.get(key)) is not None)
 
 
+class DoesNotSayThatNothingLanded(StoreWrapper):
+    def put(self, key: str, data: bytes, *, expect: Expect = ANY) -> Version:
+        try:
+            return super().put(key, data, expect=expect)
+        except ConflictError as error:
+            raise ConflictError(error.message, key=key, store=self) from None
+
+
 class SaysNoOfWhatLanded(StoreWrapper):
     """Puts on a condition that does not hold, and says that nothing landed."""
 

@@ -90,8 +90,8 @@ def test_sessions_of_openai(store: StateStore, tmp_path: Path) -> None:
         ]
         first = next(each for each in report.reports if each.name == ("a",))
         assert [each[:2] for each in first.remarks] == [
-            ("row 3 of agent_messages", "it is no JSON"),
-            ("row 4 of agent_messages", "it is no JSON"),
+            ("row 3 of agent_messages", "it is not JSON"),
+            ("row 4 of agent_messages", "it is not JSON"),
         ]
         kept = journals.open("a").attachments([each.ref or "" for each in first.remarks])
         assert [*kept.values()] == [b"{torn", b"\xff\xfe"]

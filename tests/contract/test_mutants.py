@@ -41,6 +41,7 @@ STORES: dict[type[StoreWrapper], set[str]] = {
     mutants.MatchesHalfSegments: {"a prefix matches whole segments"},
     mutants.DeletesTrees: {"a delete removes one key and never a tree"},
     mutants.CachesListings: {"a scan is never cached"},
+    mutants.DoesNotSayThatNothingLanded: {"a conditional put works or is refused"},
     mutants.SaysNoOfWhatLanded: {"a write error says whether the write landed"},
     mutants.BlamesReads: {"a write error says whether the write landed"},
     mutants.KeepsAVersionForOtherBytes: {"equal versions mean equal bytes"},

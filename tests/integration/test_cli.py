@@ -307,15 +307,19 @@ class TestSessions:
         )
         copy = next(each["key"] for each in listed if each["id"] == "s0")
         assert "restored s0" in shell("sessions", "restore", "s0", "--copy", copy, *place).stdout
-        assert "0 deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
-        assert "3 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert (
+            "0 permanently deleted" in shell("trash", "empty", "--older-than", "1", *place).stdout
+        )
+        assert (
+            "3 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        )
         assert "nothing in the trash" in shell("trash", "list", *place).stderr
 
     def test_are_converted_into_another_form(self, shell: Shell, store_url: str) -> None:
         place = ["--store", store_url]
         convert = ["sessions", "convert", "s1", "s2", *place]
         assert "converted s1\nconverted s2" in shell(*convert, "--form", "journal").stdout
-        assert "left as it was s2" in shell(*convert, "--form", "journal").stdout
+        assert "left unchanged s2" in shell(*convert, "--form", "journal").stdout
         with open_store(store_url) as store:
             blob = store.get("sessions/s1.json")
         assert blob
@@ -339,7 +343,9 @@ class TestSessions:
         assert (listed["collection"], listed["name"]) == ("agents", ["ada", "old"])
         assert "ada/old" in shell("trash", "list", *place).stdout
         assert "nothing in the trash" in shell("trash", "list", "--store", store_url).stderr
-        assert "1 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert (
+            "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        )
 
     def test_leave_what_the_doctor_sweeps(self, shell: Shell, store_url: str) -> None:
         with open_store(store_url) as store:
@@ -355,7 +361,7 @@ class TestSessions:
         candidates = Path(store_url) / ".statekeep" / "segments" / "candidates.json"
         past = datetime.now(UTC).timestamp() - 25 * 3600
         os.utime(candidates, (past, past))
-        assert "1 deleted that no journal names" in shell("doctor", "--repair", *place).stdout
+        assert "1 orphan deleted" in shell("doctor", "--repair", *place).stdout
         assert "0 problems found" in shell("doctor", *place).stdout
 
     def test_are_pruned_into_the_configured_trash_by_a_command_alone(
@@ -487,7 +493,7 @@ class TestJournals:
         shell("journals", "append", "a", "-100", "x", "--item", "1")
         assert shell("journals", "show", "a", "-100", "x").stdout == "1\n"
         asked = shell("journals", "show", "a", "-100/x", code=3).stderr
-        assert "each part of a name is an argument of its own: -100 x" in asked
+        assert "give each part of a name as its own argument: -100 x" in asked
         assert "Missing argument" in shell("journals", "show", "a", code=2).stderr
         assert (
             "a collection's name has a to z" in shell("journals", "show", "A", "x", code=2).stderr
@@ -604,9 +610,9 @@ class TestMistakes:
             (
                 ["sessions", "list", "--limit", "many"],
                 2,
-                "a whole number from 1 on is needed, not 'many'",
+                "must be a whole number of at least 1, not 'many'",
             ),
-            (["sessions", "list", "--limit", "0"], 2, "number from 1 on is needed, not '0'"),
+            (["sessions", "list", "--limit", "0"], 2, "whole number of at least 1, not '0'"),
             (["documents", "show", "a", "b", "--kind", "txt"], 2, "'json' or 'md'"),
             (["trash", "empty", "--older-than", "-1"], 2, "7d, 2w or PT5M, not '-1'"),
             (["documents", "show", "../x", "y"], 2, "'..'"),
@@ -832,7 +838,9 @@ class TestErasing:
         place = ("--user", "eve", "--store", store_url)
         (listed,) = json.loads(shell("trash", "list", "--json", *place).stdout)
         assert listed["id"] == "of-eve"
-        assert "1 deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        assert (
+            "1 permanently deleted" in shell("trash", "empty", "--older-than", "0", *place).stdout
+        )
         assert "of-bob" in shell("trash", "list", "--store", store_url).stdout
 
 
@@ -842,7 +850,7 @@ def test_a_store_is_made_before_it_is_written(shell: Shell) -> None:
         assert (shell.folder / "state.db").exists()
     listed = json.loads(shell("sessions", "list", "--json", "--store", "sqlite:state.db").stdout)
     assert listed["sessions"] == []
-    assert "needs nothing" in shell("init", "--store", "./state").stdout
+    assert "needs no setup" in shell("init", "--store", "./state").stdout
     assert not (shell.folder / "state").exists()
 
 
@@ -980,7 +988,7 @@ class TestTimes:
     ) -> None:
         pin = ["sessions", "pin", "s1", "--store", store_url, "--until", time]
         said = " ".join(shell(*pin, code=2).stderr.split())
-        assert f"a time to come is needed, such as 7d or tomorrow, not '{time}'" in said
+        assert f"must be in the future, such as 7d or tomorrow, not '{time}'" in said
         shown = shell("sessions", "list", "--json", "--store", store_url).stdout
         assert {each["pinned_until"] for each in json.loads(shown)["sessions"]} == {None}
 
@@ -1100,7 +1108,7 @@ class TestOutput:
         assert (ended.returncode, ended.stderr) == (0, "")
         command = f"{sys.executable} -m statekeep.cli export - --store {store_url} >&-"
         ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stderr) == (2, "error: the standard output is closed\n")
+        assert (ended.returncode, ended.stderr) == (2, "error: standard output is closed\n")
 
     def test_with_half_a_character_is_still_json(self, capsysbinary: Any) -> None:
         from statekeep.cli import output
@@ -1190,7 +1198,7 @@ class TestCopies:
             store.put("specs/v1/more.md", b"More")
         told = shell(*copy)
         assert re.search(r"differs +specs/v1/plan.md", told.stdout)
-        assert "--overwrite replaces what differs" in told.stderr
+        assert "--overwrite replaces documents that differ" in told.stderr
         report = json.loads(shell(*copy, "--delete", "--json").stdout)
         assert (report["deleted"], report["differing"], report["complete"]) == (1, 1, True)
         assert report["remarks"][0]["outcome"] == "differs"
@@ -1211,7 +1219,7 @@ class TestCopies:
             stderr=subprocess.PIPE,
             check=False,
         )
-        assert ended.stderr.decode() == "error: the standard input is closed\n"
+        assert ended.stderr.decode() == "error: standard input is closed\n"
         assert ended.returncode == 2
 
     def test_go_through_a_file_or_a_pipe(self, shell: Shell, store_url: str) -> None:
@@ -1265,7 +1273,7 @@ class TestImportsOfConversations:
         assert not (shell.folder / "b").exists()
         done = shell(*words)
         assert re.search(r"claude +-home-ada/s0 +1 +0", done.stdout)
-        assert "s1.jsonl: line 2: it is no JSON" in done.stderr
+        assert "s1.jsonl: line 2: it is not JSON" in done.stderr
         assert shell(*words).stdout == "0 items added in 0 of 3 conversations\n"
         listed = json.loads(shell("journals", "list", "--json", "--store", "b").stdout)["journals"]
         assert {each["user_id"] for each in listed} == {"ada"}
@@ -1296,8 +1304,8 @@ class TestImportsOfConversations:
             db.execute("CREATE TABLE agent_sessions (session_id)")
         for path, name, code, message in (
             ("notes.md", "codex", 7, "a file without any JSON object at its beginning"),
-            ("a.jsonl", "codex", 7, "an export is imported without --from"),
-            ("a.jsonl", "langgraph", 7, "this is no database of SQLite"),
+            ("a.jsonl", "codex", 7, "import an export without --from"),
+            ("a.jsonl", "langgraph", 7, "this is not a SQLite database"),
             ("other.db", "langgraph", 7, "no table 'checkpoints'"),
             ("other.db", "openai-agents", 7, "no table 'agent_messages'"),
             ("other.db", "claude-code", 7, "this is a SQLite database"),

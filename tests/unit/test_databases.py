@@ -76,7 +76,7 @@ def _of_an_older_time(path: Path) -> None:
     ("make", "name", "message"),
     [
         (lambda path: path.write_bytes(b""), "langgraph", "the file is empty"),
-        (lambda path: path.write_text("{}"), "openai-agents", "no database of SQLite"),
+        (lambda path: path.write_text("{}"), "openai-agents", "not a SQLite database"),
         (_other, "openai-agents", "no table 'agent_sessions'"),
         (_of_openai, "langgraph", "no table 'checkpoints'"),
         (_of_langgraph, "openai-agents", "no table 'agent_sessions'"),
@@ -170,7 +170,7 @@ def test_what_was_taken_back_is_a_conflict(store: StateStore, path: Path) -> Non
         report = bring(store, path, "openai-agents")
     [failure] = report.failures
     assert isinstance(failure.error, ConflictError)
-    assert "not in the file any more" in str(failure.error)
+    assert "no longer in the file" in str(failure.error)
 
 
 def test_a_thread_that_began_anew_is_a_conflict(store: StateStore, path: Path) -> None:
@@ -219,7 +219,7 @@ def test_damaged_checkpoints(store: StateStore, path: Path) -> None:
             "row 5 of checkpoints",
             "it cannot be read: Expecting value: line 1 column 1 (char 0)",
         ),
-        ("row 6 of checkpoints", "its metadata is no JSON object"),
+        ("row 6 of checkpoints", "its metadata is not a JSON object"),
     ]
     items = Journals(store, "langgraph").open("t").read() or []
     assert [each.get("checkpoint", "writes") for each in items] == ["1", "writes", "7", "8"]

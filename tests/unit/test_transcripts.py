@@ -102,10 +102,10 @@ def test_damaged_lines_are_told_and_kept(store: StateStore, journal: Journal, pa
     assert journal.read() == [entry(0), entry(2), entry(3)]
     assert [(each.place, each.reason) for each in report.remarks] == [
         ("line 2", "it is all NUL, 100 bytes"),
-        ("line 3", "it is no JSON"),
-        ("line 4", "there was NUL around it, which is left out"),
-        ("line 5", "it is no JSON object"),
-        ("line 7", "it is no JSON"),
+        ("line 3", "it is not JSON"),
+        ("line 4", "NUL bytes around it were left out"),
+        ("line 5", "it is not a JSON object"),
+        ("line 7", "it is not JSON"),
         ("line 9", "it is cut off"),
     ]
     assert report.damaged == 6
@@ -223,7 +223,7 @@ def test_a_conflict_in_the_middle_says_what_stays(
         if lines == 1000:
             journal.append([{"from": "somebody else"}])
 
-    with pytest.raises(ConflictError, match=r"what it added before \(1000\) stays"):
+    with pytest.raises(ConflictError, match=r"items added before \(1000\) stay"):
         import_transcript(store, path, "claude-code", progress=interfere)
     assert len(journal.read() or []) == 1001
 

@@ -1,7 +1,7 @@
 """The command line. Needs the extra ``cli``.
 
-Here live commands and how results look to a person. What they do is in the library, and what
-machines are given is in `statekeep.views`.
+This package has the commands and their output for people. The work is done by the library, and
+the output for machines comes from `statekeep.views`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run ``statekeep``."""
+    """Run the command ``statekeep``."""
     try:
         _run()
     except KeyboardInterrupt:

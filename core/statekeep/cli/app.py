@@ -1,4 +1,4 @@
-"""The commands, and what an error means to the shell."""
+"""The app with all its commands, and how errors become exit codes."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ app = typer.Typer(
         "on.\n\nFor example: statekeep demo"
     ),
     epilog=(
-        "The options above can stand before a command or after it. The store is the one of "
-        "--store, else of STATEKEEP_URL, statekeep.toml or pyproject.toml, else ./statekeep-data. "
+        "These options can go before or after a command. The store is taken from --store, else "
+        "STATEKEEP_URL, statekeep.toml or pyproject.toml, else it is ./statekeep-data. "
         f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in MEANINGS.items())}."
     ),
     context_settings={"max_content_width": 120},
@@ -106,13 +106,13 @@ def run() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # what is still on its way may not fit
+            sys.stdout.flush()  # may fail: the disk may be full
     except StateStoreError as error:
         output.print_error(error)
         sys.exit(exit_code(error))
     except OSError as error:
         if error.filename is not None:
-            raise  # a fault of ours: the library translates all others
+            raise  # a bug: the library translates errors about files
         _discard_output()
         if not isinstance(error, BrokenPipeError):
             output.note(f"error: the output cannot be written: {error.strerror}", "red")
@@ -120,6 +120,6 @@ def run() -> None:
 
 
 def _discard_output() -> None:
-    # Else Python tries once more at its end.
+    # Otherwise Python tries to flush it again at exit.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

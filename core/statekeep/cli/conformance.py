@@ -21,21 +21,21 @@ __all__ = ["conformance"]
 
 def conformance(
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="The place to test: a folder or a URL.")
+        str, typer.Argument(metavar="URL", help="The store to test: a folder or a URL.")
     ],
     in_place: Annotated[
         bool,
         typer.Option(
             "--in-place",
-            help="Test in the place itself, which must be empty, not in a new one below it.",
+            help="Test in the store itself, which must be empty, not in a new one below it.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Test whether a store keeps what the protocol promises.
 
-    Works in a new place below the URL and removes that in the end. Exit code 0 if the store keeps
-    all that it claims.
+    Tests run in a new place below the URL, which is removed at the end. The exit code is 0 if the
+    store keeps all it claims.
 
     For example: statekeep conformance postgresql://localhost/agents
     """
@@ -58,7 +58,7 @@ def conformance(
 def _print(found: Conformance) -> None:
     output.print_text(f"The store is {found.store}", "bold")
     claimed = [name for name, value in asdict(found.claims).items() if value]
-    output.print_text(f"It claims: {', '.join(claimed) or 'no more than every store must do'}")
+    output.print_text(f"It claims: {', '.join(claimed) or 'only what every store must do'}")
     holds, broken = _those(found, "holds"), _those(found, "broken")
     _print_group("What holds", holds, "green")
     untested = _those(found, "not tested")
@@ -69,7 +69,7 @@ def _print(found: Conformance) -> None:
     _print_group("What it breaks", broken, "red")
     output.print_text()
     if untested:
-        output.print_text(f"{len(untested)} promises were not tested; above is why.")
+        output.print_text(f"{len(untested)} promises were not tested, for the reasons above.")
     if broken:
         output.print_text(f"It breaks {len(broken)} of {len(holds) + len(broken)} promises.", "red")
     else:

@@ -19,7 +19,7 @@ __all__ = ["DryRun", "Include", "Included", "Overwrite", "Prefix", "copy", "show
 
 
 class Included(StrEnum):
-    """What can be copied besides."""
+    """What is copied only if asked for."""
 
     TRASH = "trash"
     QUARANTINE = "quarantine"
@@ -44,9 +44,7 @@ Prefix = Annotated[
 ]
 Include = Annotated[
     list[Included] | None,
-    typer.Option(
-        "--include", metavar="WHAT", help="Include the trash or the quarantine. Repeatable."
-    ),
+    typer.Option("--include", metavar="WHAT", help="Include the trash or quarantine. Repeatable."),
 ]
 
 
@@ -59,7 +57,7 @@ def copy(
     overwrite: Overwrite = False,
     delete: Annotated[
         bool,
-        typer.Option("--delete", help="Delete what only the target has, unless a document fails."),
+        typer.Option("--delete", help="Delete what only the target has, unless a document failed."),
     ] = False,
     include: Include = None,
     workers: Annotated[
@@ -70,7 +68,7 @@ def copy(
 ) -> None:
     """Copy everything from one store to another; nothing is overwritten or deleted unless asked.
 
-    A copy that was interrupted goes on when it is begun again.
+    To resume an interrupted copy, run it again.
 
     For example: statekeep copy ./statekeep-data s3://acme-agents/prod --dry-run
     """
@@ -98,7 +96,7 @@ def copy(
 
 
 def show(report: CopyReport, done: str, *, as_json: bool) -> None:
-    """Print what became of the documents, and end with 1 if some could not be copied."""
+    """Print what was done, and exit with 1 if some documents could not be copied."""
     if as_json:
         output.print_json(views.copy_report(report))
     else:
@@ -126,11 +124,11 @@ def _print(report: CopyReport, done: str) -> None:
     would = "would be " if report.dry_run else ""
     said = [f"{report.copied} {would}{done} ({output.size(report.bytes)})"]
     if report.overwritten:
-        said[0] += f", {report.overwritten} of them over others"
+        said[0] += f", {report.overwritten} of them replacing others"
     if report.equal:
         said.append(f"{report.equal} there already")
     if kept := report.differing + report.newer:
-        said.append(f"{kept} kept as the target has them")
+        said.append(f"{kept} that differ left alone")
     if report.deleted:
         said.append(f"{report.deleted} {would}deleted")
     if report.failed:
@@ -139,4 +137,4 @@ def _print(report: CopyReport, done: str) -> None:
     if report.deletion_skipped:
         output.note("nothing was deleted, because some failed")
     if report.differing:
-        output.note("--overwrite replaces what differs, unless the target's is newer")
+        output.note("--overwrite replaces documents that differ, unless they are newer there")

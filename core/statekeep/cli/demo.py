@@ -16,7 +16,7 @@ __all__ = ["demo"]
 
 
 def demo(store: StoreUrl = None) -> None:
-    """Keep the state of a short conversation, and say where everything lies.
+    """Store a short conversation and two documents, and say where they are.
 
     For example: statekeep demo --store ./try-it
     """
@@ -34,7 +34,7 @@ def demo(store: StoreUrl = None) -> None:
         output.print_text(f"Saved a conversation as the session {session.id}")
 
         sessions.update(session.id, lambda latest: latest.add_user_message("Now write it."))
-        output.print_text("Added a message by update(), which no other worker can overwrite")
+        output.print_text("Added a message with update(), which no other worker can overwrite")
 
         listing = sessions.list(user_id="ada", limit=5)
         output.print_text()
@@ -51,16 +51,16 @@ def demo(store: StoreUrl = None) -> None:
         limits = documents.load_json("specs/v1", "limits")
         if markdown and limits:
             output.print_text()
-            output.print_text("Wrote two documents and read them again:")
+            output.print_text("Wrote two documents and read them back:")
             output.print_text(f"  specs/v1/parser.md    {markdown.value.splitlines()[0]}")
             output.print_text(f"  specs/v1/limits.json  {limits.value}")
 
     if where.startswith("memory:"):
         output.print_text()
-        output.print_text("It was all in memory, and is gone now.")
+        output.print_text("All of it was in memory, and is gone now.")
         return
     option = f" --store {shlex.quote(store)}" if store else ""
-    # As it was called: in a virtual environment that is not active, the name alone is unknown.
+    # The bare name does not work in a virtual environment that is not activated.
     command = "statekeep" if shutil.which("statekeep") == sys.argv[0] else shlex.quote(sys.argv[0])
     output.print_text()
     output.print_text("Look around:")

@@ -34,27 +34,27 @@ def doctor(
     ] = False,
     documents: Annotated[
         bool,
-        typer.Option("--documents", help="Report documents that cannot be read as damage, too."),
+        typer.Option("--documents", help="Treat documents that cannot be read as damage, too."),
     ] = False,
     vacuum: Annotated[
         bool,
         typer.Option(
             "--vacuum",
-            help="Return the space that deletions left in a database afterwards. Locks SQLite "
-            "against writes meanwhile.",
+            help="Afterwards, release the space that deletions left in a database. Blocks writes "
+            "to SQLite meanwhile.",
         ),
     ] = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read everything in a store and say what is wrong; change nothing, unless asked to.
+    """Read everything in a store and say what is wrong; change nothing unless asked to.
 
-    Ends with 7 if something is wrong, or still is after a repair.
+    The exit code is 7 if something is wrong, or still is after a repair.
 
     For example: statekeep doctor --repair
     """
     if not logging.getLogger("statekeep").isEnabledFor(logging.DEBUG):
-        logging.disable(logging.WARNING)  # what the store would warn of is in the report
+        logging.disable(logging.WARNING)  # the report has what the store would warn about
     with reading(store) as settings, open_store(settings) as opened:
         with output.bar("examining") as show:
             diagnosis = diagnose(opened, documents=documents, progress=show)
@@ -63,7 +63,7 @@ def doctor(
         output.print_json(views.diagnosis(diagnosis, report))
     else:
         _print(diagnosis, report)
-    if vacuum:  # last, because it may be refused
+    if vacuum:  # last, because the store may refuse it
         with open_store(settings) as opened:
             vacuum_store(opened)
     if not (diagnosis if report is None else report).healthy:
@@ -98,19 +98,19 @@ def _print(diagnosis: Diagnosis, report: RepairReport | None) -> None:
     if report:
         said.append(f"{len(report.repaired)} repaired")
         if report.swept:
-            said.append(f"{report.swept} deleted that no journal names")
+            said.append(f"{output.counted(report.swept, 'orphan')} deleted")
     output.print_text(", ".join(said))
     if not diagnosis.is_store and diagnosis.findings:
-        output.note(f"{diagnosis.store} holds nothing of statekeep's, so nothing is repaired there")
+        output.note(f"{diagnosis.store} has no data of statekeep, so nothing is repaired there")
     if report is None and any(each.action for each in diagnosis.findings):
         output.note("--repair moves what cannot be read to quarantine, and deletes no document")
     if report is None and any(each.kind == "orphan" for each in diagnosis.findings):
-        output.note("a prune, or --repair, deletes what no journal named a day before either")
+        output.note("a prune, or --repair, deletes orphans in two runs at least a day apart")
 
 
 def _outcomes(report: RepairReport) -> dict[Finding, str]:
     return {
         **{each.finding: f"now {each.to}" if each.to else "removed" for each in report.repaired},
-        **dict.fromkeys(report.skipped, "has changed meanwhile, so left alone"),
+        **dict.fromkeys(report.skipped, "left alone: it changed meanwhile"),
         **{each.finding: f"failed: {each.error}" for each in report.failed},
     }

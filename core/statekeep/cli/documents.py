@@ -25,7 +25,7 @@ app = group("List and show documents.\n\nFor example: statekeep documents list s
 
 Kind = Annotated[
     str | None,
-    typer.Option(metavar="json|md", help="Which kind to show, if there are both under this name."),
+    typer.Option(metavar="json|md", help="Which kind to show, if both have this name."),
 ]
 
 
@@ -76,7 +76,7 @@ def show(
         typer.Argument(metavar="CATEGORY", help="The category of the document; '.' is the root."),
     ],
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The name of the document, without an ending.")
+        str, typer.Argument(metavar="NAME", help="The name of the document, without its ending.")
     ],
     kind: Kind = None,
     repair_text: Repaired = False,
@@ -108,7 +108,7 @@ def show(
         raise NotFoundError(f"no such document{hint}", key=f"{category}/{name}", store=where)
     if len(found) > 1:
         raise InvalidKeyError(
-            "it is both a JSON and a Markdown document; say which with --kind",
+            "there is a JSON and a Markdown document; choose one with --kind",
             key=f"{category}/{name}",
             store=where,
         )

@@ -28,14 +28,14 @@ def erase(
         typer.Option(
             "--documents",
             metavar="PATTERN",
-            help="Erase documents and blobs with such keys, too, as 'users/ada/*'. Repeatable.",
+            help="Also erase documents and blobs with keys like 'users/ada/*'. Repeatable.",
         ),
     ] = None,
     everything: Annotated[
         bool,
         typer.Option(
             "--verify-everything",
-            help="Search documents, blobs, segments and attachments for the id afterwards.",
+            help="Afterwards, search documents, blobs, segments and attachments for the id.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -44,14 +44,14 @@ def erase(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete all that belongs to a user, the trash and what is in quarantine included.
+    """Delete everything that belongs to a user, including the trash and quarantine.
 
-    Ends with 1 if something is left, and with 7 if something cannot be read.
+    The exit code is 1 if something is left, and 7 if something cannot be read.
 
     For example: statekeep erase ada --documents 'users/ada/*' --dry-run
     """
     if not logging.getLogger("statekeep").isEnabledFor(logging.DEBUG):
-        logging.disable(logging.WARNING)  # what the store would warn of is in the report
+        logging.disable(logging.WARNING)  # the report has what the store would warn about
     if dry_run:
         with reading(store) as settings, open_store(settings) as opened:
             result = views.erasure_plan(_plan(opened, user, documents))
@@ -116,5 +116,5 @@ def _print(result: dict[str, Any]) -> None:
             f"{result['unnamed']} segments and attachments belong to no journal; the sweep deletes "
             "them, in two runs a day apart"
         )
-    for each in (*result["remains"], "backups of the store are not reached"):
+    for each in (*result["remains"], "backups of the store"):
         output.note(f"not erased: {each}")

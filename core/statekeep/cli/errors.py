@@ -1,4 +1,4 @@
-"""What an error means to the shell."""
+"""The exit codes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXIT_CODES: dict[type[StateStoreError], int] = {
     AccessDeniedError: 6,
     CorruptDataError: 7,
 }
-"""What each kind of error ends with; any other ends with `FAILED`."""
+"""The exit code of each kind of error; any other is `FAILED`."""
 
 MEANINGS: Final[dict[int, str]] = {
     0: "done",
@@ -45,9 +45,9 @@ MEANINGS: Final[dict[int, str]] = {
     7: "corrupt data",
     INTERRUPTED: "interrupted",
 }
-"""What a command may end with, in words: the help shows it, and docs/cli.md says more."""
+"""The meaning of each exit code, as the help shows it; docs/cli.md says more."""
 
 
 def exit_code(error: StateStoreError) -> int:
-    """What a command that met this error ends with."""
+    """Return the exit code for an error."""
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)

@@ -22,7 +22,7 @@ def export(
         typer.Argument(
             metavar="FILE",
             help="The file to write; compressed if its name ends with .zst, as in state.jsonl.zst. "
-            "'-' is the standard output.",
+            "'-' is standard output.",
         ),
     ],
     prefix: Prefix = "",
@@ -33,16 +33,16 @@ def export(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write everything in a store to one file of JSON Lines, which zstd and jq read.
+    """Write everything in a store to one file of JSON Lines, which zstd and jq can read.
 
     For example: statekeep export state.jsonl.zst
     """
     from statekeep.transport import export_documents  # noqa: PLC0415 - not needed for the help
 
     if file == "-" and as_json:
-        raise typer.BadParameter("--json and the export cannot both go to the standard output")
+        raise typer.BadParameter("--json and the export cannot both go to standard output")
     if file == "-" and output.is_discarded():
-        raise ConfigError("the standard output is closed")
+        raise ConfigError("standard output is closed")
     with open_store(existing(store)) as opened, output.bar("exporting") as progress:
         report = export_documents(
             opened,

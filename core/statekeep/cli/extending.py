@@ -1,4 +1,4 @@
-"""Commands that plugins add: found by name, and loaded only when named or listed."""
+"""Commands from plugins: found by name, and loaded only when called or listed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["Extensible"]
 
 
 class Extensible(Group):
-    """A group that has the commands of plugins after its own, whose names are never taken.
+    """A group with its own commands, then those of plugins, which cannot replace its own.
 
-    One that does not work breaks only itself: the help says so in its place.
+    A broken plugin breaks only its own command, and the help says so in its place.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's, or a copy
-        """The names of its own commands and of those of plugins."""
+        """Return the names of its own commands, then of those of plugins."""
         own = super().list_commands(ctx)
         return [*own, *(name for name in installed_plugins().names("commands") if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
-        """The command of that name; None if nobody offers it.
+        """Return a command by its name, or None if there is none.
 
         Raises:
-            PluginError: Whoever offers it is broken, or several do.
+            PluginError: The plugin that has it is broken, or several plugins have it.
         """
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
@@ -45,12 +45,12 @@ class Extensible(Group):
             raise
         except Exception as error:
             raise PluginLoadError(
-                f"the command {cmd_name!r} is broken: {error!r}; 'statekeep plugins' says whose it "
-                "is"
+                f"the command {cmd_name!r} is broken: {error!r}; 'statekeep plugins' shows which "
+                "package it comes from"
             ) from error
 
     def described(self, ctx: Any) -> list[tuple[str, str]]:  # noqa: ANN401
-        """The commands, each with a sentence; those of plugins are not made for that."""
+        """Return the commands, each with a sentence; those of plugins are not built for that."""
         own = [(name, super(Extensible, self).get_command(ctx, name)) for name in self.commands]
         found = [(name, each.get_short_help_str(10_000)) for name, each in own if each]
         plugins = installed_plugins()

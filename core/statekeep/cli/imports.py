@@ -26,7 +26,7 @@ def import_(
         str,
         typer.Argument(
             metavar="PATH",
-            help="What 'export' wrote; '-' is the standard input. With --from: a file or a folder.",
+            help="A file from 'export'; '-' is standard input. With --from: a file or a folder.",
         ),
     ],
     importer: Annotated[
@@ -34,33 +34,33 @@ def import_(
         typer.Option(
             "--from",
             metavar="NAME",
-            help="Whose conversations it has: claude-code, codex, langgraph, openai-agents, or any "
-            "other importer of 'statekeep plugins'.",
+            help="Import conversations of another program: claude-code, codex, langgraph, "
+            "openai-agents, or any other importer that 'statekeep plugins' lists.",
         ),
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option("--user", metavar="USER", help="Whom the conversations belong to."),
+        typer.Option("--user", metavar="USER", help="The user the conversations belong to."),
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put into a store what was exported from one, or conversations that other programs keep.
+    """Load an export into a store, or import conversations of other programs.
 
-    Nothing is overwritten unless asked. An import that was interrupted goes on when it is begun
-    again, and of conversations that are there it adds what is new. What is damaged is reported.
+    Nothing is overwritten unless asked. To resume an interrupted import, run it again.
+    Conversations that were imported before get only what is new. Damage is reported.
 
     For example: statekeep import ~/.claude/projects --from claude-code --user ada
     """
     if importer is None:
         if user is not None:
-            raise typer.BadParameter("--user goes with --from: an export says whose its parts are")
+            raise typer.BadParameter("--user needs --from: an export has its own users")
         _import_documents(path, store, overwrite=overwrite, dry_run=dry_run, as_json=as_json)
         return
     if overwrite:
-        raise typer.BadParameter("--overwrite does not go with --from: nothing is replaced")
+        raise typer.BadParameter("--overwrite cannot be used with --from: nothing is replaced")
     from statekeep.transport import import_conversations  # noqa: PLC0415 - not needed for the help
 
     spec = load_importer(importer)
@@ -73,7 +73,7 @@ def import_(
     else:
         _print(report)
     if not report.complete:
-        # With 4 if all that is needed is a choice between two sides, as for any conflict.
+        # Conflicts alone end with 4, as everywhere: the user only has to choose a side.
         raise typer.Exit(exit_code(report.failures[0].error) if report.only_conflicts else 1)
 
 
@@ -83,8 +83,8 @@ def _import_documents(
     from statekeep.transport import import_documents  # noqa: PLC0415
 
     settings = settings_for(store)
-    if file == "-" and sys.stdin is None:  # closed by whoever started this
-        raise ConfigError("the standard input is closed")
+    if file == "-" and sys.stdin is None:  # the parent process closed it
+        raise ConfigError("standard input is closed")
     with open_store(settings) as opened, output.bar("importing") as progress:
         report = import_documents(
             sys.stdin.buffer if file == "-" else file,
@@ -104,7 +104,7 @@ def _print(report: ImportsReport) -> None:
         if each.added
     ]
     if rows:
-        output.print_table(["COLLECTION", "NAME", "ADDED", "THERE BEFORE"], rows)
+        output.print_table(["COLLECTION", "NAME", "ADDED", "UNCHANGED"], rows)
     if report.imported > len(rows):
         output.note(f"and {report.imported - len(rows)} more")
     told = 0
@@ -113,12 +113,12 @@ def _print(report: ImportsReport) -> None:
             output.note(f"damaged: {each.path}: {remark.place}: {remark.reason}", "yellow")
             told += 1
     if report.damaged > told:
-        output.note(f"and {report.damaged - told} more that are damaged")
+        output.note(f"and {report.damaged - told} more damaged parts")
     for failure in report.failures:
         of = "/".join(failure.name)
         output.note(f"error: {failure.path}{of and f' ({of})'}: {failure.error.message}", "red")
     if more := report.failed - len(report.failures):
-        output.note(f"and {more} more that failed")
+        output.note(f"and {more} more failures")
     would = "would be " if report.dry_run else ""
     met = report.imported + report.unchanged
     added = output.counted(report.added, "item")

@@ -11,9 +11,9 @@ __all__ = ["init"]
 
 
 def init(store: StoreUrl = None) -> None:
-    """Make what a database needs before it is written: its tables, or the file of SQLite.
+    """Create the tables of a database, or the SQLite file.
 
-    The first write does so as well, if it has the right to. What is there stays as it is.
+    The first write does so too, if it has the right to. Existing tables and data are kept.
 
     For example: statekeep init --store postgresql://localhost/agents
     """
@@ -21,4 +21,4 @@ def init(store: StoreUrl = None) -> None:
         if initialize(opened):
             output.print_text(f"{opened} is ready")
         else:
-            output.print_text(f"{opened} needs nothing: the first write makes what it takes")
+            output.print_text(f"{opened} needs no setup: the first write creates what it needs")

@@ -62,7 +62,7 @@ def list_journals(
     collection: Annotated[
         str | None,
         typer.Argument(
-            metavar="COLLECTION", help="Only journals of this collection. Default: of all."
+            metavar="COLLECTION", help="Only journals of this collection. Default: all."
         ),
     ] = None,
     prefix: Annotated[
@@ -145,9 +145,9 @@ def show(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the items of a journal, as people read them; piped, as JSON Lines.
+    """Show the items of a journal for people to read; when piped, as JSON Lines.
 
-    With --json it is one object that says all of it.
+    With --json, it prints one object with the head and the items.
 
     For example: statekeep journals show support ada thread-17 --last 5 --follow
     """
@@ -195,7 +195,7 @@ def append(
         str | None,
         typer.Option(
             metavar="ID",
-            help="The user to whom the journal belongs; refused if it belongs to another.",
+            help="The user the journal belongs to; refused if it belongs to another.",
         ),
     ] = None,
     title: Annotated[
@@ -204,13 +204,13 @@ def append(
     key: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="Append only once under this key, however often the command is run."
+            metavar="KEY", help="Append only once with this key, however often the command is run."
         ),
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Append items to a journal, all of them or none; makes it, and the store, if need be.
+    """Append items to a journal, all or none; create it, and the store, if needed.
 
     For example: statekeep journals append notes ada --item '{"text": "Hello"}'
     """
@@ -250,10 +250,10 @@ def delete(
 
 @contextmanager
 def _opened(settings: Settings, collection: str) -> Iterator[Journals]:
-    from statekeep.journals import Journals  # noqa: PLC0415 - what only asks for help does without
+    from statekeep.journals import Journals  # noqa: PLC0415 - not needed to print the help
 
     store, chosen = open_configured(settings)
-    chosen.pop("retention")  # of sessions
+    chosen.pop("retention")  # is for sessions
     with store, Journals(store, collection, **chosen) as journals:
         yield journals
 
@@ -281,10 +281,10 @@ def _show(
 
 
 def _standard_input() -> Iterable[tuple[int, bytes]]:
-    if sys.stdin is None:  # closed by whoever started this
+    if sys.stdin is None:  # the parent process closed it
         return
     if sys.stdin.isatty():
-        output.note("an item a line, as JSON; the end is Ctrl-D", "dim")
+        output.note("enter one item per line, as JSON; end with Ctrl-D", "dim")
     for number, line in enumerate(sys.stdin.buffer, start=1):
         if line.strip():
             yield number, line
@@ -292,7 +292,7 @@ def _standard_input() -> Iterable[tuple[int, bytes]]:
 
 def _value(text: str | bytes, where: str) -> Any:  # noqa: ANN401 - JSON is any value
     try:
-        # Python's own reader, which keeps what cannot be stored, so that it is refused by name.
+        # Python's parser also accepts what cannot be stored, so that it is refused by name later.
         return json.loads(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"not JSON: {error}", param_hint=where) from None
@@ -302,7 +302,7 @@ def _no_such(journals: Journals, name: list[str]) -> NotFoundError:
     parts = [part for each in name for part in each.split("/")]
     hint = ""
     if parts != name:
-        hint = f"; each part of a name is an argument of its own: {shlex.join(parts)}"
+        hint = f"; give each part of a name as its own argument: {shlex.join(parts)}"
     key = journal_key(journals.collection, name)
     return NotFoundError(f"no such journal{hint}", key=key, store=journals.store)
 

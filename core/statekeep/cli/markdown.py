@@ -1,4 +1,4 @@
-"""Markdown at a terminal, as people write it in conversations, of which nothing gets lost."""
+"""Markdown from conversations, rendered for a terminal without losing any of its text."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = ["rendered"]
 _CODE: Final = "ansi_dark"
 
 _NARROW: Final = 4
-"""Columns that a cell takes at least, with what is around it."""
+"""The fewest columns that a cell needs, including its padding."""
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _SHORT: Final = re.compile(r"[\w+#.-]{1,20}")
 
 
 def rendered(text: str) -> RenderableType:
-    """Markdown as it is meant, or the text as it is, if that would leave a word of it out.
+    """Render text as Markdown, or as plain text if Markdown would leave out a word.
 
-    So nobody can say anything in a conversation that who looks at it is not shown: by HTML, by
-    definitions of links, by cells that a table has no column for, or deeper than a parser goes.
+    So nothing in a conversation can be hidden from its reader: by HTML, link definitions, table
+    cells that have no column, or nesting deeper than the parser goes.
 
     Args:
-        text: What is said.
+        text: The text of a message.
     """
     try:
         tokens = _parser().parse(text)
@@ -49,12 +49,12 @@ def rendered(text: str) -> RenderableType:
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-    # What these make of a text does not say any more what was written.
+    # These replace what was written with something else.
     return parser.disable(["entity", "image", "reference"])
 
 
 class _Table(TableElement):
-    """Cuts no cells."""
+    """A table that wraps long cells, and becomes plain lines where it has no room."""
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -85,13 +85,13 @@ class _Markdown(Markdown):
         for token in tokens:
             for child in token.children or ():
                 if child.type == "softbreak":
-                    # Whoever writes a message means the lines that he makes.
+                    # In a message, line breaks are meant.
                     child.type = "hardbreak"
         self.parsed = tokens
 
 
 def _said(tokens: Iterable[Token]) -> Iterator[str]:
-    """The texts that are shown of tokens."""
+    """Yield the texts of tokens that are shown."""
     for token in tokens:
         if token.children is not None:
             yield from _said(token.children)
@@ -99,7 +99,7 @@ def _said(tokens: Iterable[Token]) -> Iterator[str]:
             yield str(token.attrs.get("href", ""))
         else:
             yield token.content
-        # The language of code, which its colours show, or the number in a list.
+        # The language of code, which shows in its colours, or the number in a list.
         yield token.info if _SHORT.fullmatch(token.info.strip()) else ""
 
 

@@ -1,4 +1,4 @@
-"""What every command has in common: options that stand anywhere, ids that begin with a minus."""
+"""What commands share: options that can go anywhere, and ids that begin with a minus."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _BARE = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401
-    """Take the value that was given before the command, unless there is one here."""
+    """Return the value given before the command, unless one is given here."""
     key = f"statekeep.{param.name}"
     if value:
         ctx.meta[key] = value
@@ -79,7 +79,7 @@ AsJson = Annotated[
 ]
 Repaired = Annotated[
     bool,
-    typer.Option("--repair-text", help="Show U+FFFD in place of characters that were cut in half."),
+    typer.Option("--repair-text", help="Show U+FFFD for characters that were cut in half."),
 ]
 Verbose = Annotated[
     bool,
@@ -94,13 +94,13 @@ Verbose = Annotated[
 
 
 class Command(TyperCommand):
-    """A command that has ``--verbose``, and takes negative numbers for arguments."""
+    """A command that has ``--verbose`` and accepts negative numbers as arguments."""
 
     def __init__(self, *args: Any, params: Iterable[Any] = (), **settings: Any) -> None:  # noqa: ANN401
         super().__init__(*args, params=[*params, _verbose()], **settings)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's, or a copy
-        """Let ``-100123`` be an id, and refuse what the command has no use for."""
+        """Accept ids such as ``-100123``, and refuse global options that the command lacks."""
         rest: list[str] = super().parse_args(ctx, _with_negative_ids(self.params, args))
         own = {param.name for param in self.params}
         for name, option in _GLOBAL.items():
@@ -110,21 +110,21 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group whose help shows whole sentences, wrapped where the line ends."""
+    """A group whose help wraps sentences instead of cutting them."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
-        """Write the commands, each with the first sentence of its help."""
+        """Write the commands, each with the first sentence of its help, to the help text."""
         with formatter.section("Commands"):
             formatter.write_dl(self.described(ctx))
 
     def described(self, ctx: Any) -> list[tuple[str, str]]:  # noqa: ANN401
-        """The commands, each with the first sentence of its help."""
+        """Return the commands, each with the first sentence of its help."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         return [(name, each.get_short_help_str(10_000)) for name, each in commands if each]
 
 
 def group(help_: str) -> typer.Typer:
-    """A group of commands, before whose names the options of all can stand."""
+    """Make a group of commands that accepts the global options before a command's name."""
     made = typer.Typer(help=help_, cls=Group, no_args_is_help=True)
 
     @made.callback()
@@ -140,7 +140,7 @@ def group(help_: str) -> typer.Typer:
 
 @cache
 def _verbose() -> Any:  # noqa: ANN401
-    """The option as typer makes it."""
+    """Return the option ``--verbose`` as typer makes it."""
     maker = typer.Typer(add_completion=False)
 
     @maker.command()
@@ -151,9 +151,9 @@ def _verbose() -> Any:  # noqa: ANN401
 
 
 def _with_negative_ids(params: list[Any], args: list[str]) -> list[str]:
-    """The same arguments, with what begins with a minus and a digit behind ``--``.
+    """Move arguments that begin with a minus and a digit behind ``--``.
 
-    No option begins so, and chats have such ids.
+    No option begins like that, but ids of chats do.
     """
     if not any(map(_NEGATIVE.match, args)):
         return args
@@ -172,7 +172,7 @@ def _with_negative_ids(params: list[Any], args: list[str]) -> list[str]:
         elif each in takes_value:
             options += [each, *islice(rest, 1)]
             if options[-1] == each:
-                return options  # its value is missing, and no other shall be taken for it
+                return options  # its value is missing; an argument must not take its place
         elif each.startswith("-") and each != "-" and not _NEGATIVE.match(each):
             options.append(each)
         else:
@@ -188,47 +188,47 @@ def _read(parse: Any, text: str, **given: Any) -> Any:  # noqa: ANN401
 
 
 def count(text: str) -> int:
-    """Read a number of things, at least one."""
+    """Parse a number of things, at least one."""
     if not text.isdecimal() or not int(text):
-        raise typer.BadParameter(f"a whole number from 1 on is needed, not {text!r}")
+        raise typer.BadParameter(f"must be a whole number of at least 1, not {text!r}")
     return int(text)
 
 
 def bytes_of(text: str) -> int:
-    """Read a number of bytes: ``500``, ``10k``, ``1.5M``, ``2 GB``."""
+    """Parse a number of bytes: ``500``, ``10k``, ``1.5M``, ``2 GB``."""
     size: int = _read(parse_size, text)
     return size
 
 
 def past(text: str) -> datetime:
-    """Read a point in time; ``7d`` is seven days ago."""
+    """Parse a point in time; ``7d`` is seven days ago."""
     moment: datetime = _read(parse_moment, text)
     return moment
 
 
 def upcoming(text: str) -> datetime:
-    """Read a point in time to come; ``7d`` is in seven days."""
+    """Parse a point in the future; ``7d`` is in seven days."""
     moment: datetime = _read(parse_moment, text, durations="future")
     if moment <= utc_now():
-        raise typer.BadParameter(f"a time to come is needed, such as 7d or tomorrow, not {text!r}")
+        raise typer.BadParameter(f"must be in the future, such as 7d or tomorrow, not {text!r}")
     return moment
 
 
 def hours(text: str) -> timedelta:
-    """Read a length of time; a bare number is hours."""
+    """Parse a duration; a bare number is hours."""
     return _duration(text, "h")
 
 
 def days(text: str) -> timedelta:
-    """Read a length of time; a bare number is days."""
+    """Parse a duration; a bare number is days."""
     return _duration(text, "d")
 
 
 def seconds(text: str) -> timedelta:
-    """Read a length of time that is not nothing; a bare number is seconds."""
+    """Parse a duration longer than zero; a bare number is seconds."""
     length = _duration(text, "s")
     if not length:
-        raise typer.BadParameter(f"a length of time is needed, such as 2s, not {text!r}")
+        raise typer.BadParameter(f"must be longer than zero, such as 2s, not {text!r}")
     return length
 
 
@@ -238,8 +238,8 @@ def _duration(text: str, unit: str) -> timedelta:
 
 
 def strategies(incomplete: str) -> list[str]:
-    """The names of installed strategies that begin so, for completion; none is loaded."""
-    from importlib.metadata import entry_points  # noqa: PLC0415 - only to complete
+    """Complete the name of an installed strategy, without loading any."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - only for completion
 
     from statekeep.plugins.builtin import BUILTIN  # noqa: PLC0415
 
@@ -249,20 +249,20 @@ def strategies(incomplete: str) -> list[str]:
 
 
 def settings_for(url: str | None) -> Settings:
-    """The configuration, with another store if one was named."""
-    # The configured options are those of the configured backend.
+    """Load the configuration, with another store if one is given."""
+    # The configured options belong to the configured backend.
     settings = load_settings() if url is None else load_settings(url=url, options={})
-    # A command does what it says, and does not prune besides.
+    # A command must not prune as a side effect.
     for each in filter(None, [settings.retention, *settings.journal_retention.values()]):
         each.every = None
     return settings
 
 
 def existing(url: str | None) -> Settings:
-    """The same for a command that changes what is there, and shall make nothing.
+    """Load the settings for a command that changes a store but must not create one.
 
     Raises:
-        NotFoundError: The folder or file of the store is not there.
+        NotFoundError: The folder or file of the store does not exist.
     """
     settings = settings_for(url)
     refuse_missing(settings)
@@ -271,10 +271,10 @@ def existing(url: str | None) -> Settings:
 
 @contextmanager
 def reading(url: str | None) -> Iterator[Settings]:
-    """The same for a command that reads, which finds nothing where no store is.
+    """Load the settings for a command that reads, and refuse a store that does not exist.
 
     Raises:
-        NotFoundError: It found nothing, because the store's folder or file is not there.
+        NotFoundError: The folder or file of the store does not exist.
     """
     settings = settings_for(url)
     try:
@@ -284,30 +284,30 @@ def reading(url: str | None) -> Iterator[Settings]:
             raise
         what, path = missing
         raise NotFoundError(
-            f"{error.message}, for there is no such {what}", key=error.key, store=path
+            f"{error.message}, because there is no such {what}", key=error.key, store=path
         ) from None
     refuse_missing(settings)
 
 
 def refuse_missing(settings: Settings) -> None:
-    """Say so if the folder or file of the store is not there.
+    """Check that the folder or file of the store exists, and note that memory starts empty.
 
     Raises:
-        NotFoundError: It is not.
+        NotFoundError: It does not.
     """
     if (missing := _missing(settings)) is not None:
         what, path = missing
-        raise NotFoundError(f"there is no such {what}; the first write makes it", store=path)
+        raise NotFoundError(f"there is no such {what}; the first write creates it", store=path)
     if StoreURL.parse(settings.url).scheme == "memory":
         output.note("note: a store in memory is empty in each new process", "yellow")
 
 
 _PLACES: Final = {"file": "folder", "sqlite": "file"}
-"""Of the backends whose store is a place on this machine: what it is."""
+"""The backends whose stores are on this machine, and what such a store is."""
 
 
 def _missing(settings: Settings) -> tuple[str, Path] | None:
-    """What a store lies in, and where, if it is not there."""
+    """Return the kind and path of the store's folder or file if it does not exist, else None."""
     url = StoreURL.parse(settings.url)
     if what := _PLACES.get(url.scheme):
         try:
@@ -315,5 +315,5 @@ def _missing(settings: Settings) -> tuple[str, Path] | None:
         except FileNotFoundError:
             return what, url.path
         except OSError:
-            pass  # the store says what is wrong
+            pass  # opening the store will say what is wrong
     return None

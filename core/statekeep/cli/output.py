@@ -1,7 +1,7 @@
-"""How results look: tables for people, JSON for machines, nothing that can steer a terminal.
+"""Output: tables for people, JSON for machines, and no control characters from stored text.
 
-rich is imported where it is used: it costs more than the rest of the command line, and
-``--help`` does without.
+rich is imported where it is used: it takes longer to import than the rest of the command line,
+and ``--help`` does not need it.
 """
 # ruff: noqa: PLC0415
 
@@ -55,14 +55,14 @@ __all__ = [
 _PIPED_WIDTH = 10_000
 _OURS = ("statekeep", "statekeep_backends", "statekeep_plugins")
 PATIENCE = timedelta(seconds=0.5)
-"""What takes less time is not worth showing progress for."""
+"""How long something takes before its progress is shown."""
 
 
 def prepare() -> None:
-    """Make the standard streams take any text, and show what the library logs."""
+    """Make the standard streams accept any text, and show what the library logs."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started this
+        if stream is None:  # the parent process closed it
             setattr(sys, name, _Nowhere(Path(os.devnull).open("wb")))  # noqa: SIM115 - for all the process
         else:
             stream.reconfigure(errors="backslashreplace")
@@ -71,25 +71,25 @@ def prepare() -> None:
 
 
 class _Nowhere(TextIOWrapper):
-    """Takes the place of a stream that is closed."""
+    """Stands in for a closed stream."""
 
 
 def is_discarded() -> bool:
-    """Whether the standard output was closed by whoever started this."""
+    """Return whether the parent process closed standard output."""
     return isinstance(sys.stdout, _Nowhere)
 
 
 def log_debug() -> None:
-    """Show everything that statekeep logs; of others still the warnings only."""
+    """Show everything that statekeep logs, but still only warnings of other libraries."""
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def console(file: Paged | None = None) -> Console:
-    """What prints to a terminal in colours, if it has them.
+    """Make a console, which prints in colours if the terminal has them.
 
     Args:
-        file: Stands before the terminal; None for standard output itself.
+        file: The pager to print to; None for standard output.
     """
     from rich.console import Console
 
@@ -124,20 +124,20 @@ def print_json(value: Any) -> None:  # noqa: ANN401
     """Print one JSON value, in UTF-8 whatever the terminal's encoding."""
     try:
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-    except TypeError:  # half a character, in the name of a folder for one
+    except TypeError:  # a lone surrogate, for example in the name of a folder
         text = json.dumps(value, indent=2)
     print_exactly(text + "\n")
 
 
 def print_exactly(text: str) -> None:
-    """Print text to the letter, in UTF-8 whatever the terminal's encoding."""
+    """Print text unchanged, in UTF-8 whatever the terminal's encoding."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
 
 
 def print_line(text: str) -> None:
-    """Print a line to the letter, in UTF-8 whatever the terminal's encoding."""
+    """Print a line unchanged, in UTF-8 whatever the terminal's encoding."""
     print_exactly(text + "\n")
 
 
@@ -147,12 +147,12 @@ def print_text(text: str = "", style: str = "", *, file: Paged | None = None) ->
 
 
 def print_content(text: str) -> None:
-    """Print what may have many lines, for people."""
+    """Print text of one or more lines for people."""
     _print(_console(), printable(text, keep="\n\t"))
 
 
 def note(text: str, style: str = "") -> None:
-    """Print a remark to standard error, if that can be written."""
+    """Print a remark to standard error, ignoring errors."""
     with suppress(OSError):
         _print(_console(stderr=True), printable(text), style)
 
@@ -168,10 +168,10 @@ def print_table(
     """Print a table for people.
 
     Args:
-        headings: Of the columns.
-        rows: Their cells.
-        longest: How wide the cells of the first columns may be at a terminal; of longer ones the
-            middle is left out.
+        headings: The headings of the columns.
+        rows: The cells of each row.
+        longest: The greatest width of cells in the first columns, at a terminal; longer ones are
+            shortened in the middle.
     """
     from rich.table import Table
     from rich.text import Text
@@ -197,7 +197,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 class _LogHandler(logging.Handler):
-    """Shows what the library logs, an unreadable document for one, to the person at the shell."""
+    """Prints what the library logs, such as unreadable documents, to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
@@ -207,7 +207,7 @@ class _LogHandler(logging.Handler):
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Show that something goes on, if a person is watching."""
+    """Show a spinner at a terminal, if it takes a while."""
     from rich.text import Text
 
     status = _console(stderr=True).status(Text(what))
@@ -217,14 +217,14 @@ def waiting(what: str) -> Iterator[None]:
 
 @contextmanager
 def bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show how far something is, if a person is watching.
+    """Show a progress bar at a terminal, if it takes a while.
 
     Args:
-        what: What is going on.
-        total: How much there is to do, if that is known by now.
+        what: The label of the bar.
+        total: How much there is to do, if known.
 
     Yields:
-        Takes how much is done and, if it was not known before, how much there is.
+        A function to call with how much is done and, if it was not known before, the total.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

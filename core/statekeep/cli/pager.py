@@ -1,4 +1,4 @@
-"""A pager for what does not fit on the terminal, as git has it."""
+"""A pager for output that does not fit on the terminal, as in git."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _NONE: Final = {"", "cat"}
 
 
 class _ClosedError(Exception):
-    """The reader has seen enough."""
+    """The reader left the pager."""
 
 
 class Paged(io.TextIOBase):
-    """Takes text for a terminal, and starts the pager once there is more than fits.
+    """A stream for a terminal that starts the pager once there is more than fits.
 
     Args:
         command: The shell command that starts the pager.
         height: The number of lines of the terminal.
-        width: The number of its columns.
+        width: The number of columns of the terminal.
     """
 
     def __init__(self, command: str, height: int, width: int) -> None:
@@ -44,15 +44,15 @@ class Paged(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The terminal's."""
+        """The encoding of the terminal."""
         return sys.stdout.encoding
 
     def isatty(self) -> bool:
-        """Whether a person is shown this."""
+        """Return True: its output ends up at a terminal."""
         return True
 
     def write(self, text: str) -> int:
-        """Keep it, or hand it to the pager."""
+        """Hold text back while it fits on the terminal, then pass it to the pager."""
         if self._pager is None:
             self._waiting.append(text)
             self._left -= text.count("\n")
@@ -63,33 +63,33 @@ class Paged(io.TextIOBase):
         return len(text)
 
     def end(self) -> None:
-        """Show what is left, and wait until the pager has been left."""
+        """Print what is held back, or wait until the reader leaves the pager."""
         if self._pager is None:
             sys.stdout.write("".join(self._waiting))
             sys.stdout.flush()
             return
-        assert self._pager.stdin is not None  # noqa: S101 - it was asked for
+        assert self._pager.stdin is not None  # noqa: S101 - it is a pipe
         with suppress(BrokenPipeError):
             self._pager.stdin.close()
         self._pager.wait()
 
     def _start(self) -> None:
         environment = {"LESS": "FRX", "LV": "-c", **os.environ}
-        self._pager = subprocess.Popen(  # noqa: S603 - what the user has chosen
+        self._pager = subprocess.Popen(  # noqa: S603 - the user's own choice
             ["/bin/sh", "-c", self._command],
             stdin=subprocess.PIPE,
             env=environment,
             encoding=sys.stdout.encoding,
             errors="backslashreplace",
         )
-        # From here on Ctrl-C is for the pager; leaving it ends the command.
+        # From here on, Ctrl-C is for the pager; the command ends when the reader leaves it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._send("".join(self._waiting))
         self._waiting.clear()
 
     def _send(self, text: str) -> None:
         assert self._pager is not None  # noqa: S101 - it was started
-        assert self._pager.stdin is not None  # noqa: S101 - it was asked for
+        assert self._pager.stdin is not None  # noqa: S101 - it is a pipe
         try:
             self._pager.stdin.write(text)
         except BrokenPipeError:
@@ -98,13 +98,13 @@ class Paged(io.TextIOBase):
 
 @contextmanager
 def paged(*, wanted: bool) -> Iterator[Paged | None]:
-    """Page what is written, if a person is shown it and a pager is there.
+    """Page what is written, if standard output is a terminal and there is a pager.
 
     Args:
         wanted: Whether a pager may be started.
 
     Yields:
-        Where to write; None if that is standard output.
+        The stream to write to; None for standard output.
     """
     command = _command() if wanted and sys.stdout.isatty() else None
     if command is None:
@@ -122,7 +122,7 @@ def paged(*, wanted: bool) -> Iterator[Paged | None]:
 
 
 def _command() -> str | None:
-    """The pager that the environment names; None if it turns paging off or is not installed."""
+    """Return the pager's command, or None if paging is turned off or it is not installed."""
     if os.environ.get("TERM", "dumb") == "dumb":
         return None
     named = (os.environ[name] for name in ("PAGER", "MANPAGER") if name in os.environ)

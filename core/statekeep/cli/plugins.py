@@ -16,7 +16,7 @@ __all__ = ["plugins"]
 
 
 def plugins(as_json: AsJson = False) -> None:
-    """List backends, strategies, importers, observers and commands, with their options.
+    """List backends, strategies, importers, observers and commands with their options.
 
     For example: statekeep plugins --json
     """

@@ -1,4 +1,4 @@
-"""``statekeep prune``, and how prunes are shown."""
+"""``statekeep prune``, and the output of all prunes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def prune(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prune all that is configured: the sessions, and the journals of each collection.
+    """Prune sessions and the journals of each collection, as configured.
 
-    Each by its own table, [retention] or [journal_retention.NAME].
+    Each has its own table, [retention] or [journal_retention.NAME].
 
     For example: statekeep prune --dry-run
     """
@@ -80,7 +80,7 @@ def print_prune(result: dict[str, Any], what_is_pruned: str) -> None:
 
     Args:
         result: As `views.prune_plan` or `views.prune_report` gives it.
-        what_is_pruned: The heading of how many there are.
+        what_is_pruned: The heading of the column that counts them.
     """
     rows = [
         [what.replace("_", " "), each["id"], each.get("reason") or each.get("error", "")]
@@ -99,13 +99,13 @@ def print_prune(result: dict[str, Any], what_is_pruned: str) -> None:
         _print_users(victims, what_is_pruned)
     output.print_text(f"{done}, {result['kept'] + len(result['protected'])} kept")
     if result.get("purged"):
-        output.print_text(f"{result['purged']} deleted for good from the trash")
+        output.print_text(f"{result['purged']} permanently deleted from the trash")
     if result.get("swept"):
         output.print_text(f"{result['swept']} leftovers of killed writers removed")
 
 
 def _print_users(victims: Sequence[dict[str, Any]], what_is_pruned: str) -> None:
-    """Whose they are, if they are more than one's."""
+    """Print the users that the victims belong to, if there are several."""
     users: dict[str, list[int]] = {}
     for each in victims:
         users.setdefault(each["user_id"] or "", []).append(each["size"])

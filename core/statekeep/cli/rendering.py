@@ -1,7 +1,7 @@
-"""How an entry of a conversation looks to a person.
+"""Rendering of a conversation's entries for people.
 
-What is said comes from outside. It is made harmless twice: before it is read as Markdown, and
-after, because Markdown has ways of its own to write any character.
+The text is not trusted. Control characters are made harmless twice: before it is parsed as
+Markdown, and after, because Markdown has its own ways to write any character.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _CODE: Final = "ansi_dark"
 
 _LONG: Final = 4000
 _LINES: Final = 60
-"""Of a text, what is shown unless all is asked for."""
+"""Characters and lines that are shown of a text, unless all of it is asked for."""
 
 _LINE: Final = 200
-"""Of what is folded, how much of its text is looked at."""
+"""Characters that are looked at for a folded part."""
 
 _MARKDOWN: Final = 200_000
-"""Characters of a longer text are shown as they are: reading it as Markdown takes too long."""
+"""Characters from which on text is shown as it is: parsing it as Markdown takes too long."""
 
 _KEPT: Final = "\n\t"
 
 
 class _Harmless:
-    """What was made of foreign text, without anything that steers a terminal."""
+    """Renders untrusted text without control characters and links."""
 
     def __init__(self, inside: RenderableType) -> None:
         self._inside = inside
@@ -62,12 +62,12 @@ class _Harmless:
 
 
 def render(entry: Entry, *, full: bool, symbols: bool) -> RenderableType:
-    """An entry as a person reads it.
+    """Render an entry for people.
 
     Args:
-        entry: Which.
-        full: Whether nothing is folded or cut.
-        symbols: Whether the terminal has more than ASCII.
+        entry: The entry to render.
+        full: Whether to show everything, without folding or cutting.
+        symbols: Whether the terminal can show more than ASCII.
     """
     parts = [_part(part, full=full, symbols=symbols) for part in entry.parts]
     return Group(_heading(entry), *parts)

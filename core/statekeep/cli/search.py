@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["search", "stats"]
 
 _AROUND = 60
-"""Characters that are shown around what was found in a long line."""
+"""Characters that are shown before and after a match in a long line."""
 
 User = Annotated[str | None, typer.Option(metavar="ID", help="Only what belongs to this user.")]
 Collections = Annotated[
@@ -124,7 +124,7 @@ def stats(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count sessions, journals and bytes: by user, phase and day, and where the room goes.
+    """Count sessions, journals and bytes: by user, phase and day, and where the space goes.
 
     For example: statekeep stats --updated-after 30d
     """
@@ -180,7 +180,7 @@ def _first_line(said: Said) -> str:
 
 
 def _around(text: str, start: int, end: int) -> str:
-    """The line of a match, cut where it is long."""
+    """Return the line of a match, shortened if it is long."""
     first = max(text.rfind("\n", 0, start) + 1, start - _AROUND)
     stop = text.find("\n", end)
     last = min(len(text) if stop < 0 else stop, end + _AROUND)

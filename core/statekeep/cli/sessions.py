@@ -65,7 +65,7 @@ app = group(
 
 
 class Sorting(StrEnum):
-    """What a list is sorted by."""
+    """The orders of a list."""
 
     UPDATED = "updated"
     CREATED = "created"
@@ -199,7 +199,7 @@ def show(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one session with its messages, as people read them; piped, as plain text.
+    """Show one session with its messages, for people to read; when piped, as plain text.
 
     For example: statekeep sessions show weekly --last 5 --follow
     """
@@ -274,7 +274,7 @@ def restore(
     ] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Put a session back that is in the trash.
+    """Restore a session from the trash.
 
     For example: statekeep sessions restore draft-1
     """
@@ -314,8 +314,8 @@ def convert(
     form: Annotated[
         Form,
         typer.Option(
-            help="How to store them: 'journal' makes it cheap to save a turn, 'document' can be "
-            "read by any program."
+            help="How to store them: as a 'journal', where saving a turn is cheap, or as a "
+            "'document', which any program can read."
         ),
     ],
     store: StoreUrl = None,
@@ -333,7 +333,7 @@ def convert(
                 errors.append(error)
                 output.print_error(error)
             else:
-                done = "converted" if converted else "left as it was"
+                done = "converted" if converted else "left unchanged"
                 output.print_text(f"{done} {session_id}")
     if errors:
         raise typer.Exit(max(map(exit_code, errors)))
@@ -427,7 +427,7 @@ def prune(
 
 
 def _larger(listing: Listing[Any], size: int) -> Listing[Any]:
-    """Of a listing by size those that are larger; it ends there."""
+    """Cut a listing by size after the last session that is larger."""
     kept = tuple(takewhile(lambda each: each.size > size, listing))
     cursor = listing.cursor if len(kept) == len(listing) else None
     return replace(listing, summaries=kept, cursor=cursor)
@@ -449,7 +449,7 @@ def _print_as_json(
 def _row(summary: Summary) -> list[str]:
     if isinstance(summary, JournalSummary):
         count = summary.length
-        name = shlex.join(summary.name)  # as other commands take it
+        name = shlex.join(summary.name)  # ready to be pasted into other commands
     else:
         count = summary.message_count if isinstance(summary, SessionSummary) else 0
         name = summary.id
@@ -477,8 +477,8 @@ def _prune(sessions: Sessions, plan: PrunePlan, trash: timedelta | None) -> Prun
             return sessions.prune(plan, trash=trash, progress=progress)
         except KeyboardInterrupt:
             output.note(
-                f"interrupted: of {len(plan.victims)} sessions, {done} were dealt with, one more "
-                "may be, and the rest is untouched",
+                f"interrupted: {done} of {len(plan.victims)} sessions were processed, one more may "
+                "have been, and the rest are untouched",
                 "yellow",
             )
             raise

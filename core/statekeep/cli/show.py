@@ -1,4 +1,4 @@
-"""How conversations are shown: to people at a terminal, and as lines to programs."""
+"""Output of conversations: for people at a terminal, as lines for programs."""
 
 from __future__ import annotations
 
@@ -23,34 +23,40 @@ if TYPE_CHECKING:
 __all__ = ["Follow", "Full", "Last", "Pager", "Raw", "refuse_together", "show"]
 
 Last = Annotated[
-    int | None, typer.Option(parser=count, metavar="N", help="Only the last N, and what comes.")
+    int | None,
+    typer.Option(parser=count, metavar="N", help="Show only the last N messages or items."),
 ]
 Follow = Annotated[
-    bool, typer.Option("--follow", "-f", help="Go on as it grows, until Ctrl-C or it is deleted.")
+    bool,
+    typer.Option("--follow", "-f", help="Show new ones as they come, until Ctrl-C or deletion."),
 ]
-Raw = Annotated[bool, typer.Option("--raw", help="Print each as JSON on a line, as it is stored.")]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Print each as JSON on one line, as it is stored.")
+]
 Full = Annotated[
-    bool, typer.Option("--full", help="Fold and cut nothing: tool calls, thoughts, long texts.")
+    bool, typer.Option("--full", help="Show tool calls, thoughts and long texts in full.")
 ]
 Pager = Annotated[
     bool | None,
     typer.Option(
         "--pager/--no-pager",
-        help="Whether what does not fit on the terminal goes through a pager; else it does.",
+        help="Page output that does not fit on the terminal. Default: yes.",
         show_default=False,
     ),
 ]
 
 
 def refuse_together(*, as_json: bool, follow: bool, raw: bool) -> None:
-    """Refuse what makes no sense together.
+    """Refuse options that contradict each other.
 
     Raises:
         ConfigError: --json came with --follow or --raw.
     """
     if as_json and (follow or raw):
         other = "--follow" if follow else "--raw"
-        raise ConfigError(f"--json prints one object, and takes no {other}; --raw prints lines")
+        raise ConfigError(
+            f"--json prints one object, so {other} cannot be used; --raw prints lines"
+        )
 
 
 def show(
@@ -64,20 +70,20 @@ def show(
     heading: Callable[[Excerpt], list[str]] | None = None,
     plain: Callable[[Entry], None] | None = None,
 ) -> bool:
-    """Show a conversation, a part at a time.
+    """Show a conversation, reading a part of it at a time.
 
     Args:
-        conversation: Which.
-        last: Only so many from the end.
-        follow: Whether to go on as it grows.
-        raw: Whether to print what is stored.
-        full: Whether to fold and cut nothing.
-        pager: Whether to page; None for where it is of use.
-        heading: Gives the lines that come before the entries.
-        plain: Prints an entry where no terminal is; without it, as JSON.
+        conversation: The conversation to show.
+        last: How many entries to show, from the end; None for all.
+        follow: Whether to show new entries as they come.
+        raw: Whether to print entries as they are stored.
+        full: Whether to show everything, without folding or cutting.
+        pager: Whether to page; None means yes.
+        heading: Makes the lines that come before the entries.
+        plain: Prints an entry when there is no terminal. By default as JSON.
 
     Returns:
-        Whether there is such a conversation.
+        Whether the conversation exists.
     """
     found = (conversation.follow if follow else conversation.parts)(last=last)
     if raw or not sys.stdout.isatty():
@@ -109,7 +115,7 @@ def _print(
         for entry in excerpt.entries:
             write(entry)
         shown = excerpt.start + len(excerpt.entries)
-        sys.stdout.flush()  # who follows wants it now
+        sys.stdout.flush()  # someone may be following
     return shown is not None
 
 

@@ -56,7 +56,7 @@ def list_trash(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what is in the trash, the newest first; 'sessions restore ID' puts it back.
+    """List what is in the trash, the newest first; restore with 'sessions restore ID'.
 
     For example: statekeep trash list --collection support
     """
@@ -100,7 +100,7 @@ def empty(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete for good what is in the trash.
+    """Permanently delete what is in the trash.
 
     For example: statekeep trash empty --older-than 7d
     """
@@ -109,7 +109,7 @@ def empty(
     if as_json:
         output.print_json({"purged": purged})
     else:
-        output.print_text(f"{purged} deleted for good")
+        output.print_text(f"{purged} permanently deleted")
 
 
 @contextmanager

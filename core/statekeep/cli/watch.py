@@ -34,18 +34,20 @@ def watch(
         typer.Option(
             parser=seconds,
             metavar="TIME",
-            help="How long to wait between two looks: 2s, 1m; else 2 seconds.",
+            help="How long to wait between two looks: 2s, 1m. Default: 2 seconds.",
         ),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only what belongs to this user.")] = None,
     collections: Annotated[
         list[str] | None,
-        typer.Option("--collection", metavar="NAME", help="Only journals of this one."),
+        typer.Option(
+            "--collection", metavar="NAME", help="Only journals of this collection. Repeatable."
+        ),
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what comes, changes and goes in a store, until Ctrl-C; with --json a line for each.
+    """Report what is created, changed and deleted, until Ctrl-C; with --json a line for each.
 
     For example: statekeep watch --user ada --every 10s
     """
@@ -77,7 +79,7 @@ def _look(watcher: Watcher) -> list[Change]:
     try:
         return watcher.scan()
     except UnavailableError as error:
-        output.print_error(error)  # the next look finds what this one did not
+        output.print_error(error)  # the next look finds what this one missed
         return []
 
 

@@ -160,7 +160,7 @@ def _open_store(url: StoreURL, options: Mapping[str, Any], origin: Origin) -> St
 
 
 def _refuse_unknown_scheme(spec: BackendSpec, url: StoreURL, missing: PluginNotFoundError) -> None:
-    # That nothing opens such a URL matters more than mistakes in its options.
+    # An unknown scheme matters more than mistakes in its options.
     with suppress(ConfigError):
         try:
             _make_store(spec, url, {}, _nowhere).close()
@@ -293,9 +293,9 @@ def configured_journal_retention(
     """Create the configured `journal_retention` of `Sessions` and `Journals`.
 
     Args:
-        settings: What it configured.
-        collection: The only one that is pruned in the background, so that no strategy of another
-            need be there; None for all.
+        settings: The settings.
+        collection: The only collection to prune in the background, so that the strategies of
+            others need not be installed; None for all.
     """
     return {
         name: _background_retention(each, name) if collection in {None, name} else None

@@ -230,12 +230,12 @@ def find_origin(
     """Return where a setting comes from: an argument, an environment variable or a file.
 
     Args:
-        place: The setting's place; or one that is missing from its table.
+        place: The setting's place; it may be missing from its table.
         value: Its value; a source with another value there is not its origin.
         given: The arguments.
 
     Returns:
-        A name for the source, or None if it is none of these.
+        A name for the source, or None if no source has it.
     """
 
     def has(values: object) -> bool:

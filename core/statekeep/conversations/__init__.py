@@ -1,4 +1,4 @@
-"""Conversations as people read them: sessions, and the journals of any framework, in one shape."""
+"""Conversations for people to read: sessions, and journals of any framework, in one shape."""
 
 from __future__ import annotations
 

@@ -28,30 +28,33 @@ _OF_CALLS: Final = {"type", "part_kind", "kind", *_NAMES, *_IDS, "output", "resu
 _OUTPUTS: Final = ("content", "output", "result", "response", "error")
 _SAID: Final = ("text", "thinking", "content", "refusal", "summary", "data")
 _ASIDE: Final = {"thought", "thoughtSignature", "thought_signature"}
-"""What Google's parts have besides what they say."""
+"""Fields of Google's parts that are not content."""
 
-# Gives nothing back once it has taken it: else a long text that is none took for ever.
+# Possessive, because backtracking would take for ever on a long text that is not base64.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\s]*+={0,2}\s*+")
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401 - JSON is any value
-    """A text as it is, anything else as indented JSON; all its texts in lines if it is too deep."""
+    """Return a value as text: a string as it is, anything else as indented JSON.
+
+    What JSON cannot hold, or is too deep, becomes the strings in it, one per line.
+    """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     try:
         return json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    except (RecursionError, TypeError, ValueError):  # too deep, odd keys, an endless number
+    except (RecursionError, TypeError, ValueError):  # too deep, odd keys, a huge integer
         return "\n".join(texts_in(value))
 
 
 def texts_in(value: Any, *, but: Container[str] = ()) -> Iterator[str]:  # noqa: ANN401
-    """All texts in a value, in order; without recursion, because it may be deep.
+    """Yield all strings in a value, in order; without recursion, because it may be deep.
 
     Args:
-        value: What JSON holds.
-        but: Fields that are left out wherever they are.
+        value: A JSON value.
+        but: Names of fields to leave out at any depth.
     """
     left = [value]
     while left:
@@ -65,17 +68,17 @@ def texts_in(value: Any, *, but: Container[str] = ()) -> Iterator[str]:  # noqa:
 
 
 def is_call(kind: str) -> bool:
-    """Whether a block of this kind calls a tool."""
+    """Return whether a block of this kind calls a tool."""
     return kind in _CALLS or kind.endswith("_call")
 
 
 def is_result(kind: str) -> bool:
-    """Whether a block of this kind is what a tool gave."""
+    """Return whether a block of this kind is the result of a tool."""
     return kind in _RESULTS or kind.endswith(("_output", "tool_result"))
 
 
 def parts_of(content: Any) -> list[Part]:  # noqa: ANN401
-    """The parts of what a message says: a text, or blocks of it."""
+    """Return the parts of a message's content, which is a string or a list of blocks."""
     if isinstance(content, str):
         return [Part("text", content)] if content else []
     if not isinstance(content, list):
@@ -114,7 +117,7 @@ def _of_block(block: Any) -> list[Part]:  # noqa: ANN401
 
 
 def _call_and_result(block: Mapping[str, Any], kind: str) -> list[Part]:
-    """A call, and what it gave if that is in the same block, as of tools that a provider runs."""
+    """Return a call, and its result if that is in the same block, as for a provider's own tools."""
     call = _call(block)
     if call.name is None:
         call = replace(call, name=kind)
@@ -135,7 +138,7 @@ def _result(block: Mapping[str, Any]) -> list[Part]:
 
 
 def _given(block: Mapping[str, Any], value: Any) -> list[Part]:  # noqa: ANN401
-    # An object is what the tool gave, and no block, whatever its fields are called.
+    # An object is the result itself, not a block, whatever its fields are called.
     parts = parts_of(value) if isinstance(value, str | list) else [Part("data", text_of(value))]
     text = "\n".join([part.text for part in parts if part.text])
     return [
@@ -163,13 +166,13 @@ def _image_at(source: str, media: str | None) -> Part:
 
 
 def _of_bytes(value: Any) -> list[Part]:  # noqa: ANN401
-    """As Bedrock and Google have images."""
+    """Return the parts of an image as Bedrock and Google store it."""
     if isinstance(value, Mapping):
         source = _first(value, "source", "data", "bytes")
         data = _first(source, "bytes", "data") if isinstance(source, Mapping) else source
         form = _text(value, "format")
         media = _text(value, "mimeType", "mime_type") or (f"image/{form}" if form else None)
-        if isinstance(data, Mapping):  # Strands marks what was bytes
+        if isinstance(data, Mapping):  # Strands wraps bytes in an object
             data = data.get("data")
         if isinstance(data, str) and (media or "").startswith("image/"):
             return [_image_at(data, media)]
@@ -181,7 +184,7 @@ def _of_thought(value: Any) -> list[Part]:  # noqa: ANN401
 
 
 def _joined(value: Any) -> str:  # noqa: ANN401
-    """The texts of a thought, wherever they are in it."""
+    """Return the text of a thought, wherever it is stored."""
     if isinstance(value, list):
         return "\n".join(map(_joined, value))
     if isinstance(value, Mapping):
@@ -191,7 +194,7 @@ def _joined(value: Any) -> str:  # noqa: ANN401
 
 
 def arguments_of(said: Any) -> str:  # noqa: ANN401
-    """Arguments of a call, indented if they are JSON."""
+    """Return the arguments of a call, indented if they are JSON."""
     if isinstance(said, str):
         try:
             said = json.loads(said)
@@ -217,7 +220,7 @@ def _of_result(value: Any) -> list[Part]:  # noqa: ANN401
     return _result(value) if isinstance(value, Mapping) else [Part("data", text_of(value))]
 
 
-# Of those who tell a block's kind by the name of its only field.
+# For frameworks that name a block's kind by its only field.
 _NESTED: Final[Mapping[str, Callable[[Any], list[Part]]]] = {
     "toolUse": _of_call,
     "functionCall": _of_call,

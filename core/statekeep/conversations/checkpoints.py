@@ -1,7 +1,7 @@
-"""Items of LangGraph's threads: checkpoints, and what tasks wrote.
+"""Items of LangGraph's threads: checkpoints and the writes of tasks.
 
-Their values are MessagePack with objects in it. They are read as the data that they are: nothing is
-imported by the names that they carry, and nothing is called.
+Their values are MessagePack that names Python classes. Only the data is read: nothing that they
+name is imported or called.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import msgspec
 __all__ = ["is_of_langgraph", "values_of"]
 
 _NESTED: Final = 32
-"""How deep objects lie in each other at most."""
+"""How deeply objects may be nested."""
 
 
 def is_of_langgraph(item: Mapping[str, Any]) -> bool:
-    """Whether it is a checkpoint, or writes."""
+    """Return whether an item is a checkpoint or the writes of a task."""
     return "ns" in item and ("checkpoint" in item or "writes" in item)
 
 
 def values_of(item: Mapping[str, Any]) -> list[tuple[str | None, Any]]:
-    """What was written, each value with its channel; of a checkpoint what it says of itself."""
+    """Return the values that a task wrote, each with its channel, or a checkpoint's contents."""
     if "writes" not in item:
         about = {name: item.get(name) for name in ("checkpoint", "parent", "ns")}
         channels = item.get("values")
@@ -43,7 +43,7 @@ def values_of(item: Mapping[str, Any]) -> list[tuple[str | None, Any]]:
 
 
 def _unpacked(packed: Any, depth: int = 0) -> Any:  # noqa: ANN401
-    """A value as the saver keeps it: its type, and base64 or where it is attached."""
+    """Decode a value that the saver stored: its type, and base64 or the key of an attachment."""
     if not (isinstance(packed, list) and len(packed) == 2):
         return packed
     kind, data = packed
@@ -62,7 +62,7 @@ def _decoded(data: bytes, depth: int) -> Any:  # noqa: ANN401
         if depth >= _NESTED:
             return None
         value = _decoded(bytes(inside), depth + 1)
-        # A module, a name, what it is made of, and how.
+        # A module, a name, the arguments, and the method to call.
         made_of = value[2] if isinstance(value, list) and len(value) > 2 else value
         return made_of if made_of is not None else value
 
@@ -70,7 +70,7 @@ def _decoded(data: bytes, depth: int) -> Any:  # noqa: ANN401
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    """The same as JSON has it."""
+    """Convert a value to JSON types."""
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

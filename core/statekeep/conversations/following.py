@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["Follower"]
 
 _REMEMBERED: Final = 1000
-"""Entries that were given, of which it is noticed if they are no longer so."""
+"""How many of the last entries are checked for changes."""
 
 
 class Follower:
-    """Gives what comes, and says what is no longer so.
+    """Yields new entries, and tells which earlier ones were changed or removed.
 
-    It remembers a hash of each of the last entries. After a change it first looks whether the last
-    one is still there, which lies where the new ones do, and reads the others only if not.
+    It remembers a hash of each of the last entries. After a change it first checks the very last
+    one, which is read along with the new ones, and reads the others only if that one differs.
 
     Args:
-        parts: Reads entries, as `Conversation.parts`.
-        is_still: Whether nothing has changed since a version.
+        parts: Reads entries, like `Conversation.parts`.
+        is_still: Tells whether the conversation still has a version.
         every: How long to wait between two looks.
     """
 
@@ -50,10 +50,10 @@ class Follower:
         self._next = self._first = 0
 
     def follow(self, start: int) -> Iterator[Excerpt]:
-        """Give excerpts as long as the conversation is there; see `Conversation.follow`."""
+        """Yield excerpts until the conversation is deleted; see `Conversation.follow`."""
         for found in self._parts(start=start):
             if self._seen is None:
-                # Somebody may take back so much that what follows begins there.
+                # The conversation may be shorter than the start.
                 self._first = self._next = min(found.start, found.length)
             yield from self._given_on(found)
         while self._seen is not None:
@@ -65,8 +65,8 @@ class Follower:
             yield from self._changed(before)
 
     def _changed(self, before: Excerpt) -> Iterator[Excerpt]:
-        """Give what has come; leaves nothing seen if the conversation is gone."""
-        # The last one that was given comes along, to be compared.
+        """Yield what is new; `_seen` stays None if the conversation is gone."""
+        # The last known entry is read as well, to be compared.
         start = max(self._first, self._next - 1)
         for number, found in enumerate(self._parts(start=start)):
             if number == 0:
@@ -85,7 +85,7 @@ class Follower:
             yield from self._given_on(found)
 
     def _place_of_difference(self, before: Excerpt, found: Excerpt) -> int:
-        """From which place on what was given is no longer so."""
+        """Return the place of the first known entry that is no longer the same."""
         if found.identity != before.identity:
             self._first = 0
             return 0
@@ -114,7 +114,7 @@ class Follower:
         self._next = found.start + len(found.entries)
 
     def _forget(self, place: int) -> None:
-        """Forget what was given from a place on."""
+        """Forget the known entries from a place on."""
         for _ in range(min(len(self._given), self._next - place)):
             self._given.pop()
         self._next = place

@@ -1,4 +1,4 @@
-"""Reading a conversation a part at a time."""
+"""Reads conversations a part at a time."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ __all__ = ["Conversation", "Excerpt"]
 
 _FIRST: Final = 50
 _MOST: Final = 500
-"""Entries that are read at once: at first, and at most."""
+"""Entries to read at once: at first, and at most."""
 
 _TEXT: Final = 2**22
-"""Characters that are read at once, as far as those before tell."""
+"""Characters to read at once, as estimated from the entries before."""
 
 _SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Some entries of a conversation, and what is said of the whole.
+    """Some entries of a conversation, with the fields of the whole.
 
     Attributes:
         user_id: The user it belongs to, if any.
@@ -48,14 +48,13 @@ class Excerpt:
         created_at: When it was created; aware, UTC.
         updated_at: When it was last changed; aware, UTC.
         metadata: The caller's metadata.
-        version: Of the document, or of the head.
+        version: The version of the document, or of the journal's head.
         length: How many entries the conversation has.
-        start: The place of the first of these.
-        entries: These.
-        identity: What another conversation of the same name, made after this one was deleted, does
-            not share.
-        active_seed_id: Of a session.
-        active_persona_id: Of a session.
+        start: The place of the first entry in `entries`.
+        entries: The entries that were read.
+        identity: Differs if the conversation is deleted and created anew with the same name.
+        active_seed_id: The active seed of a session.
+        active_persona_id: The active persona of a session.
     """
 
     user_id: str | None
@@ -73,19 +72,20 @@ class Excerpt:
 
 
 class Conversation:
-    """A session or a journal, as people read it.
+    """A session or a journal, for people to read.
 
-    A journal, and a session in form journal, is read a part at a time: the head, and the segments
-    that hold what was asked for. A session that is one document is read whole.
+    A journal, or a session in form journal, is read a part at a time: the head, and the segments
+    that hold the wanted entries. A session that is one document is read whole.
 
     Args:
-        store: Where it lies.
+        store: The store that has it.
         name: The id of a session, or the name of a journal.
         collection: The journal's collection; None for a session.
-        repair_text: As of `Sessions.load`, of a session that is one document.
+        repair_text: As in `Sessions.load`, for a session that is one document.
 
     Raises:
-        InvalidKeyError: The name or the collection is not legal; by the methods for a session.
+        InvalidKeyError: The name or the collection is not legal. For a session, the methods raise
+            it.
 
     Examples:
         >>> from statekeep import Sessions, open_store
@@ -109,21 +109,21 @@ class Conversation:
         self._sessions = SessionRepository(Transfer(store), "document")
         self._journal = None
         if collection is not None:
-            # Reading meets no conflicts, so any store will do; the handle remembers its head.
+            # Reading needs no detection of conflicts, so any store will do.
             journals = Journals(store, collection, conflicts="last-writer-wins")
             self._journal = journals.open(*name)
         elif len(name) != 1:
-            raise TypeError("a session has one id")
+            raise TypeError("a session has exactly one id")
 
     def load(
         self, *, last: int | None = None, start: int = 0, stop: int | None = None
     ) -> Excerpt | None:
-        """Read entries; None if there is no such conversation.
+        """Read entries, or return None if there is no such conversation.
 
         Args:
-            last: So many from the end.
-            start: From this place on; a negative one counts from the end.
-            stop: Up to this place.
+            last: How many entries to read, from the end.
+            start: The place of the first entry; if negative, counted from the end.
+            stop: The place before which to stop.
 
         Raises:
             CorruptDataError, UnsupportedError: It is damaged, or of a newer format.
@@ -140,23 +140,23 @@ class Conversation:
     def parts(
         self, *, last: int | None = None, start: int = 0, stop: int | None = None
     ) -> Iterator[Excerpt]:
-        """Read entries a part at a time, so that a long conversation is never held whole.
+        """Read entries a part at a time, so that a long conversation is never whole in memory.
 
-        What is added meanwhile comes along, unless it comes after `stop`. There is always one
-        part, even if it is empty, unless there is no such conversation.
+        Entries that are added meanwhile are included, up to `stop`. The first part may be empty;
+        there is none only if there is no such conversation.
 
         Args:
-            last: So many from the end.
-            start: From this place on; a negative one counts from the end.
-            stop: Up to this place; not negative.
+            last: How many entries to read, from the end.
+            start: The place of the first entry; if negative, counted from the end.
+            stop: The place before which to stop; not negative.
 
         Raises:
-            CorruptDataError, UnsupportedError, UnavailableError: As `load`.
-            ValueError: `last` comes with `start` or `stop`, or one is negative that may not be.
+            CorruptDataError, UnsupportedError, UnavailableError: As in `load`.
+            ValueError: `last` comes with `start` or `stop`, or `last` or `stop` is negative.
         """
         start, stop = _range(last, start, stop)
         if stop is not None and stop < 0:
-            raise ValueError("stop is not negative where parts are read")
+            raise ValueError("stop must not be negative where parts are read")
         return self._parts(start, stop)
 
     def _parts(self, start: int, stop: int | None) -> Iterator[Excerpt]:
@@ -177,7 +177,7 @@ class Conversation:
             yield found
             start, is_first = found.start + len(found.entries), False
             if part is not None and len(whole := part.session.messages) == part.length:
-                # All of it is here, and is made into entries as they are wanted.
+                # The whole session is in memory; only entries are made a part at a time.
                 yield from _slices(part, whole, start, stop)
                 return
             if start >= found.length or (stop is not None and start >= stop):
@@ -187,20 +187,20 @@ class Conversation:
     def follow(
         self, *, start: int = 0, last: int | None = None, every: timedelta = _SECOND
     ) -> Iterator[Excerpt]:
-        """Give what is there from some place on, and then what is added, as long as it is there.
+        """Read existing entries, then new ones as they are added, until it is deleted.
 
-        It looks again and again, which costs one request while nothing changes. Where entries were
-        taken back or replaced, the next excerpt begins at an earlier place than the last ended:
-        what was given from there on is no longer so. This is noticed of the last thousand. A
-        conversation that was deleted and made anew in between begins at 0.
+        It polls, which costs one request while nothing changes. If entries were removed or
+        replaced, the next excerpt starts at an earlier place than the previous one ended: earlier
+        entries from there on are no longer valid. This is noticed for the last thousand entries.
+        A conversation that was deleted and created anew in between starts at 0.
 
         Args:
-            start: Where to begin; a negative one counts from the end.
-            last: Begin with so many from the end.
+            start: The place of the first entry; if negative, counted from the end.
+            last: How many of the existing entries to read, from the end.
             every: How long to wait between two looks.
 
         Raises:
-            CorruptDataError, UnsupportedError, UnavailableError: As `load`.
+            CorruptDataError, UnsupportedError, UnavailableError: As in `load`.
             ValueError: `last` comes with `start`, or is negative.
         """
         start, _ = _range(last, start, None)
@@ -210,7 +210,7 @@ class Conversation:
         return Follower(self.parts, self._is_still, every).follow(start)
 
     def _is_still(self, version: Version) -> bool:
-        """Whether nothing has changed since; one request."""
+        """Return whether the conversation still has this version; costs one request."""
         if self._journal is not None:
             head = self._journal.head()
             return head is not None and head.version == version
@@ -245,12 +245,12 @@ def _range(last: int | None, start: int, stop: int | None) -> tuple[int, int | N
     if last is None:
         return start, stop
     if start or stop is not None or last < 0:
-        raise ValueError("give last, which is not negative, or start and stop")
+        raise ValueError("give either last, which must not be negative, or start and stop")
     return (-last, None) if last else (0, 0)
 
 
 def _count_after(entries: Sequence[Entry]) -> int:
-    """How many entries are read next, if they are as long as these."""
+    """Return how many entries to read next, assuming they are as long as these."""
     said = sum(len(part.text) + len(part.source or "") for entry in entries for part in entry.parts)
     return max(1, min(_MOST, len(entries) * _TEXT // max(said, 1)))
 
@@ -295,7 +295,7 @@ def _entries(start: int, messages: Sequence[UserMessage | AgentResponse]) -> lis
             **plain,
             "timestamp": format_timestamp(message.timestamp),
         }
-        # Whatever its unknown fields are called, it is a message of a session.
+        # Wrapped, so that it is read as a session's message whatever its other fields are called.
         entry = entry_of(index, {message.role: item})
         entries.append(replace(entry, role=message.role, raw=item))
     return entries

@@ -1,7 +1,6 @@
-"""Items of any framework, recognised by their shape.
+"""Recognises items of any framework by their shape.
 
-No framework is imported: an item is what its journal holds, and one that fits nothing here is
-shown as the data that it is.
+No framework is imported. An item with no known shape is shown as data.
 """
 
 from __future__ import annotations
@@ -31,27 +30,27 @@ _ROLES: Final = {
     "response": "agent",
     "toolresult": "tool",
 }
-"""What frameworks call those who speak."""
+"""Roles under the names that frameworks give them."""
 
 _KNOWN: Final = {"user", "agent", "system", "tool"}
 _TIMES: Final = ("timestamp", "created_at", "time", "ts")
 
 _WRAPPED: Final = ("message", "payload", "content")
-"""Where an item has the message, if it says more about it."""
+"""Fields in which an item wraps a message."""
 
 _SAID: Final = ("content", "text")
-"""Where an item of no framework has what it says, if that is a text."""
+"""Fields that hold the text of an item of no known framework."""
 
 _SECONDS: Final = range(10**8, 10**11)
-"""What a number is, in seconds since 1970, if it is a time; in milliseconds it is greater."""
+"""Numbers that are taken for seconds since 1970; times 1000, for milliseconds."""
 
 
 def entry_of(index: int, item: Any) -> Entry:  # noqa: ANN401 - JSON is any value
-    """Read an item of a journal, or a message of a session, as people would.
+    """Turn an item of a journal, or a message of a session, into an entry for people to read.
 
     Args:
-        index: Its place.
-        item: What JSON holds, as the journal has it.
+        index: Its place in the conversation.
+        item: The item, as the journal stores it.
 
     Examples:
         >>> entry = entry_of(0, {"role": "assistant", "content": "Hello"})
@@ -60,14 +59,14 @@ def entry_of(index: int, item: Any) -> Entry:  # noqa: ANN401 - JSON is any valu
     """
     try:
         return _entry(index, item)
-    except RecursionError:  # deeper than any framework's, and than what a journal holds
+    except RecursionError:  # deeper than any framework's items, and than a journal can store
         return Entry(index, None, None, _of_something(item), None, item)
 
 
 def _entry(index: int, item: Any) -> Entry:  # noqa: ANN401
     value = _opened(item)
     if not isinstance(value, Mapping):
-        # What is no more than a number or a list as JSON is a text that somebody stored.
+        # Text that happens to be JSON of a number or a list is still text.
         said = value if isinstance(value, str) else item
         return Entry(index, None, None, _of_something(said), None, item)
     if is_of_langgraph(value):
@@ -103,7 +102,7 @@ def _of_langgraph(index: int, item: Mapping[str, Any], raw: Any) -> Entry:  # no
 
 
 def _opened(item: Any) -> Any:  # noqa: ANN401
-    """What is stored as JSON text, as `storable` does."""
+    """Decode an item that is stored as JSON text, as `storable` does."""
     if isinstance(item, str):
         try:
             return json.loads(item)
@@ -113,7 +112,7 @@ def _opened(item: Any) -> Any:  # noqa: ANN401
 
 
 def _unwrapped(item: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The message of an item, and the item around it."""
+    """Return the message in an item, and the item around it."""
     if len(item) == 1:  # a session's
         ((role, message),) = item.items()
         if role in {"user", "agent"} and isinstance(message, Mapping):
@@ -169,7 +168,7 @@ def _moment(value: object) -> datetime | None:
 
 
 def _of_message(message: Mapping[str, Any]) -> list[Part]:
-    """The parts of a message; none if it has no shape of one."""
+    """Return the parts of a message; none if it does not look like one."""
     kind = message.get("type")
     if isinstance(message.get("content"), str):
         kind = None
@@ -179,7 +178,7 @@ def _of_message(message: Mapping[str, Any]) -> list[Part]:
         (message[name] for name in ("content", "parts") if message.get(name) is not None), None
     )
     parts = [] if content is None else parts_of(content)
-    if isinstance(call := message.get("tool_call_id"), str):  # all of it is a tool's
+    if isinstance(call := message.get("tool_call_id"), str):  # the whole message is a result
         result = "\n".join([part.text for part in parts if part.text])
         return [
             Part("tool_result", result, _text(message.get("name")), call),
@@ -202,7 +201,7 @@ def _call(call: Any) -> Part:  # noqa: ANN401
 
 
 def _of_unknown(item: Mapping[str, Any]) -> list[Part]:
-    """What an item says that does not tell who speaks, and whatever else it has."""
+    """Return the text of an item that has no role, and the rest of it as data."""
     for name in _SAID:
         if isinstance(said := item.get(name), str) and said:
             rest = {other: value for other, value in item.items() if other != name}

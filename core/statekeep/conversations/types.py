@@ -1,4 +1,4 @@
-"""What a conversation consists of."""
+"""The entries of a conversation, and their parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Part", "PartKind"]
 
 PartKind = Literal["text", "thinking", "tool_call", "tool_result", "image", "data"]
-"""What a part of an entry is; ``data`` is whatever has no better name, as JSON."""
+"""What a part of an entry is; ``data`` is anything else, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class Part:
 
     Attributes:
         kind: What it is.
-        text: Markdown of a text, the arguments of a tool call, its result, JSON of data; empty of
-            an image.
+        text: Text (in Markdown), the arguments of a tool call, its result, or data as JSON; empty
+            for an image.
         name: The tool's name.
-        call_id: What ties the result of a tool to its call.
-        media_type: Of an image, such as ``image/png``, if it is said.
-        source: Where an image is: a URL, which may be one of ``data:``, or a key of the store.
+        call_id: The id that a tool call and its result share.
+        media_type: The type of an image, such as ``image/png``, if known.
+        source: The URL of an image, perhaps a ``data:`` URL, or its key in the store.
     """
 
     kind: PartKind
@@ -43,12 +43,12 @@ class Entry:
 
     Attributes:
         index: Its place, from 0.
-        role: Who speaks: ``user``, ``agent``, ``system``, ``tool``, or what the item says; None if
-            it does not say.
-        timestamp: When, if it says; aware, UTC.
-        parts: What it consists of.
+        role: Who speaks: ``user``, ``agent``, ``system``, ``tool``, or another role that the item
+            names; None if it names none.
+        timestamp: When it was said, if the item has a time; aware, UTC.
+        parts: Its parts, in order.
         phase: The phase that an agent's response reached.
-        raw: The message or item as JSON has it.
+        raw: The message or item as stored.
     """
 
     index: int

@@ -56,7 +56,8 @@ class StateStore(Protocol):
     messages and never shows a secret. Only a `StateStoreError` may escape.
 
     Errors of `put`, `delete` and `delete_many` say in `StateStoreError.landed` whether the write
-    may have landed. Pass ``landed="no"`` if it certainly did not; otherwise it is ``"unknown"``.
+    may have landed. Pass ``landed="no"`` if it certainly did not; otherwise it is ``"unknown"``,
+    and a `ConflictError` is not retried. `compare` raises one that says so.
 
     The base class enforces the rest, so a subclass need not. An argument of the wrong type raises
     a `TypeError` that names it, so `key` is a plain `str`. `data` is plain `bytes` that nobody else

@@ -33,6 +33,7 @@ _RUN_IT = "not run here: subclass it in a test module and run pytest, see docs/c
 # Tests that a URL alone is not enough for, or that take too long.
 _NOT_RUN = (
     Outcome("sessions keep their promises on it (`SessionsContract`)", "not tested", _RUN_IT),
+    Outcome("journals keep their promises on it (`JournalsContract`)", "not tested", _RUN_IT),
     Outcome(
         "it behaves like a dict in more than five short runs (`StateStoreMachine`)",
         "not tested",

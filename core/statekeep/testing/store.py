@@ -278,6 +278,7 @@ class StateStoreContract(
             with pytest.raises(refusal) as caught:
                 store.put(KEY, b"B", expect=expect)
             names(caught.value, KEY)
+            _says_that_nothing_landed(caught.value)
             holds(store, b"A", KEY)
         if claimed:
             store.put(KEY, b"B", expect=version)
@@ -297,6 +298,7 @@ class StateStoreContract(
         with pytest.raises(ConflictError if claimed else UnsupportedError) as caught:
             store.delete(KEY, expect=NO_SUCH_VERSION)
         names(caught.value, KEY)
+        _says_that_nothing_landed(caught.value)
         holds(store, b"A", KEY)
         if claimed:
             store.delete(KEY, expect=version)
@@ -689,3 +691,9 @@ def _times(store: StateStore) -> dict[str, datetime]:
 def _counts_to(store: StateStore, total: int) -> None:
     found = int(read(store, KEY).data)
     assert found == total, f"{total - found} of {total} acknowledged swaps are lost"
+
+
+def _says_that_nothing_landed(error: StateStoreError) -> None:
+    assert error.landed == "no", (
+        f"a refused write says landed={error.landed!r}, so it is never retried: {error!r}"
+    )

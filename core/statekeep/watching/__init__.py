@@ -1,4 +1,4 @@
-"""Watching a store: which sessions and journals come, change and go."""
+"""Watches a store for sessions and journals that are created, changed or deleted."""
 
 from __future__ import annotations
 

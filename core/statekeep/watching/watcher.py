@@ -1,4 +1,4 @@
-"""What has come, changed or gone in a store since it was last looked at."""
+"""Finds what was created, changed or deleted in a store since the last look."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
 __all__ = ["Change", "ChangeKind", "Watcher", "watch"]
 
 ChangeKind = Literal["created", "changed", "deleted"]
-"""What became of a session or journal."""
+"""What happened to a session or journal."""
 
 _OVERLAP: Final = timedelta(minutes=5)
-"""How far the clocks of those who write may be apart."""
+"""How far the clocks of writers may differ."""
 
 _WHOLE: Final = timedelta(minutes=1)
-"""How often all are compared where a store can be asked for what was updated."""
+"""How often everything is compared in a store that can be queried for updates."""
 
 _SECONDS: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a session or journal between two looks.
+    """What happened to a session or journal between two looks.
 
     Attributes:
-        kind: What became of it.
-        at: When it was created or last updated, as it says itself; of what was deleted when that
-            was noticed.
+        kind: What happened.
+        at: When it was created or last updated, by its own record; or when it was found to be
+            deleted.
         collection: The journal's collection; None for a session.
-        id: The session's id; of a journal what no other of its collection has.
+        id: The session's id, or a journal's id, which is unique in its collection.
         name: The journal's name; empty for a session.
         user_id: The user it belongs to, if any.
-        length: How many items a journal has, or how many user messages a session has; of what was
-            deleted how many it had.
-        added: How many more than before; fewer, if it is negative.
+        length: The number of items in a journal, or of user messages in a session; the last known
+            one if it was deleted.
+        added: How much `length` grew, or shrank if negative.
     """
 
     kind: ChangeKind
@@ -69,7 +69,7 @@ class Change:
 
 
 class _Known(NamedTuple):
-    """What is remembered of a session or journal."""
+    """What a watcher remembers of a session or journal."""
 
     version: Version
     created_at: int
@@ -80,22 +80,22 @@ class _Known(NamedTuple):
 
 
 class Watcher:
-    """Compares a store with how it was when it was last looked at.
+    """Compares a store with its state at the last look.
 
-    A look costs what a listing costs: a scan, and reads of what changed. A store that keeps
-    records is asked for what was updated lately, and how many there are; only if that does not
-    add up, and once a minute, for all of them. So there, what changes without being updated (a
-    pin for one), and what comes and goes in equal numbers with old times, is noticed within a
-    minute. It remembers some hundred bytes of each session and journal.
+    A look costs as much as a listing: a scan, and reads of what changed. A store with records is
+    queried for recent updates and for the number of sessions and journals; for all of them only
+    if the numbers do not add up, and once a minute. There, a change that is no update (such as a
+    pin), and equal numbers that are created and deleted with old times, are noticed within a
+    minute. A watcher needs a few hundred bytes of memory for each session and journal.
 
     Args:
-        store: What is watched.
-        sessions: Whether sessions are.
-        collections: The journals of which collections are; None for all, ``()`` for none.
-        user_id: Only what belongs to this user.
+        store: The store to watch.
+        sessions: Whether to watch sessions.
+        collections: The collections whose journals to watch; None for all, ``()`` for none.
+        user_id: Only watch what belongs to this user.
 
     Raises:
-        InvalidKeyError: By `scan`; a collection is not legal.
+        InvalidKeyError: A collection's name is not legal; raised by `scan`.
 
     Examples:
         >>> from statekeep import Sessions, open_store
@@ -125,16 +125,16 @@ class Watcher:
         self._newest = 0
         self._compared_at: float | None = None
         self.problems: tuple[Problem, ...] = ()
-        """What could not be read when it last looked; that it was there before is remembered."""
+        """What could not be read at the last look; it does not count as deleted."""
 
     def scan(self) -> list[Change]:
-        """Look once more, and say what has changed since; nothing at the first time.
+        """Look at the store and return what changed since the last look; at first, nothing.
 
-        What changed several times in between is one change; what was deleted and made anew is two.
+        Several changes in between count as one; deleting and creating anew counts as two.
 
         Raises:
-            UnavailableError, AccessDeniedError: The store did not answer, or refused; the next look
-                finds what this one did not.
+            UnavailableError, AccessDeniedError: The store did not answer, or denied access; the
+                next look finds what this one missed.
         """
         with self._emitter.operation("scan"):
             now = time.monotonic()
@@ -148,7 +148,7 @@ class Watcher:
             return [] if is_first else changes
 
     def _updated(self) -> list[Change] | None:
-        """What has changed as far as a store can be asked; None if that does not add up."""
+        """Query the store for updates; None if the numbers do not add up."""
         since = from_microseconds(min(self._newest, to_microseconds(utc_now()))) - _OVERLAP
         wanted = replace(self._wanted, updated_after=since)
         records: list[HeadRecord] = []
@@ -167,7 +167,7 @@ class Watcher:
         return [change for record in records for change in self._seen(record)]
 
     def _compare(self) -> list[Change]:
-        """What has changed, by a look at all."""
+        """Find changes by comparing everything."""
         left = {*self._known}
         changes: list[Change] = []
         problems: list[Problem] = []
@@ -190,7 +190,7 @@ class Watcher:
         else:
             found = journal_collections(self._store) if names is None else names
             chosen += map(journal_heads, found)
-        # The same as before, which know what they have read.
+        # Reused, because they cache what they have read.
         self._heads = {
             each.prefix: self._heads.get(each.prefix) or heads_of(self._store, each, self._emitter)
             for each in chosen
@@ -198,7 +198,7 @@ class Watcher:
         return [*self._heads.values()]
 
     def _seen(self, record: HeadRecord) -> Iterator[Change]:
-        """Remember what a record says, and give what is new of it."""
+        """Remember a record, and yield the changes since it was last seen."""
         known = self._known.get(record.key)
         if known is not None and known.version == record.version:
             return
@@ -231,18 +231,18 @@ def watch(
     collections: Iterable[str] | None = None,
     user_id: str | None = None,
 ) -> Iterator[Change]:
-    """Give what comes, changes and goes in a store, by looking again and again, without an end.
+    """Yield what is created, changed and deleted in a store, polling it without end.
 
     Args:
-        store: What is watched.
+        store: The store to watch.
         every: How long to wait between two looks.
-        sessions: Whether sessions are watched.
-        collections: The journals of which collections are; None for all, ``()`` for none.
-        user_id: Only what belongs to this user.
+        sessions: Whether to watch sessions.
+        collections: The collections whose journals to watch; None for all, ``()`` for none.
+        user_id: Only watch what belongs to this user.
 
     Raises:
-        InvalidKeyError, UnavailableError, AccessDeniedError: As `Watcher.scan`; a `Watcher` can go
-            on after that.
+        InvalidKeyError, UnavailableError, AccessDeniedError: As in `Watcher.scan`, and the
+            iteration ends; use a `Watcher` to go on after an error.
     """
     watcher = Watcher(store, sessions=sessions, collections=collections, user_id=user_id)
     while True:

@@ -57,7 +57,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
     """The checkpoints of graphs, each thread in its own journal.
 
     A thread's journal in the collection ``langgraph`` is named after the thread's id and holds all
-    namespaces. Every call is atomic: if several workers put at once, everything is there.
+    namespaces. Every call is atomic: if several workers write at once, nothing is lost.
 
     Args:
         store: The store for the checkpoints: a store, which stays open, or a URL, whose store is
@@ -92,9 +92,9 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         )
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint, by default the latest one, with the greatest id.
+        """Return a checkpoint, by default the latest one, which has the greatest id.
 
-        The latest takes one request, and one for each large value.
+        Reading the latest takes one request, and one for each large value.
         """
         namespace, wanted = _namespace(config), get_checkpoint_id(config)
 
@@ -117,7 +117,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """List checkpoints, for each thread greatest id first; reads whole threads.
+        """List the checkpoints of each thread, greatest id first; reads whole threads.
 
         Args:
             config: The thread, and optionally the namespace and checkpoint; None for all threads.
@@ -332,7 +332,7 @@ class StatekeepSaver(Adapter, BaseCheckpointSaver[str]):
     ) -> Mapping[str, DeltaChannelHistory]:
         """Return what was written to delta channels since an ancestor that has their value.
 
-        It reads only as much of the thread as that takes.
+        It reads no more of the thread than needed.
         """
         if not channels:
             return {}

@@ -40,7 +40,7 @@ __all__ = ["StatekeepStore"]
 COLLECTION: Final = "langgraph.store"
 
 _OFTEN: Final = 100
-"""Reading an item extends its life if that adds more than this fraction of its time to live."""
+"""A read extends an item's life only if that adds more than a hundredth of its time to live."""
 
 
 class StatekeepStore(Adapter, BaseStore):
@@ -151,10 +151,10 @@ class StatekeepStore(Adapter, BaseStore):
             for key in ("ttl", EXPIRES):
                 metadata.pop(key, None)
             if op.ttl is not None:
-                with suppress(OverflowError):  # it lives longer than any calendar
+                with suppress(OverflowError):  # beyond the year 9999, so it never expires
                     metadata[EXPIRES] = format_timestamp(now + timedelta(minutes=op.ttl))
                     metadata["ttl"] = op.ttl
-            # With an item, so that the head is rewritten and keeps nothing of an older value.
+            # Appending makes sure that the head is rewritten without the old value.
             draft.clear()
             draft.append([None])
 
@@ -163,8 +163,8 @@ class StatekeepStore(Adapter, BaseStore):
     def _search(self, op: SearchOp) -> list[SearchItem]:
         if op.query:
             raise UnsupportedError(
-                "searching by meaning needs an index, which this store does not have; search with "
-                "a filter, or without a query"
+                "this store has no index for semantic search; search with a filter, or without a "
+                "query"
             )
         names = [summary.name for summary in self._live(op.namespace_prefix)]
         end = op.offset + op.limit

@@ -1,4 +1,4 @@
-"""Conversations that frameworks keep in SQLite databases, brought into journals.
+"""Imports conversations that frameworks keep in SQLite databases.
 
-Databases are read as rows, without the framework, and never changed.
+Databases are read as plain rows, without the framework, and never changed.
 """

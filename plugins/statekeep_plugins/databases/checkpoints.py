@@ -1,8 +1,8 @@
-"""Checkpoints of LangGraph as its ``SqliteSaver`` keeps them, made into items of a thread.
+"""Turns checkpoints from a file of LangGraph's ``SqliteSaver`` into items of a thread.
 
-A checkpoint is one value in MessagePack, and a thread keeps the value of each channel by itself.
-It is divided where its map is, and its parts are carried over as they are: nothing that they hold
-is made anew, so this needs no LangGraph, and trusts none of it.
+In the file, a checkpoint is one value in MessagePack; a thread stores the value of each channel
+separately. The outer maps are split, and the values in them are copied unchanged: no object is
+created from them, so this neither needs LangGraph nor trusts the file.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _WHOLE: Final[dict[str, Callable[[Any], Any]]] = {
     "json": msgspec.json.encode,
 }
 _TITLED: Final = 2**20
-"""Bytes of messages up to which a title is looked for in them."""
+"""Largest size of the messages in which a title is looked for, in bytes."""
 
 
 class DamagedRowError(Exception):
-    """A row holds nothing that can be imported; it says why."""
+    """A row holds nothing that can be imported; the message says why."""
 
 
 class Batch:
-    """What one change adds."""
+    """What is added in one change."""
 
     def __init__(self) -> None:
         self.aside: list[Aside] = []
@@ -56,7 +56,7 @@ class Batch:
         return len(self._makes)
 
     def add(self, draft: Draft) -> int:
-        """Add all of it to a thread's draft."""
+        """Add everything to a thread's draft, and return the number of items."""
         for make in self._makes:
             item = make(draft)
             note(draft.metadata, item, draft.length)
@@ -66,17 +66,17 @@ class Batch:
         return len(self._makes)
 
     def keep_aside(self, table: str, row: Any, column: str, reason: str) -> None:  # noqa: ANN401
-        """Keep the bytes of a row that is damaged."""
+        """Keep the bytes of a damaged row."""
         data = row[column]
         file = f"{table}-{row['at']}.bin"
         kept = None if data is None else shown(data)
         self.aside.append((f"row {row['at']} of {table}", reason, kept, file))
 
     def take_checkpoint(self, row: Any) -> None:  # noqa: ANN401
-        """Take a row of the table ``checkpoints``.
+        """Add a row of the table ``checkpoints``.
 
         Raises:
-            UnsupportedError: It is encrypted, or pickled.
+            UnsupportedError: It is encrypted or pickled.
         """
         try:
             self._take_checkpoint(row)
@@ -101,7 +101,7 @@ class Batch:
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
             raise DamagedRowError(f"it cannot be read: {error}") from error
         if not isinstance(said, dict):
-            raise DamagedRowError("its metadata is no JSON object")
+            raise DamagedRowError("its metadata is not a JSON object")
         about = _about(said, shown(metadata))
         rest = _WHOLE[kind](parts)
         channels = {name: bytes(value) for name, value in values.items()}
@@ -114,7 +114,7 @@ class Batch:
             kept = {}
             for name, value in channels.items():
                 version, there = versions.get(name), large.get(name)
-                # What did not change since the parent lies there already.
+                # What has not changed since the parent is already stored.
                 is_known = there and version is not None and there[1]["version"] == version
                 kept[name] = there if is_known else self._packed(draft, kind, value, version)
             return {
@@ -134,7 +134,7 @@ class Batch:
             self._titles += filter(None, [_title(channels.get("messages", b""))])
 
     def take_writes(self, rows: list[Any]) -> None:
-        """Take rows of the table ``writes``: what one task wrote at one checkpoint."""
+        """Add rows of the table ``writes``: what one task wrote at one checkpoint."""
         of: list[tuple[int, str, str, bytes]] = []
         for row in rows:
             try:
@@ -185,7 +185,7 @@ def _versions(kind: str, versions: msgspec.Raw) -> dict[str, str | int | float]:
 
 
 def _about(said: dict[str, Any], text: bytes) -> tuple[str, bytes]:
-    """Metadata as the saver keeps it, or as it was, if it says what MessagePack does not."""
+    """Return metadata as the saver stores it, or unchanged if MessagePack cannot hold it."""
     try:
         return "msgpack", msgspec.msgpack.encode(said)
     except (ValueError, OverflowError):
@@ -193,7 +193,7 @@ def _about(said: dict[str, Any], text: bytes) -> tuple[str, bytes]:
 
 
 def _title(messages: bytes) -> str:
-    """What the user said first, as far as it can be read without LangGraph."""
+    """Return a title from the user's first message, if it can be read without LangGraph."""
     if not messages or len(messages) > _TITLED:
         return ""
     try:
@@ -203,6 +203,6 @@ def _title(messages: bytes) -> str:
 
 
 def _read_message(_: int, data: memoryview) -> object:
-    """The fields of an object: of module, class and what it is made of, the third."""
+    """Return the fields of an object, which is stored as module, class and fields."""
     made = msgspec.msgpack.decode(data, ext_hook=lambda *_: None)
     return made[2] if isinstance(made, list) and len(made) > 2 else None

@@ -1,4 +1,4 @@
-"""Threads of LangGraph: the file that its ``SqliteSaver`` writes."""
+"""Imports threads of LangGraph from a file of its ``SqliteSaver``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _OF_CHECKPOINT: Final = """
     thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ? AND +rowid > ? AND +rowid <= ?
     ORDER BY task_id, idx
 """
-# What sorts are numbers only, and by the plus the index of threads gives them.
+# Only numbers are sorted; the plus makes SQLite find them by the index on threads.
 _NEW: Final = """
     SELECT rowid AS at FROM checkpoints WHERE thread_id = ? AND +rowid > ? ORDER BY +rowid
 """
@@ -70,10 +70,10 @@ _NAME: Final = "SELECT checkpoint_ns, checkpoint_id, task_id, idx FROM writes WH
 class _Thread:
     """Reads a thread from where the last import ended, in passes.
 
-    A pass takes the checkpoints that are new, each with its writes, and then the writes that were
-    added to older ones. In the mark `checkpoints` and `writes` say up to which rows all is done,
-    `since` after which checkpoints the pass began, and `until` with which write it ends. `at` and
-    `wrote` are the names of the last rows, because VACUUM numbers rows anew, in their order.
+    A pass takes the new checkpoints, each with its writes, and then writes that were added to
+    older checkpoints. In the mark, `checkpoints` and `writes` are the last rows that are done,
+    `since` is the checkpoint after which the pass began, and `until` is its last write. `at` and
+    `wrote` identify the last rows by their ids, because VACUUM renumbers rows, in order.
     """
 
     def __init__(self, database: Database, thread_id: str, importing: Importing) -> None:
@@ -92,11 +92,11 @@ class _Thread:
         self.rows = 0
 
     def is_done(self) -> bool:
-        """Whether there is nothing after what was imported.
+        """Return whether everything is imported.
 
         Raises:
-            ConflictError: What was imported is not in the file any more, or there is more of it
-                and the journal has what does not come from it.
+            ConflictError: What was imported is no longer in the file, or the file has more and
+                the journal has entries that are not from it.
         """
         self._find_last()
         if not self._is_more():
@@ -105,14 +105,14 @@ class _Thread:
         return False
 
     def batches(self) -> Iterator[Batch]:
-        """Give what is new, so much at a time as may be in memory."""
-        while self._is_more():  # a pass that was interrupted is not the last
+        """Yield what is new, in batches that fit in memory."""
+        while self._is_more():  # after an interrupted pass, another one is needed
             yield from self._new_checkpoints()
             yield from self._later_writes()
             self._begin()
 
     def mark(self) -> dict[str, Any]:
-        """What the mark says of what was read so far."""
+        """Return the mark for what was read so far."""
         return {
             "checkpoints": self._checkpoints,
             "writes": self._written,
@@ -123,14 +123,14 @@ class _Thread:
         }
 
     def _find_last(self) -> None:
-        """Find where the last import ended, and begin a pass if it had ended one."""
+        """Find where the last import ended, and begin a new pass if it had finished one."""
         is_within, is_numbered_anew = self._until > self._written, False
         if self._last:
             query = f"SELECT {_PLACE.format('checkpoints')}"
             row = self._database.row(query, self._id, *self._last)
             if row is None:
-                raise self._importing.conflict("what was imported is not in the file any more")
-            # Beyond it is what was replaced, and counts as new.
+                raise self._importing.conflict("what was imported is no longer in the file")
+            # A row that was replaced has a greater number, and counts as new.
             is_numbered_anew = row["at"] < self._checkpoints
             self._checkpoints = min(row["at"], self._checkpoints)
         if self._wrote:
@@ -140,7 +140,7 @@ class _Thread:
             self._written = min(row["at"] if row else self._written, self._written)
         if is_within and not is_numbered_anew:
             return
-        if is_within:  # nobody knows any more which writes are done; twice does no harm
+        if is_within:  # it is unknown which writes are done; importing them twice does no harm
             self._written = 0
         self._begin()
 
@@ -157,7 +157,7 @@ class _Thread:
         while page := self._page(_NEW, self._checkpoints):
             for at in page:
                 row = self._database.row(_CHECKPOINT, at)
-                if row is not None:  # else it was deleted just now
+                if row is not None:  # it may have just been deleted
                     self._take(batch, row)
                     self._last = [row["checkpoint_ns"], row["checkpoint_id"]]
                 self._checkpoints = at
@@ -203,7 +203,7 @@ class _Thread:
         return [row["at"] for row in found]
 
     def _end(self) -> None:
-        """Note that all is done up to the end of the pass."""
+        """Record that the pass is finished."""
         self._written = self._until
         row = self._database.row(_NAME, self._until)
         self._wrote = [*row] if row else None
@@ -219,7 +219,7 @@ def _task_of(row: Any) -> tuple[str, str, str]:  # noqa: ANN401
 
 def _sources(path: Path) -> Iterator[ImportSource]:
     with opened(path, _TABLES, _WHOSE) as database:
-        # One by one: nothing is held while one of them is imported.
+        # One by one, so that no lock is held while one is imported.
         query = "SELECT thread_id FROM checkpoints {} ORDER BY thread_id"
         found = database.row(query.format(""))
         while found:
@@ -235,26 +235,26 @@ def import_thread(
     dry_run: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ImportReport:
-    """Bring a thread, with all its namespaces, into the journal that `StatekeepSaver` goes on with.
+    """Import a thread, with all its namespaces, so that `StatekeepSaver` can continue it.
 
-    Checkpoints, metadata, parents and pending writes are what they were; the values are carried
-    over as LangGraph's serializer wrote them. What is damaged is reported by its row, and its bytes
-    are kept aside as an attachment of the journal.
+    Checkpoints, metadata, parents and pending writes are preserved; values are copied as
+    LangGraph's serializer wrote them. A damaged row is reported, and its bytes are kept aside as
+    an attachment of the journal.
 
     Args:
-        store: Where the journal lies.
-        source: The file, and the id of the thread as the name.
-        user_id: Whom the journal belongs to.
-        dry_run: Write nothing, and say what would be added.
-        progress: Called with how many rows are done.
+        store: The store for the journal.
+        source: The file, and the thread's id as the name.
+        user_id: The user the journal belongs to.
+        dry_run: Write nothing; report what would be added.
+        progress: Called with the number of rows done.
 
     Raises:
-        ConflictError: There is more in the file, and the journal was continued, too, or what was
-            imported is not in the file any more; nothing was changed.
-        CorruptDataError: It is no file of ``SqliteSaver``.
+        ConflictError: Both the file and the journal were continued, or what was imported is no
+            longer in the file, or the journal is being changed; the message says what was added.
+        CorruptDataError: It is not a file of ``SqliteSaver``.
         UnsupportedError: Its checkpoints are encrypted or pickled.
-        OwnershipError: The journal is another user's.
-        AccessDeniedError, UnavailableError: The file, or the store, cannot be used.
+        OwnershipError: The journal belongs to another user.
+        AccessDeniedError, UnavailableError: The file or the store cannot be used.
     """
     (thread_id,) = source.name
     journal = Journals(store, COLLECTION).open(thread_id, user_id=user_id)
@@ -272,7 +272,7 @@ def import_thread(
 
 @hookimpl
 def statekeep_importers() -> list[ImporterSpec]:
-    """Offer the importer."""
+    """Provide the importer."""
     summary = "The file of a SqliteSaver of LangGraph."
     return [
         ImporterSpec("langgraph", summary, partial(databases_in, _TABLES), _sources, import_thread)

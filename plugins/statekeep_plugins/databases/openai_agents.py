@@ -1,4 +1,4 @@
-"""Sessions of the OpenAI Agents SDK: the file that its ``SQLiteSession`` writes."""
+"""Imports sessions of the OpenAI Agents SDK from a file of its ``SQLiteSession``."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ _MAIN: Final = """
         GROUP BY message_id
     ) WHERE branch_id = 'main' ORDER BY message_id
 """
-"""Of the file of an ``AdvancedSQLiteSession``: what was said in the branch with which it begins.
+"""Finds the messages of the first branch in the file of an ``AdvancedSQLiteSession``.
 
-What the others have besides is of later branches; what they share has its first entry here. It is
-looked up once, for the file has no index that gives it for a message.
+A message that several branches share belongs to the one where it appeared first. The result is a
+temporary table, because the file has no index by message.
 """
 _OF_MAIN: Final = "AND id IN of_main "
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What one change adds."""
+    """What is added in one change."""
 
     items: list[Any] = field(default_factory=list)
     aside: list[Aside] = field(default_factory=list)
@@ -85,11 +85,11 @@ class _Session:
         self.rows = self._last = 0
 
     def is_done(self) -> bool:
-        """Go on to where the last import ended; whether there is nothing after it.
+        """Go to where the last import ended, and return whether nothing follows.
 
         Raises:
-            ConflictError: The file does not begin as the one that was imported, or there is more
-                of it and the journal has what does not come from it.
+            ConflictError: The file does not begin like the one that was imported, or it has more
+                and the journal has entries that are not from it.
         """
         mark = self._importing.mark
         after = mark["row"] if mark else 0
@@ -104,12 +104,12 @@ class _Session:
             self._count(row)
         if self._hash.hexdigest() != mark["blake3"] or self._last != after:
             raise self._importing.conflict(
-                "what was imported is not in the file any more, or other than it was"
+                "what was imported is no longer in the file, or has changed there"
             )
         return False
 
     def batches(self) -> Iterator[_Batch]:
-        """Give what follows, so much at a time as may be in memory."""
+        """Yield what follows, in batches that fit in memory."""
         while True:
             batch, size = _Batch(), 0
             for row in self._database.rows(f"{self._query} LIMIT {_ROWS}", self._id, self._last):
@@ -124,7 +124,7 @@ class _Session:
                 return
 
     def mark(self) -> dict[str, Any]:
-        """What the mark says of what was read so far."""
+        """Return the mark for what was read so far."""
         return {"row": self._last, "rows": self.rows, "blake3": self._hash.hexdigest()}
 
     def _count(self, row: Any) -> None:  # noqa: ANN401
@@ -146,7 +146,7 @@ class _Session:
         except InvalidDocumentError as error:
             reason = error.message
         except (ValueError, TypeError, RecursionError):
-            reason = "it is no JSON"
+            reason = "it is not JSON"
         else:
             batch.items.append(item)
             return
@@ -159,7 +159,7 @@ class _Session:
 
 def _sources(path: Path) -> Iterator[ImportSource]:
     with opened(path, _TABLES, _WHOSE) as database:
-        # One by one: nothing is held while one of them is imported.
+        # One by one, so that no lock is held while one is imported.
         query = "SELECT rowid AS at, session_id FROM agent_sessions WHERE rowid > ? ORDER BY rowid"
         last = 0
         while found := database.row(query, last):
@@ -175,24 +175,24 @@ def import_session(
     dry_run: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ImportReport:
-    """Bring a session into the journal that the adapter `StatekeepSession` goes on with.
+    """Import a session, so that the adapter `StatekeepSession` can continue it.
 
-    A thousand rows are added at a time, each time with a mark of how far it came. A row that holds
-    no JSON is reported, and its bytes are kept aside as an attachment of the journal.
+    A thousand rows are added at a time, with a mark of how far the import is. A row that is not
+    JSON is reported, and its bytes are kept aside as an attachment of the journal.
 
     Args:
-        store: Where the journal lies.
-        source: The file, and the id of the session as the name.
-        user_id: Whom the journal belongs to.
-        dry_run: Write nothing, and say what would be added.
-        progress: Called with how many rows are done.
+        store: The store for the journal.
+        source: The file, and the session's id as the name.
+        user_id: The user the journal belongs to.
+        dry_run: Write nothing; report what would be added.
+        progress: Called with the number of rows done.
 
     Raises:
-        ConflictError: There is more in the file, and the journal was continued, too, or what was
-            imported is not in the file any more; nothing was changed.
-        CorruptDataError: It is no file of ``SQLiteSession``.
-        OwnershipError: The journal is another user's.
-        AccessDeniedError, UnavailableError: The file, or the store, cannot be used.
+        ConflictError: Both the file and the journal were continued, or what was imported is no
+            longer in the file, or the journal is being changed; the message says what was added.
+        CorruptDataError: It is not a file of ``SQLiteSession``.
+        OwnershipError: The journal belongs to another user.
+        AccessDeniedError, UnavailableError: The file or the store cannot be used.
     """
     (session_id,) = source.name
     journal = Journals(store, COLLECTION).open(session_id, user_id=user_id)
@@ -221,7 +221,7 @@ def _adding(batch: _Batch) -> Callable[[Draft], int]:
 
 @hookimpl
 def statekeep_importers() -> list[ImporterSpec]:
-    """Offer the importer."""
+    """Provide the importer."""
     summary = "The file of a SQLiteSession of the OpenAI Agents SDK."
     return [
         ImporterSpec(

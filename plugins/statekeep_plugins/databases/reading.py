@@ -1,4 +1,4 @@
-"""Reading a database of SQLite that belongs to another program."""
+"""Reads SQLite databases that belong to other programs."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST", "Database", "databases_in", "opened", "shown"]
 
 LONGEST: Final = 32 * 2**20
-"""Bytes of the longest value that is looked at."""
+"""Size of the longest value that is read, in bytes."""
 
 _MAGIC: Final = b"SQLite format 3\0"
 _WAL: Final = b"\x02\x02"
 _PATIENCE: Final = 10.0
-"""Seconds for which a writer is waited for."""
+"""Seconds to wait for a writer."""
 
 
 Tables = Mapping[str, set[str]]
-"""The tables that a database must have, each with the columns that it must have."""
+"""The tables that a database must have, with their columns."""
 
 
 def databases_in(tables: Tables, path: Path) -> Iterator[Path]:
-    """Find the databases with these tables below a folder; a path that is a file is the only one.
+    """Find the databases with these tables below a folder; a single file is always returned.
 
-    What cannot be looked into is given, too, for whoever opens it to say so.
+    Files that cannot be read are included, so that opening them reports the error.
     """
     if path.is_file():
         yield path
@@ -64,7 +64,7 @@ class Database:
         self._stood = self._stand() if is_still else None
 
     def rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
-        """Give the rows of a query, as they are read; who takes only some asks `check` then.
+        """Yield the rows of a query as they are read; after taking only some, call `check`.
 
         Raises:
             CorruptDataError, UnavailableError: The database cannot be read.
@@ -78,11 +78,11 @@ class Database:
         self.check()
 
     def row(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row or None
-        """Give the first row of a query; None if there is none."""
+        """Return the first row of a query; None if there is none."""
         return next(iter([*self.rows(f"{query} LIMIT 1", *values)]), None)
 
     def run(self, statement: str, *values: object) -> None:
-        """Run a statement that makes something of the connection's own, which goes with it.
+        """Run a statement that creates something temporary in the connection.
 
         Raises:
             CorruptDataError, UnavailableError: The database cannot be read.
@@ -91,19 +91,19 @@ class Database:
             pass
 
     def columns(self, table: str) -> set[str]:
-        """The columns of a table; none if there is no such table."""
+        """Return the columns of a table; none if there is no such table."""
         return {row["name"] for row in self.rows("SELECT name FROM pragma_table_info(?)", table)}
 
     def check(self) -> None:
-        """See that what was read is what the database holds.
+        """Check that the database did not change while it was read.
 
         Raises:
-            UnavailableError: A program has opened it meanwhile.
+            UnavailableError: Another program has opened it meanwhile.
         """
-        # What is read without a lock is as it was only if nobody has written meanwhile.
+        # Without a lock, what was read is consistent only if nobody wrote meanwhile.
         if self._stood is not None and self._stand() != self._stood:
             raise UnavailableError(
-                "the database was opened by a program while it was read; import it again",
+                "another program opened the database while it was read; import it again",
                 store=self.path,
             )
 
@@ -114,32 +114,32 @@ class Database:
 
 @contextmanager
 def opened(path: Path, tables: Tables, whose: str) -> Iterator[Database]:
-    """Open a database for reading, which changes nothing in it nor beside it.
+    """Open a database for reading, without changing anything in it or beside it.
 
     Args:
         path: The file.
-        tables: What it must have.
-        whose: Of what program, for the error.
+        tables: The tables that it must have.
+        whose: The program that it belongs to, for errors.
 
     Raises:
         NotFoundError: There is no such file.
-        CorruptDataError: It is no database of SQLite, or lacks a table or a column.
+        CorruptDataError: It is not a SQLite database, or lacks a table or column.
         AccessDeniedError, UnavailableError: It cannot be read.
     """
     head = _head(path)
     if not head.startswith(_MAGIC):
-        said = "the file is empty" if not head else "this is no database of SQLite"
-        raise CorruptDataError(f"{said}, and so no file of {whose}", store=path)
+        said = "the file is empty" if not head else "this is not a SQLite database"
+        raise CorruptDataError(f"{said}, so it is not a file of {whose}", store=path)
     with _open(path) as database:
         if lacks := _lacking(database, tables):
             raise CorruptDataError(
-                f"this database has no {lacks}, and is no file of {whose}", store=path
+                f"this database has no {lacks}, so it is not a file of {whose}", store=path
             )
         yield database
 
 
 def _lacking(database: Database, tables: Tables) -> str:
-    """What a database has not, in words."""
+    """Return a table or column that a database lacks, in words; empty if it lacks none."""
     for table, wanted in tables.items():
         columns = database.columns(table)
         if missing := wanted - columns:
@@ -151,7 +151,7 @@ def _lacking(database: Database, tables: Tables) -> str:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Database]:
-    # A log belongs to whoever has it open. Without one SQLite would make it, and leave it there.
+    # Without a WAL file, SQLite would create one and leave it there; an existing one is in use.
     is_still = _head(path)[18:20] == _WAL and not _log_of(path).exists()
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_still else ''}"
     with _translated(path):
@@ -160,7 +160,7 @@ def _open(path: Path) -> Iterator[Database]:
         )
     with closing(connection):
         connection.row_factory = sqlite3.Row
-        # Text that is not UTF-8 is damage of one value, and not of the file.
+        # Text that is not UTF-8 damages one value, not the whole file.
         connection.text_factory = lambda data: data.decode(errors="surrogateescape")
         yield Database(path, connection, is_still=is_still)
 
@@ -197,7 +197,7 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def shown(value: object) -> bytes:
-    """The bytes of a value that is kept aside."""
+    """Return the bytes of a value, to be kept aside."""
     if isinstance(value, bytes):
         return value
     return b"" if value is None else str(value).encode(errors="surrogateescape")

@@ -1,5 +1,5 @@
-"""How the conversations of frameworks lie in journals.
+"""How the conversations of frameworks are stored in journals.
 
-The adapters write them so, and so do importers, that an adapter goes on with what was imported.
+Adapters and importers share these layouts, so an adapter can continue an imported conversation.
 Nothing here imports a framework.
 """

@@ -1,4 +1,4 @@
-"""A session of the OpenAI Agents SDK: the journal of its id, whose items are the session's."""
+"""A session of the OpenAI Agents SDK: a journal named after its id, with its items."""
 
 from __future__ import annotations
 

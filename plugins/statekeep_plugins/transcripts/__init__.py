@@ -1,8 +1,8 @@
-"""Transcripts of Claude Code and Codex, brought into journals.
+"""Imports transcripts of Claude Code and Codex.
 
-A transcript is a file of JSON Lines to which its program appends. Where it was written as its
-machine went down, it ends in half a line, or has lines full of NUL: these are reported by their
-numbers and kept aside, as attachments of the journal, and keep no other line out.
+A transcript is a file of JSON Lines to which its program appends. After a crash it may end in half
+a line, or have lines full of NUL bytes. Such lines are reported by number and kept aside as
+attachments of the journal; all others are imported.
 """
 
 from statekeep_plugins.transcripts.formats import TranscriptKind, transcripts_in

@@ -1,4 +1,4 @@
-"""Where programs keep their transcripts, and what they say."""
+"""The formats of transcripts: where they are, and what their entries mean."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Format", "TranscriptKind", "transcripts_in"]
 
 TranscriptKind = Literal["claude-code", "codex"]
-"""Whose transcript it is."""
+"""The program that writes a transcript."""
 
 _TITLE: Final = 80
 _find_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$").search
 
 
 def _name_of_claude(path: Path) -> tuple[str, ...]:
-    """As the Claude Agent SDK names them: of subagents with the path below the session's folder."""
+    """Name a transcript as the Claude Agent SDK does; a subagent's includes its subpath."""
     stem = path.with_suffix("")
     for at, part in enumerate(stem.parts):
         if part == "subagents" and at > 1:
@@ -40,7 +40,7 @@ def _name_of_codex(path: Path) -> tuple[str, ...]:
 
 
 def _key_of_claude(entry: dict[str, Any]) -> str | None:
-    # As the adapter makes them, so that what it sends again is known.
+    # As the adapter makes keys, so that entries that it sends again are recognised.
     uuid = entry.get("uuid")
     return json.dumps(uuid) if uuid and isinstance(uuid, str) else None
 
@@ -60,7 +60,7 @@ def _title_of_codex(entry: dict[str, Any]) -> str | None:
 
 
 def _said(content: object) -> str | None:
-    """What a person said; what begins with ``<`` was put in by the program."""
+    """Return what a person said; text that begins with ``<`` was added by the program."""
     parts = content if isinstance(content, list) else [{"text": content}]
     texts = [part["text"] for part in parts if isinstance(part, dict) and part.get("text")]
     said = next((text for text in texts if isinstance(text, str) and text[:1] != "<"), "")
@@ -70,14 +70,14 @@ def _said(content: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What is particular to a program.
+    """The transcripts of a program.
 
     Attributes:
-        collection: The collection of its journals.
-        files: What its files are called.
-        name: Of a file, the name of its journal.
-        key: Of an entry, what no other has; None if it says nothing of the kind.
-        title: Of an entry, what a person said in it; None if nobody did.
+        collection: The collection of their journals.
+        files: A pattern for the names of their files.
+        name: Returns the name of the journal for a file.
+        key: Returns a unique key for an entry; None if it has none.
+        title: Returns what a person said in an entry; None if it is not a person's.
     """
 
     collection: str
@@ -97,8 +97,8 @@ def transcripts_in(folder: str | os.PathLike[str], kind: TranscriptKind) -> Iter
     """Find the transcripts below a folder, such as ``~/.claude/projects`` or ``~/.codex/sessions``.
 
     Args:
-        folder: Where to look; if it is a file, it is the only one.
-        kind: Whose.
+        folder: The folder to search, or a single file.
+        kind: The program that wrote them.
 
     Raises:
         NotFoundError: There is no such folder.

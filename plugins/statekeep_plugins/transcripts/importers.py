@@ -1,4 +1,4 @@
-"""The importers of transcripts."""
+"""The importers for transcripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["statekeep_importers"]
 
 _LOOKED_AT: Final = 64
-"""Lines among which the first sound one says whose file it is."""
+"""How many lines to search for a valid one, which tells what the file is."""
 _LONGEST: Final = 2**20
 
 
@@ -35,17 +35,17 @@ def _sources(kind: TranscriptKind, path: Path) -> Iterator[ImportSource]:
         kinds = AccessDeniedError if isinstance(error, PermissionError) else UnavailableError
         raise kinds(f"the transcript cannot be read: {error.strerror}", store=path) from error
     if found := _other(kind, beginning):
-        raise CorruptDataError(f"this is {found}, and no transcript of {kind}", store=path)
+        raise CorruptDataError(f"this is {found}, not a transcript of {kind}", store=path)
     form = FORMATS[kind]
     yield ImportSource(path, form.collection, form.name(path.absolute()))
 
 
 def _other(kind: TranscriptKind, beginning: list[bytes]) -> str:
-    """What else the file is, if that is certain; a damaged transcript is a transcript."""
+    """Return what else the file is, if that is certain; a damaged transcript still is one."""
     if beginning[0].startswith(b"SQLite format 3\0"):
         return "a SQLite database"
     if beginning[0].startswith(b"\x28\xb5\x2f\xfd"):
-        return "compressed with zstd (an export of statekeep is imported without --from)"
+        return "compressed with zstd (import an export of statekeep without --from)"
     for line in beginning:
         try:
             entry = json.loads(line)
@@ -54,12 +54,12 @@ def _other(kind: TranscriptKind, beginning: list[bytes]) -> str:
         if not isinstance(entry, dict):
             continue
         if "statekeep" in entry:
-            return "an export or a journal of statekeep (an export is imported without --from)"
+            return "an export or a journal of statekeep (import an export without --from)"
         for other, says in _SAYS.items():
             if other != kind and says(entry) and not _SAYS[kind](entry):
                 return f"a transcript of {other}"
         return ""
-    # NUL and lines that are cut off are what a crash leaves; whole lines of text are not.
+    # A crash leaves NUL bytes and lines that are cut off, not whole lines of text.
     if any(line.strip() and line.endswith(b"\n") and b"\0" not in line for line in beginning):
         return "a file without any JSON object at its beginning"
     return ""
@@ -69,7 +69,7 @@ _SAYS: Final[dict[TranscriptKind, Callable[[dict[str, Any]], bool]]] = {
     "claude-code": lambda entry: "uuid" in entry or "sessionId" in entry or "leafUuid" in entry,
     "codex": lambda entry: "payload" in entry or entry.get("type") == "session_meta",
 }
-"""Whether an entry is one as the program writes them."""
+"""Tests whether an entry looks like one of the program."""
 
 
 def _load(
@@ -88,10 +88,10 @@ def _load(
 
 @hookimpl
 def statekeep_importers() -> list[ImporterSpec]:
-    """Offer the importers of Claude Code and Codex."""
+    """Provide the importers for Claude Code and Codex."""
     said: dict[TranscriptKind, str] = {
-        "claude-code": "Transcripts of Claude Code, as below ~/.claude/projects.",
-        "codex": "Transcripts of Codex, as below ~/.codex/sessions.",
+        "claude-code": "Transcripts of Claude Code, from ~/.claude/projects.",
+        "codex": "Transcripts of Codex, from ~/.codex/sessions.",
     }
     return [
         ImporterSpec(

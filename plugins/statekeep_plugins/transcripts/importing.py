@@ -1,4 +1,4 @@
-"""Bringing a transcript into a journal."""
+"""Imports a transcript into a journal."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ def import_transcript(
     dry_run: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> ImportReport:
-    """Bring a transcript into a journal; if a part of it is there by now, only the rest.
+    """Import a transcript into a journal; if part of it was imported before, only the rest.
 
-    Of Claude Code the journal is that which the adapter for its SDK would write: of the collection
-    ``claude``, named by project and session, its items the entries. Of Codex it is of the
-    collection ``codex``, named by the session, its items the lines.
+    The journal of Claude Code is the one that the adapter for its SDK would write: in the
+    collection ``claude``, named by project and session, with entries as items. The journal of
+    Codex is in the collection ``codex``, named by the session, with lines as items.
 
-    Entries are added a thousand lines at a time, each time with a mark in the metadata that says
-    how far it came. So an import that was killed goes on by being called again, nothing is there
-    twice, and what the program has appended to the file since is added.
+    A thousand lines are added at a time, with a mark in the metadata of how far the import is. So
+    an interrupted import can be run again: nothing is added twice, and what the program has
+    appended to the file since is added, too.
 
     Args:
-        store: Where the journal lies.
-        path: The file, at its own place: its name, and that of its folder, name the journal.
-        kind: Whose transcript it is.
-        user_id: Whom the journal belongs to.
-        dry_run: Write nothing, and say what would be added.
-        progress: Called with how many lines are done.
+        store: The store for the journal.
+        path: The file, in its original place: its name and its folder's name the journal.
+        kind: The program that wrote the transcript.
+        user_id: The user the journal belongs to.
+        dry_run: Write nothing; report what would be added.
+        progress: Called with the number of lines done.
 
     Returns:
         What was added, and which lines are damaged.
 
     Raises:
-        ConflictError: There is a journal of this name that was not imported from this file, or one
-            that was continued since; nothing was changed.
-        OwnershipError: The journal is another user's.
+        ConflictError: The journal was not imported from this file, was continued since, or is
+            being changed; the message says what was added.
+        OwnershipError: The journal belongs to another user.
         NotFoundError, AccessDeniedError, UnavailableError: The file cannot be read, or the store
             did not answer.
 
@@ -84,7 +84,7 @@ def import_transcript(
     except FileNotFoundError as error:
         raise NotFoundError("there is no such transcript", store=path) from error
     except OSError as error:
-        if isinstance(error, StateStoreError):  # some are the system's, too
+        if isinstance(error, StateStoreError):  # some are OSErrors, too
             raise
         kinds = AccessDeniedError if isinstance(error, PermissionError) else UnavailableError
         raise kinds(f"the transcript cannot be read: {error.strerror}", store=path) from error

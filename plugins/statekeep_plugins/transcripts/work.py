@@ -1,4 +1,4 @@
-"""Reading a transcript, and adding it to a journal a thousand lines at a time."""
+"""Reads a transcript, and adds it to a journal a thousand lines at a time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["Work"]
 
 _LINES: Final = 1000
-"""Lines of a change: no more than the journal remembers keys."""
+"""Lines in one change: no more than the keys that a journal remembers."""
 _BYTES: Final = 2**20
 _LONGEST: Final = 32 * 2**20
-"""Bytes of the longest line that is looked at."""
+"""Size of the longest line that is read, in bytes."""
 _TORN: Final = "it is cut off"
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What one change adds."""
+    """What is added in one change."""
 
     items: list[Any] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
@@ -42,7 +42,7 @@ class _Batch:
 
 
 class Work:
-    """One call."""
+    """The import of one transcript."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Work:
         self._hash = blake3()
         self._done = 0
         self._is_open = False
-        """Whether the last line that was done had no end yet."""
+        """Whether the last line that was read has no line end yet."""
         self._lines = 0
 
     def run(self) -> None:
         """Add what is new.
 
         Raises:
-            ConflictError: The journal holds something else than the beginning of the file.
+            ConflictError: The journal holds something other than the beginning of the file.
         """
         self._find_mark()
         while True:
@@ -75,7 +75,7 @@ class Work:
             batch = self._read_batch(mark["torn"] if mark else None)
             if batch.items or batch.aside:
                 self._write(batch)
-            elif batch.torn:  # as it was the last time
+            elif batch.torn:  # unchanged since the last import, which kept it aside
                 self._importing.remark(f"line {self._lines + 1}", _TORN)
             if self._progress:
                 self._progress(self._lines)
@@ -83,7 +83,7 @@ class Work:
                 return
 
     def _find_mark(self) -> None:
-        """Go on in the file to where the last import came."""
+        """Go to where the last import ended."""
         self._importing.refuse_others()
         mark = self._importing.mark
         if mark is None:
@@ -94,7 +94,7 @@ class Work:
             left -= len(part)
             self._is_open = part[-1:] != b"\n"
         if left or self._hash.hexdigest() != mark["blake3"]:
-            raise self._importing.conflict("the file does not begin as the one that was imported")
+            raise self._importing.conflict("the file does not begin like the one that was imported")
         self._lines, self._done = mark["lines"], mark["bytes"]
 
     def _read_batch(self, torn_before: str | None) -> _Batch:
@@ -109,7 +109,7 @@ class Work:
                 continue
             entry, reason = _read(line)
             if reason and not line.endswith(b"\n"):
-                # It may be written just now, so the next import looks at it again.
+                # The program may still be writing it, so the next import reads it again.
                 batch.torn = blake3(line).hexdigest()
                 if batch.torn != torn_before:
                     batch.aside.append(_aside(self._lines + 1, _TORN, line))
@@ -132,7 +132,7 @@ class Work:
         self._is_open = not line.endswith(b"\n")
 
     def _pass_over(self, line: bytes) -> None:
-        """Leave a line out that is too long to be looked at."""
+        """Skip a line that is too long."""
         self._count(line)
         while (rest := self._file.readline(_BYTES)) and not rest.endswith(b"\n"):
             self._hash.update(rest)
@@ -154,7 +154,7 @@ class Work:
         batch.latest = max(batch.latest, at if isinstance(at, str) and at.isascii() else "")
 
     def _write(self, batch: _Batch) -> None:
-        """Add a batch in one change, with how far the file is read."""
+        """Add a batch, together with the new mark, in one change."""
 
         def add(draft: Draft) -> int:
             metadata = draft.metadata
@@ -180,7 +180,7 @@ def _aside(line: int, reason: str, data: bytes) -> Aside:
 
 
 def _read(line: bytes) -> tuple[dict[str, Any] | None, str]:
-    """Read an entry, or say why there is none; an empty line is nothing at all."""
+    """Return an entry and what is wrong with its line; neither if the line is empty."""
     text = line.strip(b"\0 \t\r\n")
     has_nul = b"\0" in line
     if not text:
@@ -189,7 +189,7 @@ def _read(line: bytes) -> tuple[dict[str, Any] | None, str]:
         # Not orjson, which makes large integers inexact.
         entry = json.loads(text)
     except (ValueError, RecursionError):
-        return None, "it has NUL in it, and is no JSON" if has_nul else "it is no JSON"
+        return None, "it has NUL bytes and is not JSON" if has_nul else "it is not JSON"
     if not isinstance(entry, dict):
-        return None, "it is no JSON object"
-    return entry, "there was NUL around it, which is left out" if has_nul else ""
+        return None, "it is not a JSON object"
+    return entry, "NUL bytes around it were left out" if has_nul else ""

@@ -1,1 +1,1 @@
-"""A thread of LangGraph: the journal of its id, with checkpoints and writes of all namespaces."""
+"""A thread of LangGraph: a journal named after its id, with the items of all namespaces."""

@@ -1,8 +1,8 @@
-"""How a thread of LangGraph is laid out in its journal.
+"""The layout of a LangGraph thread in its journal.
 
 The items are checkpoints and the writes of tasks, in the order of arrival; if several have the same
-name, readers choose the one that counts. The metadata says for each namespace where its latest
-checkpoint begins, so that resuming only reads the end of the journal, however long it is.
+id, readers choose the one that counts. The metadata says for each namespace where its latest
+checkpoint begins, so that resuming reads only the end of the journal, however long it is.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def note(metadata: dict[str, Any], item: Item, position: int) -> None:
 
     Args:
         metadata: The journal's metadata; changed in place.
-        item: Writes, or a checkpoint, which is told from which position on its writes are.
-        position: The position that it will have.
+        item: Writes, or a checkpoint, whose ``from`` is set to the position where its writes begin.
+        position: The position that the item will have.
     """
     place = place_of(item["ns"])
     known: Item | None = metadata.get(place)
@@ -105,7 +105,7 @@ def note(metadata: dict[str, Any], item: Item, position: int) -> None:
             metadata[_EARLY] = early
         return
     checkpoint = item["checkpoint"]
-    # For these, nobody knows where their writes begin nor, without an entry, which is the latest.
+    # It is unknown where the writes of these begin and, without an entry, which is the latest.
     is_unknown = checkpoint < known["id"] if known else checkpoint <= metadata.get(_EVICTED, "")
     begins = 0 if is_unknown else position
     if known and checkpoint == known["id"]:
@@ -188,8 +188,8 @@ def search(
 
     Args:
         journal: The thread's journal.
-        namespace: The namespace; what starts with its latest checkpoint is read first, then twice
-            as much, and so on.
+        namespace: The namespace. The items from its latest checkpoint on are read first, then
+            twice as many, and so on.
         look: Searches the items from a position to the end; returns None if it needs earlier ones
             or, if the position is 0, if it finds nothing.
         refs: Returns the attachments that a result needs.
