@@ -344,12 +344,12 @@ def _fill(url: str, count: int, size: Size = SMALL) -> None:
 
 def main() -> None:
     os.environ.update(servers.CREDENTIALS)
-    print("| sessions | requests | time | stays in memory | at most |")
+    print("| sessions | requests | time | stays in memory | peak |")
     print("| --- | --- | --- | --- | --- |")
     for count in (10_000, 100_000):
         for line in on_a_server(count):
             print(line, flush=True)
-    print("\n| sessions | time | stays in memory | at most | index |")
+    print("\n| sessions | time | stays in memory | peak | index |")
     print("| --- | --- | --- | --- | --- |")
     for count in (100_000, 1_000_000):
         for line in of_the_index(count):

@@ -56,32 +56,32 @@ COLUMNS = {
     "fsspec": "fsspec",
 }
 PROMISES: dict[str, Callable[[StateStore], bool]] = {
-    "creates, and replaces what was seen, on that condition": lambda store: (
-        store.capabilities.conditional_put
-    ),
-    "deletes what was seen, on that condition": lambda store: store.capabilities.conditional_delete,
-    "other processes see the same": lambda store: store.capabilities.shared,
-    "each write has a version that never comes back": lambda store: (
-        store.put("a.md", b"A") != store.put("a.md", b"A")
-    ),
-    "says when a document was written": lambda store: (
+    "conditional create and replace": lambda store: store.capabilities.conditional_put,
+    "conditional delete": lambda store: store.capabilities.conditional_delete,
+    "shared with other processes": lambda store: store.capabilities.shared,
+    "versions never come back": lambda store: store.put("a.md", b"A") != store.put("a.md", b"A"),
+    "knows when a document was written": lambda store: (
         next(iter(store.scan())).modified_ns is not None
     ),
     "a listing reads only what changed": lambda store: (
         next(iter(store.scan())).fingerprint is not None
     ),
-    "a page of a listing costs the page": lambda store: power(store, SupportsQuery) is not None,
-    "an append writes what is appended": lambda store: power(store, SupportsAppend) is not None,
-    "the doctor looks for what is no document": lambda store: (
+    "a page of a listing costs only the page": lambda store: (
+        power(store, SupportsQuery) is not None
+    ),
+    "an append writes only what is appended": lambda store: (
+        power(store, SupportsAppend) is not None
+    ),
+    "the doctor finds files that are not documents": lambda store: (
         power(store, SupportsInspect) is not None
     ),
 }
 IN_SHORT = {
-    "conditional writes": "creates, and replaces what was seen, on that condition",
-    "conditional deletes": "deletes what was seen, on that condition",
-    "other processes": "other processes see the same",
-    "a page costs the page": "a page of a listing costs the page",
-    "an append costs the append": "an append writes what is appended",
+    "conditional writes": "conditional create and replace",
+    "conditional deletes": "conditional delete",
+    "other processes": "shared with other processes",
+    "a page costs the page": "a page of a listing costs only the page",
+    "an append costs the append": "an append writes only what is appended",
 }
 """What the README calls some of them."""
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ class TestStore(StateStoreContract):
         store.put("b.md", b"B")
         shown = {what: "yes" if holds(store) else "no" for what, holds in PROMISES.items()}
         if backend == "fsspec's memory":
-            shown["other processes see the same"] = "yes"  # of what else fsspec reaches
+            shown["shared with other processes"] = "yes"  # of what else fsspec reaches
         head, *rows = _table(ROOT / "docs" / "backends" / "README.md", "What each promises")
         assert {row[0]: row[head.index(column)] for row in rows} == shown
         head, *rows = _table(ROOT / "README.md", "Swap the backend")

@@ -233,7 +233,7 @@ def test_every_backend_is_described_under_the_same_headings_with_its_options(sch
         "Opening it",
         "Options",
         "What it promises",
-        "What it does not",
+        "What it does not promise",
     ]
     options = page.partition("\n## Options\n")[2].partition("\n## ")[0]
     module = importlib.import_module(BUILTIN["statekeep.backends"][scheme])

@@ -1,4 +1,4 @@
-"""A pruning strategy that thins out old days, as one does with backups."""
+"""A pruning strategy that thins out old days, as is common with backups."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class LastOfDay(BaseModel):
-    """Of days gone by, keep each user's last session only.
+    """Of past days, keep only each user's last session.
 
     Args:
-        full_days: For how many days all sessions are kept.
+        full_days: How many days all sessions are kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,7 +30,7 @@ class LastOfDay(BaseModel):
     def select(self, summaries: Sequence[Summary], now: datetime) -> Iterator[Victim]:
         """See `statekeep.PruningStrategy`."""
         kept = set()
-        for summary in summaries:  # the newest first
+        for summary in summaries:  # newest first
             if (now - summary.updated_at).days < self.full_days:
                 continue
             day = summary.updated_at.date()
@@ -42,6 +42,6 @@ class LastOfDay(BaseModel):
 @hookimpl
 def statekeep_pruners() -> list[PrunerSpec]:
     """Offer ``last-of-day``."""
-    summary = "of days gone by, keep each user's last session"
-    # A strategy is nothing but its options, so it is its own config.
+    summary = "of past days, keep only each user's last session"
+    # The strategy has nothing but options, so it is its own config.
     return [PrunerSpec("last-of-day", summary, LastOfDay, lambda config: config)]

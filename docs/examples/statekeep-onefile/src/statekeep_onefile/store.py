@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from statekeep.store import StoreURL
 
-# The data come last, so that a scan, which needs all but them, does not walk over them.
+# The data are last, so that a scan, which needs only the other columns, does not read them.
 _TABLE = """
     CREATE TABLE IF NOT EXISTS statekeep (
         key TEXT PRIMARY KEY,
@@ -71,7 +71,7 @@ def _blob(row: tuple[bytes, str, int] | None) -> Blob | None:
 
 
 class OneFileStore(StateStore):
-    """A store in one SQLite file; the first write makes it.
+    """A store in one SQLite file, which the first write creates.
 
     Args:
         path: The file.
@@ -87,7 +87,7 @@ class OneFileStore(StateStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """All."""
+        """Everything."""
         return Capabilities(conditional_put=True, conditional_delete=True, shared=True)
 
     def get(self, key: str) -> Blob | None:
@@ -149,22 +149,22 @@ class OneFileStore(StateStore):
     def _connection(
         self, key: str | None = None, *, creates: bool = False
     ) -> Iterator[sqlite3.Connection]:
-        """A connection for one operation, whose errors are statekeep's."""
-        # Where nobody has written yet, nothing is to be read, and reading makes no file.
+        """A connection for one operation; raises statekeep's errors."""
+        # Reading must not create the file; if there is none yet, read an empty database.
         path = self._path if creates or self._is_there() else ":memory:"
         with (
             self._translating(key),
             _one_at_a_time,
             closing(sqlite3.connect(path, timeout=self._timeout, isolation_level=None)) as db,
         ):
-            # What a call has acknowledged survives a power cut.
+            # Acknowledged writes survive a power cut.
             db.execute("PRAGMA synchronous = EXTRA")
             db.execute(_TABLE)
             yield db
 
     @contextmanager
     def _transaction(self, key: str, *, creates: bool = False) -> Iterator[sqlite3.Connection]:
-        """The same for what compares and then writes: nobody else writes in between."""
+        """A connection for comparing and writing, with nobody else writing in between."""
         with self._connection(key, creates=creates) as db, db:
             db.execute("BEGIN IMMEDIATE")
             yield db
@@ -173,7 +173,7 @@ class OneFileStore(StateStore):
         try:
             return self._path.stat().st_size > 0
         except OSError as error:
-            return error.errno != errno.ENOENT  # SQLite says what else may be wrong
+            return error.errno != errno.ENOENT  # any other error is left to SQLite
 
     def _read(self, db: sqlite3.Connection, key: str) -> Blob | None:
         with self._translating(key):
@@ -185,7 +185,7 @@ class OneFileStore(StateStore):
 
     @contextmanager
     def _translating(self, key: str | None) -> Iterator[None]:
-        """Makes SQLite's errors statekeep's."""
+        """Translates SQLite's errors into statekeep's."""
         try:
             yield
         except sqlite3.Error as error:
@@ -200,8 +200,8 @@ class OneFileStore(StateStore):
             raise kind(f"{error}; {advice}", key=key, store=self) from error
 
 
-# A child that was forked in the midst of an operation would believe that it holds SQLite's locks.
-# So operations are made one at a time, and a fork waits for its turn.
+# A child forked in the middle of an operation would believe that it holds SQLite's locks.
+# So operations run one at a time, and a fork waits for its turn.
 _one_at_a_time = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
