@@ -24,6 +24,7 @@ from sybil import Document
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
+import statekeep
 from statekeep import cli, errors, events
 from statekeep.cli.errors import EXIT_CODES, FAILED, INTERRUPTED, MEANINGS
 from statekeep.config import Settings, load_settings
@@ -341,6 +342,14 @@ def _tests_in(file: str) -> set[str]:
         for name in tests(ast.parse(Path(file).read_text()), "")
         if name.rpartition("::")[2].startswith("test_")
     }
+
+
+def test_the_changelog_begins_with_this_version_or_what_is_unreleased() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    latest = re.findall(r"(?m)^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", text)
+    released = [each for each in latest if each != "Unreleased"]
+    assert released[0] == statekeep.__version__
+    assert f"\n[{released[0]}]: https://" in text
 
 
 def test_docstring_examples_are_true() -> None:
