@@ -474,19 +474,8 @@ class Sessions:
             OwnershipError, CorruptDataError, InvalidDocumentError, InvalidKeyError: As in `load`
                 and `save`.
         """
-
-        def attempt() -> Session:
-            session = self.load(session_id, user_id=user_id, required=True)
-            result = apply(change, session)
-            if isinstance(result, Session) and result is not session:
-                raise TypeError(
-                    "the change returned another session; change the given one in place"
-                )
-            self.save(session)
-            return session
-
         with self._emitter.operation("update", session_id):
-            return retry_on_conflict(attempt, timeout, self._retry, at_most_once=True)
+            return self._updated(session_id, change, user_id, timeout, at_most_once=True)
 
     @checked
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
@@ -708,7 +697,7 @@ class Sessions:
         """
         pin = True if until is None else format_timestamp(until)
         with self._emitter.operation("pin", session_id):
-            return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
+            return self._repeatedly(session_id, lambda session: session.metadata.update({PIN: pin}))
 
     @checked
     def unpin(self, session_id: str) -> Session:
@@ -721,7 +710,7 @@ class Sessions:
             NotFoundError: There is no such session.
         """
         with self._emitter.operation("unpin", session_id):
-            return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
+            return self._repeatedly(session_id, lambda session: session.metadata.pop(PIN, None))
 
     @checked
     def expire(self, session_id: str, at: datetime | None) -> Session:
@@ -746,7 +735,7 @@ class Sessions:
                 session.metadata[EXPIRES] = format_timestamp(at)
 
         with self._emitter.operation("expire", session_id):
-            return self.update(session_id, change)
+            return self._repeatedly(session_id, change)
 
     @checked
     def plan_prune(
@@ -829,6 +818,31 @@ class Sessions:
             return self._pruner.prune(
                 plan, ours=ours, trust_clock=trust_clock, trash=trash, progress=progress
             )
+
+    def _repeatedly(self, session_id: str, change: Callable[[Session], object]) -> Session:
+        """Make a change that has the same result however often it is made."""
+        return self._updated(session_id, change, None, _TIMEOUT, at_most_once=False)
+
+    def _updated(
+        self,
+        session_id: str,
+        change: Callable[[Session], object],
+        user_id: str | None,
+        timeout: timedelta,
+        *,
+        at_most_once: bool,
+    ) -> Session:
+        def attempt() -> Session:
+            session = self.load(session_id, user_id=user_id, required=True)
+            result = apply(change, session)
+            if isinstance(result, Session) and result is not session:
+                raise TypeError(
+                    "the change returned another session; change the given one in place"
+                )
+            self.save(session)
+            return session
+
+        return retry_on_conflict(attempt, timeout, self._retry, at_most_once=at_most_once)
 
     def _pruner_of(self, retention: Retention) -> Pruner:
         if not retention.collections:
