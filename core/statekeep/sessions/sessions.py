@@ -266,7 +266,7 @@ class Sessions:
 
         Raises:
             ConflictError: Someone else saved or deleted it, or a new session's id is taken;
-                nothing was changed. See `update`.
+                nothing was changed, unless `landed` is ``"unknown"``. See `update`.
             UnsupportedError: A newer version of statekeep wrote what is there.
             InvalidDocumentError: It holds something that cannot be stored; nothing was changed.
             InvalidKeyError: The id is not legal.
@@ -539,8 +539,8 @@ class Sessions:
         The newest state is the one with the greatest `updated_at`, whatever came into the trash
         last. The session keeps its `updated_at`, so a strategy that uses it chooses the session
         again; pin it, or change it. Its metadata records that it was restored
-        (``statekeep.restored``). The copy stays in the trash for an hour, or until the trash is
-        emptied.
+        (``statekeep.restored``). The copy is removed if it has been in the trash for an hour;
+        otherwise it stays until the trash is emptied.
 
         Args:
             session_id: The session's id, or `Trashed.stem`.
@@ -578,7 +578,7 @@ class Sessions:
         """Delete the sessions in the trash permanently.
 
         Args:
-            older_than: Only what has been there longer than this, by the store's clock.
+            older_than: Only what has been there at least this long, by the store's clock.
             user_id: Only what belongs to this user, for which every copy must be read.
 
         Returns:
@@ -614,7 +614,7 @@ class Sessions:
             user_id: Only those of this user.
             project_id: Only those of this project.
             active_seed_id: Only those whose active seed is this one.
-            last_phase: Only those whose last response reached this phase.
+            last_phase: Only those where this is the last phase that a response reached.
             title: Only those with this title, the metadata value ``title``.
             updated_before: Only those updated before this time; time-zone aware.
             updated_after: Only those updated after this time; time-zone aware.
@@ -782,7 +782,8 @@ class Sessions:
         passed in can only shrink: victims that are not chosen again are skipped. This changes
         nothing where the store has this machine's clock (memory, disk) or none (plain fsspec).
 
-        It also removes leftovers of killed writers that are older than an hour.
+        It also sweeps, as `Journals.sweep` does, and removes leftovers of killed writers that are
+        older than an hour.
 
         Args:
             plan: A plan, or a strategy to make one with.
