@@ -99,7 +99,11 @@ def _rebuild(
 
 
 class ConflictError(StateStoreError):
-    """What is stored is not what the caller expected; nothing was changed. Reload and retry."""
+    """What is stored is not what the caller expected. Reload and retry.
+
+    Nothing was changed, unless `landed` is ``"unknown"``: then this call's own write may have
+    landed, before someone else replaced it.
+    """
 
 
 class UnavailableError(StateStoreError):

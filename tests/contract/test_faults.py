@@ -210,6 +210,22 @@ class TestAChangeThatMayHaveLanded:
         assert document
         assert document.value == 2
 
+    @pytest.mark.parametrize(
+        "mark",
+        [
+            lambda sessions: sessions.pin("s"),
+            lambda sessions: sessions.unpin("s"),
+            lambda sessions: sessions.expire("s", NOW),
+        ],
+        ids=["pin", "unpin", "expire"],
+    )
+    def test_is_made_again_if_that_gives_the_same(
+        self, store: StateStore, mark: Callable[[Sessions], Session]
+    ) -> None:
+        Sessions(store).get_or_create("ada", "s")
+        session = mark(Sessions(_ReplacedInTime(store)))
+        assert session == Sessions(store).load("s")
+
     def test_is_no_obstacle_to_get_or_create(self, store: StateStore) -> None:
         session = Sessions(_ReplacedInTime(store)).get_or_create("ada", "s")
         assert session == Sessions(store).load("s")

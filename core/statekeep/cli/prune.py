@@ -101,7 +101,7 @@ def print_prune(result: dict[str, Any], what_is_pruned: str) -> None:
     if result.get("purged"):
         output.print_text(f"{result['purged']} permanently deleted from the trash")
     if result.get("swept"):
-        output.print_text(f"{result['swept']} leftovers of killed writers removed")
+        output.print_text(f"{result['swept']} leftovers and unreferenced files removed")
 
 
 def _print_users(victims: Sequence[dict[str, Any]], what_is_pruned: str) -> None:

@@ -59,8 +59,8 @@ class Journals:
 
     A journal is an ordered list of JSON values, its items, with one small document about it, its
     metadata. However long it is, an append writes only what is appended on stores that can append
-    (a local disk, SQLite, memory), and elsewhere the head: at most 64 KiB of lines, plus the header
-    and the metadata.
+    (a local disk, memory, databases), and elsewhere the head: at most 64 KiB of lines, plus the
+    header and the metadata.
 
     Safe to use from several threads; a `Journal` is not. Closing it leaves the store open.
 
@@ -379,8 +379,9 @@ class Journals:
 
         The newest state is the copy with the greatest `updated_at`; among several copies of the
         very same journal, the one with the most changes. `updated_at` stays as it was, and the
-        metadata key ``statekeep.restored`` records that the journal was restored. The copy stays
-        in the trash for an hour, or until the trash is emptied.
+        metadata key ``statekeep.restored`` records that the journal was restored. The copy is
+        removed if it has been in the trash for an hour; otherwise it stays until the trash is
+        emptied.
 
         Args:
             name: The journal's name.
@@ -424,7 +425,7 @@ class Journals:
         Their segments remain until a `sweep`.
 
         Args:
-            older_than: Only copies that have been there longer than this, by the store's clock.
+            older_than: Only copies that have been there at least this long, by the store's clock.
             user_id: Only journals of this user, for which every copy must be read.
 
         Returns:

@@ -152,7 +152,7 @@ class BlobDeleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConflictDetected(Event):
-    """A write found something other than it expected and changed nothing."""
+    """A write found something other than it expected."""
 
     key: str | None
 

@@ -266,7 +266,7 @@ class Sessions:
 
         Raises:
             ConflictError: Someone else saved or deleted it, or a new session's id is taken;
-                nothing was changed. See `update`.
+                nothing was changed, unless `landed` is ``"unknown"``. See `update`.
             UnsupportedError: A newer version of statekeep wrote what is there.
             InvalidDocumentError: It holds something that cannot be stored; nothing was changed.
             InvalidKeyError: The id is not legal.
@@ -474,19 +474,8 @@ class Sessions:
             OwnershipError, CorruptDataError, InvalidDocumentError, InvalidKeyError: As in `load`
                 and `save`.
         """
-
-        def attempt() -> Session:
-            session = self.load(session_id, user_id=user_id, required=True)
-            result = apply(change, session)
-            if isinstance(result, Session) and result is not session:
-                raise TypeError(
-                    "the change returned another session; change the given one in place"
-                )
-            self.save(session)
-            return session
-
         with self._emitter.operation("update", session_id):
-            return retry_on_conflict(attempt, timeout, self._retry, at_most_once=True)
+            return self._updated(session_id, change, user_id, timeout, at_most_once=True)
 
     @checked
     def get_or_create(self, user_id: str, session_id: str | None = None) -> Session:
@@ -550,8 +539,8 @@ class Sessions:
         The newest state is the one with the greatest `updated_at`, whatever came into the trash
         last. The session keeps its `updated_at`, so a strategy that uses it chooses the session
         again; pin it, or change it. Its metadata records that it was restored
-        (``statekeep.restored``). The copy stays in the trash for an hour, or until the trash is
-        emptied.
+        (``statekeep.restored``). The copy is removed if it has been in the trash for an hour;
+        otherwise it stays until the trash is emptied.
 
         Args:
             session_id: The session's id, or `Trashed.stem`.
@@ -589,7 +578,7 @@ class Sessions:
         """Delete the sessions in the trash permanently.
 
         Args:
-            older_than: Only what has been there longer than this, by the store's clock.
+            older_than: Only what has been there at least this long, by the store's clock.
             user_id: Only what belongs to this user, for which every copy must be read.
 
         Returns:
@@ -625,7 +614,7 @@ class Sessions:
             user_id: Only those of this user.
             project_id: Only those of this project.
             active_seed_id: Only those whose active seed is this one.
-            last_phase: Only those whose last response reached this phase.
+            last_phase: Only those where this is the last phase that a response reached.
             title: Only those with this title, the metadata value ``title``.
             updated_before: Only those updated before this time; time-zone aware.
             updated_after: Only those updated after this time; time-zone aware.
@@ -708,7 +697,7 @@ class Sessions:
         """
         pin = True if until is None else format_timestamp(until)
         with self._emitter.operation("pin", session_id):
-            return self.update(session_id, lambda session: session.metadata.update({PIN: pin}))
+            return self._repeatedly(session_id, lambda session: session.metadata.update({PIN: pin}))
 
     @checked
     def unpin(self, session_id: str) -> Session:
@@ -721,7 +710,7 @@ class Sessions:
             NotFoundError: There is no such session.
         """
         with self._emitter.operation("unpin", session_id):
-            return self.update(session_id, lambda session: session.metadata.pop(PIN, None))
+            return self._repeatedly(session_id, lambda session: session.metadata.pop(PIN, None))
 
     @checked
     def expire(self, session_id: str, at: datetime | None) -> Session:
@@ -746,7 +735,7 @@ class Sessions:
                 session.metadata[EXPIRES] = format_timestamp(at)
 
         with self._emitter.operation("expire", session_id):
-            return self.update(session_id, change)
+            return self._repeatedly(session_id, change)
 
     @checked
     def plan_prune(
@@ -793,7 +782,8 @@ class Sessions:
         passed in can only shrink: victims that are not chosen again are skipped. This changes
         nothing where the store has this machine's clock (memory, disk) or none (plain fsspec).
 
-        It also removes leftovers of killed writers that are older than an hour.
+        It also sweeps, as `Journals.sweep` does, and removes leftovers of killed writers that are
+        older than an hour.
 
         Args:
             plan: A plan, or a strategy to make one with.
@@ -829,6 +819,31 @@ class Sessions:
             return self._pruner.prune(
                 plan, ours=ours, trust_clock=trust_clock, trash=trash, progress=progress
             )
+
+    def _repeatedly(self, session_id: str, change: Callable[[Session], object]) -> Session:
+        """Make a change that has the same result however often it is made."""
+        return self._updated(session_id, change, None, _TIMEOUT, at_most_once=False)
+
+    def _updated(
+        self,
+        session_id: str,
+        change: Callable[[Session], object],
+        user_id: str | None,
+        timeout: timedelta,
+        *,
+        at_most_once: bool,
+    ) -> Session:
+        def attempt() -> Session:
+            session = self.load(session_id, user_id=user_id, required=True)
+            result = apply(change, session)
+            if isinstance(result, Session) and result is not session:
+                raise TypeError(
+                    "the change returned another session; change the given one in place"
+                )
+            self.save(session)
+            return session
+
+        return retry_on_conflict(attempt, timeout, self._retry, at_most_once=at_most_once)
 
     def _pruner_of(self, retention: Retention) -> Pruner:
         if not retention.collections:

@@ -81,7 +81,7 @@ class Filter:
         user_id: Only those of this user.
         project_id: Only those of this project.
         active_seed_id: Only those whose active seed is this one.
-        last_phase: Only those whose last response reached this phase.
+        last_phase: Only those where this is the last phase that a response reached.
         title: Only those with this title.
         updated_before: Only those updated before this time; time-zone aware.
         updated_after: Only those updated after this time; time-zone aware.
