@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -176,6 +176,9 @@ def test_fastapi_with_two_workers_loses_nothing() -> None:
         assert _ask(chat, "eve")[0] == 404
         assert _ask(f"{chat}/messages", "eve", "POST", {"content": "mine"})[0] == 404
         assert _ask(f"{url}/sessions/other", "ada")[0] == 404
+        odd = f"{url}/sessions/{quote('slack:C1/17.5', safe='')}"
+        assert _ask(f"{odd}/messages", "ada", "POST", {"content": "Hello"})[0] == 200
+        assert _ask(odd, "ada")[1]["messages"] == [{"role": "user", "content": "Hello"}]
         seed = f"{chat}/seed?" + urlencode({"seed": "seed-1", "version": read["version"]})
         assert _ask(seed, "ada", "PUT")[0] == 200
         assert _ask(seed, "ada", "PUT")[0] == 409
@@ -240,3 +243,12 @@ def test_a_function_that_is_called_twice_adds_its_turn_once(
     assert handler(event, None) == {"messages": 1}
     assert handler(event, None) == {"messages": 1}
     assert handler(event | {"request_id": "r2"}, None) == {"messages": 2}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../acme", "a/b", "..%2Facme", "a?mode=0", "a\n"])
+def test_no_tenants_name_leads_into_another_store(name: str) -> None:
+    (program,) = re.findall(r"(?ms)^```python\n(.*?)^```$", TEXTS["tenants"])
+    Path("tenants.py").write_text(program)
+    sessions_of = runpy.run_path("tenants.py")["sessions_of"]
+    with pytest.raises(ValueError, match="not a tenant"), sessions_of(name):
+        pass
