@@ -199,6 +199,11 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     ('sessions.restore("s", copy=1)', TypeError, "copy: text or None, not int"),
     ('sessions.restore("s")', ConflictError, "the session already exists"),
     (
+        'sessions.add_turn("s", user="Hello")',
+        TypeError,
+        "user: a collection, not str; give a single item in a list, as [item]",
+    ),
+    (
         'sessions.add_turn("new", user=["a"])',
         NotFoundError,
         "no such session; with a user_id, add_turn() creates it",
