@@ -72,6 +72,7 @@ def _is_expectation(value: object) -> bool:
 
 
 _TEXT: Final = _Kind("text", _is(str))
+_COLLECTION: Final = "a collection"
 _COLLECTIONS: Final = frozenset({"Iterable", "Sequence", "frozenset"})
 _KINDS: Final = {
     "str": _TEXT,
@@ -82,11 +83,11 @@ _KINDS: Final = {
     "timedelta": _Kind("a timedelta", _is(timedelta)),
     "None": _Kind("None", _is(type(None))),
     "Callable": _Kind("a function", callable),
-    "Iterable": _Kind("a collection", _is_collection),
-    "Sequence": _Kind("a collection", _is_collection),
+    "Iterable": _Kind(_COLLECTION, _is_collection),
+    "Sequence": _Kind(_COLLECTION, _is_collection),
     "os.PathLike": _Kind("a path", _is(os.PathLike)),
     "File": _Kind("a path or a binary file", _is_file),
-    "frozenset": _Kind("a collection", _is_collection),
+    "frozenset": _Kind(_COLLECTION, _is_collection),
     "Mapping": _Kind("a dict", _is(Mapping)),
     "Observer": _Kind("a function", callable),
     "StateStore": _Kind(
@@ -188,7 +189,7 @@ class _Parameter:
     def _refuse(self, value: object) -> NoReturn:
         takes = " or ".join(kind.takes for kind in self._kinds)
         advice = self._kinds[-1].advice if isinstance(value, str) else ""
-        if self._name == "items" and isinstance(value, str | Mapping):
+        if _COLLECTION in takes and isinstance(value, str | Mapping):
             advice = "give a single item in a list, as [item]"
         refuse_type(self._name, takes, value, advice.format(value))
 

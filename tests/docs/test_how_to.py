@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TEXTS = {page.stem: page.read_text() for page in (ROOT / "docs" / "how-to").glob("*.md")}
 PROGRAMS = dict(re.findall(r"(?ms)^```python\n# (\w+\.py)\n(.*?)^```$", "\n".join(TEXTS.values())))
-COMMANDS = re.findall(r"(?m)^STATEKEEP_URL=\./state (\w+ .*)$", "\n".join(TEXTS.values()))
+COMMANDS = {
+    program: (dict(each.split("=") for each in settings.split()), [program, *arguments.split()])
+    for settings, program, arguments in re.findall(
+        r"(?m)^((?:STATEKEEP_\w+=\S+ )+)(\w+) (.*)$", "\n".join(TEXTS.values())
+    )
+}
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +59,7 @@ def test_all_of_them_are_run_here() -> None:
     assert PROGRAMS.keys() == {
         "app.py", "handler.py", "pool.py", "tasks.py", "test_agent.py", "wsgi.py",
     }  # fmt: skip
-    assert {each.split()[0] for each in COMMANDS} == {"celery", "gunicorn", "uvicorn"}
+    assert COMMANDS.keys() == {"celery", "gunicorn", "uvicorn"}
 
 
 def _run(*command: str) -> str:
@@ -113,13 +118,13 @@ def test_an_error_becomes_the_status_that_the_page_says(
 def _serving(program: str) -> Iterator[str]:
     """Run the page's command of a server on a free port; give the URL."""
     port = free_port()
-    command = next(each for each in COMMANDS if each.startswith(program)).split()
+    settings, command = COMMANDS[program]
     at = {"uvicorn": ["--port", str(port)], "gunicorn": ["--bind", f"127.0.0.1:{port}"]}[program]
     with (
         Path("log").open("w") as log,
         subprocess.Popen(
             [sys.executable, "-m", *command, *at],
-            env={**os.environ, "STATEKEEP_URL": "./state"},
+            env={**os.environ, **settings},
             stdout=log,
             stderr=log,
         ) as process,
@@ -171,6 +176,9 @@ def test_fastapi_with_two_workers_loses_nothing() -> None:
         assert _ask(chat, "eve")[0] == 404
         assert _ask(f"{chat}/messages", "eve", "POST", {"content": "mine"})[0] == 404
         assert _ask(f"{url}/sessions/other", "ada")[0] == 404
+        odd = f"{url}/sessions/{quote('slack:C1/17.5', safe='')}"
+        assert _ask(f"{odd}/messages", "ada", "POST", {"content": "Hello"})[0] == 200
+        assert _ask(odd, "ada")[1]["messages"] == [{"role": "user", "content": "Hello"}]
         seed = f"{chat}/seed?" + urlencode({"seed": "seed-1", "version": read["version"]})
         assert _ask(seed, "ada", "PUT")[0] == 200
         assert _ask(seed, "ada", "PUT")[0] == 409
@@ -192,15 +200,14 @@ def test_gunicorn_that_preloads_loses_nothing() -> None:
 
 
 @pytest.fixture
-def worker(empty_folder: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def worker(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two processes of Celery, as the page starts them."""
     monkeypatch.setenv("CELERY_BROKER_URL", valkey_url)
     monkeypatch.setenv("CELERY_RESULT_BACKEND", valkey_url)
-    monkeypatch.setenv("STATEKEEP_URL", str(empty_folder / "state"))
-    monkeypatch.setenv("STATEKEEP_FORM", "journal")
-    command = next(each for each in COMMANDS if each.startswith("celery"))
+    settings, command = COMMANDS["celery"]
     with subprocess.Popen(
-        [sys.executable, "-m", *command.split(), "--loglevel", "warning"],
+        [sys.executable, "-m", *command, "--loglevel", "warning"],
+        env={**os.environ, **settings},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -218,7 +225,7 @@ tasks.app.AsyncResult("t3").forget()  # else its result is that of the first tim
 tasks.answer.apply_async(("s", "ada", "said 3"), task_id="t3").get(timeout=60)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
-    with open_sessions(os.environ["STATEKEEP_URL"]) as sessions:
+    with open_sessions("./state") as sessions:
         session = sessions.load("s", required=True)
     assert sorted(each.content for each in session.user_messages) == [
         f"said {n}" for n in range(10)
@@ -236,3 +243,12 @@ def test_a_function_that_is_called_twice_adds_its_turn_once(
     assert handler(event, None) == {"messages": 1}
     assert handler(event, None) == {"messages": 1}
     assert handler(event | {"request_id": "r2"}, None) == {"messages": 2}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../acme", "a/b", "..%2Facme", "a?mode=0", "a\n"])
+def test_no_tenants_name_leads_into_another_store(name: str) -> None:
+    (program,) = re.findall(r"(?ms)^```python\n(.*?)^```$", TEXTS["tenants"])
+    Path("tenants.py").write_text(program)
+    sessions_of = runpy.run_path("tenants.py")["sessions_of"]
+    with pytest.raises(ValueError, match="not a tenant"), sessions_of(name):
+        pass

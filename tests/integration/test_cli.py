@@ -1226,7 +1226,7 @@ class TestCopies:
     def test_go_through_a_file_or_a_pipe(self, shell: Shell, store_url: str) -> None:
         from_it = ["--store", store_url]
         assert shell("export", "a.jsonl", *from_it).stdout.startswith("7 exported (")
-        assert "the file already exists" in shell("export", "a.jsonl", *from_it, code=4).stderr
+        assert "--overwrite (in" in shell("export", "a.jsonl", *from_it, code=4).stderr
         piped = shell("export", "-", *from_it).stdout
         assert len(piped.splitlines()) == 9
         assert shell("import", "a.jsonl", "--store", "b").stdout.startswith("7 imported (")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from statekeep import (
+    AccessDeniedError,
     ConfigError,
     CorruptDataError,
     StateStoreError,
@@ -77,6 +79,10 @@ class TestTheURL:
     def test_of_memory_is_another_one(self) -> None:
         with pytest.raises(ConfigError, match="write memory:"):
             open_store("sqlite::memory:")
+
+    def test_of_another_machine_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"a file is on this machine.*sqlite:path for a rel"):
+            open_store("sqlite://state.db")
 
     def test_without_a_file_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="names no path"):
@@ -274,6 +280,22 @@ for _ in range(2):
         else:
             raise AssertionError
 """
+
+
+def test_who_may_not_create_the_file_is_told_what_to_check(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with SqliteStore(path) as store:
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(
+            AccessDeniedError, match=r"denied; check that .* this user can"
+        ) as caught:
+            store.put("a.md", b"1")
+        monkeypatch.undo()
+        assert caught.value.landed == "no"
 
 
 def test_who_may_only_read_sees_what_others_write(tmp_path: Path) -> None:

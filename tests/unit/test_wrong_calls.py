@@ -27,6 +27,7 @@ from statekeep import (
     Retention,
     Session,
     Sessions,
+    UnsupportedError,
     load_pruner,
     repair_text,
 )
@@ -197,6 +198,26 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     ("sessions.restore(None)", TypeError, "session_id: text, not None"),
     ('sessions.restore("s", copy=1)', TypeError, "copy: text or None, not int"),
     ('sessions.restore("s")', ConflictError, "the session already exists"),
+    (
+        'sessions.add_turn("s", user="Hello")',
+        TypeError,
+        "user: a collection, not str; give a single item in a list, as [item]",
+    ),
+    (
+        'sessions.add_turn("new", user=["a"])',
+        NotFoundError,
+        "no such session; with a user_id, add_turn() creates it",
+    ),
+    (
+        'sessions.add_turn("new", user=["a"], user_id="ada", key="k")',
+        UnsupportedError,
+        "open the sessions with form='journal', or add the turn without a key",
+    ),
+    (
+        'sessions.add_turn("s", user=["a"], key="k")',
+        UnsupportedError,
+        "convert it to a journal, or add the turn without a key",
+    ),
     ("sessions.empty_trash(older_than=7)", TypeError, "older_than: a timedelta, not int"),
     ('sessions.list(limit="9")', TypeError, "limit: an integer or None, not str"),
     ("sessions.list(limit=True)", TypeError, "limit: an integer or None, not bool"),

@@ -167,7 +167,10 @@ class LocalDiskStore(StateStore):
         self._warned_of: set[str] = set()
         self._ends = Ends()
         if os.path.lexists(self._base) and not os.path.isdir(self._base):  # noqa: PTH112
-            raise ConfigError(f"{self._base} is not a folder, and a store must be one")
+            raise ConfigError(
+                f"{self._base} is not a folder, and a store must be one; for a SQLite file, write "
+                "sqlite:PATH"
+            )
 
     def __repr__(self) -> str:
         return self._base

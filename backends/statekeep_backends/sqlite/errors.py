@@ -66,7 +66,8 @@ def translated(
     if isinstance(error, OSError):
         denied = isinstance(error, PermissionError)
         kind: type[StateStoreError] = AccessDeniedError if denied else UnavailableError
-        return kind(f"{error.strerror or error}", key=key, store=store, landed=landed)
+        advice = f"; {_KINDS[sqlite3.SQLITE_CANTOPEN][1]}" if denied else ""
+        return kind(f"{error.strerror or error}{advice}", key=key, store=store, landed=landed)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # Python, not SQLite, reports damaged text; also in a message that quotes it.
     if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode"):

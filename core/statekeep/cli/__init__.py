@@ -29,4 +29,4 @@ def _run() -> None:
     except ModuleNotFoundError as error:
         if error.name not in {"rich", "typer"}:
             raise
-        sys.exit("The command line needs two more packages: pip install 'statekeep[cli]'")
+        sys.exit("The command line needs more packages: pip install 'statekeep[cli]'")

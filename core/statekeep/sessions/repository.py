@@ -32,7 +32,13 @@ from statekeep.format.session import (
 from statekeep.format.version import is_head, refuse_newer
 from statekeep.retention.trash import move_to_trash
 from statekeep.sessions.restoring import restore_session
-from statekeep.sessions.turns import NOT_THE_BEGINNING, SessionJournals, SessionPart, begins_with
+from statekeep.sessions.turns import (
+    NOBODY,
+    NOT_THE_BEGINNING,
+    SessionJournals,
+    SessionPart,
+    begins_with,
+)
 from statekeep.store.keys import session_key
 from statekeep.store.protocol import Blob, Version
 from statekeep.timestamps import utc_now
@@ -230,9 +236,10 @@ class SessionRepository:
                 ) from None
             return Added(*added, blob is None)
         if guard is not None:
+            first = "convert it to a journal" if blob else "open the sessions with form='journal'"
             raise UnsupportedError(
-                "a session that is stored whole remembers no keys; convert it to a journal, or "
-                "add the turn without a key",
+                f"a session that is stored whole remembers no keys; {first}, or add the turn "
+                "without a key",
                 key=key,
                 store=self._store,
                 landed="no",
@@ -242,7 +249,7 @@ class SessionRepository:
         elif user_id is not None:
             session = Session.new(user_id, session_id)
         else:
-            raise NotFoundError("no such session", key=key, store=self._store)
+            raise NotFoundError(NOBODY, key=key, store=self._store)
         for message in said:
             add_message(session, message)
         version, created = self.save(session, overwrite=False)

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from statekeep.store.query import Record
     from statekeep.store.transfer import Transfer
 
-__all__ = ["NOT_THE_BEGINNING", "SessionJournals", "SessionPart", "begins_with"]
+__all__ = ["NOBODY", "NOT_THE_BEGINNING", "SessionJournals", "SessionPart", "begins_with"]
 
 NOT_THE_BEGINNING: Final = "a stored message was changed or removed; use save() instead"
+
+NOBODY: Final = "no such session; with a user_id, add_turn() creates it"
 
 _AT_ONCE: Final = timedelta(0)
 
@@ -311,7 +313,7 @@ class SessionJournals:
         file.seen = base = None if blob is None else self._decode(key, blob, user_id)
         before = None if base is None else self._summary(key, base)
         if base is None and user_id is None:
-            raise NotFoundError("no such session", key=key, store=self._store)
+            raise NotFoundError(NOBODY, key=key, store=self._store)
         turns, at = tuple(turns_of(said)), format_timestamp(utc_now())
         check_sizes(turns)
         keys = () if guard is None else (hashed_key(guard),)

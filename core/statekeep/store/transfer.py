@@ -46,7 +46,8 @@ def refuse_unconditional(store: StateStore, policy: ConflictPolicy) -> None:
         raise UnsupportedError(
             "this store cannot compare and swap, or cannot delete on a condition, so what others "
             "write at the same time would be lost; choose another store, or accept that with "
-            "conflicts='last-writer-wins'",
+            "conflicts='last-writer-wins', as an argument or a setting "
+            "(STATEKEEP_CONFLICTS=last-writer-wins)",
             store=store,
         )
 

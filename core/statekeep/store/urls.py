@@ -135,9 +135,10 @@ class StoreURL:
         if location.startswith("//"):
             host, slash, rest = location[2:].partition("/")
             if host not in {"", "localhost"}:
+                what = "folder" if self.scheme == "file" else "file"
                 raise ConfigError(
-                    f"a folder is on this machine, not on {host!r}; write file:///path for an "
-                    "absolute path and file:path for a relative one"
+                    f"a {what} is on this machine, not on {host!r}; write {self.scheme}:///path "
+                    f"for an absolute path and {self.scheme}:path for a relative one"
                 )
             location = slash + rest
         if not location:

@@ -88,7 +88,11 @@ def writing(file: File, *, overwrite: bool) -> Iterator[IO[bytes]]:
 
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:
     if not overwrite and path.exists():
-        raise ConflictError("the file already exists; nothing was written", store=path)
+        raise ConflictError(
+            "the file already exists; nothing was written; --overwrite (in Python, "
+            "overwrite=True) replaces it",
+            store=path,
+        )
 
 
 class Lines:
