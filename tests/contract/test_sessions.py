@@ -222,6 +222,17 @@ class TestHalfwayStores:
         assert sessions.delete("s")
 
 
+def test_a_listing_is_a_sequence() -> None:
+    with open_store("memory:") as store:
+        sessions = Sessions(store)
+        for session_id in ("a", "b", "c"):
+            sessions.get_or_create("ada", session_id)
+        listing = sessions.list()
+    assert [listing[0], *listing[1:]] == list(listing) == list(listing.summaries)
+    with pytest.raises(IndexError):
+        listing[3]
+
+
 @given(st.lists(st.integers(0, 5), max_size=20), st.integers(1, 7))
 def test_pages_together_are_the_whole(hours: list[int], limit: int) -> None:
     with open_store("memory:") as store:

@@ -1254,6 +1254,34 @@ def test_an_interrupt_ends_it_with_a_code_of_its_own(shell: Shell) -> None:
         assert (process.wait(), process.stderr.read()) == (INTERRUPTED, b"")
 
 
+def test_an_interrupted_copy_says_how_to_resume(shell: Shell) -> None:
+    with open_store(shell.folder / "from") as store:
+        for n in range(3_000):
+            store.put(f"notes/{n}.md", b"x")
+    words = ["-m", "statekeep.cli", "copy", "from", "to"]
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=shell.folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        while process.poll() is None and not (shell.folder / "to" / "notes").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait() == INTERRUPTED
+    assert b"interrupted; run the same command again to resume" in said
+    assert "there already" in shell("copy", "from", "to").stdout
+    assert shell("copy", "from", "to").stdout.startswith("0 copied (0 B), 3000 there already")
+
+
+def test_one_store_is_not_copied_into_the_other(shell: Shell) -> None:
+    open_store(shell.folder / "from").put("a.md", b"A")
+    open_store(shell.folder / "from" / "sub").put("a.md", b"A")
+    for source, target in (("from", "from/to"), ("from/sub", "file:from")):
+        refused = shell("copy", source, target, code=2).stderr
+        assert "one store must not lie inside the other" in refused
+    assert not (shell.folder / "from" / "to").exists()
+
+
 class TestImportsOfConversations:
     @pytest.fixture
     def projects(self, shell: Shell) -> Path:

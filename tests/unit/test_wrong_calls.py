@@ -168,7 +168,12 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     (
         'sessions.load("none", required=True)',
         NotFoundError,
-        "no such session [key 'sessions/none.json', store",
+        "no such session: 'none' [key 'sessions/none.json', store",
+    ),
+    (
+        'sessions.load("slack:C1/1", required=True)',
+        NotFoundError,
+        "no such session: 'slack:C1/1' [key",
     ),
     ('sessions.load("broken")', CorruptDataError, "not JSON"),
     ('sessions.load("half")', CorruptDataError, "read it with repair_text='replace'"),
@@ -206,7 +211,7 @@ CALLS: list[tuple[str, type[Exception], str]] = [
     (
         'sessions.add_turn("new", user=["a"])',
         NotFoundError,
-        "no such session; with a user_id, add_turn() creates it",
+        "no such session: 'new'; with a user_id, add_turn() creates it",
     ),
     (
         'sessions.add_turn("new", user=["a"], user_id="ada", key="k")',

@@ -10,6 +10,8 @@ import typer
 from statekeep.cli import output
 from statekeep.cli.options import AsJson, existing, settings_for
 from statekeep.config.opening import open_store
+from statekeep.errors import ConfigError
+from statekeep.store.urls import StoreURL
 from statekeep.views import views
 
 if TYPE_CHECKING:
@@ -74,9 +76,11 @@ def copy(
     """
     from statekeep.transport import copy as copy_store  # noqa: PLC0415 - not needed for the help
 
-    into = settings_for(target)
+    whence, into = existing(source), settings_for(target)
+    _refuse_nested(whence.url, into.url)
     with (
-        open_store(existing(source)) as opened,
+        output.resumable(),
+        open_store(whence) as opened,
         open_store(into) as other,
         output.bar("copying") as progress,
     ):
@@ -93,6 +97,20 @@ def copy(
             progress=progress,
         )
     show(report, "copied", as_json=as_json)
+
+
+def _refuse_nested(source: str, target: str) -> None:
+    """Refuse two folders of which one lies in the other: its files are documents of the other.
+
+    Raises:
+        ConfigError: They are.
+    """
+    urls = StoreURL.parse(source), StoreURL.parse(target)
+    if any(url.scheme != "file" for url in urls):
+        return
+    one, other = (url.path.resolve() for url in urls)
+    if one in other.parents or other in one.parents:
+        raise ConfigError(f"one store must not lie inside the other: {one}, {other}")
 
 
 def show(report: CopyReport, done: str, *, as_json: bool) -> None:

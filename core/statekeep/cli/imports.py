@@ -64,7 +64,11 @@ def import_(
     from statekeep.transport import import_conversations  # noqa: PLC0415 - not needed for the help
 
     spec = load_importer(importer)
-    with open_store(settings_for(store)) as opened, output.bar("importing") as progress:
+    with (
+        output.resumable(),
+        open_store(settings_for(store)) as opened,
+        output.bar("importing") as progress,
+    ):
         report = import_conversations(
             opened, path, spec, user_id=user, dry_run=dry_run, progress=progress
         )
@@ -85,7 +89,11 @@ def _import_documents(
     settings = settings_for(store)
     if file == "-" and sys.stdin is None:  # the parent process closed it
         raise ConfigError("standard input is closed")
-    with open_store(settings) as opened, output.bar("importing") as progress:
+    with (
+        output.resumable(),
+        open_store(settings) as opened,
+        output.bar("importing") as progress,
+    ):
         report = import_documents(
             sys.stdin.buffer if file == "-" else file,
             opened,

@@ -157,6 +157,16 @@ def note(text: str, style: str = "") -> None:
         _print(_console(stderr=True), printable(text), style)
 
 
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say, if Ctrl-C ends what is done in it, that the same command goes on from there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("interrupted; run the same command again to resume", "yellow")
+        raise
+
+
 def print_error(error: Exception) -> None:
     """Print an error to standard error."""
     note(f"error: {error}", "red")

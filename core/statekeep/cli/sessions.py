@@ -37,11 +37,11 @@ from statekeep.cli.prune import print_prune
 from statekeep.cli.show import Follow, Full, Last, Pager, Raw, refuse_together
 from statekeep.cli.show import show as show_conversation
 from statekeep.config.opening import configured_strategy, load_pruner, open_sessions
-from statekeep.errors import ConfigError, NotFoundError, StateStoreError
+from statekeep.errors import ConfigError, StateStoreError
 from statekeep.format.summary import JournalSummary, SessionSummary
 from statekeep.heads.everything import journal_collections, list_together
 from statekeep.sessions.repository import Form
-from statekeep.store.keys import session_key
+from statekeep.sessions.turns import no_such_session
 from statekeep.store.query import Filter
 from statekeep.timestamps import format_timestamp
 from statekeep.views import views
@@ -222,7 +222,7 @@ def show(
             plain=_print_message,
         )
         if not is_there:
-            raise _no_such(session_id, sessions.store)
+            raise no_such_session(session_id, sessions.store)
 
 
 @app.command(cls=Command)
@@ -247,7 +247,7 @@ def delete(
         for session_id in session_ids:
             try:
                 if not sessions.delete(session_id, trash=trash):
-                    raise _no_such(session_id, sessions.store)
+                    raise no_such_session(session_id, sessions.store)
             except StateStoreError as error:
                 errors[session_id] = error
                 output.print_error(error)
@@ -442,7 +442,7 @@ def _print_as_json(
         return
     messages = sessions.tail(session_id, last=last)
     if messages is None:
-        raise _no_such(session_id, sessions.store)
+        raise no_such_session(session_id, sessions.store)
     output.print_json(views.messages(messages))
 
 
@@ -506,10 +506,6 @@ def _assignment(text: str) -> tuple[str, str]:
     if not equals:
         raise ConfigError(f"--set takes NAME=VALUE, not {text!r}")
     return name, value
-
-
-def _no_such(session_id: str, store: object) -> NotFoundError:
-    return NotFoundError("no such session", key=session_key(session_id), store=store)
 
 
 def _heading(session_id: str, excerpt: Excerpt) -> list[str]:

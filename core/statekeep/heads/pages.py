@@ -9,7 +9,7 @@ from functools import partial
 from heapq import merge
 from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, overload
 
 import orjson
 
@@ -65,7 +65,7 @@ S = TypeVar("S", bound="Summary")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[S]):
-    """One page of sessions or journals; iterating yields its summaries.
+    """One page of sessions or journals: a sequence of their summaries.
 
     Attributes:
         summaries: The summaries in the requested order, ties by id.
@@ -83,6 +83,13 @@ class Listing(Generic[S]):
 
     def __len__(self) -> int:
         return len(self.summaries)
+
+    @overload
+    def __getitem__(self, index: int) -> S: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[S, ...]: ...
+    def __getitem__(self, index: int | slice) -> S | tuple[S, ...]:
+        return self.summaries[index]
 
 
 def page(

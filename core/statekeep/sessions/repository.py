@@ -38,6 +38,7 @@ from statekeep.sessions.turns import (
     SessionJournals,
     SessionPart,
     begins_with,
+    no_such_session,
 )
 from statekeep.store.keys import session_key
 from statekeep.store.protocol import Blob, Version
@@ -249,7 +250,7 @@ class SessionRepository:
         elif user_id is not None:
             session = Session.new(user_id, session_id)
         else:
-            raise NotFoundError(NOBODY, key=key, store=self._store)
+            raise no_such_session(session_id, self._store, NOBODY)
         for message in said:
             add_message(session, message)
         version, created = self.save(session, overwrite=False)
@@ -274,7 +275,7 @@ class SessionRepository:
                 self._journals.read(key, blob) if is_journal else self._decode(key, blob, None)
             )
         if blob is None or session is None:
-            raise NotFoundError("no such session", key=key, store=self._store)
+            raise no_such_session(session_id, self._store)
         if is_journal == (form == "journal"):
             return None
         try:

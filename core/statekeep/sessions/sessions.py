@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast, overload
 
 from statekeep._arguments import checked
-from statekeep.errors import ConflictError, NotFoundError
+from statekeep.errors import ConflictError
 from statekeep.format.session import AgentResponse, Session, UserMessage, keep_messages
 from statekeep.format.summary import EXPIRES, PIN, SessionSummary
 from statekeep.heads.collection import SESSION_HEADS
@@ -28,7 +28,7 @@ from statekeep.retention.pruner import Pruner, purging
 from statekeep.retention.trash import Trashed, is_of_session, list_trash
 from statekeep.retention.types import PrunePlan, PruneRequest
 from statekeep.sessions.repository import Added, Form, SessionRepository
-from statekeep.store.keys import session_key
+from statekeep.sessions.turns import no_such_session
 from statekeep.store.query import Filter, Order
 from statekeep.store.retrying import apply, retry_on_conflict
 from statekeep.store.transfer import ConflictPolicy, Transfer, refuse_unconditional
@@ -246,9 +246,7 @@ class Sessions:
         with self._emitter.operation("load", session_id):
             session = self._repository.load(session_id, user_id, repair_text)
             if session is None and required:
-                raise NotFoundError(
-                    "no such session", key=session_key(session_id), store=self._store
-                )
+                raise no_such_session(session_id, self._store)
             return session
 
     @checked
@@ -693,6 +691,7 @@ class Sessions:
 
         Raises:
             NotFoundError: There is no such session.
+            ConflictError: Others kept writing for 30 seconds; nothing was changed.
             ValueError: The time is naive.
         """
         pin = True if until is None else format_timestamp(until)
@@ -708,6 +707,7 @@ class Sessions:
 
         Raises:
             NotFoundError: There is no such session.
+            ConflictError: Others kept writing for 30 seconds; nothing was changed.
         """
         with self._emitter.operation("unpin", session_id):
             return self._repeatedly(session_id, lambda session: session.metadata.pop(PIN, None))
@@ -725,6 +725,7 @@ class Sessions:
 
         Raises:
             NotFoundError: There is no such session.
+            ConflictError: Others kept writing for 30 seconds; nothing was changed.
             ValueError: The time is naive.
         """
 

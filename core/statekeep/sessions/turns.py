@@ -38,11 +38,18 @@ if TYPE_CHECKING:
     from statekeep.store.query import Record
     from statekeep.store.transfer import Transfer
 
-__all__ = ["NOBODY", "NOT_THE_BEGINNING", "SessionJournals", "SessionPart", "begins_with"]
+__all__ = [
+    "NOBODY",
+    "NOT_THE_BEGINNING",
+    "SessionJournals",
+    "SessionPart",
+    "begins_with",
+    "no_such_session",
+]
 
 NOT_THE_BEGINNING: Final = "a stored message was changed or removed; use save() instead"
 
-NOBODY: Final = "no such session; with a user_id, add_turn() creates it"
+NOBODY: Final = "; with a user_id, add_turn() creates it"
 
 _AT_ONCE: Final = timedelta(0)
 
@@ -313,7 +320,7 @@ class SessionJournals:
         file.seen = base = None if blob is None else self._decode(key, blob, user_id)
         before = None if base is None else self._summary(key, base)
         if base is None and user_id is None:
-            raise NotFoundError(NOBODY, key=key, store=self._store)
+            raise no_such_session(session_id, self._store, NOBODY)
         turns, at = tuple(turns_of(said)), format_timestamp(utc_now())
         check_sizes(turns)
         keys = () if guard is None else (hashed_key(guard),)
@@ -452,3 +459,12 @@ def _change(seen: Seen, parts: Parts, change: str) -> Change | None:
 
 def _is_equal(one: Any, other: Any) -> bool:  # noqa: ANN401 - plain values
     return one == other and encoded(one) == encoded(other)  # Python equates 1, True and 1.0
+
+
+def no_such_session(session_id: str, store: object, advice: str = "") -> NotFoundError:
+    """Return the error for a session that does not exist.
+
+    Its key may be an encoded form of the id, so the message has the id itself.
+    """
+    message = f"no such session: {session_id!r}{advice}"
+    return NotFoundError(message, key=session_key(session_id), store=store)

@@ -90,7 +90,7 @@ class StoreURL:
         for name, value in given:
             if _SECRET.search(name):
                 raise ConfigError(
-                    f"the URL's option {name!r} looks like a secret; give credentials by the "
+                    f"the URL's option {name!r} looks like a secret; give credentials through the "
                     "environment, never in a URL"
                 )
             if name in options:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from statekeep.config.times import parse_moment
-from statekeep.errors import NotFoundError
+from statekeep.sessions.turns import no_such_session
 from statekeep.timestamps import utc_now
 from statekeep_web.pages.targets import target_of
 from statekeep_web.visits import BadRequest
@@ -49,7 +49,7 @@ def put_into_trash(visit: Visit) -> Response:
     if target.session is None:
         raise BadRequest("The page deletes no journals: a deleted journal cannot be restored.")
     if not visit.site.sessions(changing=True).delete(target.session, trash=True):
-        raise NotFoundError("no such session", key=target.session, store=visit.site.store)
+        raise no_such_session(target.session, visit.site.store)
     return visit.go_to("/trash", done="trashed")
 
 
