@@ -1007,7 +1007,7 @@ class TestTimes:
         assert "7d, 2w or PT5M, not 'soon'" in shell(*prune, "--trash", "soon", code=2).stderr
         empty = ["trash", "empty", "--store", store_url, "--older-than"]
         for age in ("7", "7d", "1 week", "PT1H"):
-            assert "0 deleted" in shell(*empty, age).stdout
+            assert "0 permanently deleted" in shell(*empty, age).stdout
 
 
 @pytest.mark.rest

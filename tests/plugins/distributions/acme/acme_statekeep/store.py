@@ -107,7 +107,7 @@ class AcmeStore(StateStore):
         query = "SELECT version FROM documents WHERE tenant = ? AND key = ?"
         row = box.execute(query, (self._config.tenant, key)).fetchone()
         if (None if row is None else row[0]) != (None if expect is ABSENT else expect):
-            raise ConflictError("it is not as expected", key=key, store=self)
+            raise ConflictError("it is not as expected", key=key, store=self, landed="no")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
