@@ -9,10 +9,16 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.main import get_command
 
 import statekeep
+from statekeep.cli.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = {
@@ -63,6 +69,24 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     assert not missing
 
 
+def test_every_option_of_every_command_is_in_the_reference(site: Path) -> None:
+    page = (site / "reference" / "commands" / "index.html").read_text()
+    helps = dict(re.findall(r"<h2[^>]*>([\w ]+)<a.*?<code>(.*?)</code>", page, re.DOTALL))
+    commands: Any = get_command(app)
+    assert "statekeep browse" in helps
+    for path, command in _commands("statekeep", commands):
+        for option in command.params:
+            for name in getattr(option, "opts", ()):
+                if name.startswith("-") and not option.hidden:
+                    assert name in helps[path], (path, name)
+
+
+def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _commands(f"{path} {name}", each)
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         loaded = re.findall(
@@ -80,7 +104,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
         for page in (ROOT / "docs").rglob("*.md")
         if "examples" not in page.parts and not re.match(r"\d{3}-", page.name)
     }
-    assert pages == set(named) - {"changelog.md"}
+    assert pages == set(named) - {"changelog.md", "reference/commands.md"}
 
 
 def test_every_decision_is_listed() -> None:
