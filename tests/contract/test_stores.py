@@ -82,9 +82,9 @@ PROMISES: dict[str, Callable[[StateStore], bool]] = {
 IN_SHORT = {
     "conditional writes": "conditional create and replace",
     "conditional deletes": "conditional delete",
-    "other processes": "shared with other processes",
-    "a page costs the page": "a page of a listing costs only the page",
-    "an append costs the append": "an append writes only what is appended",
+    "shared between processes": "shared with other processes",
+    "a listing's page reads only the page": "a page of a listing costs only the page",
+    "an append writes only the item": "an append writes only what is appended",
 }
 """What the README calls some of them."""
 ROOT = Path(__file__).parents[2]
