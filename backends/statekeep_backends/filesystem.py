@@ -311,6 +311,8 @@ def _refuse_forbidden(scheme: str) -> None:
 
 def _make(url: StoreURL, config: FilesystemConfig) -> FilesystemStore:
     _refuse_forbidden(url.scheme)
+    if url.scheme == "fsspec":
+        raise ConfigError(f"name the filesystem in the scheme: fsspec+{url.location}")
     if not _is_known(url.scheme):
         raise PluginNotFoundError(
             f"fsspec does not know {url.scheme!r}, or is not installed: "

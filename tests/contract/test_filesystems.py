@@ -96,6 +96,8 @@ def test_a_scheme_that_nobody_knows_is_said_to_be() -> None:
         open_store("memroy:")
     with pytest.raises(PluginNotFoundError, match="nonsense"):
         open_store("fsspec+nonsense://x")
+    with pytest.raises(ConfigError, match=r"fsspec\+s3://bucket"):
+        open_store("fsspec:s3://bucket")
 
 
 def test_a_missing_driver_is_named() -> None:

@@ -105,6 +105,11 @@ class TestTheFolder:
         with pytest.raises(ConfigError, match=r"not a folder.*write sqlite:PATH"):
             open_store(tmp_path / "file")
 
+    def test_is_not_in_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ConfigError, match=r"file is not a folder, so no store can be in it"):
+            open_store(tmp_path / "file" / "state")
+
     @pytest.mark.skipif(sys.platform == "darwin", reason="file names are always UTF-8 there")
     def test_is_refused_where_others_would_read_other_names(self, base: Path) -> None:
         code = f"import statekeep; statekeep.open_store({str(base)!r})"
