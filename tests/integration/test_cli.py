@@ -795,7 +795,7 @@ class TestSearching:
     def test_counts_what_is_kept(self, shell: Shell, url: str) -> None:
         said = shell("stats", "--store", url).stdout
         assert said.startswith("3 sessions and journals, 3 messages and items, ")
-        for word in ("(sessions)", "support", "ada", "(nobody)", "plan", "PLACE"):
+        for word in ("(sessions)", "support", "ada", "(nobody)", "plan", "WHOLE STORE"):
             assert word in said
         found = json.loads(shell("stats", "--json", "--user", "ada", "--store", url).stdout)
         assert found["total"]["count"] == 2

@@ -208,7 +208,7 @@ def _print_statistics(found: Statistics, most: int) -> None:
     rows = [
         [place, str(tally.count), output.size(tally.bytes)] for place, tally in found.places.items()
     ]
-    output.print_table(["PLACE", "DOCUMENTS", "SIZE"], rows)
+    output.print_table(["WHOLE STORE", "DOCUMENTS", "SIZE"], rows)
 
 
 def _print_tallies(heading: str, tallies: Mapping[Any, Tally], nothing: str = "") -> None:
