@@ -475,6 +475,18 @@ class TestSetting:
         with pytest.raises(AttributeError, match="user_idd"):
             session.user_idd = "eve"
 
+    @pytest.mark.parametrize(
+        ("name", "meant"), [("phase", "phase_reached"), ("time_stamp", "timestamp")]
+    )
+    def test_an_extra_field_that_looks_misspelt_is_stored_with_a_warning(
+        self, name: str, meant: str
+    ) -> None:
+        session, extra = Session.new("ada"), {name: "plan"}
+        with pytest.warns(UserWarning, match=f"{name}= .* did you mean {meant}=") as caught:
+            session.add_agent_response("Hi", **extra)  # type: ignore[arg-type]
+        assert caught[0].filename == __file__
+        assert json.loads(session.to_json())["agent_responses"][0][name] == "plan"
+
     def test_an_unknown_field_that_was_loaded_can_be_changed(self) -> None:
         fields = json.loads(Session.new("ada").to_json()) | {"title": "old"}
         session = Session.from_json(json.dumps(fields).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
@@ -292,14 +293,15 @@ class Session(_Model):
         Args:
             content: The text.
             timestamp: When it was said, time-zone aware; by default now.
-            extra: More fields to store with it; any JSON values.
+            extra: More fields to store with it; any JSON values. A name much like that of an
+                argument causes a warning.
 
         Raises:
             InvalidDocumentError: Something in it cannot be stored.
             TypeError, ValueError: The content is not text, or the time is naive.
         """
         message = UserMessage(
-            content=content, timestamp=timestamp or utc_now(), **_plain_extra(extra)
+            content=content, timestamp=timestamp or utc_now(), **_plain_extra(extra, UserMessage)
         )
         self._append(message, self.user_messages)
         return message
@@ -325,7 +327,8 @@ class Session(_Model):
             phase_reached: The phase it reached, if any.
             evaluation_passed: Whether an evaluation passed; None if there was none.
             timestamp: When it was said, time-zone aware; by default now.
-            extra: More fields to store with it; any JSON values.
+            extra: More fields to store with it; any JSON values. A name much like that of an
+                argument causes a warning.
 
         Raises:
             InvalidDocumentError: Something in it cannot be stored.
@@ -338,7 +341,7 @@ class Session(_Model):
             phase_reached=phase_reached,
             evaluation_passed=evaluation_passed,
             timestamp=timestamp or utc_now(),
-            **_plain_extra(extra),
+            **_plain_extra(extra, AgentResponse),
         )
         self._append(response, self.agent_responses)
         return response
@@ -762,11 +765,24 @@ def _plain_fields(session: Session) -> dict[str, Any]:
     return fields
 
 
-def _plain_extra(extra: dict[str, Any]) -> dict[str, Any]:
+def _plain_extra(extra: dict[str, Any], kind: type[UserMessage | AgentResponse]) -> dict[str, Any]:
+    if extra:
+        _warn_of_misspelled(extra, [*kind.model_fields])
     plain: dict[str, Any] = plain_value(extra, around=2)
     if plain:
         encode_json(plain)
     return plain
+
+
+def _warn_of_misspelled(extra: Iterable[str], fields: list[str]) -> None:
+    from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
+
+    for name in extra:
+        begun = [each for each in fields if each.startswith(f"{name}_")]
+        for meant in (begun or get_close_matches(name, fields, cutoff=0.8))[:1]:
+            warnings.warn(
+                f"{name}= is stored as an extra field; did you mean {meant}=?", stacklevel=5
+            )
 
 
 def _plain_messages(
