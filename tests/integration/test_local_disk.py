@@ -110,6 +110,23 @@ class TestTheFolder:
         with pytest.raises(ConfigError, match=r"file is not a folder, so no store can be in it"):
             open_store(tmp_path / "file" / "state")
 
+    def test_is_not_a_link_into_a_folder_that_is_closed_to_us(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path / "closed" / "state")
+        stat = os.stat
+
+        def refuse(path: Any, **given: Any) -> os.stat_result:
+            if os.fspath(path) == str(link) and given.get("follow_symlinks", True):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return stat(path, **given)
+
+        monkeypatch.setattr(os, "stat", refuse)  # root, who may run this, is refused nothing
+        with pytest.raises(ConfigError, match="not a folder"):
+            open_store(link)
+        open_store(link / "below").close()  # its calls say what is wrong
+
     @pytest.mark.skipif(sys.platform == "darwin", reason="file names are always UTF-8 there")
     def test_is_refused_where_others_would_read_other_names(self, base: Path) -> None:
         code = f"import statekeep; statekeep.open_store({str(base)!r})"

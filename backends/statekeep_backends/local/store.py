@@ -166,14 +166,14 @@ class LocalDiskStore(StateStore):
         self._most = max_document_bytes
         self._warned_of: set[str] = set()
         self._ends = Ends()
-        base = Path(self._base)
-        if os.path.lexists(base) and not base.is_dir():
+        # Not by pathlib, which raises PermissionError for a link into a folder closed to us.
+        if os.path.lexists(self._base) and not os.path.isdir(self._base):  # noqa: PTH112
             raise ConfigError(
-                f"{base} is not a folder, and a store must be one; for a SQLite file, write "
+                f"{self._base} is not a folder, and a store must be one; for a SQLite file, write "
                 "sqlite:PATH"
             )
-        nearest = next(filter(os.path.lexists, base.parents), base)
-        if nearest.is_file():
+        nearest = next(filter(os.path.lexists, Path(self._base).parents), "")
+        if os.path.isfile(nearest):  # noqa: PTH113
             raise ConfigError(f"{nearest} is not a folder, so no store can be in it")
 
     def __repr__(self) -> str:

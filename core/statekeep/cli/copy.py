@@ -100,17 +100,19 @@ def copy(
 
 
 def _refuse_nested(source: str, target: str) -> None:
-    """Refuse two folders of which one lies in the other: its files are documents of the other.
+    """Refuse to copy between a folder and one inside it, whose files are documents of both.
 
     Raises:
-        ConfigError: They are.
+        ConfigError: One folder lies inside the other.
     """
     urls = StoreURL.parse(source), StoreURL.parse(target)
     if any(url.scheme != "file" for url in urls):
         return
     one, other = (url.path.resolve() for url in urls)
     if one in other.parents or other in one.parents:
-        raise ConfigError(f"one store must not lie inside the other: {one}, {other}")
+        raise ConfigError(
+            f"one store must not lie inside the other; choose another folder: {one}, {other}"
+        )
 
 
 def show(report: CopyReport, done: str, *, as_json: bool) -> None:

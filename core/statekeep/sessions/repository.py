@@ -33,7 +33,7 @@ from statekeep.format.version import is_head, refuse_newer
 from statekeep.retention.trash import move_to_trash
 from statekeep.sessions.restoring import restore_session
 from statekeep.sessions.turns import (
-    NOBODY,
+    ADD_TURN_CREATES_IT,
     NOT_THE_BEGINNING,
     SessionJournals,
     SessionPart,
@@ -250,7 +250,7 @@ class SessionRepository:
         elif user_id is not None:
             session = Session.new(user_id, session_id)
         else:
-            raise no_such_session(session_id, self._store, NOBODY)
+            raise no_such_session(session_id, self._store, ADD_TURN_CREATES_IT)
         for message in said:
             add_message(session, message)
         version, created = self.save(session, overwrite=False)

@@ -397,6 +397,7 @@ class Sessions:
 
         Raises:
             NotFoundError: There is no such session.
+            ConflictError: As in `update`.
             ValueError: The number is negative.
             OwnershipError, CorruptDataError, InvalidKeyError: As in `load` and `save`.
         """

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from statekeep.store.transfer import Transfer
 
 __all__ = [
-    "NOBODY",
+    "ADD_TURN_CREATES_IT",
     "NOT_THE_BEGINNING",
     "SessionJournals",
     "SessionPart",
@@ -49,7 +49,7 @@ __all__ = [
 
 NOT_THE_BEGINNING: Final = "a stored message was changed or removed; use save() instead"
 
-NOBODY: Final = "; with a user_id, add_turn() creates it"
+ADD_TURN_CREATES_IT: Final = "; with a user_id, add_turn() creates it"
 
 _AT_ONCE: Final = timedelta(0)
 
@@ -320,7 +320,7 @@ class SessionJournals:
         file.seen = base = None if blob is None else self._decode(key, blob, user_id)
         before = None if base is None else self._summary(key, base)
         if base is None and user_id is None:
-            raise no_such_session(session_id, self._store, NOBODY)
+            raise no_such_session(session_id, self._store, ADD_TURN_CREATES_IT)
         turns, at = tuple(turns_of(said)), format_timestamp(utc_now())
         check_sizes(turns)
         keys = () if guard is None else (hashed_key(guard),)

@@ -478,8 +478,8 @@ def remains(store: StateStore) -> tuple[str, ...]:
         store: The store to ask.
 
     Returns:
-        Sentences for a person to read; empty if the store retains nothing. Backups
-        made by others are not included.
+        Sentences for a person to read; empty if the store retains nothing. Backups made by others
+        are not included.
     """
     able = power(store, SupportsRemains)
     return tuple(able.remains()) if able else ()
